@@ -1,0 +1,23 @@
+"""elmo-mf: low-rank factorization of ELMo's biLSTM, and the harness that judges it."""
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False  # not typing's: every Python start of the environment imports this file
+if TYPE_CHECKING:
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.factorize import Compression
+
+__all__ = ["Bilm", "Compression", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the public classes when they are first asked for."""
+    if name == "Bilm":
+        from elmo_mf.bilm import Bilm
+
+        return Bilm
+    if name == "Compression":
+        from elmo_mf.factorize import Compression
+
+        return Compression
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,189 @@
+"""ELMo's bidirectional language model (Peters et al. 2018) in plain PyTorch, dense or factored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.char_cnn import CharCnn
+from elmo_mf.bilm.characters import batch_to_ids, sentence_bound
+from elmo_mf.bilm.checkpoint import atomic_path, read_weights, write_weights
+from elmo_mf.bilm.lstm import BiLstmLayer, State
+from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.packing import Packing
+from elmo_mf.bilm.weights import Array, BilmWeights
+from elmo_mf.errors import InputError
+
+if TYPE_CHECKING:
+    from elmo_mf.factorize import Compression
+
+StatePolicy = Literal["zero", "carried"]
+STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried")
+
+
+class Activations(NamedTuple):
+    """`layers` (n_layers + 1, sentences, longest + 2, 2p), zero where `mask` (sentences, longest + 2) is False.
+
+    Layer 0 is the character CNN's vector, twice. Both include the tokens that begin and end a sentence.
+    """
+
+    layers: Tensor
+    mask: Tensor
+
+
+class Bilm(nn.Module):
+    """The encoder: character CNN and stacked projected biLSTM.
+
+    # Parameters
+    options: sizes.
+    weights: arrays, as `checkpoint.read_weights` gives them.
+    state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
+        `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
+        AllenNLP; `reset_state` forgets it.
+    """
+
+    def __init__(self, options: BilmOptions, weights: BilmWeights, state: StatePolicy = "zero") -> None:
+        super().__init__()
+        if state not in STATE_POLICIES:
+            raise InputError(f"state: found {state!r}, expected one of {', '.join(STATE_POLICIES)}")
+        self.options = options
+        self.state_policy = state
+        self.char_cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn)
+        self.layers = nn.ModuleList(
+            BiLstmLayer(weights.lstms[0, k], weights.lstms[1, k], options.lstm.cell_clip, options.lstm.proj_clip)
+            for k in range(options.lstm.n_layers)
+        )
+        length = options.char_cnn.max_characters_per_token
+        bounds = torch.tensor([sentence_bound(True, length), sentence_bound(False, length)])
+        self.register_buffer("_bounds", bounds, persistent=False)
+        self._carried: list[State] | None = None
+
+    @classmethod
+    def from_files(
+        cls,
+        options_file: str | Path,
+        weight_file: str | Path,
+        compression: Compression | None = None,
+        state: StatePolicy = "zero",
+    ) -> Bilm:
+        """Read a checkpoint, dense or factored, and factorize it where `compression` is given.
+
+        # Raises
+        InputError: see `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
+        """
+        options = BilmOptions.from_file(options_file)
+        weights = read_weights(weight_file, options)
+        if compression is not None:
+            weights = compression.apply(weights)
+            options = compression.noted_in(options)
+        return cls(options, weights, state).eval()
+
+    @property
+    def output_dim(self) -> int:
+        """Width of a layer's vectors, 2p."""
+        return self.options.output_dim
+
+    def forward(self, ids: Tensor) -> Activations:
+        """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors."""
+        if ids.shape[2] != self.options.char_cnn.max_characters_per_token:
+            expected = self.options.char_cnn.max_characters_per_token
+            raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
+        ids, lengths = self._with_bounds(ids)
+        packing = Packing.of(lengths)
+        batch, longest = ids.shape[:2]
+        flat = ids.reshape(batch * longest, -1)
+        tokens = self.char_cnn(flat[packing.forward])
+        layers = self.contextualize(tokens, packing)
+        padded = tokens.new_zeros(len(layers), batch * longest, self.output_dim)
+        padded = padded.index_copy(1, packing.forward, torch.stack(layers))
+        steps = torch.arange(longest, device=ids.device)
+        return Activations(padded.reshape(len(layers), batch, longest, -1), steps < lengths.unsqueeze(1))
+
+    def _with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the tokens that begin and end a sentence; the new ids and lengths."""
+        lengths = (ids > 0).any(dim=2).sum(dim=1)
+        bounded = ids.new_zeros(len(ids), ids.shape[1] + 2, ids.shape[2])
+        bounded[:, 1:-1] = ids
+        begin, end = cast(Tensor, self._bounds)
+        bounded[:, 0] = begin
+        bounded[torch.arange(len(ids), device=ids.device), lengths + 1] = end
+        return bounded, lengths + 2
+
+    def contextualize(self, tokens: Tensor, packing: Packing) -> list[Tensor]:
+        """Token vectors (tokens, p) in packed order to each layer's vectors (tokens, 2p), in the same order."""
+        flip = packing.flip
+        stacked = torch.stack([tokens, tokens[flip]])
+        layers = [torch.cat([tokens, tokens], dim=1)]
+        starts = self._starting_states(packing.order)
+        finals = []
+        for index, layer in enumerate(self.layers):
+            output, final = layer(stacked, packing.batch_sizes, starts[index] if starts else None)
+            if index and self.options.lstm.use_skip_connections:
+                output = output + stacked
+            finals.append(final)
+            layers.append(torch.cat([output[0], output[1][flip]], dim=1))
+            stacked = output
+        if self.state_policy == "carried":
+            self._carry(finals, packing.order)
+        return layers
+
+    def _starting_states(self, order: Tensor) -> list[State] | None:
+        if self._carried is None:
+            return None
+        batch = len(order)
+
+        def fitted(state: Tensor) -> Tensor:
+            missing = batch - state.shape[1]
+            if missing > 0:
+                state = torch.cat([state, state.new_zeros(state.shape[0], missing, state.shape[2])], dim=1)
+            return state[:, order]
+
+        return [(fitted(h), fitted(c)) for h, c in self._carried]
+
+    def _carry(self, finals: list[State], order: Tensor) -> None:
+        """Keep final states in the batch's order; rows beyond this batch keep what they had."""
+        restore = order.argsort()
+        kept = [(h.detach()[:, restore], c.detach()[:, restore]) for h, c in finals]
+        if self._carried is not None:
+            batch = len(order)
+            kept = [
+                (torch.cat([h, old_h[:, batch:]], dim=1), torch.cat([c, old_c[:, batch:]], dim=1))
+                for (h, c), (old_h, old_c) in zip(kept, self._carried, strict=True)
+            ]
+        self._carried = kept
+
+    def reset_state(self) -> None:
+        """Forget what `carried` carries."""
+        self._carried = None
+
+    @torch.no_grad()
+    def embed(self, sentences: Sequence[Sequence[str]], batch_size: int = 32) -> list[Array]:
+        """Tokenised sentences to one float32 array each, (n_layers + 1, tokens, 2p), in the order given.
+
+        Sentences run in batches of `batch_size`, in order. With the state policy `zero` the vectors do not depend on
+        that but for rounding.
+        """
+        vectors: list[Array] = []
+        device = self.char_cnn.embedding.device
+        for start in range(0, len(sentences), batch_size):
+            batch = sentences[start : start + batch_size]
+            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token).to(device)).layers
+            vectors += [layers[:, i, 1 : len(sentence) + 1].cpu().numpy().copy() for i, sentence in enumerate(batch)]
+        return vectors
+
+    def weights(self) -> BilmWeights:
+        """The parameters as arrays, dense or factored as they run."""
+        lstms = {(d, k): w for k, layer in enumerate(self.layers) for d, w in enumerate(layer.weights())}
+        return BilmWeights(self.char_cnn.arrays(), lstms)
+
+    def save(self, folder: str | Path, dtype: str = "float32") -> None:
+        """Write `options.json` and `weights.hdf5` into `folder`; `from_files` reads them back as they are."""
+        folder = Path(folder)
+        write_weights(folder / "weights.hdf5", self.weights(), dtype)
+        with atomic_path(folder / "options.json") as path:
+            path.write_text(json.dumps(self.options.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,89 @@
+"""The character CNN that turns each token into a vector (Kim et al. 2016; Peters et al. 2018, section 3.4)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.characters import PADDING
+from elmo_mf.bilm.options import CharCnnOptions
+from elmo_mf.bilm.weights import Array
+
+_ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
+
+
+class CharCnn(nn.Module):
+    """Convolutions over a token's characters, max-pooled, then highway layers and a projection.
+
+    # Parameters
+    options: sizes.
+    projection_dim: width of the token vectors, p.
+    arrays: the datasets of `checkpoint.char_cnn_shapes`.
+    """
+
+    def __init__(self, options: CharCnnOptions, projection_dim: int, arrays: dict[str, Array]) -> None:
+        super().__init__()
+        self.options = options
+        n = options.n_filters
+        mask_row = np.zeros((1, options.embedding_dim), np.float32)
+        self.embedding = nn.Parameter(_tensor(np.concatenate([mask_row, arrays["char_embed"]])))
+        self.convolutions = nn.ModuleList()
+        for index, (width, number) in enumerate(options.filters):
+            convolution = nn.Conv1d(options.embedding_dim, number, width)
+            _fill(convolution, arrays[f"CNN/W_cnn_{index}"][0].transpose(2, 1, 0), arrays[f"CNN/b_cnn_{index}"])
+            self.convolutions.append(convolution)
+        self.highways = nn.ModuleList()
+        for index in range(options.n_highway):
+            group = f"CNN_high_{index}"
+            highway = nn.Linear(n, 2 * n)
+            weight = np.concatenate([arrays[f"{group}/W_{part}"].T for part in ("carry", "transform")])
+            _fill(highway, weight, np.concatenate([arrays[f"{group}/b_{part}"] for part in ("carry", "transform")]))
+            self.highways.append(highway)
+        self.projection = nn.Linear(n, projection_dim)
+        _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Character ids (tokens, characters) to token vectors (tokens, p)."""
+        embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
+        activation = _ACTIVATION[self.options.activation]
+        vectors = torch.cat([activation(conv(embedded).max(dim=2).values) for conv in self.convolutions], dim=1)
+        for highway in self.highways:
+            carry, transform = highway(vectors).chunk(2, dim=1)
+            gate = torch.sigmoid(carry)
+            vectors = gate * torch.relu(transform) + (1 - gate) * vectors
+        return self.projection(vectors)
+
+    def _trimmed(self, ids: Tensor) -> Tensor:
+        """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""
+        used = (ids != PADDING + 1).any(dim=0).nonzero()
+        longest = int(used.max()) + 1 if len(used) else 0
+        return ids[:, : longest + max(width for width, _ in self.options.filters)]
+
+    def arrays(self) -> dict[str, Array]:
+        """The module's parameters as the datasets they came from."""
+        arrays = {"char_embed": _array(self.embedding)[1:]}
+        for index, convolution in enumerate(self.convolutions):
+            arrays[f"CNN/W_cnn_{index}"] = _array(convolution.weight).transpose(2, 1, 0)[None]
+            arrays[f"CNN/b_cnn_{index}"] = _array(convolution.bias)
+        for index, highway in enumerate(self.highways):
+            weights, biases = np.split(_array(highway.weight), 2), np.split(_array(highway.bias), 2)
+            for part, weight, bias in zip(("carry", "transform"), weights, biases, strict=True):
+                arrays[f"CNN_high_{index}/W_{part}"] = weight.T
+                arrays[f"CNN_high_{index}/b_{part}"] = bias
+        return arrays | {"CNN_proj/W_proj": _array(self.projection.weight).T, "CNN_proj/b_proj": _array(self.projection.bias)}
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def _array(parameter: Tensor) -> Array:
+    return parameter.detach().cpu().numpy().copy()
+
+
+def _fill(module: nn.Linear | nn.Conv1d, weight: Array, bias: Array) -> None:
+    with torch.no_grad():
+        module.weight.copy_(_tensor(weight))
+        assert module.bias is not None
+        module.bias.copy_(_tensor(bias))

@@ -1,0 +1,216 @@
+"""ELMo's HDF5 layout: read with every shape checked against the options, and written atomically.
+
+The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. A factored checkpoint keeps the
+layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its place with `X_left @ X_right` close to `X`,
+in the orientation `X` has in the file (inputs first). `W_0`, which holds the input rows above the recurrent rows, is
+then split into `W_0_input` and `W_0_recurrent`, each dense or factored.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.weights import Array, BilmWeights, Factors, LstmWeights, Matrix, Target
+from elmo_mf.errors import InputError
+
+N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
+DTYPES = ("float16", "float32")
+_SPLIT: dict[Target, str] = {"input": "W_0_input", "recurrent": "W_0_recurrent", "projection": "W_P_0"}
+
+
+def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
+    """Every dataset of the character CNN with its shape."""
+    cnn = options.char_cnn
+    n, p = cnn.n_filters, options.lstm.projection_dim
+    shapes: dict[str, tuple[int, ...]] = {"char_embed": (N_CHARACTERS, cnn.embedding_dim)}
+    for index, (width, number) in enumerate(cnn.filters):
+        shapes[f"CNN/W_cnn_{index}"] = (1, width, cnn.embedding_dim, number)
+        shapes[f"CNN/b_cnn_{index}"] = (number,)
+    for index in range(cnn.n_highway):
+        for gate in ("carry", "transform"):
+            shapes[f"CNN_high_{index}/W_{gate}"] = (n, n)
+            shapes[f"CNN_high_{index}/b_{gate}"] = (n,)
+    return shapes | {"CNN_proj/W_proj": (n, p), "CNN_proj/b_proj": (p,)}
+
+
+def cell_group(direction: int, layer: int) -> str:
+    """HDF5 group of one LSTM cell; direction 0 is forward, 1 backward."""
+    return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
+
+
+def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
+    """Read and check a checkpoint, official or factored.
+
+    # Raises
+    InputError: the file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
+    than `options` asks for, or holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weight file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: found a file that is truncated or not HDF5 ({_short(error)}), expected ELMo weights") from None
+    with file:
+        reader = _Reader(path, file)
+        reader.refuse_surplus(options)
+        char_cnn = {name: reader.read(name, shape) for name, shape in char_cnn_shapes(options).items()}
+        lstms = {
+            (direction, layer): _read_lstm(reader, cell_group(direction, layer), options)
+            for direction in (0, 1)
+            for layer in range(options.lstm.n_layers)
+        }
+    return BilmWeights(char_cnn, lstms)
+
+
+def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights:
+    n, p = options.lstm.dim, options.lstm.projection_dim
+    split = {name: reader.read_matrix(f"{group}/{dataset}", (p, 4 * n)) for name, dataset in _SPLIT.items() if name != "projection"} \
+        if reader.is_split(group) else None  # fmt: skip
+    matrices: dict[Target, Matrix]
+    if split is None:
+        stacked = reader.read(f"{group}/W_0", (2 * p, 4 * n))
+        matrices = {"input": np.ascontiguousarray(stacked[:p].T), "recurrent": np.ascontiguousarray(stacked[p:].T)}
+    else:
+        matrices = dict(split)
+    matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
+    return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)))
+
+
+class _Reader:
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path, self.file = path, file
+
+    def fail(self, name: str, found: str, expected: str) -> None:
+        raise InputError(f"{self.path}: {name}: found {found}, expected {expected}")
+
+    def has(self, name: str) -> bool:
+        try:
+            return name in self.file
+        except (OSError, RuntimeError, KeyError) as error:
+            raise InputError(f"{self.path}: {name}: found an unreadable group ({_short(error)}), expected a dataset") from None
+
+    def is_split(self, group: str) -> bool:
+        return any(self.has(f"{group}/W_0_{target}{part}") for target in ("input", "recurrent") for part in ("", "_left"))
+
+    def dataset(self, name: str, expected: str) -> h5py.Dataset:
+        if not self.has(name):
+            self.fail(name, "nothing", expected)
+        try:
+            dataset = self.file[name]
+        except (OSError, RuntimeError, KeyError) as error:
+            self.fail(name, f"an unreadable object ({_short(error)})", expected)
+        if not isinstance(dataset, h5py.Dataset):
+            self.fail(name, "a group", expected)
+        if dataset.dtype.name not in DTYPES:
+            self.fail(name, f"dtype {dataset.dtype}", " or ".join(DTYPES))
+        return dataset
+
+    def read(self, name: str, shape: tuple[int, ...]) -> Array:
+        """One dataset as float32; `shape` may leave one length open with -1."""
+        dataset = self.dataset(name, f"a dataset of shape {_show(shape)}")
+        found = dataset.shape
+        if found is None or len(found) != len(shape) or any(want not in (-1, got) for got, want in zip(found, shape, strict=True)):
+            self.fail(name, f"shape {found}", f"{_show(shape)} as the options say")
+        try:
+            array = dataset[()].astype(np.float32)
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            self.fail(name, f"unreadable data ({_short(error)})", f"shape {_show(shape)}")
+        if not np.isfinite(array).all():
+            bad = int(np.size(array) - np.isfinite(array).sum())
+            self.fail(name, f"{bad} values that are NaN or infinite", "finite numbers")
+        return np.asarray(array)
+
+    def read_matrix(self, name: str, shape: tuple[int, int]) -> Matrix:
+        """A dense dataset of `shape` (inputs, outputs), or its factors; transposed to outputs first."""
+        if not self.has(f"{name}_left"):
+            return np.ascontiguousarray(self.read(name, shape).T)
+        left = self.read(f"{name}_left", (shape[0], -1))
+        right = self.read(f"{name}_right", (left.shape[1], shape[1]))
+        if left.shape[1] == 0:
+            self.fail(f"{name}_left", f"shape {left.shape}", "a rank of 1 or more")
+        return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
+
+    def refuse_surplus(self, options: BilmOptions) -> None:
+        """Weights of a larger model hold every dataset that smaller options ask for: look one further."""
+        n_layers = options.lstm.n_layers
+        surplus = {
+            f"CNN/W_cnn_{len(options.char_cnn.filters)}": f"{len(options.char_cnn.filters)} filters",
+            f"CNN_high_{options.char_cnn.n_highway}": f"{options.char_cnn.n_highway} highway layers",
+            f"RNN_0/RNN/MultiRNNCell/Cell{n_layers}": f"{n_layers} layers",
+            f"RNN_1/RNN/MultiRNNCell/Cell{n_layers}": f"{n_layers} layers",
+        }
+        for name, expected in surplus.items():
+            if self.has(name):
+                self.fail(name, "a surplus group", f"{expected} as the options say")
+
+
+def write_weights(path: str | Path, weights: BilmWeights, dtype: str = "float32") -> None:
+    """Write `weights` to `path`, atomically; dense cells in the official layout, factored ones as described above.
+
+    # Raises
+    InputError: a value does not fit in `dtype`.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    arrays = dict(weights.char_cnn)
+    for (direction, layer), lstm in weights.lstms.items():
+        group = cell_group(direction, layer)
+        arrays[f"{group}/B"] = lstm.bias
+        arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in arrays.items():
+            with np.errstate(over="ignore"):
+                stored = array.astype(dtype)
+            if not np.isfinite(stored).all():
+                raise InputError(f"{path}: {name}: found values beyond {dtype}'s range, expected finite numbers")
+            file.create_dataset(name, data=stored)
+
+
+def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
+    matrices = lstm.matrices
+    w_x, w_h = matrices["input"], matrices["recurrent"]
+    datasets: dict[str, Array] = {}
+    split = dict(_SPLIT)
+    if not isinstance(w_x, Factors) and not isinstance(w_h, Factors):
+        datasets["W_0"] = np.concatenate([w_x.T, w_h.T])
+        split = {"projection": _SPLIT["projection"]}
+    for target, name in split.items():
+        matrix = matrices[target]
+        if isinstance(matrix, Factors):
+            datasets |= {f"{name}_left": matrix.right.T, f"{name}_right": matrix.left.T}
+        else:
+            datasets[name] = matrix.T
+    return datasets
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place on success and vanishes on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return "(" + ", ".join("any" if length == -1 else str(length) for length in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100]

@@ -1,0 +1,140 @@
+"""The projected LSTM with clipping (Sak et al. 2014; Peters et al. 2018): the hot path.
+
+    gates = W_x x_t + W_h h_{t-1} + b
+    c_t   = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c_{t-1}, cell_clip)
+    h_t   = clip(W_p (sigmoid(o) * tanh(c_t)), proj_clip)
+
+Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
+products of all steps are one matrix product before the loop, and the directions of a layer run in the same step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.linear import StackedLinear, alike
+from elmo_mf.bilm.weights import TARGETS, Array, Factors, LstmWeights, Matrix
+
+State = tuple[Tensor, Tensor]  # h (G, batch, p) and c (G, batch, n)
+
+
+class ProjectedLstm(nn.Module):
+    """`G` directions of one layer whose matrices have the same form.
+
+    # Parameters
+    weights: one `LstmWeights` a direction.
+    cell_clip, proj_clip: bounds on the memory cell and on the state, None for no bound.
+    """
+
+    def __init__(self, weights: Sequence[LstmWeights], cell_clip: float | None, proj_clip: float | None) -> None:
+        super().__init__()
+        self.input = StackedLinear([_regate(w.matrices["input"], _IFOG) for w in weights])
+        self.recurrent = StackedLinear([_regate(w.matrices["recurrent"], _IFOG) for w in weights])
+        self.projection = StackedLinear([w.matrices["projection"] for w in weights])
+        bias = np.stack([_regate_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
+        self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
+        self.cell_clip, self.proj_clip = cell_clip, proj_clip
+        self.cell_size = bias.shape[1] // 4
+        self.state_size = int(weights[0].matrices["projection"].shape[0])
+
+    def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
+        """Run over packed sequences.
+
+        # Parameters
+        inputs: (G, steps of all sequences, d).
+        batch_sizes: how many sequences are still running at each step, never rising.
+        state: where the sequences start, in the packed order; None for zeros.
+
+        # Returns
+        The states of all steps (G, steps of all sequences, p), and each sequence's last state.
+        """
+        n = self.cell_size
+        h, c = state if state is not None else self._zeros(inputs, batch_sizes[0])
+        steps = self.input(inputs, self.bias).split(batch_sizes, dim=1)
+        outputs, ended = [], []
+        for size, step in zip(batch_sizes, steps, strict=True):
+            if size < h.shape[1]:
+                ended.append((h[:, size:], c[:, size:]))
+                h, c = h[:, :size], c[:, :size]
+            ifo, g = self.recurrent(h, step).split([3 * n, n], dim=2)
+            i, f, o = ifo.sigmoid().chunk(3, dim=2)
+            c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
+            h = _clip(self.projection(o * c.tanh()), self.proj_clip)
+            outputs.append(h)
+        ended.append((h, c))
+        last_h, last_c = zip(*reversed(ended), strict=True)
+        return torch.cat(outputs, dim=1), (torch.cat(last_h, dim=1), torch.cat(last_c, dim=1))
+
+    def _zeros(self, like: Tensor, batch: int) -> State:
+        return like.new_zeros(len(like), batch, self.state_size), like.new_zeros(len(like), batch, self.cell_size)
+
+    def weights(self) -> list[LstmWeights]:
+        """The weights of each direction, as they were given."""
+        parts = zip(self.input.matrices(), self.recurrent.matrices(), self.projection.matrices(), strict=True)
+        biases = [_regate_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
+        return [
+            LstmWeights(
+                {"input": _regate(w_x, _IGFO), "recurrent": _regate(w_h, _IGFO), "projection": w_p},
+                bias - _forget_bias(bias),
+            )
+            for (w_x, w_h, w_p), bias in zip(parts, biases, strict=True)
+        ]
+
+
+class BiLstmLayer(nn.Module):
+    """Both directions of one layer: in one `ProjectedLstm` where their matrices have the same form, else in two."""
+
+    def __init__(self, forward: LstmWeights, backward: LstmWeights, cell_clip: float | None, proj_clip: float | None) -> None:
+        super().__init__()
+        joined = all(alike(forward.matrices[target], backward.matrices[target]) for target in TARGETS)
+        groups = [[forward, backward]] if joined else [[forward], [backward]]
+        self.groups = nn.ModuleList(ProjectedLstm(group, cell_clip, proj_clip) for group in groups)
+
+    def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
+        """As `ProjectedLstm.forward`, with G = 2: forward and backward."""
+        if len(self.groups) == 1:
+            output, state = self.groups[0](inputs, batch_sizes, state)
+            return output, state
+        outputs, hs, cs = [], [], []
+        for index, lstm in enumerate(self.groups):
+            part = slice(index, index + 1)
+            output, (h, c) = lstm(inputs[part], batch_sizes, None if state is None else (state[0][part], state[1][part]))
+            outputs.append(output)
+            hs.append(h)
+            cs.append(c)
+        return torch.cat(outputs), (torch.cat(hs), torch.cat(cs))
+
+    def weights(self) -> list[LstmWeights]:
+        """Forward's and backward's weights."""
+        return [weights for group in self.groups for weights in group.weights()]
+
+
+_IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side
+_IGFO = (0, 3, 1, 2)  # and back
+
+
+def _regate_rows(array: Array, order: tuple[int, ...]) -> Array:
+    gates = np.split(array, 4)
+    return np.concatenate([gates[index] for index in order])
+
+
+def _regate(matrix: Matrix, order: tuple[int, ...]) -> Matrix:
+    if isinstance(matrix, Factors):
+        return Factors(_regate_rows(matrix.left, order), matrix.right)
+    return _regate_rows(matrix, order)
+
+
+def _forget_bias(bias: Array) -> Array:
+    """TensorFlow's constant 1 on the forget gate, which the file leaves out; in the file's gate order."""
+    ones = np.zeros_like(bias)
+    quarter = len(bias) // 4
+    ones[2 * quarter : 3 * quarter] = 1
+    return ones
+
+
+def _clip(values: Tensor, bound: float | None) -> Tensor:
+    return values if bound is None else values.clamp(-bound, bound)
