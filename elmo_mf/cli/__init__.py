@@ -1,0 +1,1 @@
+"""The `elmo-mf` command, one file a subcommand."""

@@ -1,0 +1,57 @@
+"""Entry point: subcommands, and one-line errors with exit status 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from elmo_mf import __version__
+from elmo_mf.cli import compress, pretrain
+from elmo_mf.errors import InputError
+
+app = typer.Typer(
+    name="elmo-mf",
+    help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(compress.compress)
+app.command()(pretrain.pretrain)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"elmo-mf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="elmo-mf")
+    except InputError as error:
+        print(f"elmo-mf: error: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
