@@ -1,0 +1,1 @@
+"""Pretraining of small biLMs from plain text, exported in the official layout."""

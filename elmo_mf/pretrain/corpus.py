@@ -1,0 +1,128 @@
+"""Tokenised text, one sentence a line, as word ids in batches of similar length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.characters import character_ids, sentence_bound
+from elmo_mf.errors import InputError
+
+END, BEGIN, UNKNOWN = "</S>", "<S>", "<UNK>"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that the softmax knows, most frequent first, after `</S>`, `<S>` and `<UNK>`."""
+
+    words: tuple[str, ...]
+
+    @classmethod
+    def count(cls, sentences: list[list[str]], min_count: int) -> Vocabulary:
+        counts = Counter(word for sentence in sentences for word in sentence)
+        known = [word for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n >= min_count]
+        return cls((END, BEGIN, UNKNOWN, *known))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
+    """Sentences of a file; those longer than `max_tokens` are cut into pieces.
+
+    # Raises
+    InputError: the file is missing, not UTF-8, or has no words.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:limit]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such text file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: found something unreadable ({error}), expected UTF-8 text") from None
+    words = (line.split() for line in lines)
+    sentences = [s[start : start + max_tokens] for s in words for start in range(0, len(s), max_tokens)]
+    if not sentences:
+        raise InputError(f"{path}: found no words, expected one tokenised sentence a line")
+    return sentences
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`types` (sentences, longest) index the corpus's characters, `words` the vocabulary; both with bounds."""
+
+    types: Tensor
+    words: Tensor
+    lengths: Tensor
+
+
+class Corpus:
+    """Sentences as ids, twice: of every distinct word's spelling (the input), and of the vocabulary (the output).
+
+    # Parameters
+    sentences: tokenised.
+    vocabulary: what the softmax knows; other words count as `<UNK>` in the output only.
+    max_characters: characters a token.
+    """
+
+    def __init__(self, sentences: list[list[str]], vocabulary: Vocabulary, max_characters: int) -> None:
+        spellings = {END: 0, BEGIN: 1}
+        unknown = vocabulary.ids[UNKNOWN]
+        self._types: list[np.ndarray] = []
+        self._words: list[np.ndarray] = []
+        for sentence in sentences:
+            self._types.append(np.array([1, *(spellings.setdefault(w, len(spellings)) for w in sentence), 0]))
+            self._words.append(np.array([1, *(vocabulary.ids.get(w, unknown) for w in sentence), 0]))
+        rows = [sentence_bound(False, max_characters), sentence_bound(True, max_characters)]
+        rows += [character_ids(word, max_characters) for word in list(spellings)[2:]]
+        self.characters = torch.tensor(rows)  # (distinct words, characters)
+        self.n_predictions = sum(len(words) - 1 for words in self._words)  # a direction
+
+    def batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> Iterator[Batch]:
+        """All sentences once, in batches of similar length that hold at most `max_tokens` with their bounds."""
+        for rows in self._groups(max_tokens, shuffle):
+            lengths = torch.tensor([len(self._words[row]) for row in rows])
+            types, words = torch.zeros(2, len(rows), int(lengths.max()), dtype=torch.long)
+            for index, row in enumerate(rows):
+                types[index, : lengths[index]] = torch.from_numpy(self._types[row])
+                words[index, : lengths[index]] = torch.from_numpy(self._words[row])
+            yield Batch(types, words, lengths)
+
+    def n_batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> int:
+        return len(self._groups(max_tokens, shuffle))
+
+    def _groups(self, max_tokens: int, shuffle: np.random.Generator | None) -> list[list[int]]:
+        order = np.arange(len(self._words))
+        noise = np.zeros(len(order))
+        if shuffle is not None:
+            shuffle.shuffle(order)
+            noise = shuffle.uniform(-1, 1, len(order))
+        lengths = np.array([len(words) for words in self._words])
+        groups: list[list[int]] = [[]]
+        for row in order[np.argsort((lengths + noise)[order], kind="stable")]:
+            if groups[-1] and (len(groups[-1]) + 1) * lengths[row] > max_tokens:
+                groups.append([])
+            groups[-1].append(int(row))
+        if shuffle is not None:
+            shuffle.shuffle(groups)
+        return groups
+
+
+def unigram_perplexity(train: Corpus, valid: Corpus, n_words: int) -> float:
+    """Perplexity on `valid` of a unigram model with add-one smoothing counted on `train`."""
+    counts = np.ones(n_words)
+    for words in train._words:
+        np.add.at(counts, words[1:], 1)
+    log_probs = np.log(counts / counts.sum())
+    return float(np.exp(-np.mean(np.concatenate([log_probs[words[1:]] for words in valid._words]))))
