@@ -1,0 +1,33 @@
+"""Unmodified AllenNLP 2.10.1 on a current stack.
+
+`elmo_mf_compat.pth` calls `install` at every interpreter start of the environment, because the `allennlp` script
+imports `allennlp.commands` before any plug-in. So this file imports nothing but `sys`: it puts a finder on
+`sys.meta_path`, and the cures are loaded when AllenNLP is.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+
+class _Finder:
+    """Finds AllenNLP's modules as Python would, and runs those that need a cure inside it."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not name.startswith("allennlp"):
+            return None
+        from elmo_mf.compat.cures import cured_spec
+
+        return cured_spec(name, path, target)
+
+
+def install() -> None:
+    """Cure AllenNLP in this process whenever it is imported; doing it twice does no harm."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""One cure for each module of AllenNLP that does not import or run; most last only as long as its import."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
+from typing import Any
+
+
+class _Absent(ModuleType):
+    """Stands in for a package that is not needed; using it raises, naming it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent(f"{self.__name__}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise ImportError(f"{self.__name__} is not available here: elmo-mf runs AllenNLP without it")
+
+
+class _AbsentRouge(_Absent):
+    """py-rouge: the one module that uses it builds an evaluator when it is imported."""
+
+    def Rouge(self, **_: Any) -> _Absent:
+        return _Absent("rouge.Rouge")
+
+
+@contextmanager
+def _stand_in(name: str, kind: type[_Absent] = _Absent, submodules: Sequence[str] = ()) -> Iterator[None]:
+    """`import name` finds a stand-in if the real package does not import."""
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - a torchvision built for another torch raises RuntimeError
+        names = [name, *(f"{name}.{submodule}" for submodule in submodules)]
+        sys.modules.update({full: kind(full) for full in names})
+        try:
+            yield
+        finally:
+            for full in names:
+                del sys.modules[full]
+    else:
+        yield
+
+
+def _torchvision() -> AbstractContextManager[None]:
+    return _stand_in("torchvision", submodules=("ops", "ops.boxes"))
+
+
+@contextmanager
+def _narrativeqa() -> Iterator[None]:
+    """py-rouge imports pkg_resources, which setuptools dropped; nltk.download asks the network at every start."""
+    import nltk
+
+    download = nltk.download
+    nltk.download = lambda *args, **kwargs: False
+    try:
+        with _stand_in("rouge", _AbsentRouge):
+            yield
+    finally:
+        nltk.download = download
+
+
+@contextmanager
+def _transformers_adamw() -> Iterator[None]:
+    """transformers dropped its AdamW; torch's is the same algorithm. Set on the lazy module's class: it re-creates itself."""
+    import torch
+    import transformers
+
+    if not hasattr(transformers, "AdamW"):
+        type(transformers).AdamW = torch.optim.AdamW
+    yield
+
+
+@contextmanager
+def _huggingface_hub() -> Iterator[None]:
+    """huggingface_hub 1.0 dropped what `allennlp push-to-hf` imports; that command alone stays without them."""
+    import huggingface_hub
+
+    missing = [name for name in ("HfFolder", "Repository") if not hasattr(huggingface_hub, name)]
+    for name in missing:
+        setattr(huggingface_hub, name, _Absent(f"huggingface_hub.{name}"))
+    try:
+        yield
+    finally:
+        for name in missing:
+            delattr(huggingface_hub, name)
+
+
+@contextmanager
+def _reduce_on_plateau() -> Iterator[None]:
+    """torch's ReduceLROnPlateau lost `verbose`, which AllenNLP always passes."""
+    yield
+    import functools
+    import inspect
+
+    import torch
+
+    schedulers = torch.optim.lr_scheduler
+    plateau = schedulers.ReduceLROnPlateau
+    if "verbose" in inspect.signature(plateau).parameters:
+        return
+    wrapper = sys.modules["allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers"]
+    scheduler = wrapper.ReduceOnPlateauLearningRateScheduler
+    original = scheduler.__init__
+
+    @functools.wraps(original)
+    def without_verbose(self: Any, *args: Any, **kwargs: Any) -> None:
+        setattr(schedulers, "ReduceLROnPlateau", lambda *a, verbose=None, **k: plateau(*a, **k))  # noqa: B010
+        try:
+            original(self, *args, **kwargs)
+        finally:
+            setattr(schedulers, "ReduceLROnPlateau", plateau)  # noqa: B010
+
+    scheduler.__init__ = without_verbose
+
+
+@contextmanager
+def _recover() -> Iterator[None]:
+    """Some schedulers keep NumPy scalars in the training state, which `torch.load` refuses by default."""
+    yield
+    import numpy as np
+    import torch
+
+    types = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
+    torch.serialization.add_safe_globals([np.dtype, np.float64(0).__reduce__()[0], *types])
+
+
+CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "allennlp.common.push_to_hf": _huggingface_hub,
+    "allennlp.data.image_loader": _torchvision,
+    "allennlp.modules.vision.grid_embedder": _torchvision,
+    "allennlp.modules.vision.region_detector": _torchvision,
+    "allennlp.training.checkpointer": _recover,
+    "allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers": _reduce_on_plateau,
+    "allennlp.training.optimizers": _transformers_adamw,
+    "allennlp_models.rc.tools.narrativeqa": _narrativeqa,
+}
+
+
+class _Loader(importlib.abc.Loader):
+    """Runs a module inside its cure."""
+
+    def __init__(self, loader: importlib.abc.Loader, cure: Callable[[], AbstractContextManager[None]]) -> None:
+        self.loader, self.cure = loader, cure
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        with self.cure():
+            self.loader.exec_module(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+
+def cured_spec(
+    name: str, path: Sequence[str] | None, target: ModuleType | None
+) -> importlib.machinery.ModuleSpec | None:
+    """The spec of a module that needs a cure, None for all others."""
+    if name not in CURES:
+        return None
+    spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+    if spec is not None and spec.loader is not None:
+        spec.loader = _Loader(spec.loader, CURES[name])
+    return spec
