@@ -1,0 +1,104 @@
+"""The token embedder `elmo_mf`: AllenNLP's ELMo with our encoder inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allennlp.common.file_utils import cached_path, is_url_or_existing_file
+from allennlp.modules.elmo import Elmo
+from allennlp.modules.time_distributed import TimeDistributed
+from allennlp.modules.token_embedders import TokenEmbedder
+from torch import Tensor, nn
+
+from elmo_mf.bilm.bilm import Bilm, StatePolicy
+from elmo_mf.errors import InputError
+from elmo_mf.factorize import Compression
+from elmo_mf.plugin.activation_cache import ActivationCache
+
+
+class _AsElmoModule(nn.Module):
+    """A `Bilm` in the form that AllenNLP's `Elmo` takes as its `module`."""
+
+    def __init__(self, bilm: Bilm, cache: ActivationCache | None) -> None:
+        super().__init__()
+        self.bilm = bilm
+        self.cache = cache
+        self.num_layers = bilm.options.lstm.n_layers + 1
+
+    def get_output_dim(self) -> int:
+        return self.bilm.output_dim
+
+    def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:
+        activations = self.bilm(inputs) if self.cache is None else self.cache(self.bilm, inputs)
+        return {"activations": list(activations.layers), "mask": activations.mask}
+
+
+@TokenEmbedder.register("elmo_mf")
+class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
+    """A weighted sum of a biLM's layers for each token, as AllenNLP's `elmo_token_embedder` gives it.
+
+    # Parameters
+    options_file, weight_file: an ELMo checkpoint, official or factored; paths or addresses.
+    compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
+    state: `zero` or `carried`, see `Bilm`.
+    dropout: on the weighted sum.
+    do_layer_norm: normalise each layer before the sum.
+    scalar_mix_parameters: fixed weights of the layers before their softmax; None learns them.
+    projection_dim: project the sum to this width.
+    requires_grad: train the encoder, factors included.
+    cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
+
+    # Raises
+    InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is not frozen and `zero`.
+    """
+
+    def __init__(
+        self,
+        options_file: str,
+        weight_file: str,
+        compression: dict[str, Any] | None = None,
+        state: str = "zero",
+        dropout: float = 0.5,
+        do_layer_norm: bool = False,
+        scalar_mix_parameters: list[float] | None = None,
+        projection_dim: int | None = None,
+        requires_grad: bool = False,
+        cache_mb: int = 0,
+    ) -> None:
+        super().__init__()
+        if cache_mb and (requires_grad or state != "zero"):
+            raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is not zero")
+        policy: StatePolicy = state  # type: ignore[assignment]
+        wanted = None if compression is None else Compression.from_dict(compression)
+        bilm = Bilm.from_files(_local(options_file), _local(weight_file), wanted, policy)
+        bilm.requires_grad_(requires_grad)
+        module = _AsElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
+        self._elmo = Elmo(
+            None, None, 1, do_layer_norm=do_layer_norm, dropout=dropout,
+            scalar_mix_parameters=scalar_mix_parameters, module=module,
+        )  # fmt: skip
+        self._projection = nn.Linear(bilm.output_dim, projection_dim) if projection_dim else None
+        self._output_dim = projection_dim or bilm.output_dim
+
+    @property
+    def bilm(self) -> Bilm:
+        """The encoder."""
+        return self._elmo._elmo_lstm.bilm  # type: ignore[no-any-return]
+
+    def get_output_dim(self) -> int:
+        return self._output_dim
+
+    def forward(self, elmo_tokens: Tensor) -> Tensor:
+        """Character ids (..., tokens, characters) to vectors (..., tokens, output_dim)."""
+        vectors: Tensor = self._elmo(elmo_tokens)["elmo_representations"][0]
+        if self._projection is not None:
+            projection: nn.Module = self._projection
+            for _ in range(vectors.dim() - 2):
+                projection = TimeDistributed(projection)
+            vectors = projection(vectors)
+        return vectors
+
+
+def _local(path: str) -> str:
+    """Addresses go through AllenNLP's cache; a path stays as it is, for `Bilm` to check."""
+    return str(cached_path(path)) if "://" in path and is_url_or_existing_file(path) else path

@@ -1,0 +1,18 @@
+// ELMo in an AllenNLP config: how tokens become character ids, and how those become vectors.
+{
+  indexers:: { elmo_mf: { type: 'elmo_characters' } },
+
+  embedder(options_file, weight_file, compression, dropout, cache_mb):: {
+    elmo_mf: {
+      type: 'elmo_mf',
+      options_file: options_file,
+      weight_file: weight_file,
+      compression: compression,
+      dropout: dropout,
+      cache_mb: cache_mb,
+    },
+  },
+
+  // The width of its vectors: both directions' projections.
+  dim(options):: 2 * options.lstm.projection_dim,
+}

@@ -1,0 +1,9 @@
+// Word vectors beside ELMo: none, or GloVe from a file.
+function(glove) {
+  local used = glove != null,
+  dim:: if used then glove.dim else 0,
+  indexers:: if used then { tokens: { type: 'single_id', lowercase_tokens: glove.lowercase } } else {},
+  embedders:: if used then {
+    tokens: { type: 'embedding', embedding_dim: glove.dim, pretrained_file: glove.file, trainable: false },
+  } else {},
+}

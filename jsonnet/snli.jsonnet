@@ -1,0 +1,74 @@
+// Natural language inference (SNLI) with the enhanced sequential inference model of Chen et al. 2017.
+// From the project's root: allennlp train jsonnet/snli.jsonnet -s OUT
+local elmo = import 'lib/elmo.libsonnet';
+local lstm = import 'lib/lstm.libsonnet';
+local words = import 'lib/words.libsonnet';
+
+function(
+  preset=(import 'lib/demo.libsonnet'),
+  data='tasks/snli/demo',
+  options_file='weights/demo/options.json',
+  weight_file='weights/demo/weights.hdf5',
+  elmo_dim=elmo.dim(import '../weights/demo/options.json'),
+  compression=null,
+  cache_mb=1000,
+  seed=13,
+)
+  local p = preset.snli;
+  local w = words(p.glove);
+  local feedforward(input, output, activation, dropout=0) = {
+    input_dim: input,
+    num_layers: 1,
+    hidden_dims: output,
+    activations: activation,
+    dropout: dropout,
+  };
+  {
+    dataset_reader: {
+      type: 'snli',
+      tokenizer: { type: 'spacy_rules' },
+      token_indexers: w.indexers + elmo.indexers,
+    },
+    train_data_path: data + '/train.jsonl',
+    validation_data_path: data + '/dev.jsonl',
+    test_data_path: data + '/test.jsonl',
+    model: {
+      type: 'esim',
+      text_field_embedder: {
+        token_embedders: w.embedders + elmo.embedder(options_file, weight_file, compression, p.elmo_dropout, cache_mb),
+      },
+      dropout: p.dropout,
+      encoder: lstm(w.dim + elmo_dim, p.hidden),
+      matrix_attention: { type: 'dot_product' },
+      projection_feedforward: feedforward(8 * p.hidden, p.hidden, 'relu'),
+      inference_encoder: lstm(p.hidden, p.hidden),
+      output_feedforward: feedforward(8 * p.hidden, p.hidden, 'relu', p.dropout),
+      output_logit: feedforward(p.hidden, 3, 'linear'),
+      initializer: {
+        regexes: [
+          ['.*linear_layers.*weight', { type: 'xavier_normal' }],
+          ['.*linear_layers.*bias', { type: 'constant', val: 0 }],
+          ['.*weight_ih.*', { type: 'xavier_normal' }],
+          ['.*weight_hh.*', { type: 'orthogonal' }],
+          ['.*bias.*', { type: 'constant', val: 0 }],
+          ['.*matcher.*match_weights.*', { type: 'kaiming_normal' }],
+        ],
+        prevent_regexes: ['_text_field_embedder.*'],
+      },
+    },
+    data_loader: {
+      batch_sampler: { type: 'bucket', batch_size: p.batch_size, sorting_keys: ['premise', 'hypothesis'] },
+    },
+    validation_data_loader: { batch_size: 64 },
+    trainer: {
+      num_epochs: p.epochs,
+      patience: p.patience,
+      grad_norm: p.grad_norm,
+      validation_metric: '+accuracy',
+      optimizer: { type: 'adam', lr: p.learning_rate },
+      learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: p.plateau_patience },
+    },
+    random_seed: seed,
+    numpy_seed: seed,
+    pytorch_seed: seed,
+  }
