@@ -9,18 +9,18 @@ from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, LstmOptions
 from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Target
 
 __all__ = [
+    "DIRECTIONS",
+    "TARGETS",
     "Activations",
     "Bilm",
     "BilmOptions",
     "BilmWeights",
     "CharCnnOptions",
-    "DIRECTIONS",
     "Factors",
     "LstmOptions",
     "LstmWeights",
     "Matrix",
     "StatePolicy",
-    "TARGETS",
     "Target",
     "read_weights",
     "write_weights",

@@ -178,7 +178,9 @@ class Bilm(nn.Module):
 
     def weights(self) -> BilmWeights:
         """The parameters as arrays, dense or factored as they run."""
-        lstms = {(d, k): w for k, layer in enumerate(self.layers) for d, w in enumerate(layer.weights())}
+        lstms = {
+            (d, k): w for k, layer in enumerate(self.layers) for d, w in enumerate(cast(BiLstmLayer, layer).weights())
+        }
         return BilmWeights(self.char_cnn.arrays(), lstms)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:

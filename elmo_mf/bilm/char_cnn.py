@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -52,7 +54,7 @@ class CharCnn(nn.Module):
             carry, transform = highway(vectors).chunk(2, dim=1)
             gate = torch.sigmoid(carry)
             vectors = gate * torch.relu(transform) + (1 - gate) * vectors
-        return self.projection(vectors)
+        return cast(Tensor, self.projection(vectors))
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""
@@ -71,14 +73,18 @@ class CharCnn(nn.Module):
             for part, weight, bias in zip(("carry", "transform"), weights, biases, strict=True):
                 arrays[f"CNN_high_{index}/W_{part}"] = weight.T
                 arrays[f"CNN_high_{index}/b_{part}"] = bias
-        return arrays | {"CNN_proj/W_proj": _array(self.projection.weight).T, "CNN_proj/b_proj": _array(self.projection.bias)}
+        return arrays | {
+            "CNN_proj/W_proj": _array(self.projection.weight).T,
+            "CNN_proj/b_proj": _array(self.projection.bias),
+        }
 
 
 def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _array(parameter: Tensor) -> Array:
+def _array(parameter: Tensor | nn.Module) -> Array:
+    assert isinstance(parameter, Tensor)
     return parameter.detach().cpu().numpy().copy()
 
 

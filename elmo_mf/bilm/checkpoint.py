@@ -23,6 +23,7 @@ from elmo_mf.errors import InputError
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
+_STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _SPLIT: dict[Target, str] = {"input": "W_0_input", "recurrent": "W_0_recurrent", "projection": "W_P_0"}
 
 
@@ -59,7 +60,9 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: found a file that is truncated or not HDF5 ({_short(error)}), expected ELMo weights") from None
+        raise InputError(
+            f"{path}: found a file that is truncated or not HDF5 ({_short(error)}), expected ELMo weights"
+        ) from None
     with file:
         reader = _Reader(path, file)
         reader.refuse_surplus(options)
@@ -74,14 +77,12 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
 
 def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights:
     n, p = options.lstm.dim, options.lstm.projection_dim
-    split = {name: reader.read_matrix(f"{group}/{dataset}", (p, 4 * n)) for name, dataset in _SPLIT.items() if name != "projection"} \
-        if reader.is_split(group) else None  # fmt: skip
     matrices: dict[Target, Matrix]
-    if split is None:
+    if reader.is_split(group):
+        matrices = {target: reader.read_matrix(f"{group}/{_SPLIT[target]}", (p, 4 * n)) for target in _STACKED}
+    else:
         stacked = reader.read(f"{group}/W_0", (2 * p, 4 * n))
         matrices = {"input": np.ascontiguousarray(stacked[:p].T), "recurrent": np.ascontiguousarray(stacked[p:].T)}
-    else:
-        matrices = dict(split)
     matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
     return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)))
 
@@ -97,10 +98,14 @@ class _Reader:
         try:
             return name in self.file
         except (OSError, RuntimeError, KeyError) as error:
-            raise InputError(f"{self.path}: {name}: found an unreadable group ({_short(error)}), expected a dataset") from None
+            raise InputError(
+                f"{self.path}: {name}: found an unreadable group ({_short(error)}), expected a dataset"
+            ) from None
 
     def is_split(self, group: str) -> bool:
-        return any(self.has(f"{group}/W_0_{target}{part}") for target in ("input", "recurrent") for part in ("", "_left"))
+        return any(
+            self.has(f"{group}/W_0_{target}{part}") for target in ("input", "recurrent") for part in ("", "_left")
+        )
 
     def dataset(self, name: str, expected: str) -> h5py.Dataset:
         if not self.has(name):
@@ -119,7 +124,11 @@ class _Reader:
         """One dataset as float32; `shape` may leave one length open with -1."""
         dataset = self.dataset(name, f"a dataset of shape {_show(shape)}")
         found = dataset.shape
-        if found is None or len(found) != len(shape) or any(want not in (-1, got) for got, want in zip(found, shape, strict=True)):
+        if (
+            found is None
+            or len(found) != len(shape)
+            or any(want not in (-1, got) for got, want in zip(found, shape, strict=True))
+        ):
             self.fail(name, f"shape {found}", f"{_show(shape)} as the options say")
         try:
             array = dataset[()].astype(np.float32)
@@ -203,13 +212,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _show(shape: tuple[int, ...]) -> str:
-    return "(" + ", ".join("any" if length == -1 else str(length) for length in shape) + ("," if len(shape) == 1 else "") + ")"
+    return (
+        "("
+        + ", ".join("any" if length == -1 else str(length) for length in shape)
+        + ("," if len(shape) == 1 else "")
+        + ")"
+    )
 
 
 def _short(error: BaseException) -> str:

@@ -28,7 +28,7 @@ class StackedLinear(nn.Module):
             right = nn.Parameter(_stack([matrix.right for matrix in matrices]))  # type: ignore[union-attr]
             left = _stack([matrix.left for matrix in matrices])  # type: ignore[union-attr]
         else:
-            left = _stack([matrix for matrix in matrices])  # type: ignore[misc]
+            left = _stack(list(matrices))  # type: ignore[arg-type]
         self.right = right
         self.left = nn.Parameter(left)
 

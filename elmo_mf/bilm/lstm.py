@@ -11,6 +11,7 @@ products of all steps are one matrix product before the loop, and the directions
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -88,7 +89,9 @@ class ProjectedLstm(nn.Module):
 class BiLstmLayer(nn.Module):
     """Both directions of one layer: in one `ProjectedLstm` where their matrices have the same form, else in two."""
 
-    def __init__(self, forward: LstmWeights, backward: LstmWeights, cell_clip: float | None, proj_clip: float | None) -> None:
+    def __init__(
+        self, forward: LstmWeights, backward: LstmWeights, cell_clip: float | None, proj_clip: float | None
+    ) -> None:
         super().__init__()
         joined = all(alike(forward.matrices[target], backward.matrices[target]) for target in TARGETS)
         groups = [[forward, backward]] if joined else [[forward], [backward]]
@@ -102,7 +105,9 @@ class BiLstmLayer(nn.Module):
         outputs, hs, cs = [], [], []
         for index, lstm in enumerate(self.groups):
             part = slice(index, index + 1)
-            output, (h, c) = lstm(inputs[part], batch_sizes, None if state is None else (state[0][part], state[1][part]))
+            output, (h, c) = lstm(
+                inputs[part], batch_sizes, None if state is None else (state[0][part], state[1][part])
+            )
             outputs.append(output)
             hs.append(h)
             cs.append(c)
@@ -110,7 +115,7 @@ class BiLstmLayer(nn.Module):
 
     def weights(self) -> list[LstmWeights]:
         """Forward's and backward's weights."""
-        return [weights for group in self.groups for weights in group.weights()]
+        return [weights for group in self.groups for weights in cast(ProjectedLstm, group).weights()]
 
 
 _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side

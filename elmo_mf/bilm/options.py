@@ -66,7 +66,9 @@ class BilmOptions:
         except FileNotFoundError:
             raise InputError(f"{path}: no such options file") from None
         except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: found something that is not JSON ({_one_line(error)}), expected options.json") from None
+            raise InputError(
+                f"{path}: found something that is not JSON ({_one_line(error)}), expected options.json"
+            ) from None
         return cls.from_dict(raw, str(path))
 
     @classmethod
@@ -101,7 +103,11 @@ class BilmOptions:
         )
         widest = max(width for width, _ in options.char_cnn.filters)
         if widest > options.char_cnn.max_characters_per_token:
-            cnn.fail("filters", f"a width of {widest}", f"at most max_characters_per_token, {options.char_cnn.max_characters_per_token}")
+            cnn.fail(
+                "filters",
+                f"a width of {widest}",
+                f"at most max_characters_per_token, {options.char_cnn.max_characters_per_token}",
+            )
         return options
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,7 +184,11 @@ class _Fields:
         if not isinstance(value, list) or not value:
             self.fail(key, _kind(value), expected)
         for pair in value:
-            if not isinstance(pair, list) or len(pair) != 2 or not all(type(x) is int and 0 < x <= 1 << 24 for x in pair):
+            if (
+                not isinstance(pair, list)
+                or len(pair) != 2
+                or not all(type(x) is int and 0 < x <= 1 << 24 for x in pair)
+            ):
                 self.fail(key, json.dumps(pair)[:60], expected)
         return tuple((width, number) for width, number in value)
 

@@ -19,7 +19,9 @@ def compress(
     out: Path = typer.Option(..., help="Folder for the new options.json and weights.hdf5."),
     rank: int = typer.Option(..., help="Rank of the factors."),
     method: str = typer.Option("svd", help="Factorization method."),
-    targets: str = typer.Option("input+recurrent+projection", help="Matrices to factorize, joined by +."),
+    targets: str = typer.Option(
+        "all", help="Matrices to factorize: input, recurrent, projection, joined by +, or all."
+    ),
     layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
     directions: str = typer.Option("all", help="forward, backward or all."),
     allow_larger: bool = typer.Option(False, help="Accept ranks at which nothing is saved."),
@@ -49,7 +51,9 @@ def compress(
     bilm = Bilm.from_files(options, weights, compression)
     bilm.save(out, dtype)
     _print(size_report(bilm.weights(), bilm.options))
-    typer.echo(f"wrote {out}/options.json and {out}/weights.hdf5 ({(out / 'weights.hdf5').stat().st_size / 1e6:.1f} MB)")
+    typer.echo(
+        f"wrote {out}/options.json and {out}/weights.hdf5 ({(out / 'weights.hdf5').stat().st_size / 1e6:.1f} MB)"
+    )
 
 
 def _layers(text: str) -> list[int] | str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import compress, pretrain
+from elmo_mf.cli import compress, leaderboard, pretrain, sweep, tasks
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -20,7 +20,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(compress.compress)
+app.command()(leaderboard.leaderboard)
 app.command()(pretrain.pretrain)
+app.command()(sweep.sweep)
+app.command()(tasks.tasks)
 
 
 def _print_version(wanted: bool) -> None:

@@ -60,7 +60,11 @@ def pretrain(
         max_tokens, limit, seed, dtype,
     )  # fmt: skip
     trainer = Trainer(train, valid, out, settings)
-    columns = ["{task.completed}/{task.total} steps", "{task.fields[speed]} words/s", "perplexity {task.fields[perplexity]}"]
+    columns = [
+        "{task.completed}/{task.total} steps",
+        "{task.fields[speed]} words/s",
+        "perplexity {task.fields[perplexity]}",
+    ]
     with Progress(BarColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as bar:
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}

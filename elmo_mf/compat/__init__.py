@@ -30,4 +30,4 @@ class _Finder:
 def install() -> None:
     """Cure AllenNLP in this process whenever it is imported; doing it twice does no harm."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder())

@@ -36,7 +36,7 @@ def _stand_in(name: str, kind: type[_Absent] = _Absent, submodules: Sequence[str
     """`import name` finds a stand-in if the real package does not import."""
     try:
         importlib.import_module(name)
-    except Exception:  # noqa: BLE001 - a torchvision built for another torch raises RuntimeError
+    except Exception:
         names = [name, *(f"{name}.{submodule}" for submodule in submodules)]
         sys.modules.update({full: kind(full) for full in names})
         try:
@@ -68,7 +68,7 @@ def _narrativeqa() -> Iterator[None]:
 
 @contextmanager
 def _transformers_adamw() -> Iterator[None]:
-    """transformers dropped its AdamW; torch's is the same algorithm. Set on the lazy module's class: it re-creates itself."""
+    """transformers dropped its AdamW; torch's is the same. Set on the lazy module's class: the object is re-created."""
     import torch
     import transformers
 
@@ -79,7 +79,7 @@ def _transformers_adamw() -> Iterator[None]:
 
 @contextmanager
 def _huggingface_hub() -> Iterator[None]:
-    """huggingface_hub 1.0 dropped what `allennlp push-to-hf` imports; that command alone stays without them."""
+    """huggingface_hub 1.0 dropped what `allennlp push-to-hf` imports; only that command does without."""
     import huggingface_hub
 
     missing = [name for name in ("HfFolder", "Repository") if not hasattr(huggingface_hub, name)]
@@ -128,7 +128,8 @@ def _recover() -> Iterator[None]:
     import torch
 
     types = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
-    torch.serialization.add_safe_globals([np.dtype, np.float64(0).__reduce__()[0], *types])
+    scalar: Any = np.float64(0).__reduce__()[0]
+    torch.serialization.add_safe_globals([np.dtype, scalar, *types])
 
 
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {

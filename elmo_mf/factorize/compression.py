@@ -19,7 +19,7 @@ class Compression:
     # Parameters
     method: name of a registered method.
     rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of.
-    targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`.
+    targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all".
     layers: layer numbers from 0 on, or "all".
     directions: any of `forward`, `backward`, or "all".
     allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
@@ -40,6 +40,8 @@ class Compression:
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
             raise InputError(f"compression.rank: found {self.rank!r}, expected an integer from 1 on")
         targets = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
+        if targets == ["all"]:
+            targets = list(TARGETS)
         _check_names("targets", targets, TARGETS)
         object.__setattr__(self, "targets", tuple(target for target in TARGETS if target in targets))
         if self.directions != "all":
@@ -69,7 +71,8 @@ class Compression:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
-        return f"{self.method} {'+'.join(self.targets)} rank {self.rank}"
+        targets = "all" if len(self.targets) == len(TARGETS) else "+".join(self.targets)
+        return f"{self.method} {targets} rank {self.rank}"
 
     def apply(self, weights: BilmWeights) -> BilmWeights:
         """The weights with the chosen matrices factored.
@@ -78,14 +81,18 @@ class Compression:
         InputError: a layer that does not exist, a matrix that is factored already, a rank above the matrix's, or one
         at or above break-even without `allow_larger`.
         """
-        for (key, target) in self._chosen(weights):
-            self._check(weights, key, target)
+        self.check(weights)
         method = method_named(self.method)
         lstms = dict(weights.lstms)
         for key, target in self._chosen(weights):
             factors = method.factorize(lstms[key].matrices[target], self.rank)  # type: ignore[arg-type]
             lstms[key] = lstms[key].with_matrix(target, factors)
         return replace(weights, lstms=lstms)
+
+    def check(self, weights: BilmWeights) -> None:
+        """Raise what `apply` would raise, without the work."""
+        for key, target in self._chosen(weights):
+            self._check_matrix(weights, key, target)
 
     def _chosen(self, weights: BilmWeights) -> Iterator[tuple[tuple[int, int], Target]]:
         n_layers = 1 + max(layer for _, layer in weights.lstms)
@@ -99,18 +106,20 @@ class Compression:
                     if target in self.targets:
                         yield (direction, layer), target
 
-    def _check(self, weights: BilmWeights, key: tuple[int, int], target: Target) -> None:
+    def _check_matrix(self, weights: BilmWeights, key: tuple[int, int], target: Target) -> None:
         matrix = weights.lstms[key].matrices[target]
         m, n = matrix.shape
         name = f"{DIRECTIONS[key[0]]} layer {key[1]} {target} ({m} x {n})"
         if isinstance(matrix, Factors):
-            raise InputError(f"compression.targets: found {name} factored at rank {matrix.rank}, expected a dense matrix")
+            raise InputError(
+                f"compression.targets: found {name} factored at rank {matrix.rank}, expected a dense matrix"
+            )
         if self.rank > min(m, n):
             raise InputError(f"compression.rank: found {self.rank}, expected at most {min(m, n)}, the rank of {name}")
         if self.rank >= break_even_rank(m, n) and not self.allow_larger:
             raise InputError(
-                f"compression.rank: found {self.rank}, expected less than {break_even_rank(m, n):.1f}, the break-even rank "
-                f"of {name}: from there on factors are no smaller; set allow_larger to have them all the same"
+                f"compression.rank: found {self.rank}, expected less than {break_even_rank(m, n):.1f}, the break-even "
+                f"rank of {name}: from there on factors are no smaller; set allow_larger to have them all the same"
             )
 
     def noted_in(self, options: BilmOptions) -> BilmOptions:

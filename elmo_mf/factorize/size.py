@@ -72,8 +72,8 @@ class SizeReport:
     def to_dict(self) -> dict[str, float | int]:
         """The totals, for a record."""
         names = (
-            "lstm_parameters", "lstm_dense_parameters", "encoder_parameters", "lstm_bytes", "encoder_bytes", "lstm_ratio",
-            "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds", "char_cnn_multiply_adds",
+            "lstm_parameters", "lstm_dense_parameters", "encoder_parameters", "lstm_bytes", "encoder_bytes",
+            "lstm_ratio", "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds", "char_cnn_multiply_adds",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

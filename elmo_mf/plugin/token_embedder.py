@@ -16,7 +16,7 @@ from elmo_mf.factorize import Compression
 from elmo_mf.plugin.activation_cache import ActivationCache
 
 
-class _AsElmoModule(nn.Module):
+class ElmoModule(nn.Module):
     """A `Bilm` in the form that AllenNLP's `Elmo` takes as its `module`."""
 
     def __init__(self, bilm: Bilm, cache: ActivationCache | None) -> None:
@@ -72,7 +72,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         wanted = None if compression is None else Compression.from_dict(compression)
         bilm = Bilm.from_files(_local(options_file), _local(weight_file), wanted, policy)
         bilm.requires_grad_(requires_grad)
-        module = _AsElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
+        module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
             None, None, 1, do_layer_norm=do_layer_norm, dropout=dropout,
             scalar_mix_parameters=scalar_mix_parameters, module=module,
@@ -83,7 +83,12 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     @property
     def bilm(self) -> Bilm:
         """The encoder."""
-        return self._elmo._elmo_lstm.bilm  # type: ignore[no-any-return]
+        return self.elmo_module.bilm
+
+    @property
+    def elmo_module(self) -> ElmoModule:
+        """The encoder with its cache."""
+        return self._elmo._elmo_lstm  # type: ignore[no-any-return]
 
     def get_output_dim(self) -> int:
         return self._output_dim

@@ -16,11 +16,11 @@ SOFTMAXES: tuple[SoftmaxKind, ...] = ("adaptive", "full", "sampled")
 
 
 class Losses(NamedTuple):
-    """Negative log-likelihoods in nats, summed over `count` predictions a direction."""
+    """Negative log-likelihoods in nats, summed over `predictions` of each direction."""
 
     forward: Tensor
     backward: Tensor
-    count: int
+    predictions: int
 
 
 class LanguageModel(nn.Module):
@@ -43,7 +43,7 @@ class LanguageModel(nn.Module):
     def forward(self, batch: Batch, characters: Tensor) -> Losses:
         """Losses of one batch; `characters` (distinct words, characters) spells its types."""
         packing = Packing.of(batch.lengths)
-        types, inverse = batch.types.flatten()[packing.forward].unique(return_inverse=True)
+        types, inverse = torch.unique(batch.types.flatten()[packing.forward], return_inverse=True)
         tokens = self.bilm.char_cnn(characters[types])[inverse]
         top = self.dropout(self.bilm.contextualize(tokens, packing)[-1])
 
@@ -61,7 +61,8 @@ class LanguageModel(nn.Module):
 
 class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     def forward(self, states: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
-        return -super().forward(states, words).output.sum()
+        log_likelihoods: Tensor = super().forward(states, words).output
+        return -log_likelihoods.sum()
 
 
 class _FullSoftmax(nn.Linear):
@@ -77,7 +78,8 @@ def _softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
         return _FullSoftmax(dim, n_words)
     from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 
-    return SampledSoftmaxLoss(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
+    sampled: nn.Module = SampledSoftmaxLoss(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
+    return sampled
 
 
 def perplexities(model: LanguageModel, batches: list[Batch], characters: Tensor) -> tuple[float, float]:
@@ -87,7 +89,7 @@ def perplexities(model: LanguageModel, batches: list[Batch], characters: Tensor)
     with torch.no_grad():
         losses = [model(batch, characters) for batch in batches]
     model.train(was_training)
-    count = sum(loss.count for loss in losses)
+    count = sum(loss.predictions for loss in losses)
     total_forward = sum(float(loss.forward) for loss in losses)
     total_backward = sum(float(loss.backward) for loss in losses)
     return float(torch.tensor(total_forward / count).exp()), float(torch.tensor(total_backward / count).exp())

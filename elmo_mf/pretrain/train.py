@@ -97,9 +97,14 @@ class Trainer:
         options = settings.options()
         characters = options.char_cnn.max_characters_per_token
         self.train_corpus = Corpus(train, self.vocabulary, characters)
-        self.valid_corpus = Corpus(read_sentences(valid_file, settings.max_tokens, settings.limit), self.vocabulary, characters)
+        self.valid_corpus = Corpus(
+            read_sentences(valid_file, settings.max_tokens, settings.limit), self.vocabulary, characters
+        )
         self.model = LanguageModel(
-            Bilm(options, random_weights(options, settings.seed)), len(self.vocabulary), settings.softmax, settings.dropout
+            Bilm(options, random_weights(options, settings.seed)),
+            len(self.vocabulary),
+            settings.softmax,
+            settings.dropout,
         )
         per_epoch = [self._n_batches(epoch) for epoch in range(settings.epochs)]
         self.steps = sum(per_epoch)
@@ -112,7 +117,9 @@ class Trainer:
         self._identity = {"settings": asdict(settings), "train": file_hash(train_file), "valid": file_hash(valid_file)}
         self._resume()
 
-    def run(self, report: Callable[[Progress], None] = lambda _: None, checkpoint_seconds: float = 120) -> dict[str, Any]:
+    def run(
+        self, report: Callable[[Progress], None] = lambda _: None, checkpoint_seconds: float = 120
+    ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
@@ -137,7 +144,7 @@ class Trainer:
     def _train_step(self, batch: Any, report: Callable[[Progress], None]) -> None:
         started = time.perf_counter()
         losses = self.model(batch, self.train_corpus.characters)
-        loss = (losses.forward + losses.backward) / (2 * losses.count)
+        loss = (losses.forward + losses.backward) / (2 * losses.predictions)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
@@ -146,7 +153,7 @@ class Trainer:
         self.step += 1
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        report(Progress(self.step, self.steps, losses.count / seconds, float(loss.detach().exp())))
+        report(Progress(self.step, self.steps, losses.predictions / seconds, float(loss.detach().exp())))
 
     def _order(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, epoch])
@@ -175,8 +182,10 @@ class Trainer:
         try:
             state = torch.load(path, weights_only=True)
             identity = state["identity"]
-        except Exception as error:  # noqa: BLE001 - torch raises many types on a broken file
-            raise InputError(f"{path}: found an unreadable checkpoint ({str(error).splitlines()[0][:80]}), expected one of this run") from None
+        except Exception as error:
+            raise InputError(
+                f"{path}: found an unreadable checkpoint ({str(error).splitlines()[0][:80]}), expected one of this run"
+            ) from None
         if identity != self._identity:
             differing = _first_difference(identity, self._identity)
             raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")
@@ -197,7 +206,9 @@ class Trainer:
             "command": command_line(train_file.name, valid_file.name, self.folder.name, settings),
             "settings": asdict(settings),
             "held_out_perplexity": {"forward": forward, "backward": backward},
-            "held_out_unigram_perplexity": unigram_perplexity(self.train_corpus, self.valid_corpus, len(self.vocabulary)),
+            "held_out_unigram_perplexity": unigram_perplexity(
+                self.train_corpus, self.valid_corpus, len(self.vocabulary)
+            ),
             "perplexity_by_epoch": self.history,
             "vocabulary_size": len(self.vocabulary),
             "train_words": sum(len(words) - 2 for words in self.train_corpus._words),

@@ -80,7 +80,9 @@ class Scene:
 
     def neutral(self) -> str:
         actor = self.rng.choice([self.actor, self.actor_kind])
-        return self._sentence(actor, self.verb, self.rng.choice([self.thing, self.thing_kind]), self.rng.choice(ADDITIONS))
+        return self._sentence(
+            actor, self.verb, self.rng.choice([self.thing, self.thing_kind]), self.rng.choice(ADDITIONS)
+        )
 
     def contradicted(self) -> str:
         part = self.rng.randrange(4)
@@ -106,13 +108,22 @@ def main(folder: Path = Path(__file__).parent) -> None:
         while len(rows) < size:
             label = ("entailment", "neutral", "contradiction")[len(rows) % 3]
             scene = Scene(rng, held_out=split != "train")
-            pair = scene.premise(), getattr(scene, {"entailment": "entailed", "contradiction": "contradicted"}.get(label, label))()
+            pair = (
+                scene.premise(),
+                getattr(scene, {"entailment": "entailed", "contradiction": "contradicted"}.get(label, label))(),
+            )
             if pair in seen or pair[0] == pair[1]:
                 continue
             seen.add(pair)
             name = f"demo-{split}-{len(rows)}"
             rows.append(
-                {"gold_label": label, "annotator_labels": [label], "pairID": name, "sentence1": pair[0], "sentence2": pair[1]}
+                {
+                    "gold_label": label,
+                    "annotator_labels": [label],
+                    "pairID": name,
+                    "sentence1": pair[0],
+                    "sentence2": pair[1],
+                }
             )
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Write the demo paragraphs and questions: `python tasks/squad/demo/generate.py`.
 
-Short lives of invented people, told by a grammar with a hand-written lexicon. Each paragraph mixes two people, so that a
-question's words must be matched to the right sentence; questions paraphrase the text.
+Short lives of invented people, told by a grammar with a hand-written lexicon. Each paragraph mixes two people, so that
+a question's words must be matched to the right sentence; questions paraphrase the text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ THINGS = ["a silver watch", "an old violin", "a white horse", "a map of the isla
 RELATIVES = ["his uncle", "his grandmother", "an old friend", "a rich merchant", "the village priest", "a stranger"]
 REASONS = ["the harvest had failed", "the river had flooded the town", "the war had begun", "the mill had burned down",
            "the winter was too cold", "the school had been closed"]  # fmt: skip
-FEATURES = ["its stone bridge", "its cattle market", "its old church", "its red apples", "its glass windows", "its bells"]
+FEATURES = [
+    "its stone bridge",
+    "its cattle market",
+    "its old church",
+    "its red apples",
+    "its glass windows",
+    "its bells",
+]
 
 Fact = tuple[str, list[tuple[str, str]]]  # a sentence, and (question, answer) pairs
 

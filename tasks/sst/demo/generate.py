@@ -93,7 +93,9 @@ class Grammar:
 
     def verb_phrase(self) -> Node:
         value = self.rng.choice([-1, 0, 1])
-        verb = Node(value, word(self.rng.choice(self.verbs[value]), value), phrase(self.rng.choice(["us", "the reader"])))
+        verb = Node(
+            value, word(self.rng.choice(self.verbs[value]), value), phrase(self.rng.choice(["us", "the reader"]))
+        )
         if self.rng.random() < 0.3:
             return Node(-value, word("never"), verb)
         return verb

@@ -1,0 +1,33 @@
+# Everything runs in .venv, which `make setup` builds once from the lock.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: leaderboard test setup lint clean
+
+leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
+	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --output runs/demo
+	$(BIN)/elmo-mf leaderboard runs/demo
+
+test: $(READY)
+	$(BIN)/pytest
+
+setup: $(READY)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# AllenNLP comes last and without its dependencies: its pins ask for a stack that no longer installs.
+$(READY): requirements.lock pyproject.toml elmo_mf_compat.pth
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "elmo-mf needs Python 3.11; run make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps allennlp==2.10.1 allennlp-models==2.10.1
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""The harness: task cards, the grid of a sweep, one cell's run, its latency, and the store of results."""

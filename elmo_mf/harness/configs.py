@@ -1,0 +1,76 @@
+"""Jsonnet files: sweep files, and the tasks' AllenNLP configs with their parameters filled in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.errors import InputError
+from elmo_mf.resources import share
+
+PRESETS = ("demo", "paper")
+
+
+def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any:
+    """Value of a jsonnet file; `arguments` are jsonnet code for the parameters of a top-level function.
+
+    # Raises
+    InputError: the file is missing or does not evaluate.
+    """
+    import _jsonnet
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such jsonnet file")
+    try:
+        return json.loads(_jsonnet.evaluate_file(str(path), tla_codes=arguments or {}))
+    except RuntimeError as error:
+        message = " ".join(str(error).split())[:300]
+        raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config") from None
+
+
+def task_config(
+    config: Path,
+    *,
+    preset: str,
+    glove: str | None,
+    data: str,
+    options_file: str,
+    weight_file: str,
+    elmo_dim: int,
+    compression: dict[str, Any] | None,
+    cache_mb: int,
+    seed: int,
+) -> dict[str, Any]:
+    """A task's AllenNLP config; every parameter is one of the jsonnet function's."""
+    library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
+    call = f"({json.dumps(glove)})" if preset == "paper" else ""
+    values = {
+        "data": data,
+        "options_file": options_file,
+        "weight_file": weight_file,
+        "elmo_dim": elmo_dim,
+        "compression": compression,
+        "cache_mb": cache_mb,
+        "seed": seed,
+    }
+    arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}
+    return dict(evaluate_jsonnet(config, arguments))
+
+
+def override(config: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
+    """The config with values replaced by dotted path, as `allennlp train -o` does; the path must exist but for its end.
+
+    # Raises
+    InputError: a path leads nowhere.
+    """
+    config = json.loads(json.dumps(config))
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        node: Any = config
+        for key in parents:
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise InputError(f"{where}: overrides: found {dotted!r}, expected a path in the task's config")
+        node[last] = value
+    return config

@@ -1,0 +1,217 @@
+"""What a sweep runs: its specification, and the cells that it expands to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from elmo_mf import __version__
+from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.errors import InputError
+from elmo_mf.factorize import Compression
+from elmo_mf.harness.configs import PRESETS, evaluate_jsonnet, override, task_config
+from elmo_mf.harness.task import SPLITS, Split, Task, load_task, task_names
+from elmo_mf.provenance import file_hash
+from elmo_mf.resources import demo_options, demo_weights
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """A sweep, as a sweep file or the command line gives it.
+
+    # Parameters
+    tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`.
+    data: folder with one folder a task; None for each task's demo data.
+    options, weights: the ELMo; the embedded one by default.
+    preset: sizes of the tasks' models, `demo` or `paper`; `glove` is the word vectors' file of the latter.
+    limit: examples a split, one number, or numbers by split, or either by task.
+    overrides: by task, values of the AllenNLP config by dotted path.
+    latency_sentences, latency_rounds: how many examples are timed, and how often each.
+    cache_mb: memory for a cell's frozen activations; 0 computes them anew each epoch.
+    """
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...] = ("svd",)
+    targets: tuple[str, ...] = ("all",)
+    ranks: tuple[int, ...] = (4, 16, 32)
+    seeds: tuple[int, ...] = (13,)
+    data: str | None = None
+    options: str = ""
+    weights: str = ""
+    preset: str = "demo"
+    glove: str | None = None
+    limit: Any = None
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latency_sentences: int = 16
+    latency_rounds: int = 3
+    cache_mb: int = 3000
+
+    @classmethod
+    def from_file(cls, path: Path | None, **changes: Any) -> SweepSpec:
+        """From a jsonnet file, or from nothing (all tasks), with `changes` that are not None on top.
+
+        # Raises
+        InputError: an unknown key or a value that a sweep cannot have.
+        """
+        raw = {} if path is None else evaluate_jsonnet(path)
+        where = "sweep" if path is None else str(path)
+        if not isinstance(raw, dict):
+            raise InputError(f"{where}: found no object, expected a sweep's keys")
+        raw |= {key: value for key, value in changes.items() if value is not None}
+        known = {f.name for f in fields(cls)}
+        for key in raw:
+            if key not in known:
+                raise InputError(f"{where}: found the key {key!r}, expected any of {', '.join(sorted(known))}")
+        for key, kind in _LISTS.items():
+            if key in raw:
+                raw[key] = _list(where, key, raw[key], kind)
+        for key, least in (("latency_sentences", 1), ("latency_rounds", 1), ("cache_mb", 0)):
+            value = raw.get(key, least)
+            if type(value) is not int or value < least:
+                raise InputError(f"{where}: {key}: found {value!r}, expected an integer from {least} on")
+        raw.setdefault("tasks", tuple(task_names()))
+        spec = cls(**raw)
+        if bool(spec.options) != bool(spec.weights):
+            raise InputError(f"{where}: found only one of options and weights, expected both or neither")
+        if spec.preset not in PRESETS:
+            raise InputError(f"{where}: preset: found {spec.preset!r}, expected {' or '.join(PRESETS)}")
+        return replace(spec, options=spec.options or str(demo_options()), weights=spec.weights or str(demo_weights()))
+
+    def compressions(self) -> Iterator[Compression | None]:
+        """The dense encoder, then every combination."""
+        yield None
+        for method in self.methods:
+            for targets in self.targets:
+                for rank in self.ranks:
+                    yield Compression(method, rank, targets)
+
+    def limit_of(self, task: str, split: Split) -> int | None:
+        """How many examples of a split are used; None for all."""
+        limit = self.limit
+        for key in (task, split):
+            if isinstance(limit, dict):
+                limit = limit.get(key) if key in limit or not set(limit) & set(SPLITS) else limit
+        if isinstance(limit, dict):
+            limit = None
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise InputError(f"limit: {task} {split}: found {limit!r}, expected an integer from 1 on")
+        return limit
+
+    def data_of(self, task: Task) -> Path:
+        return task.demo_data if self.data is None else Path(self.data) / task.name
+
+
+_LISTS: dict[str, type] = {"tasks": str, "methods": str, "targets": str, "ranks": int, "seeds": int}
+
+
+def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    for item in values:
+        if type(item) is not kind:
+            raise InputError(f"{where}: {key}: found {item!r}, expected {'integers' if kind is int else 'texts'}")
+    if not values:
+        raise InputError(f"{where}: {key}: found an empty list, expected at least one")
+    return tuple(dict.fromkeys(values))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep: a task with one encoder and one seed.
+
+    `identity` holds everything that its result depends on and no path or time; `id` is its hash.
+    """
+
+    task: Task
+    compression: Compression | None
+    seed: int
+    identity: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def encoder(self) -> str:
+        return "dense" if self.compression is None else str(self.compression)
+
+    @property
+    def name(self) -> str:
+        """For files: readable and unique."""
+        return f"{self.task.name}-{self.encoder.replace(' ', '-')}-seed-{self.seed}-{self.id[:10]}"
+
+    def __str__(self) -> str:
+        return f"{self.task.name} {self.encoder} seed {self.seed}"
+
+
+def expand(spec: SweepSpec) -> list[Cell]:
+    """All cells of a sweep: task by task, the dense encoder first.
+
+    # Raises
+    InputError: anything that would make a cell fail and can be known before it runs.
+    """
+    from elmo_mf.bilm import read_weights
+
+    options = BilmOptions.from_file(spec.options)
+    dense = read_weights(spec.weights, options)
+    compressions = list(spec.compressions())
+    for compression in compressions:
+        if compression is not None:
+            compression.check(dense)
+    hashes = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
+    cells = []
+    for name in spec.tasks:
+        task = load_task(name)
+        unknown = set(spec.overrides) - set(task_names())
+        if unknown:
+            raise InputError(f"overrides: found the task {min(unknown)!r}, expected any of {', '.join(task_names())}")
+        data = {split: _file_identity(task, split, spec) for split in task.files}
+        for compression in compressions:
+            for seed in spec.seeds:
+                identity = {
+                    "task": name,
+                    "compression": None if compression is None else compression.to_dict(),
+                    "seed": seed,
+                    "elmo": hashes,
+                    "data": data,
+                    "config": cell_config(spec, task, compression, seed, data="DATA", elmo=("OPTIONS", "WEIGHTS")),
+                    "elmo_mf": __version__,
+                }
+                cells.append(Cell(task, compression, seed, identity))
+    return cells
+
+
+def cell_config(
+    spec: SweepSpec,
+    task: Task,
+    compression: Compression | None,
+    seed: int,
+    data: str,
+    elmo: tuple[str, str],
+    cache_mb: int = 0,
+) -> dict[str, Any]:
+    """The AllenNLP config of a cell on the given data folder and ELMo files."""
+    config = task_config(
+        task.config,
+        preset=spec.preset,
+        glove=spec.glove,
+        data=data,
+        options_file=elmo[0],
+        weight_file=elmo[1],
+        elmo_dim=BilmOptions.from_file(spec.options).output_dim,
+        compression=None if compression is None else compression.to_dict(),
+        cache_mb=cache_mb,
+        seed=seed,
+    )
+    return override(config, spec.overrides.get(task.name, {}), task.name)
+
+
+def _file_identity(task: Task, split: Split, spec: SweepSpec) -> dict[str, Any]:
+    path = spec.data_of(task) / task.files[split]
+    if not path.is_file():
+        raise InputError(f"{path}: no such data file, expected the {split} split of {task.name}")
+    return {"sha256": file_hash(path), "limit": spec.limit_of(task.name, split)}

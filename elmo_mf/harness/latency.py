@@ -1,0 +1,124 @@
+"""Inference time of a cell: its encoder and its whole model, against the dense encoder in the same process.
+
+Measured with `torch.utils.benchmark`, warmed up, threads fixed, dense and compressed taking turns, on examples spread
+over the scored split's lengths. The activation cache is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+
+BATCH_SIZES = (1, 32)
+
+
+def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds a batch, median and 95th percentile, and the speed-up over dense.
+
+    # Parameters
+    model: a trained AllenNLP model with one `elmo_mf` embedder.
+    instances: of the scored split, indexed.
+    dense: the encoder before compression; None where the model's own is dense.
+    sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
+    rounds: how often each is timed.
+
+    # Returns
+    `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with `median_ms`, `p95_ms`, `dense_median_ms`,
+    `dense_p95_ms` and `speed_up` (the median of dense time over own time, pair by pair).
+    """
+    model.eval()
+    embedder = next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
+    compressed = embedder.bilm
+    by_length = sorted(instances, key=_length)
+    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    for size in BATCH_SIZES:
+        batches = _batches(by_length, size, sentences if size == 1 else max(1, sentences // 8), model)
+        inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
+        encoder = [partial(_encode, ids) for ids in inputs]
+        whole = [partial(_forward, model, embedder, batch) for batch in batches]
+        result["encoder"][str(size)] = _times(encoder, compressed, dense, rounds)
+        result["model"][str(size)] = _times(whole, compressed, dense, rounds)
+    return result
+
+
+def _length(instance: Any) -> int:
+    return sum(field.sequence_length() for field in instance.fields.values() if hasattr(field, "sequence_length"))
+
+
+def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
+    """`count` batches whose examples are spread evenly over the lengths."""
+    from allennlp.data.batch import Batch
+
+    total = count * size
+    chosen = [by_length[(2 * index + 1) * len(by_length) // (2 * total)] for index in range(total)]
+    batches = []
+    for start in range(count):
+        batch = Batch(chosen[start::count])
+        batch.index_instances(model.vocab)
+        batches.append(batch.as_tensor_dict())
+    return batches
+
+
+@contextmanager
+def _running(embedder: ElmoMfTokenEmbedder, bilm: Bilm) -> Iterator[None]:
+    """The embedder with another encoder, and no cache."""
+    module = embedder.elmo_module
+    kept = module.bilm, module.cache
+    module.bilm, module.cache = bilm, None
+    try:
+        yield
+    finally:
+        module.bilm, module.cache = kept
+
+
+def _encode(inputs: list[Tensor], bilm: Bilm) -> None:
+    for ids in inputs:
+        bilm(ids)
+
+
+def _forward(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], bilm: Bilm) -> None:
+    with _running(embedder, bilm):
+        model(**batch)
+
+
+def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any]) -> list[Tensor]:
+    """The character ids that the model gives to its encoder for this batch."""
+    seen: list[Tensor] = []
+    hook = embedder.bilm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    try:
+        with torch.no_grad():
+            _forward(model, embedder, batch, embedder.bilm)
+    finally:
+        hook.remove()
+    return seen
+
+
+def _times(runs: Sequence[Callable[[Bilm], None]], own: Bilm, dense: Bilm | None, rounds: int) -> dict[str, float]:
+    """Time every run with both encoders in turn."""
+    pairs = [(_timer(run, own), None if dense is None else _timer(run, dense)) for run in runs]
+    own_ms, dense_ms = [], []
+    for _ in range(rounds):
+        for own_timer, dense_timer in pairs:
+            own_ms.append(own_timer.timeit(1).median * 1000)  # warms up before it counts
+            dense_ms.append(own_ms[-1] if dense_timer is None else dense_timer.timeit(1).median * 1000)
+    return {
+        "median_ms": float(np.median(own_ms)),
+        "p95_ms": float(np.percentile(own_ms, 95)),
+        "dense_median_ms": float(np.median(dense_ms)),
+        "dense_p95_ms": float(np.percentile(dense_ms, 95)),
+        "speed_up": float(np.median(np.array(dense_ms) / np.array(own_ms))),
+    }
+
+
+def _timer(run: Callable[[Bilm], None], bilm: Bilm) -> Timer:
+    return Timer("run(bilm)", globals={"run": torch.no_grad()(run), "bilm": bilm}, num_threads=torch.get_num_threads())

@@ -1,0 +1,149 @@
+"""The leaderboard: `README.md` in a folder of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.errors import InputError
+from elmo_mf.harness.store import ResultStore
+from elmo_mf.report.aggregate import BATCHES, Board, boards
+
+
+def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
+    """Rebuild `folder/README.md` from `folder/records`; the same records give the same bytes.
+
+    # Raises
+    InputError: there are no records, or one of them is broken.
+    """
+    records = ResultStore(folder).records()
+    if not records:
+        raise InputError(
+            f"{folder / 'records'}: found no records, expected those of a sweep; run elmo-mf sweep --output {folder}"
+        )
+    made = boards(records)
+    parts = [_header(folder, records), *(_section(board) for board in made), _NOTES]
+    path = folder / "README.md"
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path, made
+
+
+_NOTES = """## How to read it
+
+- **vs dense** is the mean difference to the dense encoder with the same seed; ± is the standard deviation over seeds.
+- **parameters** and **smaller** count the biLSTM, which is what is compressed; the character CNN is left as it is.
+- **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
+  sentences of the scored split, median and 95th percentile in milliseconds a batch of 1 or 32. **speed-up** is against
+  the dense encoder of this project in the same process, taking turns; on a shared machine trust it before milliseconds.
+- **★** marks the best compressed encoder; **†** a score within two standard errors of chance."""
+
+
+def _header(folder: Path, records: list[dict[str, Any]]) -> str:
+    facts = {
+        "ELMo": _distinct(_elmo(record) for record in records),
+        "data": _distinct(f"{record['data']}" for record in records),
+        "machine": _distinct(_machine(record) for record in records),
+        "versions": _distinct(_versions(record) for record in records),
+    }
+    lines = [f"- {name}: {text}" for name, text in facts.items()]
+    hours = sum(record["seconds"] for record in records) / 3600
+    return "\n".join(
+        [
+            "# Leaderboard",
+            "",
+            "Compressed ELMo encoders against the dense one, from the records beside this file.",
+            "",
+            *lines,
+            f"- {len(records)} cells, {hours:.1f} hours; rebuilt by `elmo-mf leaderboard {folder.name}`",
+        ]
+    )
+
+
+def _elmo(record: dict[str, Any]) -> str:
+    elmo = record["elmo"]
+    size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
+    return f"`{elmo['name']}` ({size}, sha256 {record['cell']['elmo']['weights'][:12]})"
+
+
+def _machine(record: dict[str, Any]) -> str:
+    machine = record["machine"]
+    return f"{machine['cpu']}, {machine['instructions']}, {machine['threads']} threads, {machine['system']}"
+
+
+def _versions(record: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+
+
+def _distinct(texts: Any) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _section(board: Board) -> str:
+    task, record = board.task, board.records[0]
+    sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
+    source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
+    metric = f"{task.primary} on the {task.scored} split; chance is {_percent(board.chance)} %."
+    text = f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
+    markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
+    return f"## {task.title}\n\n{text}\n\n{markdown}"
+
+
+def _remarks(board: Board) -> str:
+    """What a reader must know about this table."""
+    dense = board.rows[~board.rows["compressed"]]
+    notes = []
+    if dense.empty:
+        notes.append("There is no dense encoder to compare with yet.")
+    elif dense["at_chance"].any():
+        notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
+    if board.rows["seeds"].max() == 1:
+        notes.append("One seed only: differences of a point or two are noise.")
+    if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
+        notes.append("The splits are cut to the sizes given.")
+    return "".join(f" {note}" for note in notes)
+
+
+def table(board: Board) -> pd.DataFrame:
+    """The table of a board as text, column by column."""
+    rows = board.rows
+    out = pd.DataFrame({"encoder": [_name(row) for row in _dicts(rows)]})
+    out[f"{board.task.primary} %"] = [_score(row) for row in _dicts(rows)]
+    out["vs dense"] = [
+        "" if pd.isna(x) or not c else f"{100 * x:+.1f}"
+        for x, c in zip(rows["difference"], rows["compressed"], strict=True)
+    ]
+    out["seeds"] = rows["seeds"].astype(str)
+    out["parameters"] = [f"{int(x):,}" for x in rows["parameters"]]
+    out["smaller"] = [f"{x:.1f}x" for x in rows["ratio"]]
+    for part in ("encoder", "model"):
+        for batch in BATCHES:
+            name = f"{part}_{batch}"
+            medians, p95s = rows[f"{name}_median"], rows[f"{name}_p95"]
+            out[f"{part} ms, batch {batch}"] = [f"{m:.1f} ({p:.1f})" for m, p in zip(medians, p95s, strict=True)]
+            out[f"speed-up, {part}, batch {batch}"] = [f"{x:.2f}x" for x in rows[f"{name}_speed_up"]]
+    return out
+
+
+def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _alignment(board: Board) -> list[str]:
+    return ["left"] + ["right"] * (table(board).shape[1] - 1)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
+
+
+def _score(row: dict[str, Any]) -> str:
+    spread = "" if pd.isna(row["std"]) else f" ± {100 * row['std']:.1f}"
+    return f"{_percent(row['score'])}{spread}{' †' if row['at_chance'] else ''}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -1,0 +1,23 @@
+"""Where the configs, task cards and embedded weights are: in a checkout, or in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def share() -> Path:
+    """The folder that holds `jsonnet/`, `tasks/` and `weights/`."""
+    installed = _PACKAGE / "share"
+    return installed if installed.is_dir() else _PACKAGE.parent
+
+
+def demo_options() -> Path:
+    """Options of the embedded ELMo."""
+    return share() / "weights" / "demo" / "options.json"
+
+
+def demo_weights() -> Path:
+    """Weights of the embedded ELMo."""
+    return share() / "weights" / "demo" / "weights.hdf5"
