@@ -35,7 +35,7 @@ function(
     model: {
       type: 'esim',
       text_field_embedder: {
-        token_embedders: w.embedders + elmo.embedder(options_file, weight_file, compression, p.elmo_dropout, cache_mb),
+        token_embedders: w.embedders + elmo.embedder(options_file, weight_file, compression, cache_mb, p.elmo_dropout, p.elmo_mix),
       },
       dropout: p.dropout,
       encoder: lstm(w.dim + elmo_dim, p.hidden),

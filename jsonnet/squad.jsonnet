@@ -40,7 +40,7 @@ function(
       text_field_embedder: {
         token_embedders:
           w.embedders
-          + elmo.embedder(options_file, weight_file, compression, p.elmo_dropout, cache_mb)
+          + elmo.embedder(options_file, weight_file, compression, cache_mb, p.elmo_dropout, p.elmo_mix)
           + (
             if characters == null then {} else {
               token_characters: {
@@ -68,6 +68,7 @@ function(
       modeling_layer: lstm(8 * p.phrase, p.modeling, 2, p.dropout),
       span_end_encoder: lstm(8 * p.phrase + 6 * p.modeling, p.modeling),
       dropout: p.dropout,
+      mask_lstms: p.mask_lstms,
     },
     data_loader: {
       batch_sampler: { type: 'bucket', batch_size: p.batch_size, sorting_keys: ['passage', 'question'] },

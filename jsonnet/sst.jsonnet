@@ -32,7 +32,7 @@ function(
     model: {
       type: 'bcn',
       text_field_embedder: {
-        token_embedders: w.embedders + elmo.embedder(options_file, weight_file, compression, p.elmo_dropout, cache_mb),
+        token_embedders: w.embedders + elmo.embedder(options_file, weight_file, compression, cache_mb, p.elmo_dropout, p.elmo_mix),
       },
       embedding_dropout: p.embedding_dropout,
       pre_encode_feedforward: {

@@ -2,7 +2,7 @@
 {
   indexers:: { elmo_mf: { type: 'elmo_characters' } },
 
-  embedder(options_file, weight_file, compression, dropout, cache_mb):: {
+  embedder(options_file, weight_file, compression, cache_mb, dropout, mix):: {
     elmo_mf: {
       type: 'elmo_mf',
       options_file: options_file,
@@ -10,6 +10,7 @@
       compression: compression,
       dropout: dropout,
       cache_mb: cache_mb,
+      scalar_mix_parameters: mix,
     },
   },
 

@@ -1,7 +1,7 @@
 """Write the demo paragraphs and questions: `python tasks/squad/demo/generate.py`.
 
-Short lives of invented people, told by a grammar with a hand-written lexicon. Each paragraph mixes two people, so that
-a question's words must be matched to the right sentence; questions paraphrase the text.
+Short lives of invented people, told by a grammar with a hand-written lexicon, one a paragraph, in mixed order; questions
+paraphrase the text, each about another sentence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZES = {"train": 160, "dev": 40}  # paragraphs
-QUESTIONS = 5  # a paragraph
 SEED = 13
 
 FIRST = {
@@ -42,21 +41,17 @@ Fact = tuple[str, list[tuple[str, str]]]  # a sentence, and (question, answer) p
 class Person:
     """An invented life, told fact by fact."""
 
-    def __init__(self, rng: random.Random, used: set[str]) -> None:
+    def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.pronoun = rng.choice(["he", "she"])
-        while True:
-            self.name = f"{rng.choice(FIRST[self.pronoun])} {rng.choice(LAST)}"
-            if self.name not in used:
-                break
-        used.add(self.name)
+        self.name = f"{rng.choice(FIRST[self.pronoun])} {rng.choice(LAST)}"
         self.born = rng.randint(1720, 1880)
         self.town, self.other_town = rng.sample(TOWNS, 2)
         self.trade = rng.choice(TRADES)
 
     def facts(self) -> list[Fact]:
         tellers: list[Callable[[], Fact]] = [self.work, self.gift, self.move, self.fame, self.marriage]
-        return [self.birth(), *(teller() for teller in self.rng.sample(tellers, 3))]
+        return [teller() for teller in self.rng.sample([self.birth, *tellers], 4)]
 
     def birth(self) -> Fact:
         questions = [
@@ -107,14 +102,8 @@ class Person:
 
 
 def paragraph(rng: random.Random, title: str) -> dict[str, object]:
-    """Two lives, sentence by sentence mixed, with questions in SQuAD's form."""
-    used: set[str] = set()
-    people = [Person(rng, used), Person(rng, used)]
-    facts = [fact for person in people for fact in person.facts()]
-    births = [fact for fact in facts if "was born in" in fact[0]]
-    rest = [fact for fact in facts if fact not in births]
-    rng.shuffle(rest)
-    facts = births + rest
+    """One life, with a question for each sentence in SQuAD's form."""
+    facts = Person(rng).facts()
     context = " ".join(sentence for sentence, _ in facts)
     asked = []
     for sentence, questions in facts:
@@ -123,7 +112,7 @@ def paragraph(rng: random.Random, title: str) -> dict[str, object]:
         asked.append((question, answer, start))
     rows = [
         {"id": f"{title}-{index}", "question": question, "answers": [{"text": answer, "answer_start": start}]}
-        for index, (question, answer, start) in enumerate(rng.sample(asked, QUESTIONS))
+        for index, (question, answer, start) in enumerate(asked)
     ]
     return {"context": context, "qas": rows}
 

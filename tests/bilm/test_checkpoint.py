@@ -1,0 +1,134 @@
+"""Broken weight files: one line that names file, dataset, found and expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm import write_weights
+from elmo_mf.errors import InputError
+from tests.conftest import random_bilm
+
+Files = Callable[..., tuple[Path, Path]]
+CELL = "RNN_0/RNN/MultiRNNCell/Cell1/LSTMCell"
+
+
+def _error(options: Path, weights: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        Bilm.from_files(options, weights)
+    message = str(caught.value)
+    assert message.startswith(str(weights)) and "\n" not in message
+    assert ": found " in message and "expected " in message or "no such" in message
+    return message
+
+
+def _replace(weights: Path, name: str, array: object) -> None:
+    with h5py.File(weights, "a") as file:
+        del file[name]
+        if array is not None:
+            file[name] = array
+
+
+@pytest.mark.parametrize("name", ["char_embed", "CNN/W_cnn_1", "CNN_high_0/b_carry", "CNN_proj", f"{CELL}/W_P_0", "RNN_1"])
+def test_missing(elmo_files: Files, name: str) -> None:
+    options, weights = elmo_files()
+    _replace(weights, name, None)
+    message = _error(options, weights)
+    assert name in message and "found nothing" in message
+
+
+@pytest.mark.parametrize("name", ["char_embed", "CNN/W_cnn_1", "CNN_proj/W_proj", f"{CELL}/W_0", f"{CELL}/B"])
+def test_wrong_shape(elmo_files: Files, name: str) -> None:
+    options, weights = elmo_files()
+    _replace(weights, name, np.zeros((3, 3), np.float32))
+    assert f"{name}: found shape (3, 3), expected (" in _error(options, weights)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite(elmo_files: Files, value: float) -> None:
+    options, weights = elmo_files()
+    with h5py.File(weights, "a") as file:
+        file[f"{CELL}/W_P_0"][2, 3] = value
+    assert f"{CELL}/W_P_0: found 1 values that are NaN or infinite" in _error(options, weights)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "S4"])
+def test_wrong_dtype(elmo_files: Files, dtype: str) -> None:
+    options, weights = elmo_files()
+    _replace(weights, f"{CELL}/B", np.zeros(48, dtype))
+    assert "expected float16 or float32" in _error(options, weights)
+
+
+def test_group_in_place_of_dataset(elmo_files: Files) -> None:
+    options, weights = elmo_files()
+    _replace(weights, f"{CELL}/B", None)
+    with h5py.File(weights, "a") as file:
+        file.create_group(f"{CELL}/B")
+    assert "found a group" in _error(options, weights)
+
+
+def test_not_hdf5(elmo_files: Files) -> None:
+    options, weights = elmo_files()
+    weights.write_bytes(b"not HDF5 at all")
+    assert "truncated or not HDF5" in _error(options, weights)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_truncated(elmo_files: Files, share: float) -> None:
+    options, weights = elmo_files()
+    content = weights.read_bytes()
+    weights.write_bytes(content[: int(share * len(content))])
+    _error(options, weights)
+
+
+def test_missing_file(elmo_files: Files, tmp_path: Path) -> None:
+    assert "no such weight file" in _error(elmo_files()[0], tmp_path / "gone.hdf5")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"n_layers": 1}, "Cell1"),
+        ({"n_layers": 3}, "Cell2"),
+        ({"dim": 13}, "W_0"),
+        ({"projection_dim": 5}, "CNN_proj"),
+        ({"n_highway": 1}, "CNN_high_1"),
+        ({"filters": [[1, 4], [2, 8]]}, "W_cnn_2"),
+        ({"embedding": {"dim": 5}}, "char_embed"),
+    ],
+)
+def test_options_of_other_weights(elmo_files: Files, changes: dict[str, object], named: str) -> None:
+    _, weights = elmo_files()
+    options, _ = elmo_files("other", **changes)
+    assert named in _error(options, weights)
+
+
+def test_factors_of_unequal_rank(elmo_files: Files, tmp_path: Path) -> None:
+    Bilm.from_files(*elmo_files(), compression=Compression("svd", 3, "input")).save(tmp_path / "factored")
+    weights = tmp_path / "factored" / "weights.hdf5"
+    _replace(weights, f"{CELL}/W_0_input_right", np.zeros((2, 48), np.float32))
+    assert "W_0_input_right: found shape (2, 48), expected (3, 48)" in _error(weights.with_name("options.json"), weights)
+
+
+def test_both_official_dtypes_load(elmo_files: Files, tmp_path: Path) -> None:
+    options, weights = elmo_files()
+    with h5py.File(weights, "a") as file:
+        half = file[f"{CELL}/B"][...].astype(np.float16)
+        del file[f"{CELL}/B"]
+        file[f"{CELL}/B"] = half
+    np.testing.assert_array_equal(Bilm.from_files(options, weights).weights().lstms[0, 1].bias, half.astype(np.float32))
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path: Path) -> None:
+    weights = random_bilm().weights()
+    weights.lstms[1, 1].bias[0] = 1e6
+    (tmp_path / "weights.hdf5").write_text("what was there")
+    with pytest.raises(InputError, match="beyond float16's range"):
+        write_weights(tmp_path / "weights.hdf5", weights, "float16")
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.hdf5"]
+    assert (tmp_path / "weights.hdf5").read_text() == "what was there"

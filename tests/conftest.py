@@ -1,0 +1,64 @@
+"""Small random ELMos, and the real data where it lies beside the checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from elmo_mf.bilm import Bilm, BilmOptions
+from elmo_mf.bilm.initial import random_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def raw_options(**changes: Any) -> dict[str, Any]:
+    """The parsed options.json of a tiny ELMo; keys of `lstm` and `char_cnn` can be changed."""
+    lstm = {"dim": 12, "projection_dim": 6, "n_layers": 2, "cell_clip": 3, "proj_clip": 3, "use_skip_connections": True}
+    cnn = {
+        "embedding": {"dim": 4},
+        "filters": [[1, 4], [2, 8], [3, 5]],
+        "n_highway": 2,
+        "activation": "relu",
+        "n_characters": 262,
+        "max_characters_per_token": 50,
+    }
+    for key, value in changes.items():
+        (lstm if key in lstm else cnn)[key] = value
+    return {"lstm": lstm, "char_cnn": cnn}
+
+
+def random_bilm(seed: int = 0, scale: float = 1.0, **changes: Any) -> Bilm:
+    """A tiny random biLM; with a large `scale` both clips are hit."""
+    options = BilmOptions.from_dict(raw_options(**changes))
+    weights = random_weights(options, seed)
+    for lstm in weights.lstms.values():
+        for matrix in lstm.matrices.values():
+            matrix *= scale  # type: ignore[misc]
+        lstm.bias[:] = 0.1
+    return Bilm(options, weights).eval()
+
+
+@pytest.fixture
+def elmo_files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Write a tiny random ELMo; returns its options and weights."""
+
+    def write(name: str = "elmo", **changes: Any) -> tuple[Path, Path]:
+        random_bilm(**changes).save(tmp_path / name)
+        return tmp_path / name / "options.json", tmp_path / name / "weights.hdf5"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data; tests that need it are skipped elsewhere."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real data in ../shared/data")
+    return SHARED

@@ -1,0 +1,114 @@
+"""The embedder in AllenNLP: the same training as with `elmo_token_embedder`, and its own options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from allennlp.commands.train import TrainModel
+from allennlp.common import Params
+from allennlp.common.plugins import import_plugins
+from allennlp.common.util import prepare_environment
+from allennlp.modules.token_embedders import TokenEmbedder
+
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.errors import InputError
+from elmo_mf.harness.configs import task_config
+from elmo_mf.harness.task import load_task
+from tests.conftest import ROOT
+
+Files = Callable[..., tuple[Path, Path]]
+IDS = batch_to_ids([["The", "cat", "sat"], ["Yes"]])
+
+
+def _embedder(files: tuple[Path, Path], **keys: Any) -> Any:
+    params = {"type": "elmo_mf", "options_file": str(files[0]), "weight_file": str(files[1]), **keys}
+    return TokenEmbedder.from_params(Params(params))
+
+
+def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dict[str, Any]) -> list[list[float]]:
+    """Losses of a short training with each embedder, from the same start: only the encoder's code differs."""
+    import_plugins()
+    card = load_task(task)
+    data = tmp_path / "data"
+    for file in card.files.values():
+        card.format.cut(ROOT / "tasks" / task / "demo" / file, data / file, 24)
+    losses, start = [], None
+    for index, embedder in enumerate(embedders):
+        config = task_config(
+            card.config, preset="demo", glove=None, data=str(data), options_file=str(files[0]),
+            weight_file=str(files[1]), elmo_dim=12, compression=None, cache_mb=0, seed=5,
+        )  # fmt: skip
+        config["trainer"]["num_epochs"] = 3
+        config["data_loader"]["batch_sampler"]["batch_size"] = 8
+        elmo = {"options_file": str(files[0]), "weight_file": str(files[1]), "dropout": 0.1, **embedder}
+        config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"] = elmo
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        params = Params(config)
+        prepare_environment(params)
+        loop = TrainModel.from_params(params=params, serialization_dir=str(folder), local_rank=0)
+        start = start or {k: v for k, v in loop.model.state_dict().items() if "_elmo_lstm" not in k}
+        loop.model.load_state_dict(start, strict=False)
+        prepare_environment(Params({}))
+        loop.run()
+        metrics = [json.loads((folder / f"metrics_epoch_{epoch}.json").read_text()) for epoch in range(3)]
+        losses.append([row[key] for row in metrics for key in ("training_loss", "validation_loss")])
+    return losses
+
+
+@pytest.mark.parametrize("task", ["sst", "snli", "squad"])
+def test_same_losses_as_allennlps_elmo(elmo_files: Files, tmp_path: Path, task: str) -> None:
+    carried = {"type": "elmo_mf", "state": "carried"}
+    theirs, ours = _losses(task, tmp_path, elmo_files(), {"type": "elmo_token_embedder"}, carried)
+    assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_same_losses_when_fine_tuned(elmo_files: Files, tmp_path: Path) -> None:
+    carried = {"type": "elmo_mf", "state": "carried", "requires_grad": True}
+    theirs = {"type": "elmo_token_embedder", "requires_grad": True}
+    expected, ours = _losses("sst", tmp_path, elmo_files(), theirs, carried)
+    assert ours == pytest.approx(expected, rel=1e-4)
+
+
+def test_same_losses_with_cache(elmo_files: Files, tmp_path: Path) -> None:
+    plain, cached = _losses("snli", tmp_path, elmo_files(), {"type": "elmo_mf"}, {"type": "elmo_mf", "cache_mb": 100})
+    assert cached == pytest.approx(plain, rel=1e-5)
+
+
+def test_frozen_unless_asked(elmo_files: Files) -> None:
+    files = elmo_files()
+    assert not any(p.requires_grad for p in _embedder(files).bilm.parameters())
+    compression = {"method": "svd", "rank": 2, "targets": ["recurrent"]}
+    trained = _embedder(files, requires_grad=True, compression=compression)
+    trained(IDS).sum().backward()
+    factors = trained.bilm.layers[0].groups[0].recurrent
+    assert factors.right is not None and factors.right.grad.abs().sum() > 0 and factors.left.grad.abs().sum() > 0
+
+
+def test_shapes_and_options(elmo_files: Files) -> None:
+    files = elmo_files()
+    assert _embedder(files)(IDS).shape == (2, 3, 12)
+    projected = _embedder(files, projection_dim=7, do_layer_norm=True, scalar_mix_parameters=[0.0, 1.0, 0.0])
+    assert projected(IDS).shape == (2, 3, 7) and projected.get_output_dim() == 7
+    top = _embedder(files, scalar_mix_parameters=[-9e10, -9e10, 1.0], dropout=0.0)
+    torch.testing.assert_close(top(IDS)[0], top.bilm(IDS).layers[2][0, 1:-1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"compression": {"method": "svd", "rank": 2, "target": "input"}}, "found the key 'target'"),
+        ({"cache_mb": 5, "requires_grad": True}, "cache_mb: found 5, expected 0"),
+        ({"cache_mb": 5, "state": "carried"}, "cache_mb: found 5, expected 0"),
+        ({"state": "warm"}, "state: found 'warm'"),
+        ({"weight_file": "gone.hdf5"}, "gone.hdf5: no such weight file"),
+    ],
+)
+def test_errors(elmo_files: Files, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _embedder(elmo_files(), **keys)
