@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TQDM_DISABLE", "1")
@@ -40,7 +41,8 @@ def random_bilm(seed: int = 0, scale: float = 1.0, **changes: Any) -> Bilm:
     weights = random_weights(options, seed)
     for lstm in weights.lstms.values():
         for matrix in lstm.matrices.values():
-            matrix *= scale  # type: ignore[misc]
+            assert isinstance(matrix, np.ndarray)
+            matrix *= scale
         lstm.bias[:] = 0.1
     return Bilm(options, weights).eval()
 

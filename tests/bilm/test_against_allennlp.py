@@ -64,13 +64,17 @@ def test_gradients(elmo_files: Files, state: StatePolicy) -> None:
             theirs._elmo_lstm.reset_states()
         expected, found = theirs(ids)["activations"], ours(ids).layers
         weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
-        (found * weights).sum().backward()
-        (torch.stack(expected) * weights).sum().backward()
+        torch.autograd.backward((found * weights).sum())
+        torch.autograd.backward((torch.stack(expected) * weights).sum())
     lstm = theirs._elmo_lstm
     for k in range(2):
-        group = ours.layers[k].groups[0]  # type: ignore[union-attr, index]
+        group = ours.layers[k].groups[0]  # type: ignore[index]
         for d, cell in enumerate((getattr(lstm, f"forward_layer_{k}"), getattr(lstm, f"backward_layer_{k}"))):
-            pairs = {"input": cell.input_linearity, "recurrent": cell.state_linearity, "projection": cell.state_projection}
+            pairs = {
+                "input": cell.input_linearity,
+                "recurrent": cell.state_linearity,
+                "projection": cell.state_projection,
+            }
             for name, linear in pairs.items():
                 gradient = getattr(group, name).left.grad[d].T
                 expected_gradient = linear.weight.grad
@@ -79,5 +83,8 @@ def test_gradients(elmo_files: Files, state: StatePolicy) -> None:
                     expected_gradient = torch.cat([i, f, o, g])
                 torch.testing.assert_close(gradient, expected_gradient, atol=1e-5, rtol=1e-5)
     cnn = theirs._token_embedder
-    torch.testing.assert_close(ours.char_cnn.embedding.grad[1:], cnn._char_embedding_weights.grad[1:], atol=1e-5, rtol=1e-5)
+    assert ours.char_cnn.embedding.grad is not None
+    torch.testing.assert_close(
+        ours.char_cnn.embedding.grad[1:], cnn._char_embedding_weights.grad[1:], atol=1e-5, rtol=1e-5
+    )
     torch.testing.assert_close(ours.char_cnn.projection.weight.grad, cnn._projection.weight.grad, atol=1e-5, rtol=1e-5)

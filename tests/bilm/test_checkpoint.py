@@ -23,7 +23,7 @@ def _error(options: Path, weights: Path) -> str:
         Bilm.from_files(options, weights)
     message = str(caught.value)
     assert message.startswith(str(weights)) and "\n" not in message
-    assert ": found " in message and "expected " in message or "no such" in message
+    assert (": found " in message and "expected " in message) or "no such" in message
     return message
 
 
@@ -34,7 +34,9 @@ def _replace(weights: Path, name: str, array: object) -> None:
             file[name] = array
 
 
-@pytest.mark.parametrize("name", ["char_embed", "CNN/W_cnn_1", "CNN_high_0/b_carry", "CNN_proj", f"{CELL}/W_P_0", "RNN_1"])
+@pytest.mark.parametrize(
+    "name", ["char_embed", "CNN/W_cnn_1", "CNN_high_0/b_carry", "CNN_proj", f"{CELL}/W_P_0", "RNN_1"]
+)
 def test_missing(elmo_files: Files, name: str) -> None:
     options, weights = elmo_files()
     _replace(weights, name, None)
@@ -112,7 +114,9 @@ def test_factors_of_unequal_rank(elmo_files: Files, tmp_path: Path) -> None:
     Bilm.from_files(*elmo_files(), compression=Compression("svd", 3, "input")).save(tmp_path / "factored")
     weights = tmp_path / "factored" / "weights.hdf5"
     _replace(weights, f"{CELL}/W_0_input_right", np.zeros((2, 48), np.float32))
-    assert "W_0_input_right: found shape (2, 48), expected (3, 48)" in _error(weights.with_name("options.json"), weights)
+    assert "W_0_input_right: found shape (2, 48), expected (3, 48)" in _error(
+        weights.with_name("options.json"), weights
+    )
 
 
 def test_both_official_dtypes_load(elmo_files: Files, tmp_path: Path) -> None:

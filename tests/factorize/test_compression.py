@@ -19,7 +19,9 @@ WEIGHTS = random_bilm().weights()  # input and recurrent 48 x 6 (break-even 5.3)
 
 def _factored(compression: Compression) -> set[tuple[int, int, str]]:
     weights = compression.apply(WEIGHTS)
-    return {(*key, t) for key, lstm in weights.lstms.items() for t, m in lstm.matrices.items() if isinstance(m, Factors)}
+    return {
+        (*key, t) for key, lstm in weights.lstms.items() for t, m in lstm.matrices.items() if isinstance(m, Factors)
+    }
 
 
 def test_chosen_matrices() -> None:
@@ -47,7 +49,10 @@ def test_the_given_weights_stay_dense() -> None:
         (("svd", 2, []), "compression.targets: found none"),
         (("svd", 2, "input", "first"), "compression.layers: found 'first'"),
         (("svd", 2, "input", [-1]), "compression.layers: found"),
-        (("svd", 2, "input", "all", "sideways"), "compression.directions: found 'sideways', expected any of forward, backward"),
+        (
+            ("svd", 2, "input", "all", "sideways"),
+            "compression.directions: found 'sideways', expected any of forward, backward",
+        ),
     ],
 )
 def test_refused_at_once(arguments: tuple[Any, ...], message: str) -> None:
@@ -60,7 +65,10 @@ def test_refused_at_once(arguments: tuple[Any, ...], message: str) -> None:
     ("compression", "message"),
     [
         (Compression("svd", 7, "input"), "found 7, expected at most 6, the rank of forward layer 0 input (48 x 6)"),
-        (Compression("svd", 4, "all"), "found 4, expected less than 4.0, the break-even rank of forward layer 0 projection"),
+        (
+            Compression("svd", 4, "all"),
+            "found 4, expected less than 4.0, the break-even rank of forward layer 0 projection",
+        ),
         (Compression("svd", 2, "input", layers=[2]), "compression.layers: found 2, expected 0 to 1"),
     ],
 )

@@ -9,7 +9,9 @@ from elmo_mf.factorize import size_report
 from tests.conftest import random_bilm
 
 
-@pytest.mark.parametrize("compression", [None, Compression("svd", 2, "all"), Compression("svd", 3, "input", layers=[0])])
+@pytest.mark.parametrize(
+    "compression", [None, Compression("svd", 2, "all"), Compression("svd", 3, "input", layers=[0])]
+)
 def test_counts_are_the_modules(compression: Compression | None) -> None:
     dense = random_bilm()
     bilm = dense if compression is None else Bilm(dense.options, compression.apply(dense.weights()))

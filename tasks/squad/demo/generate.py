@@ -1,7 +1,7 @@
 """Write the demo paragraphs and questions: `python tasks/squad/demo/generate.py`.
 
-Short lives of invented people, told by a grammar with a hand-written lexicon, one a paragraph, in mixed order; questions
-paraphrase the text, each about another sentence.
+Short lives of invented people, told by a grammar with a hand-written lexicon, one a paragraph, in mixed order;
+questions paraphrase the text, each about another sentence.
 """
 
 from __future__ import annotations
