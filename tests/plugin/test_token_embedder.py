@@ -52,7 +52,7 @@ def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dic
         params = Params(config)
         prepare_environment(params)
         loop = TrainModel.from_params(params=params, serialization_dir=str(folder), local_rank=0)
-        start = start or {k: v for k, v in loop.model.state_dict().items() if "_elmo_lstm" not in k}
+        start = start or {k: v.clone() for k, v in loop.model.state_dict().items() if "_elmo_lstm" not in k}
         loop.model.load_state_dict(start, strict=False)
         prepare_environment(Params({}))
         loop.run()
