@@ -14,6 +14,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initial import random_weights
+from elmo_mf.harness.task import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -56,6 +57,14 @@ def elmo_files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         return tmp_path / name / "options.json", tmp_path / name / "weights.hdf5"
 
     return write
+
+
+def small_data(task: str, folder: Path, examples: int = 24) -> Path:
+    """The first steps of a task: its demo data, cut to `examples` a split."""
+    card = load_task(task)
+    for file in card.files.values():
+        card.format.cut(card.demo_data / file, folder / file, examples)
+    return folder
 
 
 @pytest.fixture(scope="session")

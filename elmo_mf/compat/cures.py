@@ -6,6 +6,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
@@ -132,12 +133,30 @@ def _recover() -> Iterator[None]:
     torch.serialization.add_safe_globals([np.dtype, scalar, *types])
 
 
+@contextmanager
+def _fairscale() -> Iterator[None]:
+    """fairscale's import warns twice of functions that torch will rename."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning)
+        yield
+
+
+@contextmanager
+def _autocast() -> Iterator[None]:
+    """So does AllenNLP's trainer in every training."""
+    warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning, r"allennlp\.training")
+    yield
+
+
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.data.image_loader": _torchvision,
     "allennlp.modules.vision.grid_embedder": _torchvision,
     "allennlp.modules.vision.region_detector": _torchvision,
+    "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,
+    "allennlp.nn.parallel.fairscale_fsdp_accelerator": _fairscale,
     "allennlp.training.checkpointer": _recover,
+    "allennlp.training.gradient_descent_trainer": _autocast,
     "allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers": _reduce_on_plateau,
     "allennlp.training.optimizers": _transformers_adamw,
     "allennlp_models.rc.tools.narrativeqa": _narrativeqa,

@@ -19,7 +19,7 @@ from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
 from elmo_mf.harness.configs import task_config
 from elmo_mf.harness.task import load_task
-from tests.conftest import ROOT
+from tests.conftest import small_data
 
 Files = Callable[..., tuple[Path, Path]]
 IDS = batch_to_ids([["The", "cat", "sat"], ["Yes"]])
@@ -34,9 +34,7 @@ def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dic
     """Losses of a short training with each embedder, from the same start: only the encoder's code differs."""
     import_plugins()
     card = load_task(task)
-    data = tmp_path / "data"
-    for file in card.files.values():
-        card.format.cut(ROOT / "tasks" / task / "demo" / file, data / file, 24)
+    data = small_data(task, tmp_path / "data")
     losses, start = [], None
     for index, embedder in enumerate(embedders):
         config = task_config(

@@ -1,0 +1,125 @@
+"""Unmodified AllenNLP starts and runs in every way that a user starts it, without asking the network."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.harness.task import load_task
+from tests.conftest import ROOT, small_data
+
+NO_NETWORK = """
+import os, sys
+def refuse(event, arguments):
+    if event == "socket.getaddrinfo" or event == "socket.connect" and isinstance(arguments[1], tuple):
+        os.write(2, f"NETWORK {event} {arguments[1:]}".encode())
+        os._exit(97)
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> dict[str, str]:
+    """An environment whose Python processes die when they touch the network."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
+    kept = {key: value for key, value in os.environ.items() if not key.endswith("_OFFLINE")}
+    return kept | {"PYTHONPATH": str(tmp_path / "site"), "TQDM_DISABLE": "1"}
+
+
+def test_the_network_is_watched(offline: dict[str, str]) -> None:
+    code = "import socket; socket.create_connection(('localhost', 9))"
+    assert subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True).returncode == 97
+
+
+@pytest.mark.parametrize("module", ["numpy", "json", "h5py"])
+def test_other_programs_pay_nothing(module: str) -> None:
+    """The hook of the environment loads neither torch nor the cures until AllenNLP is imported."""
+    code = f"import sys, {module}; print(*[m for m in sys.modules if m.startswith(('elmo_mf', 'torch', 'allennlp'))])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == ["elmo_mf", "elmo_mf.compat"]
+
+
+WHOLE = """
+import logging, pkgutil, sys
+logging.basicConfig(level=logging.INFO)
+from allennlp.common.plugins import import_plugins
+import_plugins()
+import allennlp_models
+wanted = {m.name for m in pkgutil.walk_packages(allennlp_models.__path__, "allennlp_models.")}
+print("MISSING", sorted(name for name in wanted if name not in sys.modules))
+from allennlp.data import DatasetReader
+from allennlp.models import Model
+print("FOUND", all(DatasetReader.by_name(n) for n in ("sst_tokens", "snli", "squad1", "drop", "narrativeqa")
+    if n in DatasetReader.list_available()), all(Model.by_name(n) for n in ("bcn", "esim", "bidaf")))
+"""
+
+
+def test_allennlp_models_is_loaded_whole(offline: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", WHOLE], env=offline, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ERROR" not in done.stderr and "Warning" not in done.stderr, done.stderr[-2000:]
+    assert "MISSING []" in done.stdout and "FOUND True True" in done.stdout, done.stdout
+
+
+def test_python_m_allennlp(offline: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "allennlp", "--version"]
+    done = subprocess.run(command, env=offline, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and done.stdout.startswith("allennlp 2.10.1"), done.stderr[-2000:]
+
+
+def _commands() -> str:
+    from allennlp.commands import main
+    from allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers import ReduceOnPlateauLearningRateScheduler
+
+    return f"{main.__module__} {hasattr(ReduceOnPlateauLearningRateScheduler.__init__, '__wrapped__')}"
+
+
+def test_worker_process() -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(_commands).result() == "allennlp.commands True"
+
+
+def _epochs_done(folder: Path) -> list[Path]:
+    return list(folder.glob("metrics_epoch_*.json"))
+
+
+def _epochs(folder: Path) -> dict[int, Any]:
+    return {int(file.stem.rsplit("_", 1)[1]): json.loads(file.read_text()) for file in _epochs_done(folder)}
+
+
+def test_killed_training_recovers(offline: dict[str, str], tmp_path: Path) -> None:
+    """The real script, with a plateau scheduler, killed in mid-training and run again with --recover."""
+    data, out = small_data("snli", tmp_path / "data"), tmp_path / "out"
+    changes: dict[str, Any] = {"trainer.num_epochs": 12, "trainer.patience": 12}
+    for split, file in load_task("snli").files.items():
+        changes[f"{split}_data_path"] = str(data / file)
+    script = Path(sys.executable).with_name("allennlp")
+    command = [str(script), "train", "jsonnet/snli.jsonnet", "-s", str(out), "-o", json.dumps(changes)]
+    with subprocess.Popen(command, env=offline, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        deadline = time.monotonic() + 240
+        while len(_epochs_done(out)) < 2 and first.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        first.send_signal(signal.SIGKILL)
+        error = (first.stderr.read() if first.stderr else b"").decode()
+    assert first.returncode == -signal.SIGKILL, error[-2000:]
+    assert len(_epochs_done(out)) < 12
+    first_epoch = (out / "metrics_epoch_0.json").stat().st_mtime_ns
+
+    done = subprocess.run([*command, "--recover"], env=offline, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "ERROR" not in done.stderr and "Warning" not in done.stderr, done.stderr[-3000:]
+    assert (out / "metrics_epoch_0.json").stat().st_mtime_ns == first_epoch
+    epochs = _epochs(out)
+    assert sorted(epochs) == list(range(12)) and json.loads((out / "metrics.json").read_text())["epoch"] == 11
+    assert epochs[11]["training_loss"] < epochs[0]["training_loss"]
