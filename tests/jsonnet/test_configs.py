@@ -1,0 +1,103 @@
+"""The configs as a user runs them: train, evaluate, predict; and the published hyper-parameters."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allennlp.commands import main as allennlp
+
+from elmo_mf.harness.configs import evaluate_jsonnet
+from elmo_mf.harness.task import load_task, task_names
+from tests.conftest import ROOT, small_data
+
+INPUTS = {
+    "sst": ("text_classifier", {"sentence": "a dull film"}, "label"),
+    "snli": ("textual_entailment", {"premise": "A man sleeps.", "hypothesis": "A man rests."}, "label"),
+    "squad": ("reading_comprehension", {"passage": "Ann was born in Rome.", "question": "Where?"}, "best_span_str"),
+}
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["allennlp", *map(str, arguments)])
+    allennlp()
+
+
+@pytest.mark.parametrize("task", sorted(INPUTS))
+def test_train_evaluate_predict(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, data, out = load_task(task), small_data(task, tmp_path / "data"), tmp_path / "out"
+    elmo = "model.text_field_embedder.token_embedders.elmo_mf"
+    changes: dict[str, Any] = {"trainer.num_epochs": 2}
+    changes[f"{elmo}.compression"] = {"method": "svd", "rank": 4, "targets": ["input", "recurrent"]}
+    for split, file in card.files.items():
+        changes[f"{split}_data_path"] = str(data / file)
+    _run(monkeypatch, "train", f"jsonnet/{task}.jsonnet", "-s", out, "-o", json.dumps(changes))
+    trained = json.loads((out / "metrics.json").read_text())
+    assert trained["epoch"] == 1 and trained["training_loss"] > 0
+
+    held_out = data / card.files["validation"]
+    _run(monkeypatch, "evaluate", out / "model.tar.gz", held_out, "--output-file", tmp_path / "scores.json")
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores[card.primary] == pytest.approx(trained[f"best_validation_{card.primary}"])
+    assert set(card.metrics) <= set(scores)
+
+    predictor, example, answer = INPUTS[task]
+    (tmp_path / "in.jsonl").write_text(json.dumps(example) + "\n")
+    files = tmp_path / "in.jsonl", "--output-file", tmp_path / "out.jsonl"
+    _run(monkeypatch, "predict", out / "model.tar.gz", *files, "--predictor", predictor, "--silent")
+    assert isinstance(json.loads((tmp_path / "out.jsonl").read_text())[answer], str)
+
+
+@pytest.mark.parametrize("task", sorted(INPUTS))
+def test_defaults_need_no_parameters(task: str) -> None:
+    """What `allennlp train jsonnet/<task>.jsonnet` reads is there."""
+    config = evaluate_jsonnet(ROOT / "jsonnet" / f"{task}.jsonnet")
+    elmo = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
+    paths = [elmo["options_file"], elmo["weight_file"], config["train_data_path"], config["validation_data_path"]]
+    assert all((ROOT / path).is_file() for path in paths)
+    assert elmo["compression"] is None
+
+
+def test_every_task_is_tested() -> None:
+    assert sorted(INPUTS) == task_names()
+
+
+def _paper(task: str) -> Any:
+    return evaluate_jsonnet(ROOT / "jsonnet" / "paper" / f"{task}.jsonnet", {"glove_file": '"vectors.txt"'})
+
+
+def test_paper_sst() -> None:
+    config = _paper("sst")
+    model, trainer = config["model"], config["trainer"]
+    assert model["encoder"]["hidden_size"] == model["integrator"]["hidden_size"] == 300
+    assert model["output_layer"]["output_dims"] == [1200, 600, 5] and model["output_layer"]["pool_sizes"] == 4
+    assert trainer["optimizer"] == {"type": "adam", "lr": 1e-3} and trainer["patience"] == 5
+    assert config["data_loader"]["batch_sampler"]["batch_size"] == 100
+    assert config["dataset_reader"]["use_subtrees"] and not config["validation_dataset_reader"]["use_subtrees"]
+    assert model["text_field_embedder"]["token_embedders"]["tokens"]["pretrained_file"] == "vectors.txt"
+
+
+def test_paper_snli() -> None:
+    config = _paper("snli")
+    model, trainer = config["model"], config["trainer"]
+    assert model["encoder"]["hidden_size"] == model["inference_encoder"]["hidden_size"] == 300
+    assert model["dropout"] == 0.5 and config["data_loader"]["batch_sampler"]["batch_size"] == 32
+    assert trainer["optimizer"] == {"type": "adam", "lr": 4e-4} and trainer["grad_norm"] == 10
+    assert trainer["learning_rate_scheduler"]["type"] == "reduce_on_plateau"
+    assert trainer["learning_rate_scheduler"]["factor"] == 0.5
+
+
+def test_paper_squad() -> None:
+    config = _paper("squad")
+    model, trainer = config["model"], config["trainer"]
+    characters = model["text_field_embedder"]["token_embedders"]["token_characters"]["encoder"]
+    assert (characters["num_filters"], characters["ngram_filter_sizes"]) == (100, [5])
+    assert model["phrase_layer"]["hidden_size"] == model["modeling_layer"]["hidden_size"] == 100
+    assert model["modeling_layer"]["num_layers"] == 2 and model["dropout"] == 0.2
+    assert trainer["optimizer"] == {"type": "adam", "betas": [0.9, 0.9]} and trainer["grad_norm"] == 5
+    assert config["data_loader"]["batch_sampler"]["batch_size"] == 40
+    assert model["text_field_embedder"]["token_embedders"]["tokens"]["pretrained_file"] == "vectors.txt"
