@@ -62,10 +62,7 @@ class SweepSpec:
         if not isinstance(raw, dict):
             raise InputError(f"{where}: found no object, expected a sweep's keys")
         raw |= {key: value for key, value in changes.items() if value is not None}
-        known = {f.name for f in fields(cls)}
-        for key in raw:
-            if key not in known:
-                raise InputError(f"{where}: found the key {key!r}, expected any of {', '.join(sorted(known))}")
+        _known_keys(where, raw, tuple(sorted(f.name for f in fields(cls))))
         for key, kind in _LISTS.items():
             if key in raw:
                 raw[key] = _list(where, key, raw[key], kind)
@@ -92,11 +89,12 @@ class SweepSpec:
     def limit_of(self, task: str, split: Split) -> int | None:
         """How many examples of a split are used; None for all."""
         limit = self.limit
-        for key in (task, split):
-            if isinstance(limit, dict):
-                limit = limit.get(key) if key in limit or not set(limit) & set(SPLITS) else limit
         if isinstance(limit, dict):
-            limit = None
+            _known_keys("limit", limit, (*task_names(), *SPLITS))
+            limit = limit if set(limit) & set(SPLITS) else limit.get(task)
+        if isinstance(limit, dict):
+            _known_keys(f"limit: {task}", limit, SPLITS)
+            limit = limit.get(split)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise InputError(f"limit: {task} {split}: found {limit!r}, expected an integer from 1 on")
         return limit
@@ -116,6 +114,12 @@ def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:
     if not values:
         raise InputError(f"{where}: {key}: found an empty list, expected at least one")
     return tuple(dict.fromkeys(values))
+
+
+def _known_keys(where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in found:
+        if key not in known:
+            raise InputError(f"{where}: found the key {key!r}, expected any of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -166,9 +170,7 @@ def expand(spec: SweepSpec) -> list[Cell]:
     cells = []
     for name in spec.tasks:
         task = load_task(name)
-        unknown = set(spec.overrides) - set(task_names())
-        if unknown:
-            raise InputError(f"overrides: found the task {min(unknown)!r}, expected any of {', '.join(task_names())}")
+        _known_keys("overrides", spec.overrides, tuple(task_names()))
         data = {split: _file_identity(task, split, spec) for split in task.files}
         for compression in compressions:
             for seed in spec.seeds:

@@ -1,0 +1,166 @@
+"""Sweep files, the cells that they expand to, and what a cell's identity depends on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.harness.grid import Cell, SweepSpec, expand
+from elmo_mf.resources import demo_options, demo_weights, share
+
+
+def _spec(**keys: Any) -> SweepSpec:
+    return SweepSpec.from_file(None, **keys)
+
+
+def test_expansion() -> None:
+    cells = expand(_spec(tasks=["sst", "squad"], targets=["input", "input+recurrent"], ranks=[4, 16], seeds=[1, 2]))
+    names = [str(cell) for cell in cells]
+    assert len(cells) == len(set(names)) == len({cell.id for cell in cells}) == 2 * (1 + 2 * 2) * 2
+    assert names[:4] == ["sst dense seed 1", "sst dense seed 2", "sst svd input rank 4 seed 1",
+                         "sst svd input rank 4 seed 2"]  # fmt: skip
+    assert "squad svd input+recurrent rank 16 seed 2" in names
+    assert len({cell.name for cell in cells}) == len(cells) and not any("/" in cell.name for cell in cells)
+
+
+def test_repeated_values_are_one_cell() -> None:
+    assert len(expand(_spec(tasks=["sst", "sst"], ranks=[4, 4], seeds=[1, 1]))) == 2
+
+
+def test_published_sweep_is_what_the_board_promises() -> None:
+    cells = expand(SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "published.jsonnet"))
+    for task in ("sst", "snli", "squad"):
+        mine = [cell for cell in cells if cell.task.name == task]
+        assert len({cell.seed for cell in mine}) >= 2
+        grid = {(c.compression.targets, c.compression.rank) for c in mine if c.compression}
+        assert len({targets for targets, _ in grid}) == 3 and len({rank for _, rank in grid}) >= 3
+        assert any(cell.compression is None for cell in mine)
+
+
+def _copy(folder: Path) -> SweepSpec:
+    """The embedded default from other paths."""
+    shutil.copytree(share() / "tasks" / "sst" / "demo", folder / "data" / "sst")
+    shutil.copy(demo_options(), folder / "o.json")
+    shutil.copy(demo_weights(), folder / "w.hdf5")
+    return _spec(
+        tasks=["sst"], data=str(folder / "data"), options=str(folder / "o.json"), weights=str(folder / "w.hdf5")
+    )
+
+
+def _ids(spec: SweepSpec) -> list[str]:
+    return [cell.id for cell in expand(spec)]
+
+
+def test_identity_is_free_of_paths(tmp_path: Path) -> None:
+    cells = expand(_copy(tmp_path))
+    assert [cell.id for cell in cells] == _ids(_spec(tasks=["sst"]))
+    assert str(tmp_path) not in json.dumps([cell.identity for cell in cells])
+
+
+def test_identity_is_free_of_the_other_cells() -> None:
+    few, many = _ids(_spec(tasks=["sst"], ranks=[4])), _ids(_spec(tasks=["snli", "sst"], ranks=[4, 16], seeds=[13, 14]))
+    assert set(few) < set(many)
+
+
+def test_identity_depends_on_what_the_score_depends_on(tmp_path: Path) -> None:
+    spec = _copy(tmp_path)
+    before = _ids(spec)
+
+    def changed() -> bool:
+        return not set(_ids(spec)) & set(before)
+
+    assert not changed()
+    with (tmp_path / "data" / "sst" / "dev.txt").open("a") as file:
+        file.write("(3 fine)\n")
+    assert changed()
+    shutil.copy(share() / "tasks" / "sst" / "demo" / "dev.txt", tmp_path / "data" / "sst" / "dev.txt")
+    assert not changed()
+    with h5py.File(tmp_path / "w.hdf5", "r+") as weights:
+        weights["CNN_proj/b_proj"][0] += 1
+    assert changed()
+
+
+@pytest.mark.parametrize(
+    "keys", [{"seeds": [2]}, {"limit": 10}, {"overrides": {"sst": {"trainer.num_epochs": 2}}}], ids=str
+)
+def test_identity_depends_on_the_settings(keys: dict[str, Any]) -> None:
+    assert not set(_ids(_spec(tasks=["sst"]))) & set(_ids(_spec(tasks=["sst"], **keys)))
+
+
+@pytest.mark.parametrize("keys", [{"cache_mb": 0}, {"latency_rounds": 1}, {"latency_sentences": 2}], ids=str)
+def test_identity_does_not_depend_on_how_it_is_run(keys: dict[str, Any]) -> None:
+    assert _ids(_spec(tasks=["sst"])) == _ids(_spec(tasks=["sst"], **keys))
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, (None, None)),
+        (7, (7, 7)),
+        ({"train": 5}, (5, None)),
+        ({"sst": 9, "snli": None}, (9, 9)),
+        ({"sst": {"train": 3, "test": 4}}, (3, None)),
+        ({"snli": 3}, (None, None)),
+    ],
+)
+def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
+    spec = _spec(limit=limit)
+    assert (spec.limit_of("sst", "train"), spec.limit_of("sst", "validation")) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of snli, squad, sst"),
+        ({"methods": ["svdd"]}, "svdd"),
+        ({"targets": ["inputs"]}, "inputs"),
+        ({"ranks": [0]}, "rank"),
+        ({"ranks": [63]}, "break-even"),
+        ({"ranks": []}, "ranks: found an empty list, expected at least one"),
+        ({"ranks": [True]}, "ranks: found True, expected integers"),
+        ({"seeds": ["x"]}, "seeds: found 'x', expected integers"),
+        ({"rank": [4]}, "found the key 'rank', expected any of"),
+        ({"limit": 0}, "limit: snli train: found 0, expected an integer from 1 on"),
+        ({"limit": {"sst": "few"}}, "limit: sst train: found 'few'"),
+        ({"limit": {"mnist": 5}}, "limit: found the key 'mnist', expected any of snli, squad, sst, train, validation"),
+        ({"limit": {"sst": {"dev": 5}}}, "limit: sst: found the key 'dev', expected any of train, validation, test"),
+        ({"preset": "huge"}, "preset: found 'huge', expected demo or paper"),
+        ({"options": "o.json"}, "found only one of options and weights"),
+        ({"overrides": {"mnist": {}}}, "overrides: found the key 'mnist'"),
+        ({"overrides": {"sst": {"trainee.epochs": 1}}}, "sst: overrides: found 'trainee.epochs'"),
+        ({"cache_mb": -1}, "cache_mb: found -1, expected an integer from 0 on"),
+        ({"latency_rounds": 0}, "latency_rounds: found 0, expected an integer from 1 on"),
+        ({"data": "gone"}, "no such data file, expected the train split of snli"),
+    ],
+)
+def test_errors(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        expand(_spec(**keys))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "found no object"), ("{ranks: 'x'}", "ranks: found 'x'")])
+def test_errors_of_a_file(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonnet"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        SweepSpec.from_file(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_options_replace_a_files_keys(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonnet"
+    path.write_text("{ranks: [4, 8], seeds: 5}")
+    spec = SweepSpec.from_file(path, ranks=[2], tasks=None)
+    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), ("snli", "squad", "sst"))
+
+
+def test_cell_names() -> None:
+    cells: list[Cell] = expand(_spec(tasks=["sst"], ranks=[4]))
+    assert [cell.encoder for cell in cells] == ["dense", "svd all rank 4"]
