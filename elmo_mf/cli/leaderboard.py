@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from elmo_mf.report.aggregate import Board
 
 
 def leaderboard(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> None:
@@ -16,24 +20,35 @@ def leaderboard(folder: Path = typer.Argument(help="Output folder of a sweep."))
       elmo-mf leaderboard runs/demo
       elmo-mf leaderboard leaderboard
     """
+    from elmo_mf.report.leaderboard import write_leaderboard
+
+    path, boards = write_leaderboard(folder)
+    for board in boards:
+        _print(board)
+    typer.echo(f"wrote {path}")
+
+
+def _print(board: Board) -> None:
+    """The columns that fit a terminal of 80."""
     from rich.console import Console
     from rich.table import Table
 
-    from elmo_mf.report.leaderboard import table, write_leaderboard
+    from elmo_mf.report.leaderboard import table
 
-    path, boards = write_leaderboard(folder)
+    frame = table(board)
+    titles = {
+        "encoder": "encoder",
+        f"{board.task.primary} %": f"{board.task.primary} %",
+        "vs dense": "vs dense",
+        "smaller": "smaller",
+        "speed-up, encoder, batch 1": "faster, 1",
+        "speed-up, encoder, batch 32": "32",
+    }
+    shown = Table(title=board.task.title, title_justify="left", box=None, pad_edge=False)
+    for title in titles.values():
+        shown.add_column(title, justify="left" if title == "encoder" else "right", no_wrap=True)
+    for row in frame[list(titles)].itertuples(index=False):
+        shown.add_row(*(str(value).replace("**", "") for value in row))
     console = Console(highlight=False)
-    for board in boards:
-        frame = table(board)
-        frame = frame[
-            [column for column in frame.columns if " ms, " not in column and not column.startswith("speed-up, model")]
-        ]
-        frame = frame.rename(columns=lambda name: name.replace("speed-up, encoder, batch ", "speed-up, "))
-        shown = Table(title=board.task.title, title_justify="left", box=None, padding=(0, 1))
-        for index, column in enumerate(frame.columns):
-            shown.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
-        for row in frame.itertuples(index=False):
-            shown.add_row(*(str(value).replace("**", "") for value in row))
-        console.print(shown)
-        console.print()
-    typer.echo(f"wrote {path}")
+    console.print(shown)
+    console.print()

@@ -90,7 +90,10 @@ class Corpus:
         self.n_predictions = sum(len(words) - 1 for words in self._words)  # a direction
 
     def batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> Iterator[Batch]:
-        """All sentences once, in batches of similar length that hold at most `max_tokens` with their bounds."""
+        """All sentences once, in batches of similar length that hold about `max_tokens` with their bounds.
+
+        Shuffled, a batch's lengths differ by up to one step, and the last sentence's counts.
+        """
         for rows in self._groups(max_tokens, shuffle):
             lengths = torch.tensor([len(self._words[row]) for row in rows])
             types, words = torch.zeros(2, len(rows), int(lengths.max()), dtype=torch.long)

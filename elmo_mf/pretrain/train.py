@@ -183,9 +183,8 @@ class Trainer:
             state = torch.load(path, weights_only=True)
             identity = state["identity"]
         except Exception as error:
-            raise InputError(
-                f"{path}: found an unreadable checkpoint ({str(error).splitlines()[0][:80]}), expected one of this run"
-            ) from None
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+            raise InputError(f"{path}: found an unreadable checkpoint ({reason}), expected one of this run") from None
         if identity != self._identity:
             differing = _first_difference(identity, self._identity)
             raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")

@@ -51,7 +51,7 @@ def _setting(record: dict[str, Any]) -> str:
 
 def _board(records: list[dict[str, Any]]) -> Board:
     task = load_task(records[0]["cell"]["task"])
-    frame = pd.DataFrame([_flat(record, task) for record in records])
+    frame = pd.DataFrame([_flat(record, task) for record in records]).sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]].set_index("seed")["score"]
     frame["difference"] = frame["score"] - frame["seed"].map(dense)
     groups = frame.groupby("encoder", sort=True)

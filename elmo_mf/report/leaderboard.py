@@ -45,7 +45,7 @@ _NOTES = """## How to read it
 def _header(folder: Path, records: list[dict[str, Any]]) -> str:
     facts = {
         "ELMo": _distinct(_elmo(record) for record in records),
-        "data": _distinct(f"{record['data']}" for record in records),
+        "data": _distinct(_data(record) for record in records),
         "machine": _distinct(_machine(record) for record in records),
         "versions": _distinct(_versions(record) for record in records),
     }
@@ -69,9 +69,16 @@ def _elmo(record: dict[str, Any]) -> str:
     return f"`{elmo['name']}` ({size}, sha256 {record['cell']['elmo']['weights'][:12]})"
 
 
+def _data(record: dict[str, Any]) -> str:
+    if record["data"] == "demo":
+        return "the demo data written for this project"
+    return "real data, named at each table; the files' SHA-256 are in the records"
+
+
 def _machine(record: dict[str, Any]) -> str:
     machine = record["machine"]
-    return f"{machine['cpu']}, {machine['instructions']}, {machine['threads']} threads, {machine['system']}"
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    return f"{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
 
 
 def _versions(record: dict[str, Any]) -> str:
@@ -103,7 +110,9 @@ def _remarks(board: Board) -> str:
     if board.rows["seeds"].max() == 1:
         notes.append("One seed only: differences of a point or two are noise.")
     if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
-        notes.append("The splits are cut to the sizes given.")
+        notes.append("The splits are cut to the sizes given: do not compare with published scores.")
+    if board.task.scored == "validation":
+        notes.append("The scored split also chose each run's best epoch.")
     return "".join(f" {note}" for note in notes)
 
 

@@ -1,0 +1,197 @@
+"""The command line: help with examples, one-line errors with status 2, and what each command prints and writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from elmo_mf import Bilm, Compression, __version__
+from elmo_mf.cli.main import app, main
+from tests.conftest import small_data
+from tests.report.records import record, write
+
+Files = Callable[..., tuple[Path, Path]]
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def _run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Runs a command that must end with status 2 and one line."""
+    assert _run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("elmo-mf: error: ") and error.count("\n") == 1 and "Traceback" not in error
+    return error
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("--version") == 0
+    assert capsys.readouterr().out == f"elmo-mf {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(command, "--help") == 0
+    help_text = capsys.readouterr().out
+    assert "Examples:" in help_text and f"  elmo-mf {command}" in help_text
+
+
+def test_the_script_and_the_module_are_the_same() -> None:
+    script = str(Path(sys.executable).with_name("elmo-mf"))
+    for start in ([script], [sys.executable, "-m", "elmo_mf"]):
+        done = subprocess.run([*start, "tasks"], capture_output=True, text=True)
+        assert done.returncode == 0 and "sst: Sentiment" in done.stdout and done.stderr == ""
+        done = subprocess.run([*start, "compress", "no.json", "no.hdf5", "--rank", "2", "--out", "x"],
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no.json" in done.stderr
+
+
+def test_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("tasks") == 0
+    text = capsys.readouterr().out
+    for name in ("sst", "snli", "squad"):
+        assert re.search(rf"^{name}: ", text, re.MULTILINE)
+    assert "metric: f1 on validation, higher is better" in text
+
+
+def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, weights = elmo_files()
+    out = tmp_path / "r2"
+    assert _run("compress", options, weights, "--rank", "2", "--targets", "input+recurrent", "--out", out) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"forward 0 input +48 x 6 +2 +108 +37\.5%", text)
+    assert re.search(r"backward 1 projection +6 x 12 +dense +72 +100\.0%", text)
+    assert f"wrote {out}/options.json and {out}/weights.hdf5" in text
+    with h5py.File(out / "weights.hdf5") as file:
+        assert "W_0_input_left" in file["RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell"]
+    again = Bilm.from_files(out / "options.json", out / "weights.hdf5").embed([["a", "b"]])
+    fresh = Bilm.from_files(options, weights, Compression("svd", 2, "input+recurrent")).embed([["a", "b"]])
+    assert abs(again[0] - fresh[0]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rank", "0"], "rank: found 0"),
+        (["--rank", "5"], "break-even"),
+        (["--rank", "2", "--method", "svdd"], "method: found 'svdd', expected"),
+        (["--rank", "2", "--targets", "inputs"], "targets: found 'inputs', expected any of input, recurrent"),
+        (["--rank", "2", "--layers", "x"], "--layers: found x"),
+        (["--rank", "2", "--layers", "7"], "layers: found 7, expected 0 to 1"),
+        (["--rank", "2", "--dtype", "int8"], "--dtype: found int8, expected float16 or float32"),
+    ],
+)
+def test_compress_errors(
+    arguments: list[str], message: str, elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, weights = elmo_files()
+    assert message in _fails(capsys, "compress", options, weights, "--out", tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_compress_does_not_overwrite_its_input(elmo_files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    options, weights = elmo_files()
+    before = weights.read_bytes()
+    assert "--out" in _fails(capsys, "compress", options, weights, "--rank", "2", "--out", weights.parent)
+    assert "--out" in _fails(capsys, "compress", options, weights, "--rank", "2", "--out", weights)
+    assert weights.read_bytes() == before
+
+
+def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sweep over two sentences' worth of training; run twice, it does nothing the second time."""
+    options, weights = elmo_files()
+    small_data("sst", tmp_path / "data" / "sst", 30)
+    (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'trainer.num_epochs': 1}}, latency_rounds: 1}")
+    out = tmp_path / "out"
+    grid = "--tasks sst --ranks 1,2 --seeds 1 --limit 20".split()
+    files: list[str | Path] = ["--data", tmp_path / "data", "--options", options, "--weights", weights, "--output", out]
+    command: list[str | Path] = ["sweep", tmp_path / "s.jsonnet", *grid, *files]
+    assert _run(*command, "--dry-run") == 0
+    text = capsys.readouterr().out
+    assert "sst svd all rank 2 seed 1" in text and "3 cells, 0 recorded, 3 to run" in text and not out.exists()
+
+    assert _run(*command) == 0
+    text = capsys.readouterr().out
+    assert len(re.findall(r"^sst (?:dense|svd all rank \d) seed 1: accuracy 0\.\d{4}, ", text, re.MULTILINE)) == 3
+    records = {path: path.read_bytes() for path in (out / "records").iterdir()}
+    assert len(records) == 3
+    assert all(json.loads(text)["cell"]["data"]["train"]["limit"] == 20 for text in records.values())
+
+    next(path for path in records if "rank-2" in path.name).unlink()
+    assert _run(*command) == 0
+    assert "3 cells, 2 recorded, 1 to run" in capsys.readouterr().out
+    kept = [path for path in records if "rank-2" not in path.name]
+    assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").iterdir())) == 3
+
+    assert _run("leaderboard", out) == 0
+    shown = capsys.readouterr().out
+    assert "svd all rank 1" in shown and shown.endswith(f"wrote {out}/README.md\n")
+    assert max(len(line.rstrip()) for line in shown.splitlines()[:-1]) <= 80
+    assert "| dense" in (out / "README.md").read_text()
+
+
+def test_a_sweep_with_a_failing_cell_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'model.encoder.input_size': 7}}, ranks: 4}")
+    assert _run("sweep", tmp_path / "s.jsonnet", "--tasks", "sst", "--limit", "20", "--output", tmp_path / "out") == 1
+    output = capsys.readouterr()
+    assert "sst dense seed 13: FAILED " in output.out and "2 of 2 cells failed; their logs are in" in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.jsonnet"], "gone.jsonnet: no such jsonnet file"),
+        (["--tasks", "mnist"], "tasks: found 'mnist', expected any of snli, squad, sst"),
+        (["--tasks", "sst,"], "--tasks: found 'sst,', expected names separated by commas"),
+        (["--ranks", "4,x"], "--ranks: found '4,x', expected whole numbers separated by commas"),
+        (["--ranks", "0"], "rank: found 0"),
+        (["--targets", "input+hidden"], "targets: found 'hidden'"),
+        (["--methods", "magic"], "method: found 'magic', expected"),
+        (["--limit", "0"], "limit: snli train: found 0"),
+        (["--data", "gone"], "no such data file"),
+        (["--options", "o.json"], "found only one of options and weights"),
+        (["--options", "o.json", "--weights", "w.hdf5"], "o.json: no such options file"),
+    ],
+)
+def test_sweep_errors(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in _fails(capsys, "sweep", *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_leaderboard_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "found no records" in _fails(capsys, "leaderboard", tmp_path)
+    write(tmp_path, [record(None, 0.4)])
+    (tmp_path / "records" / "broken.json").write_text("{")
+    assert "broken.json: found something that is not JSON" in _fails(capsys, "leaderboard", tmp_path)
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.txt").write_text("a b c\n" * 5)
+    (tmp_path / "empty.txt").write_text("\n")
+    train, out = tmp_path / "t.txt", tmp_path / "out"
+    cases: list[tuple[list[str | Path], str]] = [
+        ([tmp_path / "gone.txt", "--valid", train], "gone.txt: no such text file"),
+        ([train, "--valid", tmp_path / "empty.txt"], "empty.txt: found no words"),
+        ([train, "--valid", train, "--softmax", "hard"], "--softmax: found hard, expected one of adaptive"),
+        ([train, "--valid", train, "--dtype", "int8"], "--dtype: found int8"),
+    ]
+    for arguments, message in cases:
+        assert message in _fails(capsys, "pretrain", *arguments, "--out", out)
+        assert not out.exists()

@@ -1,0 +1,64 @@
+"""Sentences to batches: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.pretrain.corpus import Corpus, Vocabulary, read_sentences, unigram_perplexity
+
+sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
+
+
+@given(sentences, st.integers(11, 60), st.one_of(st.none(), st.integers(0, 5)))
+def test_batches_hold_every_sentence_once(texts: list[list[str]], max_tokens: int, seed: int | None) -> None:
+    vocabulary = Vocabulary.count(texts, 1)
+    corpus = Corpus(texts, vocabulary, 50)
+    shuffle = None if seed is None else np.random.default_rng(seed)
+    seen = []
+    for batch in corpus.batches(max_tokens, shuffle):
+        assert len(batch.words) * (batch.words.shape[1] - 1) <= max_tokens and batch.words.shape == batch.types.shape
+        for row, length in zip(batch.words.tolist(), batch.lengths.tolist(), strict=True):
+            words = [vocabulary.words[word] for word in row[:length]]
+            assert words[0] == "<S>" and words[-1] == "</S>"
+            seen.append(words[1:-1])
+    assert sorted(seen) == sorted(texts)
+    assert corpus.n_predictions == sum(len(text) + 1 for text in texts)
+
+
+@given(sentences)
+def test_characters_are_the_encoders(texts: list[list[str]]) -> None:
+    corpus = Corpus(texts, Vocabulary.count(texts, 1), 50)
+    for batch in corpus.batches(10**6, None):
+        spelled = corpus.characters[batch.types]
+        for row, length in enumerate(batch.lengths.tolist()):
+            text = ["".join(chr(c - 1) for c in word if 0 < c < 257) for word in spelled[row].tolist()]
+            expected = batch_to_ids([text[1 : length - 1]])[0]
+            assert (spelled[row, 1 : length - 1] == expected).all()
+
+
+def test_rare_words_count_as_unknown_in_the_output_only() -> None:
+    texts = [["the", "the", "rare"]]
+    corpus = Corpus(texts, Vocabulary.count(texts, 2), 50)
+    (batch,) = corpus.batches(100, None)
+    assert batch.words.tolist() == [[1, 3, 3, 2, 0]]
+    assert len(set(batch.types[0].tolist())) == 4
+
+
+def test_long_sentences_are_cut_into_pieces(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a b c d e\n\nf\n")
+    assert read_sentences(tmp_path / "t.txt", 2) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
+    assert read_sentences(tmp_path / "t.txt", 9, limit=1) == [["a", "b", "c", "d", "e"]]
+
+
+def test_unigram_perplexity_of_equal_words() -> None:
+    """Four equally frequent tokens, `</S>` among them, each with one pseudo-count as have the two unseen."""
+    texts = [["a", "b", "c"]] * 100
+    vocabulary = Vocabulary.count(texts, 1)
+    corpus = Corpus(texts, vocabulary, 50)
+    assert len(vocabulary) == 6
+    assert abs(unigram_perplexity(corpus, corpus, 6) - 406 / 101) < 1e-9

@@ -1,0 +1,72 @@
+"""Records as a sweep writes them, with numbers that a test chooses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.factorize import Compression
+
+MACHINE = {"cpu": "a processor", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux x86_64"}
+
+
+def record(
+    rank: int | None,
+    score: float,
+    seed: int = 1,
+    task: str = "sst",
+    chance: float = 0.2,
+    speed_up: float = 2.0,
+    **changes: Any,
+) -> dict[str, Any]:
+    """One record; rank None is the dense encoder."""
+    compression = None if rank is None else Compression("svd", rank, "all").to_dict()
+    elmo = {"options_file": "OPTIONS", "compression": compression}
+    times = {"median_ms": 10.0, "p95_ms": 12.0, "dense_median_ms": 20.0, "dense_p95_ms": 24.0, "speed_up": speed_up}
+    latency = {part: {"1": dict(times), "32": dict(times)} for part in ("encoder", "model")}
+    config = {
+        "random_seed": seed,
+        "numpy_seed": seed,
+        "pytorch_seed": seed,
+        "model": {"text_field_embedder": {"token_embedders": {"elmo_mf": elmo}}},
+    }
+    limits = {split: {"sha256": "d" * 64, "limit": None} for split in ("train", "validation", "test")}
+    primary = {"sst": "accuracy", "snli": "accuracy", "squad": "f1"}[task]
+    return {
+        "format": 1,
+        "id": f"{task}-{rank}-{seed}",
+        "cell": {
+            "task": task,
+            "compression": compression,
+            "seed": seed,
+            "elmo": {"options": "o" * 64, "weights": "w" * 64},
+            "data": limits,
+            "config": config,
+        },
+        "scores": {primary: score, "loss": 1.0},
+        "validation": {primary: score},
+        "best_epoch": 3,
+        "epochs": 5,
+        "examples": {"train": 8544, "validation": 1101, "test": 2210},
+        "chance": chance,
+        "size": {
+            "lstm_parameters": 1000 if rank is None else 10 * rank,
+            "lstm_ratio": 1.0 if rank is None else 100 / rank,
+            "lstm_multiply_adds": 1000 if rank is None else 10 * rank,
+        },
+        "latency": latency,
+        "elmo": {"name": "demo/weights.hdf5", "layers": 2, "cell": 512, "projection": 64},
+        "data": "demo",
+        "seconds": 60.0,
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "machine": MACHINE,
+    } | changes
+
+
+def write(folder: Path, records: list[dict[str, Any]]) -> Path:
+    """Store records as a sweep would; returns the folder."""
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    for index, item in enumerate(records):
+        (folder / "records" / f"{index}.json").write_text(json.dumps(item))
+    return folder
