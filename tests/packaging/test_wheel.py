@@ -1,0 +1,98 @@
+"""A wheel in a fresh environment, used outside the checkout.
+
+The environment sees this one's third-party packages through a path entry, which runs none of their `.pth` files, so
+that `elmo_mf` and its cures come from the wheel alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel."""
+    folder = tmp_path_factory.mktemp("fresh")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    (site / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return python
+
+
+def _run(cwd: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_contents(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    share = "elmo_mf/share"
+    for name in (
+        "elmo_mf_compat.pth",
+        f"{share}/jsonnet/sst.jsonnet",
+        f"{share}/jsonnet/lib/demo.libsonnet",
+        f"{share}/jsonnet/sweeps/demo.jsonnet",
+        f"{share}/tasks/squad/task.toml",
+        f"{share}/tasks/squad/demo/train.json",
+        f"{share}/weights/demo/weights.hdf5",
+        f"{share}/weights/demo/options.json",
+    ):
+        assert name in names
+    assert not [name for name in names if name.startswith(("tests", "leaderboard"))]
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_allennlp_is_not_a_dependency(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
+    required = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
+    assert required and not any("allennlp" in line for line in required)
+
+
+def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path) -> None:
+    where = _run(tmp_path, python, "-c", "import elmo_mf; print(elmo_mf.__file__)").stdout
+    assert str(ROOT) not in where and str(python.parent.parent) in where
+    script = python.with_name("elmo-mf")
+    _run(tmp_path, script, "sweep", "--tasks", "sst", "--ranks", "4", "--limit", "16", "--output", "out")
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
+    assert sorted(record["cell"]["compression"] is None for record in records) == [False, True]
+    assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out").stdout
+
+
+WORKER = """
+import importlib, multiprocessing
+def name_of(module): return importlib.import_module(module).__name__
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(name_of, ["allennlp_models.rc.tools.narrativeqa"]))
+"""
+
+
+def test_allennlp_is_cured(python: Path, tmp_path: Path) -> None:
+    """Its own script, and a worker process, import what needs the cures."""
+    script = Path(sys.executable).with_name("allennlp")
+    assert _run(tmp_path, python, script, "--version").stdout.startswith("allennlp 2.10.1")
+    (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
+    assert _run(tmp_path, python, "worker.py").stdout == "allennlp_models.rc.tools.narrativeqa\n"
