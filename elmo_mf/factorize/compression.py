@@ -72,7 +72,12 @@ class Compression:
 
     def __str__(self) -> str:
         targets = "all" if len(self.targets) == len(TARGETS) else "+".join(self.targets)
-        return f"{self.method} {targets} rank {self.rank}"
+        parts = [self.method, targets]
+        if self.layers != "all":
+            parts.append("layers " + "+".join(map(str, self.layers)))
+        if self.directions != "all":
+            parts.append("+".join(self.directions))
+        return " ".join([*parts, f"rank {self.rank}"])
 
     def apply(self, weights: BilmWeights) -> BilmWeights:
         """The weights with the chosen matrices factored.

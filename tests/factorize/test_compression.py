@@ -101,3 +101,15 @@ def test_json_form() -> None:
         Compression.from_dict({"method": "svd", "ranks": 2, "targets": "input"})
     with pytest.raises(InputError, match=r"compression.targets: found nothing"):
         Compression.from_dict({"method": "svd", "rank": 2})
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [
+        (Compression("svd", 2, "all"), "svd all rank 2"),
+        (Compression("svd", 2, ["recurrent", "input"]), "svd input+recurrent rank 2"),
+        (Compression("svd", 2, "input", [1, 0], "forward"), "svd input layers 0+1 forward rank 2"),
+    ],
+)
+def test_names_tell_compressions_apart(compression: Compression, name: str) -> None:
+    assert str(compression) == name
