@@ -94,15 +94,10 @@ class Bilm(nn.Module):
             expected = self.options.char_cnn.max_characters_per_token
             raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
         ids, lengths = self._with_bounds(ids)
-        packing = Packing.of(lengths)
-        batch, longest = ids.shape[:2]
-        flat = ids.reshape(batch * longest, -1)
-        tokens = self.char_cnn(flat[packing.forward])
-        layers = self.contextualize(tokens, packing)
-        padded = tokens.new_zeros(len(layers), batch * longest, self.output_dim)
-        padded = padded.index_copy(1, packing.forward, torch.stack(layers))
-        steps = torch.arange(longest, device=ids.device)
-        return Activations(padded.reshape(len(layers), batch, longest, -1), steps < lengths.unsqueeze(1))
+        packing = Packing.of(lengths, ids.shape[1])
+        layers = self.contextualize(self.char_cnn(packing.pack(ids)), packing)
+        steps = torch.arange(ids.shape[1], device=ids.device)
+        return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
     def _with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Add the tokens that begin and end a sentence; the new ids and lengths."""

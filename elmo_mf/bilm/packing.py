@@ -10,28 +10,40 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the tokens of a padded batch (sentences, longest) lie in packed order.
+    """Where the tokens of a padded batch (sentences, width) lie in packed order.
 
     Sentences are sorted by falling length (`order`), then taken step after step; `batch_sizes` counts the sentences
     still running at each step. `forward` (tokens,) indexes the flattened batch. `flip` (tokens,) indexes the packed
     tokens so that each sentence runs from its last token to its first; it is its own inverse.
     """
 
+    width: int
     order: Tensor
     batch_sizes: list[int]
     forward: Tensor
     flip: Tensor
 
     @classmethod
-    def of(cls, lengths: Tensor) -> Packing:
-        """Packing for sentences of `lengths` (sentences,), each at least 1."""
+    def of(cls, lengths: Tensor, width: int | None = None) -> Packing:
+        """Packing for sentences of `lengths` (sentences,), each at least 1, padded to `width` or to the longest."""
         longest = int(lengths.max())
+        width = longest if width is None else width
         ordered, order = lengths.sort(descending=True, stable=True)
         steps = torch.arange(longest, device=lengths.device).unsqueeze(1)
         running = steps < ordered  # (longest, sentences)
         sizes = running.sum(dim=1)
         columns = torch.arange(len(lengths), device=lengths.device)
-        forward = (order * longest + steps)[running]
+        forward = (order * width + steps)[running]
         mirrored = (ordered - 1 - steps).clamp(min=0)
         flip = ((sizes.cumsum(0) - sizes)[mirrored] + columns)[running]
-        return cls(order, sizes.tolist(), forward, flip)
+        return cls(width, order, sizes.tolist(), forward, flip)
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """(sentences, width, ...) to (tokens, ...)."""
+        return padded.flatten(0, 1)[self.forward]
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """(layers, tokens, dim) to (layers, sentences, width, dim), zero past a sentence's end."""
+        shape = len(packed), len(self.order), self.width, packed.shape[2]
+        padded = packed.new_zeros(shape).flatten(1, 2)
+        return padded.index_copy(1, self.forward, packed).reshape(shape)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
+from elmo_mf.bilm.bilm import StatePolicy
+from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 
@@ -37,6 +39,19 @@ def test_zero_state_means_no_neighbours(sentences: list[list[str]], batch_size: 
     together = bilm.embed(sentences, batch_size)
     for sentence, vectors in zip(sentences, together, strict=True):
         np.testing.assert_allclose(vectors, bilm.embed([sentence])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("state", ["zero", "carried"])
+def test_padding_beyond_the_longest_sentence_changes_nothing(state: StatePolicy) -> None:
+    bilm = random_bilm()
+    ids = batch_to_ids(SENTENCES)
+    wide = torch.cat([ids, ids.new_zeros(3, 4, ids.shape[2])], dim=1)
+    narrow, padded = (Bilm(bilm.options, bilm.weights(), state) for _ in range(2))
+    for _ in range(2):
+        expected, found = narrow(ids), padded(wide)
+        torch.testing.assert_close(found.layers[:, :, :-4], expected.layers)
+        assert torch.equal(found.mask[:, :-4], expected.mask)
+        assert not found.layers[:, :, -4:].any() and not found.mask[:, -4:].any()
 
 
 def test_carried_state_depends_on_order_until_reset() -> None:
