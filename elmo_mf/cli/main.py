@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import compress, leaderboard, pretrain, sweep, tasks
+from elmo_mf.cli import bench, compress, leaderboard, pretrain, sweep, tasks
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(bench.bench)
 app.command()(compress.compress)
 app.command()(leaderboard.leaderboard)
 app.command()(pretrain.pretrain)

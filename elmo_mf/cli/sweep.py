@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.lists import integers, texts
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ def sweep(
         raise InputError(f"--output: found the file {output}, expected a folder")
     spec = SweepSpec.from_file(
         file,
-        tasks=_split("--tasks", tasks), methods=_split("--methods", methods), targets=_split("--targets", targets),
-        ranks=_integers("--ranks", ranks), seeds=_integers("--seeds", seeds), limit=limit, data=_text(data),
-        options=_text(options), weights=_text(weights),
+        tasks=tasks and texts("--tasks", tasks), methods=methods and texts("--methods", methods),
+        targets=targets and texts("--targets", targets), ranks=ranks and integers("--ranks", ranks),
+        seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), options=_text(options),
+        weights=_text(weights),
     )  # fmt: skip
     cells = expand(spec)
     store = ResultStore(output)
@@ -105,21 +107,3 @@ def _line(outcome: Outcome) -> str:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _split(name: str, text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise InputError(f"{name}: found {text!r}, expected names separated by commas")
-    return parts
-
-
-def _integers(name: str, text: str | None) -> list[Any] | None:
-    parts = _split(name, text)
-    if parts is None:
-        return None
-    if not all(part.isdecimal() for part in parts):
-        raise InputError(f"{name}: found {text!r}, expected whole numbers separated by commas")
-    return [int(part) for part in parts]

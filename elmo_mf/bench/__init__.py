@@ -1,0 +1,1 @@
+"""How fast the encoder is, against AllenNLP's and against the machine."""

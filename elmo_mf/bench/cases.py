@@ -1,0 +1,72 @@
+"""What is run: parts of the encoder on batches of given sizes and lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.characters import batch_to_ids
+
+Part = Literal["lstm", "encoder"]
+PARTS: tuple[Part, ...] = ("lstm", "encoder")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch: `lengths` in tokens, without the two that begin and end a sentence."""
+
+    part: Part
+    lengths: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Steps of all sentences, bounds included where the part adds them."""
+        return sum(self.lengths) + (2 * len(self.lengths) if self.part == "encoder" else 0)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest sentence."""
+        return max(self.lengths) + (2 if self.part == "encoder" else 0)
+
+    def __str__(self) -> str:
+        shortest, longest = min(self.lengths), max(self.lengths)
+        length = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
+        return f"{self.part}, batch {len(self.lengths)}, length {length}"
+
+
+def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: bool) -> list[Case]:
+    """Every part with every batch size and length; then, if asked for, the largest batch with lengths of the smallest
+    length's half to the whole."""
+    found = [Case(part, (length,) * batch) for part in parts for length in lengths for batch in batches]
+    if ragged:
+        batch, length = max(batches), min(lengths)
+        spread = np.linspace(max(1, length // 2), length, batch).round().astype(int)
+        mixed = tuple(np.random.default_rng(0).permutation(spread).tolist())
+        found += [Case(part, mixed) for part in parts]
+    return found
+
+
+def token_vectors(case: Case, dim: int, device: torch.device) -> Tensor:
+    """Random token vectors (batch, longest, dim) for the biLSTM alone."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(len(case.lengths), max(case.lengths), dim, generator=generator).to(device)
+
+
+def character_ids(case: Case, max_characters: int, device: torch.device) -> Tensor:
+    """Character ids (batch, longest, characters) of words drawn by Zipf's law, as words of a text repeat."""
+    rng = np.random.default_rng(0)
+    ranks = 1 / np.arange(1, 20_001)
+    drawn = rng.choice(len(ranks), size=sum(case.lengths), p=ranks / ranks.sum())
+    words = iter(_word(int(rank)) for rank in drawn)
+    return batch_to_ids([[next(words) for _ in range(length)] for length in case.lengths], max_characters).to(device)
+
+
+def _word(rank: int) -> str:
+    """A spelling for the word of a rank: frequent words are short."""
+    rng = np.random.default_rng(rank)
+    size = 1 + min(11, int(np.log2(rank + 2) * rng.uniform(0.5, 1.2)))
+    return "".join(chr(97 + int(letter)) for letter in rng.integers(0, 26, size))

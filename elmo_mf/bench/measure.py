@@ -1,0 +1,111 @@
+"""Time the variants of each case, taking turns in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from elmo_mf.bench.cases import Case
+from elmo_mf.bench.limits import Limits, seconds
+from elmo_mf.bench.variants import BASELINE, Variant
+from elmo_mf.factorize.size import BYTES_PER_PARAMETER
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One variant in one case.
+
+    `median_ms` and `spread_ms` (25th to 75th percentile) of one batch; `ratio` is the median over rounds of AllenNLP's
+    time over this one's. `gb_s` counts the weights that must be read: those of the recurrence once a step, those of the
+    input once. `gflop_s` counts two operations for each multiply-add of a token. `error` is the largest difference to
+    AllenNLP's vectors, None where the maths differ.
+    """
+
+    variant: str
+    median_ms: float
+    spread_ms: tuple[float, float]
+    rounds: int
+    ratio: float | None
+    gb_s: float
+    gflop_s: float
+    error: float | None
+
+    def to_dict(self, limits: Limits) -> dict[str, object]:
+        """With the shares of what the machine can do."""
+        shares = {"read_share": self.gb_s / limits.read_gb_s, "product_share": self.gflop_s / limits.gflop_s}
+        return asdict(self) | shares
+
+
+def measure(
+    case: Case, variants: list[Variant], device: torch.device, budget: float, least_rounds: int = 3
+) -> list[Timing]:
+    """Run every variant once a round, in an order that turns, until `budget` seconds are spent.
+
+    The first call of each warms up and gives the vectors that are compared.
+    """
+    with torch.inference_mode():
+        runs = [variant.prepare(case, device) for variant in variants]
+        outputs = [run() for run in runs]
+        errors = _errors(variants, outputs)
+        del outputs
+        times = _interleaved(runs, device, budget, least_rounds)
+    names = [variant.name for variant in variants]
+    baseline = times[names.index(BASELINE)] if BASELINE in names else None
+    return [
+        _timing(case, variant, own, baseline, error)
+        for variant, own, error in zip(variants, times, errors, strict=True)
+    ]
+
+
+def _interleaved(
+    runs: list[Callable[[], torch.Tensor]], device: torch.device, budget: float, least_rounds: int
+) -> list[np.ndarray]:
+    times: list[list[float]] = [[] for _ in runs]
+    spent, rounds = 0.0, 0
+    while rounds < least_rounds or spent < budget:
+        for index in np.roll(np.arange(len(runs)), rounds):
+            times[index].append(seconds(runs[index], device))
+            spent += times[index][-1]
+        rounds += 1
+    return [np.array(own) for own in times]
+
+
+def _errors(variants: list[Variant], outputs: list[torch.Tensor]) -> list[float | None]:
+    names = [variant.name for variant in variants]
+    if BASELINE not in names:
+        return [None] * len(names)
+    expected = outputs[names.index(BASELINE)]
+    return [
+        float((output - expected).abs().max()) if name == "dense" else None
+        for name, output in zip(names, outputs, strict=True)
+    ]
+
+
+def _timing(case: Case, variant: Variant, own: np.ndarray, baseline: np.ndarray | None, error: float | None) -> Timing:
+    median = float(np.median(own))
+    read, products = work(case, variant)
+    return Timing(
+        variant=variant.name,
+        median_ms=1000 * median,
+        spread_ms=(1000 * float(np.percentile(own, 25)), 1000 * float(np.percentile(own, 75))),
+        rounds=len(own),
+        ratio=None if baseline is None else float(np.median(baseline / own)),
+        gb_s=read / median / 1e9,
+        gflop_s=2 * products / median / 1e9,
+        error=error,
+    )
+
+
+def work(case: Case, variant: Variant) -> tuple[float, float]:
+    """Bytes of weights that one batch must read, and its multiply-adds."""
+    size = variant.size
+    each_step = sum(row.bytes for row in size.matrices if row.target != "input")
+    once = sum(row.bytes for row in size.matrices if row.target == "input")
+    read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
+    if case.part == "encoder":
+        read += BYTES_PER_PARAMETER * size.char_cnn_parameters
+        products += size.char_cnn_multiply_adds * case.tokens
+    return float(read), float(products)

@@ -1,0 +1,79 @@
+"""A whole benchmark: weights, variants, cases, and a record of what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from elmo_mf.bench.cases import Case
+from elmo_mf.bench.limits import Limits, measure_limits
+from elmo_mf.bench.measure import Timing, measure
+from elmo_mf.bench.sizes import published_options
+from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.initial import random_weights
+from elmo_mf.factorize import Compression
+from elmo_mf.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Result:
+    """All timings of a benchmark, case by case."""
+
+    encoder: str
+    limits: Limits
+    timings: dict[Case, list[Timing]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, with versions and machine."""
+        cases = [
+            {
+                "part": case.part,
+                "batch": len(case.lengths),
+                "lengths": list(case.lengths),
+                "variants": [timing.to_dict(self.limits) for timing in timings],
+            }
+            for case, timings in self.timings.items()
+        ]
+        return {"encoder": self.encoder, "limits": self.limits.to_dict(), "cases": cases, **provenance()}
+
+
+@contextmanager
+def elmo_of_size(size: str) -> Iterator[tuple[Path, Path]]:
+    """Files of random weights of a published size, for as long as the context lasts."""
+    options = published_options(size)
+    with TemporaryDirectory() as folder:
+        Bilm(options, random_weights(options, seed=0)).save(folder)
+        yield Path(folder) / "options.json", Path(folder) / "weights.hdf5"
+
+
+def run_bench(
+    encoder: str,
+    files: tuple[Path, Path],
+    compressions: list[Compression],
+    cases: list[Case],
+    device: torch.device,
+    budget: float,
+    done: Callable[[Case, list[Timing], Limits], None] = lambda *_: None,
+) -> Result:
+    """Compare AllenNLP, dense and `compressions` in every case, spending `budget` seconds on each.
+
+    # Raises
+    InputError: a file or a compression is wrong.
+    """
+    limits = measure_limits(device)
+    dense = Ours(*files, None, device)
+    compressed = [Ours(*files, compression, device) for compression in compressions]
+    native = TorchLstm(dense.bilm.options.lstm, dense.size, device)
+    variants: list[Variant] = [AllenNlp(*files, dense.size, device), native, dense, *compressed]
+    timings = {}
+    for case in cases:
+        timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
+        done(case, timings[case], limits)
+    return Result(encoder, limits, timings)

@@ -1,0 +1,120 @@
+"""What is compared: AllenNLP's encoder, ours dense, and ours at some ranks, all with the same weights."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elmo_mf.bench.cases import Case, character_ids, token_vectors
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.options import LstmOptions
+from elmo_mf.bilm.packing import Packing
+from elmo_mf.factorize import Compression
+from elmo_mf.factorize.size import SizeReport, size_report
+
+Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p)
+BASELINE = "AllenNLP"
+
+
+class Variant(ABC):
+    """An encoder by name; `size` is what its arithmetic costs."""
+
+    name: str
+    size: SizeReport
+
+    def runs(self, case: Case) -> bool:
+        """Whether it can run the case."""
+        return True
+
+    @abstractmethod
+    def prepare(self, case: Case, device: torch.device) -> Run:
+        """A call that runs the case once; its inputs are ready."""
+
+
+class Ours(Variant):
+    """This project's encoder, dense or compressed."""
+
+    def __init__(self, options: Path, weights: Path, compression: Compression | None, device: torch.device) -> None:
+        self.bilm = Bilm.from_files(options, weights, compression).to(device)
+        self.name = "dense" if compression is None else str(compression)
+        self.size = size_report(self.bilm.weights(), self.bilm.options)
+
+    def prepare(self, case: Case, device: torch.device) -> Run:
+        bilm = self.bilm
+        if case.part == "encoder":
+            ids = character_ids(case, bilm.options.char_cnn.max_characters_per_token, device)
+            return lambda: bilm(ids).layers[1:]
+        tokens = token_vectors(case, bilm.options.lstm.projection_dim, device)
+        lengths = torch.tensor(case.lengths, device=device)
+
+        def run() -> Tensor:
+            packing = Packing.of(lengths)
+            return packing.unpack(torch.stack(bilm.contextualize(packing.pack(tokens), packing)[1:]))
+
+        return run
+
+
+class AllenNlp(Variant):
+    """AllenNLP's `_ElmoBiLm`, its state forgotten before each call."""
+
+    name = BASELINE
+
+    def __init__(self, options: Path, weights: Path, size: SizeReport, device: torch.device) -> None:
+        from allennlp.modules.elmo import _ElmoBiLm
+
+        self.size = size
+        self.module: Any = _ElmoBiLm(str(options), str(weights)).to(device).eval()
+
+    def prepare(self, case: Case, device: torch.device) -> Run:
+        module, lstm = self.module, self.module._elmo_lstm
+        if case.part == "encoder":
+            ids = character_ids(case, module._token_embedder._options["char_cnn"]["max_characters_per_token"], device)
+
+            def whole() -> Tensor:
+                lstm.reset_states()
+                return torch.stack(module(ids)["activations"][1:])
+
+            return whole
+        tokens = token_vectors(case, lstm.input_size, device)
+        steps = torch.arange(tokens.shape[1], device=device)
+        mask = steps < torch.tensor(case.lengths, device=device).unsqueeze(1)
+
+        def alone() -> Tensor:
+            lstm.reset_states()
+            layers: Tensor = lstm(tokens, mask)
+            return layers
+
+        return alone
+
+
+class TorchLstm(Variant):
+    """`torch.nn.LSTM(proj_size=...)` of the same size, forward and backward, a reference for a dense native kernel.
+
+    It has random weights, no clipping and no skip connections, and runs padded steps; the biLSTM alone.
+    """
+
+    name = "torch.nn.LSTM"
+
+    def __init__(self, options: LstmOptions, size: SizeReport, device: torch.device) -> None:
+        self.size = size
+        d, n = options.projection_dim, options.dim
+        self.directions = [
+            torch.nn.LSTM(d, n, options.n_layers, batch_first=True, proj_size=d, device=device).eval() for _ in range(2)
+        ]
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # said once: oneDNN has no projections
+            self.directions[0](torch.zeros(1, 1, d, device=device))
+
+    def runs(self, case: Case) -> bool:
+        return case.part == "lstm"
+
+    def prepare(self, case: Case, device: torch.device) -> Run:
+        forward, backward = self.directions
+        tokens = token_vectors(case, forward.input_size, device)
+        return lambda: torch.cat([forward(tokens)[0], backward(tokens.flip(1))[0].flip(1)], dim=2)

@@ -1,0 +1,107 @@
+"""`elmo-mf bench`: how fast the encoder is here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from elmo_mf.cli.lists import integers, texts
+from elmo_mf.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def bench(
+    size: str = typer.Option("original", help="Random weights of this size: small, medium or original."),
+    options: Path | None = typer.Option(None, help="options.json of an ELMo, in place of --size."),
+    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
+    ranks: str = typer.Option("128,32", help="Comma-separated."),
+    targets: str = typer.Option("all", help="Target sets, comma-separated, each joined by +."),
+    method: str = typer.Option("svd", help="Factorization method."),
+    parts: str = typer.Option("lstm,encoder", help="lstm: the biLSTM alone; encoder: the whole, from characters."),
+    batches: str = typer.Option("1,8,32", help="Sentences a batch, comma-separated."),
+    lengths: str = typer.Option("20,150", help="Tokens a sentence, comma-separated."),
+    ragged: bool = typer.Option(True, help="Also the largest batch with lengths from half the shortest to it."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
+    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
+    seconds: float = typer.Option(10, min=0, help="To spend on each case, at least three rounds."),
+    json_file: Path | None = typer.Option(None, "--json", help="Write the result to this file."),
+    plot: Path | None = typer.Option(None, help="Write a plot to this file: .svg, .png or .pdf."),
+) -> None:
+    """Time AllenNLP's encoder, ours dense and ours compressed, taking turns in one process.
+
+    Prints for each case and encoder the median and spread of a batch, the ratio to AllenNLP, and how fast weights are
+    read and products made, with the share of what a large sum and a large matrix product reach on this machine.
+
+    Examples:
+
+    \b
+      elmo-mf bench
+      elmo-mf bench --size small --ranks 16,32 --batches 1 --lengths 20 --json bench.json --plot bench.svg
+      elmo-mf bench --options options.json --weights weights.hdf5 --device cuda
+    """
+    from contextlib import nullcontext
+
+    import torch
+    from rich.console import Console
+
+    from elmo_mf.bench.cases import PARTS, cases
+    from elmo_mf.bench.run import elmo_of_size, run_bench
+    from elmo_mf.factorize import Compression
+    from elmo_mf.report.bench import bench_table, plot_bench
+
+    if threads:
+        torch.set_num_threads(threads)
+    if (options is None) != (weights is None):
+        raise InputError("found only one of --options and --weights, expected both or neither")
+    chosen = [part for part in PARTS if part in texts("--parts", parts)]
+    for part in texts("--parts", parts):
+        if part not in PARTS:
+            raise InputError(f"--parts: found {part!r}, expected any of {', '.join(PARTS)}")
+    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"--plot: found {plot}, expected a name that ends in .svg, .png or .pdf")
+    compressions = [
+        Compression(method, rank, target, allow_larger=True)
+        for target in texts("--targets", targets)
+        for rank in integers("--ranks", ranks, least=1)
+    ]
+    wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
+    where = _device(device)
+
+    console = Console(highlight=False, soft_wrap=True)
+    given = nullcontext((options, weights)) if options and weights else elmo_of_size(size)
+    name = str(weights) if weights else f"{size}, random weights"
+    with given as files:
+        result = run_bench(
+            name, files, compressions, wanted, where, seconds,
+            lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
+        )  # fmt: skip
+    limits = result.limits
+    console.print(f"{name}; {torch.get_num_threads()} threads; {limits}; error: largest difference to AllenNLP")
+    if json_file is not None:
+        _write(json_file, json.dumps(result.to_dict(), indent=2) + "\n")
+    if plot is not None:
+        plot_bench(result, plot)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:80]
+        raise InputError(f"--device: found {name} ({reason}), expected cpu, or cuda where there is a GPU") from None
+    return device
+
+
+def _write(path: Path, text: str) -> None:
+    from elmo_mf.bilm.checkpoint import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,154 @@
+"""The benchmark compares the same maths, counts its work right, and takes turns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from elmo_mf.bench.cases import Case, cases, character_ids, token_vectors
+from elmo_mf.bench.limits import measure_limits
+from elmo_mf.bench.measure import measure, work
+from elmo_mf.bench.run import elmo_of_size
+from elmo_mf.bench.sizes import SIZES, published_options
+from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant
+from elmo_mf.bilm import BilmOptions
+from elmo_mf.cli.main import main
+
+Files = Callable[..., tuple[Path, Path]]
+CPU = torch.device("cpu")
+RAGGED = (3, 1, 5, 5)
+
+
+def test_cases() -> None:
+    found = cases(["lstm", "encoder"], [1, 4], [6, 9], ragged=True)
+    assert len(found) == 2 * 2 * 2 + 2
+    assert found[0] == Case("lstm", (6,)) and str(found[1]) == "lstm, batch 4, length 6"
+    assert sorted(found[-1].lengths) == [3, 4, 5, 6] and str(found[-1]) == "encoder, batch 4, length 3 to 6"
+
+
+@pytest.mark.parametrize("part", ["lstm", "encoder"])
+def test_every_variant_runs_the_same_case(part: str, elmo_files: Files) -> None:
+    files = elmo_files()
+    dense = Ours(*files, None, CPU)
+    case = Case(part, RAGGED)  # type: ignore[arg-type]
+    with torch.no_grad():
+        ours, theirs = (v.prepare(case, CPU)() for v in (dense, AllenNlp(*files, dense.size, CPU)))
+    assert ours.shape == (2, 4, case.steps, 12)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+
+
+def test_the_baseline_forgets_its_state(elmo_files: Files) -> None:
+    files = elmo_files()
+    run = AllenNlp(*files, Ours(*files, None, CPU).size, CPU).prepare(Case("encoder", RAGGED), CPU)
+    with torch.no_grad():
+        assert torch.equal(run(), run())
+
+
+def test_the_native_reference_has_the_same_arithmetic(elmo_files: Files) -> None:
+    dense = Ours(*elmo_files(), None, CPU)
+    native = TorchLstm(dense.bilm.options.lstm, dense.size, CPU)
+    matrices = sum(p.numel() for lstm in native.directions for p in lstm.parameters() if p.dim() == 2)
+    assert matrices == dense.size.lstm_multiply_adds
+    assert native.runs(Case("lstm", (2,))) and not native.runs(Case("encoder", (2,)))
+    assert native.prepare(Case("lstm", RAGGED), CPU)().shape == (4, 5, 12)
+
+
+def test_work_counted_by_hand(elmo_files: Files) -> None:
+    """d = p = 6, n = 12, two layers, two directions: input and recurrent 48 x 6, projection 6 x 12."""
+    dense = Ours(*elmo_files(), None, CPU)
+    read, products = work(Case("lstm", RAGGED), dense)
+    assert read == 4 * 4 * (48 * 6 + 5 * (48 * 6 + 6 * 12)) and products == 4 * (3 + 1 + 5 + 5) * (2 * 48 * 6 + 6 * 12)
+    more = work(Case("encoder", RAGGED), dense)
+    assert more[0] == 4 * 4 * (48 * 6 + 7 * (48 * 6 + 6 * 12)) + 4 * dense.size.char_cnn_parameters
+    assert more[1] == (14 + 8) * (4 * (2 * 48 * 6 + 6 * 12) + dense.size.char_cnn_multiply_adds)
+
+
+class _Counting(Variant):
+    def __init__(self, name: str, order: list[str], size: object) -> None:
+        self.name, self.order, self.size = name, order, size  # type: ignore[assignment]
+
+    def prepare(self, case: Case, device: torch.device) -> Callable[[], torch.Tensor]:
+        def run() -> torch.Tensor:
+            self.order.append(self.name)
+            return torch.zeros(1)
+
+        return run
+
+
+def test_variants_take_turns(elmo_files: Files) -> None:
+    size, order = Ours(*elmo_files(), None, CPU).size, list[str]()
+    variants: list[Variant] = [_Counting(name, order, size) for name in ("AllenNLP", "dense", "x")]
+    timings = measure(Case("lstm", (2,)), variants, CPU, budget=0, least_rounds=3)
+    assert order[:3] == ["AllenNLP", "dense", "x"]  # the warm-up
+    rounds = [order[start : start + 3] for start in range(3, len(order), 3)]
+    assert len(rounds) == 3 and all(sorted(r) == sorted(order[:3]) for r in rounds)
+    assert len({r[0] for r in rounds}) == 3
+    assert [timing.rounds for timing in timings] == [3, 3, 3]
+    assert timings[0].ratio == 1 and timings[1].error == 0 and timings[2].error is None
+
+
+def test_inputs_are_the_same_every_time() -> None:
+    case = Case("encoder", RAGGED)
+    assert torch.equal(character_ids(case, 50, CPU), character_ids(case, 50, CPU))
+    assert torch.equal(token_vectors(case, 6, CPU), token_vectors(case, 6, CPU))
+    assert (character_ids(case, 50, CPU) > 0).any(2).sum(1).tolist() == list(RAGGED)
+
+
+def test_words_repeat_as_in_a_text() -> None:
+    ids = character_ids(Case("encoder", (1000,)), 50, CPU)[0]
+    assert 300 < len(torch.unique(ids, dim=0)) < 800
+
+
+def test_limits() -> None:
+    limits = measure_limits(CPU, repeats=1)
+    assert limits.copy_gb_s > 0 and limits.read_gb_s > 0 and limits.gflop_s > 0 and "GB/s" in str(limits)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_published_sizes(size: str) -> None:
+    lstm = published_options(size).lstm
+    assert lstm.dim == 8 * lstm.projection_dim and lstm.n_layers == 2
+
+
+def test_elmo_of_size() -> None:
+    with elmo_of_size("small") as (options, weights):
+        assert BilmOptions.from_file(options).lstm.dim == 1024 and weights.is_file()
+    assert not weights.exists()
+
+
+def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, weights = elmo_files()
+    out = [f"--json={tmp_path / 'b.json'}", f"--plot={tmp_path / 'b.svg'}"]
+    grid = "--ranks 2 --batches 1,3 --lengths 4 --seconds 0".split()
+    assert main(["bench", f"--options={options}", f"--weights={weights}", *grid, *out]) == 0
+    text = capsys.readouterr().out
+    assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2" in text and "torch.nn.LSTM" in text
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert len(result["cases"]) == 6 and result["limits"]["gflop_s"] > 0 and result["machine"]["threads"] >= 1
+    for case in result["cases"]:
+        dense = next(v for v in case["variants"] if v["variant"] == "dense")
+        assert dense["error"] < 1e-5 and dense["ratio"] > 0 and dense["read_share"] > 0
+    assert "<svg" in (tmp_path / "b.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "huge"], "--size: found 'huge', expected one of small, medium, original"),
+        (["--parts", "cnn"], "--parts: found 'cnn', expected any of lstm, encoder"),
+        (["--ranks", "0"], "--ranks: found '0', expected whole numbers from 1 on"),
+        (["--batches", "x"], "--batches: found 'x'"),
+        (["--plot", "b.txt"], "--plot: found b.txt, expected a name that ends in .svg, .png or .pdf"),
+        (["--device", "tpu"], "--device: found tpu"),
+        (["--options", "o.json"], "found only one of --options and --weights"),
+        (["--targets", "inputs"], "targets: found 'inputs'"),
+    ],
+)
+def test_errors(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
