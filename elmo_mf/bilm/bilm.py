@@ -17,6 +17,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, State
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.weights import Array, BilmWeights
+from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ class Bilm(nn.Module):
     state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
         `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
         AllenNLP; `reset_state` forgets it.
+    word_cache_mb: memory for word vectors in inference, see `WordVectors`.
     """
 
-    def __init__(self, options: BilmOptions, weights: BilmWeights, state: StatePolicy = "zero") -> None:
+    def __init__(
+        self, options: BilmOptions, weights: BilmWeights, state: StatePolicy = "zero", word_cache_mb: float = 0
+    ) -> None:
         super().__init__()
         if state not in STATE_POLICIES:
             raise InputError(f"state: found {state!r}, expected one of {', '.join(STATE_POLICIES)}")
@@ -62,6 +66,7 @@ class Bilm(nn.Module):
         bounds = torch.tensor([sentence_bound(True, length), sentence_bound(False, length)])
         self.register_buffer("_bounds", bounds, persistent=False)
         self._carried: list[State] | None = None
+        self._word_vectors = WordVectors(word_cache_mb)
 
     @classmethod
     def from_files(
@@ -70,6 +75,7 @@ class Bilm(nn.Module):
         weight_file: str | Path,
         compression: Compression | None = None,
         state: StatePolicy = "zero",
+        word_cache_mb: float = 0,
     ) -> Bilm:
         """Read a checkpoint, dense or factored, and factorize it where `compression` is given.
 
@@ -81,7 +87,7 @@ class Bilm(nn.Module):
         if compression is not None:
             weights = compression.apply(weights)
             options = compression.noted_in(options)
-        return cls(options, weights, state).eval()
+        return cls(options, weights, state, word_cache_mb).eval()
 
     @property
     def output_dim(self) -> int:
@@ -95,7 +101,7 @@ class Bilm(nn.Module):
             raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
         ids, lengths = self._with_bounds(ids)
         packing = Packing.of(lengths, ids.shape[1])
-        layers = self.contextualize(self.char_cnn(packing.pack(ids)), packing)
+        layers = self.contextualize(self._word_vectors(self.char_cnn, packing.pack(ids)), packing)
         steps = torch.arange(ids.shape[1], device=ids.device)
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 

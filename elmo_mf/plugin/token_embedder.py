@@ -47,6 +47,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     projection_dim: project the sum to this width.
     requires_grad: train the encoder, factors included.
     cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
+    word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
 
     # Raises
     InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is not frozen and `zero`.
@@ -64,13 +65,14 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         projection_dim: int | None = None,
         requires_grad: bool = False,
         cache_mb: int = 0,
+        word_cache_mb: float = 0,
     ) -> None:
         super().__init__()
         if cache_mb and (requires_grad or state != "zero"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is not zero")
         policy: StatePolicy = state  # type: ignore[assignment]
         wanted = None if compression is None else Compression.from_dict(compression)
-        bilm = Bilm.from_files(_local(options_file), _local(weight_file), wanted, policy)
+        bilm = Bilm.from_files(_local(options_file), _local(weight_file), wanted, policy, word_cache_mb)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
