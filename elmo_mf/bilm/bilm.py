@@ -101,7 +101,7 @@ class Bilm(nn.Module):
             raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
         ids, lengths = self._with_bounds(ids)
         packing = Packing.of(lengths, ids.shape[1])
-        layers = self.contextualize(self._word_vectors(self.char_cnn, packing.pack(ids)), packing)
+        layers = self.contextualize(self.token_vectors(packing.pack(ids)), packing)
         steps = torch.arange(ids.shape[1], device=ids.device)
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
@@ -110,7 +110,7 @@ class Bilm(nn.Module):
         lengths = (ids > 0).any(dim=2).sum(dim=1)
         bounded = ids.new_zeros(len(ids), ids.shape[1] + 2, ids.shape[2])
         bounded[:, 1:-1] = ids
-        begin, end = cast(Tensor, self._bounds)
+        begin, end = self.bounds
         bounded[:, 0] = begin
         bounded[torch.arange(len(ids), device=ids.device), lengths + 1] = end
         return bounded, lengths + 2
@@ -119,19 +119,43 @@ class Bilm(nn.Module):
         """Token vectors (tokens, p) in packed order to each layer's vectors (tokens, 2p), in the same order."""
         flip = packing.flip
         stacked = torch.stack([tokens, tokens[flip]])
-        layers = [torch.cat([tokens, tokens], dim=1)]
-        starts = self._starting_states(packing.order)
-        finals = []
-        for index, layer in enumerate(self.layers):
-            output, final = layer(stacked, packing.batch_sizes, starts[index] if starts else None)
-            if index and self.options.lstm.use_skip_connections:
-                output = output + stacked
-            finals.append(final)
-            layers.append(torch.cat([output[0], output[1][flip]], dim=1))
-            stacked = output
+        outputs, finals = self.run_layers(stacked, packing.batch_sizes, self._starting_states(packing.order))
         if self.state_policy == "carried":
             self._carry(finals, packing.order)
-        return layers
+        contextual = [torch.cat([output[0], output[1][flip]], dim=1) for output in outputs]
+        return [torch.cat([tokens, tokens], dim=1), *contextual]
+
+    def run_layers(
+        self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
+    ) -> tuple[list[Tensor], list[State]]:
+        """All biLSTM layers over packed sequences.
+
+        # Parameters
+        stacked: token vectors as each direction meets them, (2, steps of all sequences, p).
+        batch_sizes: how many sequences are still running at each step, never rising.
+        states: where each layer starts, None for zeros.
+
+        # Returns
+        Each layer's output (2, steps of all sequences, p), and its last state.
+        """
+        outputs, finals = [], []
+        for index, layer in enumerate(self.layers):
+            output, final = layer(stacked, batch_sizes, states[index] if states else None)
+            if index and self.options.lstm.use_skip_connections:
+                output = output + stacked
+            outputs.append(output)
+            finals.append(final)
+            stacked = output
+        return outputs, finals
+
+    def token_vectors(self, ids: Tensor) -> Tensor:
+        """Character ids (tokens, characters) to the character CNN's vectors (tokens, p)."""
+        return self._word_vectors(self.char_cnn, ids)
+
+    @property
+    def bounds(self) -> Tensor:
+        """Character ids of the tokens that begin and end a sentence, (2, characters)."""
+        return cast(Tensor, self._bounds)
 
     def _starting_states(self, order: Tensor) -> list[State] | None:
         if self._carried is None:
