@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def bench(
@@ -70,7 +67,7 @@ def bench(
         for rank in integers("--ranks", ranks, least=1)
     ]
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
-    where = _device(device)
+    where = device_named(device)
 
     console = Console(highlight=False, soft_wrap=True)
     given = nullcontext((options, weights)) if options and weights else elmo_of_size(size)
@@ -86,18 +83,6 @@ def bench(
         _write(json_file, json.dumps(result.to_dict(), indent=2) + "\n")
     if plot is not None:
         plot_bench(result, plot)
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except Exception as error:
-        reason = str(error).splitlines()[0][:80]
-        raise InputError(f"--device: found {name} ({reason}), expected cpu, or cuda where there is a GPU") from None
-    return device
 
 
 def _write(path: Path, text: str) -> None:

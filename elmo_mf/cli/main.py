@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import bench, compress, leaderboard, pretrain, sweep, tasks
+from elmo_mf.cli import bench, compress, embed, leaderboard, pretrain, sweep, tasks
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(bench.bench)
 app.command()(compress.compress)
+app.command()(embed.embed)
 app.command()(leaderboard.leaderboard)
 app.command()(pretrain.pretrain)
 app.command()(sweep.sweep)

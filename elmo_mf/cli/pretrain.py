@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
 
@@ -41,8 +42,7 @@ def pretrain(
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out tiny --cell 128 --projection 32 --epochs 1
     """
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.pretrain.model import SOFTMAXES
@@ -66,11 +66,8 @@ def pretrain(
         "{task.fields[speed]} words/s",
         "perplexity {task.fields[perplexity]}",
     ]
-    console = Console()
     every = max(1, trainer.steps // 20)  # how often a line is printed where there is no terminal for a bar
-    with Progress(
-        BarColumn(), *map(TextColumn, columns), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
+    with progress_bar(BarColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as bar:
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}
 
@@ -80,8 +77,8 @@ def pretrain(
                 smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
             speed, perplexity = f"{smooth['words_per_second']:,.0f}", f"{smooth['perplexity']:,.1f}"
             bar.update(task, completed=step.step, speed=speed, perplexity=perplexity)
-            if not console.is_terminal and step.step % every == 0:
-                console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
+            if not bar.console.is_terminal and step.step % every == 0:
+                bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
 
         record = trainer.run(report)
     held_out = record["held_out_perplexity"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.lists import integers, texts
+from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,19 +77,17 @@ def sweep(
 
 
 def _run(spec: SweepSpec, cells: list[Cell], output: Path) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from elmo_mf.harness.sweep import run_sweep
 
-    console = Console(soft_wrap=True, highlight=False)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(*columns) as bar:
         row = bar.add_task("", total=len(cells))
 
         def done(outcome: Outcome) -> None:
             bar.advance(row)
-            console.print(_line(outcome), markup=False)
+            bar.console.print(_line(outcome), markup=False)
 
         outcomes = run_sweep(spec, cells, output, lambda cell: bar.update(row, description=str(cell)), done)
     failed = [outcome for outcome in outcomes if outcome.error]

@@ -1,0 +1,76 @@
+"""`elmo-mf embed`: a text file to vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from elmo_mf.cli.devices import device_named
+from elmo_mf.cli.progress import progress_bar
+from elmo_mf.errors import InputError
+
+
+def embed(
+    text: Path = typer.Argument(metavar="INPUT", help="Tokenised text, one sentence a line."),
+    output: Path = typer.Argument(help="HDF5 file to write."),
+    all_layers: bool = typer.Option(False, "--all", help="Keep all layers (default)."),
+    top: bool = typer.Option(False, "--top", help="Keep the top layer."),
+    average: bool = typer.Option(False, "--average", help="Keep the layers' average."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
+    rank: int | None = typer.Option(None, help="Compress to this rank first."),
+    method: str = typer.Option("svd", help="Factorization method."),
+    targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
+    batch: int = typer.Option(32, min=1, help="Sentences a batch."),
+    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
+) -> None:
+    """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
+
+    OUTPUT gets a dataset for each line, named by its number from 0 on: (layers, tokens, width) with --all, (tokens,
+    width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a line
+    depend on nothing but the line. Memory stays bounded; a run that was cut goes on where it stopped.
+
+    Examples:
+
+    \b
+      elmo-mf embed sentences.txt vectors.hdf5 --top
+      elmo-mf embed proteins.txt vectors.hdf5 --average --options options.json --weights weights.hdf5 --rank 64
+    """
+    import torch
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.embed.job import KEEP, Settings, embed_file
+    from elmo_mf.embed.text import TextFile
+    from elmo_mf.factorize import Compression
+    from elmo_mf.provenance import file_hash
+    from elmo_mf.resources import demo_options, demo_weights
+
+    keep = [name for name, wanted in zip(KEEP, (all_layers, top, average), strict=True) if wanted] or ["all"]
+    if len(keep) > 1:
+        raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
+    if (options is None) != (weights is None):
+        raise InputError("found only one of --options and --weights, expected both or neither")
+    if threads:
+        torch.set_num_threads(threads)
+    files = options or demo_options(), weights or demo_weights()
+    compression = None if rank is None else Compression(method, rank, targets)
+    bilm = Bilm.from_files(*files, compression, word_cache_mb=64).to(device_named(device))
+    made_by = {
+        "options": file_hash(files[0]),
+        "weights": file_hash(files[1]),
+        "compression": None if compression is None else compression.to_dict(),
+    }
+    lines = TextFile.scan(text)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]} sentences/s"), TimeRemainingColumn())
+    with progress_bar(*columns) as bar:
+        task = bar.add_task("embed", total=lines.lines, speed="-")
+
+        def progress(done: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0
+            bar.update(task, completed=done, speed=f"{done / elapsed:,.0f}" if elapsed else "-")
+
+        embed_file(bilm, made_by, lines, output, Settings(keep[0], batch), progress)
+    typer.echo(f"wrote {output}: {lines.lines} sentences")

@@ -1,0 +1,24 @@
+"""The progress bar of long commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+
+@contextmanager
+def progress_bar(*columns: ProgressColumn) -> Iterator[Progress]:
+    """A bar of these columns on a terminal, and nothing elsewhere; print through its console."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(*columns, console=Console(soft_wrap=True, highlight=False))
+    if bar.console.is_terminal:
+        with bar:
+            yield bar
+    else:
+        yield bar

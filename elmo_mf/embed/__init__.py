@@ -1,0 +1,1 @@
+"""A text file to a file of ELMo vectors."""
