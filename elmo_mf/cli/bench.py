@@ -70,6 +70,8 @@ def bench(
     where = device_named(device)
 
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console = Console(highlight=False, soft_wrap=True, width=120)
     given = nullcontext((options, weights)) if options and weights else elmo_of_size(size)
     name = str(weights) if weights else f"{size}, random weights"
     with given as files:
