@@ -1,4 +1,5 @@
-// The board in leaderboard/: the embedded ELMo on real data, about two hours on two cores.
+// The board in leaderboard/: the embedded ELMo on real data, about two hours on two cores (run as two processes of one
+// thread, each with some of the tasks and seeds, into the same folder).
 // elmo-mf sweep jsonnet/sweeps/published.jsonnet --data DATA --output leaderboard
 {
   targets: ['input', 'recurrent', 'all'],
