@@ -25,7 +25,7 @@ clean:
 
 # AllenNLP comes last and without its dependencies: its pins ask for a stack that no longer installs.
 $(READY): requirements.lock pyproject.toml elmo_mf_compat.pth
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "elmo-mf needs Python 3.11; run make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "elmo-mf needs Python 3.11 to 3.13; run make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps allennlp==2.10.1 allennlp-models==2.10.1
