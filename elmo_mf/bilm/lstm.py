@@ -5,12 +5,12 @@
     h_t   = clip(W_p (sigmoid(o) * tanh(c_t)), proj_clip)
 
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
-products of all steps are one matrix product before the loop, and the directions of a layer run in the same step.
+products of many steps are one matrix product, and the directions of a layer run in the same step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -55,9 +55,8 @@ class ProjectedLstm(nn.Module):
         """
         n = self.cell_size
         h, c = state if state is not None else self._zeros(inputs, batch_sizes[0])
-        steps = self.input(inputs, self.bias).split(batch_sizes, dim=1)
         outputs, ended = [], []
-        for size, step in zip(batch_sizes, steps, strict=True):
+        for size, step in zip(batch_sizes, self._input_gates(inputs, batch_sizes), strict=True):
             if size < h.shape[1]:
                 ended.append((h[:, size:], c[:, size:]))
                 h, c = h[:, :size], c[:, :size]
@@ -69,6 +68,16 @@ class ProjectedLstm(nn.Module):
         ended.append((h, c))
         last_h, last_c = zip(*reversed(ended), strict=True)
         return torch.cat(outputs, dim=1), (torch.cat(last_h, dim=1), torch.cat(last_c, dim=1))
+
+    def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+        """Each step's input product with the bias, (G, sequences, 4n): those of many steps in one product, but no more
+        than stay in the processor's cache until they are used."""
+        most = _GATES_BYTES // (self.bias.numel() * self.bias.element_size())
+        start = 0
+        for sizes in _groups(batch_sizes, most):
+            stop = start + sum(sizes)
+            yield from self.input(inputs[:, start:stop], self.bias).split(sizes, dim=1)
+            start = stop
 
     def _zeros(self, like: Tensor, batch: int) -> State:
         return like.new_zeros(len(like), batch, self.state_size), like.new_zeros(len(like), batch, self.cell_size)
@@ -118,6 +127,7 @@ class BiLstmLayer(nn.Module):
         return [weights for group in self.groups for weights in cast(ProjectedLstm, group).weights()]
 
 
+_GATES_BYTES = 16 * 2**20
 _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side
 _IGFO = (0, 3, 1, 2)  # and back
 
@@ -139,6 +149,17 @@ def _forget_bias(bias: Array) -> Array:
     quarter = len(bias) // 4
     ones[2 * quarter : 3 * quarter] = 1
     return ones
+
+
+def _groups(sizes: list[int], most: int) -> Iterator[list[int]]:
+    """Cut into runs whose sums are at most `most`, but for a single size that is larger."""
+    group: list[int] = []
+    for size in sizes:
+        if group and sum(group) + size > most:
+            yield group
+            group = []
+        group.append(size)
+    yield group
 
 
 def _clip(values: Tensor, bound: float | None) -> Tensor:
