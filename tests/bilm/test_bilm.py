@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.bilm import BilmOptions, Factors, lstm, read_weights
+from elmo_mf.bilm import BilmOptions, Factors, read_weights
+from elmo_mf.bilm import lstm as lstm_module
 from elmo_mf.bilm.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
@@ -58,15 +59,15 @@ def test_padding_beyond_the_longest_sentence_changes_nothing(state: StatePolicy)
 @pytest.mark.parametrize("size", [1, 700, 2_000])
 def test_input_products_in_groups_of_any_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = random_bilm().embed(SENTENCES)
-    monkeypatch.setattr(lstm, "_GATES_BYTES", size)
+    monkeypatch.setattr(lstm_module, "_GATES_BYTES", size)
     for expected, found in zip(whole, random_bilm().embed(SENTENCES), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1).map(lambda sizes: sorted(sizes, reverse=True)), st.integers(0, 20))
 def test_groups(sizes: list[int], most: int) -> None:
-    groups = list(lstm._groups(sizes, most))
-    assert sum(groups, []) == sizes
+    groups = list(lstm_module._groups(sizes, most))
+    assert list(itertools.chain(*groups)) == sizes
     assert all(sum(group) <= most or len(group) == 1 for group in groups)
     assert all(sum(one) + other[0] > most for one, other in itertools.pairwise(groups))
 
