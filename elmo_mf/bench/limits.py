@@ -14,12 +14,13 @@ _SQUARE = 2048
 
 @dataclass(frozen=True)
 class Limits:
-    """`copy_gb_s` counts what a large copy reads and writes, `read_gb_s` what a large sum reads; `gflop_s` is a square
-    float32 product."""
+    """`copy_gb_s` counts what a large copy reads and writes, `read_gb_s` what a large sum or two large matrices times a
+    vector read, whichever is faster; `gflop_s` is a square float32 product, `bfloat16_gflop_s` a bfloat16 one."""
 
     copy_gb_s: float
     read_gb_s: float
     gflop_s: float
+    bfloat16_gflop_s: float
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -27,7 +28,7 @@ class Limits:
     def __str__(self) -> str:
         return (
             f"this machine reads {self.read_gb_s:.1f} GB/s, copies {self.copy_gb_s:.1f} GB/s, "
-            f"multiplies at {self.gflop_s:.0f} GFLOP/s"
+            f"multiplies at {self.gflop_s:.0f} GFLOP/s, in bfloat16 at {self.bfloat16_gflop_s:.0f}"
         )
 
 
@@ -35,12 +36,18 @@ def measure_limits(device: torch.device, repeats: int = 7) -> Limits:
     """The best of some repeats of each."""
     source = torch.ones(_COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
+    matrices, vectors = source.view(2, 1024, -1), torch.ones(2, 1, 1024, device=device)
     square = torch.rand(_SQUARE, _SQUARE, device=device)
-    out = torch.empty_like(square)
+    half = square.bfloat16()
     copy = _best(lambda: target.copy_(source), device, repeats)
-    read = _best(lambda: source.sum(), device, repeats)
-    product = _best(lambda: torch.mm(square, square, out=out), device, repeats)
-    return Limits(2 * _COPY_BYTES / copy / 1e9, _COPY_BYTES / read / 1e9, 2 * _SQUARE**3 / product / 1e9)
+    total = _best(lambda: source.sum(), device, repeats)
+    times_vector = _best(lambda: torch.bmm(vectors, matrices), device, repeats)
+    products = [_best(lambda square=square: square @ square, device, repeats) for square in (square, half)]  # type: ignore[misc]
+    return Limits(
+        2 * _COPY_BYTES / copy / 1e9,
+        _COPY_BYTES / min(total, times_vector) / 1e9,
+        *(2 * _SQUARE**3 / product / 1e9 for product in products),
+    )
 
 
 def _best(run: Callable[[], object], device: torch.device, repeats: int) -> float:

@@ -11,7 +11,8 @@ import torch
 from elmo_mf.bench.cases import Case
 from elmo_mf.bench.limits import Limits, seconds
 from elmo_mf.bench.variants import BASELINE, Variant
-from elmo_mf.factorize.size import BYTES_PER_PARAMETER
+from elmo_mf.bilm.packed_linear import Precision
+from elmo_mf.factorize.size import BYTES_PER_PARAMETER, MatrixSize
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Timing:
     `median_ms` and `spread_ms` (25th to 75th percentile) of one batch; `ratio` is the median over rounds of AllenNLP's
     time over this one's. `gb_s` counts the weights that must be read: those of the recurrence once a step, those of the
     input once. `gflop_s` counts two operations for each multiply-add of a token. `error` is the largest difference to
-    AllenNLP's vectors, None where the maths differ.
+    the vectors of `error_to`, the variant with the same maths: AllenNLP's for the dense encoder, that of float32 for
+    other precisions; None where there is none.
     """
 
     variant: str
@@ -31,12 +33,20 @@ class Timing:
     ratio: float | None
     gb_s: float
     gflop_s: float
+    precision: Precision
     error: float | None
+    error_to: str | None
 
     def to_dict(self, limits: Limits) -> dict[str, object]:
         """With the shares of what the machine can do."""
-        shares = {"read_share": self.gb_s / limits.read_gb_s, "product_share": self.gflop_s / limits.gflop_s}
-        return asdict(self) | shares
+        return asdict(self) | {"read_share": self.read_share(limits), "product_share": self.product_share(limits)}
+
+    def read_share(self, limits: Limits) -> float:
+        return self.gb_s / limits.read_gb_s
+
+    def product_share(self, limits: Limits) -> float:
+        """Of the machine's best product, in bfloat16 for all but float32."""
+        return self.gflop_s / (limits.gflop_s if self.precision == "float32" else limits.bfloat16_gflop_s)
 
 
 def measure(
@@ -74,13 +84,10 @@ def _interleaved(
 
 
 def _errors(variants: list[Variant], outputs: list[torch.Tensor]) -> list[float | None]:
-    names = [variant.name for variant in variants]
-    if BASELINE not in names:
-        return [None] * len(names)
-    expected = outputs[names.index(BASELINE)]
+    by_name = {variant.name: output for variant, output in zip(variants, outputs, strict=True)}
     return [
-        float((output - expected).abs().max()) if name == "dense" else None
-        for name, output in zip(names, outputs, strict=True)
+        float((output - by_name[variant.same_as]).abs().max()) if variant.same_as in by_name else None
+        for variant, output in zip(variants, outputs, strict=True)
     ]
 
 
@@ -95,17 +102,27 @@ def _timing(case: Case, variant: Variant, own: np.ndarray, baseline: np.ndarray 
         ratio=None if baseline is None else float(np.median(baseline / own)),
         gb_s=read / median / 1e9,
         gflop_s=2 * products / median / 1e9,
+        precision=variant.precision,
         error=error,
+        error_to=None if error is None else variant.same_as,
     )
 
 
 def work(case: Case, variant: Variant) -> tuple[float, float]:
     """Bytes of weights that one batch must read, and its multiply-adds."""
     size = variant.size
-    each_step = sum(row.bytes for row in size.matrices if row.target != "input")
-    once = sum(row.bytes for row in size.matrices if row.target == "input")
+    each_step = sum(_bytes(row, variant) for row in size.matrices if row.target != "input")
+    once = sum(_bytes(row, variant) for row in size.matrices if row.target == "input")
     read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
     if case.part == "encoder":
         read += BYTES_PER_PARAMETER * size.char_cnn_parameters
         products += size.char_cnn_multiply_adds * case.tokens
     return float(read), float(products)
+
+
+def _bytes(matrix: MatrixSize, variant: Variant) -> int:
+    """What a matrix occupies in the variant's precision, see `Bilm`."""
+    if variant.precision == "float32":
+        return matrix.bytes
+    quantized = variant.precision == "int8" and matrix.rank is None and matrix.target != "projection"
+    return matrix.parameters * (1 if quantized else 2)

@@ -18,6 +18,7 @@ from elmo_mf.bench.sizes import published_options
 from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.initial import random_weights
+from elmo_mf.bilm.packed_linear import Precision, supports
 from elmo_mf.factorize import Compression
 from elmo_mf.provenance import provenance
 
@@ -57,6 +58,7 @@ def run_bench(
     encoder: str,
     files: tuple[Path, Path],
     compressions: list[Compression],
+    precisions: list[Precision],
     cases: list[Case],
     device: torch.device,
     budget: float,
@@ -64,14 +66,23 @@ def run_bench(
 ) -> Result:
     """Compare AllenNLP, dense and `compressions` in every case, spending `budget` seconds on each.
 
+    Ours run in float32, and in those of `precisions` that this machine is made for.
+
     # Raises
     InputError: a file or a compression is wrong.
     """
     limits = measure_limits(device)
     dense = Ours(*files, None, device)
-    compressed = [Ours(*files, compression, device) for compression in compressions]
-    native = TorchLstm(dense.bilm.options.lstm, dense.size, device)
-    variants: list[Variant] = [AllenNlp(*files, dense.size, device), native, dense, *compressed]
+    variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
+    variants += [TorchLstm(dense.bilm.options.lstm, dense.size, device), dense]
+    lower = [p for p in precisions if p != "float32" and supports(p)] if device.type == "cpu" else []
+    variants += [Ours(*files, None, device, precision) for precision in lower]
+    for compression in compressions:
+        variants.append(Ours(*files, compression, device))
+        dense_gates = {"input", "recurrent"} - set(compression.targets)
+        for precision in lower:
+            if precision != "int8" or dense_gates:  # else it would be bfloat16 again
+                variants.append(Ours(*files, compression, device, precision))
     timings = {}
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)

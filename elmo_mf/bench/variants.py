@@ -14,6 +14,7 @@ from torch import Tensor
 from elmo_mf.bench.cases import Case, character_ids, token_vectors
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import LstmOptions
+from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.size import SizeReport, size_report
@@ -23,10 +24,12 @@ BASELINE = "AllenNLP"
 
 
 class Variant(ABC):
-    """An encoder by name; `size` is what its arithmetic costs."""
+    """An encoder by name; `size` is what its arithmetic costs, `same_as` the name of the one that it should equal."""
 
     name: str
     size: SizeReport
+    precision: Precision = "float32"
+    same_as: str | None = None
 
     def runs(self, case: Case) -> bool:
         """Whether it can run the case."""
@@ -40,9 +43,21 @@ class Variant(ABC):
 class Ours(Variant):
     """This project's encoder, dense or compressed."""
 
-    def __init__(self, options: Path, weights: Path, compression: Compression | None, device: torch.device) -> None:
-        self.bilm = Bilm.from_files(options, weights, compression).to(device)
-        self.name = "dense" if compression is None else str(compression)
+    def __init__(
+        self,
+        options: Path,
+        weights: Path,
+        compression: Compression | None,
+        device: torch.device,
+        precision: Precision = "float32",
+    ) -> None:
+        self.bilm = Bilm.from_files(options, weights, compression, precision=precision).to(device)
+        name = "dense" if compression is None else str(compression)
+        if precision == "float32":
+            self.name, self.same_as = name, BASELINE if compression is None else None
+        else:
+            self.name, self.same_as = f"{name}, {precision}", name
+        self.precision = precision
         self.size = size_report(self.bilm.weights(), self.bilm.options)
 
     def prepare(self, case: Case, device: torch.device) -> Run:

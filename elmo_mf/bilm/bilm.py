@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids, sentence_bound
 from elmo_mf.bilm.checkpoint import atomic_path, read_weights, write_weights
-from elmo_mf.bilm.lstm import BiLstmLayer, State
+from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.packing import Packing
+from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.packing import Packing, State
+from elmo_mf.bilm.priming import primed_state
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError
@@ -23,8 +28,8 @@ from elmo_mf.errors import InputError
 if TYPE_CHECKING:
     from elmo_mf.factorize import Compression
 
-StatePolicy = Literal["zero", "carried"]
-STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried")
+StatePolicy = Literal["zero", "carried", "primed"]
+STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried", "primed")
 
 
 class Activations(NamedTuple):
@@ -45,21 +50,37 @@ class Bilm(nn.Module):
     weights: arrays, as `checkpoint.read_weights` gives them.
     state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
         `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
-        AllenNLP; `reset_state` forgets it.
+        AllenNLP; `reset_state` forgets it. `primed`: one fixed state, in which a text left the LSTMs, see `priming.py`;
+        that of the checkpoint if it has one and no matrix is factored anew, else computed here. `save` stores it.
     word_cache_mb: memory for word vectors in inference, see `WordVectors`.
+    precision: of the biLSTM's weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the gates' matrices
+        with the projections in bfloat16. Where the processor lacks the instructions it is float32, with a warning.
+        Parameters stay float32.
     """
 
     def __init__(
-        self, options: BilmOptions, weights: BilmWeights, state: StatePolicy = "zero", word_cache_mb: float = 0
+        self,
+        options: BilmOptions,
+        weights: BilmWeights,
+        state: StatePolicy = "zero",
+        word_cache_mb: float = 0,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        if state not in STATE_POLICIES:
-            raise InputError(f"state: found {state!r}, expected one of {', '.join(STATE_POLICIES)}")
+        for field, found, expected in (("state", state, STATE_POLICIES), ("precision", precision, PRECISIONS)):
+            if found not in expected:
+                raise InputError(f"{field}: found {found!r}, expected one of {', '.join(expected)}")
+        if precision != "float32" and not supports(precision):
+            warnings.warn(
+                f"precision: this processor has no {precision} products; float32 in their place", stacklevel=2
+            )
         self.options = options
         self.state_policy = state
         self.char_cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn)
         self.layers = nn.ModuleList(
-            BiLstmLayer(weights.lstms[0, k], weights.lstms[1, k], options.lstm.cell_clip, options.lstm.proj_clip)
+            BiLstmLayer(
+                weights.lstms[0, k], weights.lstms[1, k], options.lstm.cell_clip, options.lstm.proj_clip, precision
+            )
             for k in range(options.lstm.n_layers)
         )
         length = options.char_cnn.max_characters_per_token
@@ -67,6 +88,10 @@ class Bilm(nn.Module):
         self.register_buffer("_bounds", bounds, persistent=False)
         self._carried: list[State] | None = None
         self._word_vectors = WordVectors(word_cache_mb)
+        if state == "primed":
+            h, c = _stored_state(weights) or primed_state(self)
+            self.register_buffer("_primed_h", h)
+            self.register_buffer("_primed_c", c)
 
     @classmethod
     def from_files(
@@ -76,6 +101,7 @@ class Bilm(nn.Module):
         compression: Compression | None = None,
         state: StatePolicy = "zero",
         word_cache_mb: float = 0,
+        precision: Precision = "float32",
     ) -> Bilm:
         """Read a checkpoint, dense or factored, and factorize it where `compression` is given.
 
@@ -87,7 +113,7 @@ class Bilm(nn.Module):
         if compression is not None:
             weights = compression.apply(weights)
             options = compression.noted_in(options)
-        return cls(options, weights, state, word_cache_mb).eval()
+        return cls(options, weights, state, word_cache_mb, precision).eval()
 
     @property
     def output_dim(self) -> int:
@@ -157,10 +183,17 @@ class Bilm(nn.Module):
         """Character ids of the tokens that begin and end a sentence, (2, characters)."""
         return cast(Tensor, self._bounds)
 
-    def _starting_states(self, order: Tensor) -> list[State] | None:
-        if self._carried is None:
+    def fixed_states(self, sentences: int) -> list[State] | None:
+        """Where each layer starts whatever came before: the primed state for each of so many sentences, or zeros."""
+        if self.state_policy != "primed":
             return None
+        h, c = (cast(Tensor, part).unsqueeze(2).repeat(1, 1, sentences, 1) for part in (self._primed_h, self._primed_c))
+        return list(zip(h, c, strict=True))
+
+    def _starting_states(self, order: Tensor) -> list[State] | None:
         batch = len(order)
+        if self._carried is None:
+            return self.fixed_states(batch)
 
         def fitted(state: Tensor) -> Tensor:
             missing = batch - state.shape[1]
@@ -190,8 +223,8 @@ class Bilm(nn.Module):
     def embed(self, sentences: Sequence[Sequence[str]], batch_size: int = 32) -> list[Array]:
         """Tokenised sentences to one float32 array each, (n_layers + 1, tokens, 2p), in the order given.
 
-        Sentences run in batches of `batch_size`, in order. With the state policy `zero` the vectors do not depend on
-        that but for rounding.
+        Sentences run in batches of `batch_size`, in order. But for `carried`, the vectors do not depend on that but for
+        rounding.
         """
         vectors: list[Array] = []
         device = self.char_cnn.embedding.device
@@ -206,6 +239,9 @@ class Bilm(nn.Module):
         lstms = {
             (d, k): w for k, layer in enumerate(self.layers) for d, w in enumerate(cast(BiLstmLayer, layer).weights())
         }
+        if self.state_policy == "primed":
+            h, c = (cast(Tensor, part).cpu().numpy() for part in (self._primed_h, self._primed_c))
+            lstms = {(d, k): replace(w, primed=(h[k, d], c[k, d])) for (d, k), w in lstms.items()}
         return BilmWeights(self.char_cnn.arrays(), lstms)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
@@ -214,3 +250,17 @@ class Bilm(nn.Module):
         write_weights(folder / "weights.hdf5", self.weights(), dtype)
         with atomic_path(folder / "options.json") as path:
             path.write_text(json.dumps(self.options.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def _stored_state(weights: BilmWeights) -> tuple[Tensor, Tensor] | None:
+    """A checkpoint's primed h (n_layers, 2, p) and c (n_layers, 2, n), None where any part is missing."""
+    stacked = []
+    for part in range(2):
+        layers = []
+        for layer in range(len(weights.lstms) // 2):
+            states = [weights.lstms[direction, layer].primed for direction in (0, 1)]
+            if any(state is None for state in states):
+                return None
+            layers.append(np.stack([state[part] for state in states if state is not None]))
+        stacked.append(torch.from_numpy(np.stack(layers)))
+    return stacked[0], stacked[1]

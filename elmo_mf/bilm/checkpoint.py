@@ -3,7 +3,8 @@
 The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. A factored checkpoint keeps the
 layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its place with `X_left @ X_right` close to `X`,
 in the orientation `X` has in the file (inputs first). `W_0`, which holds the input rows above the recurrent rows, is
-then split into `W_0_input` and `W_0_recurrent`, each dense or factored.
+then split into `W_0_input` and `W_0_recurrent`, each dense or factored. A cell may hold `primed_h` and `primed_c`, the
+state that the state policy `primed` starts from.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
         stacked = reader.read(f"{group}/W_0", (2 * p, 4 * n))
         matrices = {"input": np.ascontiguousarray(stacked[:p].T), "recurrent": np.ascontiguousarray(stacked[p:].T)}
     matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
-    return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)))
+    primed = None
+    if reader.has(f"{group}/primed_h"):
+        primed = reader.read(f"{group}/primed_h", (p,)), reader.read(f"{group}/primed_c", (n,))
+    return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)), primed)
 
 
 class _Reader:
@@ -199,6 +203,8 @@ def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
             datasets |= {f"{name}_left": matrix.right.T, f"{name}_right": matrix.left.T}
         else:
             datasets[name] = matrix.T
+    if lstm.primed is not None:
+        datasets["primed_h"], datasets["primed_c"] = lstm.primed
     return datasets
 
 

@@ -5,22 +5,25 @@
     h_t   = clip(W_p (sigmoid(o) * tanh(c_t)), proj_clip)
 
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
-products of many steps are one matrix product, and the directions of a layer run in the same step.
+products of many steps are one matrix product, and the directions of a layer run in the same step. Where no gradients
+are needed, on a CPU, `inference.py` takes over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.inference import InferenceLstm
 from elmo_mf.bilm.linear import StackedLinear, alike
+from elmo_mf.bilm.packed_linear import Precision, supports
+from elmo_mf.bilm.packing import State, groups, joined
+from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import TARGETS, Array, Factors, LstmWeights, Matrix
-
-State = tuple[Tensor, Tensor]  # h (G, batch, p) and c (G, batch, n)
 
 
 class ProjectedLstm(nn.Module):
@@ -29,9 +32,16 @@ class ProjectedLstm(nn.Module):
     # Parameters
     weights: one `LstmWeights` a direction.
     cell_clip, proj_clip: bounds on the memory cell and on the state, None for no bound.
+    precision: of the weights in inference on a CPU.
     """
 
-    def __init__(self, weights: Sequence[LstmWeights], cell_clip: float | None, proj_clip: float | None) -> None:
+    def __init__(
+        self,
+        weights: Sequence[LstmWeights],
+        cell_clip: float | None,
+        proj_clip: float | None,
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
         self.input = StackedLinear([_regate(w.matrices["input"], _IFOG) for w in weights])
         self.recurrent = StackedLinear([_regate(w.matrices["recurrent"], _IFOG) for w in weights])
@@ -39,6 +49,8 @@ class ProjectedLstm(nn.Module):
         bias = np.stack([_regate_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
         self.cell_clip, self.proj_clip = cell_clip, proj_clip
+        self.precision: Precision = precision if supports(precision) else "float32"
+        self._inference = Remade[InferenceLstm]()
         self.cell_size = bias.shape[1] // 4
         self.state_size = int(weights[0].matrices["projection"].shape[0])
 
@@ -53,10 +65,18 @@ class ProjectedLstm(nn.Module):
         # Returns
         The states of all steps (G, steps of all sequences, p), and each sequence's last state.
         """
-        n = self.cell_size
-        h, c = state if state is not None else self._zeros(inputs, batch_sizes[0])
+        if state is None:
+            state = self._zeros(inputs, batch_sizes[0])
+        if self._needs_gradients(inputs, *state) or inputs.device.type != "cpu" or not supports(self.precision):
+            return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
+        inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
+        return inference(inputs, batch_sizes, state)
+
+    def run(self, input_gates: Iterable[Tensor], batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """The recurrence, given each step's input product with the bias, (G, sequences, 4n)."""
+        n, (h, c) = self.cell_size, state
         outputs, ended = [], []
-        for size, step in zip(batch_sizes, self._input_gates(inputs, batch_sizes), strict=True):
+        for size, step in zip(batch_sizes, input_gates, strict=True):
             if size < h.shape[1]:
                 ended.append((h[:, size:], c[:, size:]))
                 h, c = h[:, :size], c[:, :size]
@@ -66,18 +86,20 @@ class ProjectedLstm(nn.Module):
             h = _clip(self.projection(o * c.tanh()), self.proj_clip)
             outputs.append(h)
         ended.append((h, c))
-        last_h, last_c = zip(*reversed(ended), strict=True)
-        return torch.cat(outputs, dim=1), (torch.cat(last_h, dim=1), torch.cat(last_c, dim=1))
+        return torch.cat(outputs, dim=1), joined(ended)
 
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
-        """Each step's input product with the bias, (G, sequences, 4n): those of many steps in one product, but no more
-        than stay in the processor's cache until they are used."""
-        most = _GATES_BYTES // (self.bias.numel() * self.bias.element_size())
-        start = 0
-        for sizes in _groups(batch_sizes, most):
-            stop = start + sum(sizes)
-            yield from self.input(inputs[:, start:stop], self.bias).split(sizes, dim=1)
-            start = stop
+        """Those of many steps come from one product."""
+        for tokens, sizes in groups(batch_sizes, self.tokens_at_once):
+            yield from self.input(inputs[:, tokens], self.bias).split(sizes, dim=1)
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Of how many tokens the input gates stay in the processor's cache until they are used."""
+        return _CACHE_BYTES // (4 * self.bias.numel())
+
+    def _needs_gradients(self, *inputs: Tensor) -> bool:
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *self.parameters()))
 
     def _zeros(self, like: Tensor, batch: int) -> State:
         return like.new_zeros(len(like), batch, self.state_size), like.new_zeros(len(like), batch, self.cell_size)
@@ -99,12 +121,17 @@ class BiLstmLayer(nn.Module):
     """Both directions of one layer: in one `ProjectedLstm` where their matrices have the same form, else in two."""
 
     def __init__(
-        self, forward: LstmWeights, backward: LstmWeights, cell_clip: float | None, proj_clip: float | None
+        self,
+        forward: LstmWeights,
+        backward: LstmWeights,
+        cell_clip: float | None,
+        proj_clip: float | None,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         joined = all(alike(forward.matrices[target], backward.matrices[target]) for target in TARGETS)
         groups = [[forward, backward]] if joined else [[forward], [backward]]
-        self.groups = nn.ModuleList(ProjectedLstm(group, cell_clip, proj_clip) for group in groups)
+        self.groups = nn.ModuleList(ProjectedLstm(group, cell_clip, proj_clip, precision) for group in groups)
 
     def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
         """As `ProjectedLstm.forward`, with G = 2: forward and backward."""
@@ -127,7 +154,7 @@ class BiLstmLayer(nn.Module):
         return [weights for group in self.groups for weights in cast(ProjectedLstm, group).weights()]
 
 
-_GATES_BYTES = 16 * 2**20
+_CACHE_BYTES = 16 * 2**20
 _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side
 _IGFO = (0, 3, 1, 2)  # and back
 
@@ -149,17 +176,6 @@ def _forget_bias(bias: Array) -> Array:
     quarter = len(bias) // 4
     ones[2 * quarter : 3 * quarter] = 1
     return ones
-
-
-def _groups(sizes: list[int], most: int) -> Iterator[list[int]]:
-    """Cut into runs whose sums are at most `most`, but for a single size that is larger."""
-    group: list[int] = []
-    for size in sizes:
-        if group and sum(group) + size > most:
-            yield group
-            group = []
-        group.append(size)
-    yield group
 
 
 def _clip(values: Tensor, bound: float | None) -> Tensor:

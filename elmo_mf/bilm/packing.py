@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+State = tuple[Tensor, Tensor]  # an LSTM's h (G, batch, p) and c (G, batch, n)
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,23 @@ class Packing:
         shape = len(packed), len(self.order), self.width, packed.shape[2]
         padded = packed.new_zeros(shape).flatten(1, 2)
         return padded.index_copy(1, self.forward, packed).reshape(shape)
+
+
+def joined(ended: list[State]) -> State:
+    """Every sequence's last state, from those of the shortest to those of the longest."""
+    h, c = zip(*reversed(ended), strict=True)
+    return torch.cat(h, dim=1), torch.cat(c, dim=1)
+
+
+def groups(batch_sizes: list[int], most: int) -> Iterator[tuple[slice, list[int]]]:
+    """Cut the steps of packed sequences into runs of at most `most` tokens, but for a single step that has more.
+
+    Gives each run's place among the packed tokens, and its batch sizes.
+    """
+    start, group = 0, list[int]()
+    for size in batch_sizes:
+        if group and sum(group) + size > most:
+            yield slice(start, start + sum(group)), group
+            start, group = start + sum(group), []
+        group.append(size)
+    yield slice(start, start + sum(group)), group

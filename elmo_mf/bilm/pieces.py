@@ -27,10 +27,10 @@ def embed_in_pieces(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterato
     """The vectors of a sentence as `bilm.embed` gives them, at most `tokens` at a time.
 
     While the forward direction goes from the first piece to the last, the backward direction goes from the last to the
-    first, so that both step together. The state policy must be `zero`.
+    first, so that both step together. The state policy must not be `carried`.
     """
     length = len(sentence) + 2
-    states = None
+    states = bilm.fixed_states(1)
     for start in range(0, length, tokens):
         stop = min(start + tokens, length)
         ahead = _tokens(bilm, sentence, start, stop)

@@ -45,14 +45,16 @@ class LstmWeights:
 
     `matrices` maps each target to its matrix, outputs first: `input` (4n, d), `recurrent` (4n, p),
     `projection` (p, n). Gates lie in TensorFlow's order i, g, f, o; `bias` (4n,) is without the forget bias of 1
-    that TensorFlow adds when it runs.
+    that TensorFlow adds when it runs. `primed` is the state policy's h (p,) and c (n,), where they were stored.
     """
 
     matrices: dict[Target, Matrix]
     bias: Array
+    primed: tuple[Array, Array] | None = None
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
-        return replace(self, matrices={**self.matrices, target: matrix})
+        """With one matrix replaced, and without the primed state, which other weights would not have reached."""
+        return replace(self, matrices={**self.matrices, target: matrix}, primed=None)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.char_cnn import CharCnn
+from elmo_mf.bilm.remade import fingerprint
 
 
 class WordVectors:
@@ -52,7 +53,7 @@ class WordVectors:
         return result
 
     def _empty_if_changed(self, cnn: CharCnn) -> None:
-        made_by = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in cnn.parameters())
+        made_by = fingerprint(cnn.parameters())
         if made_by != self._made_by:
             width = cnn.projection.out_features
             weight = cnn.projection.weight

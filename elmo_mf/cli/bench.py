@@ -9,6 +9,7 @@ import typer
 
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.lists import integers, texts
+from elmo_mf.cli.outputs import check_output
 from elmo_mf.errors import InputError
 
 
@@ -21,7 +22,8 @@ def bench(
     method: str = typer.Option("svd", help="Factorization method."),
     parts: str = typer.Option("lstm,encoder", help="lstm: the biLSTM alone; encoder: the whole, from characters."),
     batches: str = typer.Option("1,8,32", help="Sentences a batch, comma-separated."),
-    lengths: str = typer.Option("20,150", help="Tokens a sentence, comma-separated."),
+    precisions: str = typer.Option("float32,bfloat16,int8", help="Of the weights; float32 is always among them."),
+    lengths: str = typer.Option("20,150,500", help="Tokens a sentence, comma-separated."),
     ragged: bool = typer.Option(True, help="Also the largest batch with lengths from half the shortest to it."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads."),
     device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
@@ -48,6 +50,7 @@ def bench(
 
     from elmo_mf.bench.cases import PARTS, cases
     from elmo_mf.bench.run import elmo_of_size, run_bench
+    from elmo_mf.bilm.packed_linear import PRECISIONS
     from elmo_mf.factorize import Compression
     from elmo_mf.report.bench import bench_table, plot_bench
 
@@ -66,6 +69,13 @@ def bench(
         for target in texts("--targets", targets)
         for rank in integers("--ranks", ranks, least=1)
     ]
+    found = texts("--precisions", precisions)
+    for precision in found:
+        if precision not in PRECISIONS:
+            raise InputError(f"--precisions: found {precision!r}, expected any of {', '.join(PRECISIONS)}")
+    for option, file in (("--json", json_file), ("--plot", plot)):
+        if file is not None:
+            check_output(option, file)
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 
@@ -76,11 +86,12 @@ def bench(
     name = str(weights) if weights else f"{size}, random weights"
     with given as files:
         result = run_bench(
-            name, files, compressions, wanted, where, seconds,
+            name, files, compressions, [p for p in PRECISIONS if p in found], wanted, where, seconds,
             lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
         )  # fmt: skip
     limits = result.limits
-    console.print(f"{name}; {torch.get_num_threads()} threads; {limits}; error: largest difference to AllenNLP")
+    console.print(f"{name}; {torch.get_num_threads()} threads; {limits}")
+    console.print("error: largest difference to AllenNLP's vectors, or to those of float32 weights")
     if json_file is not None:
         _write(json_file, json.dumps(result.to_dict(), indent=2) + "\n")
     if plot is not None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import typer
 
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
+
+if TYPE_CHECKING:
+    from elmo_mf.bilm import StatePolicy
+    from elmo_mf.bilm.packed_linear import Precision
 
 
 def embed(
@@ -22,6 +27,8 @@ def embed(
     rank: int | None = typer.Option(None, help="Compress to this rank first."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
+    state: str = typer.Option("zero", help="What each line starts from: zero, or primed by a fixed text."),
+    precision: str = typer.Option("float32", help="Of the biLSTM's weights on a CPU: float32, bfloat16 or int8."),
     batch: int = typer.Option(32, min=1, help="Sentences a batch."),
     device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads."),
@@ -53,15 +60,20 @@ def embed(
         raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
     if (options is None) != (weights is None):
         raise InputError("found only one of --options and --weights, expected both or neither")
+    if state not in ("zero", "primed"):
+        raise InputError(f"--state: found {state!r}, expected zero or primed")
     if threads:
         torch.set_num_threads(threads)
     files = options or demo_options(), weights or demo_weights()
     compression = None if rank is None else Compression(method, rank, targets)
-    bilm = Bilm.from_files(*files, compression, word_cache_mb=64).to(device_named(device))
+    bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
+    bilm = bilm.to(device_named(device))
     made_by = {
         "options": file_hash(files[0]),
         "weights": file_hash(files[1]),
         "compression": None if compression is None else compression.to_dict(),
+        "state": state,
+        "precision": precision,
     }
     lines = TextFile.scan(text)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]} sentences/s"), TimeRemainingColumn())

@@ -13,8 +13,8 @@ from elmo_mf.bilm.bilm import Activations, Bilm
 class ActivationCache:
     """Runs `bilm` on the sentences that it has not seen, and remembers until `max_bytes` are full.
 
-    Right only where a sentence's vectors depend on nothing but the sentence: a frozen biLM with the state policy
-    `zero`. Sentences are recognised by a 128-bit hash of their character ids.
+    Right only where a sentence's vectors depend on nothing but the sentence: a frozen biLM whose state
+    policy is not `carried`. Sentences are recognised by a 128-bit hash of their character ids.
     """
 
     def __init__(self, max_bytes: int) -> None:

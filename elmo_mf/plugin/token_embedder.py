@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from allennlp.common.file_utils import cached_path, is_url_or_existing_file
 from allennlp.modules.elmo import Elmo
@@ -11,6 +11,7 @@ from allennlp.modules.token_embedders import TokenEmbedder
 from torch import Tensor, nn
 
 from elmo_mf.bilm.bilm import Bilm, StatePolicy
+from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.plugin.activation_cache import ActivationCache
@@ -40,7 +41,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     # Parameters
     options_file, weight_file: an ELMo checkpoint, official or factored; paths or addresses.
     compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
-    state: `zero` or `carried`, see `Bilm`.
+    state: `zero`, `primed` or `carried`, see `Bilm`.
     dropout: on the weighted sum.
     do_layer_norm: normalise each layer before the sum.
     scalar_mix_parameters: fixed weights of the layers before their softmax; None learns them.
@@ -48,9 +49,10 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     requires_grad: train the encoder, factors included.
     cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
     word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
+    precision: of the biLSTM's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
 
     # Raises
-    InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is not frozen and `zero`.
+    InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or `carried`.
     """
 
     def __init__(
@@ -66,13 +68,16 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         requires_grad: bool = False,
         cache_mb: int = 0,
         word_cache_mb: float = 0,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
-        if cache_mb and (requires_grad or state != "zero"):
-            raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is not zero")
-        policy: StatePolicy = state  # type: ignore[assignment]
+        if cache_mb and (requires_grad or state == "carried"):
+            raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         wanted = None if compression is None else Compression.from_dict(compression)
-        bilm = Bilm.from_files(_local(options_file), _local(weight_file), wanted, policy, word_cache_mb)
+        bilm = Bilm.from_files(
+            _local(options_file), _local(weight_file), wanted, cast(StatePolicy, state), word_cache_mb,
+            cast(Precision, precision),
+        )  # fmt: skip
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(

@@ -31,9 +31,9 @@ def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
             f"{low:.3g}-{high:.3g}",
             "" if timing.ratio is None else f"{timing.ratio:.2f}x",
             f"{timing.gb_s:.1f}",
-            f"{timing.gb_s / limits.read_gb_s:.0%}",
+            f"{timing.read_share(limits):.0%}",
             f"{timing.gflop_s:.1f}",
-            f"{timing.gflop_s / limits.gflop_s:.0%}",
+            f"{timing.product_share(limits):.0%}",
             "" if timing.error is None else f"{timing.error:.0e}",
         )
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
-from elmo_mf.bilm import lstm as lstm_module
 from elmo_mf.bilm.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
@@ -54,22 +52,6 @@ def test_padding_beyond_the_longest_sentence_changes_nothing(state: StatePolicy)
         torch.testing.assert_close(found.layers[:, :, :-4], expected.layers)
         assert torch.equal(found.mask[:, :-4], expected.mask)
         assert not found.layers[:, :, -4:].any() and not found.mask[:, -4:].any()
-
-
-@pytest.mark.parametrize("size", [1, 700, 2_000])
-def test_input_products_in_groups_of_any_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = random_bilm().embed(SENTENCES)
-    monkeypatch.setattr(lstm_module, "_GATES_BYTES", size)
-    for expected, found in zip(whole, random_bilm().embed(SENTENCES), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@given(st.lists(st.integers(1, 9), min_size=1).map(lambda sizes: sorted(sizes, reverse=True)), st.integers(0, 20))
-def test_groups(sizes: list[int], most: int) -> None:
-    groups = list(lstm_module._groups(sizes, most))
-    assert list(itertools.chain(*groups)) == sizes
-    assert all(sum(group) <= most or len(group) == 1 for group in groups)
-    assert all(sum(one) + other[0] > most for one, other in itertools.pairwise(groups))
 
 
 def test_carried_state_depends_on_order_until_reset() -> None:
@@ -138,7 +120,7 @@ def test_float16_is_close(elmo_files: Files, tmp_path: Path) -> None:
 
 
 def test_unknown_state(elmo_files: Files) -> None:
-    with pytest.raises(InputError, match="state: found 'warm', expected one of zero, carried"):
+    with pytest.raises(InputError, match="state: found 'warm', expected one of zero, carried, primed"):
         Bilm.from_files(*elmo_files(), state="warm")  # type: ignore[arg-type]
 
 

@@ -127,11 +127,24 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ([str(tmp_path / "t.txt"), out, "--top", "--average"], "found --top and --average, expected one of them"),
         ([str(tmp_path / "t.txt"), out, "--rank", "999"], "compression.rank: found 999"),
         ([str(tmp_path / "t.txt"), out, "--options", "o.json"], "found only one of --options and --weights"),
+        ([str(tmp_path / "t.txt"), out, "--state", "carried"], "--state: found 'carried', expected zero or primed"),
+        ([str(tmp_path / "t.txt"), out, "--precision", "half"], "precision: found 'half', expected one of float32"),
     ):
         assert main(["embed", *arguments]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert not Path(out).exists()
+
+
+def test_primed_state(elmo_files: Files, tmp_path: Path) -> None:
+    """In long lines as in short ones."""
+    options, weights = elmo_files()
+    bilm = Bilm.from_files(options, weights, state="primed")
+    embed_file(bilm, {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings("top", piece=4))
+    _check(tmp_path / "out.hdf5", LINES, bilm, "top")
+    elmo = ["--options", str(options), "--weights", str(weights), "--state", "primed", "--top"]
+    assert main(["embed", str(tmp_path / "in.txt"), str(tmp_path / "cli.hdf5"), *elmo]) == 0
+    _check(tmp_path / "cli.hdf5", LINES, bilm, "top")
 
 
 MEMORY = """

@@ -78,6 +78,18 @@ def test_same_losses_with_cache(elmo_files: Files, tmp_path: Path) -> None:
     assert cached == pytest.approx(plain, rel=1e-5)
 
 
+def test_primed_state_and_precision(elmo_files: Files) -> None:
+    files = elmo_files()
+    keys = {"dropout": 0.0, "scalar_mix_parameters": [0.0, 0.0, 0.0]}
+    zero, primed = (_embedder(files, state=state, **keys) for state in ("zero", "primed"))
+    cached = _embedder(files, state="primed", cache_mb=1, **keys)
+    for _ in range(2):
+        torch.testing.assert_close(cached(IDS), primed(IDS))
+    assert (zero(IDS) - primed(IDS)).abs().max() > 1e-3
+    assert any(name.endswith("_primed_h") for name in primed.state_dict())
+    assert _embedder(files, precision="bfloat16").bilm.layers[0].groups[0].precision in ("bfloat16", "float32")
+
+
 def test_frozen_unless_asked(elmo_files: Files) -> None:
     files = elmo_files()
     assert not any(p.requires_grad for p in _embedder(files).bilm.parameters())
@@ -104,6 +116,7 @@ def test_shapes_and_options(elmo_files: Files) -> None:
         ({"cache_mb": 5, "requires_grad": True}, "cache_mb: found 5, expected 0"),
         ({"cache_mb": 5, "state": "carried"}, "cache_mb: found 5, expected 0"),
         ({"state": "warm"}, "state: found 'warm'"),
+        ({"precision": "float16"}, "precision: found 'float16', expected one of float32, bfloat16, int8"),
         ({"weight_file": "gone.hdf5"}, "gone.hdf5: no such weight file"),
     ],
 )

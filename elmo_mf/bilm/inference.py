@@ -1,0 +1,218 @@
+"""The projected LSTM in inference on a CPU: the formula of `lstm.py`, on packed copies of its weights.
+
+How a step runs depends on how many sequences are in it, so that a batch changes from one way to the next as its
+sequences end:
+
+- `joint`: many sequences. Where input and recurrent are both factored, their left factors are one matrix, and a step's
+  gates come from one product with [x_t R_x; h_{t-1} R_h], bias and activations included. The directions run one after
+  the other, each with the cache to itself.
+- `apart`: fewer, or not factored. The input's part of the gates comes from one product for many steps. Also one
+  direction after the other.
+- `together`: so few that the calls cost more than the products. Both directions in each call, by the loop of `lstm.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, supports, tanh
+from elmo_mf.bilm.packing import State, groups, joined
+
+if TYPE_CHECKING:
+    from elmo_mf.bilm.linear import StackedLinear
+    from elmo_mf.bilm.lstm import ProjectedLstm
+
+
+class InferenceLstm:
+    """All directions of a layer.
+
+    # Parameters
+    lstm: whose weights. They must not change.
+    precision: of the weights.
+    """
+
+    def __init__(self, lstm: ProjectedLstm, precision: Precision) -> None:
+        self.lstm = lstm
+        self.directions = [InferenceDirection(lstm, index, precision) for index in range(len(lstm.bias))]
+        self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel()
+        factored = lstm.input.right is not None and lstm.recurrent.right is not None
+        self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored else math.inf
+
+    def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """As `ProjectedLstm.forward`."""
+        outputs, ended = [], []
+        for way, group in groupby(batch_sizes, self._way):
+            sizes = list(group)
+            tokens, (h, c) = sum(sizes), state
+            ended.append((h[:, sizes[0] :], c[:, sizes[0] :]))
+            state = h[:, : sizes[0]], c[:, : sizes[0]]
+            if way == "together":
+                output, state = self.lstm.run(self._input_gates(inputs[:, :tokens], sizes), sizes, state)
+            else:
+                output, state = self._apart(inputs[:, :tokens], sizes, state, way == "joint")
+            outputs.append(output)
+            inputs = inputs[:, tokens:]
+        ended.append(state)
+        return torch.cat(outputs, dim=1), joined(ended)
+
+    def _way(self, sequences: int) -> str:
+        if sequences < self.least_apart:
+            return "together"
+        return "apart" if sequences < self.least_joint else "joint"
+
+    def _apart(self, inputs: Tensor, batch_sizes: list[int], state: State, joint: bool) -> tuple[Tensor, State]:
+        runs = [
+            direction(inputs[index], batch_sizes, state[0][index], state[1][index], joint)
+            for index, direction in enumerate(self.directions)
+        ]
+        outputs, h, c = (torch.stack(part) for part in zip(*runs, strict=True))
+        return outputs, (h, c)
+
+    def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+        for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
+            gates = [direction.input_gates(own[tokens]) for own, direction in zip(inputs, self.directions, strict=True)]
+            yield from torch.split(torch.stack(gates).float(), sizes, dim=1)
+
+
+class InferenceDirection:
+    """One direction of a layer. Each packed copy is made when it is first used.
+
+    # Parameters
+    lstm: whose weights.
+    index: which of its directions.
+    precision: of the weights; `int8` for dense matrices of the gates, with all others in bfloat16.
+    """
+
+    def __init__(self, lstm: ProjectedLstm, index: int, precision: Precision) -> None:
+        self.lstm, self.index, self.precision = lstm, index, precision
+        sixteen = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
+        self.dtype = torch.bfloat16 if sixteen else torch.float32
+
+    def __call__(
+        self, inputs: Tensor, batch_sizes: list[int], h: Tensor, c: Tensor, joint: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run over packed sequences from the states `h` (sequences, p) and `c` (sequences, n).
+
+        # Returns
+        The states of all steps (steps of all sequences, p), and each sequence's last `h` and `c`.
+        """
+        n, cell_clip, proj_clip = self.lstm.cell_size, self.lstm.cell_clip, self.lstm.proj_clip
+        outputs, ended = [], []
+        steps, gates = (self._factored, self._joint_gates) if joint else (self._input_gates, self._gates)
+        for size, step in zip(batch_sizes, steps(inputs, batch_sizes), strict=True):
+            if size < len(h):
+                ended.append((h[size:], c[size:]))
+                h, c = h[:size], c[:size]
+            ifo, g = gates(h.to(self.dtype), step)
+            c = _clip(torch.mul(ifo[:, n : 2 * n], c).addcmul_(ifo[:, :n], g), cell_clip)
+            h = _clip(self._project(tanh(c).mul_(ifo[:, 2 * n :])), proj_clip)
+            outputs.append(h)
+        ended.append((h, c))
+        last_h, last_c = zip(*reversed(ended), strict=True)
+        return torch.cat(outputs), torch.cat(last_h), torch.cat(last_c)
+
+    def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+        """Each step's input product with the bias, (sequences, 4n)."""
+        for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
+            yield from torch.split(self.input_gates(inputs[tokens]), sizes)
+
+    def _gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """The three sigmoid gates i, f, o (sequences, 3n), and g (sequences, n)."""
+        if self.lstm.recurrent.right is not None:
+            h = torch.mm(h, self._rights["recurrent"])
+        gates = self._recurrent.plus(h, step)
+        n = self.lstm.cell_size
+        return gates[:, : 3 * n].sigmoid_(), gates[:, 3 * n :].tanh_()
+
+    def _factored(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+        """Each step's x R_x, with room for h R_h beside it, (sequences, r_x + r_h)."""
+        right = self._rights["input"]
+        rank = right.shape[1]
+        factored = torch.empty(len(inputs), rank + self._rights["recurrent"].shape[1], dtype=self.dtype)
+        torch.mm(inputs.to(self.dtype), right, out=factored[:, :rank])
+        yield from torch.split(factored, batch_sizes)
+
+    def _joint_gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_gates`."""
+        right = self._rights["recurrent"]
+        torch.mm(h, right, out=step[:, -right.shape[1] :])
+        sigmoids, tanhs = self._joint
+        return sigmoids(step, "sigmoid"), tanhs(step, "tanh")
+
+    def _project(self, cell: Tensor) -> Tensor:
+        cell = self._projection(cell.to(self.dtype))
+        if self.lstm.projection.right is not None:
+            cell = torch.mm(cell, self._projection_left)
+        return cell.float()
+
+    def input_gates(self, inputs: Tensor) -> Tensor:
+        """The input's part of the gates, bias included, (rows, 4n), float32 but for bfloat16 weights."""
+        inputs = inputs.to(self.dtype)
+        if self.lstm.input.right is not None:
+            inputs = torch.mm(inputs, self._rights["input"])
+        return self._input(inputs)
+
+    @cached_property
+    def _rights(self) -> dict[str, Tensor]:
+        """The gates' right factors, (in, r)."""
+        factors = {"input": self.lstm.input.right, "recurrent": self.lstm.recurrent.right}
+        return {
+            target: right[self.index].detach().to(self.dtype) for target, right in factors.items() if right is not None
+        }
+
+    @cached_property
+    def _input(self) -> Product:
+        return self._packed(self.lstm.input, self._bias)
+
+    @cached_property
+    def _recurrent(self) -> Product:
+        return self._packed(self.lstm.recurrent, None)
+
+    @cached_property
+    def _joint(self) -> tuple[PackedLinear, PackedLinear]:
+        """The joint left factors of input and recurrent: rows of i, f, o, and rows of g."""
+        left = torch.cat([self._weight(self.lstm.input.left), self._weight(self.lstm.recurrent.left)], dim=1)
+        rows = 3 * self.lstm.cell_size
+        return (
+            PackedLinear(left[:rows].to(self.dtype), self._bias[:rows]),
+            PackedLinear(left[rows:].to(self.dtype), self._bias[rows:]),
+        )
+
+    @cached_property
+    def _projection(self) -> Product:
+        first = self.lstm.projection.left if self.lstm.projection.right is None else self.lstm.projection.right
+        return PackedLinear(self._weight(first).to(self.dtype))
+
+    @cached_property
+    def _projection_left(self) -> Tensor:
+        return self.lstm.projection.left[self.index].detach().to(self.dtype)
+
+    def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:
+        """A dense matrix, or a left factor."""
+        weight = self._weight(linear.left)
+        if self.precision == "int8" and linear.right is None:
+            return QuantizedLinear(weight, bias, self.dtype)
+        return PackedLinear(weight.to(self.dtype), bias)
+
+    @property
+    def _bias(self) -> Tensor:
+        return self.lstm.bias[self.index, 0].detach()
+
+    def _weight(self, stacked: Tensor) -> Tensor:
+        """This direction's matrix, outputs first."""
+        return stacked[self.index].detach().T
+
+
+_LEAST_PRODUCTS = 2.5e6  # multiply-adds of a step's recurrent product, measured
+_LEAST_JOINT = 8
+
+
+def _clip(values: Tensor, bound: float | None) -> Tensor:
+    return values if bound is None else values.clamp_(-bound, bound)

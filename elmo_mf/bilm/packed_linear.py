@@ -1,0 +1,128 @@
+"""Matrix products for inference on a CPU: weights laid out once as oneDNN wants them, in float32, bfloat16 or int8.
+
+PyTorch's own products lay a weight out anew at every call, or run it as it lies; for a few rows times a wide matrix,
+an LSTM's step, both are far from what the processor can do. These products have no gradients.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Precision = Literal["float32", "bfloat16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+Activation = Literal["none", "sigmoid", "tanh"]
+
+
+class Product(Protocol):
+    """`x @ weight.T + bias` for a fixed weight (out, in); `x` (rows, in), the result (rows, out)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product with the bias."""
+
+    def plus(self, x: Tensor, add: Tensor) -> Tensor:
+        """The product without bias, plus `add` (rows, out)."""
+
+
+class PackedLinear:
+    """A product whose weight is kept in oneDNN's blocked layout, in the dtype of `weight` (float32 or bfloat16).
+
+    # Parameters
+    weight: (out, in).
+    bias: (out,), in any dtype.
+    rows: about how many rows `x` will have; the layout suits that number best.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, rows: int = 16) -> None:
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        self.bias = None if bias is None else bias.to(weight.dtype).contiguous()
+
+    def __call__(self, x: Tensor, activation: Activation = "none") -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, activation, [], "")
+        return result
+
+    def plus(self, x: Tensor, add: Tensor) -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, add, self.weight, None, "add")
+        return result
+
+
+class QuantizedLinear:
+    """A product of 8-bit integers: a scale for each output of the weight, and one for each row of `x`, found as it
+    comes, so that no row depends on another.
+
+    # Parameters
+    weight: (out, in), float32.
+    bias: (out,), or None for zeros.
+    dtype: of the result.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
+        scale = _scale(weight)
+        self.weight = torch.ops.onednn.qlinear_prepack((weight / scale).round_().to(torch.int8).contiguous(), None)
+        self.scale = scale.view(-1)
+        self.zero_points = torch.zeros(len(weight), dtype=torch.int32)
+        self.bias = (torch.zeros(len(weight)) if bias is None else bias).to(dtype)
+        self.dtype = dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.plus(x, self.bias)
+
+    def plus(self, x: Tensor, add: Tensor) -> Tensor:
+        x = x.float()
+        scale = _scale(x)
+        # unsigned, around 128: oneDNN has a fast product for no other kind
+        quantized = (x / scale).round_().add_(128).to(torch.uint8)
+        product = torch.ops.onednn.qlinear_pointwise(
+            quantized, 1.0, 128, self.weight, self.scale, self.zero_points, None, 1.0, 0, self.dtype, "none", [], ""
+        )
+        return torch.addcmul(add, product, scale.to(self.dtype))
+
+
+def _scale(rows: Tensor) -> Tensor:
+    """What each row is divided by to fit into -127 to 127, (rows, 1)."""
+    return rows.abs().amax(dim=1, keepdim=True).div_(127).clamp_min_(1e-30)
+
+
+def tanh(values: Tensor) -> Tensor:
+    """As `torch.tanh`, for contiguous float32 on a CPU, twice as fast where there is much of it: oneDNN's tanh, as what
+    follows a product with the identity matrix."""
+    if values.numel() < _FEW or values.numel() % 16:
+        return values.tanh()
+    return _identity()(values.view(-1, 16), "tanh").view(values.shape)
+
+
+_FEW = 16_384
+
+
+@cache
+def _identity() -> PackedLinear:
+    with torch.inference_mode(False):
+        return PackedLinear(torch.eye(16), rows=1024)
+
+
+@cache
+def supports(precision: Precision) -> bool:
+    """Whether this processor and this PyTorch have fast products of that precision; tried out on a small one."""
+    cpu = torch.cpu
+    instructions = {
+        "float32": True,
+        "bfloat16": cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported(),
+        "int8": cpu._is_vnni_supported(),
+    }
+    if not instructions[precision] or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    generator = torch.Generator().manual_seed(0)
+    weight, x = torch.rand(32, 16, generator=generator), torch.rand(3, 16, generator=generator)
+    try:
+        with torch.inference_mode():
+            if precision == "int8":
+                found = QuantizedLinear(weight)(x)
+            else:
+                dtype = getattr(torch, precision)
+                found = PackedLinear(weight.to(dtype))(x.to(dtype), "none").float()
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False
+    return torch.allclose(found, x @ weight.T, rtol=1e-5 if precision == "float32" else 0.02)

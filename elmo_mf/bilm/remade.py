@@ -1,0 +1,45 @@
+"""What is made from parameters, and must be made again when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Remade(Generic[T]):
+    """Keeps one thing for as long as the parameters it was made from stay as they are. A copy starts empty."""
+
+    def __init__(self) -> None:
+        self._made: T | None = None
+        self._from: tuple[object, ...] = ()
+
+    def of(self, parameters: Iterable[Tensor], make: Callable[[], T]) -> T:
+        """What `make` gave last, or gives now if the parameters are others."""
+        found = fingerprint(parameters)
+        if self._made is None or found != self._from:
+            self._made, self._from = make(), found
+        return self._made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Remade, ()
+
+
+def fingerprint(parameters: Iterable[Tensor]) -> tuple[object, ...]:
+    """Differs where a parameter was replaced or written to.
+
+    PyTorch counts writes, but not those through `.data`, as AllenNLP's moving averages make them; so of what can be
+    trained a few values are looked at too.
+    """
+    found: list[object] = []
+    for parameter in parameters:
+        found += [parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version]
+        if parameter.requires_grad:
+            found += parameter.detach().flatten()[:: parameter.numel() // _SAMPLES + 1].tolist()
+    return tuple(found)
+
+
+_SAMPLES = 16

@@ -1,0 +1,313 @@
+"""The LSTM layer, in training and in every way that it runs in inference, against the plain formula."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from elmo_mf.bilm import Factors, inference, lstm
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.packed_linear import Precision, supports
+from elmo_mf.bilm.packing import Packing, State
+from elmo_mf.bilm.weights import TARGETS, LstmWeights, Matrix
+from tests.bilm.reference import PlainWeights, plain_lstm
+
+Ranks = tuple[int | None, int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A random layer; `ranks` of each direction's input, recurrent and projection, None for dense."""
+
+    n: int
+    p: int
+    ranks: tuple[Ranks, Ranks]
+    clips: tuple[float | None, float | None]
+    scale: float
+    seed: int = 0
+
+    def weights(self) -> list[LstmWeights]:
+        rng = np.random.default_rng(self.seed)
+
+        def matrix(m: int, n: int, rank: int | None) -> Matrix:
+            if rank is None:
+                return (self.scale * rng.normal(0, n**-0.5, (m, n))).astype(np.float32)
+            left, right = rng.normal(0, rank**-0.5, (m, rank)), rng.normal(0, n**-0.5, (rank, n))
+            return Factors((self.scale * left).astype(np.float32), right.astype(np.float32))
+
+        shapes = (4 * self.n, self.p), (4 * self.n, self.p), (self.p, self.n)
+        return [
+            LstmWeights(
+                {t: matrix(*shape, rank) for t, shape, rank in zip(TARGETS, shapes, ranks, strict=True)},
+                rng.normal(0, 0.5, 4 * self.n).astype(np.float32),
+            )
+            for ranks in self.ranks
+        ]
+
+    def build(self, precision: Precision = "float32") -> BiLstmLayer:
+        forward, backward = self.weights()
+        return BiLstmLayer(forward, backward, *self.clips, precision)
+
+    def batch(self, lengths: list[int]) -> tuple[Tensor, list[int], State]:
+        """Packed inputs, batch sizes and starting states."""
+        packing = Packing.of(torch.tensor(lengths))
+        generator = torch.Generator().manual_seed(self.seed)
+        inputs = torch.randn(2, sum(lengths), self.p, generator=generator)
+        h, c = (torch.randn(2, len(lengths), k, generator=generator) / 4 for k in (self.p, self.n))
+        return inputs, packing.batch_sizes, (h, c)
+
+
+ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)
+layers = st.builds(
+    Layer,
+    n=st.sampled_from([4, 5, 16, 48]),
+    p=st.sampled_from([3, 8]),
+    ranks=st.tuples(ranks, ranks) | ranks.map(lambda own: (own, own)),
+    clips=st.tuples(*[st.sampled_from([None, 0.1, 3.0])] * 2),
+    scale=st.sampled_from([0.5, 1.0, 2.0]),
+    seed=st.integers(0, 1000),
+)
+batches = st.lists(st.integers(1, 7), min_size=1, max_size=6)
+FACTORED = ((2, 3, 2), (2, 3, 2))
+DENSE = ((None, None, None), (None, None, None))
+
+
+def _plain(layer: Layer, inputs: Tensor, sizes: list[int], state: State, weights: list[PlainWeights]) -> list[Tensor]:
+    """The plain formula on packed sequences: outputs, h and c, as the layer gives them."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    outputs, h, c = torch.zeros(inputs.shape).double(), *(part.double().clone() for part in state)
+    for direction in range(2):
+        for row in range(sizes[0]):
+            places = [int(start) + row for start, size in zip(starts, sizes, strict=True) if row < size]
+            one = inputs[direction, places].double()
+            found, last_h, last_c = plain_lstm(
+                weights[direction], one, layer.clips, h[direction, row].clone(), c[direction, row].clone()
+            )
+            outputs[direction, places], h[direction, row], c[direction, row] = found, last_h, last_c
+    return [outputs, h, c]
+
+
+def _assert_equal(layer: Layer, lengths: list[int]) -> None:
+    inputs, sizes, state = layer.batch(lengths)
+    expected = _plain(layer, inputs, sizes, state, [PlainWeights.of(w) for w in layer.weights()])
+    output, (h, c) = layer.build()(inputs, sizes, state)
+    for found, wanted in zip((output, h, c), expected, strict=True):
+        assert found.dtype == torch.float32
+        _assert_close(found, wanted, 1e-5)
+
+
+def _assert_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
+    largest = max(1.0, wanted.abs().max().item())
+    torch.testing.assert_close(found.double(), wanted.double(), atol=tolerance * largest, rtol=0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(layers, batches)
+def test_training_equals_the_plain_formula(layer: Layer, lengths: list[int]) -> None:
+    _assert_equal(layer, lengths)
+
+
+@settings(max_examples=300, deadline=None)
+@given(layers, batches, st.sampled_from([0, 100, 400, 1e9]), st.integers(1, 5), st.integers(1, 10_000))
+def test_inference_equals_the_plain_formula(
+    layer: Layer, lengths: list[int], products: float, joint: int, cache: int
+) -> None:
+    """Whatever the batch sizes at which one way gives over to the next, and whatever number of steps at once."""
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(inference, "_LEAST_PRODUCTS", products)
+        patch.setattr(inference, "_LEAST_JOINT", joint)
+        patch.setattr(lstm, "_CACHE_BYTES", cache)
+        _assert_equal(layer, lengths)
+
+
+@pytest.mark.parametrize(("ranks", "lengths"), [(FACTORED, [9, 9, 4, 3, 1]), (DENSE, [9, 9, 4, 3, 1])])
+def test_a_batch_goes_through_every_way(
+    ranks: tuple[Ranks, Ranks], lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the tests above do test them."""
+    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
+    ways: list[str] = []
+    real = inference.InferenceLstm._way
+
+    def noted(self: inference.InferenceLstm, sequences: int) -> str:
+        ways.append(real(self, sequences))
+        return ways[-1]
+
+    monkeypatch.setattr(inference, "_LEAST_JOINT", 4)
+    recurrent = cast(ProjectedLstm, layer.build().groups[0]).recurrent.left[0].numel()
+    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 3 * recurrent)
+    monkeypatch.setattr(inference.InferenceLstm, "_way", noted)
+    with torch.no_grad():
+        _assert_equal(layer, lengths)
+    if supports("float32"):
+        assert set(ways) == ({"joint", "apart", "together"} if ranks == FACTORED else {"apart", "together"})
+
+
+def test_clips_are_hit_or_not() -> None:
+    """So that the tests above do test both."""
+    for bound, hit in ((0.1, True), (3.0, False)):
+        layer = Layer(16, 8, FACTORED, (bound, bound), 1.0)
+        inputs, sizes, state = layer.batch([6, 2])
+        with torch.no_grad():
+            output, (_, c) = layer.build()(inputs, sizes, state)
+        assert (output.abs().max().item() == pytest.approx(bound)) is hit
+        assert (c.abs().max().item() == pytest.approx(bound)) is hit
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers, batches)
+def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None:
+    """Against autograd on the plain formula in float64: with respect to every factor, the bias and the inputs."""
+    inputs, sizes, state = layer.batch(lengths)
+    inputs.requires_grad_()
+    module, plain = layer.build(), [PlainWeights.of(w) for w in layer.weights()]
+    for tensor in (tensor for weights in plain for tensor in weights.tensors):
+        tensor.requires_grad_()
+    expected = _plain(layer, inputs, sizes, state, plain)
+    output, (h, c) = module(inputs, sizes, state)
+    loss_weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
+    plain_loss = (expected[0] * loss_weights).sum() + expected[1].sum() + expected[2].sum()
+    (wanted_inputs,) = torch.autograd.grad(plain_loss, inputs, retain_graph=True)
+    plain_loss.backward(inputs=[tensor for weights in plain for tensor in weights.tensors])  # type: ignore[no-untyped-call]
+    loss = (output * loss_weights).sum() + h.sum() + c.sum()
+    loss.backward()
+    assert inputs.grad is not None
+    _assert_close(inputs.grad, wanted_inputs, 1e-4)
+    for found, weights in zip(_gradients(module), plain, strict=True):
+        for name, wanted in zip(PlainWeights._fields, weights, strict=True):
+            tensors = wanted if isinstance(wanted, tuple) else (wanted,)
+            for own, other in zip(found[name], tensors, strict=True):
+                assert other.grad is not None
+                _assert_close(own, other.grad, 1e-4)
+
+
+def _gradients(module: BiLstmLayer) -> list[dict[str, tuple[Tensor, ...]]]:
+    """Of each direction, in the form of `PlainWeights`."""
+    found = []
+    for group in cast(list[ProjectedLstm], module.groups):
+        for d in range(len(group.bias)):
+            own: dict[str, tuple[Tensor, ...]] = {"bias": (_igfo(_grad(group.bias)[d, 0]),)}
+            for target in TARGETS:
+                linear = getattr(group, target)
+                left = _grad(linear.left)[d].T
+                left = left if target == "projection" else _igfo(left)
+                own[target] = (left,) if linear.right is None else (left, _grad(linear.right)[d].T)
+            found.append(own)
+    return found
+
+
+def _grad(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+def _igfo(rows: Tensor) -> Tensor:
+    i, f, o, g = rows.chunk(4)
+    return torch.cat([i, g, f, o])
+
+
+def _run(module: BiLstmLayer, batch: Any) -> Tensor:
+    with torch.no_grad():
+        return cast(Tensor, module(*batch)[0])
+
+
+def _change_data(parameter: torch.nn.Parameter) -> None:
+    """As AllenNLP's `ExponentialMovingAverage` writes."""
+    parameter.data.copy_(parameter.data * 2)
+
+
+def _change_in_place(parameter: torch.nn.Parameter) -> None:
+    with torch.no_grad():
+        parameter.mul_(2)
+
+
+def _change_whole(parameter: torch.nn.Parameter) -> None:
+    parameter.data = parameter.data * 2
+
+
+@pytest.mark.parametrize("change", [_change_data, _change_in_place, _change_whole])
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+@pytest.mark.parametrize("target", TARGETS)
+def test_changed_parameters_are_noticed(
+    change: Any, ranks: tuple[Ranks, Ranks], target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
+    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
+    module, batch = layer.build(), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    change(getattr(module.groups[0], target).left)
+    after = _run(module, batch)
+    monkeypatch.setattr(lstm, "supports", lambda _: False)
+    torch.testing.assert_close(after, _run(module, batch), atol=1e-5, rtol=0)
+    assert (after - before).abs().max() > 1e-3
+
+
+def test_loaded_parameters_are_noticed() -> None:
+    first, second = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0), Layer(16, 8, FACTORED, (3.0, 3.0), 1.0, seed=1)
+    module, batch = first.build().requires_grad_(False), first.batch([5, 4, 2])
+    _run(module, batch)
+    module.load_state_dict(second.build().state_dict())
+    torch.testing.assert_close(_run(module, batch), _run(second.build(), batch))
+
+
+def test_a_module_that_has_run_can_be_copied_and_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(), layer.batch([5, 4, 2])
+    expected = _run(module, batch)
+    assert torch.equal(_run(copy.deepcopy(module), batch), expected)
+    torch.save(module, file := io.BytesIO())
+    file.seek(0)
+    assert torch.equal(_run(torch.load(file, weights_only=False), batch), expected)
+
+
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+def test_without_onednn(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
+    expected = _run(layer.build(), layer.batch([5, 4, 2]))
+    monkeypatch.setattr(lstm, "supports", lambda _: False)
+    torch.testing.assert_close(_run(layer.build("bfloat16"), layer.batch([5, 4, 2])), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@settings(max_examples=60, deadline=None)
+@given(layer=layers, lengths=batches, joint=st.integers(1, 4))
+def test_less_precise_weights_are_close(precision: Precision, layer: Layer, lengths: list[int], joint: int) -> None:
+    if not supports(precision):
+        pytest.skip(f"needs a processor with {precision} products")
+    batch = layer.batch(lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "_LEAST_PRODUCTS", 0)
+        patch.setattr(inference, "_LEAST_JOINT", joint)
+        exact, found = _run(layer.build(), batch), _run(layer.build(precision), batch)
+    assert not torch.equal(exact, found)
+    difference = (found - exact).norm() / exact.norm()
+    assert difference < 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+def test_neighbours_change_nothing(
+    precision: Precision, ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """int8 has a scale for each row, and does not find it among the neighbours' values."""
+    if not supports(precision):
+        pytest.skip(f"needs a processor with {precision} products")
+    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
+    monkeypatch.setattr(inference, "_LEAST_JOINT", 1)
+    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
+    inputs, sizes, (h, c) = layer.batch([5, 5])
+    inputs[:, 1::2] *= 100
+    module = layer.build(precision)
+    together = _run(module, (inputs, sizes, (h, c)))
+    alone = _run(module, (inputs[:, ::2], [1] * 5, (h[:, :1], c[:, :1])))
+    torch.testing.assert_close(together[:, ::2], alone, atol=1e-6 if precision == "float32" else 1e-3, rtol=0)
