@@ -1,0 +1,10 @@
+// Does it help a task when sentences start from a warmed-up LSTM? The published settings, with the state policy given.
+function(state) (import '../published.jsonnet') + {
+  tasks: ['sst', 'snli'],
+  targets: ['all'],
+  ranks: [16],
+  seeds: [1, 2, 3, 4, 5],
+  overrides: std.mapWithKey(function(task, changes) changes + {
+    'model.text_field_embedder.token_embedders.elmo_mf.state': state,
+  }, super.overrides),
+}
