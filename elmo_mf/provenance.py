@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("elmo-mf", "torch", "allennlp", "allennlp-models", "numpy", "h5py", "spacy", "pandas")
+PACKAGES = ("elmo-mf", "torch", "allennlp", "allennlp-models", "numpy", "h5py", "spacy", "pandas", "llvmlite")
 
 
 def file_hash(path: str | Path) -> str:

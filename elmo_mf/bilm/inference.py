@@ -1,7 +1,7 @@
 """The projected LSTM in inference on a CPU: the formula of `lstm.py`, on packed copies of its weights.
 
-How a step runs depends on how many sequences are in it, so that a batch changes from one way to the next as its
-sequences end:
+Where llvmlite is installed, `native.py` runs it as machine code. Elsewhere PyTorch does, and how a step runs depends on
+how many sequences are in it, so that a batch changes from one way to the next as its sequences end:
 
 - `joint`: many sequences. Where input and recurrent are both factored, their left factors are one matrix, and a step's
   gates come from one product with [x_t R_x; h_{t-1} R_h], bias and activations included. The directions run one after
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from elmo_mf.bilm.native import NativeLstm, form_of
 from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, supports, tanh
 from elmo_mf.bilm.packing import State, groups, joined
+from elmo_mf.bilm.weights import Target
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.linear import StackedLinear
@@ -42,11 +44,16 @@ class InferenceLstm:
         self.lstm = lstm
         self.directions = [InferenceDirection(lstm, index, precision) for index in range(len(lstm.bias))]
         self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel()
-        factored = lstm.input.right is not None and lstm.recurrent.right is not None
+        factored = lstm.input.rank is not None and lstm.recurrent.rank is not None
         self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored else math.inf
+        quantized = precision == "int8" and not factored
+        form = None if quantized else form_of(lstm, self.directions[0].dtype)
+        self.native = None if form is None else NativeLstm(lstm, self.directions, form)
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         """As `ProjectedLstm.forward`."""
+        if self.native is not None and self.native.suits(batch_sizes[0]):
+            return self.native(inputs, batch_sizes, state)
         outputs, ended = [], []
         for way, group in groupby(batch_sizes, self._way):
             sizes = list(group)
@@ -126,22 +133,22 @@ class InferenceDirection:
     def _gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """The three sigmoid gates i, f, o (sequences, 3n), and g (sequences, n)."""
         if self.lstm.recurrent.right is not None:
-            h = torch.mm(h, self._rights["recurrent"])
+            h = torch.mm(h, self.right("recurrent"))
         gates = self._recurrent.plus(h, step)
         n = self.lstm.cell_size
         return gates[:, : 3 * n].sigmoid_(), gates[:, 3 * n :].tanh_()
 
     def _factored(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Each step's x R_x, with room for h R_h beside it, (sequences, r_x + r_h)."""
-        right = self._rights["input"]
+        right = self.right("input")
         rank = right.shape[1]
-        factored = torch.empty(len(inputs), rank + self._rights["recurrent"].shape[1], dtype=self.dtype)
+        factored = torch.empty(len(inputs), rank + self.right("recurrent").shape[1], dtype=self.dtype)
         torch.mm(inputs.to(self.dtype), right, out=factored[:, :rank])
         yield from torch.split(factored, batch_sizes)
 
     def _joint_gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """As `_gates`."""
-        right = self._rights["recurrent"]
+        right = self.right("recurrent")
         torch.mm(h, right, out=step[:, -right.shape[1] :])
         sigmoids, tanhs = self._joint
         return sigmoids(step, "sigmoid"), tanhs(step, "tanh")
@@ -156,12 +163,15 @@ class InferenceDirection:
         """The input's part of the gates, bias included, (rows, 4n), float32 but for bfloat16 weights."""
         inputs = inputs.to(self.dtype)
         if self.lstm.input.right is not None:
-            inputs = torch.mm(inputs, self._rights["input"])
+            inputs = torch.mm(inputs, self.right("input"))
         return self._input(inputs)
+
+    def right(self, target: Target) -> Tensor:
+        """A right factor of the gates, (in, r)."""
+        return self._rights[target]
 
     @cached_property
     def _rights(self) -> dict[str, Tensor]:
-        """The gates' right factors, (in, r)."""
         factors = {"input": self.lstm.input.right, "recurrent": self.lstm.recurrent.right}
         return {
             target: right[self.index].detach().to(self.dtype) for target, right in factors.items() if right is not None

@@ -32,6 +32,11 @@ class StackedLinear(nn.Module):
         self.right = right
         self.left = nn.Parameter(left)
 
+    @property
+    def rank(self) -> int | None:
+        """r of the factors, None for dense matrices."""
+        return None if self.right is None else int(self.right.shape[2])
+
     def forward(self, inputs: Tensor, add: Tensor | None = None) -> Tensor:
         """`inputs @ matrix.T`, plus `add` where given."""
         if self.right is not None:

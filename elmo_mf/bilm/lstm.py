@@ -67,7 +67,8 @@ class ProjectedLstm(nn.Module):
         """
         if state is None:
             state = self._zeros(inputs, batch_sizes[0])
-        if self._needs_gradients(inputs, *state) or inputs.device.type != "cpu" or not supports(self.precision):
+        plain = inputs.device.type != "cpu" or inputs.dtype != torch.float32 or not supports(self.precision)
+        if plain or self._needs_gradients(inputs, *state):
             return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
         inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
         return inference(inputs, batch_sizes, state)

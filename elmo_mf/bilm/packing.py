@@ -58,7 +58,7 @@ def joined(ended: list[State]) -> State:
     return torch.cat(h, dim=1), torch.cat(c, dim=1)
 
 
-def groups(batch_sizes: list[int], most: int) -> Iterator[tuple[slice, list[int]]]:
+def groups(batch_sizes: list[int], most: float) -> Iterator[tuple[slice, list[int]]]:
     """Cut the steps of packed sequences into runs of at most `most` tokens, but for a single step that has more.
 
     Gives each run's place among the packed tokens, and its batch sizes.

@@ -1,70 +1,24 @@
-"""The LSTM layer, in training and in every way that it runs in inference, against the plain formula."""
+"""The LSTM layer, in training and in every way that PyTorch runs it in inference, against the plain formula."""
 
 from __future__ import annotations
 
 import copy
 import io
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elmo_mf.bilm import Factors, inference, lstm
+from elmo_mf.bilm import inference, lstm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.packed_linear import Precision, supports
-from elmo_mf.bilm.packing import Packing, State
-from elmo_mf.bilm.weights import TARGETS, LstmWeights, Matrix
-from tests.bilm.reference import PlainWeights, plain_lstm
-
-Ranks = tuple[int | None, int | None, int | None]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A random layer; `ranks` of each direction's input, recurrent and projection, None for dense."""
-
-    n: int
-    p: int
-    ranks: tuple[Ranks, Ranks]
-    clips: tuple[float | None, float | None]
-    scale: float
-    seed: int = 0
-
-    def weights(self) -> list[LstmWeights]:
-        rng = np.random.default_rng(self.seed)
-
-        def matrix(m: int, n: int, rank: int | None) -> Matrix:
-            if rank is None:
-                return (self.scale * rng.normal(0, n**-0.5, (m, n))).astype(np.float32)
-            left, right = rng.normal(0, rank**-0.5, (m, rank)), rng.normal(0, n**-0.5, (rank, n))
-            return Factors((self.scale * left).astype(np.float32), right.astype(np.float32))
-
-        shapes = (4 * self.n, self.p), (4 * self.n, self.p), (self.p, self.n)
-        return [
-            LstmWeights(
-                {t: matrix(*shape, rank) for t, shape, rank in zip(TARGETS, shapes, ranks, strict=True)},
-                rng.normal(0, 0.5, 4 * self.n).astype(np.float32),
-            )
-            for ranks in self.ranks
-        ]
-
-    def build(self, precision: Precision = "float32") -> BiLstmLayer:
-        forward, backward = self.weights()
-        return BiLstmLayer(forward, backward, *self.clips, precision)
-
-    def batch(self, lengths: list[int]) -> tuple[Tensor, list[int], State]:
-        """Packed inputs, batch sizes and starting states."""
-        packing = Packing.of(torch.tensor(lengths))
-        generator = torch.Generator().manual_seed(self.seed)
-        inputs = torch.randn(2, sum(lengths), self.p, generator=generator)
-        h, c = (torch.randn(2, len(lengths), k, generator=generator) / 4 for k in (self.p, self.n))
-        return inputs, packing.batch_sizes, (h, c)
-
+from elmo_mf.bilm.weights import TARGETS
+from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer
+from tests.bilm.reference import PlainWeights
 
 ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)
 layers = st.builds(
@@ -77,43 +31,20 @@ layers = st.builds(
     seed=st.integers(0, 1000),
 )
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=6)
-FACTORED = ((2, 3, 2), (2, 3, 2))
-DENSE = ((None, None, None), (None, None, None))
 
 
-def _plain(layer: Layer, inputs: Tensor, sizes: list[int], state: State, weights: list[PlainWeights]) -> list[Tensor]:
-    """The plain formula on packed sequences: outputs, h and c, as the layer gives them."""
-    starts = np.cumsum([0, *sizes[:-1]])
-    outputs, h, c = torch.zeros(inputs.shape).double(), *(part.double().clone() for part in state)
-    for direction in range(2):
-        for row in range(sizes[0]):
-            places = [int(start) + row for start, size in zip(starts, sizes, strict=True) if row < size]
-            one = inputs[direction, places].double()
-            found, last_h, last_c = plain_lstm(
-                weights[direction], one, layer.clips, h[direction, row].clone(), c[direction, row].clone()
-            )
-            outputs[direction, places], h[direction, row], c[direction, row] = found, last_h, last_c
-    return [outputs, h, c]
-
-
-def _assert_equal(layer: Layer, lengths: list[int]) -> None:
-    inputs, sizes, state = layer.batch(lengths)
-    expected = _plain(layer, inputs, sizes, state, [PlainWeights.of(w) for w in layer.weights()])
-    output, (h, c) = layer.build()(inputs, sizes, state)
-    for found, wanted in zip((output, h, c), expected, strict=True):
-        assert found.dtype == torch.float32
-        _assert_close(found, wanted, 1e-5)
-
-
-def _assert_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
-    largest = max(1.0, wanted.abs().max().item())
-    torch.testing.assert_close(found.double(), wanted.double(), atol=tolerance * largest, rtol=0)
+@pytest.fixture(autouse=True, scope="module")
+def without_machine_code() -> Iterator[None]:
+    """Which has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELMO_MF_NATIVE", "0")
+        yield
 
 
 @settings(max_examples=150, deadline=None)
 @given(layers, batches)
 def test_training_equals_the_plain_formula(layer: Layer, lengths: list[int]) -> None:
-    _assert_equal(layer, lengths)
+    assert_equal(layer, lengths)
 
 
 @settings(max_examples=300, deadline=None)
@@ -126,7 +57,7 @@ def test_inference_equals_the_plain_formula(
         patch.setattr(inference, "_LEAST_PRODUCTS", products)
         patch.setattr(inference, "_LEAST_JOINT", joint)
         patch.setattr(lstm, "_CACHE_BYTES", cache)
-        _assert_equal(layer, lengths)
+        assert_equal(layer, lengths)
 
 
 @pytest.mark.parametrize(("ranks", "lengths"), [(FACTORED, [9, 9, 4, 3, 1]), (DENSE, [9, 9, 4, 3, 1])])
@@ -147,7 +78,7 @@ def test_a_batch_goes_through_every_way(
     monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 3 * recurrent)
     monkeypatch.setattr(inference.InferenceLstm, "_way", noted)
     with torch.no_grad():
-        _assert_equal(layer, lengths)
+        assert_equal(layer, lengths)
     if supports("float32"):
         assert set(ways) == ({"joint", "apart", "together"} if ranks == FACTORED else {"apart", "together"})
 
@@ -172,7 +103,7 @@ def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None
     module, plain = layer.build(), [PlainWeights.of(w) for w in layer.weights()]
     for tensor in (tensor for weights in plain for tensor in weights.tensors):
         tensor.requires_grad_()
-    expected = _plain(layer, inputs, sizes, state, plain)
+    expected = plain_layer(layer, inputs, sizes, state, plain)
     output, (h, c) = module(inputs, sizes, state)
     loss_weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
     plain_loss = (expected[0] * loss_weights).sum() + expected[1].sum() + expected[2].sum()
@@ -181,13 +112,13 @@ def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None
     loss = (output * loss_weights).sum() + h.sum() + c.sum()
     loss.backward()
     assert inputs.grad is not None
-    _assert_close(inputs.grad, wanted_inputs, 1e-4)
+    assert_close(inputs.grad, wanted_inputs, 1e-4)
     for found, weights in zip(_gradients(module), plain, strict=True):
         for name, wanted in zip(PlainWeights._fields, weights, strict=True):
             tensors = wanted if isinstance(wanted, tuple) else (wanted,)
             for own, other in zip(found[name], tensors, strict=True):
                 assert other.grad is not None
-                _assert_close(own, other.grad, 1e-4)
+                assert_close(own, other.grad, 1e-4)
 
 
 def _gradients(module: BiLstmLayer) -> list[dict[str, tuple[Tensor, ...]]]:
@@ -276,6 +207,15 @@ def test_without_onednn(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPa
     expected = _run(layer.build(), layer.batch([5, 4, 2]))
     monkeypatch.setattr(lstm, "supports", lambda _: False)
     torch.testing.assert_close(_run(layer.build("bfloat16"), layer.batch([5, 4, 2])), expected, atol=1e-5, rtol=0)
+
+
+def test_other_types_than_float32() -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    inputs, sizes, state = layer.batch([5, 4, 2])
+    expected = _run(layer.build(), (inputs, sizes, state))
+    found = _run(layer.build().double(), (inputs.double(), sizes, tuple(part.double() for part in state)))
+    assert found.dtype == torch.float64
+    assert_close(found, expected, 1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

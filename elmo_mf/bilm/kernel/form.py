@@ -1,0 +1,106 @@
+"""What the machine code of a recurrence depends on, and how its weights and its tasks lie in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ROWS, VECTORS = 4, 4  # of a product's results that stay in registers
+
+# What a task is: addresses and numbers, each in 64 bits.
+FIELDS = (
+    "inputs",  # (tokens, 4n): the input's part of the gates, bias included; or (tokens, input_width): x R_x
+    "outputs",  # (tokens, p)
+    "h",  # (sequences, p)
+    "c",  # (sequences, c_width)
+    "sizes",  # batch sizes, (steps,)
+    "steps",
+    "first",  # sequences first, first + stride, ... are this task's
+    "stride",
+    "scratch",  # (sequences of this task, scratch_width)
+    "bias",  # (4n,)
+    "input",  # weights, as `panels` gives them
+    "right",
+    "gates",
+    "cells",
+    "states",
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The shape of a direction.
+
+    # Parameters
+    n, p: sizes of the memory cell and of the state, multiples of `lanes`.
+    input_rank: None where the input's part of the gates is given, else it is computed from x R_x.
+    recurrent_rank, projection_rank: None for a dense matrix.
+    cell_clip, proj_clip: bounds, None for none.
+    lanes: float32 numbers in a vector.
+    half: whether products are of bfloat16 numbers, summed in float32.
+    """
+
+    n: int
+    p: int
+    input_rank: int | None
+    recurrent_rank: int | None
+    projection_rank: int | None
+    cell_clip: float | None
+    proj_clip: float | None
+    lanes: int
+    half: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of what is multiplied with them."""
+        return torch.bfloat16 if self.half else torch.float32
+
+    def padded(self, columns: int) -> int:
+        """To whole vectors."""
+        return -(-columns // self.lanes) * self.lanes
+
+    @property
+    def input_width(self) -> int:
+        """Numbers a token in x R_x, 0 if that is not given."""
+        return self.padded(self.input_rank or 0)
+
+    @property
+    def c_width(self) -> int:
+        """Numbers between memory cells: not a power of two, lest sequences compete for the same lines of the cache."""
+        return self.n + self.lanes
+
+    @property
+    def right_width(self) -> int:
+        """Numbers a sequence in h R_h, 0 if there is no R_h."""
+        return self.padded(self.recurrent_rank or 0)
+
+    @property
+    def cells_width(self) -> int:
+        """Numbers a sequence in the projection's first product, 0 if there is but one."""
+        return self.padded(self.projection_rank or 0)
+
+    @property
+    def state_width(self) -> int:
+        """Numbers a sequence in a copy of h in bfloat16, 0 in float32."""
+        return self.p if self.half else 0
+
+    @property
+    def scratch_width(self) -> int:
+        """Numbers a sequence of room for what passes between phases, float32 or bfloat16."""
+        return self.right_width + self.n + self.cells_width + self.state_width
+
+    def panels(self, weight: Tensor, depth: int) -> Tensor:
+        """A weight (in, out) as a product reads it, padded with zeros to whole vectors and to `depth` rows: columns in
+        panels of four vectors, row after row; of bfloat16, two rows at a time, number by number."""
+        padded = weight.new_zeros(depth, self.padded(weight.shape[1]), dtype=self.dtype)
+        padded[: weight.shape[0], : weight.shape[1]] = weight
+        rows = 2 if self.half else 1
+        pairs = padded.view(depth // rows, rows, -1).transpose(1, 2)
+        return torch.cat([panel.flatten() for panel in torch.split(pairs, VECTORS * self.lanes, dim=1)])
+
+    def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
+        """A weight (in, 4n) of the gates, with each panel the same cells' four gates."""
+        columns = torch.arange(4 * self.n).view(4, -1, self.lanes).transpose(0, 1).flatten()
+        return self.panels(weight[:, columns], depth)

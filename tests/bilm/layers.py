@@ -1,0 +1,95 @@
+"""Random layers, and what the plain formula gives for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm import Factors
+from elmo_mf.bilm.lstm import BiLstmLayer
+from elmo_mf.bilm.packed_linear import Precision
+from elmo_mf.bilm.packing import Packing, State
+from elmo_mf.bilm.weights import TARGETS, LstmWeights, Matrix
+from tests.bilm.reference import PlainWeights, plain_lstm
+
+Ranks = tuple[int | None, int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A random layer; `ranks` of each direction's input, recurrent and projection, None for dense."""
+
+    n: int
+    p: int
+    ranks: tuple[Ranks, Ranks]
+    clips: tuple[float | None, float | None]
+    scale: float
+    seed: int = 0
+
+    def weights(self) -> list[LstmWeights]:
+        rng = np.random.default_rng(self.seed)
+
+        def matrix(m: int, n: int, rank: int | None) -> Matrix:
+            if rank is None:
+                return (self.scale * rng.normal(0, n**-0.5, (m, n))).astype(np.float32)
+            left, right = rng.normal(0, rank**-0.5, (m, rank)), rng.normal(0, n**-0.5, (rank, n))
+            return Factors((self.scale * left).astype(np.float32), right.astype(np.float32))
+
+        shapes = (4 * self.n, self.p), (4 * self.n, self.p), (self.p, self.n)
+        return [
+            LstmWeights(
+                {t: matrix(*shape, rank) for t, shape, rank in zip(TARGETS, shapes, ranks, strict=True)},
+                rng.normal(0, 0.5, 4 * self.n).astype(np.float32),
+            )
+            for ranks in self.ranks
+        ]
+
+    def build(self, precision: Precision = "float32") -> BiLstmLayer:
+        forward, backward = self.weights()
+        return BiLstmLayer(forward, backward, *self.clips, precision)
+
+    def batch(self, lengths: list[int]) -> tuple[Tensor, list[int], State]:
+        """Packed inputs, batch sizes and starting states."""
+        packing = Packing.of(torch.tensor(lengths))
+        generator = torch.Generator().manual_seed(self.seed)
+        inputs = torch.randn(2, sum(lengths), self.p, generator=generator)
+        h, c = (torch.randn(2, len(lengths), k, generator=generator) / 4 for k in (self.p, self.n))
+        return inputs, packing.batch_sizes, (h, c)
+
+
+FACTORED = ((2, 3, 2), (2, 3, 2))
+DENSE = ((None, None, None), (None, None, None))
+
+
+def plain_layer(
+    layer: Layer, inputs: Tensor, sizes: list[int], state: State, weights: list[PlainWeights]
+) -> list[Tensor]:
+    """The plain formula on packed sequences: outputs, h and c, as the layer gives them."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    outputs, h, c = torch.zeros(inputs.shape).double(), *(part.double().clone() for part in state)
+    for direction in range(2):
+        for row in range(sizes[0]):
+            places = [int(start) + row for start, size in zip(starts, sizes, strict=True) if row < size]
+            one = inputs[direction, places].double()
+            found, last_h, last_c = plain_lstm(
+                weights[direction], one, layer.clips, h[direction, row].clone(), c[direction, row].clone()
+            )
+            outputs[direction, places], h[direction, row], c[direction, row] = found, last_h, last_c
+    return [outputs, h, c]
+
+
+def assert_equal(layer: Layer, lengths: list[int]) -> None:
+    inputs, sizes, state = layer.batch(lengths)
+    expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(w) for w in layer.weights()])
+    output, (h, c) = layer.build()(inputs, sizes, state)
+    for found, wanted in zip((output, h, c), expected, strict=True):
+        assert found.dtype == torch.float32
+        assert_close(found, wanted, 1e-5)
+
+
+def assert_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
+    largest = max(1.0, wanted.abs().max().item())
+    torch.testing.assert_close(found.double(), wanted.double(), atol=tolerance * largest, rtol=0)
