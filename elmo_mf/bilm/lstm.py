@@ -6,7 +6,7 @@
 
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
 products of many steps are one matrix product, and the directions of a layer run in the same step. Where no gradients
-are needed, on a CPU, `inference.py` takes over.
+are needed, `inference.py` takes over on a CPU, `graphs.py` on a GPU.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.graphs import GraphedLstm, suits_graphs
 from elmo_mf.bilm.inference import InferenceLstm
 from elmo_mf.bilm.linear import StackedLinear, alike
 from elmo_mf.bilm.packed_linear import Precision, supports
@@ -51,6 +52,7 @@ class ProjectedLstm(nn.Module):
         self.cell_clip, self.proj_clip = cell_clip, proj_clip
         self.precision: Precision = precision if supports(precision) else "float32"
         self._inference = Remade[InferenceLstm]()
+        self._graphed = Remade[GraphedLstm]()
         self.cell_size = bias.shape[1] // 4
         self.state_size = int(weights[0].matrices["projection"].shape[0])
 
@@ -67,27 +69,34 @@ class ProjectedLstm(nn.Module):
         """
         if state is None:
             state = self._zeros(inputs, batch_sizes[0])
-        plain = inputs.device.type != "cpu" or inputs.dtype != torch.float32 or not supports(self.precision)
-        if plain or self._needs_gradients(inputs, *state):
-            return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
-        inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
-        return inference(inputs, batch_sizes, state)
+        if not self._needs_gradients(inputs, *state):
+            if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
+                inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
+                return inference(inputs, batch_sizes, state)
+            if inputs.device.type == "cuda" and suits_graphs(batch_sizes[0]):
+                return self._graphed.of(self.parameters(), lambda: GraphedLstm(self))(inputs, batch_sizes, state)
+        return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
 
     def run(self, input_gates: Iterable[Tensor], batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         """The recurrence, given each step's input product with the bias, (G, sequences, 4n)."""
-        n, (h, c) = self.cell_size, state
+        h, c = state
         outputs, ended = [], []
-        for size, step in zip(batch_sizes, input_gates, strict=True):
+        for size, gates in zip(batch_sizes, input_gates, strict=True):
             if size < h.shape[1]:
                 ended.append((h[:, size:], c[:, size:]))
                 h, c = h[:, :size], c[:, :size]
-            ifo, g = self.recurrent(h, step).split([3 * n, n], dim=2)
-            i, f, o = ifo.sigmoid().chunk(3, dim=2)
-            c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
-            h = _clip(self.projection(o * c.tanh()), self.proj_clip)
+            h, c = self.step(gates, h, c)
             outputs.append(h)
         ended.append((h, c))
         return torch.cat(outputs, dim=1), joined(ended)
+
+    def step(self, input_gates: Tensor, h: Tensor, c: Tensor) -> State:
+        """The next h and c, from those before and the input's part of the gates (G, sequences, 4n)."""
+        n = self.cell_size
+        ifo, g = self.recurrent(h, input_gates).split([3 * n, n], dim=2)
+        i, f, o = ifo.sigmoid().chunk(3, dim=2)
+        c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
+        return _clip(self.projection(o * c.tanh()), self.proj_clip), c
 
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Those of many steps come from one product."""
