@@ -11,8 +11,8 @@ from torch import Tensor
 
 from elmo_mf.bilm.characters import batch_to_ids
 
-Part = Literal["lstm", "encoder"]
-PARTS: tuple[Part, ...] = ("lstm", "encoder")
+Part = Literal["characters", "lstm", "encoder"]
+PARTS: tuple[Part, ...] = ("characters", "lstm", "encoder")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,16 @@ class Case:
     @property
     def tokens(self) -> int:
         """Steps of all sentences, bounds included where the part adds them."""
-        return sum(self.lengths) + (2 * len(self.lengths) if self.part == "encoder" else 0)
+        return sum(self.lengths) + self._bounds * len(self.lengths)
 
     @property
     def steps(self) -> int:
         """Steps of the longest sentence."""
-        return max(self.lengths) + (2 if self.part == "encoder" else 0)
+        return max(self.lengths) + self._bounds
+
+    @property
+    def _bounds(self) -> int:
+        return 0 if self.part == "lstm" else 2
 
     def __str__(self) -> str:
         shortest, longest = min(self.lengths), max(self.lengths)

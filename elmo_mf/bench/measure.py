@@ -111,10 +111,12 @@ def _timing(case: Case, variant: Variant, own: np.ndarray, baseline: np.ndarray 
 def work(case: Case, variant: Variant) -> tuple[float, float]:
     """Bytes of weights that one batch must read, and its multiply-adds."""
     size = variant.size
-    each_step = sum(_bytes(row, variant) for row in size.matrices if row.target != "input")
-    once = sum(_bytes(row, variant) for row in size.matrices if row.target == "input")
-    read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
-    if case.part == "encoder":
+    read = products = 0
+    if case.part != "characters":
+        each_step = sum(_bytes(row, variant) for row in size.matrices if row.target != "input")
+        once = sum(_bytes(row, variant) for row in size.matrices if row.target == "input")
+        read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
+    if case.part != "lstm":
         read += BYTES_PER_PARAMETER * size.char_cnn_parameters
         products += size.char_cnn_multiply_adds * case.tokens
     return float(read), float(products)

@@ -15,7 +15,7 @@ from elmo_mf.bench.cases import Case
 from elmo_mf.bench.limits import Limits, measure_limits
 from elmo_mf.bench.measure import Timing, measure
 from elmo_mf.bench.sizes import published_options
-from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant
+from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.bilm.packed_linear import Precision, supports
@@ -83,6 +83,8 @@ def run_bench(
         for precision in lower:
             if precision != "int8" or dense_gates:  # else it would be bfloat16 again
                 variants.append(Ours(*files, compression, device, precision))
+    if device.type == "cpu":
+        variants.append(WordCache(*files, dense.size))
     timings = {}
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)

@@ -19,7 +19,7 @@ from elmo_mf.bilm.packing import Packing
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.size import SizeReport, size_report
 
-Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p)
+Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"
 
 
@@ -51,6 +51,7 @@ class Ours(Variant):
         device: torch.device,
         precision: Precision = "float32",
     ) -> None:
+        self.compression = compression
         self.bilm = Bilm.from_files(options, weights, compression, precision=precision).to(device)
         name = "dense" if compression is None else str(compression)
         if precision == "float32":
@@ -60,11 +61,14 @@ class Ours(Variant):
         self.precision = precision
         self.size = size_report(self.bilm.weights(), self.bilm.options)
 
+    def runs(self, case: Case) -> bool:
+        return case.part != "characters" or (self.compression is None and self.precision == "float32")
+
     def prepare(self, case: Case, device: torch.device) -> Run:
         bilm = self.bilm
-        if case.part == "encoder":
+        if case.part != "lstm":
             ids = character_ids(case, bilm.options.char_cnn.max_characters_per_token, device)
-            return lambda: bilm(ids).layers[1:]
+            return (lambda: bilm(ids).layers[1:]) if case.part == "encoder" else (lambda: token_layer(bilm, ids))
         tokens = token_vectors(case, bilm.options.lstm.projection_dim, device)
         lengths = torch.tensor(case.lengths, device=device)
 
@@ -73,6 +77,33 @@ class Ours(Variant):
             return packing.unpack(torch.stack(bilm.contextualize(packing.pack(tokens), packing)[1:]))
 
         return run
+
+
+def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:
+    """The character CNN's vectors, (1, batch, longest, p)."""
+    bounded, lengths = bilm.with_bounds(ids)
+    packing = Packing.of(lengths, bounded.shape[1])
+    return packing.unpack(bilm.token_vectors(packing.pack(bounded)).unsqueeze(0))
+
+
+class WordCache(Variant):
+    """This project's character CNN with the vectors of all words kept from the call before: the best case."""
+
+    name, same_as = "dense, words kept", BASELINE
+
+    def __init__(self, options: Path, weights: Path, size: SizeReport) -> None:
+        self.bilm = Bilm.from_files(options, weights, word_cache_mb=_CACHE_MB)
+        self.size = size
+
+    def runs(self, case: Case) -> bool:
+        return case.part == "characters"
+
+    def prepare(self, case: Case, device: torch.device) -> Run:
+        ids = character_ids(case, self.bilm.options.char_cnn.max_characters_per_token, device)
+        return lambda: token_layer(self.bilm, ids)
+
+
+_CACHE_MB = 64
 
 
 class AllenNlp(Variant):
@@ -88,14 +119,19 @@ class AllenNlp(Variant):
 
     def prepare(self, case: Case, device: torch.device) -> Run:
         module, lstm = self.module, self.module._elmo_lstm
-        if case.part == "encoder":
+        if case.part != "lstm":
             ids = character_ids(case, module._token_embedder._options["char_cnn"]["max_characters_per_token"], device)
 
             def whole() -> Tensor:
                 lstm.reset_states()
                 return torch.stack(module(ids)["activations"][1:])
 
-            return whole
+            def words() -> Tensor:
+                found = module._token_embedder(ids)
+                layer: Tensor = (found["token_embedding"] * found["mask"].unsqueeze(2)).unsqueeze(0)
+                return layer
+
+            return whole if case.part == "encoder" else words
         tokens = token_vectors(case, lstm.input_size, device)
         steps = torch.arange(tokens.shape[1], device=device)
         mask = steps < torch.tensor(case.lengths, device=device).unsqueeze(1)

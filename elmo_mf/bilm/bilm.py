@@ -125,14 +125,14 @@ class Bilm(nn.Module):
         if ids.shape[2] != self.options.char_cnn.max_characters_per_token:
             expected = self.options.char_cnn.max_characters_per_token
             raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
-        ids, lengths = self._with_bounds(ids)
+        ids, lengths = self.with_bounds(ids)
         packing = Packing.of(lengths, ids.shape[1])
         layers = self.contextualize(self.token_vectors(packing.pack(ids)), packing)
         steps = torch.arange(ids.shape[1], device=ids.device)
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
-    def _with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the tokens that begin and end a sentence; the new ids and lengths."""
+    def with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the tokens that begin and end a sentence to ids as `forward` takes them; the new ids and lengths."""
         lengths = (ids > 0).any(dim=2).sum(dim=1)
         bounded = ids.new_zeros(len(ids), ids.shape[1] + 2, ids.shape[2])
         bounded[:, 1:-1] = ids

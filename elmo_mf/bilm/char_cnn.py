@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
+from elmo_mf.bilm.packed_linear import PackedLinear, supports
+from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import Array
 
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
@@ -44,17 +47,30 @@ class CharCnn(nn.Module):
             self.highways.append(highway)
         self.projection = nn.Linear(n, projection_dim)
         _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+        self._packed = Remade[list[PackedLinear]]()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
         embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
         activation = _ACTIVATION[self.options.activation]
         vectors = torch.cat([activation(conv(embedded).max(dim=2).values) for conv in self.convolutions], dim=1)
-        for highway in self.highways:
+        *highways, projection = self._products(vectors)
+        for highway in highways:
             carry, transform = highway(vectors).chunk(2, dim=1)
-            gate = torch.sigmoid(carry)
-            vectors = gate * torch.relu(transform) + (1 - gate) * vectors
-        return cast(Tensor, self.projection(vectors))
+            gate = carry.sigmoid()
+            vectors = gate * transform.relu() + (1 - gate) * vectors
+        return projection(vectors)
+
+    def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
+        """The highways' products and the projection, in inference on a CPU with packed weights."""
+        layers = cast(list[nn.Linear], [*self.highways, self.projection])
+        needs_gradients = torch.is_grad_enabled() and any(p.requires_grad for p in (inputs, *self.parameters()))
+        if needs_gradients or inputs.device.type != "cpu" or inputs.dtype != torch.float32 or not supports("float32"):
+            return layers
+        parameters = [parameter for layer in layers for parameter in layer.parameters()]
+        return self._packed.of(
+            parameters, lambda: [PackedLinear(own.weight.detach(), own.bias.detach()) for own in layers]
+        )
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""

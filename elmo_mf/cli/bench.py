@@ -20,7 +20,9 @@ def bench(
     ranks: str = typer.Option("128,32", help="Comma-separated."),
     targets: str = typer.Option("all", help="Target sets, comma-separated, each joined by +."),
     method: str = typer.Option("svd", help="Factorization method."),
-    parts: str = typer.Option("lstm,encoder", help="lstm: the biLSTM alone; encoder: the whole, from characters."),
+    parts: str = typer.Option(
+        "lstm,encoder", help="characters: the character CNN alone; lstm: the biLSTM alone; encoder: the whole."
+    ),
     batches: str = typer.Option("1,8,32", help="Sentences a batch, comma-separated."),
     precisions: str = typer.Option("float32,bfloat16,int8", help="Of the weights; float32 is always among them."),
     lengths: str = typer.Option("20,150,500", help="Tokens a sentence, comma-separated."),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from elmo_mf.bench.cases import Case, cases, character_ids, token_vectors
+from elmo_mf.bench.cases import PARTS, Case, Part, cases, character_ids, token_vectors
 from elmo_mf.bench.limits import measure_limits
 from elmo_mf.bench.measure import measure, work
 from elmo_mf.bench.run import elmo_of_size
 from elmo_mf.bench.sizes import SIZES, published_options
-from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant
+from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm import BilmOptions
 from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
 from elmo_mf.cli.main import main
@@ -32,15 +32,27 @@ def test_cases() -> None:
     assert sorted(found[-1].lengths) == [3, 4, 5, 6] and str(found[-1]) == "encoder, batch 4, length 3 to 6"
 
 
-@pytest.mark.parametrize("part", ["lstm", "encoder"])
-def test_every_variant_runs_the_same_case(part: str, elmo_files: Files) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_variant_runs_the_same_case(part: Part, elmo_files: Files) -> None:
     files = elmo_files()
     dense = Ours(*files, None, CPU)
-    case = Case(part, RAGGED)  # type: ignore[arg-type]
+    case = Case(part, RAGGED)
     with torch.no_grad():
         ours, theirs = (v.prepare(case, CPU)() for v in (dense, AllenNlp(*files, dense.size, CPU)))
-    assert ours.shape == (2, 4, case.steps, 12)
+    assert ours.shape == ((1, 4, case.steps, 6) if part == "characters" else (2, 4, case.steps, 12))
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+
+
+def test_words_kept_from_the_call_before(elmo_files: Files) -> None:
+    files, case = elmo_files(), Case("characters", RAGGED)
+    dense = Ours(*files, None, CPU)
+    kept = WordCache(*files, dense.size)
+    assert kept.runs(case) and not kept.runs(Case("encoder", RAGGED))
+    assert not Ours(*files, Compression("svd", 2, "all"), CPU).runs(case)
+    with torch.no_grad():
+        run, expected = kept.prepare(case, CPU), dense.prepare(case, CPU)()
+        assert torch.equal(run(), run())
+        torch.testing.assert_close(run(), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_the_baseline_forgets_its_state(elmo_files: Files) -> None:
@@ -66,6 +78,8 @@ def test_work_counted_by_hand(elmo_files: Files) -> None:
     assert read == 4 * 4 * (48 * 6 + 5 * (48 * 6 + 6 * 12)) and products == 4 * (3 + 1 + 5 + 5) * (2 * 48 * 6 + 6 * 12)
     more = work(Case("encoder", RAGGED), dense)
     assert more[0] == 4 * 4 * (48 * 6 + 7 * (48 * 6 + 6 * 12)) + 4 * dense.size.char_cnn_parameters
+    words = work(Case("characters", RAGGED), dense)
+    assert words == (4 * dense.size.char_cnn_parameters, (14 + 8) * dense.size.char_cnn_multiply_adds)
     assert more[1] == (14 + 8) * (4 * (2 * 48 * 6 + 6 * 12) + dense.size.char_cnn_multiply_adds)
 
 
@@ -168,7 +182,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "message"),
     [
         (["--size", "huge"], "--size: found 'huge', expected one of small, medium, original"),
-        (["--parts", "cnn"], "--parts: found 'cnn', expected any of lstm, encoder"),
+        (["--parts", "cnn"], "--parts: found 'cnn', expected any of characters, lstm, encoder"),
         (["--ranks", "0"], "--ranks: found '0', expected whole numbers from 1 on"),
         (["--batches", "x"], "--batches: found 'x'"),
         (["--plot", "b.txt"], "--plot: found b.txt, expected a name that ends in .svg, .png or .pdf"),

@@ -1,2 +1,2 @@
-// elmo-mf sweep jsonnet/sweeps/state/primed.jsonnet --data DATA --output runs/state
+// elmo-mf sweep jsonnet/sweeps/state/primed.jsonnet --data DATA --output docs/performance/state
 (import 'grid.libsonnet')('primed')

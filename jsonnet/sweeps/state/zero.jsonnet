@@ -1,2 +1,2 @@
-// elmo-mf sweep jsonnet/sweeps/state/zero.jsonnet --data DATA --output runs/state
+// elmo-mf sweep jsonnet/sweeps/state/zero.jsonnet --data DATA --output docs/performance/state
 (import 'grid.libsonnet')('zero')
