@@ -48,23 +48,28 @@ def plot_bench(result: Result, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
-    figure = Figure(figsize=(9, 1.2 + 0.42 * sum(map(len, result.timings.values()))), layout="constrained")
+    figure = Figure(figsize=(9, 1.2 + 0.3 * sum(map(len, result.timings.values()))), layout="constrained")
     axes = figure.subplots()
     labels, position = [], 0
     for case, timings in result.timings.items():
         shown = [timing for timing in timings if timing.ratio is not None][1:]
-        places = [position + index for index in range(len(shown))]
-        bars = axes.barh(places, [timing.ratio or 0 for timing in shown], height=0.8)
-        axes.bar_label(bars, [f" {timing.ratio:.1f}x, {timing.median_ms:.3g} ms" for timing in shown], fontsize=8)
-        labels += [(place, f"{case}: {timing.variant}") for place, timing in zip(places, shown, strict=True)]
+        places = [position + 1 + index for index in range(len(shown))]
+        bars = axes.barh(places, [timing.ratio or 0 for timing in shown], height=0.8, color="C0")
+        axes.bar_label(bars, [f" {timing.ratio:.1f}x, {_milliseconds(timing)}" for timing in shown], fontsize=8)
+        axes.text(1.05, position, str(case), fontsize=9, fontweight="bold", va="center")
+        labels += [(place, timing.variant) for place, timing in zip(places, shown, strict=True)]
         position += len(shown) + 1
     axes.set_yticks([place for place, _ in labels], [label for _, label in labels], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(position, -1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.25)
+    axes.margins(x=0.3)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as AllenNLP's ELMo")
     axes.set_title(f"{result.encoder}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or None)
+
+
+def _milliseconds(timing: Timing) -> str:
+    return f"{timing.median_ms:.0f} ms" if timing.median_ms >= 100 else f"{timing.median_ms:.3g} ms"
