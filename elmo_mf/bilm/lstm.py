@@ -6,7 +6,7 @@
 
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
 products of many steps are one matrix product, and the directions of a layer run in the same step. Where no gradients
-are needed, `inference.py` takes over on a CPU, `graphs.py` on a GPU.
+are needed, `inference.py` takes over on a CPU, and where asked for `graphs.py` on a GPU.
 """
 
 from __future__ import annotations

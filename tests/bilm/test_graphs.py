@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -28,6 +29,20 @@ layers = st.builds(
     seed=st.integers(0, 1000),
 )
 batches = st.lists(st.integers(1, 3 * graphs.STEPS), min_size=1, max_size=6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def switched_on() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELMO_MF_CUDA_GRAPHS", "1")
+        yield
+
+
+def test_only_small_batches_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    assert graphs.suits_graphs(64) and not graphs.suits_graphs(65)
+    monkeypatch.delenv("ELMO_MF_CUDA_GRAPHS")
+    assert not graphs.suits_graphs(1)
 
 
 def _assert_plain(layer: Layer, lengths: list[int], found: tuple[Tensor, tuple[Tensor, Tensor]]) -> None:
