@@ -83,7 +83,7 @@ def run_bench(
         for precision in lower:
             if precision != "int8" or dense_gates:  # else it would be bfloat16 again
                 variants.append(Ours(*files, compression, device, precision))
-    if device.type == "cpu":
+    if device.type == "cpu" and any(case.part == "characters" for case in cases):
         variants.append(WordCache(*files, dense.size))
     timings = {}
     for case in cases:

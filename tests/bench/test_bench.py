@@ -163,15 +163,16 @@ def test_elmo_of_size() -> None:
 def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     out = [f"--json={tmp_path / 'b.json'}", f"--plot={tmp_path / 'b.svg'}"]
-    grid = "--ranks 2 --batches 1,3 --lengths 4 --seconds 0".split()
+    grid = "--parts characters,lstm,encoder --ranks 2 --batches 1,3 --lengths 4 --seconds 0".split()
     assert main(["bench", f"--options={options}", f"--weights={weights}", *grid, *out]) == 0
     text = capsys.readouterr().out
     assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2" in text and "torch.nn.LSTM" in text
+    assert "characters, batch 3, length 4" in text and "dense, words kept" in text
     assert "svd all rank 2, int8" not in text
     if supports("bfloat16"):
         assert "dense, bfloat16" in text and "svd all rank 2, bfloat16" in text
     result = json.loads((tmp_path / "b.json").read_text())
-    assert len(result["cases"]) == 6 and result["limits"]["gflop_s"] > 0 and result["machine"]["threads"] >= 1
+    assert len(result["cases"]) == 9 and result["limits"]["gflop_s"] > 0 and result["machine"]["threads"] >= 1
     for case in result["cases"]:
         dense = next(v for v in case["variants"] if v["variant"] == "dense")
         assert dense["error"] < 1e-5 and dense["ratio"] > 0 and dense["read_share"] > 0
