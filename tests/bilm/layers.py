@@ -51,6 +51,11 @@ class Layer:
         forward, backward = self.weights()
         return BiLstmLayer(forward, backward, *self.clips, precision)
 
+    def all_clipped(self, output: Tensor) -> bool:
+        """Whether every state is at its bound."""
+        bound = self.clips[1]
+        return bound is not None and bool((output.abs() >= bound).all())
+
     def batch(self, lengths: list[int]) -> tuple[Tensor, list[int], State]:
         """Packed inputs, batch sizes and starting states."""
         packing = Packing.of(torch.tensor(lengths))

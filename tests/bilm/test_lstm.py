@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -229,6 +229,7 @@ def test_less_precise_weights_are_close(precision: Precision, layer: Layer, leng
         patch.setattr(inference, "_LEAST_PRODUCTS", 0)
         patch.setattr(inference, "_LEAST_JOINT", joint)
         exact, found = _run(layer.build(), batch), _run(layer.build(precision), batch)
+    assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
     assert not torch.equal(exact, found)
     difference = (found - exact).norm() / exact.norm()
     assert difference < 0.1

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -172,6 +172,7 @@ def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "_RANK_A_SEQUENCE", rank)
         exact, found = (_outcome(layer.build(precision), batch)[0] for precision in PRECISIONS[:2])
+    assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
     assert not torch.equal(exact, found)
     assert (found - exact).norm() / exact.norm() < 0.1
 
