@@ -9,12 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.harness.task import load_task
+
+# the same examples in every run; others with `pytest --hypothesis-profile=explore`
+settings.register_profile("explore", deadline=None)
+settings.register_profile("repeatable", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -42,7 +42,8 @@ class Layer:
         return [
             LstmWeights(
                 {t: matrix(*shape, rank) for t, shape, rank in zip(TARGETS, shapes, ranks, strict=True)},
-                rng.normal(0, 0.5, 4 * self.n).astype(np.float32),
+                # in steps that float32 still has when the forget gate's 1 is added
+                (rng.normal(0, 0.5, 4 * self.n) * 1024).round().astype(np.float32) / 1024,
             )
             for ranks in self.ranks
         ]
