@@ -6,7 +6,7 @@ Nothing here imports AllenNLP.
 from elmo_mf.bilm.bilm import Activations, Bilm, StatePolicy
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, LstmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Target
+from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
 __all__ = [
     "DIRECTIONS",
@@ -20,6 +20,7 @@ __all__ = [
     "LstmOptions",
     "LstmWeights",
     "Matrix",
+    "Pruned",
     "StatePolicy",
     "Target",
     "read_weights",

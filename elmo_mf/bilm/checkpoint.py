@@ -2,8 +2,10 @@
 
 The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. A factored checkpoint keeps the
 layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its place with `X_left @ X_right` close to `X`,
-in the orientation `X` has in the file (inputs first). `W_0`, which holds the input rows above the recurrent rows, is
-then split into `W_0_input` and `W_0_recurrent`, each dense or factored. A cell may hold `primed_h` and `primed_c`, the
+in the orientation `X` has in the file (inputs first); `X_left` has 4 r columns where each gate has its own factors. A
+pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is factored as
+it lies (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned. A cell may
+hold `primed_h` and `primed_c`, the
 state that the state policy `primed` starts from.
 """
 
@@ -19,13 +21,19 @@ import h5py
 import numpy as np
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import Array, BilmWeights, Factors, LstmWeights, Matrix, Target
+from elmo_mf.bilm.weights import GATES, JOINT, Array, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 from elmo_mf.errors import InputError
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
-_SPLIT: dict[Target, str] = {"input": "W_0_input", "recurrent": "W_0_recurrent", "projection": "W_P_0"}
+_NAMES: dict[Target, str] = {
+    JOINT: "W_0",
+    "input": "W_0_input",
+    "recurrent": "W_0_recurrent",
+    "projection": "W_P_0",
+}
+_FORMS = ("", "_left", "_pruned")
 
 
 def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
@@ -80,7 +88,9 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
     n, p = options.lstm.dim, options.lstm.projection_dim
     matrices: dict[Target, Matrix]
     if reader.is_split(group):
-        matrices = {target: reader.read_matrix(f"{group}/{_SPLIT[target]}", (p, 4 * n)) for target in _STACKED}
+        matrices = {t: reader.read_matrix(f"{group}/{_NAMES[t]}", (p, GATES * n), GATES) for t in _STACKED}
+    elif reader.has(f"{group}/W_0_left"):
+        matrices = {JOINT: reader.read_matrix(f"{group}/W_0", (2 * p, GATES * n), GATES)}
     else:
         stacked = reader.read(f"{group}/W_0", (2 * p, 4 * n))
         matrices = {"input": np.ascontiguousarray(stacked[:p].T), "recurrent": np.ascontiguousarray(stacked[p:].T)}
@@ -107,9 +117,7 @@ class _Reader:
             ) from None
 
     def is_split(self, group: str) -> bool:
-        return any(
-            self.has(f"{group}/W_0_{target}{part}") for target in ("input", "recurrent") for part in ("", "_left")
-        )
+        return any(self.has(f"{group}/{_NAMES[target]}{form}") for target in _STACKED for form in _FORMS)
 
     def dataset(self, name: str, expected: str) -> h5py.Dataset:
         if not self.has(name):
@@ -143,14 +151,19 @@ class _Reader:
             self.fail(name, f"{bad} values that are NaN or infinite", "finite numbers")
         return np.asarray(array)
 
-    def read_matrix(self, name: str, shape: tuple[int, int]) -> Matrix:
-        """A dense dataset of `shape` (inputs, outputs), or its factors; transposed to outputs first."""
+    def read_matrix(self, name: str, shape: tuple[int, int], most_blocks: int = 1) -> Matrix:
+        """A dataset of `shape` (inputs, outputs), dense or pruned, or its factors; transposed to outputs first."""
+        if self.has(f"{name}_pruned"):
+            return Pruned(np.ascontiguousarray(self.read(f"{name}_pruned", shape).T))
         if not self.has(f"{name}_left"):
             return np.ascontiguousarray(self.read(name, shape).T)
-        left = self.read(f"{name}_left", (shape[0], -1))
-        right = self.read(f"{name}_right", (left.shape[1], shape[1]))
+        left, right = self.read(f"{name}_left", (shape[0], -1)), self.read(f"{name}_right", (-1, shape[1]))
         if left.shape[1] == 0:
             self.fail(f"{name}_left", f"shape {left.shape}", "a rank of 1 or more")
+        ranks = sorted({left.shape[1] // blocks for blocks in (1, most_blocks) if left.shape[1] % blocks == 0})
+        if right.shape[0] not in ranks:
+            shapes = " or ".join(_show((rank, shape[1])) for rank in ranks)
+            self.fail(f"{name}_right", f"shape {right.shape}", f"{shapes}, as {name}_left has {left.shape[1]} columns")
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
     def refuse_surplus(self, options: BilmOptions) -> None:
@@ -186,21 +199,22 @@ def write_weights(path: str | Path, weights: BilmWeights, dtype: str = "float32"
                 stored = array.astype(dtype)
             if not np.isfinite(stored).all():
                 raise InputError(f"{path}: {name}: found values beyond {dtype}'s range, expected finite numbers")
-            file.create_dataset(name, data=stored)
+            file.create_dataset(name, data=stored, compression="gzip" if name.endswith("_pruned") else None)
 
 
 def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
-    matrices = lstm.matrices
-    w_x, w_h = matrices["input"], matrices["recurrent"]
+    matrices = dict(lstm.matrices)
     datasets: dict[str, Array] = {}
-    split = dict(_SPLIT)
-    if not isinstance(w_x, Factors) and not isinstance(w_h, Factors):
+    w_x, w_h = (matrices.get(target) for target in _STACKED)
+    if isinstance(w_x, np.ndarray) and isinstance(w_h, np.ndarray):
         datasets["W_0"] = np.concatenate([w_x.T, w_h.T])
-        split = {"projection": _SPLIT["projection"]}
-    for target, name in split.items():
-        matrix = matrices[target]
+        del matrices["input"], matrices["recurrent"]
+    for target, matrix in matrices.items():
+        name = _NAMES[target]
         if isinstance(matrix, Factors):
             datasets |= {f"{name}_left": matrix.right.T, f"{name}_right": matrix.left.T}
+        elif isinstance(matrix, Pruned):
+            datasets[f"{name}_pruned"] = matrix.values.T
         else:
             datasets[name] = matrix.T
     if lstm.primed is not None:

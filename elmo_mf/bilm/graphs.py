@@ -74,7 +74,7 @@ class GraphedLstm:
             tokens = slice(starts[first], starts[after])
             still = batch_sizes[after] if after < len(batch_sizes) else 0
             ending = slice(still, batch_sizes[first])
-            steps.gates.flatten(1, 2).index_copy_(1, places[tokens], self.lstm.input(inputs[:, tokens], self.lstm.bias))
+            steps.gates.flatten(1, 2).index_copy_(1, places[tokens], self.lstm.input_part(inputs[:, tokens]))
             steps.run()
             outputs[:, tokens] = steps.every_h.flatten(1, 2).index_select(1, places[tokens])
             last_h[:, ending] = steps.every_h.flatten(1, 2).index_select(1, ends[ending])
@@ -91,8 +91,8 @@ class GraphedLstm:
 class _Steps:
     """`STEPS` steps of a batch: what they read and write, always in the same place.
 
-    `gates` (G, STEPS, batch, 4n) is the input's part; `h` (G, batch, p) and `c` (G, batch, n) are where they start, and
-    then where they end; `every_h` and `every_c` are those of each step.
+    `gates` (G, STEPS, batch, width) is the input's part; `h` (G, batch, p) and `c` (G, batch, n) are where they start,
+    and then where they end; `every_h` and `every_c` are those of each step.
     """
 
     def __init__(self, lstm: ProjectedLstm, batch: int, like: Tensor, capture: Callable[[Run], Run]) -> None:
@@ -101,7 +101,7 @@ class _Steps:
 
         n, p = lstm.cell_size, lstm.state_size
         self.lstm = lstm
-        self.gates = zeros(STEPS, batch, 4 * n)
+        self.gates = zeros(STEPS, batch, lstm.input.left.shape[2])
         self.h, self.c = zeros(batch, p), zeros(batch, n)
         self.every_h, self.every_c = zeros(STEPS, batch, p), zeros(STEPS, batch, n)
         self.run = capture(self._run)

@@ -8,7 +8,8 @@ how many sequences are in it, so that a batch changes from one way to the next a
   the other, each with the cache to itself.
 - `apart`: fewer, or not factored. The input's part of the gates comes from one product for many steps. Also one
   direction after the other.
-- `together`: so few that the calls cost more than the products. Both directions in each call, by the loop of `lstm.py`.
+- `together`: so few that the calls cost more than the products. Both directions in each call, by the loop of `lstm.py`;
+  and so, however many, where each gate has its own factors, or a left factor is shared.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor
 from elmo_mf.bilm.native import NativeLstm, form_of
 from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, supports, tanh
 from elmo_mf.bilm.packing import State, groups, joined
-from elmo_mf.bilm.weights import Target
+from elmo_mf.bilm.weights import GATES, Target
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.linear import StackedLinear
@@ -43,9 +44,10 @@ class InferenceLstm:
     def __init__(self, lstm: ProjectedLstm, precision: Precision) -> None:
         self.lstm = lstm
         self.directions = [InferenceDirection(lstm, index, precision) for index in range(len(lstm.bias))]
-        self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel()
-        factored = lstm.input.rank is not None and lstm.recurrent.rank is not None
-        self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored else math.inf
+        plain = not lstm.shared and lstm.input.blocks == lstm.recurrent.blocks == 1
+        self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel() if plain else math.inf
+        factored = lstm.shared or (lstm.input.rank is not None and lstm.recurrent.rank is not None)
+        self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored and plain else math.inf
         quantized = precision == "int8" and not factored
         form = None if quantized else form_of(lstm, self.directions[0].dtype)
         self.native = None if form is None else NativeLstm(lstm, self.directions, form)
@@ -84,8 +86,8 @@ class InferenceLstm:
 
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
-            gates = [direction.input_gates(own[tokens]) for own, direction in zip(inputs, self.directions, strict=True)]
-            yield from torch.split(torch.stack(gates).float(), sizes, dim=1)
+            parts = [direction.input_part(own[tokens]) for own, direction in zip(inputs, self.directions, strict=True)]
+            yield from torch.split(torch.stack(parts).float(), sizes, dim=1)
 
 
 class InferenceDirection:
@@ -128,7 +130,7 @@ class InferenceDirection:
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Each step's input product with the bias, (sequences, 4n)."""
         for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
-            yield from torch.split(self.input_gates(inputs[tokens]), sizes)
+            yield from torch.split(self.input_part(inputs[tokens]), sizes)
 
     def _gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """The three sigmoid gates i, f, o (sequences, 3n), and g (sequences, n)."""
@@ -159,12 +161,15 @@ class InferenceDirection:
             cell = torch.mm(cell, self._projection_left)
         return cell.float()
 
-    def input_gates(self, inputs: Tensor) -> Tensor:
-        """The input's part of the gates, bias included, (rows, 4n), float32 but for bfloat16 weights."""
+    def input_part(self, inputs: Tensor) -> Tensor:
+        """As `ProjectedLstm.input_part` for one direction, (rows, width); float32 but for bfloat16 weights."""
         inputs = inputs.to(self.dtype)
         if self.lstm.input.right is not None:
             inputs = torch.mm(inputs, self.right("input"))
-        return self._input(inputs)
+        if self.lstm.input.blocks == 1:
+            return self._input(inputs)
+        parts = zip(inputs.chunk(GATES, dim=1), self._input_blocks, strict=True)
+        return torch.cat([product(part) for part, product in parts], dim=1)
 
     def right(self, target: Target) -> Tensor:
         """A right factor of the gates, (in, r)."""
@@ -179,7 +184,15 @@ class InferenceDirection:
 
     @cached_property
     def _input(self) -> Product:
-        return self._packed(self.lstm.input, self._bias)
+        return self._packed(self.lstm.input, None if self.lstm.shared else self._bias)
+
+    @cached_property
+    def _input_blocks(self) -> list[Product]:
+        """Each gate's own left factor."""
+        lefts = self._weight(self.lstm.input.left).chunk(GATES)
+        return [
+            PackedLinear(left.to(self.dtype), bias) for left, bias in zip(lefts, self._bias.chunk(GATES), strict=True)
+        ]
 
     @cached_property
     def _recurrent(self) -> Product:
@@ -207,7 +220,7 @@ class InferenceDirection:
     def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:
         """A dense matrix, or a left factor."""
         weight = self._weight(linear.left)
-        if self.precision == "int8" and linear.right is None:
+        if self.precision == "int8" and linear.right is None and not self.lstm.shared:
             return QuantizedLinear(weight, bias, self.dtype)
         return PackedLinear(weight.to(self.dtype), bias)
 

@@ -3,58 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.weights import Array, Factors, Matrix
+from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
 
 
 class StackedLinear(nn.Module):
     """`G` matrices applied to `G` inputs in one batched product; no bias.
 
     Inputs have shape (G, rows, in), results (G, rows, out). Dense matrices are one parameter (G, in, out); factored
-    ones are two, (G, in, r) and (G, r, out), and their product is never formed.
+    ones are two, `right` (G, in, blocks * r) and `left` (G, r, out), and their product is never formed. Pruned matrices
+    run like dense ones; training leaves their zeros.
 
     # Parameters
-    matrices: one (out, in) matrix a direction, all dense or all factored at the same rank.
+    matrices: one (out, in) matrix a direction, all of the same form, see `alike`.
     """
 
     def __init__(self, matrices: Sequence[Matrix]) -> None:
         super().__init__()
         right: nn.Parameter | None = None
+        self.blocks = 1
+        lefts = []
+        for matrix in matrices:
+            if isinstance(matrix, Factors):
+                self.blocks = matrix.blocks
+                lefts.append(matrix.left)
+            else:
+                lefts.append(matrix.values if isinstance(matrix, Pruned) else matrix)
         if isinstance(matrices[0], Factors):
-            right = nn.Parameter(_stack([matrix.right for matrix in matrices]))  # type: ignore[union-attr]
-            left = _stack([matrix.left for matrix in matrices])  # type: ignore[union-attr]
-        else:
-            left = _stack(list(matrices))  # type: ignore[arg-type]
+            right = nn.Parameter(_stack([cast(Factors, matrix).right for matrix in matrices]))
         self.right = right
-        self.left = nn.Parameter(left)
+        self.left = nn.Parameter(_stack(lefts))
+        mask = self.left.detach() != 0 if isinstance(matrices[0], Pruned) else None
+        self.register_buffer("mask", mask, persistent=False)
 
     @property
     def rank(self) -> int | None:
         """r of the factors, None for dense matrices."""
-        return None if self.right is None else int(self.right.shape[2])
+        return None if self.right is None else int(self.left.shape[1])
 
-    def forward(self, inputs: Tensor, add: Tensor | None = None) -> Tensor:
-        """`inputs @ matrix.T`, plus `add` where given."""
+    def forward(self, inputs: Tensor, add: Tensor | None = None, within: Tensor | None = None) -> Tensor:
+        """`inputs @ matrix.T`, plus `add` where given; `within` is added between the factors."""
         if self.right is not None:
-            inputs = torch.bmm(inputs, self.right)
-        return torch.bmm(inputs, self.left) if add is None else torch.baddbmm(add, inputs, self.left)
+            inputs = torch.bmm(inputs, self.right) if within is None else torch.baddbmm(within, inputs, self.right)
+        if self.blocks > 1:
+            product = self._blockwise(inputs)
+            return product if add is None else product + add
+        left: Tensor = self.left
+        if self.mask is not None and torch.is_grad_enabled():
+            left = left * cast(Tensor, self.mask)
+        return torch.bmm(inputs, left) if add is None else torch.baddbmm(add, inputs, left)
+
+    def _blockwise(self, inputs: Tensor) -> Tensor:
+        """(G, rows, blocks * r) to (G, rows, out), each block with its own columns of the left factor."""
+        groups, rows, _ = inputs.shape
+        parts = inputs.view(groups, rows, self.blocks, -1).transpose(1, 2).flatten(0, 1)
+        lefts = self.left.view(groups, self.left.shape[1], self.blocks, -1).transpose(1, 2).flatten(0, 1)
+        return torch.bmm(parts, lefts).view(groups, self.blocks, rows, -1).transpose(1, 2).reshape(groups, rows, -1)
 
     def matrices(self) -> list[Matrix]:
         """The matrices, outputs first, as they were given."""
         lefts = [_unstack(left) for left in self.left]
-        if self.right is None:
-            return list(lefts)
-        return [Factors(left, _unstack(right)) for left, right in zip(lefts, self.right, strict=True)]
+        if self.right is not None:
+            return [Factors(left, _unstack(right)) for left, right in zip(lefts, self.right, strict=True)]
+        return list(lefts) if self.mask is None else [Pruned(left) for left in lefts]
 
 
-def alike(first: Matrix, second: Matrix) -> bool:
+def alike(first: Matrix | None, second: Matrix | None) -> bool:
     """Whether two matrices can share a `StackedLinear`."""
-    ranks = [matrix.rank if isinstance(matrix, Factors) else None for matrix in (first, second)]
-    return ranks[0] == ranks[1] and first.shape == second.shape
+    if first is None or second is None:
+        return first is second
+    if isinstance(first, Factors) and isinstance(second, Factors):
+        return (first.shape, first.rank, first.blocks) == (second.shape, second.rank, second.blocks)
+    return type(first) is type(second) and first.shape == second.shape
 
 
 def _stack(matrices: list[Array]) -> Tensor:

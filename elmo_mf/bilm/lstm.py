@@ -24,11 +24,14 @@ from elmo_mf.bilm.linear import StackedLinear, alike
 from elmo_mf.bilm.packed_linear import Precision, supports
 from elmo_mf.bilm.packing import State, groups, joined
 from elmo_mf.bilm.remade import Remade
-from elmo_mf.bilm.weights import TARGETS, Array, Factors, LstmWeights, Matrix
+from elmo_mf.bilm.weights import GATES, JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Pruned, Target
 
 
 class ProjectedLstm(nn.Module):
     """`G` directions of one layer whose matrices have the same form.
+
+    With `joint` weights, [W_x W_h] = L [R_x R_h], the left factor is applied once, to R_x x_t + R_h h_{t-1}: then
+    `shared` is set, and `input` is R_x as if it were dense.
 
     # Parameters
     weights: one `LstmWeights` a direction.
@@ -44,8 +47,9 @@ class ProjectedLstm(nn.Module):
         precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        self.input = StackedLinear([_regate(w.matrices["input"], _IFOG) for w in weights])
-        self.recurrent = StackedLinear([_regate(w.matrices["recurrent"], _IFOG) for w in weights])
+        self.shared = JOINT in weights[0].matrices
+        inputs, recurrents = zip(*map(_input_and_recurrent, weights), strict=True)
+        self.input, self.recurrent = StackedLinear(inputs), StackedLinear(recurrents)
         self.projection = StackedLinear([w.matrices["projection"] for w in weights])
         bias = np.stack([_regate_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
@@ -78,7 +82,7 @@ class ProjectedLstm(nn.Module):
         return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
 
     def run(self, input_gates: Iterable[Tensor], batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
-        """The recurrence, given each step's input product with the bias, (G, sequences, 4n)."""
+        """The recurrence, given each step's `input_part`."""
         h, c = state
         outputs, ended = [], []
         for size, gates in zip(batch_sizes, input_gates, strict=True):
@@ -91,9 +95,10 @@ class ProjectedLstm(nn.Module):
         return torch.cat(outputs, dim=1), joined(ended)
 
     def step(self, input_gates: Tensor, h: Tensor, c: Tensor) -> State:
-        """The next h and c, from those before and the input's part of the gates (G, sequences, 4n)."""
+        """The next h and c, from those before and the input's part of the gates."""
         n = self.cell_size
-        ifo, g = self.recurrent(h, input_gates).split([3 * n, n], dim=2)
+        gates = self.recurrent(h, self.bias, input_gates) if self.shared else self.recurrent(h, input_gates)
+        ifo, g = gates.split([3 * n, n], dim=2)
         i, f, o = ifo.sigmoid().chunk(3, dim=2)
         c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
         return _clip(self.projection(o * c.tanh()), self.proj_clip), c
@@ -101,7 +106,12 @@ class ProjectedLstm(nn.Module):
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Those of many steps come from one product."""
         for tokens, sizes in groups(batch_sizes, self.tokens_at_once):
-            yield from self.input(inputs[:, tokens], self.bias).split(sizes, dim=1)
+            yield from torch.split(self.input_part(inputs[:, tokens]), sizes, dim=1)
+
+    def input_part(self, inputs: Tensor) -> Tensor:
+        """The input's part of the gates with the bias, (G, rows, 4n); R_x x of a shared left factor, (G, rows, r)."""
+        part: Tensor = self.input(inputs) if self.shared else self.input(inputs, self.bias)
+        return part
 
     @property
     def tokens_at_once(self) -> int:
@@ -119,12 +129,16 @@ class ProjectedLstm(nn.Module):
         parts = zip(self.input.matrices(), self.recurrent.matrices(), self.projection.matrices(), strict=True)
         biases = [_regate_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
         return [
-            LstmWeights(
-                {"input": _regate(w_x, _IGFO), "recurrent": _regate(w_h, _IGFO), "projection": w_p},
-                bias - _forget_bias(bias),
-            )
+            LstmWeights({**self._gates(w_x, w_h), "projection": w_p}, bias - _forget_bias(bias))
             for (w_x, w_h, w_p), bias in zip(parts, biases, strict=True)
         ]
+
+    def _gates(self, w_x: Matrix, w_h: Matrix) -> dict[Target, Matrix]:
+        if not self.shared:
+            return {"input": _regate(w_x, _IGFO), "recurrent": _regate(w_h, _IGFO)}
+        w_h = cast(Factors, w_h)
+        right = np.concatenate([cast(Array, w_x), w_h.right], axis=1)
+        return {JOINT: _regate(Factors(w_h.left, right), _IGFO)}
 
 
 class BiLstmLayer(nn.Module):
@@ -139,7 +153,7 @@ class BiLstmLayer(nn.Module):
         precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        joined = all(alike(forward.matrices[target], backward.matrices[target]) for target in TARGETS)
+        joined = all(alike(forward.matrices.get(t), backward.matrices.get(t)) for t in (*TARGETS, JOINT))
         groups = [[forward, backward]] if joined else [[forward], [backward]]
         self.groups = nn.ModuleList(ProjectedLstm(group, cell_clip, proj_clip, precision) for group in groups)
 
@@ -176,8 +190,18 @@ def _regate_rows(array: Array, order: tuple[int, ...]) -> Array:
 
 def _regate(matrix: Matrix, order: tuple[int, ...]) -> Matrix:
     if isinstance(matrix, Factors):
-        return Factors(_regate_rows(matrix.left, order), matrix.right)
-    return _regate_rows(matrix, order)
+        right = _regate_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
+        return Factors(_regate_rows(matrix.left, order), right)
+    return Pruned(_regate_rows(matrix.values, order)) if isinstance(matrix, Pruned) else _regate_rows(matrix, order)
+
+
+def _input_and_recurrent(weights: LstmWeights) -> tuple[Matrix, Matrix]:
+    """W_x and W_h, or of L [R_x R_h] the parts R_x and L R_h."""
+    matrices = weights.matrices
+    if JOINT not in matrices:
+        return _regate(matrices["input"], _IFOG), _regate(matrices["recurrent"], _IFOG)
+    joint, p = cast(Factors, _regate(matrices[JOINT], _IFOG)), matrices["projection"].shape[0]
+    return joint.right[:, :-p], Factors(joint.left, joint.right[:, -p:])
 
 
 def _forget_bias(bias: Array) -> Array:

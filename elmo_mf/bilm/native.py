@@ -47,6 +47,8 @@ def form_of(lstm: ProjectedLstm, dtype: torch.dtype) -> Form | None:
         proj_clip=lstm.proj_clip,
         lanes=width,
         half=half,
+        blocks=lstm.recurrent.blocks,
+        shared=lstm.shared,
     )
 
 
@@ -61,7 +63,8 @@ class NativeLstm:
 
     def __init__(self, lstm: ProjectedLstm, directions: Sequence[InferenceDirection], form: Form) -> None:
         self.lstm, self.directions, self.form = lstm, directions, form
-        self.joint_form = None if lstm.input.rank is None else replace(form, input_rank=lstm.input.rank)
+        stepwise = lstm.input.rank is not None and lstm.input.blocks == 1
+        self.joint_form = replace(form, input_rank=lstm.input.rank) if stepwise else None
         self.least_joint = self.joint_form.input_width / _RANK_A_SEQUENCE if self.joint_form else math.inf
 
     def suits(self, sequences: int) -> bool:
@@ -108,7 +111,8 @@ class NativeLstm:
         return min(sequences, max(1, torch.get_num_threads() // len(self.directions)))
 
     def _gates(self, direction: int, inputs: Tensor) -> Tensor:
-        return self.directions[direction].input_gates(inputs).float()
+        part = self.directions[direction].input_part(inputs).float()
+        return self.form.blockwise(part) if self.form.shared else part
 
     def _factored(self, direction: int, inputs: Tensor) -> Tensor:
         """x R_x, (rows, input_width)."""
@@ -146,8 +150,8 @@ class NativeLstm:
             )
             found.append(
                 (
-                    None if right is None else form.panels(right, form.p),
-                    form.gate_panels(left, form.p if right is None else form.right_width),
+                    None if right is None else form.panels(form.blockwise(right), form.p),
+                    form.gate_panels(left, form.p if right is None else form.block_width),
                     form.panels(out if into is None else into, form.n),
                     None if into is None else form.panels(out, form.cells_width),
                 )

@@ -8,22 +8,33 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 Array: TypeAlias = np.ndarray
-Target: TypeAlias = Literal["input", "recurrent", "projection"]
+Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 
 TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
+JOINT: Target = "joint"  # [W_x W_h], in place of input and recurrent
 DIRECTIONS: tuple[str, str] = ("forward", "backward")
+GATES = 4
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix of shape (m, n) kept as `left` (m, r) times `right` (r, n)."""
+    """A matrix of shape (m, n) kept as `left` (m, r) times `right` (r, n).
+
+    One factorization a block of rows, a gate for example: `right` is (blocks * r, n), and the rows of block k of `left`
+    belong to rows k * r to (k + 1) * r of `right`.
+    """
 
     left: Array
     right: Array
 
     @property
     def rank(self) -> int:
+        """r, of each block."""
         return int(self.left.shape[1])
+
+    @property
+    def blocks(self) -> int:
+        return len(self.right) // self.rank
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -36,16 +47,42 @@ class Factors:
         return int(self.left.size + self.right.size)
 
 
-Matrix: TypeAlias = Array | Factors
+@dataclass(frozen=True)
+class Pruned:
+    """A matrix of which most weights are zero and stay so. It is kept, and runs, with its zeros."""
+
+    values: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def size(self) -> int:
+        """Number of parameters: those that are not zero."""
+        return int(np.count_nonzero(self.values))
+
+
+Matrix: TypeAlias = Array | Factors | Pruned
+
+
+def to_dense(matrix: Matrix) -> Array:
+    """The matrix that factors stand for, or that is dense or pruned; in its own type."""
+    if isinstance(matrix, Factors):
+        lefts = matrix.left.reshape(matrix.blocks, -1, matrix.rank)
+        rights = matrix.right.reshape(matrix.blocks, matrix.rank, -1)
+        return np.asarray((lefts @ rights).reshape(matrix.shape))
+    return matrix.values if isinstance(matrix, Pruned) else matrix
 
 
 @dataclass(frozen=True)
 class LstmWeights:
     """One direction of one layer.
 
-    `matrices` maps each target to its matrix, outputs first: `input` (4n, d), `recurrent` (4n, p),
-    `projection` (p, n). Gates lie in TensorFlow's order i, g, f, o; `bias` (4n,) is without the forget bias of 1
-    that TensorFlow adds when it runs. `primed` is the state policy's h (p,) and c (n,), where they were stored.
+    `matrices` maps each target to its matrix, outputs first: `input` (4n, d), `recurrent` (4n, p), `projection` (p, n);
+    or, with a left factor that input and recurrent share, `joint` (4n, d + p) in place of the two. Gates lie in
+    TensorFlow's order i, g, f, o; `bias` (4n,) is without the forget bias of 1 that TensorFlow adds when it runs.
+    `primed` is the state policy's h (p,) and c (n,), where they were stored.
     """
 
     matrices: dict[Target, Matrix]
@@ -54,7 +91,18 @@ class LstmWeights:
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
         """With one matrix replaced, and without the primed state, which other weights would not have reached."""
-        return replace(self, matrices={**self.matrices, target: matrix}, primed=None)
+        gone = ("input", "recurrent") if target == JOINT else ()
+        kept = {name: own for name, own in self.matrices.items() if name not in gone}
+        return replace(self, matrices={**kept, target: matrix}, primed=None)
+
+    def dense(self) -> LstmWeights:
+        """With every matrix rebuilt, as `input`, `recurrent` and `projection`."""
+        matrices = {target: to_dense(matrix) for target, matrix in self.matrices.items()}
+        if JOINT in matrices:
+            p = len(matrices["projection"])
+            joint = matrices.pop(JOINT)
+            matrices |= {"input": joint[:, :-p], "recurrent": joint[:, -p:]}
+        return replace(self, matrices=dict(matrices))
 
 
 @dataclass(frozen=True)
@@ -63,3 +111,7 @@ class BilmWeights:
 
     char_cnn: dict[str, Array]
     lstms: dict[tuple[int, int], LstmWeights]
+
+    def dense(self) -> BilmWeights:
+        """With every matrix rebuilt."""
+        return replace(self, lstms={key: lstm.dense() for key, lstm in self.lstms.items()})

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm import Factors
+from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing, State
-from elmo_mf.bilm.weights import TARGETS, LstmWeights, Matrix
+from elmo_mf.bilm.weights import LstmWeights, Matrix, Target
 from tests.bilm.reference import PlainWeights, plain_lstm
 
 Ranks = tuple[int | None, int | None, int | None]
@@ -20,7 +20,11 @@ Ranks = tuple[int | None, int | None, int | None]
 
 @dataclass(frozen=True)
 class Layer:
-    """A random layer; `ranks` of each direction's input, recurrent and projection, None for dense."""
+    """A random layer; `ranks` of each direction's input, recurrent and projection, None for dense.
+
+    `blocks` of the gates' factors, 4 for one factorization a gate; `joint`: one for input and recurrent, of the input's
+    rank; `pruned`: what would be dense has zeros that stay.
+    """
 
     n: int
     p: int
@@ -28,25 +32,33 @@ class Layer:
     clips: tuple[float | None, float | None]
     scale: float
     seed: int = 0
+    blocks: int = 1
+    joint: bool = False
+    pruned: bool = False
 
     def weights(self) -> list[LstmWeights]:
         rng = np.random.default_rng(self.seed)
 
-        def matrix(m: int, n: int, rank: int | None) -> Matrix:
+        def matrix(m: int, n: int, rank: int | None, blocks: int = 1) -> Matrix:
             if rank is None:
-                return (self.scale * rng.normal(0, n**-0.5, (m, n))).astype(np.float32)
-            left, right = rng.normal(0, rank**-0.5, (m, rank)), rng.normal(0, n**-0.5, (rank, n))
+                values = (self.scale * rng.normal(0, n**-0.5, (m, n))).astype(np.float32)
+                return Pruned(values * (rng.random((m, n)) < 0.5)) if self.pruned else values
+            left, right = rng.normal(0, rank**-0.5, (m, rank)), rng.normal(0, n**-0.5, (blocks * rank, n))
             return Factors((self.scale * left).astype(np.float32), right.astype(np.float32))
 
-        shapes = (4 * self.n, self.p), (4 * self.n, self.p), (self.p, self.n)
-        return [
-            LstmWeights(
-                {t: matrix(*shape, rank) for t, shape, rank in zip(TARGETS, shapes, ranks, strict=True)},
-                # in steps that float32 still has when the forget gate's 1 is added
-                (rng.normal(0, 0.5, 4 * self.n) * 1024).round().astype(np.float32) / 1024,
-            )
-            for ranks in self.ranks
-        ]
+        def lstm(ranks: Ranks) -> LstmWeights:
+            w_x, w_h, w_p = ranks
+            m, gates = 4 * self.n, dict[Target, Matrix]()
+            if self.joint:
+                gates["joint"] = matrix(m, 2 * self.p, w_x or 3, self.blocks)
+            else:
+                gates["input"] = matrix(m, self.p, w_x, self.blocks)
+                gates["recurrent"] = matrix(m, self.p, w_h, self.blocks)
+            # in steps that float32 still has when the forget gate's 1 is added
+            bias = (rng.normal(0, 0.5, 4 * self.n) * 1024).round().astype(np.float32) / 1024
+            return LstmWeights({**gates, "projection": matrix(self.p, self.n, w_p)}, bias)
+
+        return [lstm(ranks) for ranks in self.ranks]
 
     def build(self, precision: Precision = "float32") -> BiLstmLayer:
         forward, backward = self.weights()

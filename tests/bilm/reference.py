@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm import Factors
-from elmo_mf.bilm.weights import TARGETS, Array, LstmWeights, Matrix
+from elmo_mf.bilm import Factors, Pruned
+from elmo_mf.bilm.weights import Array, LstmWeights, Matrix
 
 
 class PlainWeights(NamedTuple):
@@ -22,8 +22,14 @@ class PlainWeights(NamedTuple):
 
     @classmethod
     def of(cls, weights: LstmWeights) -> PlainWeights:
-        w_x, w_h, w_p = (_tensors(weights.matrices[target]) for target in TARGETS)
-        return cls(w_x, w_h, w_p, _double(weights.bias))
+        matrices = weights.matrices
+        if "joint" in matrices:
+            gates: tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+            joint, p = _blockwise(matrices["joint"]), matrices["projection"].shape[0]
+            gates = (joint[:, :-p],), (joint[:, -p:],)
+        else:
+            gates = _tensors(matrices["input"]), _tensors(matrices["recurrent"])
+        return cls(*gates, _tensors(matrices["projection"]), _double(weights.bias))
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -53,7 +59,19 @@ def _product(factors: tuple[Tensor, ...]) -> Tensor:
 
 
 def _tensors(matrix: Matrix) -> tuple[Tensor, ...]:
-    return (_double(matrix.left), _double(matrix.right)) if isinstance(matrix, Factors) else (_double(matrix),)
+    if isinstance(matrix, Factors):
+        one = len(matrix.right) == matrix.rank
+        return (_double(matrix.left), _double(matrix.right)) if one else (_blockwise(matrix),)
+    return (_double(matrix.values if isinstance(matrix, Pruned) else matrix),)
+
+
+def _blockwise(matrix: Matrix) -> Tensor:
+    """The product of factors, row by row with the block that the row belongs to."""
+    assert isinstance(matrix, Factors)
+    left, right = _double(matrix.left), _double(matrix.right)
+    rows_a_block = len(left) // (len(right) // matrix.rank)
+    starts = [row // rows_a_block * matrix.rank for row in range(len(left))]
+    return torch.stack([own @ right[start : start + matrix.rank] for own, start in zip(left, starts, strict=True)])
 
 
 def _double(array: Array) -> Tensor:

@@ -27,6 +27,9 @@ layers = st.builds(
     clips=st.tuples(*[st.sampled_from([None, 0.1, 3.0])] * 2),
     scale=st.sampled_from([0.5, 2.0]),
     seed=st.integers(0, 1000),
+    blocks=st.sampled_from([1, 1, 4]),
+    joint=st.sampled_from([False, False, True]),
+    pruned=st.booleans(),
 )
 batches = st.lists(st.integers(1, 3 * graphs.STEPS), min_size=1, max_size=6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elmo_mf.bilm import inference, lstm
+from elmo_mf.bilm.linear import StackedLinear
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.packed_linear import Precision, supports
 from elmo_mf.bilm.weights import TARGETS
@@ -29,6 +31,9 @@ layers = st.builds(
     clips=st.tuples(*[st.sampled_from([None, 0.1, 3.0])] * 2),
     scale=st.sampled_from([0.5, 1.0, 2.0]),
     seed=st.integers(0, 1000),
+    blocks=st.sampled_from([1, 1, 4]),
+    joint=st.sampled_from([False, False, True]),
+    pruned=st.booleans(),
 )
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 
@@ -94,8 +99,13 @@ def test_clips_are_hit_or_not() -> None:
         assert (c.abs().max().item() == pytest.approx(bound)) is hit
 
 
+def _plain(layer: Layer) -> Layer:
+    """Dense or factored, each matrix by itself."""
+    return replace(layer, blocks=1, joint=False, pruned=False)
+
+
 @settings(max_examples=40, deadline=None)
-@given(layers, batches)
+@given(layers.map(_plain), batches)
 def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None:
     """Against autograd on the plain formula in float64: with respect to every factor, the bias and the inputs."""
     inputs, sizes, state = layer.batch(lengths)
@@ -119,6 +129,22 @@ def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None
             for own, other in zip(found[name], tensors, strict=True):
                 assert other.grad is not None
                 assert_close(own, other.grad, 1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers, batches)
+def test_gradients_of_the_inputs(layer: Layer, lengths: list[int]) -> None:
+    """Of every form, against autograd on the plain formula; and what was pruned stays zero in training."""
+    inputs, sizes, state = layer.batch(lengths)
+    inputs.requires_grad_()
+    module, plain = layer.build(), [PlainWeights.of(w) for w in layer.weights()]
+    (wanted,) = torch.autograd.grad(plain_layer(layer, inputs, sizes, state, plain)[0].sum(), inputs)
+    module(inputs, sizes, state)[0].sum().backward()
+    assert inputs.grad is not None
+    assert_close(inputs.grad, wanted, 1e-4)
+    for linear in module.modules():
+        if isinstance(linear, StackedLinear) and linear.mask is not None:
+            assert (_grad(linear.left)[linear.left == 0] == 0).all()
 
 
 def _gradients(module: BiLstmLayer) -> list[dict[str, tuple[Tensor, ...]]]:

@@ -35,6 +35,9 @@ layers = st.builds(
     clips=st.sampled_from([(None, None), (0.3, 0.1)]),
     scale=st.sampled_from([0.5, 1.0, 2.0]),
     seed=st.integers(0, 1000),
+    blocks=st.sampled_from([1, 1, 4]),
+    joint=st.sampled_from([False, False, True]),
+    pruned=st.booleans(),
 )
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=9)
 WHOLE = Layer(48, 32, FACTORED, (3.0, 3.0), 1.0)

@@ -11,7 +11,7 @@ ROWS, VECTORS = 4, 4  # of a product's results that stay in registers
 
 # What a task is: addresses and numbers, each in 64 bits.
 FIELDS = (
-    "inputs",  # (tokens, 4n): the input's part of the gates, bias included; or (tokens, input_width): x R_x
+    "inputs",  # (tokens, token_width): the input's part of the gates, bias included; or x R_x
     "outputs",  # (tokens, p)
     "h",  # (sequences, p)
     "c",  # (sequences, c_width)
@@ -37,6 +37,8 @@ class Form:
     n, p: sizes of the memory cell and of the state, multiples of `lanes`.
     input_rank: None where the input's part of the gates is given, else it is computed from x R_x.
     recurrent_rank, projection_rank: None for a dense matrix.
+    blocks: of the recurrent factors: 4 where each gate has its own.
+    shared: the input has the recurrent left factor, and is given as R_x x.
     cell_clip, proj_clip: bounds, None for none.
     lanes: float32 numbers in a vector.
     half: whether products are of bfloat16 numbers, summed in float32.
@@ -51,6 +53,8 @@ class Form:
     proj_clip: float | None
     lanes: int
     half: bool = False
+    blocks: int = 1
+    shared: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -72,9 +76,19 @@ class Form:
         return self.n + self.lanes
 
     @property
-    def right_width(self) -> int:
-        """Numbers a sequence in h R_h, 0 if there is no R_h."""
+    def block_width(self) -> int:
+        """Numbers a sequence in one block of h R_h, 0 if there is no R_h."""
         return self.padded(self.recurrent_rank or 0)
+
+    @property
+    def right_width(self) -> int:
+        """Numbers a sequence in h R_h."""
+        return self.blocks * self.block_width
+
+    @property
+    def token_width(self) -> int:
+        """Numbers a token in what is given of the input."""
+        return self.right_width if self.shared else self.input_width or 4 * self.n
 
     @property
     def cells_width(self) -> int:
@@ -99,6 +113,13 @@ class Form:
         rows = 2 if self.half else 1
         pairs = padded.view(depth // rows, rows, -1).transpose(1, 2)
         return torch.cat([panel.flatten() for panel in torch.split(pairs, VECTORS * self.lanes, dim=1)])
+
+    def blockwise(self, values: Tensor) -> Tensor:
+        """Columns (..., blocks * r) with each block padded, (..., right_width)."""
+        assert self.recurrent_rank is not None
+        padded = values.new_zeros(*values.shape[:-1], self.blocks, self.block_width)
+        padded[..., : self.recurrent_rank] = values.reshape(*values.shape[:-1], self.blocks, -1)
+        return padded.flatten(-2)
 
     def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
         """A weight (in, 4n) of the gates, with each panel the same cells' four gates."""

@@ -67,7 +67,7 @@ class _Recurrence:
         with code.loop(fields["steps"]) as step:
             size = builder.load(builder.gep(fields["sizes"], [step], source_etype=INT), typ=INT)
             now = code.read(token, INT)
-            width = form.input_width or 4 * form.n
+            width = form.token_width
             inputs = code.at(fields["inputs"], builder.mul(now, code.number(width)), self.inputs_half)
             outputs = code.at(fields["outputs"], builder.mul(now, code.number(form.p)))
             with builder.if_then(builder.icmp_signed(">", size, fields["first"])):
@@ -98,8 +98,9 @@ class _Recurrence:
 
         state, depth = self.state, form.p
         if form.recurrent_rank is not None:
-            self._product(rows, state, depth, "right", form.right_width, self._to(self.right))
-            state, depth = self.right, form.right_width
+            start = inputs if form.shared else None
+            self._product(rows, state, depth, "right", form.right_width, self._to(self.right), start)
+            state, depth = self.right, form.block_width
         self._gates(rows, state, depth, inputs)
         if form.projection_rank is None:
             self._product(rows, self.cells, form.n, "cells", form.p, new_state)
@@ -120,13 +121,14 @@ class _Recurrence:
                 return code.at(fields[name], builder.mul(cell, code.number(VECTORS * depth)), form.half)
 
             def block(places: list[Any], cell: Any = cell, columns: list[Any] = columns) -> None:
-                if form.input_rank is None:
+                if form.input_rank is None and not form.shared:
                     sums = [[code.load(code.place(inputs, row, column)) for column in columns] for row in places]
                 else:
                     bias = [code.load(code.at(fields["bias"], column)) for column in columns]
-                    width = form.input_width
-                    sums = self._sums([bias] * len(places), inputs, places, width, panel("input", width))
-                sums = self._sums(sums, state, places, depth, panel("gates", depth))
+                    sums = [bias] * len(places)
+                if form.input_rank is not None:
+                    sums = self._sums(sums, inputs, places, form.input_width, panel("input", form.input_width))
+                sums = self._sums(sums, state, places, depth, panel("gates", depth), form.blocks)
                 for row, gates in zip(places, sums, strict=True):
                     place = code.place(self.c, row, cell)
                     c, output = self._cell(gates, code.load(place))
@@ -147,9 +149,17 @@ class _Recurrence:
         return c, builder.fdiv(above, builder.fmul(below, o))
 
     def _product(
-        self, rows: Any, inputs: Rows, depth: int, weight: str, width: int, store: Callable[[Any, Any, Any], None]
+        self,
+        rows: Any,
+        inputs: Rows,
+        depth: int,
+        weight: str,
+        width: int,
+        store: Callable[[Any, Any, Any], None],
+        start: Rows | None = None,
     ) -> None:
-        """`inputs` (rows, depth) times a weight (depth, width); `store(row, column, vector)` gets the results."""
+        """`inputs` (rows, depth) times a weight (depth, width), plus `start` where given; `store(row, column, vector)`
+        gets the results."""
         code, builder, lanes = self.code, self.code.builder, self.form.lanes
         whole = width // (VECTORS * lanes) * VECTORS * lanes
 
@@ -157,10 +167,14 @@ class _Recurrence:
             address = code.at(self.fields[weight], builder.mul(column, code.number(depth)), self.form.half)
 
             def block(places: list[Any]) -> None:
-                zeros = [[code.splat(0.0)] * vectors for _ in places]
-                for row, sums in zip(places, self._sums(zeros, inputs, places, depth, address), strict=True):
-                    for vector, value in enumerate(sums):
-                        store(row, builder.add(column, code.number(vector * lanes)), value)
+                columns = [builder.add(column, code.number(vector * lanes)) for vector in range(vectors)]
+                first = [
+                    [code.splat(0.0) if start is None else code.load(code.place(start, row, c)) for c in columns]
+                    for row in places
+                ]
+                for row, sums in zip(places, self._sums(first, inputs, places, depth, address), strict=True):
+                    for place, value in zip(columns, sums, strict=True):
+                        store(row, place, value)
 
             code.in_blocks(rows, ROWS, block)
 
@@ -170,8 +184,11 @@ class _Recurrence:
         if width > whole:
             panel(code.number(whole), (width - whole) // lanes)
 
-    def _sums(self, start: list[list[Any]], inputs: Rows, rows: list[Any], depth: int, panel: Any) -> list[list[Any]]:
-        """`start` (rows, vectors) plus the rows of `inputs` times a panel."""
+    def _sums(
+        self, start: list[list[Any]], inputs: Rows, rows: list[Any], depth: int, panel: Any, blocks: int = 1
+    ) -> list[list[Any]]:
+        """`start` (rows, vectors) plus the rows of `inputs` times a panel; of several blocks, each vector has its own
+        `depth` numbers of a row."""
         code, builder, half = self.code, self.code.builder, self.form.half
         vectors, together = len(start[0]), 2 if half else 1
         load, load_splat, multiply_add = (
@@ -180,16 +197,16 @@ class _Recurrence:
             else (code.load, code.load_splat, code.multiply_add)
         )
         sums = [[code.variable(value) for value in row] for row in start]
-        bases = [code.place(inputs, row, code.number(0)) for row in rows]
+        bases = [[code.place(inputs, row, code.number(block * depth)) for block in range(blocks)] for row in rows]
         with code.loop(code.number(depth), together * _UNROLL) as k:
             values = [[code.read(place, code.vector) for place in row] for row in sums]
             for offset in range(_UNROLL):
                 index = builder.add(k, code.number(together * offset))
                 line = code.at(panel, builder.mul(index, code.number(vectors * code.lanes)), half)
                 weights = [load(code.at(line, code.number(v * together * code.lanes), half)) for v in range(vectors)]
-                for row, base in enumerate(bases):
-                    factor = load_splat(code.at(base, index, half))
-                    values[row] = [multiply_add(factor, weights[v], values[row][v]) for v in range(vectors)]
+                for row, own in enumerate(bases):
+                    factors = [load_splat(code.at(base, index, half)) for base in own] * (1 if blocks > 1 else vectors)
+                    values[row] = [multiply_add(factors[v], weights[v], values[row][v]) for v in range(vectors)]
             for row, _ in enumerate(rows):
                 for value, place in zip(values[row], sums[row], strict=True):
                     builder.store(value, place)
