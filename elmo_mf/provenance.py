@@ -9,7 +9,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("elmo-mf", "torch", "allennlp", "allennlp-models", "numpy", "h5py", "spacy", "pandas", "llvmlite")
+PACKAGES = (
+    "elmo-mf",
+    "torch",
+    "allennlp",
+    "allennlp-models",
+    "numpy",
+    "h5py",
+    "scipy",
+    "scikit-learn",
+    "spacy",
+    "pandas",
+    "llvmlite",
+)
 
 
 def file_hash(path: str | Path) -> str:

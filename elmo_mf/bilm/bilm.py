@@ -111,7 +111,7 @@ class Bilm(nn.Module):
         options = BilmOptions.from_file(options_file)
         weights = read_weights(weight_file, options)
         if compression is not None:
-            weights = compression.apply(weights)
+            weights = compression.apply(weights, options)
             options = compression.noted_in(options)
         return cls(options, weights, state, word_cache_mb, precision).eval()
 

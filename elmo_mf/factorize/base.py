@@ -3,22 +3,63 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, TypeVar
 
-from elmo_mf.bilm.weights import Array, Factors
+import numpy as np
+
+from elmo_mf.bilm.weights import Array, Factors, Pruned
 from elmo_mf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a matrix (m, n) beside its values.
+
+    # Parameters
+    inputs: second moments E[x x^T] of what it is multiplied with, (n, n).
+    row_weights: how much each of its outputs matters, (m,).
+    """
+
+    inputs: Array | None = None
+    row_weights: Array | None = None
+
+
+NOTHING = Evidence()
 
 
 class Method(ABC):
     """Turns a matrix (m, n) into factors (m, r) and (r, n) whose product is close to it.
 
-    A subclass in a file of this folder, decorated with `@register("name")`, is a method of that name everywhere.
+    A subclass in a file of this folder, decorated with `@register("name")`, is a method of that name everywhere. If it
+    is a dataclass, its fields are the method's settings.
     """
 
+    needs_inputs: ClassVar[bool] = False  # second moments of the inputs
+    needs_gradients: ClassVar[bool] = False  # row weights
+    stays_dense: ClassVar[bool] = False  # what it gives runs like a dense matrix
+
     @abstractmethod
-    def factorize(self, matrix: Array, rank: int) -> Factors:
+    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors | Pruned:
         """Factors of `rank`, which is from 1 to min(m, n), as float32."""
+
+    def energies(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
+        """By how much each further rank lowers the squared error, never rising; for methods without an order of
+        their own, the squared singular values."""
+        return np.asarray(np.linalg.svd(self.weighted(matrix, evidence), compute_uv=False) ** 2)
+
+    def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
+        """In float64, the matrix whose Frobenius norm is the error that the method minimises."""
+        return matrix.astype(np.float64)
+
+
+def balanced(left: Array, right: Array) -> Factors:
+    """Factors as float32, with each column of `left` as long as its row of `right`; both zero where one is."""
+    long, wide = np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1)
+    some = (long > 0) & (wide > 0)
+    scale = np.sqrt(np.divide(wide, long, out=np.ones_like(wide), where=some))
+    return Factors((left * (some * scale)).astype(np.float32), (right * (some / scale)[:, None]).astype(np.float32))
 
 
 _METHODS: dict[str, type[Method]] = {}
@@ -40,12 +81,40 @@ def method_names() -> list[str]:
     return sorted(_METHODS)
 
 
-def method_named(name: str) -> Method:
+def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """The method registered as `name`.
 
     # Raises
-    InputError: there is none; lists what there is.
+    InputError: there is none, or it has not these settings; lists what there is.
     """
     if name not in _METHODS:
         raise InputError(f"compression.method: found {name!r}, expected one of {', '.join(method_names())}")
-    return _METHODS[name]()
+    kind = _METHODS[name]
+    known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    for key in settings or {}:
+        if key not in known:
+            expected = f"any of {', '.join(known)}" if known else "none"
+            raise InputError(f"compression.settings: found the key {key!r} for {name}, expected {expected}")
+    return kind(**(settings or {}))
+
+
+def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
+    """Check a setting.
+
+    # Raises
+    InputError: it is something else.
+    """
+    if found not in expected:
+        raise InputError(f"compression.settings: {field}: found {found!r}, expected {' or '.join(expected)}")
+
+
+def positive(field: str, found: object, least: float = 0, whole: bool = False) -> None:
+    """Check a setting: a number above 0, and from `least` on.
+
+    # Raises
+    InputError: it is something else.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(found, bool) or not isinstance(found, kinds) or not max(least, 0) <= found < float("inf"):
+        what = "an integer" if whole else "a number"
+        raise InputError(f"compression.settings: {field}: found {found!r}, expected {what} from {least} on")

@@ -2,48 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, Target
+from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Target
 from elmo_mf.errors import InputError
-from elmo_mf.factorize.base import method_named
+from elmo_mf.factorize import application
+from elmo_mf.factorize.base import Method, method_named
+from elmo_mf.factorize.slot import Slot
+from elmo_mf.provenance import file_hash
+
+BUDGETS = ("share", "parameters", "bytes", "multiply_adds")
+_ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Tune the factors after factorization, see `distill.py`.
+
+    # Parameters
+    text: tokenised, one sentence a line.
+    steps: of the optimiser.
+    learning_rate: at most.
+    """
+
+    text: str
+    steps: int = 1000
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text:
+            raise InputError(f"compression.distill.text: found {self.text!r}, expected the path of a text file")
+        if type(self.steps) is not int or self.steps < 1:
+            raise InputError(f"compression.distill.steps: found {self.steps!r}, expected an integer from 1 on")
+        if isinstance(self.learning_rate, bool) or not isinstance(self.learning_rate, (int, float)):
+            raise InputError(f"compression.distill.learning_rate: found {self.learning_rate!r}, expected a number")
 
 
 @dataclass(frozen=True)
 class Compression:
-    """Factorize `targets` with `method` at `rank`, in the given layers and directions.
+    """Factorize `targets` with `method`, at a rank or within a budget.
 
     # Parameters
     method: name of a registered method.
-    rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of.
-    targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all".
+    rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of; or a rank by
+        target; None with a budget.
+    targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all". `joint` stands
+        for input and recurrent as one matrix, with a left factor that they share.
     layers: layer numbers from 0 on, or "all".
     directions: any of `forward`, `backward`, or "all".
     allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
+    granularity: `stacked` factorizes the four gates as one matrix, `gate` each by itself.
+    budget: of the whole biLSTM, `{"parameters": ...}`, `{"bytes": ...}`, `{"multiply_adds": ...}` a token, or
+        `{"share": ...}` of its dense parameters. Ranks are allocated so that the sum over all matrices of the squared
+        error, each relative to its own matrix's norm, is least; see `plan.py`.
+    settings: of the method, by name.
+    calibration: text for methods that look at the matrices' inputs; None for the text that comes with this package.
+    gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
+    distill: see `Distillation`; None for none.
 
     # Raises
-    InputError: an unknown method, target or direction, or a rank below 1.
+    InputError: an unknown method, target, direction or setting, or a rank below 1.
     """
 
     method: str
-    rank: int
+    rank: int | Mapping[str, int] | None
     targets: Sequence[str] | str
     layers: Sequence[int] | str = "all"
     directions: Sequence[str] | str = "all"
     allow_larger: bool = False
+    granularity: str = "stacked"
+    budget: Mapping[str, float] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    calibration: str | None = None
+    gradients: str | None = None
+    distill: Distillation | None = None
 
     def __post_init__(self) -> None:
-        method_named(self.method)
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise InputError(f"compression.rank: found {self.rank!r}, expected an integer from 1 on")
-        targets = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
-        if targets == ["all"]:
-            targets = list(TARGETS)
-        _check_names("targets", targets, TARGETS)
-        object.__setattr__(self, "targets", tuple(target for target in TARGETS if target in targets))
+        method = self.factorizer
+        self._set_targets()
+        self._check_size(method)
         if self.directions != "all":
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
             _check_names("directions", directions, DIRECTIONS)
@@ -53,6 +94,40 @@ class Compression:
             if isinstance(layers, str) or not layers or not all(type(k) is int and k >= 0 for k in layers):
                 raise InputError(f"compression.layers: found {layers!r}, expected 'all' or a list of layer numbers")
             object.__setattr__(self, "layers", tuple(sorted(set(layers))))
+        if self.granularity not in ("stacked", "gate"):
+            raise InputError(f"compression.granularity: found {self.granularity!r}, expected stacked or gate")
+        if isinstance(self.distill, Mapping):
+            object.__setattr__(self, "distill", _distillation(self.distill))
+
+    @property
+    def factorizer(self) -> Method:
+        """The method with its settings."""
+        return method_named(self.method, self.settings)
+
+    def _set_targets(self) -> None:
+        targets = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
+        if targets == ["all"]:
+            targets = list(TARGETS)
+        _check_names("targets", targets, (*TARGETS, JOINT))
+        if JOINT in targets and {"input", "recurrent"} & set(targets):
+            raise InputError(f"compression.targets: found {'+'.join(targets)}, expected joint, or input and recurrent")
+        object.__setattr__(self, "targets", tuple(target for target in _ORDER if target in targets))
+
+    def _check_size(self, method: Method) -> None:
+        if self.budget is not None:
+            if self.rank is not None:
+                raise InputError(f"compression.rank: found {self.rank!r} beside a budget, expected one of the two")
+            _check_budget(self.budget, self.method if method.stays_dense else None)
+        elif isinstance(self.rank, Mapping):
+            if set(self.rank) != set(self.targets):
+                found = "+".join(self.rank)
+                raise InputError(
+                    f"compression.rank: found ranks of {found}, expected those of {'+'.join(self.targets)}"
+                )
+            for target, rank in self.rank.items():
+                _check_rank(f"compression.rank.{target}", rank)
+        else:
+            _check_rank("compression.rank", self.rank)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Compression:
@@ -61,82 +136,133 @@ class Compression:
         for key in raw:
             if key not in known:
                 raise InputError(f"compression: found the key {key!r}, expected any of {', '.join(sorted(known))}")
-        for key in ("method", "rank", "targets"):
+        for key in ("method", "targets", *(() if raw.get("budget") else ("rank",))):
             if key not in raw:
                 raise InputError(f"compression.{key}: found nothing, expected a value")
-        return cls(**raw)
+        return cls(**{"rank": None} | dict(raw))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form, which `from_dict` reads back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """JSON form, which `from_dict` reads back; without the newer keys where they say nothing."""
+        raw = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        optional = ("budget", "settings", "calibration", "gradients", "distill")
+        left_out = [key for key in optional if not raw[key]] + ["granularity"] * (self.granularity == "stacked")
+        return {key: value for key, value in raw.items() if key not in left_out}
+
+    def identity(self) -> dict[str, Any]:
+        """`to_dict` with the SHA-256 of files in place of their paths."""
+        raw = self.to_dict()
+        for key in ("calibration", "gradients"):
+            if key in raw:
+                raw[key] = _hash(raw[key], key)
+        if self.distill is not None:
+            raw["distill"]["text"] = _hash(self.distill.text, "distill.text")
+        return raw
 
     def __str__(self) -> str:
-        targets = "all" if len(self.targets) == len(TARGETS) else "+".join(self.targets)
-        parts = [self.method, targets]
+        targets = "all" if self.targets == TARGETS else "+".join(self.targets)
+        settings = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
+        parts = [self.method + (f"({settings})" if settings else ""), targets]
         if self.layers != "all":
             parts.append("layers " + "+".join(map(str, self.layers)))
         if self.directions != "all":
             parts.append("+".join(self.directions))
-        return " ".join([*parts, f"rank {self.rank}"])
+        if self.granularity == "gate":
+            parts.append("by gate")
+        parts.append(self.size_text)
+        if self.distill is not None:
+            parts.append(f"distilled {self.distill.steps}")
+        return " ".join(parts)
 
-    def apply(self, weights: BilmWeights) -> BilmWeights:
+    @property
+    def size_text(self) -> str:
+        """Its rank or its budget."""
+        if self.budget is not None:
+            ((kind, amount),) = self.budget.items()
+            return f"budget {100 * amount:g}%" if kind == "share" else f"budget {amount} {kind}"
+        ranks = self.rank
+        return f"rank {'+'.join(str(ranks[t]) for t in self.targets) if isinstance(ranks, Mapping) else ranks}"
+
+    def apply(self, weights: BilmWeights, options: BilmOptions) -> BilmWeights:
         """The weights with the chosen matrices factored.
 
         # Raises
         InputError: a layer that does not exist, a matrix that is factored already, a rank above the matrix's, or one
-        at or above break-even without `allow_larger`.
+        at or above break-even without `allow_larger`; a budget that is too small; a file that cannot be read.
         """
-        self.check(weights)
-        method = method_named(self.method)
-        lstms = dict(weights.lstms)
-        for key, target in self._chosen(weights):
-            factors = method.factorize(lstms[key].matrices[target], self.rank)  # type: ignore[arg-type]
-            lstms[key] = lstms[key].with_matrix(target, factors)
-        return replace(weights, lstms=lstms)
+        return application.apply(self, weights, options)
 
     def check(self, weights: BilmWeights) -> None:
-        """Raise what `apply` would raise, without the work."""
-        for key, target in self._chosen(weights):
-            self._check_matrix(weights, key, target)
+        """Raise what `apply` would raise but for its files, without the work."""
+        slots = self.slots(weights)
+        if self.budget is not None:
+            application.parameters_within(self, slots, weights)
+        elif not self.allow_larger:
+            for slot in slots:
+                self._check_useful(slot)
 
-    def _chosen(self, weights: BilmWeights) -> Iterator[tuple[tuple[int, int], Target]]:
+    def slots(self, weights: BilmWeights) -> list[Slot]:
+        """The chosen matrices."""
         n_layers = 1 + max(layer for _, layer in weights.lstms)
         if self.layers != "all" and max(int(k) for k in self.layers) >= n_layers:
             raise InputError(f"compression.layers: found {max(self.layers)}, expected 0 to {n_layers - 1}")
-        for direction, layer in weights.lstms:
-            if self.directions != "all" and DIRECTIONS[direction] not in self.directions:
-                continue
-            if self.layers == "all" or layer in self.layers:
-                for target in TARGETS:
-                    if target in self.targets:
-                        yield (direction, layer), target
+        chosen = [
+            Slot.of(weights, key, target, self.granularity == "gate")
+            for key in weights.lstms
+            if (self.directions == "all" or DIRECTIONS[key[0]] in self.directions)
+            and (self.layers == "all" or key[1] in self.layers)
+            for target in _ORDER
+            if target in self.targets
+        ]
+        for slot in chosen:
+            if self.budget is None and self.rank_of(slot) > slot.most:
+                raise InputError(
+                    f"compression.rank: found {self.rank_of(slot)}, expected at most {slot.most}, the rank of {slot}"
+                )
+        return chosen
 
-    def _check_matrix(self, weights: BilmWeights, key: tuple[int, int], target: Target) -> None:
-        matrix = weights.lstms[key].matrices[target]
-        m, n = matrix.shape
-        name = f"{DIRECTIONS[key[0]]} layer {key[1]} {target} ({m} x {n})"
-        if isinstance(matrix, Factors):
+    def rank_of(self, slot: Slot) -> int:
+        """The rank asked of a matrix, without a budget."""
+        return self.rank[slot.target] if isinstance(self.rank, Mapping) else int(self.rank or 0)
+
+    def _check_useful(self, slot: Slot) -> None:
+        if self.rank_of(slot) >= slot.break_even:
             raise InputError(
-                f"compression.targets: found {name} factored at rank {matrix.rank}, expected a dense matrix"
-            )
-        if self.rank > min(m, n):
-            raise InputError(f"compression.rank: found {self.rank}, expected at most {min(m, n)}, the rank of {name}")
-        if self.rank >= break_even_rank(m, n) and not self.allow_larger:
-            raise InputError(
-                f"compression.rank: found {self.rank}, expected less than {break_even_rank(m, n):.1f}, the break-even "
-                f"rank of {name}: from there on factors are no smaller; set allow_larger to have them all the same"
+                f"compression.rank: found {self.rank_of(slot)}, expected less than {slot.break_even:.1f}, the "
+                f"break-even rank of {slot}: from there on factors are no smaller; set allow_larger to have them all "
+                f"the same"
             )
 
     def noted_in(self, options: BilmOptions) -> BilmOptions:
-        """The options with this compression in their history, under the key `elmo_mf`."""
+        """The options with this compression in their history, under the key `elmo_mf`; files by their SHA-256."""
         history = list(options.extra.get("elmo_mf", {}).get("compressions", []))
-        note = {"compressions": [*history, self.to_dict()]}
+        note = {"compressions": [*history, self.identity()]}
         return replace(options, extra={**options.extra, "elmo_mf": note})
 
 
-def break_even_rank(m: int, n: int) -> float:
-    """The rank at which factors of an (m, n) matrix have as many parameters as the matrix: m n / (m + n)."""
-    return m * n / (m + n)
+def _distillation(raw: Mapping[str, Any]) -> Distillation:
+    known = [field.name for field in fields(Distillation)]
+    for key in raw:
+        if key not in known:
+            raise InputError(f"compression.distill: found the key {key!r}, expected any of {', '.join(known)}")
+    return Distillation(**{"text": ""} | dict(raw))
+
+
+def _check_rank(name: str, rank: object) -> None:
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise InputError(f"{name}: found {rank!r}, expected an integer from 1 on")
+
+
+def _check_budget(budget: object, stays_dense: str | None) -> None:
+    if not isinstance(budget, Mapping) or len(budget) != 1 or next(iter(budget)) not in BUDGETS:
+        raise InputError(f"compression.budget: found {budget!r}, expected one of {', '.join(BUDGETS)} with its amount")
+    ((kind, amount),) = budget.items()
+    number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+    if kind == "share" and not (number and 0 < amount < 1):
+        raise InputError(f"compression.budget.share: found {amount!r}, expected a number between 0 and 1")
+    if kind != "share" and not (number and int(amount) == amount and amount > 0):
+        raise InputError(f"compression.budget.{kind}: found {amount!r}, expected an integer from 1 on")
+    if stays_dense and kind in ("bytes", "multiply_adds"):
+        raise InputError(f"compression.budget: found {kind} with {stays_dense}, which saves none; expected parameters")
 
 
 def _check_names(field: str, found: list[str], known: Sequence[str]) -> None:
@@ -145,3 +271,9 @@ def _check_names(field: str, found: list[str], known: Sequence[str]) -> None:
     for name in found:
         if name not in known:
             raise InputError(f"compression.{field}: found {name!r}, expected any of {', '.join(known)}")
+
+
+def _hash(path: str, field: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"compression.{field}: found {path}, expected a file")
+    return file_hash(path)

@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from math import prod
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors
+from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Factors, Matrix, Pruned, Target
 
 BYTES_PER_PARAMETER = 4  # the encoder runs in float32
+_ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
 
 
 @dataclass(frozen=True)
 class MatrixSize:
-    """One matrix of the biLSTM; `rank` is None where it is dense."""
+    """One matrix of the biLSTM, or a joint one; `rank` is None where it is dense or pruned.
+
+    `parameters` are those that are not zero for good; `stored` are the numbers in memory, each of one multiply-add.
+    """
 
     direction: str
     layer: int
-    target: str
+    target: Target
     shape: tuple[int, int]
     rank: int | None
     parameters: int
+    stored: int
 
     @property
     def dense_parameters(self) -> int:
@@ -28,7 +33,7 @@ class MatrixSize:
 
     @property
     def bytes(self) -> int:
-        return BYTES_PER_PARAMETER * self.parameters
+        return BYTES_PER_PARAMETER * self.stored
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,14 @@ class SizeReport:
     """Sizes of all biLSTM matrices, and totals.
 
     `lstm_*` count the biLSTM with its biases, `encoder_*` the character CNN as well. A multiply-add is counted once for
-    each weight of a product and each token.
+    each weight of a product and each token. Pruned matrices have fewer parameters than dense ones, but as many bytes
+    and multiply-adds.
     """
 
     matrices: tuple[MatrixSize, ...]
     lstm_parameters: int
     lstm_dense_parameters: int
+    lstm_stored: int
     char_cnn_parameters: int
     lstm_multiply_adds: int
     lstm_dense_multiply_adds: int
@@ -53,11 +60,11 @@ class SizeReport:
 
     @property
     def lstm_bytes(self) -> int:
-        return BYTES_PER_PARAMETER * self.lstm_parameters
+        return BYTES_PER_PARAMETER * self.lstm_stored
 
     @property
     def encoder_bytes(self) -> int:
-        return BYTES_PER_PARAMETER * self.encoder_parameters
+        return BYTES_PER_PARAMETER * (self.lstm_stored + self.char_cnn_parameters)
 
     @property
     def lstm_ratio(self) -> float:
@@ -80,23 +87,30 @@ class SizeReport:
 
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count parameters and multiply-adds of `weights`."""
-    rows = []
-    for (direction, layer), lstm in sorted(weights.lstms.items()):
-        for target in TARGETS:
-            matrix = lstm.matrices[target]
-            rank = matrix.rank if isinstance(matrix, Factors) else None
-            rows.append(MatrixSize(DIRECTIONS[direction], layer, target, _pair(matrix.shape), rank, int(matrix.size)))
+    rows = [
+        _matrix_size(direction, layer, target, matrix)
+        for (direction, layer), lstm in sorted(weights.lstms.items())
+        for target, matrix in sorted(lstm.matrices.items(), key=lambda item: _ORDER.index(item[0]))
+    ]
     biases = sum(lstm.bias.size for lstm in weights.lstms.values())
-    used, dense = sum(row.parameters for row in rows), sum(row.dense_parameters for row in rows)
+    stored, dense = sum(row.stored for row in rows), sum(row.dense_parameters for row in rows)
     return SizeReport(
         matrices=tuple(rows),
-        lstm_parameters=used + biases,
+        lstm_parameters=sum(row.parameters for row in rows) + biases,
         lstm_dense_parameters=dense + biases,
+        lstm_stored=stored + biases,
         char_cnn_parameters=sum(array.size for array in weights.char_cnn.values()),
-        lstm_multiply_adds=used,
+        lstm_multiply_adds=stored,
         lstm_dense_multiply_adds=dense,
         char_cnn_multiply_adds=_char_cnn_multiply_adds(options),
     )
+
+
+def _matrix_size(direction: int, layer: int, target: Target, matrix: Matrix) -> MatrixSize:
+    m, n = matrix.shape
+    rank = matrix.rank if isinstance(matrix, Factors) else None
+    stored = m * n if isinstance(matrix, Pruned) else int(matrix.size)
+    return MatrixSize(DIRECTIONS[direction], layer, target, (m, n), rank, int(matrix.size), stored)
 
 
 def _char_cnn_multiply_adds(options: BilmOptions) -> int:
@@ -105,8 +119,3 @@ def _char_cnn_multiply_adds(options: BilmOptions) -> int:
         (cnn.max_characters_per_token - width + 1) * width * cnn.embedding_dim * number for width, number in cnn.filters
     )
     return convolutions + cnn.n_highway * 2 * cnn.n_filters**2 + cnn.n_filters * options.lstm.projection_dim
-
-
-def _pair(shape: tuple[int, ...]) -> tuple[int, int]:
-    m, n = shape
-    return m, n

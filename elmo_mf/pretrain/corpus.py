@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.characters import character_ids, sentence_bound
-from elmo_mf.errors import InputError
 
 END, BEGIN, UNKNOWN = "</S>", "<S>", "<UNK>"
 
@@ -36,26 +34,6 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.words)
-
-
-def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
-    """Sentences of a file; those longer than `max_tokens` are cut into pieces.
-
-    # Raises
-    InputError: the file is missing, not UTF-8, or has no words.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()[:limit]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such text file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: found something unreadable ({error}), expected UTF-8 text") from None
-    words = (line.split() for line in lines)
-    sentences = [s[start : start + max_tokens] for s in words for start in range(0, len(s), max_tokens)]
-    if not sentences:
-        raise InputError(f"{path}: found no words, expected one tokenised sentence a line")
-    return sentences
 
 
 @dataclass(frozen=True)

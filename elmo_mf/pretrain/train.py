@@ -17,10 +17,11 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.errors import InputError
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary, read_sentences, unigram_perplexity
+from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
 from elmo_mf.pretrain.model import LanguageModel, SoftmaxKind, perplexities
 from elmo_mf.provenance import file_hash, provenance
+from elmo_mf.resumable import load_state, save_state
+from elmo_mf.sentences import read_sentences
 
 CHECKPOINT = "checkpoint.pt"
 DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
@@ -114,7 +115,8 @@ class Trainer:
             self.optimizer, settings.learning_rate, total_steps=max(self.steps, 2), pct_start=0.05, cycle_momentum=False
         )
         self.history: list[dict[str, float]] = []
-        self._identity = {"settings": asdict(settings), "train": file_hash(train_file), "valid": file_hash(valid_file)}
+        hashes = {"train text": file_hash(train_file), "valid text": file_hash(valid_file)}
+        self._identity = {"settings": asdict(settings), **hashes}
         self._resume()
 
     def run(
@@ -163,7 +165,6 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         state = {
-            "identity": self._identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -172,22 +173,12 @@ class Trainer:
             "seconds": self.seconds,
             "history": self.history,
         }
-        with atomic_path(self.folder / CHECKPOINT) as path:
-            torch.save(state, path)
+        save_state(self.folder / CHECKPOINT, self._identity, state)
 
     def _resume(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        state = load_state(self.folder / CHECKPOINT, self._identity)
+        if state is None:
             return
-        try:
-            state = torch.load(path, weights_only=True)
-            identity = state["identity"]
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
-            raise InputError(f"{path}: found an unreadable checkpoint ({reason}), expected one of this run") from None
-        if identity != self._identity:
-            differing = _first_difference(identity, self._identity)
-            raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -213,8 +204,8 @@ class Trainer:
             "train_words": sum(len(words) - 2 for words in self.train_corpus._words),
             "held_out_words": sum(len(words) - 2 for words in self.valid_corpus._words),
             "training_seconds": round(self.seconds, 1),
-            "train_sha256": self._identity["train"],
-            "valid_sha256": self._identity["valid"],
+            "train_sha256": self._identity["train text"],
+            "valid_sha256": self._identity["valid text"],
             "weights_sha256": file_hash(self.folder / "weights.hdf5"),
             **provenance(),
         }
@@ -229,10 +220,3 @@ def command_line(train: str, valid: str, out: str, settings: Settings) -> str:
     """The command that repeats a run, with file names only."""
     flags = [f"--{name.replace('_', '-')} {value}" for name, value in asdict(settings).items() if value is not None]
     return " ".join(["elmo-mf pretrain", train, "--valid", valid, "--out", out, *flags])
-
-
-def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    for name, value in wanted["settings"].items():
-        if found.get("settings", {}).get(name) != value:
-            return f"settings ({name} {found.get('settings', {}).get(name)}, not {value})"
-    return "text files"

@@ -79,7 +79,7 @@ def test_no_clip() -> None:
 def test_factors_give_the_vectors_of_the_rebuilt_matrices(directions: str) -> None:
     dense = random_bilm()
     compression = Compression("svd", 2, ["input", "recurrent", "projection"], directions=directions)
-    weights = compression.apply(dense.weights())
+    weights = compression.apply(dense.weights(), dense.options)
     rebuilt = weights
     for key, lstm in weights.lstms.items():
         for target, matrix in lstm.matrices.items():
@@ -87,7 +87,7 @@ def test_factors_give_the_vectors_of_the_rebuilt_matrices(directions: str) -> No
                 lstm = lstm.with_matrix(target, matrix.left @ matrix.right)
         rebuilt.lstms[key] = lstm
     rebuilt_vectors = Bilm(dense.options, rebuilt).embed(SENTENCES)[0]
-    vectors = Bilm(dense.options, compression.apply(dense.weights())).embed(SENTENCES)[0]
+    vectors = Bilm(dense.options, compression.apply(dense.weights(), dense.options)).embed(SENTENCES)[0]
     np.testing.assert_allclose(vectors, rebuilt_vectors, atol=1e-6)
     assert np.abs(vectors[1:] - dense.embed(SENTENCES)[0][1:]).max() > 1e-3
 

@@ -110,6 +110,27 @@ def test_options_of_other_weights(elmo_files: Files, changes: dict[str, object],
     assert named in _error(options, weights)
 
 
+@pytest.mark.parametrize(
+    ("method", "targets", "granularity", "name", "shape", "expected"),
+    [
+        ("svd", "joint", "stacked", "W_0_right", (2, 48), "(3, 48)"),
+        ("svd", "joint", "gate", "W_0_right", (2, 48), "(3, 48) or (12, 48)"),
+        ("svd", "joint", "stacked", "W_0_left", (11, 3), "(12, any)"),
+        ("svd", "projection", "stacked", "W_P_0_right", (1, 6), "(3, 6)"),
+        ("prune", "input", "stacked", "W_0_input_pruned", (6, 47), "(6, 48)"),
+    ],
+)
+def test_compressed_of_another_shape(
+    elmo_files: Files, tmp_path: Path, method: str, targets: str, granularity: str, name: str,
+    shape: tuple[int, int], expected: str,
+) -> None:  # fmt: skip
+    Bilm.from_files(*elmo_files(), Compression(method, 3, targets, granularity=granularity)).save(tmp_path / "own")
+    weights = tmp_path / "own" / "weights.hdf5"
+    _replace(weights, f"{CELL}/{name}", np.zeros(shape, np.float32))
+    message = _error(weights.with_name("options.json"), weights)
+    assert f"{name}: found shape {shape}, expected {expected}" in message
+
+
 def test_factors_of_unequal_rank(elmo_files: Files, tmp_path: Path) -> None:
     Bilm.from_files(*elmo_files(), compression=Compression("svd", 3, "input")).save(tmp_path / "factored")
     weights = tmp_path / "factored" / "weights.hdf5"

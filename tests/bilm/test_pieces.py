@@ -38,7 +38,7 @@ def test_equal_to_the_whole(sentence: list[str], tokens: int, skips: bool) -> No
 @pytest.mark.parametrize("directions", ["all", "backward"])
 def test_factored(directions: str) -> None:
     dense = random_bilm()
-    weights = Compression("svd", 2, "all", directions=directions).apply(dense.weights())
+    weights = Compression("svd", 2, "all", directions=directions).apply(dense.weights(), dense.options)
     bilm = Bilm(dense.options, weights)
     sentence = "a bb ccc dd e f gg".split()
     np.testing.assert_allclose(_assembled(bilm, sentence, 3)[0], bilm.embed([sentence])[0], atol=1e-5)

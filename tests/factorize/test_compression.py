@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf import Compression
-from elmo_mf.bilm import Factors
+from elmo_mf.bilm import Factors, Pruned
+from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import break_even_rank, method_names
+from elmo_mf.factorize import Distillation, break_even_rank, method_names, size_report
 from tests.conftest import random_bilm
 
-WEIGHTS = random_bilm().weights()  # input and recurrent 48 x 6 (break-even 5.3), projection 6 x 12 (4)
+OPTIONS, WEIGHTS = (
+    random_bilm().options,
+    random_bilm().weights(),
+)  # input and recurrent 48 x 6 (break-even 5.3), projection 6 x 12 (4)
 
 
 def _factored(compression: Compression) -> set[tuple[int, int, str]]:
-    weights = compression.apply(WEIGHTS)
+    weights = compression.apply(WEIGHTS, OPTIONS)
     return {
         (*key, t) for key, lstm in weights.lstms.items() for t, m in lstm.matrices.items() if isinstance(m, Factors)
     }
@@ -32,7 +39,7 @@ def test_chosen_matrices() -> None:
 
 
 def test_the_given_weights_stay_dense() -> None:
-    Compression("svd", 2, "all").apply(WEIGHTS)
+    Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
     assert not any(isinstance(m, Factors) for lstm in WEIGHTS.lstms.values() for m in lstm.matrices.values())
 
 
@@ -44,9 +51,18 @@ def test_the_given_weights_stay_dense() -> None:
         (("svd", True, "input"), "compression.rank: found True"),
         (("svd", 2.0, "input"), "compression.rank: found 2.0"),
         (("qr", 2, "input"), "compression.method: found 'qr', expected one of " + ", ".join(method_names())),
-        (("svd", 2, "gates"), "compression.targets: found 'gates', expected any of input, recurrent, projection"),
+        (
+            ("svd", 2, "gates"),
+            "compression.targets: found 'gates', expected any of input, recurrent, projection, joint",
+        ),
         (("svd", 2, "input+"), "compression.targets: found ''"),
         (("svd", 2, []), "compression.targets: found none"),
+        (("svd", 2, "joint+input"), "targets: found joint+input, expected joint, or input and recurrent"),
+        (("svd", {"input": 2}, "all"), "rank: found ranks of input, expected those of input+recurrent+projection"),
+        (("svd", {"input": 0}, "input"), "compression.rank.input: found 0"),
+        (("svd", None, "input"), "compression.rank: found None"),
+        (("svd", 2, "all", "all", "all", False, "row"), "granularity: found 'row', expected stacked or gate"),
+        (("svd", 2, "all", "all", "all", False, "gate", {"share": 0.1}), "rank: found 2 beside a budget"),
         (("svd", 2, "input", "first"), "compression.layers: found 'first'"),
         (("svd", 2, "input", [-1]), "compression.layers: found"),
         (
@@ -70,11 +86,17 @@ def test_refused_at_once(arguments: tuple[Any, ...], message: str) -> None:
             "found 4, expected less than 4.0, the break-even rank of forward layer 0 projection",
         ),
         (Compression("svd", 2, "input", layers=[2]), "compression.layers: found 2, expected 0 to 1"),
+        (Compression("svd", 5, "input", granularity="gate"), "expected less than 4.0, the break-even rank of forward"),
+        (Compression("svd", 13, "joint"), "found 13, expected at most 12, the rank of forward layer 0 joint (48 x 12)"),
+        (Compression("fisher_svd", 2, "input"), "gradients: found nothing, expected for fisher_svd a file"),
+        (Compression("fisher_svd", 2, "input", gradients="gone"), "gone: no such file of gradients"),
+        (Compression("whitened_svd", 2, "input", calibration="gone"), "gone: no such text file"),
+        (Compression("svd", 2, "input", distill=Distillation("gone")), "gone: no such text file"),
     ],
 )
 def test_refused_for_these_weights(compression: Compression, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        compression.apply(WEIGHTS)
+        compression.apply(WEIGHTS, OPTIONS)
     assert message in str(caught.value)
 
 
@@ -83,10 +105,50 @@ def test_no_smaller_if_asked_for() -> None:
 
 
 def test_twice() -> None:
-    once = Compression("svd", 2, "input").apply(WEIGHTS)
-    Compression("svd", 3, "recurrent").apply(once)
+    once = Compression("svd", 2, "input").apply(WEIGHTS, OPTIONS)
+    Compression("svd", 3, "recurrent").apply(once, OPTIONS)
     with pytest.raises(InputError, match="factored at rank 2, expected a dense matrix"):
-        Compression("svd", 3, "input").apply(once)
+        Compression("svd", 3, "input").apply(once, OPTIONS)
+
+
+def test_a_rank_for_each_target() -> None:
+    weights = Compression("svd", {"input": 2, "projection": 3}, ["projection", "input"]).apply(WEIGHTS, OPTIONS)
+    ranks = {(row.target, row.rank) for row in size_report(weights, OPTIONS).matrices}
+    assert ranks == {("input", 2), ("recurrent", None), ("projection", 3)}
+
+
+def test_joint_factors() -> None:
+    """[W_x W_h] as one matrix: the shared left factor counts once."""
+    weights = Compression("svd", 3, "joint").apply(WEIGHTS, OPTIONS)
+    for key, lstm in weights.lstms.items():
+        dense = WEIGHTS.lstms[key].matrices
+        assert set(lstm.matrices) == {"joint", "projection"} and lstm.matrices["joint"].size == 3 * (48 + 12)
+        both = np.concatenate([to_dense(dense["input"]), to_dense(dense["recurrent"])], axis=1)
+        u, s, vt = np.linalg.svd(both.astype(np.float64), full_matrices=False)
+        np.testing.assert_allclose(to_dense(lstm.matrices["joint"]), (u[:, :3] * s[:3]) @ vt[:3], atol=1e-5)
+
+
+def test_factors_of_each_gate() -> None:
+    """Each gate's rows are what they would be by themselves."""
+    weights = Compression("svd", 2, "input", granularity="gate").apply(WEIGHTS, OPTIONS)
+    for key, lstm in weights.lstms.items():
+        matrix, dense = lstm.matrices["input"], to_dense(WEIGHTS.lstms[key].matrices["input"])
+        assert isinstance(matrix, Factors) and (matrix.rank, matrix.blocks, matrix.size) == (2, 4, 2 * (48 + 4 * 6))
+        for own, gate in zip(np.split(to_dense(matrix), 4), np.split(dense, 4), strict=True):
+            u, s, vt = np.linalg.svd(gate.astype(np.float64), full_matrices=False)
+            np.testing.assert_allclose(own, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-5)
+
+
+def test_pruning_jointly() -> None:
+    """The largest of both matrices, which have no factor to share."""
+    weights = Compression("prune", 3, "joint").apply(WEIGHTS, OPTIONS)
+    for key, lstm in weights.lstms.items():
+        own = [lstm.matrices[target] for target in ("input", "recurrent")]
+        assert all(isinstance(matrix, Pruned) for matrix in own) and sum(m.size for m in own) == 3 * (48 + 12)
+        least = min(np.abs(to_dense(m)[to_dense(m) != 0]).min() for m in own)
+        for target, matrix in zip(("input", "recurrent"), own, strict=True):
+            gone = to_dense(WEIGHTS.lstms[key].matrices[target])[to_dense(matrix) == 0]  # type: ignore[index]
+            assert np.abs(gone).max() <= least
 
 
 @given(st.integers(1, 500), st.integers(1, 500))
@@ -101,6 +163,31 @@ def test_json_form() -> None:
         Compression.from_dict({"method": "svd", "ranks": 2, "targets": "input"})
     with pytest.raises(InputError, match=r"compression.targets: found nothing"):
         Compression.from_dict({"method": "svd", "rank": 2})
+    with pytest.raises(InputError, match=r"compression.rank: found nothing"):
+        Compression.from_dict({"method": "svd", "targets": "all"})
+
+
+def test_json_form_of_everything(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a b\n")
+    text = str(tmp_path / "t.txt")
+    compression = Compression(
+        "whitened_svd", None, "joint+projection", granularity="gate", budget={"share": 0.3}, settings={"ridge": 0.1},
+        calibration=text, distill=Distillation(text, 3),
+    )  # fmt: skip
+    raw = json.loads(json.dumps(compression.to_dict()))
+    assert Compression.from_dict(raw) == compression
+    assert text not in json.dumps(compression.identity()) and Compression.from_dict(compression.identity())
+    before = compression.identity()
+    (tmp_path / "t.txt").write_text("a c\n")
+    assert compression.identity() != before
+
+
+def test_old_records_keep_their_form() -> None:
+    """A cell's identity is a hash of this."""
+    assert Compression("svd", 2, "all").to_dict() == {
+        "method": "svd", "rank": 2, "targets": ["input", "recurrent", "projection"], "layers": "all",
+        "directions": "all", "allow_larger": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -109,6 +196,12 @@ def test_json_form() -> None:
         (Compression("svd", 2, "all"), "svd all rank 2"),
         (Compression("svd", 2, ["recurrent", "input"]), "svd input+recurrent rank 2"),
         (Compression("svd", 2, "input", [1, 0], "forward"), "svd input layers 0+1 forward rank 2"),
+        (Compression("svd", {"input": 2, "recurrent": 3}, "input+recurrent"), "svd input+recurrent rank 2+3"),
+        (Compression("svd", 2, "joint", granularity="gate"), "svd joint by gate rank 2"),
+        (Compression("nmf", None, "all", budget={"share": 0.1}), "nmf all budget 10%"),
+        (Compression("nmf", None, "all", budget={"bytes": 99}), "nmf all budget 99 bytes"),
+        (Compression("nmf", 2, "all", settings={"form": "shift"}), "nmf(form=shift) all rank 2"),
+        (Compression("svd", 2, "all", distill=Distillation("t.txt", 9)), "svd all rank 2 distilled 9"),
     ],
 )
 def test_names_tell_compressions_apart(compression: Compression, name: str) -> None:

@@ -14,7 +14,7 @@ from tests.conftest import random_bilm
 )
 def test_counts_are_the_modules(compression: Compression | None) -> None:
     dense = random_bilm()
-    bilm = dense if compression is None else Bilm(dense.options, compression.apply(dense.weights()))
+    bilm = dense if compression is None else Bilm(dense.options, compression.apply(dense.weights(), dense.options))
     report = size_report(bilm.weights(), bilm.options)
     mask_row = bilm.options.char_cnn.embedding_dim
     assert report.encoder_parameters == sum(p.numel() for p in bilm.parameters()) - mask_row
@@ -27,7 +27,7 @@ def test_counts_are_the_modules(compression: Compression | None) -> None:
 
 def test_a_matrix() -> None:
     dense = random_bilm()
-    report = size_report(Compression("svd", 2, "input").apply(dense.weights()), dense.options)
+    report = size_report(Compression("svd", 2, "input").apply(dense.weights(), dense.options), dense.options)
     row = report.matrices[0]
     assert (row.direction, row.layer, row.target, row.shape, row.rank) == ("forward", 0, "input", (48, 6), 2)
     assert row.parameters == 2 * (48 + 6) and row.dense_parameters == 48 * 6

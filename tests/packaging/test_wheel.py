@@ -51,6 +51,7 @@ def test_contents(wheel: Path) -> None:
     share = "elmo_mf/share"
     for name in (
         "elmo_mf_compat.pth",
+        "elmo_mf/factorize/calibration.txt",
         f"{share}/jsonnet/sst.jsonnet",
         f"{share}/jsonnet/lib/demo.libsonnet",
         f"{share}/jsonnet/sweeps/demo.jsonnet",

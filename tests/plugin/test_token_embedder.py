@@ -17,6 +17,7 @@ from allennlp.modules.token_embedders import TokenEmbedder
 
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
+from elmo_mf.factorize import size_report
 from elmo_mf.harness.configs import task_config
 from elmo_mf.harness.task import load_task
 from tests.conftest import small_data
@@ -26,6 +27,7 @@ IDS = batch_to_ids([["The", "cat", "sat"], ["Yes"]])
 
 
 def _embedder(files: tuple[Path, Path], **keys: Any) -> Any:
+    import_plugins()
     params = {"type": "elmo_mf", "options_file": str(files[0]), "weight_file": str(files[1]), **keys}
     return TokenEmbedder.from_params(Params(params))
 
@@ -98,6 +100,37 @@ def test_frozen_unless_asked(elmo_files: Files) -> None:
     trained(IDS).sum().backward()
     factors = trained.bilm.layers[0].groups[0].recurrent
     assert factors.right is not None and factors.right.grad.abs().sum() > 0 and factors.left.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [
+        {"method": "whitened_svd", "rank": 2, "targets": "joint"},
+        {"method": "svd", "rank": 2, "targets": "all", "granularity": "gate"},
+        {"method": "semi_nmf", "budget": {"share": 0.7}, "targets": "joint+projection"},
+        {"method": "prune", "rank": 2, "targets": "all"},
+    ],
+)
+def test_fine_tuning_of_every_form(elmo_files: Files, compression: dict[str, Any]) -> None:
+    """It learns, keeps its form, and says the same when it is loaded into a fresh one."""
+    files = elmo_files()
+    keys = {"compression": compression, "requires_grad": True, "dropout": 0.0}
+    embedder = _embedder(files, **keys)
+    before = size_report(embedder.bilm.weights(), embedder.bilm.options)
+    optimizer = torch.optim.AdamW(embedder.parameters(), lr=0.01, weight_decay=0.1)
+    losses = []
+    for _ in range(5):
+        loss = (embedder(IDS) - 0.3).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert size_report(embedder.bilm.weights(), embedder.bilm.options) == before
+    fresh = _embedder(files, **keys)
+    fresh.load_state_dict(embedder.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(fresh.eval()(IDS), embedder.eval()(IDS))
 
 
 def test_shapes_and_options(elmo_files: Files) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary, read_sentences, unigram_perplexity
+from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
+from elmo_mf.sentences import read_sentences
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
 

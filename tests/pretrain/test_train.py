@@ -124,7 +124,7 @@ def test_a_folder_holds_one_run(texts: tuple[Path, Path], tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"other settings \(cell 16, not 32\)"):
         _trainer(texts, tmp_path / "out", replace(TINY, cell=32))
     texts[0].write_text("another text\n" * 9)
-    with pytest.raises(InputError, match="other text files"):
+    with pytest.raises(InputError, match="other train text"):
         _trainer(texts, tmp_path / "out")
 
 

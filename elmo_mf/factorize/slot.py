@@ -1,0 +1,90 @@
+"""One matrix that is to be factorized, and what each rank of its factors costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import cast
+
+import numpy as np
+
+from elmo_mf.bilm.weights import DIRECTIONS, GATES, JOINT, Array, BilmWeights, Factors, Matrix, Pruned, Target
+from elmo_mf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The matrix of a target; `blocks` is 4 where each gate has factors of its own."""
+
+    direction: int
+    layer: int
+    target: Target
+    shape: tuple[int, int]
+    blocks: int = 1
+
+    @classmethod
+    def of(cls, weights: BilmWeights, key: tuple[int, int], target: Target, per_gate: bool) -> Slot:
+        """That of `weights`.
+
+        # Raises
+        InputError: it is factored or pruned already.
+        """
+        lstm = weights.lstms[key]
+        for name in ("input", "recurrent") if target == JOINT else (target,):
+            matrix = lstm.matrices.get(name, lstm.matrices.get(JOINT))
+            if not isinstance(matrix, np.ndarray):
+                found = _name(key, name if name in lstm.matrices else JOINT, cast(Matrix, matrix).shape)
+                raise InputError(f"compression.targets: found {found} {_form(matrix)}, expected a dense matrix")
+        m, n = cast(Array, lstm.matrices[target if target != JOINT else "input"]).shape
+        blocks = GATES if per_gate and target != "projection" else 1
+        return cls(*key, target, (m, 2 * n if target == JOINT else n), blocks)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.direction, self.layer
+
+    @property
+    def cost(self) -> int:
+        """Parameters of each rank."""
+        m, n = self.shape
+        return m + self.blocks * n
+
+    @property
+    def break_even(self) -> float:
+        """The rank at which factors have as many parameters as the matrix."""
+        m, n = self.shape
+        return break_even_rank(m // self.blocks, n)
+
+    @property
+    def most(self) -> int:
+        """The matrix's own rank, or that of a gate's part."""
+        m, n = self.shape
+        return min(m // self.blocks, n)
+
+    @property
+    def most_useful(self) -> int:
+        """The largest rank below break-even, but 1 at least."""
+        return max(1, ceil(self.break_even) - 1)
+
+    def matrix(self, weights: BilmWeights) -> Array:
+        """The dense matrix, (m, n)."""
+        matrices = weights.lstms[self.key].matrices
+        if self.target == JOINT:
+            return np.concatenate([cast(Array, matrices["input"]), cast(Array, matrices["recurrent"])], axis=1)
+        return cast(Array, matrices[self.target])
+
+    def __str__(self) -> str:
+        return _name(self.key, self.target, self.shape)
+
+
+def break_even_rank(m: int, n: int) -> float:
+    """The rank at which factors of an (m, n) matrix have as many parameters as the matrix: m n / (m + n)."""
+    return m * n / (m + n)
+
+
+def _name(key: tuple[int, int], target: str, shape: tuple[int, ...]) -> str:
+    return f"{DIRECTIONS[key[0]]} layer {key[1]} {target} ({shape[0]} x {shape[1]})"
+
+
+def _form(matrix: Matrix | None) -> str:
+    return "pruned" if isinstance(matrix, Pruned) else f"factored at rank {cast(Factors, matrix).rank}"
