@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.outputs import check_output
+from elmo_mf.cli.outputs import check_output, check_picture, write_json
 from elmo_mf.errors import InputError
 
 
@@ -64,8 +63,6 @@ def bench(
     for part in texts("--parts", parts):
         if part not in PARTS:
             raise InputError(f"--parts: found {part!r}, expected any of {', '.join(PARTS)}")
-    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--plot: found {plot}, expected a name that ends in .svg, .png or .pdf")
     compressions = [
         Compression(method, rank, target, allow_larger=True)
         for target in texts("--targets", targets)
@@ -75,9 +72,10 @@ def bench(
     for precision in found:
         if precision not in PRECISIONS:
             raise InputError(f"--precisions: found {precision!r}, expected any of {', '.join(PRECISIONS)}")
-    for option, file in (("--json", json_file), ("--plot", plot)):
-        if file is not None:
-            check_output(option, file)
+    if json_file is not None:
+        check_output("--json", json_file)
+    if plot is not None:
+        check_picture("--plot", plot)
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 
@@ -95,13 +93,6 @@ def bench(
     console.print(f"{name}; {torch.get_num_threads()} threads; {limits}")
     console.print("error: largest difference to AllenNLP's vectors, or to those of float32 weights")
     if json_file is not None:
-        _write(json_file, json.dumps(result.to_dict(), indent=2) + "\n")
+        write_json(json_file, result.to_dict())
     if plot is not None:
         plot_bench(result, plot)
-
-
-def _write(path: Path, text: str) -> None:
-    from elmo_mf.bilm.checkpoint import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -1,29 +1,50 @@
-"""`elmo-mf compress`: write a factored checkpoint and say what it saves."""
+"""`elmo-mf compress`: write a factored checkpoint and say what it costs and saves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmo_mf.cli import compressions
+from elmo_mf.cli.outputs import write_json
+from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
-    from elmo_mf.factorize import SizeReport
+    from elmo_mf.bilm import BilmOptions, BilmWeights
+    from elmo_mf.factorize import Compression
 
 
 def compress(
     options: Path = typer.Argument(help="options.json of the ELMo."),
     weights: Path = typer.Argument(help="Its weights, HDF5."),
-    out: Path = typer.Option(..., help="Folder for the new options.json and weights.hdf5."),
-    rank: int = typer.Option(..., help="Rank of the factors."),
+    out: Path = typer.Option(..., help="Folder for the new options.json, weights.hdf5 and report.json."),
+    rank: str | None = typer.Option(None, help="Rank of the factors; or one a target, input=64,projection=128."),
+    budget: str | None = typer.Option(
+        None, help="In place of a rank: parameters of the whole biLSTM, bytes=N, multiply_adds=N a token, or 10%."
+    ),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option(
-        "all", help="Matrices to factorize: input, recurrent, projection, joined by +, or all."
+        "all", help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent), joined by +."
     ),
+    granularity: str = typer.Option("stacked", help="stacked gates, or one factorization a gate."),
     layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
     directions: str = typer.Option("all", help="forward, backward or all."),
+    setting: list[str] = typer.Option([], help="Of the method, name=value; may be repeated."),
+    calibration: Path | None = typer.Option(
+        None, help="Tokenised text, one sentence a line, that whitened_svd looks at; a short one comes with elmo-mf."
+    ),
+    evaluation: Path | None = typer.Option(None, help="Text that the report's errors are of; that of calibration."),
+    gradients: Path | None = typer.Option(None, help="File of elmo-mf gradients, for fisher_svd."),
+    distill: Path | None = typer.Option(
+        None, help="Tokenised text: tune the factors on it until the layers give what the dense encoder's give."
+    ),
+    distill_steps: int = typer.Option(1000, min=1, help="How many steps of that. A cut run goes on where it was."),
+    dense: bool = typer.Option(
+        False, "--dense", help="Write the rebuilt matrices in the official layout, for anything that reads ELMo."
+    ),
     allow_larger: bool = typer.Option(False, help="Accept ranks at which nothing is saved."),
     dtype: str = typer.Option("float32", help="Of the stored weights: float16 or float32."),
 ) -> None:
@@ -35,25 +56,33 @@ def compress(
 
     \b
       elmo-mf compress options.json weights.hdf5 --rank 64 --out elmo-r64
-      elmo-mf compress options.json weights.hdf5 --method svd --rank 32 --targets input+recurrent --out elmo-r32
+      elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --out small
+      elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
+      elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
-    from elmo_mf.bilm import Bilm
+    from elmo_mf.bilm import BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.factorize import Compression, size_report
+    from elmo_mf.factorize import Compression, Distillation
+    from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    if (rank is None) == (budget is None):
+        raise InputError(f"--rank, --budget: found {'neither' if rank is None else 'both'}, expected one of the two")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: found the file {out}, expected a folder")
     if (out / "weights.hdf5").resolve() == weights.resolve():
         raise InputError(f"--out: found the folder of the weights themselves, {out}, expected another")
-    compression = Compression(method, rank, targets, _layers(layers), directions, allow_larger)
-    bilm = Bilm.from_files(options, weights, compression)
-    bilm.save(out, dtype)
-    _print(size_report(bilm.weights(), bilm.options))
-    typer.echo(
-        f"wrote {out}/options.json and {out}/weights.hdf5 ({(out / 'weights.hdf5').stat().st_size / 1e6:.1f} MB)"
-    )
+    compression = Compression(
+        method, compressions.rank(rank), targets, _layers(layers), directions, allow_larger, granularity,
+        compressions.budget(budget), compressions.settings(setting),
+        None if calibration is None else str(calibration), None if gradients is None else str(gradients),
+        None if distill is None else Distillation(str(distill), distill_steps),
+    )  # fmt: skip
+    parsed = BilmOptions.from_file(options)
+    text = evaluation or calibration or CALIBRATION_TEXT
+    calibration_sentences(text)  # that it can be read
+    _run(compression, parsed, read_weights(weights, parsed), text, out, dense, dtype)
 
 
 def _layers(text: str) -> list[int] | str:
@@ -65,30 +94,97 @@ def _layers(text: str) -> list[int] | str:
     return [int(part) for part in parts]
 
 
-def _print(report: SizeReport) -> None:
+def _run(
+    compression: Compression,
+    options: BilmOptions,
+    before: BilmWeights,
+    text: Path,
+    out: Path,
+    dense: bool,
+    dtype: str,
+) -> None:
+    import time
+    from dataclasses import replace
+
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.factorize.report import compression_report
+
+    noted = compression.noted_in(options)  # reads the files that it names, before the work
+    started = time.perf_counter()
+    after = replace(compression, distill=None).apply(before, options)
+    seconds = time.perf_counter() - started
+    report: dict[str, Any] = {"seconds": round(seconds, 2)}
+    checkpoint = out / "distill.pt"
+    if compression.distill is not None:
+        after, report["distillation"] = _distilled(compression, options, before, after, checkpoint)
+    report = {"compression": compression.identity()} | compression_report(before, after, options, text) | report
+    Bilm(noted, after.dense() if dense else after).save(out, dtype)
+    write_json(out / "report.json", report)
+    checkpoint.unlink(missing_ok=True)
+    _print(report)
+    size = (out / "weights.hdf5").stat().st_size / 1e6
+    if dense:
+        typer.echo("written with rebuilt matrices, as large and as fast as the dense encoder")
+    typer.echo(f"wrote {out}/options.json, {out}/weights.hdf5 ({size:.1f} MB) and {out}/report.json")
+
+
+def _distilled(
+    compression: Compression, options: BilmOptions, before: BilmWeights, after: BilmWeights, checkpoint: Path
+) -> tuple[BilmWeights, dict[str, float]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from elmo_mf.factorize.distill import distill
+
+    assert compression.distill is not None
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.description}"))
+    with progress_bar(*columns) as bar:
+        row = bar.add_task("", total=compression.distill.steps)
+
+        def show(step: int, loss: float) -> None:
+            bar.update(row, completed=step, description=f"{loss:.4f}")
+
+        made = distill(before, after, options, compression.distill, checkpoint, show)
+    return made.weights, {"activation_error_before": made.before, "activation_error_after": made.after}
+
+
+def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("matrix", "shape", "rank", "parameters", "of dense", "bytes", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in report.matrices:
-        rank = "dense" if row.rank is None else str(row.rank)
-        share = f"{row.parameters / row.dense_parameters:.1%}"
-        name = f"{row.direction} {row.layer} {row.target}"
-        table.add_row(name, f"{row.shape[0]} x {row.shape[1]}", rank, f"{row.parameters:,}", share, f"{row.bytes:,}")
+    columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # for terminals of 80
+    for column in table.columns:
+        column.justify, column.no_wrap = ("left" if column.header == "matrix" else "right"), True
+    for row in report["matrices"]:
+        m, n = row["shape"]
+        table.add_row(
+            f"{row['direction']} {row['layer']} {row['target']}", f"{m} x {n}", str(row["rank"] or "pruned"),
+            f"{row['parameters']:,}", f"{row['parameters'] / (m * n):.1%}", f"{row['energy']:.1%}",
+            f"{row['error']:.3f}", f"{row['input_error']:.3f}",
+        )  # fmt: skip
     console = Console()
     console.print(table)
-    console.print(
-        f"biLSTM: {report.lstm_parameters:,} of {report.lstm_dense_parameters:,} parameters, "
-        f"{report.lstm_bytes:,} bytes, {report.lstm_ratio:.2f} times smaller, "
-        f"{report.lstm_multiply_adds:,} of {report.lstm_dense_multiply_adds:,} multiply-adds a token",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(
-        f"encoder with its character CNN: {report.encoder_parameters:,} parameters, {report.encoder_bytes:,} bytes, "
-        f"{report.encoder_ratio:.2f} times smaller",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of what it gives for real inputs")
+    for line in _summary(report):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _summary(report: dict[str, Any]) -> list[str]:
+    size, speed = report["size"], report["predicted_speed_up"]
+    lines = [
+        f"biLSTM: {size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,} parameters "
+        f"({size['lstm_ratio']:.2f} times smaller), {size['lstm_bytes']:,} bytes, "
+        f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,} multiply-adds a token",
+        f"encoder with its character CNN: {size['encoder_parameters']:,} parameters "
+        f"({size['encoder_ratio']:.2f} times smaller), {size['encoder_bytes']:,} bytes",
+        f"predicted speed-up: biLSTM {speed['lstm']:.1f} times, encoder {speed['encoder']:.1f} times where every word "
+        "is new; elmo-mf bench measures it",
+        f"activation error {report['activation_error']['all']:.3f} ("
+        + ", ".join(f"layer {k} {error:.3f}" for k, error in enumerate(report["activation_error"]["layers"]))
+        + f") on {report['activation_error']['sentences']} sentences",
+        f"factorized in {report['seconds']:.1f} s",
+    ]
+    if "distillation" in report:
+        before, after = report["distillation"].values()
+        lines.append(f"distilled: activation error on held-out sentences {before:.3f} before, {after:.3f} after")
+    return lines

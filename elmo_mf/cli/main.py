@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import bench, compress, embed, leaderboard, pretrain, sweep, tasks
+from elmo_mf.cli import bench, compress, embed, explain, gradients, inspect, leaderboard, pretrain, sweep, tasks
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -22,6 +22,9 @@ app = typer.Typer(
 app.command()(bench.bench)
 app.command()(compress.compress)
 app.command()(embed.embed)
+app.command()(explain.explain)
+app.command()(gradients.gradients)
+app.command()(inspect.inspect)
 app.command()(leaderboard.leaderboard)
 app.command()(pretrain.pretrain)
 app.command()(sweep.sweep)

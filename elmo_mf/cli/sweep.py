@@ -44,7 +44,7 @@ def sweep(
     \b
       elmo-mf sweep --dry-run
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
-      elmo-mf sweep jsonnet/sweeps/published.jsonnet --data data --output leaderboard
+      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # AllenNLP's bars; read when tqdm is imported

@@ -15,11 +15,16 @@ from typing import Any
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import size_report
+from elmo_mf.factorize.activations import activation_error
 from elmo_mf.harness import latency
+from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.formats import majority_accuracy, random_span_f1
 from elmo_mf.harness.grid import Cell, SweepSpec, cell_config
 from elmo_mf.harness.task import Split, Task
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
+
+_TEXTS = 300
 
 
 def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
@@ -28,15 +33,13 @@ def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
     AllenNLP's log of a cell that fails stays in `output/failed/<cell>/`.
     """
     started = time.perf_counter()
-    data = _limited_data(spec, cell, output)
-    files = spec.options, spec.weights
-    config = cell_config(spec, cell.task, cell.compression, cell.seed, str(data), files, spec.cache_mb)
-    with _work_folder(output, cell) as work, _logging_to(work / "out.log"):
-        loop, training = _train(config, work)
+    with trained(spec, cell, output) as (loop, embedder, training):
         scores, instances = _score(loop, cell.task.scored)
         dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
         times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)
-    encoder = Bilm.from_files(spec.options, spec.weights, cell.compression)
+        own = embedder.bilm
+        error = None if dense is None else activation_error(dense, own, _sentences(instances))
+    data, report = _limited_data(spec, cell, output), encoder_of(spec, cell, output).report
     return {
         "cell": cell.identity,
         "scores": {name: scores[name] for name in cell.task.metrics},
@@ -44,13 +47,31 @@ def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
         **_data_facts(cell.task, data),
-        "size": size_report(encoder.weights(), encoder.options).to_dict(),
+        "size": size_report(own.weights(), own.options).to_dict(),
+        "activation_error": error,
+        "matrices": report.get("matrices", []),
+        "factorization_seconds": report.get("seconds"),
         "latency": times,
         "elmo": _elmo_facts(spec),
         "data": "demo" if spec.data is None else Path(spec.data).name,
         "seconds": round(time.perf_counter() - started, 1),
         **provenance(),
     }
+
+
+@contextlib.contextmanager
+def trained(spec: SweepSpec, cell: Cell, output: Path) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, dict[str, Any]]]:
+    """AllenNLP's training loop of a cell, done, with the best weights; its `elmo_mf` embedder; its training metrics.
+
+    While the context lasts, logs go to the cell's own file.
+    """
+    data = _limited_data(spec, cell, output)
+    with _work_folder(output, cell) as work, _logging_to(work / "out.log"):
+        encoder = encoder_of(spec, cell, output)
+        files = encoder.options, encoder.weights
+        config = cell_config(spec, cell.task, None, cell.seed, str(data), files, spec.cache_mb)
+        loop, training = _train(config, work)
+        yield loop, latency.embedder_of(loop.model), training
 
 
 def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
@@ -134,6 +155,13 @@ def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
     loader = loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
     scores = evaluate(loop.model, loader, cuda_device=loop.trainer.cuda_device)
     return scores, list(loader.iter_instances())
+
+
+def _sentences(instances: list[Any]) -> list[list[str]]:
+    """The texts of the first instances, tokenised; at most 300."""
+    fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
+    texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]
+    return texts[:_TEXTS]
 
 
 def _data_facts(task: Task, data: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class SweepSpec:
 
     # Parameters
     tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`.
+    compressions: more compressions than the grid's, each with the keys of `Compression`.
     data: folder with one folder a task; None for each task's demo data.
     options, weights: the ELMo; the embedded one by default.
     preset: sizes of the tasks' models, `demo` or `paper`; `glove` is the word vectors' file of the latter.
@@ -39,6 +40,7 @@ class SweepSpec:
     targets: tuple[str, ...] = ("all",)
     ranks: tuple[int, ...] = (4, 16, 32)
     seeds: tuple[int, ...] = (13,)
+    compressions: tuple[dict[str, Any], ...] = ()
     data: str | None = None
     options: str = ""
     weights: str = ""
@@ -78,13 +80,15 @@ class SweepSpec:
             raise InputError(f"{where}: preset: found {spec.preset!r}, expected {' or '.join(PRESETS)}")
         return replace(spec, options=spec.options or str(demo_options()), weights=spec.weights or str(demo_weights()))
 
-    def compressions(self) -> Iterator[Compression | None]:
-        """The dense encoder, then every combination."""
+    def encoders(self) -> Iterator[Compression | None]:
+        """The dense encoder, then every combination, then the others."""
         yield None
         for method in self.methods:
             for targets in self.targets:
                 for rank in self.ranks:
                     yield Compression(method, rank, targets)
+        for keys in self.compressions:
+            yield Compression.from_dict(keys)
 
     def limit_of(self, task: str, split: Split) -> int | None:
         """How many examples of a split are used; None for all."""
@@ -103,17 +107,26 @@ class SweepSpec:
         return task.demo_data if self.data is None else Path(self.data) / task.name
 
 
-_LISTS: dict[str, type] = {"tasks": str, "methods": str, "targets": str, "ranks": int, "seeds": int}
+_LISTS: dict[str, type] = {
+    "tasks": str,
+    "methods": str,
+    "targets": str,
+    "ranks": int,
+    "seeds": int,
+    "compressions": dict,
+}
+_KINDS = {int: "integers", str: "texts", dict: "objects"}
+_MAY_BE_EMPTY = ("methods", "compressions")
 
 
 def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:
     values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for item in values:
         if type(item) is not kind:
-            raise InputError(f"{where}: {key}: found {item!r}, expected {'integers' if kind is int else 'texts'}")
-    if not values:
+            raise InputError(f"{where}: {key}: found {item!r}, expected {_KINDS[kind]}")
+    if not values and key not in _MAY_BE_EMPTY:
         raise InputError(f"{where}: {key}: found an empty list, expected at least one")
-    return tuple(dict.fromkeys(values))
+    return tuple(value for index, value in enumerate(values) if value not in values[:index])
 
 
 def _known_keys(where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:
@@ -162,7 +175,7 @@ def expand(spec: SweepSpec) -> list[Cell]:
 
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)
-    compressions = list(spec.compressions())
+    compressions = list(spec.encoders())
     for compression in compressions:
         if compression is not None:
             compression.check(dense)
@@ -174,23 +187,36 @@ def expand(spec: SweepSpec) -> list[Cell]:
         data = {split: _file_identity(task, split, spec) for split in task.files}
         for compression in compressions:
             for seed in spec.seeds:
+                about = None if compression is None else _identity(compression, seed)
                 identity = {
                     "task": name,
-                    "compression": None if compression is None else compression.to_dict(),
+                    "compression": about,
                     "seed": seed,
                     "elmo": hashes,
                     "data": data,
-                    "config": cell_config(spec, task, compression, seed, data="DATA", elmo=("OPTIONS", "WEIGHTS")),
+                    "config": cell_config(spec, task, about, seed, data="DATA", elmo=("OPTIONS", "WEIGHTS")),
                     "elmo_mf": __version__,
                 }
                 cells.append(Cell(task, compression, seed, identity))
     return cells
 
 
+def _identity(compression: Compression, seed: int) -> dict[str, Any]:
+    """A compression by what it depends on; gradients that the sweep takes itself, by the seed of that training."""
+    taken = compression.factorizer.needs_gradients and compression.gradients is None
+    return compression.identity() | ({"gradients": f"seed {seed}"} if taken else {})
+
+
+def dense_cell(spec: SweepSpec, cell: Cell) -> Cell:
+    """The dense encoder's cell of the same task and seed."""
+    one = replace(spec, tasks=(cell.task.name,), methods=(), compressions=(), seeds=(cell.seed,))
+    return expand(one)[0]
+
+
 def cell_config(
     spec: SweepSpec,
     task: Task,
-    compression: Compression | None,
+    compression: dict[str, Any] | None,
     seed: int,
     data: str,
     elmo: tuple[str, str],
@@ -205,7 +231,7 @@ def cell_config(
         options_file=elmo[0],
         weight_file=elmo[1],
         elmo_dim=BilmOptions.from_file(spec.options).output_dim,
-        compression=None if compression is None else compression.to_dict(),
+        compression=compression,
         cache_mb=cache_mb,
         seed=seed,
     )

@@ -37,7 +37,7 @@ def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences:
     `dense_p95_ms` and `speed_up` (the median of dense time over own time, pair by pair).
     """
     model.eval()
-    embedder = next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
+    embedder = embedder_of(model)
     compressed = embedder.bilm
     by_length = sorted(instances, key=_length)
     result: dict[str, Any] = {"encoder": {}, "model": {}}
@@ -49,6 +49,11 @@ def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences:
         result["encoder"][str(size)] = _times(encoder, compressed, dense, rounds)
         result["model"][str(size)] = _times(whole, compressed, dense, rounds)
     return result
+
+
+def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
+    """A model's one `elmo_mf` embedder."""
+    return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
 
 
 def _length(instance: Any) -> int:

@@ -20,7 +20,8 @@ class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
     `rows` has one row an encoder, best score first: `encoder`, `compressed`, `seeds`, `score`, `std`,
-    `difference`, `at_chance`, `best`, `parameters`, `ratio`, `multiply_adds`, and for the parts `encoder` and `model`
+    `difference`, `at_chance`, `best`, `parameters`, `ratio`, `multiply_adds`,
+    `activation_error` (nan where it was not recorded), and for the parts `encoder` and `model`
     and the batches 1 and 32 `<part>_<batch>_median`, `_p95` and `_speed_up`. `records` are the records behind it.
     """
 
@@ -78,6 +79,7 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
         "parameters": record["size"]["lstm_parameters"],
         "ratio": record["size"]["lstm_ratio"],
         "multiply_adds": record["size"]["lstm_multiply_adds"],
+        "activation_error": (record.get("activation_error") or {}).get("all", float("nan")),
     }
     for part in ("encoder", "model"):
         for batch in BATCHES:

@@ -35,7 +35,9 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
 _NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed; ± is the standard deviation over seeds.
+- **activation error** is |own - dense| / |dense| of the biLSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the biLSTM, which is what is compressed; the character CNN is left as it is.
+  Pruned matrices have fewer parameters and run like dense ones.
 - **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
   sentences of the scored split, median and 95th percentile in milliseconds a batch of 1 or 32. **speed-up** is against
   the dense encoder of this project in the same process, taking turns; on a shared machine trust it before milliseconds.
@@ -125,6 +127,8 @@ def table(board: Board) -> pd.DataFrame:
         "" if pd.isna(x) or not c else f"{100 * x:+.1f}"
         for x, c in zip(rows["difference"], rows["compressed"], strict=True)
     ]
+    if rows["activation_error"].notna().any():
+        out["activation error"] = ["" if pd.isna(x) else f"{x:.2f}" for x in rows["activation_error"]]
     out["seeds"] = rows["seeds"].astype(str)
     out["parameters"] = [f"{int(x):,}" for x in rows["parameters"]]
     out["smaller"] = [f"{x:.1f}x" for x in rows["ratio"]]

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
+from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
+from elmo_mf.factorize import size_report
 from tests.conftest import small_data
 from tests.report.records import record, write
 
@@ -68,14 +71,74 @@ def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtu
     out = tmp_path / "r2"
     assert _run("compress", options, weights, "--rank", "2", "--targets", "input+recurrent", "--out", out) == 0
     text = capsys.readouterr().out
-    assert re.search(r"forward 0 input +48 x 6 +2 +108 +37\.5%", text)
-    assert re.search(r"backward 1 projection +6 x 12 +dense +72 +100\.0%", text)
-    assert f"wrote {out}/options.json and {out}/weights.hdf5" in text
+    assert re.search(r"forward 0 input +48 x 6 +2 +108 +37\.5% +\d+\.\d% +0\.\d{3} +0\.\d{3}", text)
+    assert "predicted speed-up" in text and f"wrote {out}/options.json, {out}/weights.hdf5" in text
     with h5py.File(out / "weights.hdf5") as file:
         assert "W_0_input_left" in file["RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell"]
+    report = json.loads((out / "report.json").read_text())
+    assert len(report["matrices"]) == 8 and report["compression"]["rank"] == 2
     again = Bilm.from_files(out / "options.json", out / "weights.hdf5").embed([["a", "b"]])
     fresh = Bilm.from_files(options, weights, Compression("svd", 2, "input+recurrent")).embed([["a", "b"]])
     assert abs(again[0] - fresh[0]).max() < 1e-6
+
+
+FORMS: list[list[str]] = [
+    ["--rank", "2", "--method", "svd"],
+    ["--rank", "2", "--targets", "joint+projection", "--method", "whitened_svd"],
+    ["--rank", "input=2,projection=3", "--targets", "input+projection"],
+    ["--rank", "1", "--granularity", "gate"],
+    ["--rank", "2", "--method", "prune"],
+    ["--rank", "2", "--method", "semi_nmf", "--setting", "nonnegative=right", "--setting", "iterations=9"],
+    ["--budget", "60%"],
+    ["--budget", "multiply_adds=1500", "--layers", "0,1"],
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_checkpoint(
+    form: list[str], elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Read back as it was written; and, rebuilt, the same vectors from the stock AllenNLP."""
+    options, weights = elmo_files()
+    for name, extra in (("factored", []), ("dense", ["--dense"])):
+        assert _run("compress", options, weights, *form, *extra, "--out", tmp_path / name) == 0
+    files = [(tmp_path / name / "options.json", tmp_path / name / "weights.hdf5") for name in ("factored", "dense")]
+    sentences = [["a", "few", "words"], ["more", "of", "them", "here"]]
+    factored, dense = (Bilm.from_files(*pair) for pair in files)
+    assert size_report(factored.weights(), factored.options).lstm_ratio > 1
+    assert size_report(dense.weights(), dense.options).lstm_ratio == 1
+    theirs = _ElmoBiLm(*map(str, files[1]))
+    with torch.no_grad():
+        found = theirs(batch_to_ids(sentences))["activations"]
+    for index, (one, other) in enumerate(zip(factored.embed(sentences), dense.embed(sentences), strict=True)):
+        assert abs(one - other).max() < 1e-5
+        stock = torch.stack(found)[:, index, 1 : len(sentences[index]) + 1].numpy()
+        assert abs(one - stock).max() < 1e-5
+    assert "as large and as fast as the dense encoder" in capsys.readouterr().out
+
+
+def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, weights = elmo_files()
+    (tmp_path / "text.txt").write_text("some words to learn from\nand a few more\n" * 30)
+    command: list[str | Path] = [
+        "compress",
+        options,
+        weights,
+        "--rank",
+        "1",
+        "--distill",
+        tmp_path / "text.txt",
+        "--distill-steps",
+        "30",
+    ]
+    assert _run(*command, "--out", tmp_path / "out") == 0
+    found = re.search(r"on held-out sentences (0\.\d+) before, (0\.\d+) after", capsys.readouterr().out)
+    assert found and float(found[2]) < float(found[1])
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["distillation"]["activation_error_after"] == pytest.approx(float(found[2]), abs=1e-3)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"options.json", "weights.hdf5", "report.json"}
+    history = json.loads((tmp_path / "out" / "options.json").read_text())["elmo_mf"]["compressions"]
+    assert str(tmp_path) not in json.dumps([history, report])
 
 
 @pytest.mark.parametrize(
@@ -83,11 +146,26 @@ def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["--rank", "0"], "rank: found 0"),
         (["--rank", "5"], "break-even"),
+        (["--rank", "x"], "--rank: found 'x', expected an integer, or one a target such as input=64,recurrent=32"),
+        (["--rank", "input=2"], "rank: found ranks of input, expected those of input+recurrent+projection"),
+        ([], "--rank, --budget: found neither, expected one of the two"),
+        (["--rank", "2", "--budget", "100"], "--rank, --budget: found both"),
+        (["--budget", "many"], "--budget: found 'many', expected a number of parameters"),
+        (["--budget", "flops=9"], "--budget: found 'flops=9'"),
+        (["--budget", "100"], "budget: found 100 parameters, expected at least 696"),
         (["--rank", "2", "--method", "svdd"], "method: found 'svdd', expected"),
+        (["--rank", "2", "--setting", "ridge"], "--setting: found 'ridge', expected name=value"),
+        (["--rank", "2", "--setting", "ridge=1"], "found the key 'ridge' for svd, expected none"),
         (["--rank", "2", "--targets", "inputs"], "targets: found 'inputs', expected any of input, recurrent"),
         (["--rank", "2", "--layers", "x"], "--layers: found x"),
         (["--rank", "2", "--layers", "7"], "layers: found 7, expected 0 to 1"),
         (["--rank", "2", "--dtype", "int8"], "--dtype: found int8, expected float16 or float32"),
+        (["--rank", "2", "--granularity", "row"], "granularity: found 'row', expected stacked or gate"),
+        (["--rank", "2", "--calibration", "gone.txt"], "gone.txt: no such text file"),
+        (["--rank", "2", "--evaluation", "gone.txt"], "gone.txt: no such text file"),
+        (["--rank", "2", "--distill", "gone.txt"], "distill.text: found gone.txt, expected a file"),
+        (["--rank", "2", "--method", "fisher_svd"], "gradients: found nothing, expected for fisher_svd"),
+        (["--rank", "2", "--method", "fisher_svd", "--gradients", "g"], "gradients: found g, expected a file"),
     ],
 )
 def test_compress_errors(
@@ -96,6 +174,53 @@ def test_compress_errors(
     options, weights = elmo_files()
     assert message in _fails(capsys, "compress", options, weights, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, weights = elmo_files()
+    assert _run("inspect", options, weights, "--json", tmp_path / "i.json", "--plot", tmp_path / "i.svg") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"forward 0 input +48 x 6 +dense +\d\.\d +\d +\d ", text) and text.count("gate o") == 8
+    found = json.loads((tmp_path / "i.json").read_text())["matrices"]
+    assert len(found) == 44 and len(found[0]["spectrum"]) == 6
+    assert "<svg" in (tmp_path / "i.svg").read_text()
+    assert _run("compress", options, weights, "--rank", "2", "--out", tmp_path / "r2") == 0
+    files = [tmp_path / "r2" / name for name in ("options.json", "weights.hdf5")]
+    assert _run("inspect", *files, "--no-gates", "--plot", tmp_path / "r2.png") == 0
+    assert len(re.findall(r"rank 2 +\d\.\d +\d +2 ", capsys.readouterr().out)) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plot", "spectra.bmp"], "--plot: found spectra.bmp, expected a name that ends in .svg, .png or .pdf"),
+        (["--json", "/"], "--json: found the folder /, expected the name of a file"),
+    ],
+)
+def test_inspect_errors(
+    arguments: list[str], message: str, elmo_files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in _fails(capsys, "inspect", *elmo_files(), *arguments)
+
+
+def test_gradients(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file does for the method, and the work leaves nothing behind."""
+    options, weights = elmo_files()
+    small_data("sst", tmp_path / "data" / "sst", 20)
+    (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'trainer.num_epochs': 1}}}")
+    files: list[str | Path] = ["--data", tmp_path / "data", "--options", options, "--weights", weights]
+    out = tmp_path / "out"
+    out.mkdir()
+    assert _run("gradients", "sst", out / "g.hdf5", "--sweep", tmp_path / "s.jsonnet", *files) == 0
+    assert capsys.readouterr().out == f"wrote {out / 'g.hdf5'}\n" and [p.name for p in out.iterdir()] == ["g.hdf5"]
+    method: list[str | Path] = ["--method", "fisher_svd", "--gradients", out / "g.hdf5"]
+    assert _run("compress", options, weights, "--rank", "2", *method, "--out", tmp_path / "r2") == 0
+    assert "tasks: found 'mnist'" in _fails(capsys, "gradients", "mnist", out / "h.hdf5")
+
+
+def test_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "found no records" in _fails(capsys, "explain", tmp_path)
+    assert "found no compression of one target" in _fails(capsys, "explain", write(tmp_path / "a", [record(None, 0.4)]))
 
 
 def test_compress_does_not_overwrite_its_input(elmo_files: Files, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import h5py
 import pytest
 
+from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
+from elmo_mf.factorize import method_names
 from elmo_mf.harness.grid import Cell, SweepSpec, expand
 from elmo_mf.resources import demo_options, demo_weights, share
 
@@ -33,14 +35,17 @@ def test_repeated_values_are_one_cell() -> None:
     assert len(expand(_spec(tasks=["sst", "sst"], ranks=[4, 4], seeds=[1, 1]))) == 2
 
 
-def test_published_sweep_is_what_the_board_promises() -> None:
-    cells = expand(SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "published.jsonnet"))
-    for task in ("sst", "snli", "squad"):
-        mine = [cell for cell in cells if cell.task.name == task]
-        assert len({cell.seed for cell in mine}) >= 2
-        grid = {(c.compression.targets, c.compression.rank) for c in mine if c.compression}
-        assert len({targets for targets, _ in grid}) == 3 and len({rank for _, rank in grid}) >= 3
-        assert any(cell.compression is None for cell in mine)
+_PUBLISHED = share() / "jsonnet" / "sweeps" / "published"
+
+
+def test_published_sweeps_are_what_the_board_promises() -> None:
+    files = (_PUBLISHED / f"{name}.jsonnet" for name in ("methods", "floors", "targets"))
+    methods, floors, targets = map(SweepSpec.from_file, files)
+    assert methods.tasks == floors.tasks == targets.tasks == ("snli", "squad", "sst") and len(methods.seeds) == 3
+    assert {c.method for spec in (methods, floors) for c in spec.encoders() if c} == set(method_names())
+    assert None in methods.encoders()
+    alone = {(*c.targets, *c.layers) for c in targets.encoders() if c}
+    assert alone == {(target, layer) for target in TARGETS for layer in (0, 1)}
 
 
 def _copy(folder: Path) -> SweepSpec:

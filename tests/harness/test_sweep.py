@@ -47,7 +47,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] >= 1
     assert str(tmp_path) not in json.dumps([dense, compressed])
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left == {"records"}
+    assert left == {"records", "encoders"}
 
 
 def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     cell = expand(spec)[1]
     record = _run(spec, tmp_path / "out")[1]
     data = str(spec.data_of(cell.task))
-    config = cell_config(spec, cell.task, cell.compression, cell.seed, data, (spec.options, spec.weights))
+    config = cell_config(spec, cell.task, cell.identity["compression"], cell.seed, data, (spec.options, spec.weights))
     train_model(Params(config), str(tmp_path / "plain"))
     scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{cell.task.files['test']}")
     assert record["scores"] == pytest.approx({name: scores[name] for name in record["scores"]}, rel=1e-4)

@@ -1,0 +1,64 @@
+"""Options that say how to compress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elmo_mf.errors import InputError
+
+_BUDGETS = ("parameters", "bytes", "multiply_adds")
+
+
+def rank(text: str | None) -> int | dict[str, int] | None:
+    """`64`, or `input=64,projection=128`.
+
+    # Raises
+    InputError: something else.
+    """
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and number.isdecimal() for name, _, number in pairs):
+        raise InputError(f"--rank: found {text!r}, expected an integer, or one a target such as input=64,recurrent=32")
+    return {name: int(number) for name, _, number in pairs}
+
+
+def budget(text: str | None) -> dict[str, float] | None:
+    """`500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
+
+    # Raises
+    InputError: something else.
+    """
+    if text is None:
+        return None
+    if text.endswith("%") and text[:-1].replace(".", "", 1).isdecimal():
+        return {"share": float(text[:-1]) / 100}
+    kind, _, number = text.rpartition("=")
+    if not number.isdecimal() or kind not in ("", *_BUDGETS):
+        kinds = ", ".join(f"{name}=NUMBER" for name in _BUDGETS)
+        raise InputError(f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage")
+    return {kind or "parameters": int(number)}
+
+
+def settings(texts: list[str]) -> dict[str, Any]:
+    """`name=value` each; numbers where they read as such.
+
+    # Raises
+    InputError: something else.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--setting: found {text!r}, expected name=value")
+        found[name] = _number(value)
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

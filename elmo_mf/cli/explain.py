@@ -1,0 +1,51 @@
+"""`elmo-mf explain`: the paper's analysis on a sweep's records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+
+def explain(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> None:
+    """Write EXPLAIN.md and figures into a sweep's output folder, and print the tables.
+
+    What compressing each target of each layer costs in score and activation error, per parameter saved, and how both go
+    with the norms of the dense matrices; and where that agrees with Winata et al. 2019. It needs compressions of one
+    target each, and the dense encoder with the same seeds.
+
+    Examples:
+
+    \b
+      elmo-mf sweep --tasks snli --targets input,recurrent,projection --ranks 4 --seeds 1,2,3 --output runs/why
+      elmo-mf explain runs/why
+    """
+    from rich.console import Console
+
+    from elmo_mf.report.explanation import cost_table, findings, norm_table, write_explanation
+
+    path, made = write_explanation(folder)
+    console = Console(highlight=False)
+    for explanation in made:
+        for table in (cost_table(explanation), norm_table(explanation)):
+            _print(console, explanation.board.task.title, table)
+    for line in findings(made):
+        console.print(line.replace("**", ""), soft_wrap=True)
+    typer.echo(f"wrote {path}")
+
+
+def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in frame.columns:
+        shown.add_column(str(name))
+    for row in frame.itertuples(index=False):
+        shown.add_row(*map(str, row))
+    console.print(shown)
+    console.print()

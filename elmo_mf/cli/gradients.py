@@ -1,0 +1,47 @@
+"""`elmo-mf gradients`: what a task's loss says of the encoder's matrices."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import typer
+
+from elmo_mf.cli.outputs import check_output
+
+
+def gradients(
+    task: str = typer.Argument(help="Name of a task, see elmo-mf tasks."),
+    output: Path = typer.Argument(help="HDF5 file to write."),
+    file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),
+    data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; the task's demo data by default."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
+    seed: int = typer.Option(13, help="Of the training."),
+    limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
+) -> None:
+    """Train a task's model on the dense encoder, and write the second moments of the loss's gradients in the encoder.
+
+    The file is what fisher_svd weights rows by, in elmo-mf compress and in configs (the key gradients). A sweep makes
+    such files itself.
+
+    Examples:
+
+    \b
+      elmo-mf gradients sst sst-gradients.hdf5
+      elmo-mf compress options.json weights.hdf5 --method fisher_svd --gradients sst-gradients.hdf5 --rank 8 --out small
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from elmo_mf.harness.gradients import gradients_of
+    from elmo_mf.harness.grid import SweepSpec, expand
+
+    check_output("OUTPUT", output)
+    texts = [None if path is None else str(path) for path in (data, options, weights)]
+    changes = dict(zip(("data", "options", "weights"), texts, strict=True))
+    spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
+    (cell,) = expand(spec)
+    with tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent) as work:
+        gradients_of(spec, cell, Path(work)).replace(output)
+    typer.echo(f"wrote {output}")

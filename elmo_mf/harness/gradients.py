@@ -1,0 +1,83 @@
+"""The second moments of a task's gradients in the dense encoder's matrices, for methods that weight rows by them.
+
+A model with the dense encoder, frozen, is trained in the task like any cell of the sweep; then the gradients of the
+encoder's matrices are taken, one training example at a time.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.lstm import BiLstmLayer
+from elmo_mf.bilm.weights import TARGETS, Array, Target, to_dense
+from elmo_mf.factorize.gradients import RowWeights, write_row_weights
+from elmo_mf.harness.grid import Cell, SweepSpec, dense_cell
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+
+_EXAMPLES = 400
+
+
+def gradients_of(spec: SweepSpec, cell: Cell, output: Path) -> Path:
+    """The file of a cell's task, made now if there is none: `OUTPUT/gradients/<task>-<hash>.hdf5`."""
+    dense = dense_cell(spec, cell)
+    text = json.dumps(dense.identity, sort_keys=True)
+    path = output / "gradients" / f"{cell.task.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.hdf5"
+    if not path.exists():
+        from elmo_mf.harness.cell import trained
+
+        with trained(spec, dense, output) as (loop, embedder, _):
+            rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
+        write_row_weights(path, rows, {"task": cell.task.name, "seed": dense.seed, "examples": _EXAMPLES})
+    return path
+
+
+def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:
+    """Each row's sum of E[(dL/dw)^2] over the first training examples, at most 400."""
+    instances = list(itertools.islice(loader.iter_instances(), _EXAMPLES))
+    model.eval()
+    bilm = embedder.bilm
+    embedder.elmo_module.cache = None  # whose activations have no gradients
+    bilm.requires_grad_(True)
+    sums: dict[tuple[int, int, str], Any] = {}
+    with torch.enable_grad():
+        for instance in instances:
+            bilm.zero_grad()
+            _loss(model, instance).backward()  # type: ignore[no-untyped-call]
+            for key, target, squares in _squared_gradients(bilm):
+                sums[(*key, target)] = sums.get((*key, target), 0) + squares.sum(axis=1)
+    bilm.requires_grad_(False)
+    bilm.zero_grad()
+    if not any(total.any() for total in sums.values()):
+        raise RuntimeError("the loss has no gradient in the encoder")
+    return RowWeights({key: total / len(instances) for key, total in sums.items()})
+
+
+def _loss(model: Any, instance: Any) -> torch.Tensor:
+    from allennlp.data.batch import Batch
+
+    batch = Batch([instance])
+    batch.index_instances(model.vocab)
+    loss: torch.Tensor = model(**batch.as_tensor_dict())["loss"]
+    return loss
+
+
+def _squared_gradients(bilm: Bilm) -> Iterator[tuple[tuple[int, int], Target, Array]]:
+    """Of every matrix (m, n), by (direction, layer) and target."""
+    for layer, module in enumerate(bilm.layers):
+        gradients = copy.deepcopy(module)
+        assert isinstance(gradients, BiLstmLayer)
+        for own, parameter in zip(gradients.parameters(), module.parameters(), strict=True):
+            own.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for direction, lstm in enumerate(gradients.weights()):
+            for target in TARGETS:
+                yield (direction, layer), target, np.square(to_dense(lstm.matrices[target]).astype(np.float64))

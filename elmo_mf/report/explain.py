@@ -1,0 +1,185 @@
+"""The paper's analysis on recorded results: what each matrix costs when it is compressed, and what norms say of it.
+
+From records alone. Winata et al. 2019 (section 4) hold that the additive recurrence (target `input`) matters more than
+the multiplicative one (`recurrent`), and that norms of a matrix go with how well it compresses.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elmo_mf.factorize import Compression
+from elmo_mf.factorize.norms import NORMS
+from elmo_mf.report.aggregate import Board
+
+LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
+_GROUP = ["method", "size", "target", "layers"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean or a correlation of `n` values, with its 95 % confidence interval; nan where `n` is too small."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Of one task's board.
+
+    # Parameters
+    costs: a row a compression of one target: `method`, `size` (rank or budget), `target`, `layers`, `seeds`, `saved`
+        (parameters), `loss` and `loss_se` (score of the dense encoder with the same seed less its own; mean and
+        standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
+    correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
+    difference: by how much more, for each seed and layers, `input` costs than `recurrent` at the same method and size.
+    points: what the correlations are of: for each outcome, a row a matrix or a compression with all norms.
+    """
+
+    board: Board
+    costs: pd.DataFrame
+    correlations: pd.DataFrame
+    difference: Interval
+    points: dict[str, pd.DataFrame]
+
+
+def explain(board: Board) -> Explanation:
+    """The analysis of a board's records; those of dense encoders, or without errors and norms, say nothing."""
+    frame = pd.DataFrame(list(_single_targets(board)))
+    costs = _costs(frame)
+    points = {LOSS: _points(frame, "loss"), ACTIVATION: _points(frame, "activation")}
+    matrices = pd.DataFrame(list(_matrices(board)))
+    for outcome, column in ((MATRIX, "error"), (INPUTS, "input_error")):
+        points[outcome] = matrices.assign(outcome=matrices[column]) if len(matrices) else pd.DataFrame()
+    rows = [
+        {"norm": norm, "outcome": outcome, **_correlations(table, norm)}
+        for norm in NORMS
+        for outcome, table in points.items()
+        if len(table)
+    ]
+    return Explanation(board, costs, pd.DataFrame(rows), _difference(frame), points)
+
+
+def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
+    """A row a record whose compression has one target, with the mean norms of its matrices."""
+    task = board.task
+    sign = 1 if task.metrics[task.primary] == "higher" else -1
+    dense = {r["cell"]["seed"]: r for r in board.records if r["cell"]["compression"] is None}
+    for record in board.records:
+        raw, seed = record["cell"]["compression"], record["cell"]["seed"]
+        if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
+            continue
+        compression = Compression.from_dict(raw)
+        if len(compression.targets) != 1 or compression.directions != "all" or compression.distill is not None:
+            continue
+        layers = compression.layers
+        yield {
+            "method": compression.method,
+            "size": compression.size_text,
+            "target": compression.targets[0],
+            "layers": "all" if layers == "all" else "+".join(map(str, layers)),
+            "seed": seed,
+            "saved": dense[seed]["size"]["lstm_parameters"] - record["size"]["lstm_parameters"],
+            "loss": sign * (dense[seed]["scores"][task.primary] - record["scores"][task.primary]),
+            "activation": record["activation_error"]["all"],
+            **_mean_norms(record["matrices"]),
+        }
+
+
+def _mean_norms(matrices: list[Mapping[str, Any]]) -> dict[str, float]:
+    return {norm: float(np.mean([matrix["norms"][norm] for matrix in matrices])) for norm in NORMS}
+
+
+def _costs(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    groups = frame.groupby(_GROUP, sort=True)
+    costs = groups.agg(
+        seeds=("seed", "nunique"), saved=("saved", "first"), loss=("loss", "mean"), loss_se=("loss", "sem"),
+        activation=("activation", "mean"),
+    ).reset_index()  # fmt: skip
+    for name in ("loss", "activation"):
+        costs[f"{name}_per"] = costs[name] / costs["saved"] * 100_000
+    return costs
+
+
+def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One row a compression, mean over seeds, of the method and size with the most of them."""
+    if frame.empty:
+        return frame
+    means = frame.groupby(_GROUP).mean(numeric_only=True).reset_index()
+    _, chosen = max(means.groupby(["method", "size"]), key=lambda group: len(group[1]))
+    return chosen.assign(outcome=chosen[column])
+
+
+def _matrices(board: Board) -> Iterator[dict[str, Any]]:
+    """Every matrix of the plain SVD of all targets at the lowest rank that was run, in one record."""
+    found = []
+    for record in board.records:
+        raw = record["cell"]["compression"]
+        if raw is None or not record.get("matrices"):
+            continue
+        compression = Compression.from_dict(raw)
+        plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
+        if plain and compression.layers == "all" and compression.directions == "all" and compression.distill is None:
+            found.append((compression.rank, record["cell"]["seed"], record["matrices"]))
+    if found:
+        for matrix in min(found, key=lambda item: item[:2])[2]:
+            yield {**matrix, **matrix["norms"], "layers": str(matrix["layer"])}
+
+
+def _correlations(table: pd.DataFrame, norm: str) -> dict[str, Interval]:
+    x, y = table[norm].to_numpy(float), table["outcome"].to_numpy(float)
+    return {"pearson": correlation(x, y), "spearman": correlation(_ranks(x), _ranks(y), spearman=True)}
+
+
+def correlation(x: np.ndarray, y: np.ndarray, spearman: bool = False) -> Interval:
+    """Pearson's r with Fisher's interval; of ranks, Spearman's with that of Bonett and Wright (2000)."""
+    n = len(x)
+    if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        r = float(np.corrcoef(x, y)[0, 1])
+    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    error = np.sqrt((1 + r**2 / 2 if spearman else 1) / (n - 3))
+    return Interval(r, float(np.tanh(z - 1.96 * error)), float(np.tanh(z + 1.96 * error)), n)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values))
+
+
+def _difference(frame: pd.DataFrame) -> Interval:
+    if frame.empty:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    table = frame.pivot_table(index=["method", "size", "layers", "seed"], columns="target", values="loss")
+    if not {"input", "recurrent"} <= set(table.columns):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    return mean_interval((table["input"] - table["recurrent"]).dropna().to_numpy(float))
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """The mean with Student's interval."""
+    from scipy.stats import t
+
+    n = len(values)
+    if n < 2:
+        return Interval(float(values[0]) if n else float("nan"), float("nan"), float("nan"), n)
+    mean, half = float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)

@@ -1,0 +1,142 @@
+"""The analysis, on records whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from elmo_mf.errors import InputError
+from elmo_mf.factorize import Compression
+from elmo_mf.report.aggregate import boards
+from elmo_mf.report.explain import ACTIVATION, INPUTS, LOSS, MATRIX, Explanation, correlation, explain, mean_interval
+from elmo_mf.report.explanation import findings, write_explanation
+from tests.report.records import record, write
+
+NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
+
+
+def _matrix(target: str, layer: int, scale: float) -> dict[str, Any]:
+    norms = {name: value * scale for name, value in NORMS.items()}
+    return {"direction": "forward", "layer": layer, "target": target, "shape": [8, 4], "rank": 4, "parameters": 48,
+            "energy": 0.5, "error": 0.1 * scale, "input_error": 0.2 / scale, "norms": norms}  # fmt: skip
+
+
+def _one(target: str, layer: int, seed: int, score: float, norm: float, **changes: Any) -> dict[str, Any]:
+    """A compression of one target of one layer; its activation error is a tenth of the norm."""
+    compression = Compression("svd", 4, target, layers=[layer]).to_dict()
+    made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "texts": 9}, **changes)
+    made["cell"]["compression"] = compression
+    made["matrices"] = [_matrix(target, layer, norm)]
+    made["size"]["lstm_parameters"] = 1000 - 200
+    return made
+
+
+def _records(cost_of_input: float) -> list[dict[str, Any]]:
+    """Dense 0.50; `recurrent` costs one point, `projection` two, and the norms rise with the activation error."""
+    noise = {1: 0.001, 2: -0.001, 3: 0.0}
+    made = [record(None, 0.50, seed) for seed in noise]
+    costs = {"input": cost_of_input, "recurrent": 0.01, "projection": 0.02}
+    for index, (target, cost) in enumerate(costs.items()):
+        for layer in (0, 1):
+            for seed, extra in noise.items():
+                made.append(_one(target, layer, seed, 0.50 - cost + extra * (1 + layer), 1.0 + 2 * index + layer))
+    return made
+
+
+def _explained(cost_of_input: float) -> Explanation:
+    return explain(boards(_records(cost_of_input))[0])
+
+
+def test_costs() -> None:
+    rows = [dict(row) for _, row in _explained(0.05).costs.iterrows()]
+    costs = {(row["target"], row["layers"]): row for row in rows}
+    one = costs["input", "0"]
+    assert (one["seeds"], one["saved"]) == (3, 200)
+    assert (one["loss"], one["activation"]) == (pytest.approx(0.05), pytest.approx(0.1))
+    assert one["loss_se"] == pytest.approx(0.001 / np.sqrt(3))
+    assert one["loss_per"] == pytest.approx(0.05 * 500) and one["activation_per"] == pytest.approx(0.1 * 500)
+    assert costs["projection", "1"]["loss"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("cost", "verdict"), [(0.05, "agrees"), (0.0, "disagrees"), (0.0101, "undecided")])
+def test_additive_against_multiplicative(cost: float, verdict: str) -> None:
+    records = _records(cost)
+    if verdict == "undecided":
+        first = next(r for r in records if (r["cell"]["compression"] or {}).get("targets") == ["input"])
+        first["scores"]["accuracy"] -= 0.02
+    explanation = explain(boards(records)[0])
+    assert explanation.difference.n == 6
+    text = findings([explanation])[0]
+    assert "Additive matters more, Sentiment" in text and f": {verdict}.**" in text
+
+
+def test_norms_against_activation_errors() -> None:
+    explanation = _explained(0.05)
+    rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
+    clear = rows["nuclear", ACTIVATION]["spearman"]
+    assert clear.n == 6 and clear.value == pytest.approx(1) and clear.excludes_zero
+    assert "agrees" in findings([explanation])[1] and "nuclear with activation error" in findings([explanation])[1]
+    assert rows["nuclear", LOSS]["spearman"].value < 0
+    assert (MATRIX not in {outcome for _, outcome in rows}) and len(explanation.points[INPUTS]) == 0
+
+
+def test_matrices_of_the_plain_svd() -> None:
+    """Of the lowest rank, and of one seed, since they are the same for all."""
+    whole = record(4, 0.4, 1, activation_error={"all": 0.3})
+    whole["matrices"] = [_matrix(target, layer, 1.0 + layer) for target in ("input", "recurrent") for layer in (0, 1)]
+    larger = record(8, 0.4, 1, activation_error={"all": 0.3})
+    larger["matrices"] = whole["matrices"][:1]
+    explanation = explain(boards([*_records(0.05), whole, larger])[0])
+    rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
+    assert rows["l1", MATRIX]["pearson"].value == pytest.approx(1) and rows["l1", MATRIX]["pearson"].n == 4
+    assert rows["l1", INPUTS]["pearson"].value == pytest.approx(-1)
+    assert len(explanation.costs) == 6
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000), st.integers(4, 30))
+def test_correlations_are_scipys(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    y = x + rng.normal(size=n)
+    own, theirs = correlation(x, y), stats.pearsonr(x, y)
+    interval = theirs.confidence_interval(0.95)
+    assert own.value == pytest.approx(theirs.statistic, abs=1e-9)
+    assert (own.low, own.high) == pytest.approx((interval.low, interval.high), abs=1e-3)
+    mean, interval = mean_interval(x), stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    assert (mean.low, mean.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_too_few_to_say() -> None:
+    assert np.isnan(correlation(np.arange(3.0), np.arange(3.0)).value)
+    assert np.isnan(correlation(np.ones(9), np.arange(9.0)).value)
+    records = [record(None, 0.5, 1), _one("input", 0, 1, 0.4, 1.0)]
+    explanation = explain(boards(records)[0])
+    assert all("nothing to say" in text for text in findings([explanation]))
+
+
+def test_page_and_figure(tmp_path: Path) -> None:
+    first = write_explanation(write(tmp_path / "a", _records(0.05)))[0]
+    again = write_explanation(write(tmp_path / "b", _records(0.05)))[0]
+    text = first.read_text()
+    assert first.read_bytes() == again.read_bytes()
+    assert "agrees" in text and "![costs and norms](explain-sst.svg)" in text
+    assert (tmp_path / "a/explain-sst.svg").read_bytes() == (tmp_path / "b/explain-sst.svg").read_bytes()
+    row = next(line for line in text.splitlines() if line.startswith("| input"))
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
+
+
+def test_nothing_to_explain(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no records"):
+        write_explanation(tmp_path)
+    old = write(tmp_path / "old", [record(None, 0.5), record(4, 0.4)])
+    with pytest.raises(InputError, match="found no compression of one target"):
+        write_explanation(old)
+    assert not (old / "EXPLAIN.md").exists()
