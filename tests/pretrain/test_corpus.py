@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
-from elmo_mf.sentences import read_sentences
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
 
@@ -48,12 +45,6 @@ def test_rare_words_count_as_unknown_in_the_output_only() -> None:
     (batch,) = corpus.batches(100, None)
     assert batch.words.tolist() == [[1, 3, 3, 2, 0]]
     assert len(set(batch.types[0].tolist())) == 4
-
-
-def test_long_sentences_are_cut_into_pieces(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("a b c d e\n\nf\n")
-    assert read_sentences(tmp_path / "t.txt", 2) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
-    assert read_sentences(tmp_path / "t.txt", 9, limit=1) == [["a", "b", "c", "d", "e"]]
 
 
 def test_unigram_perplexity_of_equal_words() -> None:
