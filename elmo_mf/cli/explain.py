@@ -27,13 +27,13 @@ def explain(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> 
     """
     from rich.console import Console
 
-    from elmo_mf.report.explanation import cost_table, findings, norm_table, write_explanation
+    from elmo_mf.report.explanation import cost_table, findings, norm_summary, write_explanation
 
     path, made = write_explanation(folder)
     console = Console(highlight=False)
     for explanation in made:
-        for table in (cost_table(explanation), norm_table(explanation)):
-            _print(console, explanation.board.task.title, table)
+        _print(console, explanation.board.task.title, cost_table(explanation))
+        _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
     for line in findings(made):
         console.print(line.replace("**", ""), soft_wrap=True)
     typer.echo(f"wrote {path}")

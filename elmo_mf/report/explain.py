@@ -45,14 +45,16 @@ class Explanation:
         (parameters), `loss` and `loss_se` (score of the dense encoder with the same seed less its own; mean and
         standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
     correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
-    difference: by how much more, for each seed and layers, `input` costs than `recurrent` at the same method and size.
+    additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed.
+    first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed.
     points: what the correlations are of: for each outcome, a row a matrix or a compression with all norms.
     """
 
     board: Board
     costs: pd.DataFrame
     correlations: pd.DataFrame
-    difference: Interval
+    additive: Interval
+    first: Interval
     points: dict[str, pd.DataFrame]
 
 
@@ -70,7 +72,8 @@ def explain(board: Board) -> Explanation:
         for outcome, table in points.items()
         if len(table)
     ]
-    return Explanation(board, costs, pd.DataFrame(rows), _difference(frame), points)
+    additive, first = _difference(frame, "target", "input", "recurrent"), _difference(frame, "layers", "0", "1")
+    return Explanation(board, costs, pd.DataFrame(rows), additive, first, points)
 
 
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
@@ -165,13 +168,15 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray(rankdata(values))
 
 
-def _difference(frame: pd.DataFrame) -> Interval:
-    if frame.empty:
-        return Interval(float("nan"), float("nan"), float("nan"), 0)
-    table = frame.pivot_table(index=["method", "size", "layers", "seed"], columns="target", values="loss")
-    if not {"input", "recurrent"} <= set(table.columns):
-        return Interval(float("nan"), float("nan"), float("nan"), 0)
-    return mean_interval((table["input"] - table["recurrent"]).dropna().to_numpy(float))
+def _difference(frame: pd.DataFrame, column: str, one: str, other: str) -> Interval:
+    """Of the losses of two values of a column, where all else is the same."""
+    same = [name for name in (*_GROUP, "seed") if name != column]
+    pairs = np.array([])
+    if not frame.empty:
+        table = frame.pivot_table(index=same, columns=column, values="loss")
+        if {one, other} <= set(table.columns):
+            pairs = (table[one] - table[other]).dropna().to_numpy(float)
+    return mean_interval(pairs)
 
 
 def mean_interval(values: np.ndarray) -> Interval:

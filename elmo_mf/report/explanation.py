@@ -13,7 +13,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.report.aggregate import boards
-from elmo_mf.report.explain import ACTIVATION, LOSS, Explanation, Interval, explain
+from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
 
 _TARGETS = ("input", "recurrent", "projection")
 
@@ -38,7 +38,7 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
         figure = folder / f"explain-{explanation.board.task.name}{index if _repeated(made, explanation) else ''}.svg"
         plot_explanation(explanation, figure)
         parts.append(_section(explanation, figure.name))
-    parts.insert(1, "\n".join(["## The paper's two findings", "", *findings(made)]))
+    parts.insert(1, "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)]))
     path = folder / "EXPLAIN.md"
     with atomic_path(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -59,11 +59,11 @@ def _repeated(made: list[Explanation], own: Explanation) -> bool:
 
 def findings(made: list[Explanation]) -> list[str]:
     """Where the data agrees with the paper's two findings, and where it does not; Markdown."""
-    return [_additive(explanation) for explanation in made] + [_norms(explanation) for explanation in made]
+    return [told(explanation) for told in (_additive, _norms, _dearest) for explanation in made]
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task = explanation.difference, explanation.board.task.title
+    one, task = explanation.additive, explanation.board.task.title
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
@@ -74,22 +74,43 @@ def _additive(explanation: Explanation) -> str:
 
 
 def _norms(explanation: Explanation) -> str:
-    task = explanation.board.task.title
-    rows = explanation.correlations
-    rows = rows[rows["outcome"].isin((LOSS, ACTIVATION))]
-    told = [row for row in _dicts(rows) if row["spearman"].n >= 4]
+    task, rows = explanation.board.task.title, _dicts(explanation.correlations)
+    told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and row["spearman"].n >= 4]
     if not told:
         return f"- **Norms tell, {task}: nothing to say**: fewer than four compressions of one target."
     clear = [row for row in told if row["spearman"].excludes_zero]
-    best = max(told, key=lambda row: abs(row["spearman"].value))
     if clear:
-        names = "; ".join(f"{row['norm']} with {row['outcome']} {_interval(row['spearman'])}" for row in clear)
-        return f"- **Norms tell, {task}: agrees** where Spearman's correlation is clear of zero: {names}."
-    return (
-        f"- **Norms tell, {task}: undecided.** No norm's Spearman correlation with a loss or an activation error is "
-        f"clear of zero over {best['spearman'].n} compressions; the largest is {best['norm']} with {best['outcome']}, "
-        f"{_interval(best['spearman'])}."
+        text = f"- **Norms tell, {task}: agrees** where Spearman's correlation is clear of zero: {_named(clear)}."
+    else:
+        best = max(told, key=lambda row: abs(row["spearman"].value))
+        text = (
+            f"- **Norms tell, {task}: undecided.** No norm's Spearman correlation with a loss or an activation error "
+            f"is clear of zero over {best['spearman'].n} compressions; the largest is {_named([best])}."
+        )
+    own = [row for row in rows if row["outcome"] == MATRIX and row["spearman"].excludes_zero]
+    own.sort(key=lambda row: -abs(row["spearman"].value))
+    return f"{text} Of the matrices' own error they do tell: {_named(own[:2])}." if own else text
+
+
+def _named(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{row['norm'].replace('_', ' ')} with {row['outcome']} {_interval(row['spearman'])}" for row in rows
     )
+
+
+def _dearest(explanation: Explanation) -> str:
+    """What the paper does not ask: which matrices are dear for what they save."""
+    rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
+    dear, cheap = (
+        f"`{row['target']}` of layer {row['layers']} "
+        f"({row['activation_per']:.2f} and {100 * row['loss_per']:+.1f} points)"
+        for row in (rows[0], rows[-1])
+    )
+    text = (
+        f"- **Dearest, {explanation.board.task.title}**: by activation error per 100,000 parameters saved {dear}, "
+        f"cheapest {cheap}."
+    )
+    return text if first.n < 2 else f"{text} Layer 0 costs {_points_text(first)} points more than layer 1."
 
 
 def _section(explanation: Explanation, figure: str) -> str:
@@ -98,7 +119,8 @@ def _section(explanation: Explanation, figure: str) -> str:
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
     return f"""## {task.title}
 
-What each target costs; a hundred thousand parameters is the unit of the last two columns.
+What each target costs: the loss in points with its standard error over seeds, the activation error, and both for every
+100,000 parameters saved.
 
 {costs}
 
@@ -127,10 +149,10 @@ def cost_table(explanation: Explanation) -> pd.DataFrame:
             "method": costs["method"],
             "size": costs["size"],
             "seeds": costs["seeds"].astype(str),
-            "loss ± s.e.": [f"{100 * loss:+.1f}{se}" for loss, se in zip(costs["loss"], spread, strict=True)],
-            "activation error": [f"{x:.3f}" for x in costs["activation"]],
-            "loss per 100k saved": [f"{100 * x:+.2f}" for x in costs["loss_per"]],
-            "activation error per 100k saved": [f"{x:.3f}" for x in costs["activation_per"]],
+            "loss": [f"{100 * loss:+.1f}{se}" for loss, se in zip(costs["loss"], spread, strict=True)],
+            "activ.": [f"{x:.3f}" for x in costs["activation"]],
+            "loss/100k": [f"{100 * x:+.2f}" for x in costs["loss_per"]],
+            "activ./100k": [f"{x:.3f}" for x in costs["activation_per"]],
         }
     )
 
@@ -148,6 +170,18 @@ def norm_table(explanation: Explanation) -> pd.DataFrame:
             "clear of zero": ["yes" if row["spearman"].excludes_zero else "" for row in rows],
         }
     )
+
+
+def norm_summary(explanation: Explanation) -> pd.DataFrame:
+    """Spearman's correlations as text, a row a norm and a column an outcome."""
+    rows = explanation.correlations.assign(
+        text=[
+            "" if np.isnan(one.value) else f"{one.value:+.2f}{'*' if one.excludes_zero else ' '}"
+            for one in explanation.correlations["spearman"]
+        ]
+    )
+    table = rows.pivot(index="norm", columns="outcome", values="text").reindex(NORMS)
+    return table[list(dict.fromkeys(rows["outcome"]))].reset_index()
 
 
 def plot_explanation(explanation: Explanation, path: Path) -> None:

@@ -71,7 +71,7 @@ def test_additive_against_multiplicative(cost: float, verdict: str) -> None:
         first = next(r for r in records if (r["cell"]["compression"] or {}).get("targets") == ["input"])
         first["scores"]["accuracy"] -= 0.02
     explanation = explain(boards(records)[0])
-    assert explanation.difference.n == 6
+    assert explanation.additive.n == 6
     text = findings([explanation])[0]
     assert "Additive matters more, Sentiment" in text and f": {verdict}.**" in text
 
@@ -81,8 +81,13 @@ def test_norms_against_activation_errors() -> None:
     rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
     clear = rows["nuclear", ACTIVATION]["spearman"]
     assert clear.n == 6 and clear.value == pytest.approx(1) and clear.excludes_zero
-    assert "agrees" in findings([explanation])[1] and "nuclear with activation error" in findings([explanation])[1]
+    _, norms, dearest = findings([explanation])
+    assert "agrees" in norms and "nuclear with activation error" in norms
     assert rows["nuclear", LOSS]["spearman"].value < 0
+    assert (
+        "`input` of layer 0" in findings([explanation])[2] and "`projection` of layer 1" in findings([explanation])[2]
+    )
+    assert explanation.first.n == 9 and explanation.first.value == pytest.approx(0, abs=1e-3)
     assert (MATRIX not in {outcome for _, outcome in rows}) and len(explanation.points[INPUTS]) == 0
 
 
@@ -118,7 +123,7 @@ def test_too_few_to_say() -> None:
     assert np.isnan(correlation(np.ones(9), np.arange(9.0)).value)
     records = [record(None, 0.5, 1), _one("input", 0, 1, 0.4, 1.0)]
     explanation = explain(boards(records)[0])
-    assert all("nothing to say" in text for text in findings([explanation]))
+    assert [("nothing to say" in text) for text in findings([explanation])] == [True, True, False]
 
 
 def test_page_and_figure(tmp_path: Path) -> None:
