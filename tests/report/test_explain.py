@@ -84,9 +84,7 @@ def test_norms_against_activation_errors() -> None:
     _, norms, dearest = findings([explanation])
     assert "agrees" in norms and "nuclear with activation error" in norms
     assert rows["nuclear", LOSS]["spearman"].value < 0
-    assert (
-        "`input` of layer 0" in findings([explanation])[2] and "`projection` of layer 1" in findings([explanation])[2]
-    )
+    assert "saved `projection` of layer 1 (" in dearest and "cheapest `input` of layer 0 (" in dearest
     assert explanation.first.n == 9 and explanation.first.value == pytest.approx(0, abs=1e-3)
     assert (MATRIX not in {outcome for _, outcome in rows}) and len(explanation.points[INPUTS]) == 0
 
