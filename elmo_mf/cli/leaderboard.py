@@ -46,7 +46,8 @@ def _print(board: Board) -> None:
     }
     shown = Table(title=board.task.title, title_justify="left", box=None, pad_edge=False)
     for title in titles.values():
-        shown.add_column(title, justify="left" if title == "encoder" else "right", no_wrap=True)
+        name = title == "encoder"
+        shown.add_column(title, justify="left" if name else "right", no_wrap=not name)
     for row in frame[list(titles)].itertuples(index=False):
         shown.add_row(*(str(value).replace("**", "") for value in row))
     console = Console(highlight=False)
