@@ -38,8 +38,10 @@ class Distillation:
             raise InputError(f"compression.distill.text: found {self.text!r}, expected the path of a text file")
         if type(self.steps) is not int or self.steps < 1:
             raise InputError(f"compression.distill.steps: found {self.steps!r}, expected an integer from 1 on")
-        if isinstance(self.learning_rate, bool) or not isinstance(self.learning_rate, (int, float)):
-            raise InputError(f"compression.distill.learning_rate: found {self.learning_rate!r}, expected a number")
+        if not _is_number(self.learning_rate) or not 0 < self.learning_rate < float("inf"):
+            raise InputError(
+                f"compression.distill.learning_rate: found {self.learning_rate!r}, expected a number above 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ class Compression:
     distill: Distillation | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise InputError(f"compression.settings: found {self.settings!r}, expected names with their values")
+        for name in ("calibration", "gradients"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, str):
+                raise InputError(f"compression.{name}: found {path!r}, expected the path of a file")
         method = self.factorizer
         self._set_targets()
         self._check_size(method)
@@ -98,6 +106,8 @@ class Compression:
             raise InputError(f"compression.granularity: found {self.granularity!r}, expected stacked or gate")
         if isinstance(self.distill, Mapping):
             object.__setattr__(self, "distill", _distillation(self.distill))
+        if not isinstance(self.distill, (Distillation, type(None))):
+            raise InputError(f"compression.distill: found {self.distill!r}, expected a text and steps")
 
     @property
     def factorizer(self) -> Method:
@@ -247,6 +257,10 @@ def _distillation(raw: Mapping[str, Any]) -> Distillation:
     return Distillation(**{"text": ""} | dict(raw))
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _check_rank(name: str, rank: object) -> None:
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise InputError(f"{name}: found {rank!r}, expected an integer from 1 on")
@@ -256,10 +270,10 @@ def _check_budget(budget: object, stays_dense: str | None) -> None:
     if not isinstance(budget, Mapping) or len(budget) != 1 or next(iter(budget)) not in BUDGETS:
         raise InputError(f"compression.budget: found {budget!r}, expected one of {', '.join(BUDGETS)} with its amount")
     ((kind, amount),) = budget.items()
-    number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
-    if kind == "share" and not (number and 0 < amount < 1):
+    number = _is_number(amount) and 0 < amount < float("inf")
+    if kind == "share" and not (number and amount < 1):
         raise InputError(f"compression.budget.share: found {amount!r}, expected a number between 0 and 1")
-    if kind != "share" and not (number and int(amount) == amount and amount > 0):
+    if kind != "share" and not (number and int(amount) == amount):
         raise InputError(f"compression.budget.{kind}: found {amount!r}, expected an integer from 1 on")
     if stays_dense and kind in ("bytes", "multiply_adds"):
         raise InputError(f"compression.budget: found {kind} with {stays_dense}, which saves none; expected parameters")

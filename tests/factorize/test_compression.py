@@ -182,6 +182,20 @@ def test_json_form_of_everything(tmp_path: Path) -> None:
     assert compression.identity() != before
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"settings": "ridge"}, "compression.settings: found 'ridge', expected names with their values"),
+        ({"calibration": 5}, "compression.calibration: found 5, expected the path of a file"),
+        ({"gradients": ["g"]}, "compression.gradients: found ['g'], expected the path of a file"),
+    ],
+)
+def test_keys_of_the_wrong_kind(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "svd", "rank": 2, "targets": "all", **keys})
+    assert message in str(caught.value)
+
+
 def test_old_records_keep_their_form() -> None:
     """A cell's identity is a hash of this."""
     assert Compression("svd", 2, "all").to_dict() == {

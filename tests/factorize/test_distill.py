@@ -90,10 +90,12 @@ def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None
         ({}, "distill.text: found '', expected the path"),
         ({"text": "t", "step": 3}, "distill: found the key 'step', expected any of text, steps, learning_rate"),
         ({"text": "t", "steps": 0}, "distill.steps: found 0, expected an integer from 1 on"),
-        ({"text": "t", "learning_rate": "high"}, "distill.learning_rate: found 'high', expected a number"),
+        ({"text": "t", "learning_rate": "high"}, "distill.learning_rate: found 'high', expected a number above 0"),
+        ({"text": "t", "learning_rate": 0}, "distill.learning_rate: found 0, expected a number above 0"),
+        ("text.txt", "distill: found 'text.txt', expected a text and steps"),
     ],
 )
-def test_refused(raw: dict[str, object], message: str) -> None:
+def test_refused(raw: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         Compression.from_dict({"method": "svd", "rank": 2, "targets": "all", "distill": raw})
     assert message in str(caught.value)

@@ -96,6 +96,7 @@ def test_scale_of_a_matrix_does_not_matter() -> None:
         ({"parameters": 10}, "budget: found 10 parameters, expected at least"),
         ({"parameters": 0}, "budget.parameters: found 0, expected an integer from 1 on"),
         ({"parameters": 10.5}, "budget.parameters: found 10.5"),
+        ({"parameters": float("inf")}, "budget.parameters: found inf"),
         ({"share": 1.5}, "budget.share: found 1.5, expected a number between 0 and 1"),
         ({"share": 0.01}, "budget: found 27 parameters, expected at least"),
         ({"flops": 10}, "budget: found {'flops': 10}, expected one of share, parameters, bytes, multiply_adds"),
