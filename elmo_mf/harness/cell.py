@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import BilmOptions
@@ -33,13 +33,12 @@ def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
     AllenNLP's log of a cell that fails stays in `output/failed/<cell>/`.
     """
     started = time.perf_counter()
-    with trained(spec, cell, output) as (loop, embedder, training):
+    with trained(spec, cell, output) as (loop, embedder, training, data, report):
         scores, instances = _score(loop, cell.task.scored)
         dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
         times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)
         own = embedder.bilm
         error = None if dense is None else activation_error(dense, own, _sentences(instances))
-    data, report = _limited_data(spec, cell, output), encoder_of(spec, cell, output).report
     return {
         "cell": cell.identity,
         "scores": {name: scores[name] for name in cell.task.metrics},
@@ -59,19 +58,27 @@ def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def trained(spec: SweepSpec, cell: Cell, output: Path) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, dict[str, Any]]]:
-    """AllenNLP's training loop of a cell, done, with the best weights; its `elmo_mf` embedder; its training metrics.
+class Trained(NamedTuple):
+    """AllenNLP's training loop, done, with the best weights; its `elmo_mf` embedder; its training metrics; the folder
+    of the data; the report of the encoder, empty if it is dense."""
 
-    While the context lasts, logs go to the cell's own file.
-    """
+    loop: Any
+    embedder: ElmoMfTokenEmbedder
+    metrics: dict[str, Any]
+    data: Path
+    report: dict[str, Any]
+
+
+@contextlib.contextmanager
+def trained(spec: SweepSpec, cell: Cell, output: Path) -> Iterator[Trained]:
+    """Train a cell. While the context lasts, logs go to the cell's own file."""
     data = _limited_data(spec, cell, output)
     with _work_folder(output, cell) as work, _logging_to(work / "out.log"):
         encoder = encoder_of(spec, cell, output)
         files = encoder.options, encoder.weights
         config = cell_config(spec, cell.task, None, cell.seed, str(data), files, spec.cache_mb)
         loop, training = _train(config, work)
-        yield loop, latency.embedder_of(loop.model), training
+        yield Trained(loop, latency.embedder_of(loop.model), training, data, encoder.report)
 
 
 def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:

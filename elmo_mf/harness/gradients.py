@@ -35,7 +35,7 @@ def gradients_of(spec: SweepSpec, cell: Cell, output: Path) -> Path:
     if not path.exists():
         from elmo_mf.harness.cell import trained
 
-        with trained(spec, dense, output) as (loop, embedder, _):
+        with trained(spec, dense, output) as (loop, embedder, *_):
             rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
         write_row_weights(path, rows, {"task": cell.task.name, "seed": dense.seed, "examples": _EXAMPLES})
     return path

@@ -19,10 +19,10 @@ BATCHES = ("1", "32")
 class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
-    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `seeds`, `score`, `std`,
-    `difference`, `at_chance`, `best`, `parameters`, `ratio`, `multiply_adds`,
-    `activation_error` (nan where it was not recorded), and for the parts `encoder` and `model`
-    and the batches 1 and 32 `<part>_<batch>_median`, `_p95` and `_speed_up`. `records` are the records behind it.
+    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `seeds`, `score`, `std`, `difference`,
+    `at_chance`, `best`, `parameters`, `ratio`, `multiply_adds`, `activation_error` (nan where it was not recorded), and
+    for the parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95` and `_speed_up`.
+    `records` are the records behind it.
     """
 
     task: Task

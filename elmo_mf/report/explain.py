@@ -1,6 +1,6 @@
 """The paper's analysis on recorded results: what each matrix costs when it is compressed, and what norms say of it.
 
-From records alone. Winata et al. 2019 (section 4) hold that the additive recurrence (target `input`) matters more than
+From records alone. Winata et al. 2019 hold that the additive recurrence (target `input`) matters more than
 the multiplicative one (`recurrent`), and that norms of a matrix go with how well it compresses.
 """
 

@@ -128,7 +128,7 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Of the same training as the dense cell's; against autograd, example by example and gate by gate."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     cell = expand(spec)[0]
-    with trained(spec, cell, tmp_path / "out") as (loop, embedder, _):
+    with trained(spec, cell, tmp_path / "out") as (loop, embedder, *_):
         bilm, model = embedder.bilm, loop.model
         found = row_weights(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
@@ -166,7 +166,7 @@ def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dic
 def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Layer by layer, on the texts of the instances."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
-    with trained(spec, expand(spec)[0], tmp_path / "out") as (loop, embedder, _):
+    with trained(spec, expand(spec)[0], tmp_path / "out") as (loop, embedder, *_):
         instances = list(loop.trainer.data_loader.iter_instances())
     dense, own = embedder.bilm, Bilm.from_files(spec.options, spec.weights, Compression("svd", 3, "input"))
     found = activation_error(dense, own, _sentences(instances))
