@@ -35,13 +35,16 @@ def gradients(
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from elmo_mf.harness.gradients import gradients_of
-    from elmo_mf.harness.grid import SweepSpec, expand
+    from elmo_mf.harness.grid import expand
+    from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.harness.workspace import workspace
 
     check_output("OUTPUT", output)
     texts = [None if path is None else str(path) for path in (data, options, weights)]
     changes = dict(zip(("data", "options", "weights"), texts, strict=True))
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     (cell,) = expand(spec)
-    with tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent) as work:
-        gradients_of(spec, cell, Path(work)).replace(output)
+    scratch = tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent)
+    with scratch as folder, workspace(Path(folder)) as work:
+        gradients_of(spec, cell, work).replace(output)
     typer.echo(f"wrote {output}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -46,6 +48,7 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 bad input, 130 interrupted."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="elmo-mf")
     except InputError as error:
@@ -54,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     return 0
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"elmo-mf: warning: {message}", file=sys.stderr)
 
 
 def entry() -> None:

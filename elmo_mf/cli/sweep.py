@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
-    from elmo_mf.harness.grid import Cell, SweepSpec
+    from elmo_mf.harness.executors import Executor
+    from elmo_mf.harness.grid import Cell
+    from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.harness.status import Status
     from elmo_mf.harness.sweep import Outcome
 
 
@@ -28,80 +29,149 @@ def sweep(
     seeds: str | None = typer.Option(None, help="Comma-separated; 13 by default."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
     data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; each task's demo data by default."),
+    glove: Path | None = typer.Option(None, help="Word vectors of the preset paper."),
     options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; cells recorded there are skipped."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="List the cells and stop."),
+    workers: int = typer.Option(1, min=1, help="Cells that run at a time, each in a process of its own."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads of each; the cores shared out by default."),
+    ray: str | None = typer.Option(None, help="Run on a Ray cluster: its address, or auto. Needs the extra cluster."),
+    cpus: float = typer.Option(1, min=0.1, help="CPUs that a cell asks a Ray cluster for."),
+    gpus: float = typer.Option(0, min=0, help="GPUs that a cell asks a Ray cluster for."),
+    retry_failed: bool = typer.Option(False, "--retry-failed", help="Run the cells again that failed before."),
+    fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first cell that fails."),
+    status: bool = typer.Option(False, "--status", help="Say what is done, running, failed and left, and stop."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="List the cells with an estimate of their time, and stop."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print failures only."),
 ) -> None:
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
 
     Each cell leaves one record in OUTPUT/records as soon as it is done. Cells that are recorded already are skipped, so
-    that a sweep which was cut goes on where it stopped.
+    that a sweep which was cut goes on where it stopped, and several sweeps may share a folder at the same time. Cells
+    that failed are listed with their log and are not run again without --retry-failed; those whose process was killed,
+    or whose machine ran out of memory or disk, are.
+
+    Exit status: 0 when every cell is recorded, 1 when cells failed or the disk was full, 2 for bad input.
 
     Examples:
 
     \b
       elmo-mf sweep --dry-run
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
-      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard
+      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --workers 2 --output leaderboard
+      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --status
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # AllenNLP's bars; read when tqdm is imported
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import torch
+    from elmo_mf.harness.grid import expand
+    from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.harness.status import status_of
 
-    from elmo_mf.harness.grid import SweepSpec, expand
-    from elmo_mf.harness.store import ResultStore
-
-    if threads:
-        torch.set_num_threads(threads)
     if output.exists() and not output.is_dir():
         raise InputError(f"--output: found the file {output}, expected a folder")
     spec = SweepSpec.from_file(
         file,
         tasks=tasks and texts("--tasks", tasks), methods=methods and texts("--methods", methods),
         targets=targets and texts("--targets", targets), ranks=ranks and integers("--ranks", ranks),
-        seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), options=_text(options),
-        weights=_text(weights),
+        seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), glove=_text(glove),
+        options=_text(options), weights=_text(weights),
     )  # fmt: skip
     cells = expand(spec)
-    store = ResultStore(output)
-    left = [cell for cell in cells if not store.has(cell)]
-    if dry_run:
-        for cell in cells:
-            typer.echo(f"{cell}{'' if cell in left else '  (recorded)'}")
-    typer.echo(f"{len(cells)} cells, {len(cells) - len(left)} recorded, {len(left)} to run")
-    if not dry_run and left:
-        _run(spec, left, output)
+    found = status_of(spec, cells, output)
+    if dry_run or status:
+        _tell(found, cells, list_all=dry_run)
+        return
+    for problem in found.problems:
+        typer.echo(f"elmo-mf: warning: {problem}", err=True)
+    done = len(found.recorded)
+    if not quiet:
+        typer.echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
+    recorded = {cell.id for cell in found.recorded}
+    todo = [cell for cell in cells if cell.id not in recorded]
+    if todo:
+        where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
+        _run(todo, len(cells), output, where, retry_failed, fail_fast, quiet)
 
 
-def _run(spec: SweepSpec, cells: list[Cell], output: Path) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+def _executor(
+    spec: SweepSpec, cells: list[Cell], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
+    gpus: float,
+) -> Executor:  # fmt: skip
+    if ray is None:
+        from elmo_mf.harness.executors.local import LocalExecutor
 
+        return LocalExecutor(spec, output, workers, threads)
+    from elmo_mf.harness.executors.cluster import RayExecutor
+
+    return RayExecutor(spec, cells, output, ray, cpus, gpus, threads)
+
+
+def _run(
+    cells: list[Cell], total: int, output: Path, executor: Executor, retry_failed: bool, fail_fast: bool, quiet: bool
+) -> None:
+    from elmo_mf.cli.live import live_view
+    from elmo_mf.harness.store import ResultStore
     from elmo_mf.harness.sweep import run_sweep
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with progress_bar(*columns) as bar:
-        row = bar.add_task("", total=len(cells))
-
-        def done(outcome: Outcome) -> None:
-            bar.advance(row)
-            bar.console.print(_line(outcome), markup=False)
-
-        outcomes = run_sweep(spec, cells, output, lambda cell: bar.update(row, description=str(cell)), done)
+    try:
+        for line in ResultStore(output).set_aside():
+            typer.echo(f"elmo-mf: warning: {line}", err=True)
+        with live_view(total, total - len(cells), quiet) as view:
+            outcomes = run_sweep(
+                cells, output, executor, view, retry_failed=retry_failed, fail_fast=fail_fast
+            )  # fmt: skip
+    except PermissionError as error:
+        raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
+    except OSError as error:
+        typer.echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
+        raise typer.Exit(1) from None
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        typer.echo(f"{len(failed)} of {len(cells)} cells failed; their logs are in {output / 'failed'}", err=True)
+        _tell_failures(failed, len(cells))
         raise typer.Exit(1)
 
 
-def _line(outcome: Outcome) -> str:
-    if outcome.record is None:
-        return f"{outcome.cell}: FAILED {outcome.error}"
-    primary = outcome.cell.task.primary
-    score, speed = outcome.record["scores"][primary], outcome.record["latency"]["encoder"]["1"]["speed_up"]
-    return f"{outcome.cell}: {primary} {score:.4f}, encoder {speed:.2f}x, {outcome.record['seconds']:.0f} s"
+def _tell_failures(failed: list[Outcome], total: int) -> None:
+    typer.echo(f"{len(failed)} of {total} cells failed:", err=True)
+    for outcome in failed:
+        typer.echo(f"  {outcome.cell}: {outcome.error}; log: {outcome.log}", err=True)
+    again = sum(outcome.again for outcome in failed)
+    if again:
+        typer.echo(f"the same command runs {again} of them again", err=True)
+    if again < len(failed):
+        typer.echo(f"--retry-failed runs {len(failed) - again} of them again", err=True)
+
+
+def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
+    """Print a status; with the cells one by one, those first that need a look."""
+    running = {cell.id: note for cell, note in status.running}
+    failed = {cell.id: failure for cell, failure in status.failed}
+    recorded = {cell.id for cell in status.recorded}
+    for cell in cells:
+        if cell.id in running:
+            typer.echo(f"{cell}  (running, {_progress(running[cell.id])})")
+        elif cell.id in failed:
+            typer.echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
+        elif list_all:
+            typer.echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
+    for problem in status.problems:
+        typer.echo(f"elmo-mf: warning: {problem}", err=True)
+    counts = f"{len(recorded)} recorded, {len(running)} running, {len(failed)} failed, {len(status.left)} to run"
+    typer.echo(f"{len(cells)} cells: {counts}")
+    if running or status.left:
+        typer.echo(_estimate(status))
+
+
+def _progress(note: dict[str, object]) -> str:
+    share, phase = note.get("share"), note.get("phase", "starting")
+    where = f"on {note.get('host', '?')}"
+    return f"{phase} {share:.0%} {where}" if isinstance(share, float) and share else f"{phase} {where}"
+
+
+def _estimate(status: Status) -> str:
+    if status.seconds_left is None:
+        return "time left: unknown, a task has no record here yet; one cell of each (--seeds, --limit) would tell"
+    hours, minutes = divmod(round(status.seconds_left / 60), 60)
+    return f"time left: about {hours} h {minutes:02} min with one worker, by what such cells took"
 
 
 def _text(path: Path | None) -> str | None:

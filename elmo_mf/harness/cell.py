@@ -3,49 +3,52 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import shutil
+import itertools
+import json
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import size_report
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.harness import latency
+from elmo_mf.harness.activations import StoredActivations, write_activations
 from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.formats import majority_accuracy, random_span_f1
-from elmo_mf.harness.grid import Cell, SweepSpec, cell_config
+from elmo_mf.harness.grid import Cell, cell_config, digest
+from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split, Task
+from elmo_mf.harness.workspace import Progress, Workspace
+from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
 
 _TEXTS = 300
 
 
-def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
-    """Run a cell and return its record; `output/data` keeps the data files as cut to the sweep's limits.
-
-    AllenNLP's log of a cell that fails stays in `output/failed/<cell>/`.
-    """
+def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """Run a cell and return its record, but for what says which cell it is."""
     started = time.perf_counter()
-    with trained(spec, cell, output) as (loop, embedder, training, data, report):
-        scores, instances = _score(loop, cell.task.scored)
-        dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
-        times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)
+    with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
+        with workspace.phase("scoring"):
+            scores, instances = _score(loop, cell.task.scored)
+            dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
+            error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
+        with workspace.phase("measuring"), workspace.turn.measuring():
+            times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)
         own = embedder.bilm
-        error = None if dense is None else activation_error(dense, own, _sentences(instances))
     return {
-        "cell": cell.identity,
         "scores": {name: scores[name] for name in cell.task.metrics},
         "validation": {name: training[f"best_validation_{name}"] for name in cell.task.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
-        **_data_facts(cell.task, data),
+        **_data_facts(cell, data, workspace),
         "size": size_report(own.weights(), own.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
@@ -54,6 +57,7 @@ def run_cell(spec: SweepSpec, cell: Cell, output: Path) -> dict[str, Any]:
         "elmo": _elmo_facts(spec),
         "data": "demo" if spec.data is None else Path(spec.data).name,
         "seconds": round(time.perf_counter() - started, 1),
+        "phases": workspace.phases,
         **provenance(),
     }
 
@@ -70,78 +74,25 @@ class Trained(NamedTuple):
 
 
 @contextlib.contextmanager
-def trained(spec: SweepSpec, cell: Cell, output: Path) -> Iterator[Trained]:
-    """Train a cell. While the context lasts, logs go to the cell's own file."""
-    data = _limited_data(spec, cell, output)
-    with _work_folder(output, cell) as work, _logging_to(work / "out.log"):
-        encoder = encoder_of(spec, cell, output)
-        files = encoder.options, encoder.weights
-        config = cell_config(spec, cell.task, None, cell.seed, str(data), files, spec.cache_mb)
-        loop, training = _train(config, work)
-        yield Trained(loop, latency.embedder_of(loop.model), training, data, encoder.report)
+def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Trained]:
+    """Train a cell; AllenNLP's own files are there while the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="training-", dir=workspace.folder) as work:
+        with workspace.phase("encoder"):
+            data = _limited_data(spec, cell, workspace)
+            encoder = encoder_of(spec, cell, workspace)
+        with workspace.phase("data"):
+            config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
+            loop = _training_loop(config, work)
+            embedder = latency.embedder_of(loop.model)
+        with workspace.phase("activations"):
+            _share_activations(spec, cell, loop, embedder, workspace)
+        with workspace.phase("training"):
+            metrics = _watched(loop, cell.task, workspace).run()
+        yield Trained(loop, embedder, metrics, data, encoder.report)
 
 
-def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
-    lstm = BilmOptions.from_file(spec.options).lstm
-    name = Path(spec.weights).parent.name + "/" + Path(spec.weights).name
-    return {"name": name, "layers": lstm.n_layers, "cell": lstm.dim, "projection": lstm.projection_dim}
-
-
-def _limited_data(spec: SweepSpec, cell: Cell, output: Path) -> Path:
-    """The data folder of a cell: the given one, or one with its files cut to size."""
-    source, task = spec.data_of(cell.task), cell.task
-    limits = {split: spec.limit_of(task.name, split) for split in task.files}
-    if not any(limits.values()):
-        return source
-    numbers = "-".join(str(limits[split] or "all") for split in task.files)
-    folder = output / "data" / f"{task.name}-{numbers}"
-    for split, name in task.files.items():
-        count = limits[split] or len(task.format.read(source / name))
-        task.format.cut(source / name, folder / name, count)
-    return folder
-
-
-@contextlib.contextmanager
-def _work_folder(output: Path, cell: Cell) -> Iterator[Path]:
-    """AllenNLP's serialization folder: gone when the cell is done, kept when it fails."""
-    output.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{cell.name}-", dir=output))
-    try:
-        yield work
-    except Exception:
-        failed = output / "failed" / cell.name
-        shutil.rmtree(failed, ignore_errors=True)
-        failed.parent.mkdir(exist_ok=True)
-        work.rename(failed)
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """AllenNLP logs to the cell's file; the console is the sweep's."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except Exception:
-            logging.exception("the cell failed")
-            raise
-        finally:
-            root.handlers = handlers
-            root.setLevel(level)
-            handler.close()
-
-
-def _train(config: dict[str, Any], work: Path) -> tuple[Any, dict[str, Any]]:
-    """AllenNLP's training loop with the best weights loaded, and its metrics."""
+def _training_loop(config: dict[str, Any], work: str) -> Any:
+    """AllenNLP's `TrainModel`: data read, model built."""
     from allennlp.commands.train import TrainModel
     from allennlp.common import Params
     from allennlp.common.plugins import import_plugins
@@ -151,8 +102,97 @@ def _train(config: dict[str, Any], work: Path) -> tuple[Any, dict[str, Any]]:
     import_module_and_submodules("elmo_mf.plugin")
     params = Params(config)
     prepare_environment(params)
-    loop = TrainModel.from_params(params=params, serialization_dir=str(work), local_rank=0)
-    return loop, loop.run()
+    return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
+
+
+def _watched(loop: Any, task: Task, workspace: Workspace) -> Any:
+    """The loop, reporting and resting between batches."""
+    from allennlp.training.callbacks import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        metric: float | None = None
+
+        def on_batch(
+            self,
+            trainer: Any,
+            batch_inputs: Any,
+            batch_outputs: Any,
+            batch_metrics: dict[str, Any],
+            epoch: int,
+            batch_number: int,
+            *_: Any,
+            **__: Any,
+        ) -> None:
+            share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
+            workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
+
+        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
+            self.metric = metrics.get(f"validation_{task.primary}")
+
+    loop.trainer._callbacks.append(Watch(loop.serialization_dir))
+    return loop
+
+
+def _length(loader: Any) -> int:
+    try:
+        return max(1, len(loader))
+    except TypeError:  # lazy readers do not know
+        return 1
+
+
+def _share_activations(
+    spec: SweepSpec, cell: Cell, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+) -> None:
+    """Run a frozen encoder once on each sentence of the data, or use what another cell's run of it left."""
+    bilm = embedder.bilm
+    frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
+    if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
+        return
+    loaders = (loop.trainer.data_loader, loop.trainer._validation_data_loader, loop.evaluation_data_loader)
+    instances = itertools.chain.from_iterable(loader.iter_instances() for loader in loaders if loader is not None)
+
+    def make(folder: Path) -> None:
+        batches = _character_ids(instances, loop.model.vocab)
+        write_activations(
+            folder, bilm, batches, workspace.cache.make_room, lambda: workspace.step(Progress("activations"))
+        )
+
+    policy = "" if bilm.state_policy == "zero" else f"-{bilm.state_policy}"
+    folder = workspace.cache.made("activations", cell.activations_id[:32] + policy, make)
+    stored = StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
+    embedder.elmo_module.cache = ActivationCache(0, stored)
+
+
+def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor]:
+    """What the encoder will be given for these instances: (sentences, longest, characters) each."""
+    from allennlp.common.util import lazy_groups_of
+    from allennlp.data.batch import Batch
+
+    for group in lazy_groups_of(instances, 64):
+        batch = Batch(list(group))
+        batch.index_instances(vocabulary)
+        for ids in _elmo_tokens(batch.as_tensor_dict()):
+            yield ids.flatten(0, -3)
+
+
+def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
+    """The embedder's inputs, wherever a batch's fields have them."""
+    for key, value in tensors.items() if isinstance(tensors, dict) else ():
+        if key == "elmo_tokens":
+            yield value
+        else:
+            yield from _elmo_tokens(value)
+
+
+def _activation_error(cell: Cell, dense: Bilm, own: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+    """How far the encoder is from the dense one on the scored split's first texts; computed once for all seeds."""
+
+    def make(folder: Path) -> None:
+        error = activation_error(dense, own, _sentences(instances))
+        (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
+
+    folder = workspace.cache.made("errors", cell.activations_id[:32], make)
+    return json.loads((folder / "error.json").read_text(encoding="utf-8"))
 
 
 def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
@@ -171,11 +211,40 @@ def _sentences(instances: list[Any]) -> list[list[str]]:
     return texts[:_TEXTS]
 
 
-def _data_facts(task: Task, data: Path) -> dict[str, Any]:
+def _limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
+    """The data folder of a cell: the given one, or one with its files cut to size."""
+    source, task = spec.data_of(cell.task), cell.task
+    limits = {split: spec.limit_of(task.name, split) for split in task.files}
+    if not any(limits.values()):
+        return source
+
+    def make(folder: Path) -> None:
+        for split, name in task.files.items():
+            count = limits[split] or len(task.format.read(source / name))
+            task.format.cut(source / name, folder / name, count)
+
+    return workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+
+
+def _data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
     """How many examples each split has, and what chance scores."""
-    examples = {split: task.format.read(data / name) for split, name in task.files.items()}
-    baseline = majority_accuracy if task.chance == "majority" else random_span_f1
-    return {
-        "examples": {split: len(read) for split, read in examples.items()},
-        "chance": baseline(examples["train"], examples[task.scored]),
-    }
+    task = cell.task
+
+    def make(folder: Path) -> None:
+        examples = {split: task.format.read(data / name) for split, name in task.files.items()}
+        baseline = majority_accuracy if task.chance == "majority" else random_span_f1
+        facts = {
+            "examples": {split: len(read) for split, read in examples.items()},
+            "chance": baseline(examples["train"], examples[task.scored]),
+        }
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    about = {"data": cell.identity["data"], "card": cell.identity["card"]}
+    folder = workspace.cache.made("facts", f"{task.name}-{digest(about)[:16]}", make)
+    return dict(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
+
+
+def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
+    lstm = BilmOptions.from_file(spec.options).lstm
+    name = Path(spec.weights).parent.name + "/" + Path(spec.weights).name
+    return {"name": name, "layers": lstm.n_layers, "cell": lstm.dim, "projection": lstm.projection_dim}

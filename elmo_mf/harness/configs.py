@@ -38,9 +38,9 @@ def task_config(
     options_file: str,
     weight_file: str,
     elmo_dim: int,
-    compression: dict[str, Any] | None,
-    cache_mb: int,
-    seed: int,
+    seed: int | str,
+    compression: dict[str, Any] | None = None,
+    cache_mb: int = 0,
 ) -> dict[str, Any]:
     """A task's AllenNLP config; every parameter is one of the jsonnet function's."""
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))

@@ -7,9 +7,7 @@ encoder's matrices are taken, one training example at a time.
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,24 +19,27 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.weights import TARGETS, Array, Target, to_dense
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
-from elmo_mf.harness.grid import Cell, SweepSpec, dense_cell
+from elmo_mf.harness.grid import Cell, dense_cell
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 _EXAMPLES = 400
 
 
-def gradients_of(spec: SweepSpec, cell: Cell, output: Path) -> Path:
-    """The file of a cell's task, made now if there is none: `OUTPUT/gradients/<task>-<hash>.hdf5`."""
-    dense = dense_cell(spec, cell)
-    text = json.dumps(dense.identity, sort_keys=True)
-    path = output / "gradients" / f"{cell.task.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.hdf5"
-    if not path.exists():
-        from elmo_mf.harness.cell import trained
+def gradients_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
+    """The file of a cell's task and seed, made now if there is none."""
+    dense = dense_cell(cell)
 
-        with trained(spec, dense, output) as (loop, embedder, *_):
+    def make(folder: Path) -> None:
+        with trained(spec, dense, workspace) as (loop, embedder, *_):
             rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
-        write_row_weights(path, rows, {"task": cell.task.name, "seed": dense.seed, "examples": _EXAMPLES})
-    return path
+        about = {"task": cell.task.name, "seed": dense.seed, "examples": _EXAMPLES}
+        write_row_weights(folder / "gradients.hdf5", rows, about)
+
+    from elmo_mf.harness.cell import trained
+
+    return workspace.cache.made("gradients", f"{cell.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:

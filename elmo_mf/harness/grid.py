@@ -1,145 +1,37 @@
-"""What a sweep runs: its specification, and the cells that it expands to."""
+"""The cells that a sweep expands to, and what makes each the cell it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from elmo_mf import __version__
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
-from elmo_mf.harness.configs import PRESETS, evaluate_jsonnet, override, task_config
-from elmo_mf.harness.task import SPLITS, Split, Task, load_task, task_names
+from elmo_mf.harness.configs import override, task_config
+from elmo_mf.harness.spec import SweepSpec, known_keys
+from elmo_mf.harness.task import Split, Task, load_task, task_names
 from elmo_mf.provenance import file_hash
-from elmo_mf.resources import demo_options, demo_weights
+
+CODE = {"encoder": 1, "factorization": 1, "training": 1}
+"""Versions of the parts of this project that a score depends on, `bilm`, `factorize` and the rest. Who changes what one
+of them computes raises its number: cells recorded before are then other cells. `tests/golden` notices."""
 
 
-@dataclass(frozen=True)
-class SweepSpec:
-    """A sweep, as a sweep file or the command line gives it.
-
-    # Parameters
-    tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`.
-    compressions: more compressions than the grid's, each with the keys of `Compression`.
-    data: folder with one folder a task; None for each task's demo data.
-    options, weights: the ELMo; the embedded one by default.
-    preset: sizes of the tasks' models, `demo` or `paper`; `glove` is the word vectors' file of the latter.
-    limit: examples a split, one number, or numbers by split, or either by task.
-    overrides: by task, values of the AllenNLP config by dotted path.
-    latency_sentences, latency_rounds: how many examples are timed, and how often each.
-    cache_mb: memory for a cell's frozen activations; 0 computes them anew each epoch.
-    """
-
-    tasks: tuple[str, ...]
-    methods: tuple[str, ...] = ("svd",)
-    targets: tuple[str, ...] = ("all",)
-    ranks: tuple[int, ...] = (4, 16, 32)
-    seeds: tuple[int, ...] = (13,)
-    compressions: tuple[dict[str, Any], ...] = ()
-    data: str | None = None
-    options: str = ""
-    weights: str = ""
-    preset: str = "demo"
-    glove: str | None = None
-    limit: Any = None
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
-    latency_sentences: int = 16
-    latency_rounds: int = 3
-    cache_mb: int = 3000
-
-    @classmethod
-    def from_file(cls, path: Path | None, **changes: Any) -> SweepSpec:
-        """From a jsonnet file, or from nothing (all tasks), with `changes` that are not None on top.
-
-        # Raises
-        InputError: an unknown key or a value that a sweep cannot have.
-        """
-        raw = {} if path is None else evaluate_jsonnet(path)
-        where = "sweep" if path is None else str(path)
-        if not isinstance(raw, dict):
-            raise InputError(f"{where}: found no object, expected a sweep's keys")
-        raw |= {key: value for key, value in changes.items() if value is not None}
-        _known_keys(where, raw, tuple(sorted(f.name for f in fields(cls))))
-        for key, kind in _LISTS.items():
-            if key in raw:
-                raw[key] = _list(where, key, raw[key], kind)
-        for key, least in (("latency_sentences", 1), ("latency_rounds", 1), ("cache_mb", 0)):
-            value = raw.get(key, least)
-            if type(value) is not int or value < least:
-                raise InputError(f"{where}: {key}: found {value!r}, expected an integer from {least} on")
-        raw.setdefault("tasks", tuple(task_names()))
-        spec = cls(**raw)
-        if bool(spec.options) != bool(spec.weights):
-            raise InputError(f"{where}: found only one of options and weights, expected both or neither")
-        if spec.preset not in PRESETS:
-            raise InputError(f"{where}: preset: found {spec.preset!r}, expected {' or '.join(PRESETS)}")
-        return replace(spec, options=spec.options or str(demo_options()), weights=spec.weights or str(demo_weights()))
-
-    def encoders(self) -> Iterator[Compression | None]:
-        """The dense encoder, then every combination, then the others."""
-        yield None
-        for method in self.methods:
-            for targets in self.targets:
-                for rank in self.ranks:
-                    yield Compression(method, rank, targets)
-        for keys in self.compressions:
-            yield Compression.from_dict(keys)
-
-    def limit_of(self, task: str, split: Split) -> int | None:
-        """How many examples of a split are used; None for all."""
-        limit = self.limit
-        if isinstance(limit, dict):
-            _known_keys("limit", limit, (*task_names(), *SPLITS))
-            limit = limit if set(limit) & set(SPLITS) else limit.get(task)
-        if isinstance(limit, dict):
-            _known_keys(f"limit: {task}", limit, SPLITS)
-            limit = limit.get(split)
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise InputError(f"limit: {task} {split}: found {limit!r}, expected an integer from 1 on")
-        return limit
-
-    def data_of(self, task: Task) -> Path:
-        return task.demo_data if self.data is None else Path(self.data) / task.name
-
-
-_LISTS: dict[str, type] = {
-    "tasks": str,
-    "methods": str,
-    "targets": str,
-    "ranks": int,
-    "seeds": int,
-    "compressions": dict,
-}
-_KINDS = {int: "integers", str: "texts", dict: "objects"}
-_MAY_BE_EMPTY = ("methods", "compressions")
-
-
-def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:
-    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    for item in values:
-        if type(item) is not kind:
-            raise InputError(f"{where}: {key}: found {item!r}, expected {_KINDS[kind]}")
-    if not values and key not in _MAY_BE_EMPTY:
-        raise InputError(f"{where}: {key}: found an empty list, expected at least one")
-    return tuple(value for index, value in enumerate(values) if value not in values[:index])
-
-
-def _known_keys(where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in found:
-        if key not in known:
-            raise InputError(f"{where}: found the key {key!r}, expected any of {', '.join(known)}")
+def digest(identity: dict[str, Any]) -> str:
+    """SHA-256 of a JSON object, in hex; the order of its keys does not matter."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run of a sweep: a task with one encoder and one seed.
 
-    `identity` holds everything that its result depends on and no path or time; `id` is its hash.
+    `identity` holds everything that its score depends on and no path or time; `id` is its hash.
     """
 
     task: Task
@@ -147,10 +39,27 @@ class Cell:
     seed: int
     identity: dict[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
-        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest(self.identity)
+
+    @cached_property
+    def encoder_id(self) -> str:
+        """Hash of what the encoder depends on; seeds share it unless the method looks at the task's gradients."""
+        return digest(self._part("elmo", "compression", *self._gradients_of()))
+
+    @cached_property
+    def activations_id(self) -> str:
+        """Hash of what the encoder's activations on the task's data depend on."""
+        config = {key: value for key, value in self.identity["config"].items() if key.endswith("dataset_reader")}
+        return digest(self._part("task", "data") | {"encoder": self.encoder_id, "readers": config})
+
+    def _gradients_of(self) -> tuple[str, ...]:
+        needed = self.compression is not None and self.compression.factorizer.needs_gradients
+        return ("task", "data", "config", "words") if needed else ()
+
+    def _part(self, *keys: str) -> dict[str, Any]:
+        return {key: self.identity[key] for key in (*keys, "code")}
 
     @property
     def encoder(self) -> str:
@@ -159,7 +68,8 @@ class Cell:
     @property
     def name(self) -> str:
         """For files: readable and unique."""
-        return f"{self.task.name}-{self.encoder.replace(' ', '-')}-seed-{self.seed}-{self.id[:10]}"
+        encoder = self.encoder.replace(" ", "-").replace("/", "-")[:120]
+        return f"{self.task.name}-{encoder}-seed-{self.seed}-{self.id[:10]}"
 
     def __str__(self) -> str:
         return f"{self.task.name} {self.encoder} seed {self.seed}"
@@ -179,50 +89,39 @@ def expand(spec: SweepSpec) -> list[Cell]:
     for compression in compressions:
         if compression is not None:
             compression.check(dense)
-    hashes = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
+    identities = [None if compression is None else compression.identity() for compression in compressions]
+    elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
+    words = None if spec.glove is None else _hash(spec.glove, "glove")
+    placeholders = replace(spec, glove=spec.glove and "GLOVE")
+    known_keys("overrides", spec.overrides, tuple(task_names()))
     cells = []
     for name in spec.tasks:
         task = load_task(name)
-        _known_keys("overrides", spec.overrides, tuple(task_names()))
-        data = {split: _file_identity(task, split, spec) for split in task.files}
-        for compression in compressions:
+        shared = {
+            "task": name,
+            "card": task.judgement(),
+            "elmo": elmo,
+            "words": words,
+            "data": {split: _file_identity(task, split, spec) for split in task.files},
+            "config": cell_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS")),
+            "code": CODE,
+        }
+        for compression, identity in zip(compressions, identities, strict=True):
             for seed in spec.seeds:
-                about = None if compression is None else _identity(compression, seed)
-                identity = {
-                    "task": name,
-                    "compression": about,
-                    "seed": seed,
-                    "elmo": hashes,
-                    "data": data,
-                    "config": cell_config(spec, task, about, seed, data="DATA", elmo=("OPTIONS", "WEIGHTS")),
-                    "elmo_mf": __version__,
-                }
-                cells.append(Cell(task, compression, seed, identity))
+                about = identity
+                if compression is not None and compression.factorizer.needs_gradients and not compression.gradients:
+                    about = {**(identity or {}), "gradients": f"seed {seed}"}  # which the sweep takes itself
+                cells.append(Cell(task, compression, seed, shared | {"compression": about, "seed": seed}))
     return cells
 
 
-def _identity(compression: Compression, seed: int) -> dict[str, Any]:
-    """A compression by what it depends on; gradients that the sweep takes itself, by the seed of that training."""
-    taken = compression.factorizer.needs_gradients and compression.gradients is None
-    return compression.identity() | ({"gradients": f"seed {seed}"} if taken else {})
-
-
-def dense_cell(spec: SweepSpec, cell: Cell) -> Cell:
+def dense_cell(cell: Cell) -> Cell:
     """The dense encoder's cell of the same task and seed."""
-    one = replace(spec, tasks=(cell.task.name,), methods=(), compressions=(), seeds=(cell.seed,))
-    return expand(one)[0]
+    return replace(cell, compression=None, identity=cell.identity | {"compression": None})
 
 
-def cell_config(
-    spec: SweepSpec,
-    task: Task,
-    compression: dict[str, Any] | None,
-    seed: int,
-    data: str,
-    elmo: tuple[str, str],
-    cache_mb: int = 0,
-) -> dict[str, Any]:
-    """The AllenNLP config of a cell on the given data folder and ELMo files."""
+def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
+    """The AllenNLP config of a task on the given data folder and ELMo files."""
     config = task_config(
         task.config,
         preset=spec.preset,
@@ -231,8 +130,6 @@ def cell_config(
         options_file=elmo[0],
         weight_file=elmo[1],
         elmo_dim=BilmOptions.from_file(spec.options).output_dim,
-        compression=compression,
-        cache_mb=cache_mb,
         seed=seed,
     )
     return override(config, spec.overrides.get(task.name, {}), task.name)
@@ -243,3 +140,9 @@ def _file_identity(task: Task, split: Split, spec: SweepSpec) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such data file, expected the {split} split of {task.name}")
     return {"sha256": file_hash(path), "limit": spec.limit_of(task.name, split)}
+
+
+def _hash(path: str, field: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"{field}: found {path}, expected a file")
+    return file_hash(path)

@@ -1,55 +1,91 @@
-"""Result records: one JSON file a cell, written atomically."""
+"""The records of an output folder, one JSON file a cell, written atomically and read with care."""
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.harness.grid import Cell
-
-FORMAT = 1
-_REQUIRED = ("format", "id", "cell", "scores", "size", "latency", "versions", "machine", "seconds")
+from elmo_mf.harness.record import FORMAT, check_record, known_tasks, read_record
 
 
 class ResultStore:
-    """The records of an output folder, in `folder/records/`."""
+    """The records in `folder/records/`. What is no record is never trusted and never fatal: see `problems`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "records"
+        self.aside = folder / "set-aside"
+        self.problems: dict[Path, str] = {}
+        """What was found in place of records, with the reason, in one line."""
 
     def path(self, cell: Cell) -> Path:
         return self.folder / f"{cell.name}.json"
 
     def has(self, cell: Cell) -> bool:
         """Whether the cell is recorded."""
+        return self.read(cell) is not None
+
+    def read(self, cell: Cell) -> dict[str, Any] | None:
+        """The cell's record; None if there is none, or another's."""
         path = self.path(cell)
-        return path.exists() and read_record(path)["id"] == cell.id
+        if not path.exists():
+            return None
+        try:
+            record = read_record(path)
+            if record["id"] != cell.id:
+                raise InputError(f"{path}: id: found {record['id'][:20]!r}, expected {cell.id[:20]!r}")
+        except InputError as error:
+            self.problems[path] = str(error)
+            return None
+        return record
 
     def write(self, cell: Cell, record: dict[str, Any]) -> None:
-        with atomic_path(self.path(cell)) as path:
-            path.write_text(json.dumps({"format": FORMAT, "id": cell.id} | record, indent=2) + "\n", encoding="utf-8")
-
-    def records(self) -> list[dict[str, Any]]:
-        """All records, in the order of their file names.
+        """Write a record, atomically.
 
         # Raises
-        InputError: a file in the folder is not a record.
+        InputError: a field is missing or is not what it should be.
+        OSError: the folder cannot be written to.
         """
-        return [read_record(path) for path in sorted(self.folder.glob("*.json"))]
+        text = json.dumps({"format": FORMAT, "id": cell.id, "cell": cell.identity} | record, indent=2) + "\n"
+        check_record(text.encode(), cell.name)
+        with atomic_path(self.path(cell)) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records, in the order of their file names."""
+        return list(self._records())
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        task_named = known_tasks()
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                record = read_record(path, task_named)
+                if not path.stem.endswith(record["id"][:10]):
+                    raise InputError(f"{path}: id: found {record['id'][:10]!r}, expected that of the file's name")
+            except InputError as error:
+                self.problems[path] = str(error)
+            else:
+                yield record
+
+    def set_aside(self) -> list[str]:
+        """Move what is no record to `set-aside/`, where nothing is overwritten; returns one line for each."""
+        self.records()
+        lines = []
+        for path, problem in self.problems.items():
+            if path.exists():
+                self.aside.mkdir(exist_ok=True)
+                path.rename(_free(self.aside / path.name))
+                lines.append(f"{problem}; it was moved to {self.aside.name}/")
+        self.problems.clear()
+        return lines
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """One record, checked for the fields that every record has."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: found something that is not JSON ({error}), expected a result record") from None
-    for key in _REQUIRED:
-        if not isinstance(record, dict) or key not in record:
-            raise InputError(f"{path}: {key}: found nothing, expected a result record's field")
-    if record["format"] != FORMAT:
-        raise InputError(f"{path}: format: found {record['format']!r}, expected {FORMAT}")
-    return dict(record)
+def _free(path: Path) -> Path:
+    """The path, or the first one like it that is not taken."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], others) if not one.exists())

@@ -38,6 +38,16 @@ class Task:
     licence: str
     folder: Path
 
+    def judgement(self) -> dict[str, Any]:
+        """What of the card a score depends on: how examples are read and what counts."""
+        return {
+            "format": type(self.format).__name__,
+            "scored": self.scored,
+            "primary": self.primary,
+            "metrics": self.metrics,
+            "chance": self.chance,
+        }
+
     @property
     def demo_data(self) -> Path:
         return self.folder / "demo"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -14,20 +15,21 @@ class ActivationCache:
     """Runs `bilm` on the sentences that it has not seen, and remembers until `max_bytes` are full.
 
     Right only where a sentence's vectors depend on nothing but the sentence: a frozen biLM whose state
-    policy is not `carried`. Sentences are recognised by a 128-bit hash of their character ids.
+    policy is not `carried`. `stored` has activations (layers, tokens + 2, 2p) from before, by `sentence_key`.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, stored: Mapping[bytes, Tensor] | None = None) -> None:
         self.max_bytes, self.bytes = max_bytes, 0
+        self._stored: Mapping[bytes, Tensor] = stored or {}
         self._kept: dict[bytes, Tensor] = {}
 
     def __call__(self, bilm: Bilm, ids: Tensor) -> Activations:
         """As `bilm(ids)`; `ids` (sentences, longest, characters)."""
-        lengths = (ids > 0).any(dim=2).sum(dim=1)
-        sentences = [row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)]
-        keys = [hashlib.blake2b(s.cpu().numpy().tobytes(), digest_size=16).digest() for s in sentences]
-        fresh = self._compute(bilm, {k: s for k, s in zip(keys, sentences, strict=True) if k not in self._kept})
-        vectors = [fresh[key] if key in fresh else self._kept[key] for key in keys]
+        sentences = split_sentences(ids)
+        lengths = torch.tensor([len(sentence) for sentence in sentences], device=ids.device)
+        keys = [sentence_key(sentence) for sentence in sentences]
+        fresh = self._compute(bilm, {k: s for k, s in zip(keys, sentences, strict=True) if not self._has(k)})
+        vectors = [fresh[k] if k in fresh else self._kept[k] if k in self._kept else self._stored[k] for k in keys]
         self._keep(fresh)
         shape = (len(vectors[0]), len(ids), ids.shape[1] + 2, bilm.output_dim)
         layers = torch.zeros(shape, dtype=vectors[0].dtype, device=ids.device)
@@ -36,14 +38,15 @@ class ActivationCache:
         steps = torch.arange(ids.shape[1] + 2, device=ids.device)
         return Activations(layers, steps < (lengths + 2).unsqueeze(1))
 
+    def _has(self, key: bytes) -> bool:
+        return key in self._kept or key in self._stored
+
     @staticmethod
     def _compute(bilm: Bilm, sentences: dict[bytes, Tensor]) -> dict[bytes, Tensor]:
         if not sentences:
             return {}
-        batch = torch.nn.utils.rnn.pad_sequence(list(sentences.values()), batch_first=True)
-        with torch.no_grad():
-            layers = bilm(batch).layers
-        return {key: layers[:, i, : len(ids) + 2].clone() for i, (key, ids) in enumerate(sentences.items())}
+        vectors = sentence_vectors(bilm, list(sentences.values()))
+        return {key: vector.clone() for key, vector in zip(sentences, vectors, strict=True)}
 
     def _keep(self, fresh: dict[bytes, Tensor]) -> None:
         for key, vectors in fresh.items():
@@ -52,3 +55,22 @@ class ActivationCache:
                 return
             self._kept[key] = vectors.cpu()
             self.bytes += size
+
+
+def split_sentences(ids: Tensor) -> list[Tensor]:
+    """A batch of character ids (sentences, longest, characters) as one tensor (tokens, characters) a sentence."""
+    lengths = (ids > 0).any(dim=2).sum(dim=1)
+    return [row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)]
+
+
+def sentence_key(ids: Tensor) -> bytes:
+    """A 128-bit hash of a sentence's character ids."""
+    return hashlib.blake2b(ids.cpu().numpy().tobytes(), digest_size=16).digest()
+
+
+def sentence_vectors(bilm: Bilm, sentences: list[Tensor]) -> list[Tensor]:
+    """All layers' vectors (layers, tokens + 2, 2p) of some sentences, in one batch."""
+    batch = torch.nn.utils.rnn.pad_sequence(sentences, batch_first=True)
+    with torch.no_grad():
+        layers = bilm(batch).layers
+    return [layers[:, index, : len(ids) + 2] for index, ids in enumerate(sentences)]

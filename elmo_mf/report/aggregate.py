@@ -41,12 +41,7 @@ def boards(records: list[dict[str, Any]]) -> list[Board]:
 
 def _setting(record: dict[str, Any]) -> str:
     """What must be the same for scores to be compared: the cell without compression and seed."""
-    cell = json.loads(json.dumps(record["cell"]))
-    for key in ("compression", "seed"):
-        cell.pop(key)
-    for seed in ("random_seed", "numpy_seed", "pytorch_seed"):
-        cell["config"].pop(seed, None)
-    cell["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"].pop("compression")
+    cell = {key: value for key, value in record["cell"].items() if key not in ("compression", "seed")}
     return f"{cell['task']} {json.dumps(cell, sort_keys=True)}"
 
 

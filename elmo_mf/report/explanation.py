@@ -11,9 +11,9 @@ import pandas as pd
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
-from elmo_mf.harness.store import ResultStore
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
+from elmo_mf.report.records import records_of
 
 _TARGETS = ("input", "recurrent", "projection")
 
@@ -24,9 +24,7 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
     # Raises
     InputError: there are no records, or none of a compression of one target with its error and norms.
     """
-    records = ResultStore(folder).records()
-    if not records:
-        raise InputError(f"{folder / 'records'}: found no records, expected those of a sweep")
+    records = records_of(folder)
     made = [explanation for explanation in map(explain, boards(records)) if len(explanation.costs)]
     if not made:
         raise InputError(

@@ -8,22 +8,17 @@ from typing import Any
 import pandas as pd
 
 from elmo_mf.bilm.checkpoint import atomic_path
-from elmo_mf.errors import InputError
-from elmo_mf.harness.store import ResultStore
 from elmo_mf.report.aggregate import BATCHES, Board, boards
+from elmo_mf.report.records import records_of
 
 
 def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
     """Rebuild `folder/README.md` from `folder/records`; the same records give the same bytes.
 
     # Raises
-    InputError: there are no records, or one of them is broken.
+    InputError: there are no records.
     """
-    records = ResultStore(folder).records()
-    if not records:
-        raise InputError(
-            f"{folder / 'records'}: found no records, expected those of a sweep; run elmo-mf sweep --output {folder}"
-        )
+    records = records_of(folder)
     made = boards(records)
     parts = [_header(folder, records), *(_section(board) for board in made), _NOTES]
     path = folder / "README.md"

@@ -8,11 +8,30 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.harness.grid import SweepSpec
+from elmo_mf.harness.attempt import Attempt, attempt
+from elmo_mf.harness.executors.local import LocalExecutor
+from elmo_mf.harness.grid import expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.sweep import Outcome, View, run_sweep
 from elmo_mf.harness.task import task_names
 from tests.conftest import small_data
 
 TinySweep = Callable[..., SweepSpec]
+
+
+def run_here(
+    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, run: Attempt = attempt, **how: bool
+) -> list[Outcome]:
+    """A sweep in processes of one thread, so that the workers' number changes no sum."""
+    return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, run), view, **how)
+
+
+def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
+    """The records of a sweep in which nothing fails, in the order of its cells."""
+    outcomes = {outcome.cell.id: outcome for outcome in run_here(spec, output, **how)}
+    assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
+    records = [outcomes[cell.id].record for cell in expand(spec)]
+    return [record for record in records if record is not None]
 
 
 @pytest.fixture

@@ -17,19 +17,13 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize import method_names
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.factorize.gradients import read_row_weights
-from elmo_mf.harness import encoders
 from elmo_mf.harness.cell import _sentences, trained
 from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.gradients import gradients_of, row_weights
-from elmo_mf.harness.grid import SweepSpec, expand
-from elmo_mf.harness.sweep import run_sweep
-from tests.harness.conftest import TinySweep
-
-
-def _records(spec: SweepSpec, output: Path) -> list[dict[str, Any]]:
-    outcomes = run_sweep(spec, expand(spec), output)
-    assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
-    return [outcome.record for outcome in outcomes if outcome.record]
+from elmo_mf.harness.grid import expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.workspace import workspace
+from tests.harness.conftest import TinySweep, records_here
 
 
 def _spec(tiny_sweep: TinySweep, *compressions: dict[str, Any], **keys: Any) -> SweepSpec:
@@ -38,7 +32,7 @@ def _spec(tiny_sweep: TinySweep, *compressions: dict[str, Any], **keys: Any) -> 
 
 def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(methods=method_names(), overrides={"sst": {"trainer.num_epochs": 1}})
-    dense, *compressed = _records(spec, tmp_path / "out")
+    dense, *compressed = records_here(spec, tmp_path / "out")
     assert dense["activation_error"] is None and dense["matrices"] == []
     assert [record["cell"]["compression"]["method"] for record in compressed] == method_names()
     for record in compressed:
@@ -63,7 +57,8 @@ def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypa
     monkeypatch.setattr(Compression, "apply", noted)
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     cells = [cell for cell in expand(spec) if cell.compression]
-    first, second = (encoder_of(spec, cell, tmp_path) for cell in cells)
+    with workspace(tmp_path) as work:
+        first, second = (encoder_of(spec, cell, work) for cell in cells)
     assert made == ["svd all rank 2"] and first == second
     expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "all"))
     own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
@@ -78,26 +73,12 @@ def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monk
 
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"})
     cell = expand(spec)[1]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(encoders, "atomic_path", cut)
-        encoder_of(spec, cell, tmp_path)
-    assert list((tmp_path / "encoders").iterdir()) == []
-    assert encoder_of(spec, cell, tmp_path).load()
-
-
-def test_a_second_sweep_that_was_faster(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"})
-    cell = expand(spec)[1]
-    real = Compression.apply
-
-    def meanwhile(self: Compression, *arguments: Any) -> Any:
-        monkeypatch.setattr(Compression, "apply", real)
-        encoder_of(spec, cell, tmp_path)
-        return real(self, *arguments)
-
-    monkeypatch.setattr(Compression, "apply", meanwhile)
-    assert encoder_of(spec, cell, tmp_path).load()
-    assert len(list((tmp_path / "encoders").iterdir())) == 1
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), workspace(tmp_path) as work:
+        patch.setattr(Bilm, "save", cut)
+        encoder_of(spec, cell, work)
+    assert list((tmp_path / "cache" / "encoders").iterdir()) == []
+    with workspace(tmp_path) as work:
+        assert encoder_of(spec, cell, work).load()
 
 
 def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -128,7 +109,7 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Of the same training as the dense cell's; against autograd, example by example and gate by gate."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     cell = expand(spec)[0]
-    with trained(spec, cell, tmp_path / "out") as (loop, embedder, *_):
+    with workspace(tmp_path / "out") as work, trained(spec, cell, work) as (loop, embedder, *_):
         bilm, model = embedder.bilm, loop.model
         found = row_weights(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
@@ -136,7 +117,8 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     for direction in (0, 1):
         np.testing.assert_allclose(found.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
         np.testing.assert_allclose(found.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3)
-    file = gradients_of(spec, cell, tmp_path / "out")
+    with workspace(tmp_path / "out") as work:
+        file = gradients_of(spec, cell, work)
     stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
     for key, rows in found.rows.items():
         np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)
@@ -166,7 +148,7 @@ def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dic
 def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Layer by layer, on the texts of the instances."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
-    with trained(spec, expand(spec)[0], tmp_path / "out") as (loop, embedder, *_):
+    with workspace(tmp_path / "out") as work, trained(spec, expand(spec)[0], work) as (loop, embedder, *_):
         instances = list(loop.trainer.data_loader.iter_instances())
     dense, own = embedder.bilm, Bilm.from_files(spec.options, spec.weights, Compression("svd", 3, "input"))
     found = activation_error(dense, own, _sentences(instances))
@@ -180,7 +162,8 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 def test_the_report_of_an_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "joint"})
-    encoder = encoder_of(spec, expand(spec)[1], tmp_path)
+    with workspace(tmp_path) as work:
+        encoder = encoder_of(spec, expand(spec)[1], work)
     dense = Bilm.from_files(spec.options, spec.weights).weights().lstms[0, 0].dense().matrices
     both = np.concatenate([to_dense(dense["input"]), to_dense(dense["recurrent"])], axis=1).astype(np.float64)
     s = np.linalg.svd(both, compute_uv=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import method_names
-from elmo_mf.harness.grid import Cell, SweepSpec, expand
+from elmo_mf.harness import grid
+from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.task import load_task
 from elmo_mf.resources import demo_options, demo_weights, share
 
 
@@ -96,6 +100,37 @@ def test_identity_depends_on_what_the_score_depends_on(tmp_path: Path) -> None:
 )
 def test_identity_depends_on_the_settings(keys: dict[str, Any]) -> None:
     assert not set(_ids(_spec(tasks=["sst"]))) & set(_ids(_spec(tasks=["sst"], **keys)))
+
+
+def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = _spec(tasks=["sst"])
+    before = set(_ids(spec))
+    with monkeypatch.context() as patch:
+        patch.setitem(grid.CODE, "training", grid.CODE["training"] + 1)
+        assert not before & set(_ids(spec))
+    real = load_task("sst")
+    monkeypatch.setattr(grid, "load_task", lambda _: replace(real, primary="accuracy3"))
+    assert not before & set(_ids(spec))
+
+
+def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
+    ids = []
+    for name, text in (("a.txt", "the 1 2"), ("b.txt", "the 1 2"), ("c.txt", "the 1 3")):
+        (tmp_path / name).write_text(text)
+        cells = expand(_spec(tasks=["sst"], preset="paper", glove=str(tmp_path / name)))
+        assert str(tmp_path) not in json.dumps(cells[0].identity)
+        ids.append(cells[0].id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_what_seeds_share() -> None:
+    """Encoders and activations; of methods that look at the task's gradients, nothing."""
+    spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
+    cells = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
+    assert cells["sst", "svd", 1].encoder_id == cells["snli", "svd", 2].encoder_id != cells["sst", None, 1].encoder_id
+    assert cells["sst", "fisher_svd", 1].encoder_id != cells["sst", "fisher_svd", 2].encoder_id
+    assert cells["sst", "svd", 1].activations_id == cells["sst", "svd", 2].activations_id
+    assert cells["sst", "svd", 1].activations_id != cells["snli", "svd", 1].activations_id
 
 
 @pytest.mark.parametrize("keys", [{"cache_mb": 0}, {"latency_rounds": 1}, {"latency_sentences": 2}], ids=str)

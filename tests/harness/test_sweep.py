@@ -1,32 +1,27 @@
-"""Real cells, trained by AllenNLP: their records, resuming, determinism, failures."""
+"""Real cells, trained by AllenNLP: their records, resuming, determinism, what they share."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.factorize import Compression, size_report
-from elmo_mf.harness.grid import SweepSpec, expand
+from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.store import ResultStore
-from elmo_mf.harness.sweep import Outcome, run_sweep
+from elmo_mf.harness.sweep import Outcome, Unwatched
+from elmo_mf.harness.workspace import Progress
 from elmo_mf.provenance import file_hash
-from tests.harness.conftest import TinySweep
-
-
-def _run(spec: SweepSpec, output: Path) -> list[dict[str, Any]]:
-    outcomes = run_sweep(spec, expand(spec), output)
-    assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
-    return [outcome.record for outcome in outcomes if outcome.record]
+from tests.harness.conftest import TinySweep, records_here, run_here
 
 
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
 def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(tasks=[task], latency_sentences=3)
-    dense, compressed = _run(spec, tmp_path / "out")
+    dense, compressed = records_here(spec, tmp_path / "out")
     cells = expand(spec)
     assert [ResultStore(tmp_path / "out").has(cell) for cell in cells] == [True, True]
     assert set(compressed["scores"]) == set(cells[0].task.metrics)
@@ -44,23 +39,52 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
             assert 0 < times["median_ms"] <= times["p95_ms"] and times["speed_up"] > 0
 
     assert compressed["cell"]["elmo"] == {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
-    assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] >= 1
+    assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] == 1
+    assert sum(compressed["phases"].values()) == pytest.approx(compressed["seconds"], abs=1.0)
     assert str(tmp_path) not in json.dumps([dense, compressed])
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left == {"records", "encoders"}
+    assert left == {"records", "cache"}
 
 
 def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    first, second = (_run(tiny_sweep(), tmp_path / name) for name in ("a", "b"))
+    """Whatever the number of workers."""
+    first, second = (records_here(tiny_sweep(), tmp_path / str(n), workers=n) for n in (1, 2))
     assert [r["scores"] for r in first] == [r["scores"] for r in second]
     assert [r["validation"] for r in first] == [r["validation"] for r in second]
 
 
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
-def test_the_cache_changes_no_score(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    cached, plain = (_run(tiny_sweep(tasks=[task], cache_mb=mb), tmp_path / str(mb)) for mb in (100, 0))
+def test_shared_activations_change_no_score(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    cached, plain = (records_here(tiny_sweep(tasks=[task], cache_mb=mb), tmp_path / str(mb)) for mb in (100, 0))
     for one, other in zip(cached, plain, strict=True):
         assert one["scores"] == pytest.approx(other["scores"], rel=1e-4)
+
+
+def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Of a cell whose encoder's activations are there, every sentence is looked up: the encoder's file may be wrong."""
+    spec = tiny_sweep(seeds=[1, 2], methods=[], compressions=[])
+    first, second = expand(spec)
+    assert first.activations_id == second.activations_id
+    records_here(tiny_sweep(seeds=[1], methods=[], compressions=[]), tmp_path / "out")
+    (store,) = (tmp_path / "out" / "cache" / "activations").iterdir()
+    before = (store / "vectors").read_bytes()
+    expected = records_here(tiny_sweep(seeds=[2], methods=[], compressions=[]), tmp_path / "other")[0]["scores"]
+    assert records_here(spec, tmp_path / "out")[1]["scores"] == expected
+    assert (store / "vectors").read_bytes() == before
+
+    vectors = bytearray(before)
+    vectors[:] = bytes(len(vectors))  # all zeros: the score must be another if they are what is used
+    (store / "vectors").write_bytes(vectors)
+    zeros = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "out")[0]["scores"]
+    true = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "other")[0]["scores"]
+    assert zeros["loss"] != pytest.approx(true["loss"], rel=1e-6)
+
+
+def test_an_encoder_that_is_trained_shares_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    path = "model.text_field_embedder.token_embedders.elmo_mf.requires_grad"
+    spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1, path: True}}, methods=[])
+    records_here(spec, tmp_path / "out")
+    assert not (tmp_path / "out" / "cache" / "activations").exists()
 
 
 def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -73,9 +97,11 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
 
     spec = tiny_sweep()
     cell = expand(spec)[1]
-    record = _run(spec, tmp_path / "out")[1]
+    record = records_here(spec, tmp_path / "out")[1]
     data = str(spec.data_of(cell.task))
-    config = cell_config(spec, cell.task, cell.identity["compression"], cell.seed, data, (spec.options, spec.weights))
+    config = cell_config(spec, cell.task, cell.seed, data, (spec.options, spec.weights))
+    embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
+    embedder["compression"] = cell.identity["compression"]
     train_model(Params(config), str(tmp_path / "plain"))
     scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{cell.task.files['test']}")
     assert record["scores"] == pytest.approx({name: scores[name] for name in record["scores"]}, rel=1e-4)
@@ -83,28 +109,32 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
 
 def test_limits_cut_the_data(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(limit={"train": 20, "test": 10}, ranks=[2])
-    record = _run(spec, tmp_path / "out")[0]
+    record = records_here(spec, tmp_path / "out")[0]
     assert record["examples"] == {"train": 20, "validation": 40, "test": 10}
 
 
-def test_a_failing_cell_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """The first task cannot train; the second is recorded, and the log of the first is kept."""
-    overrides = {"snli": {"model.encoder.input_size": 7}, "sst": {"trainer.num_epochs": 1}}
-    spec = tiny_sweep(tasks=["snli", "sst"], overrides=overrides)
-    output, seen = tmp_path / "out", list[str]()
-    outcomes: list[Outcome] = run_sweep(spec, expand(spec), output, lambda cell: seen.append(cell.task.name))
-    assert seen == ["snli", "snli", "sst", "sst"]
-    assert [bool(outcome.error) for outcome in outcomes] == [True, True, False, False]
-    assert outcomes[0].error and "\n" not in outcomes[0].error
-    assert len(ResultStore(output).records()) == 2
-    failed = sorted((output / "failed").iterdir())
-    assert [folder.name for folder in failed] == sorted(o.cell.name for o in outcomes if o.error)
-    assert "the cell failed" in (failed[0] / "out.log").read_text()
-    assert "Traceback" in (failed[0] / "out.log").read_text()
+class _Watching(Unwatched):
+    def __init__(self, store: ResultStore) -> None:
+        self.store = store
+        self.counts: list[int] = []
+        self.phases: list[str] = []
+        self.last: Progress | None = None
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        self.phases += [progress.phase] if progress.phase not in self.phases else []
+        self.last = progress if progress.phase == "training" else self.last
+
+    def done(self, outcome: Outcome) -> None:
+        self.counts.append(len(self.store.records()))
 
 
-def test_a_record_is_there_as_soon_as_its_cell_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    spec, counts = tiny_sweep(), []
-    store = ResultStore(tmp_path / "out")
-    run_sweep(spec, expand(spec), tmp_path / "out", done=lambda _: counts.append(len(store.records())))
-    assert counts == [1, 2]
+def test_what_a_view_is_told(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """A record is there as soon as its cell is done; phases come in order, with loss and share of the training."""
+    spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 30}})
+    watching = _Watching(ResultStore(tmp_path / "out"))
+    run_here(spec, tmp_path / "out", view=watching)
+    assert watching.counts == [1, 2]
+    assert watching.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
+    assert watching.last is not None and 0 < watching.last.share <= 1
+    assert watching.last.loss is not None and 0 < watching.last.loss < 5
+    assert statistics.fmean([watching.last.metric or 0]) >= 0

@@ -1,0 +1,82 @@
+"""What a running sweep shows: bars on a terminal, plain lines elsewhere, failures only when it is to be quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from elmo_mf.harness.grid import Cell
+from elmo_mf.harness.sweep import Outcome, Unwatched, View
+from elmo_mf.harness.workspace import Progress
+
+
+class _Lines:
+    """A line for each cell that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def started(self, cell: Cell) -> None: ...
+
+    def progress(self, cell: Cell, progress: Progress) -> None: ...
+
+    def done(self, outcome: Outcome) -> None:
+        self.console.print(line(outcome), markup=False)
+
+
+class _Live(_Lines):
+    """A bar for the sweep and one for each running cell, below the lines."""
+
+    def __init__(self, bars: Bars, total: int, before: int) -> None:
+        super().__init__(bars.console)
+        self.bars = bars
+        self.sweep = bars.add_task("", total=total, completed=before, about=f"{before}/{total} cells")
+        self.total, self.count = total, before
+        self.cells: dict[str, TaskID] = {}
+
+    def started(self, cell: Cell) -> None:
+        self.cells[cell.id] = self.bars.add_task("", total=1.0, about=f"{cell}: starting")
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        numbers = [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
+        if progress.metric is not None:
+            numbers.append(f"{cell.task.primary} {progress.metric:.3f}")
+        about = f"{cell}: {' '.join([progress.phase, *numbers])}"
+        share = 1.0 if progress.phase in ("scoring", "measuring") else progress.share
+        self.bars.update(self.cells[cell.id], completed=share, about=about)
+
+    def done(self, outcome: Outcome) -> None:
+        super().done(outcome)
+        bar = self.cells.pop(outcome.cell.id, None)
+        if bar is not None:
+            self.bars.remove_task(bar)
+        self.count += 1
+        self.bars.update(self.sweep, completed=self.count, about=f"{self.count}/{self.total} cells")
+
+
+@contextmanager
+def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
+    """The view of a sweep of `total` cells, of which `before` were recorded when it began."""
+    console = Console(soft_wrap=True, highlight=False)
+    if quiet:
+        yield Unwatched()
+    elif not console.is_terminal:
+        yield _Lines(console)
+    else:
+        columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[about]}", markup=False))
+        with Bars(*columns, console=console) as bars:
+            yield _Live(bars, total, before)
+
+
+def line(outcome: Outcome) -> str:
+    """What became of a cell, in a line."""
+    record = outcome.record
+    if record is None:
+        return f"{outcome.cell}: FAILED {outcome.error}"
+    primary = outcome.cell.task.primary
+    score, speed = record["scores"][primary], record["latency"]["encoder"]["1"]["speed_up"]
+    return f"{outcome.cell}: {primary} {score:.4f}, encoder {speed:.2f}x, {record['seconds']:.0f} s"

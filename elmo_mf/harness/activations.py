@@ -1,0 +1,93 @@
+"""A frozen encoder's activations on a task's sentences, in files that all cells with both share.
+
+`vectors` holds float32 (tokens, layers, 2p), sentence after sentence; `sentences.npy` each sentence's key and length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.plugin.activation_cache import sentence_key, sentence_vectors, split_sentences
+
+_KEYS = np.dtype([("key", "V16"), ("length", np.int64)])
+_CHUNK = 1024  # sentences sorted by length before they are run
+_BATCH = 64
+
+
+class StoredActivations(Mapping[bytes, Tensor]):
+    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped: what is not read costs no memory."""
+
+    def __init__(self, folder: Path, layers: int, width: int) -> None:
+        sentences = np.load(folder / "sentences.npy", allow_pickle=False)
+        lengths = sentences["length"]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        shape = (int(starts[-1]), layers, width)
+        self._vectors = np.zeros(shape, np.float32)
+        if len(sentences):  # a map cannot be empty; copy on write, because PyTorch warns of what it cannot write to
+            self._vectors = np.memmap(folder / "vectors", np.float32, "c", shape=shape)
+        rows = zip(sentences["key"], starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+        self._places = {key.tobytes(): (start, end) for key, start, end in rows}
+
+    def __getitem__(self, key: bytes) -> Tensor:
+        start, end = self._places[key]
+        return torch.from_numpy(self._vectors[start:end]).transpose(0, 1)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def write_activations(
+    folder: Path,
+    bilm: Bilm,
+    batches: Iterable[Tensor],
+    has_room: Callable[[int], bool],
+    rest: Callable[[], None] = lambda: None,
+) -> None:
+    """Run each sentence of `batches` (sentences, longest, characters) once and write its activations to `folder`.
+
+    # Parameters
+    has_room: whether so many bytes more may be written; when not, the sentences that are left are left out.
+    rest: called between batches.
+    """
+    written: list[tuple[bytes, int]] = []
+    seen: set[bytes] = set()
+    bytes_a_token = 4 * (bilm.options.lstm.n_layers + 1) * bilm.output_dim
+    with open(folder / "vectors", "wb") as file:
+        for chunk in _chunks(batches, seen):
+            if not has_room(sum(len(ids) + 2 for ids in chunk.values()) * bytes_a_token):
+                break
+            ordered = sorted(chunk, key=lambda key: len(chunk[key]))
+            for start in range(0, len(ordered), _BATCH):
+                keys = ordered[start : start + _BATCH]
+                vectors = sentence_vectors(bilm, [chunk[key] for key in keys])
+                for key, vector in zip(keys, vectors, strict=True):
+                    file.write(vector.transpose(0, 1).contiguous().cpu().numpy().tobytes())
+                    written.append((key, vector.shape[1]))
+                rest()
+    with open(folder / "sentences.npy", "wb") as file:
+        np.save(file, np.array(written, _KEYS), allow_pickle=False)
+
+
+def _chunks(batches: Iterable[Tensor], seen: set[bytes]) -> Iterator[dict[bytes, Tensor]]:
+    """New sentences by key, so many at a time."""
+    chunk: dict[bytes, Tensor] = {}
+    for ids in batches:
+        for sentence in split_sentences(ids):
+            key = sentence_key(sentence)
+            if key not in seen:
+                seen.add(key)
+                chunk[key] = sentence.clone()
+        if len(chunk) >= _CHUNK:
+            yield chunk
+            chunk = {}
+    if chunk:
+        yield chunk

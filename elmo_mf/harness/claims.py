@@ -1,0 +1,60 @@
+"""Which cells of an output folder are being run, and by whom: locks in `OUTPUT/running/`.
+
+A claim ends with the process that holds it, so that a cell whose sweep was killed is free again at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.harness.grid import Cell
+from elmo_mf.locks import Lock, acquire, is_held
+
+
+class Claim:
+    """A cell that this process runs; nobody else will until it is released."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self.note({})
+
+    def note(self, progress: dict[str, Any]) -> None:
+        """Say how far it is, for `elmo-mf sweep --status`; a full disk does not matter here."""
+        who = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
+        with contextlib.suppress(OSError):
+            self._lock.note(json.dumps(who | progress))
+
+    def release(self) -> None:
+        self._lock.release(remove=True)
+
+
+class Claims:
+    """The claims on an output folder's cells."""
+
+    def __init__(self, output: Path) -> None:
+        self.folder = output / "running"
+
+    def take(self, cell: Cell) -> Claim | None:
+        """Claim a cell; None if somebody else has it."""
+        lock = acquire(self._path(cell), wait=False)
+        return None if lock is None else Claim(lock)
+
+    def of(self, cell: Cell) -> dict[str, Any] | None:
+        """What the note on a claimed cell says; None if nobody has it."""
+        path = self._path(cell)
+        if not is_held(path):
+            return None
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            note = {}
+        return note if isinstance(note, dict) else {}
+
+    def _path(self, cell: Cell) -> Path:
+        return self.folder / f"{cell.name}.lock"

@@ -1,0 +1,139 @@
+"""Cells on this machine: a fresh process for each, so many at a time.
+
+The processes are forked from a server that has imported what a cell needs and has done nothing else, which costs
+milliseconds. A process that is killed, for want of memory say, takes no other with it, and when the sweep itself is
+killed, they end too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from elmo_mf.harness.attempt import ENVIRONMENT, Attempt, Result, attempt, end_of
+from elmo_mf.harness.grid import Cell
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.workspace import Progress
+
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["elmo_mf.harness.executors.preload"])
+
+
+@dataclass(frozen=True)
+class _Running:
+    cell: Cell
+    process: ForkServerProcess
+    news: Connection
+
+
+class LocalExecutor:
+    """Runs cells in `workers` processes of `threads` threads each.
+
+    # Parameters
+    output: folder of the sweep, for scratch and cache.
+    threads: of each process; the machine's cores divided among the workers by default.
+    run: what to do with a cell.
+    """
+
+    def __init__(
+        self, spec: SweepSpec, output: Path, workers: int = 1, threads: int | None = None, run: Attempt = attempt
+    ) -> None:
+        self.spec, self.output, self.workers, self.run = spec, output, workers, run
+        self.threads = threads or max(1, available_cores() // workers)
+        self._running: list[_Running] = []
+        os.environ.update(ENVIRONMENT)  # which the server inherits
+
+    @property
+    def slots(self) -> int:
+        return self.workers
+
+    def start(self, cell: Cell) -> None:
+        ours, theirs = CONTEXT.Pipe(duplex=False)
+        process = CONTEXT.Process(
+            target=_child,
+            args=(theirs, self.run, self.spec, cell, self.output, self.threads),
+            name=cell.name,
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._running.append(_Running(cell, process, ours))
+
+    def events(self, timeout: float) -> Iterator[tuple[Cell, Progress | Result]]:
+        ready = set(wait([one.news for one in self._running], timeout))
+        for one in [one for one in self._running if one.news in ready]:
+            news = self._read(one)
+            if isinstance(news, Result):
+                self._running.remove(one)
+                one.news.close()
+                one.process.join()
+            yield one.cell, news
+
+    def _read(self, one: _Running) -> Progress | Result:
+        try:
+            news: Progress | Result = one.news.recv()
+        except (EOFError, OSError):
+            one.process.join()
+            return Result(
+                error=f"its process {_death(one.process.exitcode)}", log=self._salvage(one.cell), fault="killed"
+            )
+        return news
+
+    def _salvage(self, cell: Cell) -> str:
+        """The log of a dead process, whose scratch folder goes."""
+        log = ""
+        for folder in (self.output / "running").glob(f".{cell.name}-*"):
+            with contextlib.suppress(OSError):
+                log = end_of(folder / "out.log")
+            shutil.rmtree(folder, ignore_errors=True)
+        return log
+
+    def stop(self) -> None:
+        for one in self._running:
+            one.process.kill()
+        for one in self._running:
+            one.process.join()
+            one.news.close()
+            self._salvage(one.cell)
+        self._running.clear()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}" + (
+                ", out of memory?" if -code == signal.SIGKILL else ""
+            )
+    return f"ended with status {code}"
+
+
+def _child(news: Connection, run: Attempt, spec: SweepSpec, cell: Cell, output: Path, threads: int) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the sweep ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        news.send(run(spec, cell, output, news.send))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,91 @@
+"""How far a sweep is, and how long the rest of it will take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from elmo_mf.harness.claims import Claims
+from elmo_mf.harness.failures import Failure, Failures
+from elmo_mf.harness.grid import Cell
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.store import ResultStore
+from elmo_mf.harness.task import Task
+
+
+@dataclass(frozen=True)
+class Status:
+    """The cells of a sweep by what has become of them.
+
+    `seconds_left` is what the cells that are running or left would take one after another; None where nothing tells.
+    """
+
+    recorded: list[Cell]
+    running: list[tuple[Cell, dict[str, Any]]]
+    failed: list[tuple[Cell, Failure]]
+    left: list[Cell]
+    seconds_left: float | None
+    problems: list[str]
+
+
+def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
+    """Look at an output folder; nothing in it is changed."""
+    store, claims, failures = ResultStore(output), Claims(output), Failures(output)
+    records = store.records()
+    ids = {record["id"] for record in records}
+    status = Status([], [], [], [], None, list(store.problems.values()))
+    for cell in cells:
+        if cell.id in ids:
+            status.recorded.append(cell)
+        elif (note := claims.of(cell)) is not None:
+            status.running.append((cell, note))
+        elif (failure := failures.of(cell)) is not None:
+            status.failed.append((cell, failure))
+        else:
+            status.left.append(cell)
+    seconds = seconds_of(spec, [cell for cell, _ in status.running] + status.left, records)
+    return Status(status.recorded, status.running, status.failed, status.left, seconds, status.problems)
+
+
+def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]) -> float | None:
+    """How long cells will take one after another, from what cells of their tasks took.
+
+    A cell takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
+    setting, in proportion to training examples and epochs. None where a task has no record at all.
+    """
+    took: dict[str, list[float]] = defaultdict(list)
+    rates: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        about = record["cell"]
+        took[_setting(about)].append(record["seconds"])
+        rates[about["task"]].append(record["seconds"] / _work(about, record["examples"]["train"]))
+    known: dict[str, float | None] = {}
+    for cell in cells:
+        setting, task = _setting(cell.identity), cell.task
+        if setting in took:
+            known[setting] = fmean(took[setting])
+        elif setting not in known:
+            rate = fmean(rates[task.name]) if task.name in rates else None
+            known[setting] = None if rate is None else rate * _work(cell.identity, _examples(spec, task))
+    seconds = [known[_setting(cell.identity)] for cell in cells]
+    return None if None in seconds else sum(one for one in seconds if one is not None)
+
+
+def _setting(identity: dict[str, Any]) -> str:
+    """What decides how long a cell takes, but for its encoder."""
+    files = [(file["sha256"], file["limit"]) for file in identity["data"].values()]
+    return f"{identity['task']} {files} {identity['config']['trainer']} {identity['words']}"
+
+
+def _work(identity: dict[str, Any], examples: int) -> float:
+    epochs = identity["config"]["trainer"].get("num_epochs", 1)
+    return max(1, examples) * max(1, epochs if isinstance(epochs, int) else 1)
+
+
+def _examples(spec: SweepSpec, task: Task) -> int:
+    limit = spec.limit_of(task.name, "train")
+    count = len(task.format.read(spec.data_of(task) / task.files["train"]))
+    return count if limit is None else min(limit, count)

@@ -1,0 +1,89 @@
+"""Locks between processes, held on files and freed by the kernel when their holder ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Lock:
+    """A lock that is held."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self._descriptor = path, descriptor
+
+    def note(self, text: str) -> None:
+        """Replace the lock file's content, for those who look at what is held."""
+        os.pwrite(self._descriptor, text.encode(), 0)
+        os.ftruncate(self._descriptor, len(text.encode()))
+
+    def release(self, remove: bool = False) -> None:
+        """Let go; `remove` deletes the file too, which only the holder of an exclusive lock may ask."""
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | None:
+    """Hold `path`, which is made if there is none: alone, or `shared` with others who share it.
+
+    # Returns
+    None if somebody else holds it and `wait` is not set.
+
+    # Raises
+    OSError: the file cannot be made, or its file system has no locks.
+    """
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # the folder was removed since
+            continue
+        try:
+            fcntl.flock(descriptor, how)
+            if _is(path, descriptor):  # and not one that its last holder removed meanwhile
+                return Lock(path, descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def holding(path: Path, *, shared: bool = False, remove: bool = False) -> Iterator[None]:
+    """Hold a lock while the context lasts."""
+    lock = acquire(path, shared=shared)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        lock.release(remove)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds it alone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,27 @@
+"""The records that a report is made from."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.errors import InputError
+from elmo_mf.harness.store import ResultStore
+
+
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    """All records of an output folder; warns of each file that is none, and leaves it out.
+
+    # Raises
+    InputError: there are none.
+    """
+    store = ResultStore(folder)
+    records = store.records()
+    for problem in store.problems.values():
+        warnings.warn(f"{problem}; left out", stacklevel=2)
+    if not records:
+        raise InputError(
+            f"{store.folder}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}"
+        )
+    return records

@@ -1,0 +1,90 @@
+"""Processes of this machine: as many as asked, with their share of threads, measuring alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from elmo_mf.harness.attempt import Result
+from elmo_mf.harness.executors.local import LocalExecutor, available_cores
+from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.workspace import Progress, workspace
+from tests.harness.conftest import TinySweep
+
+Report = Callable[[Progress], None]
+
+
+def _results(executor: LocalExecutor, cells: list[Cell]) -> list[Result]:
+    for cell in cells:
+        executor.start(cell)
+    results: dict[str, Result] = {}
+    while len(results) < len(cells):
+        for cell, news in executor.events(10):
+            if isinstance(news, Result):
+                results[cell.id] = news
+    return [results[cell.id] for cell in cells]
+
+
+def _about(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    import threadpoolctl
+
+    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    return Result(log=json.dumps({"pid": os.getpid(), "torch": torch.get_num_threads(), "pools": pools}))
+
+
+def test_each_cell_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = tiny_sweep()
+    for threads in (1, 2):
+        found = [json.loads(r.log) for r in _results(LocalExecutor(spec, tmp_path, 2, threads, _about), expand(spec))]
+        assert len({one["pid"] for one in found} | {os.getpid()}) == 3
+        assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in found)
+
+
+def test_the_cores_are_shared_out(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    cores = available_cores()
+    assert LocalExecutor(tiny_sweep(), tmp_path, 1).threads == cores
+    assert LocalExecutor(tiny_sweep(), tmp_path, cores).threads == 1
+    assert LocalExecutor(tiny_sweep(), tmp_path, cores + 5).threads == 1
+
+
+def _spans(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    """A cell that trains, measures and trains, and says when."""
+    training, measuring = [], []
+    with workspace(output, cell.name, report=report) as work:
+        for _ in range(3):
+            for _ in range(10):
+                start = time.monotonic()
+                time.sleep(0.003)
+                training.append((start, time.monotonic()))
+                work.step(Progress("training"))
+            with work.turn.measuring():
+                start = time.monotonic()
+                time.sleep(0.02)
+                measuring.append((start, time.monotonic()))
+    return Result(log=json.dumps({"training": training, "measuring": measuring}))
+
+
+def test_latency_is_measured_while_nothing_else_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = tiny_sweep(seeds=[1, 2])
+    found = [json.loads(r.log) for r in _results(LocalExecutor(spec, tmp_path, 4, 1, _spans), expand(spec))]
+    measuring = [span for one in found for span in one["measuring"]]
+    others = measuring + [span for one in found for span in one["training"]]
+    assert len(measuring) == 12
+    for start, end in measuring:
+        assert [span for span in others if span[0] < end and start < span[1]] == [[start, end]]
+
+
+def _raises(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    raise AssertionError("not a cell's own error")
+
+
+def test_a_process_that_ends_by_itself(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = tiny_sweep()
+    (result, _) = _results(LocalExecutor(spec, tmp_path, 2, 1, _raises), expand(spec))
+    assert (result.error, result.fault) == ("its process ended with status 1", "killed")
