@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import bench, compress, embed, explain, gradients, inspect, leaderboard, pretrain, sweep, tasks
+from elmo_mf.cli import bench, compress, embed, explain, fetch, gradients, inspect, leaderboard, pretrain, sweep, tasks
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(bench.bench)
 app.command()(compress.compress)
 app.command()(embed.embed)
 app.command()(explain.explain)
+app.command()(fetch.fetch)
 app.command()(gradients.gradients)
 app.command()(inspect.inspect)
 app.command()(leaderboard.leaderboard)

@@ -1,0 +1,73 @@
+"""The official addresses of ELMo's weights and of the tasks' data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file to download.
+
+    # Parameters
+    url: where its authors publish it.
+    files: what it becomes, by its name in the archive; one entry with an empty name where it is no archive.
+    sha256: of the download; None where nobody has published it: then the first download's is kept in the lock file.
+    """
+
+    url: str
+    files: dict[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[1]
+
+
+def _weights(folder: str) -> tuple[Source, Source]:
+    address = f"https://allennlp.s3.amazonaws.com/models/elmo/{folder}/elmo_{folder}"
+    return (
+        Source(f"{address}_options.json", {"": "options.json"}),
+        Source(f"{address}_weights.hdf5", {"": "weights.hdf5"}),
+    )
+
+
+WEIGHTS: dict[str, tuple[Source, ...]] = {
+    "small": _weights("2x1024_128_2048cnn_1xhighway"),
+    "medium": _weights("2x2048_256_2048cnn_1xhighway"),
+    "original": _weights("2x4096_512_2048cnn_2xhighway"),
+    "original-5.5b": _weights("2x4096_512_2048cnn_2xhighway_5.5B"),
+}
+"""ELMo as its authors published it (Peters et al. 2018)."""
+
+_SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
+
+DATA: dict[str, tuple[Source, ...]] = {
+    "sst": (
+        Source(
+            "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip",
+            {f"trees/{split}.txt": f"{split}.txt" for split in ("train", "dev", "test")},
+            "5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc",
+        ),
+    ),
+    "snli": (
+        Source(
+            "https://nlp.stanford.edu/projects/snli/snli_1.0.zip",
+            {f"snli_1.0/snli_1.0_{split}.jsonl": f"{split}.jsonl" for split in ("train", "dev", "test")},
+            "afb3d70a5af5d8de0d9d81e2637e0fb8c22d1235c2749d83125ca43dab0dbd3e",
+        ),
+    ),
+    "squad": (
+        Source(
+            f"{_SQUAD}/train-v1.1.json",
+            {"": "train.json"},
+            "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955",
+        ),
+        Source(
+            f"{_SQUAD}/dev-v1.1.json",
+            {"": "dev.json"},
+            "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",
+        ),
+    ),
+}
+"""By task, with the hashes that several public projects check these files by."""
