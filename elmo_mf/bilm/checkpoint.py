@@ -26,6 +26,7 @@ from elmo_mf.errors import InputError
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
+MOST_NUMBERS = 1 << 28  # in a dataset: what is larger is not read, however small its file
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _NAMES: dict[Target, str] = {
     JOINT: "W_0",
@@ -130,7 +131,18 @@ class _Reader:
             self.fail(name, "a group", expected)
         if dataset.dtype.name not in DTYPES:
             self.fail(name, f"dtype {dataset.dtype}", " or ".join(DTYPES))
+        if dataset.size and not self._is_here(name, dataset):
+            self.fail(name, "a dataset without data of its own", expected)
+        if (dataset.size or 0) > MOST_NUMBERS:
+            self.fail(name, f"shape {dataset.shape}", f"at most {MOST_NUMBERS} numbers")
         return dataset
+
+    def _is_here(self, name: str, dataset: h5py.Dataset) -> bool:
+        """Whether it is stored in this file, and not in others of whoever reads it, or nowhere."""
+        parts = name.split("/")
+        links = (self.file.get("/".join(parts[: n + 1]), getlink=True) for n in range(len(parts)))
+        own = all(isinstance(link, h5py.HardLink) for link in links)
+        return own and not dataset.is_virtual and not dataset.external and dataset.id.get_storage_size() > 0
 
     def read(self, name: str, shape: tuple[int, ...]) -> Array:
         """One dataset as float32; `shape` may leave one length open with -1."""

@@ -10,6 +10,8 @@ from typing import Any
 from elmo_mf.errors import InputError
 
 ACTIVATIONS = ("relu", "tanh")
+_MOST_LAYERS = 1000  # of anything; far more than there are, and few enough to look at each
+_MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class BilmOptions:
         """
         path = Path(path)
         try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"{path.stat().st_size} bytes")
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"{path}: no such options file") from None
@@ -86,7 +90,7 @@ class BilmOptions:
             lstm=LstmOptions(
                 dim=lstm.integer("dim"),
                 projection_dim=lstm.integer("projection_dim"),
-                n_layers=lstm.integer("n_layers"),
+                n_layers=lstm.integer("n_layers", most=_MOST_LAYERS),
                 cell_clip=lstm.clip("cell_clip"),
                 proj_clip=lstm.clip("proj_clip"),
                 use_skip_connections=lstm.boolean("use_skip_connections"),
@@ -94,10 +98,10 @@ class BilmOptions:
             char_cnn=CharCnnOptions(
                 embedding_dim=cnn.section("embedding").integer("dim"),
                 filters=cnn.filters("filters"),
-                n_highway=cnn.integer("n_highway", least=0),
+                n_highway=cnn.integer("n_highway", least=0, most=_MOST_LAYERS),
                 activation=str(activation),
                 n_characters=n_characters,
-                max_characters_per_token=cnn.integer("max_characters_per_token", least=3, default=50),
+                max_characters_per_token=cnn.integer("max_characters_per_token", least=3, most=10_000, default=50),
             ),
             extra={key: value for key, value in raw.items() if key not in ("lstm", "char_cnn")},
         )
@@ -157,10 +161,10 @@ class _Fields:
     def section(self, key: str) -> _Fields:
         return _Fields(self.value(key), self.where, self.path(key))
 
-    def integer(self, key: str, least: int = 1, default: int | None = None) -> int:
+    def integer(self, key: str, least: int = 1, default: int | None = None, most: int = 1 << 20) -> int:
         value = self.raw.get(key, default) if default is not None else self.value(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1 << 24:
-            self.fail(key, json.dumps(value), f"an integer from {least} on")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.fail(key, json.dumps(value)[:60], f"an integer from {least} to {most}")
         return int(value)
 
     def boolean(self, key: str) -> bool:
@@ -181,13 +185,13 @@ class _Fields:
     def filters(self, key: str) -> tuple[tuple[int, int], ...]:
         value = self.value(key)
         expected = "a list of [width, number] pairs of positive integers"
-        if not isinstance(value, list) or not value:
-            self.fail(key, _kind(value), expected)
+        if not isinstance(value, list) or not 0 < len(value) <= _MOST_LAYERS:
+            self.fail(key, _kind(value), f"{expected}, at most {_MOST_LAYERS}")
         for pair in value:
             if (
                 not isinstance(pair, list)
                 or len(pair) != 2
-                or not all(type(x) is int and 0 < x <= 1 << 24 for x in pair)
+                or not all(type(x) is int and 0 < x <= 1 << 20 for x in pair)
             ):
                 self.fail(key, json.dumps(pair)[:60], expected)
         return tuple((width, number) for width, number in value)

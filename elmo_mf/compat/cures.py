@@ -134,6 +134,16 @@ def _recover() -> Iterator[None]:
 
 
 @contextmanager
+def _archives() -> Iterator[None]:
+    """A model archive may come from a stranger: nothing in it is written outside its folder, as from Python 3.14 on."""
+    import tarfile
+
+    if tarfile.TarFile.extraction_filter is None:
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    yield
+
+
+@contextmanager
 def _fairscale() -> Iterator[None]:
     """fairscale's import warns twice of functions that torch will rename."""
     with warnings.catch_warnings():
@@ -151,6 +161,7 @@ def _autocast() -> Iterator[None]:
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.data.image_loader": _torchvision,
+    "allennlp.models.archival": _archives,
     "allennlp.modules.vision.grid_embedder": _torchvision,
     "allennlp.modules.vision.region_detector": _torchvision,
     "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,

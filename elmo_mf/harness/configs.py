@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import InputError
+from elmo_mf.harness import sandbox
 from elmo_mf.resources import share
 
 PRESETS = ("demo", "paper")
@@ -15,18 +18,22 @@ PRESETS = ("demo", "paper")
 def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any:
     """Value of a jsonnet file; `arguments` are jsonnet code for the parameters of a top-level function.
 
+    It may import from its own folder and from this project's configs, and is ended when it takes more than 20 seconds
+    or 2 GB.
+
     # Raises
     InputError: the file is missing or does not evaluate.
     """
-    import _jsonnet
-
     if not path.is_file():
         raise InputError(f"{path}: no such jsonnet file")
-    try:
-        return json.loads(_jsonnet.evaluate_file(str(path), tla_codes=arguments or {}))
-    except RuntimeError as error:
-        message = " ".join(str(error).split())[:300]
-        raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config") from None
+    roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
+    request = json.dumps([str(path), arguments or {}, [str(root) for root in roots]])
+    command = [sys.executable, "-I", sandbox.__file__]
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = " ".join(done.stderr.split())[:300] or "it takes too much time or memory"
+        raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")
+    return json.loads(done.stdout)
 
 
 def task_config(

@@ -44,17 +44,18 @@ class ResultStore:
             return None
         return record
 
-    def write(self, cell: Cell, record: dict[str, Any]) -> None:
-        """Write a record, atomically.
+    def write(self, cell: Cell, record: dict[str, Any]) -> dict[str, Any]:
+        """Write what `run_cell` returned as a record, atomically; returns the record.
 
         # Raises
         InputError: a field is missing or is not what it should be.
         OSError: the folder cannot be written to.
         """
         text = json.dumps({"format": FORMAT, "id": cell.id, "cell": cell.identity} | record, indent=2) + "\n"
-        check_record(text.encode(), cell.name)
+        checked = check_record(text.encode(), cell.name)
         with atomic_path(self.path(cell)) as path:
             path.write_text(text, encoding="utf-8")
+        return checked
 
     def records(self) -> list[dict[str, Any]]:
         """All records, in the order of their file names."""

@@ -160,12 +160,12 @@ class _Run:
         """Write the record or the failure."""
         if result.record is not None:
             try:
-                self.store.write(cell, result.record)
+                record = self.store.write(cell, result.record)
             except ValueError as error:
                 result = Result(error=str(error))
             else:
                 self.failures.clear(cell)
-                return Outcome(cell, self.store.read(cell))
+                return Outcome(cell, record)
         if result.fault == "disk":
             raise OSError(f"{cell}: {result.error}")
         failure = self.failures.write(cell, result.error, result.log, remembered=not result.fault)

@@ -67,7 +67,7 @@ class Task:
             raise InputError(f"{path}: found something that is not TOML ({error}), expected a task card") from None
         card = _Card(path, raw)
         files = {
-            split: card.text("data", split) for split in SPLITS if split != "test" or "test" in raw.get("data", {})
+            split: card.file("data", split) for split in SPLITS if split != "test" or card.table("data").get("test")
         }
         metrics = {
             name: card.choice(("higher", "lower"), "score", "metrics", name) for name in card.table("score", "metrics")
@@ -75,7 +75,7 @@ class Task:
         return cls(
             name=path.parent.name,
             title=card.text("title"),
-            config=path.parent.parent.parent / card.text("config"),
+            config=path.parent.parent.parent / card.file("config"),
             format=FORMATS[card.choice(tuple(FORMATS), "data", "format")],
             files=files,
             scored=card.choice(tuple(files), "score", "split"),
@@ -103,6 +103,13 @@ class _Card:
         if not isinstance(value, str) or not value:
             found = "nothing" if value is None else repr(value)
             raise InputError(f"{self.path}: {'.'.join(keys)}: found {found}, expected a text")
+        return value
+
+    def file(self, *keys: str) -> str:
+        """The name of a file below the folder that it is looked for in."""
+        value = self.text(*keys)
+        if "\0" in value or "\\" in value or Path(value).is_absolute() or ".." in Path(value).parts:
+            raise InputError(f"{self.path}: {'.'.join(keys)}: found {value!r}, expected a file below its folder")
         return value
 
     def table(self, *keys: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ cells again that a dying machine took with it.
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,8 +127,11 @@ def _connected(address: str) -> Any:
     except ImportError:
         raise InputError("--ray: found no Ray, expected it installed: pip install elmo-mf[cluster]") from None
     try:
+        if ":" in address:  # Ray itself would try for minutes
+            host, port = address.split("://")[-1].rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"--ray: found no cluster at {address} ({one_line(error)})") from None
     return ray
 

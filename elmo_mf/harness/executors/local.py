@@ -50,6 +50,7 @@ class LocalExecutor:
         self.spec, self.output, self.workers, self.run = spec, output, workers, run
         self.threads = threads or max(1, available_cores() // workers)
         self._running: list[_Running] = []
+        self._leaving: list[ForkServerProcess] = []
         os.environ.update(ENVIRONMENT)  # which the server inherits
 
     @property
@@ -75,8 +76,9 @@ class LocalExecutor:
             if isinstance(news, Result):
                 self._running.remove(one)
                 one.news.close()
-                one.process.join()
+                self._leaving.append(one.process)  # which takes a while, for which nobody need wait
             yield one.cell, news
+        self._leaving = [process for process in self._leaving if process.is_alive()]
 
     def _read(self, one: _Running) -> Progress | Result:
         try:
@@ -104,7 +106,10 @@ class LocalExecutor:
             one.process.join()
             one.news.close()
             self._salvage(one.cell)
+        for process in self._leaving:
+            process.join()
         self._running.clear()
+        self._leaving.clear()
 
 
 def available_cores() -> int:
@@ -123,12 +128,13 @@ def _death(code: int | None) -> str:
 
 def _child(news: Connection, run: Attempt, spec: SweepSpec, cell: Cell, output: Path, threads: int) -> None:
     import torch
-    from threadpoolctl import threadpool_limits
+
+    from elmo_mf.harness.executors.preload import pools
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the sweep ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    with threadpool_limits(threads):
+    with pools.limit(limits=threads):
         news.send(run(spec, cell, output, news.send))
 
 

@@ -4,5 +4,5 @@
   methods: ['nmf', 'random'],
   targets: ['all'],
   ranks: [8],
-  seeds: [1],
+  seeds: [1, 2, 3],
 }

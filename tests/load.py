@@ -1,0 +1,104 @@
+"""The harness's own cost: `python -m tests.load`, and a small run of it among the tests.
+
+A sweep of cells that do nothing, each in a process as always: milliseconds a cell, early and late, and the sweep's
+memory. Then `--status`, and the leaderboard, on many records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.cli.main import main
+from elmo_mf.harness.attempt import Result
+from elmo_mf.harness.executors.local import LocalExecutor
+from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.store import ResultStore
+from elmo_mf.harness.sweep import Outcome, Unwatched, run_sweep
+from elmo_mf.harness.workspace import Progress
+from tests.report.records import record
+
+
+def _result(seed: int) -> dict[str, Any]:
+    return {key: value for key, value in record(None, 0.4, seed).items() if key not in ("format", "id", "cell")}
+
+
+def nothing(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
+    """A cell that is done at once."""
+    return Result(_result(cell.seed))
+
+
+class _Clock(Unwatched):
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def done(self, outcome: Outcome) -> None:
+        self.times.append(time.perf_counter())
+
+
+def _megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def sweep_load(cells: int, folder: Path) -> dict[str, float]:
+    """Milliseconds a cell of the first and the last fifth of a sweep, and the megabytes that it added."""
+    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=list(range(cells)))
+    expanded = expand(spec)
+    warm = LocalExecutor(spec, folder / "warm", 1, 1, nothing)
+    run_sweep(expanded[:2], folder / "warm", warm)
+    before, clock = _megabytes(), _Clock()
+    run_sweep(expanded, folder / "sweep", LocalExecutor(spec, folder / "sweep", 1, 1, nothing), clock)
+    assert len(ResultStore(folder / "sweep").records()) == cells
+    each = [1000 * (b - a) for a, b in zip(clock.times, clock.times[1:], strict=False)]
+    fifth = max(1, cells // 5)
+    return {
+        "cells": cells,
+        "ms_a_cell_first_fifth": statistics.median(each[:fifth]),
+        "ms_a_cell_last_fifth": statistics.median(each[-fifth:]),
+        "ms_a_cell_mean": statistics.fmean(each),
+        "added_megabytes": _megabytes() - before,
+    }
+
+
+def records_load(records: int, folder: Path) -> dict[str, float]:
+    """Seconds of `--status` and of the leaderboard on many records."""
+    grid = ["--tasks", "sst", "--seeds", ",".join(map(str, range(records // 2))), "--ranks", "4"]
+    spec = SweepSpec.from_file(None, tasks=["sst"], seeds=list(range(records // 2)), ranks=[4])
+    store = ResultStore(folder)
+    for cell in expand(spec):
+        store.write(cell, _result(cell.seed))
+    seconds = {"records": float(len(store.records()))}
+    commands = {
+        "status": ["sweep", *grid, "--output", str(folder), "--status"],
+        "leaderboard": ["leaderboard", str(folder)],
+    }
+    for name, command in commands.items():
+        started, out = time.perf_counter(), io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert main(command) == 0
+        seconds[f"{name}_seconds"] = time.perf_counter() - started
+    return seconds
+
+
+def load(cells: int, records: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = sweep_load(cells, Path(folder)) | records_load(records, Path(folder) / "many")
+    return {key: round(value, 2) for key, value in found.items()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--records", type=int, default=10_000)
+    arguments = parser.parse_args()
+    print(json.dumps(load(arguments.cells, arguments.records), indent=2))

@@ -1,0 +1,11 @@
+"""The load test runs, on few cells; what it measures is for `python -m tests.load`."""
+
+from __future__ import annotations
+
+from tests.load import load
+
+
+def test_load() -> None:
+    found = load(10, 20)
+    assert found["cells"] == 10 and found["records"] == 20
+    assert all(value >= 0 for value in found.values())
