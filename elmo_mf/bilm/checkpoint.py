@@ -102,6 +102,16 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
     return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)), primed)
 
 
+def is_here(file: h5py.File, name: str) -> bool:
+    """Whether a dataset is stored in this file, and not in others of whoever reads it, or nowhere."""
+    parts = name.split("/")
+    links = (file.get("/".join(parts[: n + 1]), getlink=True) for n in range(len(parts)))
+    if not all(isinstance(link, h5py.HardLink) for link in links):
+        return False
+    dataset = file[name]
+    return not dataset.is_virtual and not dataset.external and dataset.id.get_storage_size() > 0
+
+
 class _Reader:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path, self.file = path, file
@@ -131,18 +141,11 @@ class _Reader:
             self.fail(name, "a group", expected)
         if dataset.dtype.name not in DTYPES:
             self.fail(name, f"dtype {dataset.dtype}", " or ".join(DTYPES))
-        if dataset.size and not self._is_here(name, dataset):
+        if dataset.size and not is_here(self.file, name):
             self.fail(name, "a dataset without data of its own", expected)
         if (dataset.size or 0) > MOST_NUMBERS:
             self.fail(name, f"shape {dataset.shape}", f"at most {MOST_NUMBERS} numbers")
         return dataset
-
-    def _is_here(self, name: str, dataset: h5py.Dataset) -> bool:
-        """Whether it is stored in this file, and not in others of whoever reads it, or nowhere."""
-        parts = name.split("/")
-        links = (self.file.get("/".join(parts[: n + 1]), getlink=True) for n in range(len(parts)))
-        own = all(isinstance(link, h5py.HardLink) for link in links)
-        return own and not dataset.is_virtual and not dataset.external and dataset.id.get_storage_size() > 0
 
     def read(self, name: str, shape: tuple[int, ...]) -> Array:
         """One dataset as float32; `shape` may leave one length open with -1."""

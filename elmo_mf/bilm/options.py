@@ -178,7 +178,7 @@ class _Fields:
         value = self.value(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e30:
             self.fail(key, json.dumps(value), "a number from 0 on, or null")
         return float(value) or None
 

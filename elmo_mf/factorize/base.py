@@ -87,7 +87,7 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     # Raises
     InputError: there is none, or it has not these settings; lists what there is.
     """
-    if name not in _METHODS:
+    if not isinstance(name, str) or name not in _METHODS:
         raise InputError(f"compression.method: found {name!r}, expected one of {', '.join(method_names())}")
     kind = _METHODS[name]
     known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []

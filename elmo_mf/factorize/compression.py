@@ -115,7 +115,9 @@ class Compression:
         return method_named(self.method, self.settings)
 
     def _set_targets(self) -> None:
-        targets = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
+        if not isinstance(self.targets, (str, list, tuple)):
+            raise InputError(f"compression.targets: found {self.targets!r}, expected a text or a list of them")
+        targets: list[str] = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
         if targets == ["all"]:
             targets = list(TARGETS)
         _check_names("targets", targets, (*TARGETS, JOINT))

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.bilm.checkpoint import atomic_path, is_here
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.slot import Slot
@@ -54,7 +54,9 @@ def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
                 for (direction, layer), lstm in weights.lstms.items()
                 for target in TARGETS
             }
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: found a file that is truncated or not HDF5 ({reason}), expected gradients") from None
     return RowWeights(rows)
@@ -64,7 +66,8 @@ def _read(path: Path, file: Any, direction: int, layer: int, target: str, gates:
     name = _name(direction, layer, target)
     length = matrices["projection"].shape[0] if target == "projection" else gates
     found = file.get(name)
-    if not isinstance(found, h5py.Dataset) or found.shape != (length,) or found.dtype.kind != "f":
+    own = isinstance(found, h5py.Dataset) and is_here(file, name)
+    if not own or found.shape != (length,) or found.dtype.kind != "f":
         shape = f"shape {found.shape}" if isinstance(found, h5py.Dataset) else "nothing"
         raise InputError(f"{path}: {name}: found {shape}, expected ({length},) numbers, one for each row")
     values = np.asarray(found[()], dtype=np.float64)

@@ -56,7 +56,11 @@ class SweepSpec:
         InputError: an unknown key or a value that a sweep cannot have.
         """
         raw = {} if path is None else evaluate_jsonnet(path)
-        where = "sweep" if path is None else str(path)
+        return cls.from_value(raw, "sweep" if path is None else str(path), **changes)
+
+    @classmethod
+    def from_value(cls, raw: Any, where: str, **changes: Any) -> SweepSpec:
+        """As `from_file`, from the file's value; `where` names it in errors."""
         if not isinstance(raw, dict):
             raise InputError(f"{where}: found no object, expected a sweep's keys")
         raw |= {key: value for key, value in changes.items() if value is not None}
@@ -68,6 +72,13 @@ class SweepSpec:
             value = raw.get(key, least)
             if type(value) is not int or value < least:
                 raise InputError(f"{where}: {key}: found {value!r}, expected an integer from {least} on")
+        for key in ("data", "options", "weights", "preset", "glove"):
+            value = raw.get(key)
+            if value is not None and (not isinstance(value, str) or "\0" in value):
+                raise InputError(f"{where}: {key}: found {value!r}, expected a text")
+        overrides = raw.get("overrides", {})
+        if not isinstance(overrides, dict) or not all(isinstance(one, dict) for one in overrides.values()):
+            raise InputError(f"{where}: overrides: found {overrides!r}, expected an object by task")
         raw.setdefault("tasks", tuple(task_names()))
         spec = cls(**raw)
         if bool(spec.options) != bool(spec.weights):
