@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    kind: str = typer.Argument(help="weights, or data."),
-    name: str = typer.Argument(help="small, medium, original or original-5.5b; sst, snli or squad."),
-    out: Path | None = typer.Option(None, help="Folder; weights/NAME or data/NAME by default."),
+    kind: str = typer.Argument(help="weights, data, or words."),
+    name: str = typer.Argument(
+        help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d."
+    ),
+    out: Path | None = typer.Option(None, help="Folder; KIND/NAME by default, words/ for words."),
     mirror: str | None = typer.Option(None, help="Address or folder that has the files under their own names."),
 ) -> None:
-    """Download ELMo's published weights, or a task's data, from where their authors publish them.
+    """Download ELMo's published weights, a task's data, or GloVe, from where their authors publish them.
 
-    Downloads are checked against known hashes. For the weights none are published: the first download's are kept in
+    Downloads are checked against known hashes. Where none are published the first download's are kept in
     fetch.lock beside the files, and later downloads must be the same. A download that was cut is gone on from.
     Mind the data's licences: elmo-mf tasks names them.
 
@@ -35,15 +37,15 @@ def fetch(
       elmo-mf fetch data snli
       elmo-mf fetch data sst --out corpora/sst --mirror /mnt/downloads
     """
-    from elmo_mf.fetch.catalogue import DATA, WEIGHTS
+    from elmo_mf.fetch.catalogue import DATA, WEIGHTS, WORDS
     from elmo_mf.fetch.fetch import fetch as put
 
-    catalogues = {"weights": WEIGHTS, "data": DATA}
+    catalogues = {"weights": WEIGHTS, "data": DATA, "words": WORDS}
     if kind not in catalogues:
-        raise InputError(f"KIND: found {kind!r}, expected {' or '.join(catalogues)}")
+        raise InputError(f"KIND: found {kind!r}, expected {', '.join(catalogues)}")
     if name not in catalogues[kind]:
         raise InputError(f"NAME: found {name!r}, expected any of {', '.join(catalogues[kind])}")
-    folder = out or Path(kind) / name
+    folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: found the file {folder}, expected a folder")
     with progress_bar() as bars:
@@ -74,4 +76,11 @@ def _check(kind: str, name: str) -> Callable[[Path], None]:
         for file in task.files.values():
             task.format.read(folder / file)
 
-    return weights if kind == "weights" else data
+    def words(folder: Path) -> None:
+        path = folder / f"{name}.txt"
+        with open(path, encoding="utf-8", errors="replace") as file:
+            columns = len(file.readline(100_000).split(" ")) - 1
+        if f".{columns}d" not in path.name:
+            raise InputError(f"{path.name}: found {columns} numbers a word, expected those of {name}")
+
+    return {"weights": weights, "data": data, "words": words}[kind]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elmo_mf.errors import InputError
 
-MOST_BYTES = 4_000_000_000
+MOST_BYTES = 8_000_000_000
 
 
 def extract(archive: Path, member: str, target: Path) -> None:

@@ -40,6 +40,14 @@ WEIGHTS: dict[str, tuple[Source, ...]] = {
 }
 """ELMo as its authors published it (Peters et al. 2018)."""
 
+_GLOVE = "https://nlp.stanford.edu/data"
+
+WORDS: dict[str, tuple[Source, ...]] = {
+    "glove.840B.300d": (Source(f"{_GLOVE}/glove.840B.300d.zip", {"glove.840B.300d.txt": "glove.840B.300d.txt"}),),
+    "glove.6B.100d": (Source(f"{_GLOVE}/glove.6B.zip", {"glove.6B.100d.txt": "glove.6B.100d.txt"}),),
+}
+"""The word vectors of the preset `paper` (Pennington et al. 2014)."""
+
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 
 DATA: dict[str, tuple[Source, ...]] = {

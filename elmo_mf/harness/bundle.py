@@ -102,7 +102,9 @@ def _spec_renamed(spec: SweepSpec, name: Callable[[str], str]) -> SweepSpec:
         spec,
         options=name(spec.options),
         weights=name(spec.weights),
-        glove=spec.glove and name(spec.glove),
+        glove={task: name(path) for task, path in spec.glove.items()}
+        if isinstance(spec.glove, dict)
+        else spec.glove and name(spec.glove),
         data=spec.data and ("data" if Path(spec.data).is_dir() else name(spec.data)),
         compressions=(),
     )

@@ -91,19 +91,19 @@ def expand(spec: SweepSpec) -> list[Cell]:
             compression.check(dense)
     identities = [None if compression is None else compression.identity() for compression in compressions]
     elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
-    words = None if spec.glove is None else _hash(spec.glove, "glove")
-    placeholders = replace(spec, glove=spec.glove and "GLOVE")
+    placeholders = replace(spec, glove="GLOVE")
     known_keys("overrides", spec.overrides, tuple(task_names()))
     cells = []
     for name in spec.tasks:
         task = load_task(name)
+        config = cell_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS"))
         shared = {
             "task": name,
             "card": task.judgement(),
             "elmo": elmo,
-            "words": words,
+            "words": _words(spec, task, config),
             "data": {split: _file_identity(task, split, spec) for split in task.files},
-            "config": cell_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS")),
+            "config": config,
             "code": CODE,
         }
         for compression, identity in zip(compressions, identities, strict=True):
@@ -125,7 +125,7 @@ def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: t
     config = task_config(
         task.config,
         preset=spec.preset,
-        glove=spec.glove,
+        glove=spec.glove_of(task.name),
         data=data,
         options_file=elmo[0],
         weight_file=elmo[1],
@@ -142,7 +142,12 @@ def _file_identity(task: Task, split: Split, spec: SweepSpec) -> dict[str, Any]:
     return {"sha256": file_hash(path), "limit": spec.limit_of(task.name, split)}
 
 
-def _hash(path: str, field: str) -> str:
-    if not Path(path).is_file():
-        raise InputError(f"{field}: found {path}, expected a file")
+def _words(spec: SweepSpec, task: Task, config: dict[str, Any]) -> str | None:
+    """Hash of the word vectors' file, where the config reads one."""
+    if "GLOVE" not in json.dumps(config):
+        return None
+    path = spec.glove_of(task.name)
+    if path is None or not Path(path).is_file():
+        found = "none" if path is None else path
+        raise InputError(f"glove: {task.name}: found {found}, expected the file of its word vectors (preset paper)")
     return file_hash(path)

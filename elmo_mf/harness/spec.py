@@ -23,7 +23,8 @@ class SweepSpec:
     compressions: more compressions than the grid's, each with the keys of `Compression`.
     data: folder with one folder a task; None for each task's demo data.
     options, weights: the ELMo; the embedded one by default.
-    preset: sizes of the tasks' models, `demo` or `paper`; `glove` is the word vectors' file of the latter.
+    preset: sizes of the tasks' models, `demo` or `paper`.
+    glove: word vectors' file of the preset `paper`, or files by task.
     limit: examples a split, one number, or numbers by split, or either by task.
     overrides: by task, values of the AllenNLP config by dotted path.
     latency_sentences, latency_rounds: how many examples are timed, and how often each.
@@ -41,7 +42,7 @@ class SweepSpec:
     options: str = ""
     weights: str = ""
     preset: str = "demo"
-    glove: str | None = None
+    glove: str | dict[str, str] | None = None
     limit: Any = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     latency_sentences: int = 16
@@ -74,8 +75,10 @@ class SweepSpec:
                 raise InputError(f"{where}: {key}: found {value!r}, expected an integer from {least} on")
         for key in ("data", "options", "weights", "preset", "glove"):
             value = raw.get(key)
-            if value is not None and (not isinstance(value, str) or "\0" in value):
-                raise InputError(f"{where}: {key}: found {value!r}, expected a text")
+            texts = list(value.values()) if isinstance(value, dict) and key == "glove" else [value]
+            for text in texts if value is not None else []:
+                if not isinstance(text, str) or "\0" in text:
+                    raise InputError(f"{where}: {key}: found {value!r}, expected a text")
         overrides = raw.get("overrides", {})
         if not isinstance(overrides, dict) or not all(isinstance(one, dict) for one in overrides.values()):
             raise InputError(f"{where}: overrides: found {overrides!r}, expected an object by task")
@@ -109,6 +112,13 @@ class SweepSpec:
         if limit is not None and (type(limit) is not int or limit < 1):
             raise InputError(f"limit: {task} {split}: found {limit!r}, expected an integer from 1 on")
         return limit
+
+    def glove_of(self, task: str) -> str | None:
+        """The word vectors' file of a task."""
+        if isinstance(self.glove, dict):
+            known_keys("glove", self.glove, tuple(task_names()))
+            return self.glove.get(task)
+        return self.glove
 
     def data_of(self, task: Task) -> Path:
         return task.demo_data if self.data is None else Path(self.data) / task.name

@@ -18,6 +18,7 @@ from elmo_mf.harness import grid
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task
+from elmo_mf.provenance import file_hash
 from elmo_mf.resources import demo_options, demo_weights, share
 
 
@@ -121,6 +122,22 @@ def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
         assert str(tmp_path) not in json.dumps(cells[0].identity)
         ids.append(cells[0].id)
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_word_vectors_by_task(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the 1 2")
+    spec = _spec(tasks=["snli", "sst"], preset="paper", glove={"sst": str(tmp_path / "words.txt")}, methods=[])
+    snli, sst = expand(spec)
+    assert snli.identity["words"] is None and sst.identity["words"] == file_hash(tmp_path / "words.txt")
+    with pytest.raises(InputError, match=r"glove: sst: found none, expected the file of its word vectors"):
+        expand(_spec(tasks=["sst"], preset="paper"))
+
+
+def test_the_papers_grid() -> None:
+    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper.jsonnet")
+    encoders = list(spec.encoders())
+    assert len(spec.tasks) * (len(encoders) - 1) * len(spec.seeds) == 1620 and spec.preset == "paper"
+    assert {spec.glove_of(task) is None for task in ("sst", "squad")} == {False} and spec.glove_of("snli") is None
 
 
 def test_what_seeds_share() -> None:

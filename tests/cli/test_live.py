@@ -1,0 +1,60 @@
+"""What a sweep shows while it runs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bars
+
+from elmo_mf.cli.live import _Live, live_view
+from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.sweep import Outcome
+from elmo_mf.harness.workspace import Progress
+from tests.report.records import record
+
+
+@pytest.fixture
+def cells() -> list[Cell]:
+    return expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=[1, 2]))
+
+
+def _screen(bars: Bars) -> str:
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
+    console.print(bars.get_renderable())
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_bars(cells: list[Cell]) -> None:
+    """One for the sweep, one for each running cell, with its loss and metric; and a line when it is done."""
+    out = io.StringIO()
+    bars = Bars(BarColumn(), TextColumn("{task.fields[about]}", markup=False), console=Console(file=out, width=120))
+    view = _Live(bars, total=5, before=3)
+    view.started(cells[0])
+    view.started(cells[1])
+    view.progress(cells[0], Progress("training", 0.5, 1.2345, 0.25))
+    text = _screen(bars)
+    assert "3/5 cells" in text and "sst dense seed 2: starting" in text
+    assert "sst dense seed 1: training loss 1.234 accuracy 0.250" in text
+    view.done(Outcome(cells[0], record(None, 0.4, seconds=61.0)))
+    view.done(Outcome(cells[1], error="ValueError: no", log=Path("out.log")))
+    assert "5/5 cells" in _screen(bars) and "seed 1:" not in _screen(bars)
+    assert out.getvalue().splitlines() == [
+        "sst dense seed 1: accuracy 0.4000, encoder 2.00x, 61 s", "sst dense seed 2: FAILED ValueError: no"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_lines_elsewhere(quiet: bool, cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
+    with live_view(2, 0, quiet) as view:
+        view.started(cells[0])
+        view.progress(cells[0], Progress("training", 0.5, 1.0))
+        view.done(Outcome(cells[0], record(None, 0.4)))
+    line = "sst dense seed 1: accuracy 0.4000, encoder 2.00x, 60 s\n"
+    assert capsys.readouterr().out == ("" if quiet else line)
