@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.sweep import Outcome, Unwatched, View
 from elmo_mf.harness.workspace import Progress
+
+_ONE_LINE = Column(no_wrap=True, overflow="ellipsis")
 
 
 class _Lines:
@@ -67,7 +70,11 @@ def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
     elif not console.is_terminal:
         yield _Lines(console)
     else:
-        columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[about]}", markup=False))
+        columns = (
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[about]}", markup=False, table_column=_ONE_LINE),
+        )
         with Bars(*columns, console=console) as bars:
             yield _Live(bars, total, before)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ import typer
 
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.errors import InputError
+
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 if TYPE_CHECKING:
     from elmo_mf.harness.executors import Executor
@@ -79,6 +83,8 @@ def sweep(
     found = status_of(spec, cells, output)
     if dry_run or status:
         _tell(found, cells, list_all=dry_run)
+        if dry_run:
+            _tell_cost(spec, found.left)
         return
     for problem in found.problems:
         typer.echo(f"elmo-mf: warning: {problem}", err=True)
@@ -119,9 +125,9 @@ def _run(
             outcomes = run_sweep(
                 cells, output, executor, view, retry_failed=retry_failed, fail_fast=fail_fast
             )  # fmt: skip
-    except PermissionError as error:
-        raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
     except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
         typer.echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
         raise typer.Exit(1) from None
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -168,10 +174,18 @@ def _progress(note: dict[str, object]) -> str:
 
 
 def _estimate(status: Status) -> str:
-    if status.seconds_left is None:
-        return "time left: unknown, a task has no record here yet; one cell of each (--seeds, --limit) would tell"
-    hours, minutes = divmod(round(status.seconds_left / 60), 60)
-    return f"time left: about {hours} h {minutes:02} min with one worker, by what such cells took"
+    hours, minutes = divmod(math.ceil(status.seconds_left / 60), 60)
+    known = f"about {hours} h {minutes:02} min with one worker, by what such cells took" if status.seconds_left else ""
+    unknown = f"unknown for {', '.join(status.unknown)}, no cell is recorded here yet" if status.unknown else ""
+    return f"time left: {'; '.join(part for part in (known, unknown) if part)}"
+
+
+def _tell_cost(spec: SweepSpec, cells: list[Cell]) -> None:
+    from elmo_mf.harness.status import examples_read
+
+    encoders = len({cell.encoder_id for cell in cells if cell.compression})
+    read = examples_read(spec, cells)
+    typer.echo(f"cost: {len(cells)} trainings that read {read:,} examples at most, {encoders} encoders to make")
 
 
 def _text(path: Path | None) -> str | None:

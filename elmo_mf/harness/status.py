@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,14 +20,16 @@ from elmo_mf.harness.task import Task
 class Status:
     """The cells of a sweep by what has become of them.
 
-    `seconds_left` is what the cells that are running or left would take one after another; None where nothing tells.
+    `seconds_left` is what the cells that are running or left would take one after another, but for those of the tasks
+    in `unknown`, of which nothing tells.
     """
 
     recorded: list[Cell]
     running: list[tuple[Cell, dict[str, Any]]]
     failed: list[tuple[Cell, Failure]]
     left: list[Cell]
-    seconds_left: float | None
+    seconds_left: float
+    unknown: list[str]
     problems: list[str]
 
 
@@ -36,7 +38,7 @@ def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
     store, claims, failures = ResultStore(output), Claims(output), Failures(output)
     records = store.records()
     ids = {record["id"] for record in records}
-    status = Status([], [], [], [], None, list(store.problems.values()))
+    status = Status([], [], [], [], 0.0, [], list(store.problems.values()))
     for cell in cells:
         if cell.id in ids:
             status.recorded.append(cell)
@@ -46,15 +48,15 @@ def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
             status.failed.append((cell, failure))
         else:
             status.left.append(cell)
-    seconds = seconds_of(spec, [cell for cell, _ in status.running] + status.left, records)
-    return Status(status.recorded, status.running, status.failed, status.left, seconds, status.problems)
+    seconds, unknown = seconds_of(spec, [cell for cell, _ in status.running] + status.left, records)
+    return replace(status, seconds_left=seconds, unknown=unknown)
 
 
-def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]) -> float | None:
-    """How long cells will take one after another, from what cells of their tasks took.
+def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]) -> tuple[float, list[str]]:
+    """How long cells will take one after another, from what cells of their tasks took; and the tasks without any.
 
     A cell takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
-    setting, in proportion to training examples and epochs. None where a task has no record at all.
+    setting, in proportion to training examples and epochs.
     """
     took: dict[str, list[float]] = defaultdict(list)
     rates: dict[str, list[float]] = defaultdict(list)
@@ -70,8 +72,16 @@ def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]
         elif setting not in known:
             rate = fmean(rates[task.name]) if task.name in rates else None
             known[setting] = None if rate is None else rate * _work(cell.identity, _examples(spec, task))
-    seconds = [known[_setting(cell.identity)] for cell in cells]
-    return None if None in seconds else sum(one for one in seconds if one is not None)
+    seconds = sum(known[_setting(cell.identity)] or 0.0 for cell in cells)
+    return seconds, sorted({cell.task.name for cell in cells if known[_setting(cell.identity)] is None})
+
+
+def examples_read(spec: SweepSpec, cells: list[Cell]) -> int:
+    """How many training examples cells read at most, each as often as it is read."""
+    examples = {
+        cell.task.name: _examples(spec, cell.task) for cell in {cell.task.name: cell for cell in cells}.values()
+    }
+    return int(sum(_work(cell.identity, examples[cell.task.name]) for cell in cells))
 
 
 def _setting(identity: dict[str, Any]) -> str:

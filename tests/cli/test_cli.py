@@ -281,6 +281,14 @@ def test_a_sweep_with_a_failing_cell_ends_with_1(tmp_path: Path, capsys: pytest.
     assert "2 cells: 0 recorded, 0 running, 2 failed, 0 to run" in capsys.readouterr().out
 
 
+def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file in the way, which holds for root too."""
+    (tmp_path / "running").touch()
+    message = _fails(capsys, "sweep", "--tasks", "sst", "--limit", "20", "--quiet", "--output", tmp_path)
+    assert f"--output: found {tmp_path}, expected a folder to write to (Not a directory)" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["running"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,7 +9,7 @@ from elmo_mf.harness.claims import Claims
 from elmo_mf.harness.failures import Failures
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.status import seconds_of, status_of
+from elmo_mf.harness.status import examples_read, seconds_of, status_of
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.workspace import Progress
 from tests.report.records import record
@@ -58,16 +58,17 @@ def test_estimates(tmp_path: Path) -> None:
     """From the same setting; from another in proportion to examples and epochs; from nothing, nothing."""
     spec = _spec()
     cells = expand(spec)
-    assert seconds_of(spec, cells, []) is None
+    assert seconds_of(spec, cells, []) == (0, ["sst"])
     _write(tmp_path, cells[0], 50.0)
     _write(tmp_path, cells[1], 70.0)
     records = ResultStore(tmp_path).records()
-    assert seconds_of(spec, cells[2:], records) == 120.0
-    assert seconds_of(spec, [], records) == 0
+    assert seconds_of(spec, cells[2:], records) == (120.0, [])
+    assert seconds_of(spec, [], records) == (0, [])
     half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}})  # of 400, for 12
-    assert round(seconds_of(half, expand(half), records) or 0) == 4 * 60 // 2 * 3
+    assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
+    assert examples_read(half, expand(half)) == 4 * 200 * 36
     other = _spec(tasks=["sst", "snli"])
-    assert seconds_of(other, expand(other), records) is None
+    assert seconds_of(other, expand(other), records) == (240.0, ["snli"])
 
 
 def test_what_runs_is_told_as_it_goes(tmp_path: Path) -> None:
