@@ -14,8 +14,6 @@ from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.sweep import Outcome, Unwatched, View
 from elmo_mf.harness.workspace import Progress
 
-_ONE_LINE = Column(no_wrap=True, overflow="ellipsis")
-
 
 class _Lines:
     """A line for each cell that is done."""
@@ -70,11 +68,8 @@ def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
     elif not console.is_terminal:
         yield _Lines(console)
     else:
-        columns = (
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[about]}", markup=False, table_column=_ONE_LINE),
-        )
+        about = TextColumn("{task.fields[about]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (BarColumn(), TimeElapsedColumn(), about)
         with Bars(*columns, console=console) as bars:
             yield _Live(bars, total, before)
 

@@ -13,7 +13,11 @@ from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Progress, workspace
 
-ENVIRONMENT = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {
+    "TQDM_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore:resource_tracker",  # which would tell of a killed cell's locks that it cleans up
+}
 """Of the processes that run cells: the bars there are the sweep's."""
 
 _LOG_BYTES = 1_000_000  # of a failed cell's log, its end

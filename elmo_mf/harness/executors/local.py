@@ -51,7 +51,8 @@ class LocalExecutor:
         self.threads = threads or max(1, available_cores() // workers)
         self._running: list[_Running] = []
         self._leaving: list[ForkServerProcess] = []
-        os.environ.update(ENVIRONMENT)  # which the server inherits
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)  # which the server inherits
 
     @property
     def slots(self) -> int:
