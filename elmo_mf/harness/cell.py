@@ -120,9 +120,13 @@ def _watched(loop: Any, task: Task, workspace: Workspace) -> Any:
             batch_metrics: dict[str, Any],
             epoch: int,
             batch_number: int,
+            is_training: bool,
             *_: Any,
             **__: Any,
         ) -> None:
+            if not is_training:
+                workspace.turn.rest()
+                return
             share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
             workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
 

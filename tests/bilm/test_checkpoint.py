@@ -51,6 +51,47 @@ def test_wrong_shape(elmo_files: Files, name: str) -> None:
     assert f"{name}: found shape (3, 3), expected (" in _error(options, weights)
 
 
+@pytest.mark.parametrize("trick", ["external link", "soft link", "external storage", "virtual", "unwritten"])
+def test_data_that_is_not_in_the_file(elmo_files: Files, tmp_path: Path, trick: str) -> None:
+    """What another file of the reader's says, or nobody, is not read."""
+    options, weights = elmo_files()
+    name, other = f"{CELL}/B", tmp_path / "other.hdf5"
+    with h5py.File(other, "w") as file:
+        file["B"] = np.zeros(48, np.float32)
+    (tmp_path / "raw").write_bytes(bytes(4 * 48))
+    with h5py.File(weights, "a") as file:
+        if trick == "soft link":
+            file.move(name, "elsewhere")
+        else:
+            del file[name]
+        if trick == "external link":
+            file[name] = h5py.ExternalLink(str(other), "B")
+        elif trick == "soft link":
+            file[name] = h5py.SoftLink("/elsewhere")
+        elif trick == "external storage":
+            file.create_dataset(name, (48,), "f4", external=[(str(tmp_path / "raw"), 0, 4 * 48)])
+        elif trick == "virtual":
+            layout = h5py.VirtualLayout((48,), "f4")
+            layout[:] = h5py.VirtualSource(str(other), "B", (48,))
+            file.create_virtual_dataset(name, layout)
+        else:
+            file.create_dataset(name, (48,), "f4", chunks=True)
+    assert f"{name}: found a dataset without data of its own" in _error(options, weights)
+
+
+def test_more_numbers_than_any_elmo_has(elmo_files: Files, tmp_path: Path) -> None:
+    """A factor's rank is open: a small file must not make a large array."""
+    options, weights = elmo_files()
+    Bilm.from_files(options, weights, Compression("svd", 2, "all")).save(tmp_path / "small")
+    small = tmp_path / "small"
+    with h5py.File(small / "weights.hdf5", "a") as file:
+        name = f"{CELL}/W_P_0_left"
+        del file[name]
+        file.create_dataset(name, (12, 1 << 26), "f4", chunks=(12, 1024), compression="gzip")[:, :1024] = 1
+    message = _error(small / "options.json", small / "weights.hdf5")
+    assert f"{name}: found shape (12, 67108864), expected at most {1 << 28} numbers" in message
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_not_finite(elmo_files: Files, value: float) -> None:
     options, weights = elmo_files()

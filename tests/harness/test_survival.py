@@ -61,13 +61,13 @@ def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
 
 def test_kills_at_fifty_moments(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Of real cells in two processes; whenever the sweep is complete, it begins again in a new folder."""
-    spec = tiny_sweep(seeds=[1, 2], overrides={"sst": {"trainer.num_epochs": 1}})
+    spec = tiny_sweep(seeds=[1, 2], limit=8, overrides={"sst": {"trainer.num_epochs": 1}})
     expected = [one["scores"] for one in records_here(spec, tmp_path / "expected", workers=2)]
     moments, kills, number, seen = random.Random(7), 0, 0, dict[str, int]()
     while kills < 50:
         output = tmp_path / f"out-{number}"
         with driver(_drive, spec, output) as process:
-            process.join(moments.uniform(0, 4))
+            process.join(moments.uniform(0, 2.5))
             killed = process.is_alive()
         kills += killed
         _check(spec, output, seen)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import statistics
 from pathlib import Path
 
 import pytest
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.factorize import Compression, size_report
+from elmo_mf.harness.cell import run_cell
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.sweep import Outcome, Unwatched
-from elmo_mf.harness.workspace import Progress
+from elmo_mf.harness.workspace import Progress, workspace
 from elmo_mf.provenance import file_hash
 from tests.harness.conftest import TinySweep, records_here, run_here
 
@@ -113,28 +113,36 @@ def test_limits_cut_the_data(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert record["examples"] == {"train": 20, "validation": 40, "test": 10}
 
 
-class _Watching(Unwatched):
+class _Counting(Unwatched):
     def __init__(self, store: ResultStore) -> None:
         self.store = store
         self.counts: list[int] = []
         self.phases: list[str] = []
-        self.last: Progress | None = None
 
     def progress(self, cell: Cell, progress: Progress) -> None:
         self.phases += [progress.phase] if progress.phase not in self.phases else []
-        self.last = progress if progress.phase == "training" else self.last
 
     def done(self, outcome: Outcome) -> None:
         self.counts.append(len(self.store.records()))
 
 
-def test_what_a_view_is_told(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """A record is there as soon as its cell is done; phases come in order, with loss and share of the training."""
-    spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 30}})
-    watching = _Watching(ResultStore(tmp_path / "out"))
-    run_here(spec, tmp_path / "out", view=watching)
-    assert watching.counts == [1, 2]
-    assert watching.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
-    assert watching.last is not None and 0 < watching.last.share <= 1
-    assert watching.last.loss is not None and 0 < watching.last.loss < 5
-    assert statistics.fmean([watching.last.metric or 0]) >= 0
+def test_a_record_is_there_as_soon_as_its_cell_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    counting = _Counting(ResultStore(tmp_path / "out"))
+    run_here(tiny_sweep(), tmp_path / "out", view=counting)
+    assert counting.counts == [1, 2]
+    assert counting.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
+
+
+def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch by batch: its share, AllenNLP's loss, and the metric of the last epoch."""
+    monkeypatch.setattr("elmo_mf.harness.workspace._OFTEN", 0)
+    spec = tiny_sweep(methods=[])
+    told: list[Progress] = []
+    with workspace(tmp_path / "out", report=told.append) as work:
+        record = run_cell(spec, expand(spec)[0], work)
+    training = [one for one in told if one.phase == "training" and one.loss is not None]
+    assert [one.share for one in training] == sorted(one.share for one in training)
+    assert 0 < training[0].share <= 0.5 < training[-1].share <= 1
+    assert all(0 < (one.loss or 0) < 5 for one in training)
+    assert training[0].metric is None and training[-1].metric is not None
+    assert 0 <= training[-1].metric <= record["validation"]["accuracy"]

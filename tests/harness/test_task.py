@@ -71,6 +71,9 @@ def test_a_card(tmp_path: Path) -> None:
         ('accuracy = "higher"', "", "score.metrics: found no table"),
         ('train = "train.txt"', "train = 3", "data.train: found 3, expected a text"),
         ("[score]", "[score", "found something that is not TOML"),
+        ('"train.txt"', '"../../train.txt"', "data.train: found '../../train.txt', expected a file below its folder"),
+        ('"train.txt"', '"/etc/passwd"', "data.train: found '/etc/passwd', expected a file below its folder"),
+        ('"jsonnet/a.jsonnet"', '"../a.jsonnet"', "config: found '../a.jsonnet', expected a file below its folder"),
     ],
 )
 def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
