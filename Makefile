@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .PHONY: leaderboard test setup lint clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
-	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --output runs/demo
+	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
 	$(BIN)/elmo-mf leaderboard runs/demo
 
 test: $(READY)

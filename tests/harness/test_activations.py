@@ -32,7 +32,9 @@ def _batches() -> list[torch.Tensor]:
     return [batch_to_ids(SENTENCES[:3]), batch_to_ids(SENTENCES[3:])]
 
 
-def test_written_once_and_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_written_once_and_read(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elmo_mf.harness.activations._CHUNK", chunk)
     bilm = random_bilm()
     counting = _Counting(bilm)
     write_activations(tmp_path, counting, _batches(), lambda _: True)  # type: ignore[arg-type]

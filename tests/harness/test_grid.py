@@ -146,6 +146,7 @@ def test_what_seeds_share() -> None:
     cells = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
     assert cells["sst", "svd", 1].encoder_id == cells["snli", "svd", 2].encoder_id != cells["sst", None, 1].encoder_id
     assert cells["sst", "fisher_svd", 1].encoder_id != cells["sst", "fisher_svd", 2].encoder_id
+    assert cells["sst", "fisher_svd", 1].encoder_id != cells["snli", "fisher_svd", 1].encoder_id
     assert cells["sst", "svd", 1].activations_id == cells["sst", "svd", 2].activations_id
     assert cells["sst", "svd", 1].activations_id != cells["snli", "svd", 1].activations_id
 

@@ -64,7 +64,6 @@ class LocalExecutor:
             target=_child,
             args=(theirs, self.run, self.spec, cell, self.output, self.threads),
             name=cell.name,
-            daemon=True,
         )
         process.start()
         theirs.close()
