@@ -120,6 +120,11 @@ class Bilm(nn.Module):
         """Width of a layer's vectors, 2p."""
         return self.options.output_dim
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.char_cnn.embedding.device
+
     def forward(self, ids: Tensor) -> Activations:
         """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors."""
         if ids.shape[2] != self.options.char_cnn.max_characters_per_token:
@@ -227,10 +232,9 @@ class Bilm(nn.Module):
         rounding.
         """
         vectors: list[Array] = []
-        device = self.char_cnn.embedding.device
         for start in range(0, len(sentences), batch_size):
             batch = sentences[start : start + batch_size]
-            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token).to(device)).layers
+            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token).to(self.device)).layers
             vectors += [layers[:, i, 1 : len(sentence) + 1].cpu().numpy().copy() for i, sentence in enumerate(batch)]
         return vectors
 

@@ -39,6 +39,7 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
         with workspace.phase("scoring"):
             scores, instances = _score(loop, cell.task.scored)
             dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
+            dense = dense and dense.to(embedder.bilm.device)
             error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
         with workspace.phase("measuring"), workspace.turn.measuring():
             times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)

@@ -20,6 +20,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.weights import TARGETS, Array, Target, to_dense
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.harness.grid import Cell, dense_cell
+from elmo_mf.harness.latency import on_its_device
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -68,7 +69,7 @@ def _loss(model: Any, instance: Any) -> torch.Tensor:
 
     batch = Batch([instance])
     batch.index_instances(model.vocab)
-    loss: torch.Tensor = model(**batch.as_tensor_dict())["loss"]
+    loss: torch.Tensor = model(**on_its_device(batch.as_tensor_dict(), model))["loss"]
     return loss
 
 

@@ -60,6 +60,13 @@ def _length(instance: Any) -> int:
     return sum(field.sequence_length() for field in instance.fields.values() if hasattr(field, "sequence_length"))
 
 
+def on_its_device(tensors: dict[str, Any], model: Any) -> dict[str, Any]:
+    """A batch where the model's parameters are."""
+    from allennlp.nn.util import move_to_device
+
+    return dict(move_to_device(tensors, next(model.parameters()).device))
+
+
 def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
     """`count` batches whose examples are spread evenly over the lengths."""
     from allennlp.data.batch import Batch
@@ -70,7 +77,7 @@ def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[di
     for start in range(count):
         batch = Batch(chosen[start::count])
         batch.index_instances(model.vocab)
-        batches.append(batch.as_tensor_dict())
+        batches.append(on_its_device(batch.as_tensor_dict(), model))
     return batches
 
 

@@ -72,5 +72,5 @@ def sentence_vectors(bilm: Bilm, sentences: list[Tensor]) -> list[Tensor]:
     """All layers' vectors (layers, tokens + 2, 2p) of some sentences, in one batch."""
     batch = torch.nn.utils.rnn.pad_sequence(sentences, batch_first=True)
     with torch.no_grad():
-        layers = bilm(batch).layers
+        layers = bilm(batch.to(bilm.device)).layers
     return [layers[:, index, : len(ids) + 2] for index, ids in enumerate(sentences)]

@@ -20,7 +20,7 @@ class _Counting:
     """A biLM that remembers what it was run on."""
 
     def __init__(self, bilm: Bilm) -> None:
-        self.bilm, self.options, self.output_dim = bilm, bilm.options, bilm.output_dim
+        self.bilm, self.options, self.output_dim, self.device = bilm, bilm.options, bilm.output_dim, bilm.device
         self.ran: list[bytes] = []
 
     def __call__(self, ids: torch.Tensor) -> Activations:
