@@ -12,7 +12,7 @@ import typer
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.errors import InputError
 
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 if TYPE_CHECKING:
     from elmo_mf.harness.executors import Executor

@@ -285,7 +285,7 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
     """A file in the way, which holds for root too."""
     (tmp_path / "running").touch()
     message = _fails(capsys, "sweep", "--tasks", "sst", "--limit", "20", "--quiet", "--output", tmp_path)
-    assert f"--output: found {tmp_path}, expected a folder to write to (Not a directory)" in message
+    assert f"--output: found {tmp_path}, expected a folder to write to (File exists)" in message
     assert [path.name for path in tmp_path.iterdir()] == ["running"]
 
 
