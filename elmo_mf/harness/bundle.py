@@ -43,7 +43,10 @@ class Order:
 
         compression = None if self.compression is None else _renamed(self.compression, place)
         cell = Cell(load_task(self.task), compression, self.seed, self.identity)
-        return _spec_renamed(self.spec, place), cell
+        data = self.spec.data and place(self.spec.data)
+        words = {task: place(name) for task, name in _by_task(self.spec).items()}
+        options, weights = place(self.spec.options), place(self.spec.weights)
+        return replace(self.spec, options=options, weights=weights, glove=words, data=data), cell
 
 
 class Files:
@@ -52,9 +55,15 @@ class Files:
     def __init__(self, spec: SweepSpec, cells: list[Cell], scratch: Path) -> None:
         self.paths: dict[str, Path] = {}
         self._names: dict[str, str] = {}
-        self.spec = _spec_renamed(spec, self.name)
+        words: dict[str, str] = {}
         for cell in {cell.task.name: cell for cell in cells}.values():
             self._add_data(spec, cell, scratch)
+            path = spec.glove_of(cell.task.name)
+            if path is not None and cell.identity["words"] is not None:
+                words[cell.task.name] = self.name(path)
+        options, weights = self.name(spec.options), self.name(spec.weights)
+        data = spec.data and "data"
+        self.spec = replace(spec, options=options, weights=weights, glove=words, data=data, compressions=())
         for cell in cells:
             if cell.compression is not None:
                 _renamed(cell.compression, self.name)
@@ -97,17 +106,8 @@ def unpack(folder: Path, name: str, content: bytes) -> None:
             temporary.write_bytes(content)
 
 
-def _spec_renamed(spec: SweepSpec, name: Callable[[str], str]) -> SweepSpec:
-    return replace(
-        spec,
-        options=name(spec.options),
-        weights=name(spec.weights),
-        glove={task: name(path) for task, path in spec.glove.items()}
-        if isinstance(spec.glove, dict)
-        else spec.glove and name(spec.glove),
-        data=spec.data and ("data" if Path(spec.data).is_dir() else name(spec.data)),
-        compressions=(),
-    )
+def _by_task(spec: SweepSpec) -> dict[str, str]:
+    return spec.glove if isinstance(spec.glove, dict) else {}
 
 
 def _renamed(compression: Compression, name: Callable[[str], str]) -> Compression:

@@ -162,8 +162,7 @@ def _share_activations(
             folder, bilm, batches, workspace.cache.make_room, lambda: workspace.step(Progress("activations"))
         )
 
-    policy = "" if bilm.state_policy == "zero" else f"-{bilm.state_policy}"
-    folder = workspace.cache.made("activations", cell.activations_id[:32] + policy, make)
+    folder = workspace.cache.made("activations", cell.activations_id[:32], make)
     stored = StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
     embedder.elmo_module.cache = ActivationCache(0, stored)
 

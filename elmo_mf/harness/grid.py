@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,8 +52,10 @@ class Cell:
     @cached_property
     def activations_id(self) -> str:
         """Hash of what the encoder's activations on the task's data depend on."""
-        config = {key: value for key, value in self.identity["config"].items() if key.endswith("dataset_reader")}
-        return digest(self._part("task", "data") | {"encoder": self.encoder_id, "readers": config})
+        config = self.identity["config"]
+        readers = {key: value for key, value in config.items() if key.endswith("dataset_reader")}
+        about = {"encoder": self.encoder_id, "readers": readers, "embedders": list(_embedders(config))}
+        return digest(self._part("task", "data") | about)
 
     def _gradients_of(self) -> tuple[str, ...]:
         needed = self.compression is not None and self.compression.factorizer.needs_gradients
@@ -73,6 +76,14 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.task.name} {self.encoder} seed {self.seed}"
+
+
+def _embedders(config: Any) -> Iterator[dict[str, Any]]:
+    """What the config tells our token embedder, `state` and `precision` say, which `overrides` may have changed."""
+    if isinstance(config, dict) and config.get("type") == "elmo_mf":
+        yield config
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from _embedders(value)
 
 
 def expand(spec: SweepSpec) -> list[Cell]:

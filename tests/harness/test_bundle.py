@@ -27,7 +27,9 @@ def _spec(tiny_sweep: TinySweep, tmp_path: Path) -> SweepSpec:
     return tiny_sweep(methods=[], compressions=[keys | {"distill": distill}], limit={"train": 16})
 
 
-def test_a_cell_runs_where_its_paths_are_gone(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_cell_runs_where_its_paths_are_gone(
+    tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = _spec(tiny_sweep, tmp_path)
     expected = records_here(spec, tmp_path / "here")[1]
     cell = expand(spec)[1]
@@ -41,6 +43,8 @@ def test_a_cell_runs_where_its_paths_are_gone(tiny_sweep: TinySweep, tmp_path: P
     assert sum(len(content) for name, content in contents.items() if name.startswith("data/sst/train")) < 4_000
     for name, content in contents.items():
         unpack(tmp_path / "there", name, content)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()  # which is not the data that was sent
     there, again = order.unpacked(tmp_path / "there")
     assert again.id == cell.id
     with workspace(tmp_path / "there" / "work") as work:
@@ -55,6 +59,18 @@ def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> Non
     with open(tmp_path / "data" / "sst" / "dev.txt", "a") as file:
         file.write("(3 fine)\n")
     assert Files(spec, cells, tmp_path / "c").id != before
+
+
+def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the 1 2")
+    glove = {"sst": str(tmp_path / "words.txt"), "squad": str(tmp_path / "gone.txt")}
+    spec = SweepSpec.from_file(None, tasks=["snli", "sst"], methods=[], preset="paper", glove=glove)
+    cells = expand(spec)
+    files = Files(spec, cells, tmp_path / "scratch")
+    assert [name for name in files.paths if name.endswith("words.txt")] == [files.spec.glove_of("sst")]
+    there, _ = Order.of(files.spec, cells[1], files).unpacked(tmp_path / "there")
+    assert there.glove_of("sst") == str(tmp_path / "there" / str(files.spec.glove_of("sst")))
+    assert there.glove_of("snli") is None
 
 
 def test_too_large(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,16 @@ def test_what_seeds_share() -> None:
     assert cells["sst", "svd", 1].activations_id != cells["snli", "svd", 1].activations_id
 
 
+@pytest.mark.parametrize("key", ["state", "precision"])
+def test_what_changes_the_vectors_shares_no_activations(key: str) -> None:
+    """An encoder that is told otherwise by `overrides` has the same file and other activations."""
+    path = f"model.text_field_embedder.token_embedders.elmo_mf.{key}"
+    plain, other = (
+        expand(_spec(tasks=["sst"], methods=[], overrides={"sst": changes}))[0] for changes in ({}, {path: "x"})
+    )
+    assert plain.encoder_id == other.encoder_id and plain.activations_id != other.activations_id
+
+
 @pytest.mark.parametrize("keys", [{"cache_mb": 0}, {"latency_rounds": 1}, {"latency_sentences": 2}], ids=str)
 def test_identity_does_not_depend_on_how_it_is_run(keys: dict[str, Any]) -> None:
     assert _ids(_spec(tasks=["sst"])) == _ids(_spec(tasks=["sst"], **keys))
