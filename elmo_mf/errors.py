@@ -3,6 +3,11 @@
 _MOST = 1000  # characters
 
 
+def one_line(error: object, most: int = 160) -> str:
+    """Another library's error as part of a message: its kind and text, without line breaks, at most so long."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most]
+
+
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one line that names what, where, found and expected.
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hypothesis
 import numpy as np
+from hypothesis import HealthCheck, given, settings, strategies
 
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.errors import InputError
@@ -243,28 +245,36 @@ def _too_long(*_: object) -> None:
 
 
 def fuzz(target: Target, examples: int, seed: int, folder: Path) -> dict[str, int]:
-    """How many inputs were read and how many refused.
+    """How many inputs were read and how many refused; Hypothesis chooses them, and reduces one that fails.
 
     # Raises
     AssertionError: something else happened; the input stays in `folder`.
     """
     counts = {"read": 0, "refused": 0}
-    signal.signal(signal.SIGALRM, _too_long)
-    for number in range(examples):
-        path = folder / f"input.{target.suffix}"
+    path = folder / f"input.{target.suffix}"
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
+    )
+    @given(strategies.randoms(use_true_random=True))
+    def check(chance: random.Random) -> None:
         path.unlink(missing_ok=True)
-        target.make(path, random.Random(f"{seed}-{number}"))
+        target.make(path, chance)
         signal.alarm(SECONDS)
         try:
             target.read(path)
             counts["read"] += 1
         except InputError as error:
-            assert "\n" not in str(error) and len(str(error)) < 2000, f"example {number}: {error}"
+            assert "\n" not in str(error) and len(str(error)) < 2000, str(error)
             counts["refused"] += 1
         except (Exception, Hang) as error:
-            raise AssertionError(f"example {number} of seed {seed}: {type(error).__name__}: {error}") from error
+            raise AssertionError(f"{path}: {type(error).__name__}: {error}") from error
         finally:
             signal.alarm(0)
+
+    signal.signal(signal.SIGALRM, _too_long)
+    check()
     return counts
 
 

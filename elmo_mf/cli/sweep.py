@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +68,12 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --status
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
     """
+    from elmo_mf.cli.live import live_view
     from elmo_mf.harness.grid import expand
     from elmo_mf.harness.spec import SweepSpec
     from elmo_mf.harness.status import status_of
+    from elmo_mf.harness.store import ResultStore
+    from elmo_mf.harness.sweep import run_sweep
 
     if output.exists() and not output.is_dir():
         raise InputError(f"--output: found the file {output}, expected a folder")
@@ -86,16 +91,19 @@ def sweep(
         if dry_run:
             _tell_cost(spec, found.left)
         return
-    for problem in found.problems:
-        typer.echo(f"elmo-mf: warning: {problem}", err=True)
     done = len(found.recorded)
     if not quiet:
         typer.echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
     recorded = {cell.id for cell in found.recorded}
     todo = [cell for cell in cells if cell.id not in recorded]
-    if todo:
-        where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
-        _run(todo, len(cells), output, where, retry_failed, fail_fast, quiet)
+    with _writing(output):
+        for line in ResultStore(output).set_aside(found.problems):
+            typer.echo(f"elmo-mf: warning: {line}", err=True)
+        if todo:
+            where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
+            with live_view(len(cells), done, quiet) as view:
+                outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
+            _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
 def _executor(
@@ -111,32 +119,21 @@ def _executor(
     return RayExecutor(spec, cells, output, ray, cpus, gpus, threads)
 
 
-def _run(
-    cells: list[Cell], total: int, output: Path, executor: Executor, retry_failed: bool, fail_fast: bool, quiet: bool
-) -> None:
-    from elmo_mf.cli.live import live_view
-    from elmo_mf.harness.store import ResultStore
-    from elmo_mf.harness.sweep import run_sweep
-
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Turns what the output folder refuses into one line."""
     try:
-        for line in ResultStore(output).set_aside():
-            typer.echo(f"elmo-mf: warning: {line}", err=True)
-        with live_view(total, total - len(cells), quiet) as view:
-            outcomes = run_sweep(
-                cells, output, executor, view, retry_failed=retry_failed, fail_fast=fail_fast
-            )  # fmt: skip
+        yield
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
         typer.echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
         raise typer.Exit(1) from None
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        _tell_failures(failed, len(cells))
-        raise typer.Exit(1)
 
 
 def _tell_failures(failed: list[Outcome], total: int) -> None:
+    if not failed:
+        return
     typer.echo(f"{len(failed)} of {total} cells failed:", err=True)
     for outcome in failed:
         typer.echo(f"  {outcome.cell}: {outcome.error}; log: {outcome.log}", err=True)
@@ -145,6 +142,7 @@ def _tell_failures(failed: list[Outcome], total: int) -> None:
         typer.echo(f"the same command runs {again} of them again", err=True)
     if again < len(failed):
         typer.echo(f"--retry-failed runs {len(failed) - again} of them again", err=True)
+    raise typer.Exit(1)
 
 
 def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
@@ -159,7 +157,7 @@ def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
             typer.echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
         elif list_all:
             typer.echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
-    for problem in status.problems:
+    for problem in status.problems.values():
         typer.echo(f"elmo-mf: warning: {problem}", err=True)
     counts = f"{len(recorded)} recorded, {len(running)} running, {len(failed)} failed, {len(status.left)} to run"
     typer.echo(f"{len(cells)} cells: {counts}")

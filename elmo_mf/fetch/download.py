@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_line
 from elmo_mf.fetch.catalogue import Source
 
 MOST_BYTES = 4_000_000_000
@@ -83,7 +83,7 @@ class _Resumed:
                 problem = error
         else:
             raise InputError(
-                f"{url}: not reached or cut off {_ATTEMPTS} times ({_short(problem)}); the same command goes on from "
+                f"{url}: not reached or cut off {_ATTEMPTS} times ({one_line(problem)}); the same command goes on from "
                 "what is there, and --mirror takes another address or a folder"
             )
         self.partial.replace(output_file)
@@ -110,7 +110,3 @@ class _Resumed:
                     self.advance(there, total)
                     if there > MOST_BYTES:
                         raise InputError(f"{url}: found more than {MOST_BYTES:,} bytes, expected no more")
-
-
-def _short(error: object) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

@@ -55,8 +55,8 @@ def fetch(
     The files that are new.
 
     # Raises
-    InputError: see `download`, `extract` and `check`; then nothing in `folder` has changed but the lock file and what
-    has come of a download that was cut.
+    InputError: see `download`, `extract` and `check`; then nothing in `folder` has changed but for what has come of
+    a download that was cut.
     """
     lock = Lock(folder / "fetch.lock")
     wanted = [source for source in sources if not _complete(source, folder, lock)]

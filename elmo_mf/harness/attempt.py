@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elmo_mf.errors import one_line
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Progress, workspace
@@ -58,11 +59,7 @@ def attempt(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progres
                 log = end_of(work.log)
                 raise
     except Exception as error:
-        return Result(error=one_line(error), log=log, fault=fault_of(error))
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return Result(error=one_line(error, 300), log=log, fault=fault_of(error))
 
 
 def end_of(log: Path) -> str:

@@ -21,7 +21,7 @@ class Status:
     """The cells of a sweep by what has become of them.
 
     `seconds_left` is what the cells that are running or left would take one after another, but for those of the tasks
-    in `unknown`, of which nothing tells.
+    in `unknown`, of which nothing tells. `problems` are the files that lie in place of records.
     """
 
     recorded: list[Cell]
@@ -30,7 +30,7 @@ class Status:
     left: list[Cell]
     seconds_left: float
     unknown: list[str]
-    problems: list[str]
+    problems: dict[Path, str]
 
 
 def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
@@ -38,7 +38,7 @@ def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
     store, claims, failures = ResultStore(output), Claims(output), Failures(output)
     records = store.records()
     ids = {record["id"] for record in records}
-    status = Status([], [], [], [], 0.0, [], list(store.problems.values()))
+    status = Status([], [], [], [], 0.0, [], store.problems)
     for cell in cells:
         if cell.id in ids:
             status.recorded.append(cell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ class ResultStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "records"
         self.aside = folder / "set-aside"
+        self._task_named = known_tasks()
         self.problems: dict[Path, str] = {}
         """What was found in place of records, with the reason, in one line."""
 
@@ -59,30 +60,26 @@ class ResultStore:
 
     def records(self) -> list[dict[str, Any]]:
         """All records, in the order of their file names."""
-        return list(self._records())
+        return [record for path in sorted(self.folder.glob("*.json")) if (record := self._checked(path)) is not None]
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        task_named = known_tasks()
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                record = read_record(path, task_named)
-                if not path.stem.endswith(record["id"][:10]):
-                    raise InputError(f"{path}: id: found {record['id'][:10]!r}, expected that of the file's name")
-            except InputError as error:
-                self.problems[path] = str(error)
-            else:
-                yield record
+    def _checked(self, path: Path) -> dict[str, Any] | None:
+        try:
+            record = read_record(path, self._task_named)
+            if not path.stem.endswith(record["id"][:10]):
+                raise InputError(f"{path}: id: found {record['id'][:10]!r}, expected that of the file's name")
+        except InputError as error:
+            self.problems[path] = str(error)
+            return None
+        return record
 
-    def set_aside(self) -> list[str]:
-        """Move what is no record to `set-aside/`, where nothing is overwritten; returns one line for each."""
-        self.records()
+    def set_aside(self, paths: Iterable[Path]) -> list[str]:
+        """Move those of `paths` that still are no records to `set-aside/`, overwriting nothing; returns a line each."""
         lines = []
-        for path, problem in self.problems.items():
-            if path.exists():
+        for path in paths:
+            if path.exists() and self._checked(path) is None:
                 self.aside.mkdir(exist_ok=True)
                 path.rename(_free(self.aside / path.name))
-                lines.append(f"{problem}; it was moved to {self.aside.name}/")
-        self.problems.clear()
+                lines.append(f"{self.problems.pop(path)}; it was moved to {self.aside.name}/")
         return lines
 
 

@@ -69,8 +69,9 @@ def workspace(
     """A workspace below `output`, gone at the end but for the cache; logs go to its file, and not to the console."""
     running = output / "running"
     running.mkdir(parents=True, exist_ok=True)
-    with Turn(output) as turn, tempfile.TemporaryDirectory(prefix=f".{name}-", dir=running) as folder:
-        made = Workspace(Path(folder), Cache(output, int(cache_mb * 1e6), turn), turn, report)
+    scratch = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=running)
+    with Turn(output) as turn, scratch as folder, contextlib.closing(Cache(output, int(cache_mb * 1e6), turn)) as cache:
+        made = Workspace(Path(folder), cache, turn, report)
         with _logging_to(made.log):
             yield made
 

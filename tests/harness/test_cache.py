@@ -32,7 +32,7 @@ def test_made_once_by_many(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert made == [1]
-    assert [path.name for path in (tmp_path / "cache" / "encoders").iterdir()] == ["a"]
+    assert [path.name for path in (tmp_path / "cache" / "encoders").glob("[!.]*")] == ["a"]
 
 
 def test_what_was_not_finished_is_not_there(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_what_was_not_finished_is_not_there(tmp_path: Path) -> None:
         cache = Cache(tmp_path, 1000, turn)
         with pytest.raises(OSError):
             cache.made("encoders", "a", fail)
-        assert list((tmp_path / "cache" / "encoders").iterdir()) == []
+        assert not [path for path in (tmp_path / "cache" / "encoders").iterdir() if path.is_dir()]
         assert cache.made("encoders", "a", lambda folder: None).is_dir()
 
 
@@ -57,11 +57,24 @@ def _fill(cache: Cache, kind: str, name: str, age: float) -> Path:
     return folder
 
 
-def test_room_is_made_of_what_was_not_used_for_longest(tmp_path: Path) -> None:
+def test_room_is_made_of_what_was_used_longest_ago(tmp_path: Path) -> None:
+    """And never of what somebody uses, in whatever process."""
+    with Turn(tmp_path) as turn, Turn(tmp_path) as others:
+        first, second = Cache(tmp_path, 1000, turn), Cache(tmp_path, 1000, others)
+        old, older = _fill(first, "encoders", "old", 200), _fill(first, "activations", "older", 300)
+        assert second.make_room(100) and old.exists() and older.exists()
+        assert not second.make_room(300) and old.exists() and older.exists()
+        first.close()
+        assert second.make_room(300) and old.exists() and not older.exists()
+        assert first.made("encoders", "old", lambda _: None) == old
+        assert not second.make_room(700) and old.exists()
+        first.close()
+        assert second.make_room(700) and not old.exists()
+
+
+def test_no_bound(tmp_path: Path) -> None:
     with Turn(tmp_path) as turn:
-        cache = Cache(tmp_path, 1000, turn)
-        old, older = _fill(cache, "encoders", "old", 200), _fill(cache, "activations", "older", 300)
-        assert cache.make_room(100) and old.exists() and older.exists()
-        assert cache.make_room(300) and old.exists() and not older.exists()
-        cache.made("encoders", "old", lambda _: None)  # used now
-        assert not cache.make_room(700) and old.exists()  # nothing that may be in use goes
+        cache = Cache(tmp_path, 0, turn)
+        folder = _fill(cache, "encoders", "a", 0)
+        cache.close()
+        assert cache.make_room(10**9) and folder.exists()

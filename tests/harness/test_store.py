@@ -65,12 +65,12 @@ def test_what_is_no_record_is_set_aside(cells: list[Cell], tmp_path: Path) -> No
     assert not store.has(cells[1]) and [one["id"] for one in store.records()] == [cells[0].id]
     assert len(store.problems) == 4 and all("\n" not in problem for problem in store.problems.values())
 
-    lines = ResultStore(tmp_path).set_aside()
+    lines = ResultStore(tmp_path).set_aside([*store.problems, good])
     assert len(lines) == 4 and all(line.endswith("it was moved to set-aside/") for line in lines)
     assert [one.name for one in store.folder.iterdir()] == [good.name]
     assert (tmp_path / "set-aside" / path.name).read_text() == text[:-300]
     path.write_text("{")
-    ResultStore(tmp_path).set_aside()
+    ResultStore(tmp_path).set_aside([path])
     assert (tmp_path / "set-aside" / f"{path.stem}-2.json").read_text() == "{"  # nothing is overwritten
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf import __version__
-from elmo_mf.errors import InputError
-from elmo_mf.harness.attempt import ENVIRONMENT, Attempt, Result, attempt, one_line
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.harness.attempt import ENVIRONMENT, Attempt, Result, attempt
 from elmo_mf.harness.bundle import Files, Order, unpack
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
@@ -90,7 +90,7 @@ class RayExecutor:
                 result: Result = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
                 fault = "" if isinstance(error, self._ray.exceptions.RayTaskError) else "killed"
-                result = Result(error=one_line(error), fault=fault)
+                result = Result(error=one_line(error, 300), fault=fault)
             yield cell, result
 
     def _latest(self) -> dict[str, Progress]:

@@ -8,6 +8,7 @@ killed, they end too.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import signal
@@ -93,7 +94,7 @@ class LocalExecutor:
     def _salvage(self, cell: Cell) -> str:
         """The log of a dead process, whose scratch folder goes."""
         log = ""
-        for folder in (self.output / "running").glob(f".{cell.name}-*"):
+        for folder in (self.output / "running").glob(f".{glob.escape(cell.name)}-*"):
             with contextlib.suppress(OSError):
                 log = end_of(folder / "out.log")
             shutil.rmtree(folder, ignore_errors=True)
