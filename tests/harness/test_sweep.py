@@ -92,6 +92,7 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
     from allennlp.common import Params
+    from allennlp.common.plugins import import_plugins
 
     from elmo_mf.harness.grid import cell_config
 
@@ -102,6 +103,7 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     config = cell_config(spec, cell.task, cell.seed, data, (spec.options, spec.weights))
     embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
     embedder["compression"] = cell.identity["compression"]
+    import_plugins()
     train_model(Params(config), str(tmp_path / "plain"))
     scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{cell.task.files['test']}")
     assert record["scores"] == pytest.approx({name: scores[name] for name in record["scores"]}, rel=1e-4)
