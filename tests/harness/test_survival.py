@@ -6,9 +6,10 @@ import errno
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,30 @@ def _with_files_up_to(limit: int, spec: SweepSpec, cell: Cell, output: Path, rep
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     return attempt(spec, cell, output, report)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_full_then_grows_then_is_read_only(small_disk: Path, tmp_path: Path) -> None:
+    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], limit=60, latency_rounds=1)
+    with pytest.raises(OSError, match="No space left on device"):
+        run_here(spec, small_disk / "out")
+    assert ResultStore(small_disk / "out").records() == []
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    assert len(records_here(spec, small_disk / "out")) == 1
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system"):
+        run_here(spec, small_disk / "out")
 
 
 def test_a_folder_that_cannot_be_written_to(tiny_sweep: TinySweep, tmp_path: Path) -> None:
