@@ -86,7 +86,7 @@ class Bilm(nn.Module):
         length = options.char_cnn.max_characters_per_token
         bounds = torch.tensor([sentence_bound(True, length), sentence_bound(False, length)])
         self.register_buffer("_bounds", bounds, persistent=False)
-        self._carried: list[State] | None = None
+        self.carried_state: list[State] | None = None
         self._word_vectors = WordVectors(word_cache_mb)
         if state == "primed":
             h, c = _stored_state(weights) or primed_state(self)
@@ -197,7 +197,7 @@ class Bilm(nn.Module):
 
     def _starting_states(self, order: Tensor) -> list[State] | None:
         batch = len(order)
-        if self._carried is None:
+        if self.carried_state is None:
             return self.fixed_states(batch)
 
         def fitted(state: Tensor) -> Tensor:
@@ -206,23 +206,23 @@ class Bilm(nn.Module):
                 state = torch.cat([state, state.new_zeros(state.shape[0], missing, state.shape[2])], dim=1)
             return state[:, order]
 
-        return [(fitted(h), fitted(c)) for h, c in self._carried]
+        return [(fitted(h), fitted(c)) for h, c in self.carried_state]
 
     def _carry(self, finals: list[State], order: Tensor) -> None:
         """Keep final states in the batch's order; rows beyond this batch keep what they had."""
         restore = order.argsort()
         kept = [(h.detach()[:, restore], c.detach()[:, restore]) for h, c in finals]
-        if self._carried is not None:
+        if self.carried_state is not None:
             batch = len(order)
             kept = [
                 (torch.cat([h, old_h[:, batch:]], dim=1), torch.cat([c, old_c[:, batch:]], dim=1))
-                for (h, c), (old_h, old_c) in zip(kept, self._carried, strict=True)
+                for (h, c), (old_h, old_c) in zip(kept, self.carried_state, strict=True)
             ]
-        self._carried = kept
+        self.carried_state = kept
 
     def reset_state(self) -> None:
         """Forget what `carried` carries."""
-        self._carried = None
+        self.carried_state = None
 
     @torch.no_grad()
     def embed(self, sentences: Sequence[Sequence[str]], batch_size: int = 32) -> list[Array]:

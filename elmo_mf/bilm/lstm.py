@@ -72,7 +72,7 @@ class ProjectedLstm(nn.Module):
         The states of all steps (G, steps of all sequences, p), and each sequence's last state.
         """
         if state is None:
-            state = self._zeros(inputs, batch_sizes[0])
+            state = self._zeros(batch_sizes[0])
         if not self._needs_gradients(inputs, *state):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
                 inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
@@ -98,6 +98,7 @@ class ProjectedLstm(nn.Module):
         """The next h and c, from those before and the input's part of the gates."""
         n = self.cell_size
         gates = self.recurrent(h, self.bias, input_gates) if self.shared else self.recurrent(h, input_gates)
+        gates = gates.to(c.dtype)  # mixed precision keeps the cell in full precision
         ifo, g = gates.split([3 * n, n], dim=2)
         i, f, o = ifo.sigmoid().chunk(3, dim=2)
         c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
@@ -121,8 +122,10 @@ class ProjectedLstm(nn.Module):
     def _needs_gradients(self, *inputs: Tensor) -> bool:
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *self.parameters()))
 
-    def _zeros(self, like: Tensor, batch: int) -> State:
-        return like.new_zeros(len(like), batch, self.state_size), like.new_zeros(len(like), batch, self.cell_size)
+    def _zeros(self, batch: int) -> State:
+        directions = len(self.bias)
+        h = self.bias.new_zeros(directions, batch, self.state_size)
+        return h, self.bias.new_zeros(directions, batch, self.cell_size)
 
     def weights(self) -> list[LstmWeights]:
         """The weights of each direction, as they were given."""

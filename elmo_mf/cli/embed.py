@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from elmo_mf.cli.devices import device_named
+from elmo_mf.cli.elmo import elmo_files
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
@@ -53,18 +54,15 @@ def embed(
     from elmo_mf.embed.text import TextFile
     from elmo_mf.factorize import Compression
     from elmo_mf.provenance import file_hash
-    from elmo_mf.resources import demo_options, demo_weights
 
     keep = [name for name, wanted in zip(KEEP, (all_layers, top, average), strict=True) if wanted] or ["all"]
     if len(keep) > 1:
         raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
-    if (options is None) != (weights is None):
-        raise InputError("found only one of --options and --weights, expected both or neither")
     if state not in ("zero", "primed"):
         raise InputError(f"--state: found {state!r}, expected zero or primed")
     if threads:
         torch.set_num_threads(threads)
-    files = options or demo_options(), weights or demo_weights()
+    files = elmo_files(options, weights)
     compression = None if rank is None else Compression(method, rank, targets)
     bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
     bilm = bilm.to(device_named(device))

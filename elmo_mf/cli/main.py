@@ -10,7 +10,20 @@ from typing import Any
 import typer
 
 from elmo_mf import __version__
-from elmo_mf.cli import bench, compress, embed, explain, fetch, gradients, inspect, leaderboard, pretrain, sweep, tasks
+from elmo_mf.cli import (
+    bench,
+    compress,
+    embed,
+    explain,
+    fetch,
+    gradients,
+    inspect,
+    leaderboard,
+    perplexity,
+    pretrain,
+    sweep,
+    tasks,
+)
 from elmo_mf.errors import InputError
 
 app = typer.Typer(
@@ -29,6 +42,7 @@ app.command()(fetch.fetch)
 app.command()(gradients.gradients)
 app.command()(inspect.inspect)
 app.command()(leaderboard.leaderboard)
+app.command()(perplexity.perplexity)
 app.command()(pretrain.pretrain)
 app.command()(sweep.sweep)
 app.command()(tasks.tasks)

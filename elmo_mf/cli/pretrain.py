@@ -1,66 +1,95 @@
-"""`elmo-mf pretrain`: train a small biLM on plain text."""
+"""`elmo-mf pretrain`: train an ELMo on plain text."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
+from elmo_mf.cli import compressions
+from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
 
 
 def pretrain(
-    train: Path = typer.Argument(help="Tokenised text, one sentence a line."),
-    valid: Path = typer.Option(..., help="Held-out text in the same form."),
+    train: list[Path] = typer.Argument(help="Tokenised text, one sentence a line; several files are read in turn."),
+    valid: list[Path] = typer.Option(..., help="Held-out text in the same form; may be given several times."),
     out: Path = typer.Option(..., help="Folder for checkpoints, weights and record; continues a run that it holds."),
+    options: Path | None = typer.Option(None, help="options.json of the sizes, in place of the next three."),
     cell: int = typer.Option(512, min=1, help="Memory cells a direction."),
     projection: int = typer.Option(64, min=1, help="Width of the projected state."),
     layers: int = typer.Option(2, min=1, help="LSTM layers."),
+    rank: str | None = typer.Option(None, help="Low-rank from the start: as in compress, 32 or input=32,recurrent=16."),
+    targets: str = typer.Option("all", help="With --rank or --budget: which matrices are low-rank."),
+    budget: str | None = typer.Option(None, help="Low-rank from the start, ranks within a budget, as in compress."),
     epochs: int = typer.Option(5, min=1, help="Passes over the text."),
     batch_tokens: int = typer.Option(2048, min=16, help="Tokens a batch."),
-    learning_rate: float = typer.Option(3e-3, min=0, help="Peak of the one-cycle schedule (Adam)."),
+    accumulate: int = typer.Option(1, min=1, help="Batches a step of the optimiser."),
+    stateful: bool = typer.Option(False, "--stateful", help="In the text's order, each sentence after the one before."),
+    learning_rate: float = typer.Option(3e-3, min=0, help="Peak of the schedule (Adam)."),
+    schedule: str = typer.Option("one_cycle", help="one_cycle, constant, linear or cosine."),
+    warmup: float = typer.Option(0.05, min=0, max=1, help="Share of the steps in which the learning rate rises."),
     grad_norm: float = typer.Option(1.0, min=0, help="Gradients are scaled down to this norm."),
     dropout: float = typer.Option(0.0, min=0, max=0.99, help="On the states before the softmax."),
     softmax: str = typer.Option("adaptive", help="adaptive, full or sampled."),
+    vocabulary: Path | None = typer.Option(None, help="The softmax's words, one a line; else they are counted."),
     min_count: int = typer.Option(3, min=1, help="Rarer words count as <UNK> in the output."),
+    max_words: int | None = typer.Option(None, min=1, help="At most so many words are counted."),
     max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
+    patience: int | None = typer.Option(None, min=1, help="Stop after so many epochs without a better perplexity."),
     limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
     seed: int = typer.Option(13, help="Seed of weights, dropout and batch order."),
+    mixed: str = typer.Option("none", help="Mixed precision: none, bfloat16, or float16 on a GPU."),
     dtype: str = typer.Option("float16", help="Of the exported weights: float16 or float32."),
+    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; the same number gives the same weights."),
+    tensorboard: bool = typer.Option(False, "--tensorboard", help="Write logs for TensorBoard below the folder."),
 ) -> None:
-    """Pretrain a small ELMo on plain text and export it in the official layout.
+    """Pretrain an ELMo on plain text and export it in the official layout.
 
-    Writes options.json, weights.hdf5, vocabulary.txt and pretrain.json (settings, held-out perplexities, versions).
-    The same command, files and threads give the same weights. A run that was cut continues from its last checkpoint.
+    Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt and pretrain.json (settings, held-out perplexities,
+    versions). The same command, files and threads give the same weights. A run that was cut continues from its last
+    checkpoint exactly. With --rank or --budget the random weights are factorized by svd and the factors are trained.
 
     Examples:
 
     \b
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out my-elmo
-      elmo-mf pretrain books/train.txt --valid books/valid.txt --out tiny --cell 128 --projection 32 --epochs 1
+      elmo-mf pretrain books.txt wiki.txt --valid valid.txt --out best --epochs 10 --patience 2 --tensorboard
+      elmo-mf pretrain books/train.txt --valid books/valid.txt --out low-rank --cell 1024 --projection 128 --rank 32
+      elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
     """
     import torch
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.pretrain.model import SOFTMAXES
+    from elmo_mf.bilm.options import BilmOptions
+    from elmo_mf.pretrain.settings import Settings
     from elmo_mf.pretrain.train import Progress as Step
-    from elmo_mf.pretrain.train import Settings, Trainer
+    from elmo_mf.pretrain.train import Trainer
 
-    kinds = [kind for kind in SOFTMAXES if kind == softmax]
-    if not kinds:
-        raise InputError(f"--softmax: found {softmax}, expected one of {', '.join(SOFTMAXES)}")
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    on = device_named(device)
+    if mixed == "float16" and on.type == "cpu":
+        raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
     if threads:
         torch.set_num_threads(threads)
+    compression: dict[str, Any] | None = None
+    if rank or budget:
+        size = {"rank": compressions.rank(rank), "budget": compressions.budget(budget)}
+        compression = {"method": "svd", "targets": targets} | {key: value for key, value in size.items() if value}
     settings = Settings(
-        cell, projection, layers, epochs, batch_tokens, learning_rate, grad_norm, dropout, kinds[0], min_count,
-        max_tokens, limit, seed, dtype,
+        cell=cell, projection=projection, layers=layers, epochs=epochs, batch_tokens=batch_tokens,
+        learning_rate=learning_rate, grad_norm=grad_norm, dropout=dropout, softmax=softmax,  # type: ignore[arg-type]
+        min_count=min_count, max_tokens=max_tokens, limit=limit, seed=seed, dtype=dtype, max_words=max_words,
+        schedule=schedule, warmup=warmup, accumulate=accumulate, stateful=stateful,  # type: ignore[arg-type]
+        mixed=mixed, patience=patience, compression=compression,  # type: ignore[arg-type]
+        architecture=None if options is None else BilmOptions.from_file(options).to_dict(),
     )  # fmt: skip
-    trainer = Trainer(train, valid, out, settings)
+    trainer = Trainer(train, valid, out, settings, vocabulary, on)
     columns = [
         "{task.completed}/{task.total} steps",
         "{task.fields[speed]} words/s",
@@ -80,7 +109,7 @@ def pretrain(
             if not bar.console.is_terminal and step.step % every == 0:
                 bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
 
-        record = trainer.run(report)
+        record = trainer.run(report, tensorboard=tensorboard)
     held_out = record["held_out_perplexity"]
     typer.echo(
         f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "

@@ -1,4 +1,4 @@
-"""Tokenised text, one sentence a line, as word ids in batches of similar length."""
+"""Tokenised text, one sentence a line, as word ids in batches: of similar length, or in the text's order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.characters import character_ids, sentence_bound
+from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.errors import InputError
 
-END, BEGIN, UNKNOWN = "</S>", "<S>", "<UNK>"
+END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,39 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def count(cls, sentences: list[list[str]], min_count: int) -> Vocabulary:
+    def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
+        """The words that occur `min_count` times or more, of them the `max_words` most frequent."""
         counts = Counter(word for sentence in sentences for word in sentence)
+        for special in _SPECIAL:
+            counts.pop(special, None)
         known = [word for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n >= min_count]
-        return cls((END, BEGIN, UNKNOWN, *known))
+        return cls((*_SPECIAL, *known[:max_words]))
+
+    @classmethod
+    def from_file(cls, path: Path) -> Vocabulary:
+        """One word a line, as `save` and bilm-tf write it.
+
+        # Raises
+        InputError: the file cannot be read, begins with other words, or has a word twice.
+        """
+        try:
+            words = tuple(path.read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: found something unreadable ({error}), expected one word a line") from None
+        if words[:3] != _SPECIAL:
+            found = ", ".join(words[:3])
+            raise InputError(f"{path}: found {found!r} in the first three lines, expected {', '.join(_SPECIAL)}")
+        seen: set[str] = set()
+        for number, word in enumerate(words, start=1):
+            if not word or word in seen or word.split() != [word]:
+                raise InputError(f"{path}: line {number}: found {word[:40]!r}, expected a word that is new")
+            seen.add(word)
+        return cls(words)
+
+    def save(self, path: Path) -> None:
+        """Write one word a line, atomically."""
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -43,6 +75,15 @@ class Batch:
     types: Tensor
     words: Tensor
     lengths: Tensor
+
+    @property
+    def predictions(self) -> int:
+        """Words that each direction predicts."""
+        return int(self.lengths.sum()) - len(self.lengths)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; `lengths` stay where they are."""
+        return Batch(self.types.to(device), self.words.to(device), self.lengths)
 
 
 class Corpus:
@@ -66,6 +107,7 @@ class Corpus:
         rows += [character_ids(word, max_characters) for word in list(spellings)[2:]]
         self.characters = torch.tensor(rows)  # (distinct words, characters)
         self.n_predictions = sum(len(words) - 1 for words in self._words)  # a direction
+        self.n_words = self.n_predictions - len(self._words)
 
     def batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> Iterator[Batch]:
         """All sentences once, in batches of similar length that hold about `max_tokens` with their bounds.
@@ -73,12 +115,32 @@ class Corpus:
         Shuffled, a batch's lengths differ by up to one step, and the last sentence's counts.
         """
         for rows in self._groups(max_tokens, shuffle):
-            lengths = torch.tensor([len(self._words[row]) for row in rows])
-            types, words = torch.zeros(2, len(rows), int(lengths.max()), dtype=torch.long)
-            for index, row in enumerate(rows):
-                types[index, : lengths[index]] = torch.from_numpy(self._types[row])
-                words[index, : lengths[index]] = torch.from_numpy(self._words[row])
-            yield Batch(types, words, lengths)
+            yield self._batch(rows)
+
+    def streams(self, max_tokens: int) -> Iterator[Batch]:
+        """All sentences once, in the text's order in each row: the text is cut into as many parts as a batch has rows,
+        and a row of the next batch holds the sentence after the one that it held."""
+        n_rows = self._n_streams(max_tokens)
+        quotient, rest = divmod(len(self._words), n_rows)
+        starts = [row * quotient + min(row, rest) for row in range(n_rows)]
+        for step in range(quotient + (rest > 0)):
+            yield self._batch([start + step for start in (starts if step < quotient else starts[:rest])])
+
+    def n_streamed(self, max_tokens: int) -> int:
+        """How many batches `streams` gives."""
+        return -(-len(self._words) // self._n_streams(max_tokens))
+
+    def _n_streams(self, max_tokens: int) -> int:
+        mean_length = sum(map(len, self._words)) / len(self._words)
+        return min(len(self._words), max(1, int(max_tokens / mean_length)))
+
+    def _batch(self, rows: list[int]) -> Batch:
+        lengths = torch.tensor([len(self._words[row]) for row in rows])
+        types, words = torch.zeros(2, len(rows), int(lengths.max()), dtype=torch.long)
+        for index, row in enumerate(rows):
+            types[index, : lengths[index]] = torch.from_numpy(self._types[row])
+            words[index, : lengths[index]] = torch.from_numpy(self._words[row])
+        return Batch(types, words, lengths)
 
     def n_batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> int:
         return len(self._groups(max_tokens, shuffle))

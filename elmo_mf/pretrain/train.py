@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +18,20 @@ from torch import nn
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
-from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
-from elmo_mf.pretrain.model import LanguageModel, SoftmaxKind, perplexities
+from elmo_mf.factorize import Compression
+from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary, unigram_perplexity
+from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model
+from elmo_mf.pretrain.model import LanguageModel, perplexities
+from elmo_mf.pretrain.schedule import scheduler
+from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resumable import load_state, save_state
 from elmo_mf.sentences import read_sentences
 
-CHECKPOINT = "checkpoint.pt"
-DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a pretraining run depends on, besides its two text files."""
-
-    cell: int = 512
-    projection: int = 64
-    layers: int = 2
-    epochs: int = 5
-    batch_tokens: int = 2048
-    learning_rate: float = 3e-3
-    grad_norm: float = 1.0
-    dropout: float = 0.0
-    softmax: SoftmaxKind = "adaptive"
-    min_count: int = 3
-    max_tokens: int = 80
-    limit: int | None = None
-    seed: int = 13
-    dtype: str = "float16"
-
-    def options(self) -> BilmOptions:
-        """The options of the biLM that these settings train."""
-        return BilmOptions.from_dict(
-            {
-                "lstm": {
-                    "dim": self.cell,
-                    "projection_dim": self.projection,
-                    "n_layers": self.layers,
-                    "cell_clip": 3,
-                    "proj_clip": 3,
-                    "use_skip_connections": True,
-                },
-                "char_cnn": {
-                    "embedding": {"dim": 16},
-                    "filters": [list(pair) for pair in DEFAULT_FILTERS],
-                    "n_highway": 1,
-                    "activation": "relu",
-                    "n_characters": 262,
-                    "max_characters_per_token": 50,
-                },
-            },
-            "pretrain settings",
-        )
+CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
+_LOG_STEPS = 10
+_MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -85,90 +48,166 @@ class Trainer:
     """One pretraining run in a folder; a run that was cut continues from its last checkpoint.
 
     # Parameters
-    train_file, valid_file: tokenised text, one sentence a line.
+    train, valid: files of tokenised text, one sentence a line.
     folder: where checkpoints and the result go.
     settings: see `Settings`; a folder holds one run, so that other settings than the folder's are an error.
+    vocabulary: file of the softmax's words; None to count them.
+    device: where it runs.
     """
 
-    def __init__(self, train_file: Path, valid_file: Path, folder: Path, settings: Settings) -> None:
-        self.settings, self.folder, self.files = settings, folder, (train_file, valid_file)
+    def __init__(
+        self,
+        train: Sequence[Path],
+        valid: Sequence[Path],
+        folder: Path,
+        settings: Settings,
+        vocabulary: Path | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.settings, self.folder, self.files = settings, folder, (tuple(train), tuple(valid))
+        self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
-        train = read_sentences(train_file, settings.max_tokens, settings.limit)
-        self.vocabulary = Vocabulary.count(train, settings.min_count)
-        options = settings.options()
-        characters = options.char_cnn.max_characters_per_token
-        self.train_corpus = Corpus(train, self.vocabulary, characters)
-        self.valid_corpus = Corpus(
-            read_sentences(valid_file, settings.max_tokens, settings.limit), self.vocabulary, characters
-        )
-        self.model = LanguageModel(
-            Bilm(options, random_weights(options, settings.seed)),
-            len(self.vocabulary),
-            settings.softmax,
-            settings.dropout,
-        )
-        per_epoch = [self._n_batches(epoch) for epoch in range(settings.epochs)]
-        self.steps = sum(per_epoch)
+        np.random.seed(settings.seed % 2**32)  # of AllenNLP's sampled softmax
+        sentences = self._read(train)
+        counted = None if vocabulary else Vocabulary.count(sentences, settings.min_count, settings.max_words)
+        self.vocabulary = counted or Vocabulary.from_file(vocabulary or Path())
+        self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(self._read(valid))
+        self.model = self._new_model().to(self.device)
+        self.steps = sum(self._n_steps(epoch) for epoch in range(settings.epochs))
         self.step, self.seconds = 0, 0.0
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, settings.learning_rate, total_steps=max(self.steps, 2), pct_start=0.05, cycle_momentum=False
+        self.scheduler = scheduler(
+            settings.schedule, self.optimizer, settings.learning_rate, self.steps, settings.warmup
         )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.mixed == "float16")
         self.history: list[dict[str, float]] = []
-        hashes = {"train text": file_hash(train_file), "valid text": file_hash(valid_file)}
-        self._identity = {"settings": asdict(settings), **hashes}
+        self.best: dict[str, Any] | None = None
+        self._identity = {
+            "settings": settings.to_dict(),
+            "train text": [file_hash(path) for path in train],
+            "valid text": [file_hash(path) for path in valid],
+            "vocabulary": vocabulary and file_hash(vocabulary),
+        }
         self._resume()
 
+    def _read(self, files: Sequence[Path]) -> list[list[str]]:
+        settings = self.settings
+        return [s for path in files for s in read_sentences(path, settings.max_tokens, settings.limit)]
+
+    def _corpus(self, sentences: list[list[str]]) -> Corpus:
+        characters = self.settings.options().char_cnn.max_characters_per_token
+        corpus = Corpus(sentences, self.vocabulary, characters)
+        corpus.characters = corpus.characters.to(self.device)
+        return corpus
+
+    def _new_model(self) -> LanguageModel:
+        settings, options = self.settings, self.settings.options()
+        weights = random_weights(options, settings.seed)
+        if settings.compression is not None:
+            compression = Compression.from_dict(settings.compression)
+            weights, options = compression.apply(weights, options), compression.noted_in(options)
+        bilm = Bilm(options, weights, "carried" if settings.stateful else "zero")
+        softmax = word_softmax(settings.softmax, options.lstm.projection_dim, len(self.vocabulary))
+        return LanguageModel(bilm, softmax, settings.dropout, _MIXED[settings.mixed])
+
     def run(
-        self, report: Callable[[Progress], None] = lambda _: None, checkpoint_seconds: float = 120
+        self,
+        report: Callable[[Progress], None] = lambda _: None,
+        checkpoint_seconds: float = 120,
+        tensorboard: bool = False,
     ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
+        log = _Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
         self.model.train()
         for epoch in range(self.settings.epochs):
-            batches = self.train_corpus.batches(self.settings.batch_tokens, self._order(epoch))
-            in_epoch = self._n_batches(epoch)
-            for index, batch in enumerate(batches, start=first):
+            if self._out_of_patience():
+                break
+            if self.step <= first:
+                self.model.bilm.reset_state()
+            for index, batches in enumerate(self._steps_of(epoch), start=first):
                 if index < self.step:
                     continue
-                self._train_step(batch, report)
+                progress = self._train_step(batches)
+                log.step(progress, float(self.scheduler.get_last_lr()[0]))
+                report(progress)
                 if time.monotonic() - saved_at > checkpoint_seconds:
                     self._checkpoint()
                     saved_at = time.monotonic()
-            first += in_epoch
+            first += self._n_steps(epoch)
             if len(self.history) <= epoch:
-                forward, backward = perplexities(self.model, valid_batches, self.valid_corpus.characters)
-                self.history.append({"epoch": epoch + 1, "forward": forward, "backward": backward})
+                self._validate(epoch, valid_batches)
+                log.epoch(self.step, self.history[-1])
                 self._checkpoint()
+        log.close()
         return self._export(valid_batches)
 
-    def _train_step(self, batch: Any, report: Callable[[Progress], None]) -> None:
+    def _train_step(self, batches: Sequence[Batch]) -> Progress:
+        """One step of the optimiser; the loss is the mean over all words that the batches predict."""
         started = time.perf_counter()
-        losses = self.model(batch, self.train_corpus.characters)
-        loss = (losses.forward + losses.backward) / (2 * losses.predictions)
+        predictions, total = sum(batch.predictions for batch in batches), 0.0
         self.optimizer.zero_grad()
-        loss.backward()
+        for batch in batches:
+            losses = self.model(batch, self.train_corpus.characters)
+            loss = (losses.forward + losses.backward) / (2 * predictions)
+            self.scaler.scale(loss).backward()
+            total += float(loss.detach())
+        self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.scheduler.step()
         self.step += 1
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        report(Progress(self.step, self.steps, losses.predictions / seconds, float(loss.detach().exp())))
+        return Progress(self.step, self.steps, predictions / seconds, math.exp(min(total, 50)))
+
+    def _steps_of(self, epoch: int) -> Iterator[tuple[Batch, ...]]:
+        settings = self.settings
+        if settings.stateful:
+            batches = self.train_corpus.streams(settings.batch_tokens)
+        else:
+            batches = self.train_corpus.batches(settings.batch_tokens, self._order(epoch))
+        while step := tuple(itertools.islice(batches, settings.accumulate)):
+            yield step
+
+    def _n_steps(self, epoch: int) -> int:
+        settings = self.settings
+        if settings.stateful:
+            batches = self.train_corpus.n_streamed(settings.batch_tokens)
+        else:
+            batches = self.train_corpus.n_batches(settings.batch_tokens, self._order(epoch))
+        return -(-batches // settings.accumulate)
 
     def _order(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, epoch])
 
-    def _n_batches(self, epoch: int) -> int:
-        return self.train_corpus.n_batches(self.settings.batch_tokens, self._order(epoch))
+    def _validate(self, epoch: int, batches: list[Batch]) -> None:
+        forward, backward = perplexities(self.model, batches, self.valid_corpus.characters)
+        self.history.append({"epoch": epoch + 1, "forward": forward, "backward": backward})
+        if self.settings.patience is not None and self._epochs_since_best() == 0:
+            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def _epochs_since_best(self) -> int:
+        means = [epoch["forward"] * epoch["backward"] for epoch in self.history]
+        return len(means) - 1 - means.index(min(means)) if means else 0
+
+    def _out_of_patience(self) -> bool:
+        return self.settings.patience is not None and self._epochs_since_best() >= self.settings.patience
 
     def _checkpoint(self) -> None:
+        name, keys, *rest = np.random.get_state(legacy=True)
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "carried": self.model.bilm.carried_state,
+            "best": self.best,
             "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "numpy_rng": [name, torch.from_numpy(np.asarray(keys, np.int64)), *map(float, rest)],
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
@@ -182,41 +221,107 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        if state["carried"] is not None:
+            self.model.bilm.carried_state = [(h.to(self.device), c.to(self.device)) for h, c in state["carried"]]
         torch.set_rng_state(state["rng"])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        name, keys, position, has_gauss, gauss = state["numpy_rng"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), gauss))
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history, self.best = state["history"], state["best"]
 
-    def _export(self, valid_batches: list[Any]) -> dict[str, Any]:
-        """Write weights, vocabulary and record; the perplexities are those of the weights as stored."""
-        bilm, settings = self.model.bilm, self.settings
-        bilm.save(self.folder, settings.dtype)
-        self.model.bilm = Bilm.from_files(self.folder / "options.json", self.folder / "weights.hdf5")
-        forward, backward = perplexities(self.model, valid_batches, self.valid_corpus.characters)
-        train_file, valid_file = self.files
-        record = {
-            "command": command_line(train_file.name, valid_file.name, self.folder.name, settings),
-            "settings": asdict(settings),
-            "held_out_perplexity": {"forward": forward, "backward": backward},
-            "held_out_unigram_perplexity": unigram_perplexity(
-                self.train_corpus, self.valid_corpus, len(self.vocabulary)
-            ),
-            "perplexity_by_epoch": self.history,
-            "vocabulary_size": len(self.vocabulary),
-            "train_words": sum(len(words) - 2 for words in self.train_corpus._words),
-            "held_out_words": sum(len(words) - 2 for words in self.valid_corpus._words),
-            "training_seconds": round(self.seconds, 1),
-            "train_sha256": self._identity["train text"],
-            "valid_sha256": self._identity["valid text"],
-            "weights_sha256": file_hash(self.folder / "weights.hdf5"),
-            **provenance(),
-        }
-        with atomic_path(self.folder / "vocabulary.txt") as path:
-            path.write_text("".join(f"{word}\n" for word in self.vocabulary.words), encoding="utf-8")
+    def _export(self, valid_batches: list[Batch]) -> dict[str, Any]:
+        """Write weights, softmax, vocabulary and record; the perplexities are those of the files."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        settings, model = self.settings, self.model.cpu()
+        model.bilm.save(self.folder, settings.dtype)
+        dim, n_words = model.bilm.options.lstm.projection_dim, len(self.vocabulary)
+        write_softmax(self.folder / SOFTMAX_FILE, model.softmax, settings.softmax, dim, n_words, settings.dtype)
+        self.vocabulary.save(self.folder / VOCABULARY_FILE)
+        stored, _ = read_language_model(self.folder / "options.json", self.folder / "weights.hdf5", None, self.folder)
+        self.valid_corpus.characters = self.valid_corpus.characters.cpu()
+        forward, backward = perplexities(stored, valid_batches, self.valid_corpus.characters)
+        record = self._record() | {"held_out_perplexity": {"forward": forward, "backward": backward}}
         with atomic_path(self.folder / "pretrain.json") as path:
             path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         return record
 
+    def _record(self) -> dict[str, Any]:
+        train, valid = self.files
+        n_words = len(self.vocabulary)
+        return {
+            "command": command_line(train, valid, self.folder, self.settings),
+            "settings": self.settings.to_dict(),
+            "held_out_unigram_perplexity": unigram_perplexity(self.train_corpus, self.valid_corpus, n_words),
+            "perplexity_by_epoch": self.history,
+            "vocabulary_size": n_words,
+            "train_words": self.train_corpus.n_words,
+            "held_out_words": self.valid_corpus.n_words,
+            "training_seconds": round(self.seconds, 1),
+            "train_sha256": self._identity["train text"],
+            "valid_sha256": self._identity["valid text"],
+            "weights_sha256": file_hash(self.folder / "weights.hdf5"),
+            "softmax_sha256": file_hash(self.folder / SOFTMAX_FILE),
+            "device": str(self.device),
+            **provenance(),
+        }
 
-def command_line(train: str, valid: str, out: str, settings: Settings) -> str:
+
+class _Log:
+    """TensorBoard's files, or nothing."""
+
+    def __init__(self, folder: Path | None, step: int) -> None:
+        self._writer: Any = None
+        if folder is not None:
+            from tensorboardX import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder), purge_step=step)
+
+    def step(self, progress: Progress, learning_rate: float) -> None:
+        if self._writer is not None and progress.step % _LOG_STEPS == 0:
+            values = {
+                "train/perplexity": progress.perplexity,
+                "train/words_per_second": progress.words_per_second,
+                "train/learning_rate": learning_rate,
+            }
+            self._write(progress.step, values)
+
+    def epoch(self, step: int, perplexity: dict[str, float]) -> None:
+        if self._writer is not None:
+            self._write(step, {f"held_out/{name}": perplexity[name] for name in ("forward", "backward")})
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: Settings) -> str:
     """The command that repeats a run, with file names only."""
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in asdict(settings).items() if value is not None]
-    return " ".join(["elmo-mf pretrain", train, "--valid", valid, "--out", out, *flags])
+    values = replace(settings, compression=None, architecture=None).to_dict()
+    if settings.compression is not None:
+        values |= {name: _as_option(settings.compression.get(name)) for name in ("targets", "rank", "budget")}
+    flags = [_flag(name, value) for name, value in values.items() if value is not None and value is not False]
+    texts = [path.name for path in train] + [f"--valid {path.name}" for path in valid]
+    options = ["--options options.json"] if settings.architecture is not None else []
+    return " ".join(["elmo-mf pretrain", *texts, "--out", out.name, *options, *flags])
+
+
+def _as_option(value: Any) -> Any:
+    """A compression's targets, rank or budget as the command line takes them."""
+    if not isinstance(value, Mapping):
+        return "+".join(value) if isinstance(value, (list, tuple)) else value
+    if "share" in value:
+        return f"{100 * value['share']:g}%"
+    return ",".join(f"{name}={number}" for name, number in value.items())
+
+
+def _flag(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value is True else f"{option} {value}"

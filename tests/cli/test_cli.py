@@ -337,6 +337,11 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([train, "--valid", tmp_path / "empty.txt"], "empty.txt: found no words"),
         ([train, "--valid", train, "--softmax", "hard"], "--softmax: found hard, expected one of adaptive"),
         ([train, "--valid", train, "--dtype", "int8"], "--dtype: found int8"),
+        ([train, "--valid", train, "--schedule", "steps"], "--schedule: found steps, expected one of one_cycle"),
+        ([train, "--valid", train, "--mixed", "float16"], "--mixed: found float16 on a CPU, expected bfloat16"),
+        ([train, "--valid", train, "--mixed", "int8"], "--mixed: found int8, expected one of none"),
+        ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 beside a budget"),
+        ([train, "--valid", train, "--vocabulary", train], "t.txt: found 'a b c, a b c, a b c' in the first three"),
     ]
     for arguments, message in cases:
         assert message in _fails(capsys, "pretrain", *arguments, "--out", out)
@@ -351,4 +356,5 @@ def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^\d+/\d+ steps, [\d,]+ words/s, perplexity \d+\.\d$", text, re.MULTILINE)
     assert re.search(r"held-out perplexity: forward \d+\.\d, backward \d+\.\d, unigram \d+\.\d; wrote ", text)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"checkpoint.pt", "options.json", "pretrain.json", "vocabulary.txt", "weights.hdf5"}
+    exported = {"options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json"}
+    assert names == {"checkpoint.pt", *exported}

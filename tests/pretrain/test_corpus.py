@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.errors import InputError
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
@@ -26,6 +30,39 @@ def test_batches_hold_every_sentence_once(texts: list[list[str]], max_tokens: in
             seen.append(words[1:-1])
     assert sorted(seen) == sorted(texts)
     assert corpus.n_predictions == sum(len(text) + 1 for text in texts)
+
+
+@given(sentences, st.integers(5, 60))
+def test_streams_hold_every_sentence_once_in_order(texts: list[list[str]], max_tokens: int) -> None:
+    """Read row by row, the batches are the text; only the last batch may have fewer rows."""
+    corpus = Corpus(texts, vocabulary := Vocabulary.count(texts, 1), 50)
+    batches = list(corpus.streams(max_tokens))
+    assert len(batches) == corpus.n_streamed(max_tokens)
+    n_rows = [len(batch.lengths) for batch in batches]
+    assert n_rows[:-1] == n_rows[:1] * (len(batches) - 1) and n_rows[-1] <= n_rows[0]
+    rows = [(row, step) for row in range(n_rows[0]) for step, n in enumerate(n_rows) if row < n]
+    read = [batches[step].words[row, 1 : int(batches[step].lengths[row]) - 1].tolist() for row, step in rows]
+    assert [[vocabulary.words[word] for word in words] for words in read] == texts
+
+
+@given(sentences, st.integers(1, 4), st.integers(1, 6))
+def test_a_vocabulary_holds_the_most_frequent_words(texts: list[list[str]], least: int, most: int) -> None:
+    words = [word for text in texts for word in text]
+    known = Vocabulary.count(texts, least, most).words[3:]
+    others = set(words) - set(known)
+    assert len(known) <= most and all(words.count(word) >= least for word in known)
+    if len(known) < most:
+        assert all(words.count(word) < least for word in others)
+    assert all(words.count(word) >= words.count(other) for word in known for other in others)
+
+
+def test_a_vocabulary_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    vocabulary = Vocabulary.count([["naïve", "<S>", "a", "a"]], 1)
+    vocabulary.save(tmp_path / "vocabulary.txt")
+    assert (tmp_path / "vocabulary.txt").read_text(encoding="utf-8") == "</S>\n<S>\n<UNK>\na\nnaïve\n"
+    assert Vocabulary.from_file(tmp_path / "vocabulary.txt") == vocabulary
+    with pytest.raises(InputError, match=r"none\.txt: found something unreadable"):
+        Vocabulary.from_file(tmp_path / "none.txt")
 
 
 @given(sentences)

@@ -8,40 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from elmo_mf.bilm import Bilm
+from elmo_mf.bilm import Bilm, read_weights
+from elmo_mf.bilm.weights import Factors
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.model import SOFTMAXES, SoftmaxKind
-from elmo_mf.pretrain.train import CHECKPOINT, Progress, Settings, Trainer
+from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
+from elmo_mf.pretrain.train import CHECKPOINT, Progress, Trainer, command_line
 from elmo_mf.provenance import file_hash
-
-TINY = Settings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> tuple[Path, Path]:
-    """A language in which each word but the first follows from the one before."""
-    rng, words = np.random.default_rng(0), "red green blue black white".split()
-    lines = []
-    for _ in range(240):
-        start, length = rng.integers(5), rng.integers(3, 9)
-        lines.append(" ".join(words[(start + step) % 5] for step in range(length)))
-    files = tmp_path / "train.txt", tmp_path / "valid.txt"
-    for file, part in zip(files, (lines[:200], lines[200:]), strict=True):
-        file.write_text("\n".join(part) + "\n")
-    return files
-
-
-def _trainer(texts: tuple[Path, Path], out: Path, settings: Settings = TINY) -> Trainer:
-    return Trainer(*texts, out, settings)
+from tests.pretrain.conftest import TINY, Texts, trainer
 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-def test_learns(softmax: SoftmaxKind, texts: tuple[Path, Path], tmp_path: Path) -> None:
-    record = _trainer(texts, tmp_path / "out", replace(TINY, softmax=softmax, epochs=24, learning_rate=0.02)).run()
+def test_learns(softmax: SoftmaxKind, texts: Texts, tmp_path: Path) -> None:
+    record = trainer(texts, tmp_path / "out", replace(TINY, softmax=softmax, epochs=24, learning_rate=0.02)).run()
     held_out = record["held_out_perplexity"]
     assert max(held_out.values()) < 0.75 * record["held_out_unigram_perplexity"]
     assert json.loads((tmp_path / "out" / "pretrain.json").read_text()) == record
@@ -52,66 +34,53 @@ def test_learns(softmax: SoftmaxKind, texts: tuple[Path, Path], tmp_path: Path) 
     )
 
 
-def test_perplexity_is_that_of_the_exported_weights(texts: tuple[Path, Path], tmp_path: Path) -> None:
-    """Recomputed sentence by sentence from the files alone, with the trained softmax."""
-    trainer = _trainer(texts, tmp_path / "out", replace(TINY, softmax="full"))
-    record = trainer.run()
-    bilm = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")
-    ids, softmax = trainer.vocabulary.ids, trainer.model.softmax
-    losses: dict[str, list[torch.Tensor]] = {"forward": [], "backward": []}
-    for line in texts[1].read_text().splitlines():
-        words = [ids["<S>"], *(ids[word] for word in line.split()), ids["</S>"]]
-        with torch.no_grad():
-            top = bilm(_characters([line.split()])).layers[-1][0]
-            forward, backward = top[: len(words)].chunk(2, dim=1)
-            weight, bias = softmax.weight, softmax.bias
-            logits = torch.log_softmax(forward[:-1] @ weight.T + bias, 1), torch.log_softmax(
-                backward[1:] @ weight.T + bias, 1
-            )  # fmt: skip
-        losses["forward"] += [-row[word] for row, word in zip(logits[0], words[1:], strict=True)]
-        losses["backward"] += [-row[word] for row, word in zip(logits[1], words[:-1], strict=True)]
-    for direction, values in losses.items():
-        assert record["held_out_perplexity"][direction] == pytest.approx(float(torch.stack(values).mean().exp()), 1e-4)
-
-
-def _characters(sentences: list[list[str]]) -> torch.Tensor:
-    from elmo_mf.bilm.characters import batch_to_ids
-
-    return batch_to_ids(sentences)
-
-
-def _weights(folder: Path) -> bytes:
-    return (folder / "weights.hdf5").read_bytes()
-
-
-def test_the_same_command_gives_the_same_weights(texts: tuple[Path, Path], tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        _trainer(texts, tmp_path / name).run()
-    _trainer(texts, tmp_path / "c", replace(TINY, seed=14)).run()
-    assert _same(tmp_path / "a", tmp_path / "b") and not _same(tmp_path / "a", tmp_path / "c")
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return Bilm.from_files(folder / "options.json", folder / "weights.hdf5").state_dict()
 
 
 def _same(one: Path, other: Path) -> bool:
-    first, second = (Bilm.from_files(f / "options.json", f / "weights.hdf5").state_dict() for f in (one, other))
+    first, second = _weights(one), _weights(other)
     return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_same_command_gives_the_same_weights(texts: Texts, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        trainer(texts, tmp_path / name).run()
+    trainer(texts, tmp_path / "c", replace(TINY, seed=14)).run()
+    assert _same(tmp_path / "a", tmp_path / "b") and not _same(tmp_path / "a", tmp_path / "c")
 
 
 class _Cut(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 5, 16])
-def test_a_run_that_was_cut_continues_exactly(at: int, texts: tuple[Path, Path], tmp_path: Path) -> None:
+MANY: dict[str, Any] = {"accumulate": 2, "schedule": "cosine", "softmax": "sampled", "patience": 5}
+
+
+@pytest.mark.parametrize(
+    ("at", "changes"),
+    [
+        (1, {}),
+        (5, {}),
+        (16, {}),
+        (3, {"stateful": True}),
+        (14, {"stateful": True, "mixed": "bfloat16"}),
+        (2, MANY),
+        (9, MANY),
+    ],
+)
+def test_a_run_that_was_cut_continues_exactly(at: int, changes: dict[str, Any], texts: Texts, tmp_path: Path) -> None:
     """Cut after a checkpoint at any step, dropout and all: the weights are those of an uncut run."""
+    settings = replace(TINY, **changes)
 
     def cut(progress: Progress) -> None:
         if progress.step == at + 1:
             raise _Cut
 
-    whole = _trainer(texts, tmp_path / "whole").run()
+    whole = trainer(texts, tmp_path / "whole", settings).run()
     with pytest.raises(_Cut):
-        _trainer(texts, tmp_path / "cut").run(cut, checkpoint_seconds=0)
-    resumed = _trainer(texts, tmp_path / "cut")
+        trainer(texts, tmp_path / "cut", settings).run(cut, checkpoint_seconds=0)
+    resumed = trainer(texts, tmp_path / "cut", settings)
     assert resumed.step == at
     record = resumed.run()
     assert _same(tmp_path / "whole", tmp_path / "cut")
@@ -119,32 +88,140 @@ def test_a_run_that_was_cut_continues_exactly(at: int, texts: tuple[Path, Path],
     assert record["perplexity_by_epoch"] == whole["perplexity_by_epoch"]
 
 
-def test_a_folder_holds_one_run(texts: tuple[Path, Path], tmp_path: Path) -> None:
-    _trainer(texts, tmp_path / "out").run()
+def test_accumulated_batches_are_one_large_batch(texts: Texts, tmp_path: Path) -> None:
+    """In the text's order, without dropout: gradients of the parts add up to those of the whole."""
+    settings = replace(TINY, epochs=1, dropout=0.0, softmax="full")
+    own, other = trainer(texts, tmp_path / "a", settings), trainer(texts, tmp_path / "b", settings)
+    batches = list(own.train_corpus.batches(128, None))[:3]
+    rows = [row for batch in batches for row in zip(batch.types, batch.words, batch.lengths, strict=True)]
+    width = max(int(length) for *_, length in rows)
+
+    def padded(ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(ids, (0, width - len(ids)))
+
+    whole = type(batches[0])(
+        torch.stack([padded(types) for types, _, _ in rows]),
+        torch.stack([padded(words) for _, words, _ in rows]),
+        torch.stack([length for *_, length in rows]),
+    )
+    split, joined = own._train_step(batches), other._train_step([whole])
+    assert split.perplexity == pytest.approx(joined.perplexity, rel=1e-5)
+    for one, two in zip(own.model.parameters(), other.model.parameters(), strict=True):
+        assert one.grad is not None and two.grad is not None
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: Path) -> None:
+    """The words run on from line to line, so that a state that is carried knows what the next line begins with."""
+    lines, words = [], "red green blue black white".split()
+    for index in range(240):
+        lines.append(" ".join(words[(3 * index + step) % 5] for step in range(3)))
+    texts[0].write_text("\n".join(lines) + "\n")
+    perplexity = {}
+    for stateful in (False, True):
+        settings = replace(TINY, stateful=stateful, dropout=0.0, epochs=30, learning_rate=0.03, batch_tokens=64)
+        seen: list[Progress] = []
+        trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
+        perplexity[stateful] = seen[-1].perplexity
+    assert perplexity[True] - 1 < 0.5 * (perplexity[False] - 1), perplexity
+
+
+def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None:
+    """Held-out text of another language gets no likelier while the model learns its own by heart."""
+    texts[1].write_text("white black blue green red\n" * 20)
+    settings = replace(TINY, epochs=60, patience=2, learning_rate=0.03, schedule="constant", softmax="full")
+    record = trainer(texts, tmp_path / "out", settings).run()
+    means = [epoch["forward"] * epoch["backward"] for epoch in record["perplexity_by_epoch"]]
+    best = means.index(min(means))
+    assert len(means) == best + 3 < 60
+    exported = record["held_out_perplexity"]
+    assert exported["forward"] == pytest.approx(record["perplexity_by_epoch"][best]["forward"], rel=1e-2)
+
+
+def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
+    """Factors are trained as factors, and stored as such."""
+    compression = {"method": "svd", "rank": 3, "targets": "input+recurrent"}
+    settings = replace(TINY, compression=compression, epochs=24, learning_rate=0.02)
+    record = trainer(texts, tmp_path / "out", settings).run()
+    assert max(record["held_out_perplexity"].values()) < 0.75 * record["held_out_unigram_perplexity"]
+    assert "--targets input+recurrent --rank 3" in record["command"]
+    bilm = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")
+    for lstm in read_weights(tmp_path / "out" / "weights.hdf5", bilm.options).lstms.values():
+        assert all(isinstance(lstm.matrices[t], Factors) for t in ("input", "recurrent"))
+        assert not isinstance(lstm.matrices["projection"], Factors)
+
+
+def test_sizes_from_an_options_file(texts: Texts, tmp_path: Path) -> None:
+    architecture = replace(TINY, cell=24, layers=1).options().to_dict()
+    trainer(texts, tmp_path / "out", replace(TINY, epochs=1, architecture=architecture)).run()
+    bilm = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")
+    assert (bilm.options.lstm.dim, bilm.options.lstm.n_layers) == (24, 1)
+
+
+def test_mixed_precision_learns_what_full_precision_does(texts: Texts, tmp_path: Path) -> None:
+    found = {}
+    for mixed in ("none", "bfloat16"):
+        settings = replace(TINY, mixed=mixed, epochs=12, learning_rate=0.02)
+        record = trainer(texts, tmp_path / mixed, settings).run()
+        found[mixed] = record["held_out_perplexity"]["forward"]
+    assert found["none"] != found["bfloat16"] == pytest.approx(found["none"], rel=0.1)
+
+
+def test_tensorboard_logs(texts: Texts, tmp_path: Path) -> None:
+    trainer(texts, tmp_path / "out", replace(TINY, epochs=3)).run(tensorboard=True)
+    (events,) = (tmp_path / "out" / "tensorboard").iterdir()
+    content = events.read_bytes()
+    for name in (b"train/perplexity", b"train/learning_rate", b"held_out/forward", b"held_out/backward"):
+        assert name in content
+
+
+def test_several_texts_are_one(texts: Texts, tmp_path: Path) -> None:
+    lines = texts[0].read_text().splitlines(keepends=True)
+    parts = [tmp_path / "one.txt", tmp_path / "two.txt"]
+    parts[0].write_text("".join(lines[:70]))
+    parts[1].write_text("".join(lines[70:]))
+    trainer(texts, tmp_path / "whole").run()
+    record = Trainer(parts, [texts[1]], tmp_path / "parts", TINY).run()
+    assert _same(tmp_path / "whole", tmp_path / "parts")
+    assert record["train_sha256"] == [file_hash(part) for part in parts]
+
+
+def test_the_command_that_repeats_a_run() -> None:
+    compression = {"method": "svd", "budget": {"share": 0.1}, "targets": ["joint"]}
+    settings = Settings(compression=compression, stateful=True)
+    line = command_line([Path("a/b.txt"), Path("c.txt")], [Path("v.txt")], Path("x/out"), settings)
+    assert line.startswith("elmo-mf pretrain b.txt c.txt --valid v.txt --out out --cell 512")
+    assert line.endswith("--stateful --mixed none --targets joint --budget 10%")
+
+
+def test_a_folder_holds_one_run(texts: Texts, tmp_path: Path) -> None:
+    trainer(texts, tmp_path / "out").run()
     with pytest.raises(InputError, match=r"other settings \(cell 16, not 32\)"):
-        _trainer(texts, tmp_path / "out", replace(TINY, cell=32))
+        trainer(texts, tmp_path / "out", replace(TINY, cell=32))
     texts[0].write_text("another text\n" * 9)
     with pytest.raises(InputError, match="other train text"):
-        _trainer(texts, tmp_path / "out")
+        trainer(texts, tmp_path / "out")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"", lambda _: b"not a checkpoint"])
-def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: tuple[Path, Path], tmp_path: Path) -> None:
-    _trainer(texts, tmp_path / "out").run()
+def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: Texts, tmp_path: Path) -> None:
+    trainer(texts, tmp_path / "out").run()
     path = tmp_path / "out" / CHECKPOINT
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match="found an unreadable checkpoint") as error:
-        _trainer(texts, tmp_path / "out")
+        trainer(texts, tmp_path / "out")
     assert "\n" not in str(error.value)
 
 
-def test_allennlp_reads_the_export(texts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_allennlp_reads_the_export(texts: Texts, tmp_path: Path) -> None:
     from allennlp.modules.elmo import _ElmoBiLm
 
-    _trainer(texts, tmp_path / "out", replace(TINY, dtype="float32")).run()
+    from elmo_mf.bilm.characters import batch_to_ids
+
+    trainer(texts, tmp_path / "out", replace(TINY, dtype="float32")).run()
     files = tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5"
     theirs: Any = _ElmoBiLm(*map(str, files)).eval()
-    ids = _characters([["red", "green", "purple"]])
+    ids = batch_to_ids([["red", "green", "purple"]])
     with torch.no_grad():
         expected = torch.stack(theirs(ids)["activations"])
         found = Bilm.from_files(*files)(ids).layers

@@ -1,0 +1,20 @@
+"""The options `--options` and `--weights`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from elmo_mf.errors import InputError
+
+
+def elmo_files(options: Path | None, weights: Path | None) -> tuple[Path, Path]:
+    """The two files of an ELMo; the embedded one's where neither is given.
+
+    # Raises
+    InputError: only one is given.
+    """
+    from elmo_mf.resources import demo_options, demo_weights
+
+    if (options is None) != (weights is None):
+        raise InputError("found only one of --options and --weights, expected both or neither")
+    return options or demo_options(), weights or demo_weights()

@@ -1,0 +1,66 @@
+"""`elmo-mf perplexity`: an ELMo as the language model that it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from elmo_mf.cli import compressions
+from elmo_mf.cli.devices import device_named
+from elmo_mf.cli.elmo import elmo_files
+from elmo_mf.cli.outputs import check_output, write_json
+
+
+def perplexity(
+    texts: list[Path] = typer.Argument(metavar="TEXT...", help="Held-out text, tokenised, one sentence a line."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    weights: Path | None = typer.Option(None, help="Its weights, HDF5, dense or factored."),
+    softmax: Path | None = typer.Option(None, help="Folder of softmax.hdf5 and vocabulary.txt; the weights' own."),
+    rank: str | None = typer.Option(None, help="Compress too, as in compress: 32 or input=32,recurrent=16."),
+    budget: str | None = typer.Option(None, help="Compress too, within a budget, as in compress."),
+    method: str = typer.Option("svd", help="Factorization method."),
+    targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
+    max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
+    limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
+    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers and what made them to this file."),
+    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
+) -> None:
+    """Perplexity of both directions on held-out text, dense and compressed; lower is better.
+
+    The softmax is that of `elmo-mf pretrain`, softmax.hdf5 and vocabulary.txt, which lie beside its weights. Every
+    sentence is read from its own beginning and end. Words that the vocabulary lacks count as <UNK>: perplexities are
+    comparable between encoders of one vocabulary only.
+
+    Examples:
+
+    \b
+      elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5
+      elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5 --rank 16
+      elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
+    """
+    import torch
+
+    from elmo_mf.factorize import Compression
+    from elmo_mf.pretrain.judge import judge
+    from elmo_mf.provenance import provenance
+
+    if json_file is not None:
+        check_output("--json", json_file)
+    if threads:
+        torch.set_num_threads(threads)
+    files, on = elmo_files(options, weights), device_named(device)
+    encoders: list[Compression | None] = [None]
+    if rank or budget:
+        encoders.append(Compression(method, compressions.rank(rank), targets, budget=compressions.budget(budget)))
+    judgements = []
+    for compression in encoders:
+        one = judge(*files, texts, compression, softmax, on, max_tokens, limit)
+        judgements.append(one)
+        typer.echo(
+            f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "
+            f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
+        )
+    if json_file is not None:
+        write_json(json_file, {"perplexities": [one.to_dict() for one in judgements], **provenance()})

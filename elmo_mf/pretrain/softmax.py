@@ -1,0 +1,104 @@
+"""The softmax over words that both directions share, and its file `softmax.hdf5`.
+
+It lies beside `weights.hdf5`, which so stays in the official layout. The file holds one dataset a parameter, and the
+attributes `kind`, `dim` and `words`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.checkpoint import MOST_NUMBERS, atomic_path, is_here
+from elmo_mf.errors import InputError, one_line
+
+SOFTMAX_FILE = "softmax.hdf5"
+SoftmaxKind = Literal["adaptive", "full", "sampled"]
+SOFTMAXES: tuple[SoftmaxKind, ...] = ("adaptive", "full", "sampled")
+
+
+class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
+    def forward(self, states: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
+        log_likelihoods: Tensor = super().forward(states, words).output
+        return -log_likelihoods.sum()
+
+
+class _FullSoftmax(nn.Linear):
+    def forward(self, states: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
+        return nn.functional.cross_entropy(super().forward(states), words, reduction="sum")
+
+
+def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
+    """States (rows, dim) and words (rows,) to the sum of their negative log-likelihoods in nats.
+
+    # Parameters
+    kind: `adaptive` (Grave et al. 2017, an exact distribution), `full`, or `sampled` (log-uniform candidates in
+        training, the full distribution in evaluation).
+    n_words: size of the vocabulary, most frequent words first.
+    """
+    if kind == "adaptive":
+        cutoffs = [cut for cut in (2000, 10000) if cut < n_words - 1] or [n_words // 2]
+        return _AdaptiveSoftmax(dim, n_words, cutoffs, div_value=2.0)
+    if kind == "full":
+        return _FullSoftmax(dim, n_words)
+    from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
+
+    sampled: nn.Module = SampledSoftmaxLoss(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
+    return sampled
+
+
+def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
+    """Write a softmax, atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
+        for name, value in softmax.state_dict().items():
+            file.create_dataset(name, data=value.cpu().numpy().astype(dtype))
+
+
+def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
+    """Read and check a softmax against the encoder's width and the vocabulary's size.
+
+    # Raises
+    InputError: the file is missing, truncated or not HDF5, of other sizes, or a dataset is not what it should be.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the softmax that elmo-mf pretrain writes beside its weights")
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(path, file, dim, n_words)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: found a file that is truncated or not HDF5 ({one_line(error, 100)})") from None
+
+
+def _read(path: Path, file: Any, dim: int, n_words: int) -> nn.Module:
+    kinds = [kind for kind in SOFTMAXES if kind == file.attrs.get("kind")]
+    found = {name: int(file.attrs.get(name, 0)) for name in ("dim", "words")}
+    if not kinds:
+        raise InputError(f"{path}: kind: found {file.attrs.get('kind')!r}, expected one of {', '.join(SOFTMAXES)}")
+    if found != {"dim": dim, "words": n_words}:
+        raise InputError(
+            f"{path}: found a softmax of {found['words']} words on vectors of {found['dim']}, "
+            f"expected {n_words} words on vectors of {dim}"
+        )
+    softmax = word_softmax(kinds[0], dim, n_words)
+    state = {}
+    for name, own in softmax.state_dict().items():
+        stored = file.get(name)
+        shape = tuple(own.shape)
+        if not isinstance(stored, h5py.Dataset) or not is_here(file, name) or stored.shape != shape:
+            raise InputError(f"{path}: {name}: found {getattr(stored, 'shape', 'nothing')}, expected {shape} numbers")
+        if stored.dtype.kind != "f" or stored.size > MOST_NUMBERS:
+            raise InputError(f"{path}: {name}: found {stored.dtype}, expected floats")
+        values = np.asarray(stored[()], dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: {name}: found NaN or infinity, expected finite numbers")
+        state[name] = torch.from_numpy(values)
+    softmax.load_state_dict(state)
+    return softmax.eval()

@@ -1,0 +1,32 @@
+"""A small language, and a model that learns it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.train import Trainer
+
+TINY = Settings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
+Texts = tuple[Path, Path]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Texts:
+    """A language in which each word but the first follows from the one before."""
+    rng, words = np.random.default_rng(0), "red green blue black white".split()
+    lines = []
+    for _ in range(240):
+        start, length = rng.integers(5), rng.integers(3, 9)
+        lines.append(" ".join(words[(start + step) % 5] for step in range(length)))
+    files = tmp_path / "train.txt", tmp_path / "valid.txt"
+    for file, part in zip(files, (lines[:200], lines[200:]), strict=True):
+        file.write_text("\n".join(part) + "\n")
+    return files
+
+
+def trainer(texts: Texts, out: Path, settings: Settings = TINY) -> Trainer:
+    return Trainer([texts[0]], [texts[1]], out, settings)
