@@ -117,8 +117,8 @@ def work(case: Case, variant: Variant) -> tuple[float, float]:
         once = sum(_bytes(row, variant) for row in size.matrices if row.target == "input")
         read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
     if case.part != "lstm":
-        read += BYTES_PER_PARAMETER * size.char_cnn_parameters
-        products += size.char_cnn_multiply_adds * case.tokens
+        read += BYTES_PER_PARAMETER * size.around_parameters
+        products += size.around_multiply_adds * case.tokens
     return float(read), float(products)
 
 

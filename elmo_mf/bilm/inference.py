@@ -156,6 +156,8 @@ class InferenceDirection:
         return sigmoids(step, "sigmoid"), tanhs(step, "tanh")
 
     def _project(self, cell: Tensor) -> Tensor:
+        if self.lstm.projection is None:
+            return cell
         cell = self._projection(cell.to(self.dtype))
         if self.lstm.projection.right is not None:
             cell = torch.mm(cell, self._projection_left)
@@ -210,11 +212,13 @@ class InferenceDirection:
 
     @cached_property
     def _projection(self) -> Product:
+        assert self.lstm.projection is not None
         first = self.lstm.projection.left if self.lstm.projection.right is None else self.lstm.projection.right
         return PackedLinear(self._weight(first).to(self.dtype))
 
     @cached_property
     def _projection_left(self) -> Tensor:
+        assert self.lstm.projection is not None
         return self.lstm.projection.left[self.index].detach().to(self.dtype)
 
     def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:

@@ -4,6 +4,8 @@
     c_t   = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c_{t-1}, cell_clip)
     h_t   = clip(W_p (sigmoid(o) * tanh(c_t)), proj_clip)
 
+Without a projection, h_t is sigmoid(o) * tanh(c_t) itself, as in `torch.nn.LSTM`.
+
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
 products of many steps are one matrix product, and the directions of a layer run in the same step. Where no gradients
 are needed, `inference.py` takes over on a CPU, and where asked for `graphs.py` on a GPU.
@@ -24,7 +26,7 @@ from elmo_mf.bilm.linear import StackedLinear, alike
 from elmo_mf.bilm.packed_linear import Precision, supports
 from elmo_mf.bilm.packing import State, groups, joined
 from elmo_mf.bilm.remade import Remade
-from elmo_mf.bilm.weights import GATES, JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Pruned, Target
+from elmo_mf.bilm.weights import JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Target, regated, regated_rows
 
 
 class ProjectedLstm(nn.Module):
@@ -50,15 +52,16 @@ class ProjectedLstm(nn.Module):
         self.shared = JOINT in weights[0].matrices
         inputs, recurrents = zip(*map(_input_and_recurrent, weights), strict=True)
         self.input, self.recurrent = StackedLinear(inputs), StackedLinear(recurrents)
-        self.projection = StackedLinear([w.matrices["projection"] for w in weights])
-        bias = np.stack([_regate_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
+        projections = [w.matrices["projection"] for w in weights if "projection" in w.matrices]
+        self.projection = StackedLinear(projections) if projections else None
+        bias = np.stack([regated_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
         self.cell_clip, self.proj_clip = cell_clip, proj_clip
         self.precision: Precision = precision if supports(precision) else "float32"
         self._inference = Remade[InferenceLstm]()
         self._graphed = Remade[GraphedLstm]()
         self.cell_size = bias.shape[1] // 4
-        self.state_size = int(weights[0].matrices["projection"].shape[0])
+        self.state_size = weights[0].state_size
 
     def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
         """Run over packed sequences.
@@ -102,7 +105,8 @@ class ProjectedLstm(nn.Module):
         ifo, g = gates.split([3 * n, n], dim=2)
         i, f, o = ifo.sigmoid().chunk(3, dim=2)
         c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
-        return _clip(self.projection(o * c.tanh()), self.proj_clip), c
+        cell = o * c.tanh()
+        return _clip(cell if self.projection is None else self.projection(cell), self.proj_clip), c
 
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Those of many steps come from one product."""
@@ -129,19 +133,19 @@ class ProjectedLstm(nn.Module):
 
     def weights(self) -> list[LstmWeights]:
         """The weights of each direction, as they were given."""
-        parts = zip(self.input.matrices(), self.recurrent.matrices(), self.projection.matrices(), strict=True)
-        biases = [_regate_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
-        return [
-            LstmWeights({**self._gates(w_x, w_h), "projection": w_p}, bias - _forget_bias(bias))
-            for (w_x, w_h, w_p), bias in zip(parts, biases, strict=True)
-        ]
+        gates = [self._gates(*pair) for pair in zip(self.input.matrices(), self.recurrent.matrices(), strict=True)]
+        if self.projection is not None:
+            for own, projection in zip(gates, self.projection.matrices(), strict=True):
+                own["projection"] = projection
+        biases = [regated_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
+        return [LstmWeights(own, bias - _forget_bias(bias)) for own, bias in zip(gates, biases, strict=True)]
 
     def _gates(self, w_x: Matrix, w_h: Matrix) -> dict[Target, Matrix]:
         if not self.shared:
-            return {"input": _regate(w_x, _IGFO), "recurrent": _regate(w_h, _IGFO)}
+            return {"input": regated(w_x, _IGFO), "recurrent": regated(w_h, _IGFO)}
         w_h = cast(Factors, w_h)
         right = np.concatenate([cast(Array, w_x), w_h.right], axis=1)
-        return {JOINT: _regate(Factors(w_h.left, right), _IGFO)}
+        return {JOINT: regated(Factors(w_h.left, right), _IGFO)}
 
 
 class BiLstmLayer(nn.Module):
@@ -186,24 +190,12 @@ _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side
 _IGFO = (0, 3, 1, 2)  # and back
 
 
-def _regate_rows(array: Array, order: tuple[int, ...]) -> Array:
-    gates = np.split(array, 4)
-    return np.concatenate([gates[index] for index in order])
-
-
-def _regate(matrix: Matrix, order: tuple[int, ...]) -> Matrix:
-    if isinstance(matrix, Factors):
-        right = _regate_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
-        return Factors(_regate_rows(matrix.left, order), right)
-    return Pruned(_regate_rows(matrix.values, order)) if isinstance(matrix, Pruned) else _regate_rows(matrix, order)
-
-
 def _input_and_recurrent(weights: LstmWeights) -> tuple[Matrix, Matrix]:
     """W_x and W_h, or of L [R_x R_h] the parts R_x and L R_h."""
     matrices = weights.matrices
     if JOINT not in matrices:
-        return _regate(matrices["input"], _IFOG), _regate(matrices["recurrent"], _IFOG)
-    joint, p = cast(Factors, _regate(matrices[JOINT], _IFOG)), matrices["projection"].shape[0]
+        return regated(matrices["input"], _IFOG), regated(matrices["recurrent"], _IFOG)
+    joint, p = cast(Factors, regated(matrices[JOINT], _IFOG)), weights.state_size
     return joint.right[:, :-p], Factors(joint.left, joint.right[:, -p:])
 
 

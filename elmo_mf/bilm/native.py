@@ -24,6 +24,7 @@ from elmo_mf.bilm.packing import State, groups
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.inference import InferenceDirection
+    from elmo_mf.bilm.linear import StackedLinear
     from elmo_mf.bilm.lstm import ProjectedLstm
 
 
@@ -42,7 +43,8 @@ def form_of(lstm: ProjectedLstm, dtype: torch.dtype) -> Form | None:
         p=lstm.state_size,
         input_rank=None,
         recurrent_rank=lstm.recurrent.rank,
-        projection_rank=lstm.projection.rank,
+        projection_rank=None if lstm.projection is None else lstm.projection.rank,
+        projected=lstm.projection is not None,
         cell_clip=lstm.cell_clip,
         proj_clip=lstm.proj_clip,
         lanes=width,
@@ -144,19 +146,21 @@ class NativeLstm:
         form = self.form
         found: list[tuple[Tensor | None, ...]] = []
         for d in range(len(self.lstm.bias)):
-            (left, right), (out, into) = (
-                (linear.left[d].detach(), None if linear.right is None else linear.right[d].detach())
-                for linear in (self.lstm.recurrent, self.lstm.projection)
-            )
-            found.append(
-                (
-                    None if right is None else form.panels(form.blockwise(right), form.p),
-                    form.gate_panels(left, form.p if right is None else form.block_width),
-                    form.panels(out if into is None else into, form.n),
-                    None if into is None else form.panels(out, form.cells_width),
-                )
-            )
+            left, right = _factors(self.lstm.recurrent, d)
+            gates = form.gate_panels(left, form.p if right is None else form.block_width)
+            own = [None if right is None else form.panels(form.blockwise(right), form.p), gates, None, None]
+            if self.lstm.projection is not None:
+                out, into = _factors(self.lstm.projection, d)
+                own[2] = form.panels(out if into is None else into, form.n)
+                own[3] = None if into is None else form.panels(out, form.cells_width)
+            found.append(tuple(own))
         return found
+
+
+def _factors(linear: StackedLinear, direction: int) -> tuple[Tensor, Tensor | None]:
+    """Left and right factor, or a dense matrix."""
+    right = linear.right
+    return linear.left[direction].detach(), None if right is None else right[direction].detach()
 
 
 _RANK_A_SEQUENCE = 16  # measured: from rank / 16 sequences on, the joint way is faster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -75,6 +76,20 @@ def to_dense(matrix: Matrix) -> Array:
     return matrix.values if isinstance(matrix, Pruned) else matrix
 
 
+def regated(matrix: Matrix, order: Sequence[int]) -> Matrix:
+    """The matrix with its gates, a quarter of its rows each, in another order."""
+    if isinstance(matrix, Factors):
+        right = regated_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
+        return Factors(regated_rows(matrix.left, order), right)
+    return Pruned(regated_rows(matrix.values, order)) if isinstance(matrix, Pruned) else regated_rows(matrix, order)
+
+
+def regated_rows(array: Array, order: Sequence[int]) -> Array:
+    """The array with the quarters of its rows in another order."""
+    gates = np.split(array, GATES)
+    return np.concatenate([gates[index] for index in order])
+
+
 @dataclass(frozen=True)
 class LstmWeights:
     """One direction of one layer.
@@ -82,12 +97,18 @@ class LstmWeights:
     `matrices` maps each target to its matrix, outputs first: `input` (4n, d), `recurrent` (4n, p), `projection` (p, n);
     or, with a left factor that input and recurrent share, `joint` (4n, d + p) in place of the two. Gates lie in
     TensorFlow's order i, g, f, o; `bias` (4n,) is without the forget bias of 1 that TensorFlow adds when it runs.
+    Without `projection`, an LSTM as in `torch.nn.LSTM`, the state is the gated cell itself, and p = n.
     `primed` is the state policy's h (p,) and c (n,), where they were stored.
     """
 
     matrices: dict[Target, Matrix]
     bias: Array
     primed: tuple[Array, Array] | None = None
+
+    @property
+    def state_size(self) -> int:
+        """p."""
+        return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else len(self.bias) // GATES
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
         """With one matrix replaced, and without the primed state, which other weights would not have reached."""
@@ -96,18 +117,20 @@ class LstmWeights:
         return replace(self, matrices={**kept, target: matrix}, primed=None)
 
     def dense(self) -> LstmWeights:
-        """With every matrix rebuilt, as `input`, `recurrent` and `projection`."""
+        """With every matrix rebuilt, and `joint` as `input` and `recurrent`."""
         matrices = {target: to_dense(matrix) for target, matrix in self.matrices.items()}
         if JOINT in matrices:
-            p = len(matrices["projection"])
-            joint = matrices.pop(JOINT)
+            joint, p = matrices.pop(JOINT), self.state_size
             matrices |= {"input": joint[:, :-p], "recurrent": joint[:, -p:]}
         return replace(self, matrices=dict(matrices))
 
 
 @dataclass(frozen=True)
 class BilmWeights:
-    """A whole biLM: the character CNN's arrays by their HDF5 name, and the LSTMs by (direction, layer)."""
+    """A whole biLM: the character CNN's arrays by their HDF5 name, and the LSTMs by (direction, layer).
+
+    Also the core of a language model, which has one direction and no character CNN.
+    """
 
     char_cnn: dict[str, Array]
     lstms: dict[tuple[int, int], LstmWeights]

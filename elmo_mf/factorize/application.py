@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Factors, LstmWeights, Pruned
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.base import NOTHING, Evidence, Method
-from elmo_mf.factorize.calibration import CALIBRATION_TEXT, moments
+from elmo_mf.factorize.calibration import CALIBRATION_TEXT, Moments, moments
 from elmo_mf.factorize.distill import distill
 from elmo_mf.factorize.gradients import read_row_weights
 from elmo_mf.factorize.plan import Candidate, allocate
@@ -23,21 +24,30 @@ from elmo_mf.factorize.slot import Slot
 if TYPE_CHECKING:
     from elmo_mf.factorize.compression import Compression
 
+Inputs = Callable[[], Mapping[tuple[int, int], Moments]]
+"""Gives, by (direction, layer), the second moments of what the matrices are multiplied with."""
+
 
 def apply(compression: Compression, weights: BilmWeights, options: BilmOptions) -> BilmWeights:
     """See `Compression.apply`."""
     compression.check(weights)
+    text = Path(compression.calibration or CALIBRATION_TEXT)
+    factored = factorized(compression, weights, lambda: moments(weights, options, text))
+    if compression.distill is None:
+        return factored
+    return distill(weights, factored, options, compression.distill).weights
+
+
+def factorized(compression: Compression, weights: BilmWeights, inputs: Inputs) -> BilmWeights:
+    """Each chosen matrix as factors; `inputs` is called for methods that look at what matrices are multiplied with."""
     method, slots = compression.factorizer, compression.slots(weights)
-    evidence = _evidence(compression, method, slots, weights, options)
+    evidence = _evidence(compression, method, slots, weights, inputs)
     ranks = ranks_of(compression, slots, weights, evidence)
     lstms = dict(weights.lstms)
     for slot in slots:
         made = _factorize(method, slot, ranks[slot], weights, evidence[slot])
         lstms[slot.key] = _with(lstms[slot.key], slot, made)
-    factored = replace(weights, lstms=lstms)
-    if compression.distill is None:
-        return factored
-    return distill(weights, factored, options, compression.distill).weights
+    return replace(weights, lstms=lstms)
 
 
 def ranks_of(
@@ -107,18 +117,18 @@ def _factorize(method: Method, slot: Slot, rank: int, weights: BilmWeights, evid
 
 def _with(lstm: LstmWeights, slot: Slot, made: Factors | Pruned) -> LstmWeights:
     if slot.target == JOINT and isinstance(made, Pruned):  # which has no factor to share
-        half = slot.shape[1] // 2
-        lstm = lstm.with_matrix("input", Pruned(made.values[:, :half].copy()))
-        return lstm.with_matrix("recurrent", Pruned(made.values[:, half:].copy()))
+        parts = np.split(made.values, [-lstm.state_size], axis=1)
+        lstm = lstm.with_matrix("input", Pruned(parts[0].copy()))
+        return lstm.with_matrix("recurrent", Pruned(parts[1].copy()))
     return lstm.with_matrix(slot.target, made)
 
 
 def _evidence(
-    compression: Compression, method: Method, slots: list[Slot], weights: BilmWeights, options: BilmOptions
+    compression: Compression, method: Method, slots: list[Slot], weights: BilmWeights, inputs: Inputs
 ) -> dict[Slot, Evidence]:
     evidence = dict.fromkeys(slots, NOTHING)
     if method.needs_inputs:
-        seen = moments(weights, options, Path(compression.calibration or CALIBRATION_TEXT))
+        seen = inputs()
         evidence = {s: replace(e, inputs=seen[s.key].of(s.target)) for s, e in evidence.items()}
     if method.needs_gradients:
         if compression.gradients is None:

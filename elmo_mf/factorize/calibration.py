@@ -31,17 +31,17 @@ _BATCH_TOKENS = 1000
 @dataclass(frozen=True)
 class Moments:
     """Of one direction of one layer: `gates` is E[y y^T] of y = [x_t; h_{t-1}] (d + p,), `cells` that of the gated cell
-    sigmoid(o) * tanh(c) (n,)."""
+    sigmoid(o) * tanh(c) (n,), empty where nothing is projected; `inputs` is d."""
 
     gates: Array
     cells: Array
+    inputs: int
 
     def of(self, target: Target) -> Array:
         """Second moments of what a target is multiplied with."""
         if target == "projection":
             return self.cells
-        half = len(self.gates) // 2  # ELMo's layers all have inputs of the state's size
-        part = {"input": slice(0, half), "recurrent": slice(half, None), JOINT: slice(None)}[target]
+        part = {"input": slice(0, self.inputs), "recurrent": slice(self.inputs, None), JOINT: slice(None)}[target]
         return self.gates[part, part]
 
 
@@ -107,7 +107,7 @@ class _Recorder:
         self.handles = [
             linear.register_forward_pre_hook(hook)
             for _, _, group in self.groups
-            for linear in (group.input, group.recurrent, group.projection)
+            for linear in (group.input, group.recurrent, _projection(group))
         ]
         self.mode = torch.enable_grad()
         self.mode.__enter__()
@@ -119,7 +119,7 @@ class _Recorder:
 
     def end_batch(self) -> None:
         for layer, first, group in self.groups:
-            x, h, cell = (torch.cat(self.seen[m], dim=1) for m in (group.input, group.recurrent, group.projection))
+            x, h, cell = (torch.cat(self.seen[m], dim=1) for m in (group.input, group.recurrent, _projection(group)))
             for index, (y, z) in enumerate(zip(torch.cat([x, h], dim=2), cell, strict=True)):
                 for name, rows in (("gates", y), ("cells", z)):
                     key = first + index, layer, name
@@ -130,4 +130,11 @@ class _Recorder:
 
     def moments(self) -> dict[tuple[int, int], Moments]:
         means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}
-        return {(d, k): Moments(means[d, k, "gates"], means[d, k, "cells"]) for d, k, name in means if name == "cells"}
+        width = self.groups[0][2].state_size  # of the inputs of all of ELMo's layers too
+        keys = [(direction, layer) for direction, layer, name in means if name == "cells"]
+        return {key: Moments(means[*key, "gates"], means[*key, "cells"], width) for key in keys}
+
+
+def _projection(lstm: ProjectedLstm) -> StackedLinear:
+    assert lstm.projection is not None  # an ELMo has one
+    return lstm.projection

@@ -11,6 +11,7 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Target
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import application
+from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.provenance import file_hash
@@ -38,10 +39,25 @@ class Distillation:
             raise InputError(f"compression.distill.text: found {self.text!r}, expected the path of a text file")
         if type(self.steps) is not int or self.steps < 1:
             raise InputError(f"compression.distill.steps: found {self.steps!r}, expected an integer from 1 on")
-        if not _is_number(self.learning_rate) or not 0 < self.learning_rate < float("inf"):
-            raise InputError(
-                f"compression.distill.learning_rate: found {self.learning_rate!r}, expected a number above 0"
-            )
+        _check_above_zero("compression.distill.learning_rate", self.learning_rate)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Train a compressed language model on its own text again, by Adam with a learning rate that falls to zero.
+
+    # Parameters
+    epochs: passes over the text.
+    learning_rate: at most.
+    """
+
+    epochs: int = 1
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if type(self.epochs) is not int or self.epochs < 1:
+            raise InputError(f"compression.finetune.epochs: found {self.epochs!r}, expected an integer from 1 on")
+        _check_above_zero("compression.finetune.learning_rate", self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,8 @@ class Compression:
     settings: of the method, by name.
     calibration: text for methods that look at the matrices' inputs; None for the text that comes with this package.
     gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
-    distill: see `Distillation`; None for none.
+    distill: of an ELMo, see `Distillation`; None for none.
+    finetune: of a language model, see `FineTuning`; None for none.
 
     # Raises
     InputError: an unknown method, target, direction or setting, or a rank below 1.
@@ -82,6 +99,7 @@ class Compression:
     calibration: str | None = None
     gradients: str | None = None
     distill: Distillation | None = None
+    finetune: FineTuning | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, Mapping):
@@ -104,15 +122,25 @@ class Compression:
             object.__setattr__(self, "layers", tuple(sorted(set(layers))))
         if self.granularity not in ("stacked", "gate"):
             raise InputError(f"compression.granularity: found {self.granularity!r}, expected stacked or gate")
-        if isinstance(self.distill, Mapping):
-            object.__setattr__(self, "distill", _distillation(self.distill))
-        if not isinstance(self.distill, (Distillation, type(None))):
-            raise InputError(f"compression.distill: found {self.distill!r}, expected a text and steps")
+        self._set_tuning("distill", Distillation, "a text and steps", {"text": ""})
+        self._set_tuning("finetune", FineTuning, "epochs and a learning rate", {})
 
     @property
     def factorizer(self) -> Method:
         """The method with its settings."""
         return method_named(self.method, self.settings)
+
+    def _set_tuning(self, name: str, kind: type[Any], expected: str, missing: dict[str, Any]) -> None:
+        value = getattr(self, name)
+        if isinstance(value, Mapping):
+            known = [field.name for field in fields(kind)]
+            for key in value:
+                if key not in known:
+                    raise InputError(f"compression.{name}: found the key {key!r}, expected any of {', '.join(known)}")
+            value = kind(**missing | dict(value))
+            object.__setattr__(self, name, value)
+        if not isinstance(value, (kind, type(None))):
+            raise InputError(f"compression.{name}: found {value!r}, expected {expected}")
 
     def _set_targets(self) -> None:
         if not isinstance(self.targets, (str, list, tuple)):
@@ -156,7 +184,7 @@ class Compression:
     def to_dict(self) -> dict[str, Any]:
         """JSON form, which `from_dict` reads back; without the newer keys where they say nothing."""
         raw = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        optional = ("budget", "settings", "calibration", "gradients", "distill")
+        optional = ("budget", "settings", "calibration", "gradients", "distill", "finetune")
         left_out = [key for key in optional if not raw[key]] + ["granularity"] * (self.granularity == "stacked")
         return {key: value for key, value in raw.items() if key not in left_out}
 
@@ -183,6 +211,8 @@ class Compression:
         parts.append(self.size_text)
         if self.distill is not None:
             parts.append(f"distilled {self.distill.steps}")
+        if self.finetune is not None:
+            parts.append(f"fine-tuned {self.finetune.epochs}")
         return " ".join(parts)
 
     @property
@@ -203,8 +233,26 @@ class Compression:
         """
         return application.apply(self, weights, options)
 
-    def check(self, weights: BilmWeights) -> None:
+    def apply_to_language_model(self, weights: BilmWeights, inputs: Inputs) -> BilmWeights:
+        """As `apply`, for the core of a language model, see `CoreLstm.weights`; who has the text may fine-tune it.
+
+        # Parameters
+        inputs: gives the second moments of what the matrices are multiplied with.
+        """
+        self.check(weights, language_model=True)
+        return application.factorized(self, weights, inputs)
+
+    def _check_kind(self, language_model: bool) -> None:
+        wrong, right = ("distill", "finetune") if language_model else ("finetune", "distill")
+        if getattr(self, wrong) is not None:
+            kind = "a language model" if language_model else "an ELMo"
+            raise InputError(f"compression.{wrong}: found it for {kind}, expected {right}")
+        if language_model and self.calibration is not None:
+            raise InputError("compression.calibration: found it for a language model, which reads its own text")
+
+    def check(self, weights: BilmWeights, language_model: bool = False) -> None:
         """Raise what `apply` would raise but for its files, without the work."""
+        self._check_kind(language_model)
         slots = self.slots(weights)
         if self.budget is not None:
             application.parameters_within(self, slots, weights)
@@ -214,6 +262,10 @@ class Compression:
 
     def slots(self, weights: BilmWeights) -> list[Slot]:
         """The chosen matrices."""
+        projected = any("projection" in lstm.matrices for lstm in weights.lstms.values())
+        targets = [target for target in _ORDER if target in self.targets and (projected or target != "projection")]
+        if len(targets) < len(self.targets) and self.targets != TARGETS:
+            raise InputError("compression.targets: found projection, expected input or recurrent: there is none here")
         n_layers = 1 + max(layer for _, layer in weights.lstms)
         if self.layers != "all" and max(int(k) for k in self.layers) >= n_layers:
             raise InputError(f"compression.layers: found {max(self.layers)}, expected 0 to {n_layers - 1}")
@@ -222,9 +274,10 @@ class Compression:
             for key in weights.lstms
             if (self.directions == "all" or DIRECTIONS[key[0]] in self.directions)
             and (self.layers == "all" or key[1] in self.layers)
-            for target in _ORDER
-            if target in self.targets
+            for target in targets
         ]
+        if not chosen:  # of a language model
+            raise InputError("compression.directions: found backward, expected forward: there is no other here")
         for slot in chosen:
             if self.budget is None and self.rank_of(slot) > slot.most:
                 raise InputError(
@@ -251,16 +304,13 @@ class Compression:
         return replace(options, extra={**options.extra, "elmo_mf": note})
 
 
-def _distillation(raw: Mapping[str, Any]) -> Distillation:
-    known = [field.name for field in fields(Distillation)]
-    for key in raw:
-        if key not in known:
-            raise InputError(f"compression.distill: found the key {key!r}, expected any of {', '.join(known)}")
-    return Distillation(**{"text": ""} | dict(raw))
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_above_zero(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 < value < float("inf"):  # type: ignore[operator]
+        raise InputError(f"{name}: found {value!r}, expected a number above 0")
 
 
 def _check_rank(name: str, rank: object) -> None:

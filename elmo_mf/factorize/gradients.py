@@ -53,6 +53,7 @@ def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
                 (direction, layer, target): _read(path, file, direction, layer, target, len(lstm.bias), lstm.matrices)
                 for (direction, layer), lstm in weights.lstms.items()
                 for target in TARGETS
+                if target in lstm.matrices
             }
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, InputError):

@@ -31,14 +31,21 @@ def compression_report(
     `SizeReport.to_dict`; `predicted_speed_up` and `activation_error` see there.
     """
     size, seen = size_report(compressed, options), moments(dense, options, text)
-    entries = [_matrix_report(row, dense, compressed, seen) for row in size.matrices]
     before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))
     return {
-        "matrices": [entry for entry in entries if entry["error"] > 0 or entry["rank"]],
+        "matrices": matrix_reports(dense, compressed, size, seen),
         "activation_error": activation_error(before, after, calibration_sentences(text)),
         "size": size.to_dict(),
         "predicted_speed_up": predicted_speed_up(size),
     }
+
+
+def matrix_reports(
+    dense: BilmWeights, compressed: BilmWeights, size: SizeReport, seen: Mapping[tuple[int, int], Moments]
+) -> list[dict[str, Any]]:
+    """The part `matrices` of a compression's report."""
+    entries = [_matrix_report(row, dense, compressed, seen) for row in size.matrices]
+    return [entry for entry in entries if entry["error"] > 0 or entry["rank"]]
 
 
 def _matrix_report(
@@ -58,7 +65,7 @@ def _matrix_report(
 def predicted_speed_up(size: SizeReport) -> dict[str, float]:
     """How many times fewer multiply-adds a token: in the biLSTM, where it is also how many times fewer bytes are read,
     and in the encoder when every word is new to it. What `elmo-mf bench` measures comes near it for large matrices."""
-    own, dense, characters = size.lstm_multiply_adds, size.lstm_dense_multiply_adds, size.char_cnn_multiply_adds
+    own, dense, characters = size.lstm_multiply_adds, size.lstm_dense_multiply_adds, size.around_multiply_adds
     return {"lstm": dense / own, "encoder": (dense + characters) / (own + characters)}
 
 

@@ -40,7 +40,8 @@ class MatrixSize:
 class SizeReport:
     """Sizes of all biLSTM matrices, and totals.
 
-    `lstm_*` count the biLSTM with its biases, `encoder_*` the character CNN as well. A multiply-add is counted once for
+    `lstm_*` count the biLSTM with its biases, `encoder_*` what is around it as well: the character CNN, or a language
+    model's embedding. A multiply-add is counted once for
     each weight of a product and each token. Pruned matrices have fewer parameters than dense ones, but as many bytes
     and multiply-adds.
     """
@@ -49,14 +50,14 @@ class SizeReport:
     lstm_parameters: int
     lstm_dense_parameters: int
     lstm_stored: int
-    char_cnn_parameters: int
+    around_parameters: int
     lstm_multiply_adds: int
     lstm_dense_multiply_adds: int
-    char_cnn_multiply_adds: int
+    around_multiply_adds: int
 
     @property
     def encoder_parameters(self) -> int:
-        return self.lstm_parameters + self.char_cnn_parameters
+        return self.lstm_parameters + self.around_parameters
 
     @property
     def lstm_bytes(self) -> int:
@@ -64,7 +65,7 @@ class SizeReport:
 
     @property
     def encoder_bytes(self) -> int:
-        return BYTES_PER_PARAMETER * (self.lstm_stored + self.char_cnn_parameters)
+        return BYTES_PER_PARAMETER * (self.lstm_stored + self.around_parameters)
 
     @property
     def lstm_ratio(self) -> float:
@@ -74,19 +75,26 @@ class SizeReport:
     @property
     def encoder_ratio(self) -> float:
         """How many times smaller the whole encoder is than when dense."""
-        return (self.lstm_dense_parameters + self.char_cnn_parameters) / self.encoder_parameters
+        return (self.lstm_dense_parameters + self.around_parameters) / self.encoder_parameters
 
     def to_dict(self) -> dict[str, float | int]:
         """The totals, for a record."""
         names = (
             "lstm_parameters", "lstm_dense_parameters", "encoder_parameters", "lstm_bytes", "encoder_bytes",
-            "lstm_ratio", "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds", "char_cnn_multiply_adds",
+            "lstm_ratio", "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        # the record's key is from when there were ELMos only
+        return {name: getattr(self, name) for name in names} | {"char_cnn_multiply_adds": self.around_multiply_adds}
 
 
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count parameters and multiply-adds of `weights`."""
+    char_cnn = sum(array.size for array in weights.char_cnn.values())
+    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options))
+
+
+def lstm_size(weights: BilmWeights, around_parameters: int, around_multiply_adds: int) -> SizeReport:
+    """Count the LSTMs; what is around them is as given."""
     rows = [
         _matrix_size(direction, layer, target, matrix)
         for (direction, layer), lstm in sorted(weights.lstms.items())
@@ -99,10 +107,10 @@ def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
         lstm_parameters=sum(row.parameters for row in rows) + biases,
         lstm_dense_parameters=dense + biases,
         lstm_stored=stored + biases,
-        char_cnn_parameters=sum(array.size for array in weights.char_cnn.values()),
+        around_parameters=around_parameters,
         lstm_multiply_adds=stored,
         lstm_dense_multiply_adds=dense,
-        char_cnn_multiply_adds=_char_cnn_multiply_adds(options),
+        around_multiply_adds=around_multiply_adds,
     )
 
 

@@ -37,7 +37,7 @@ class Slot:
                 raise InputError(f"compression.targets: found {found} {_form(matrix)}, expected a dense matrix")
         m, n = cast(Array, lstm.matrices[target if target != JOINT else "input"]).shape
         blocks = GATES if per_gate and target != "projection" else 1
-        return cls(*key, target, (m, 2 * n if target == JOINT else n), blocks)
+        return cls(*key, target, (m, n + lstm.state_size if target == JOINT else n), blocks)
 
     @property
     def key(self) -> tuple[int, int]:

@@ -77,10 +77,10 @@ def test_work_counted_by_hand(elmo_files: Files) -> None:
     read, products = work(Case("lstm", RAGGED), dense)
     assert read == 4 * 4 * (48 * 6 + 5 * (48 * 6 + 6 * 12)) and products == 4 * (3 + 1 + 5 + 5) * (2 * 48 * 6 + 6 * 12)
     more = work(Case("encoder", RAGGED), dense)
-    assert more[0] == 4 * 4 * (48 * 6 + 7 * (48 * 6 + 6 * 12)) + 4 * dense.size.char_cnn_parameters
+    assert more[0] == 4 * 4 * (48 * 6 + 7 * (48 * 6 + 6 * 12)) + 4 * dense.size.around_parameters
     words = work(Case("characters", RAGGED), dense)
-    assert words == (4 * dense.size.char_cnn_parameters, (14 + 8) * dense.size.char_cnn_multiply_adds)
-    assert more[1] == (14 + 8) * (4 * (2 * 48 * 6 + 6 * 12) + dense.size.char_cnn_multiply_adds)
+    assert words == (4 * dense.size.around_parameters, (14 + 8) * dense.size.around_multiply_adds)
+    assert more[1] == (14 + 8) * (4 * (2 * 48 * 6 + 6 * 12) + dense.size.around_multiply_adds)
 
 
 @pytest.mark.parametrize(

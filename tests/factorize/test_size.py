@@ -35,7 +35,7 @@ def test_a_matrix() -> None:
     assert report.lstm_ratio == pytest.approx(report.lstm_dense_parameters / report.lstm_parameters)
 
 
-def test_char_cnn_multiply_adds() -> None:
+def test_around_multiply_adds() -> None:
     dense = random_bilm()  # filters 1 x 4, 2 x 8, 3 x 5 over 50 characters of width 4; two highways of 17; 17 to 6
     expected = 50 * 4 * 4 + 49 * 2 * 4 * 8 + 48 * 3 * 4 * 5 + 2 * 2 * 17 * 17 + 17 * 6
-    assert size_report(dense.weights(), dense.options).char_cnn_multiply_adds == expected
+    assert size_report(dense.weights(), dense.options).around_multiply_adds == expected

@@ -130,6 +130,7 @@ def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dic
     from allennlp.data.batch import Batch
 
     lstm = cast(ProjectedLstm, cast(BiLstmLayer, bilm.layers[0]).groups[0])
+    assert lstm.projection is not None
     parameters = [lstm.input.left, lstm.projection.left]
     sums = [torch.zeros(2, 48), torch.zeros(2, 6)]
     instances = list(loader.iter_instances())

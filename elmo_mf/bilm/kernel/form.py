@@ -39,6 +39,7 @@ class Form:
     recurrent_rank, projection_rank: None for a dense matrix.
     blocks: of the recurrent factors: 4 where each gate has its own.
     shared: the input has the recurrent left factor, and is given as R_x x.
+    projected: whether the state is a projection of the gated cell; else it is that cell, and p = n.
     cell_clip, proj_clip: bounds, None for none.
     lanes: float32 numbers in a vector.
     half: whether products are of bfloat16 numbers, summed in float32.
@@ -55,6 +56,7 @@ class Form:
     half: bool = False
     blocks: int = 1
     shared: bool = False
+    projected: bool = True
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 A step goes through phases: h R_h; its product with L_h, the gates and the new memory cells; the projection's first
 factor; its second, which gives the states. A phase without a factor is left out: a dense recurrent matrix takes h
-itself, a dense projection gives h at once.
+itself, a dense projection gives h at once, and without a projection the gates do.
 
 A product keeps the results of up to four rows by four vectors in registers while it runs through one panel of the
 weight (`Form.panels`).
@@ -101,8 +101,11 @@ class _Recurrence:
             start = inputs if form.shared else None
             self._product(rows, state, depth, "right", form.right_width, self._to(self.right), start)
             state, depth = self.right, form.block_width
-        self._gates(rows, state, depth, inputs)
-        if form.projection_rank is None:
+        self._gates(rows, state, depth, inputs, self.cells if form.projected else outputs)
+        if not form.projected:  # a dense recurrent matrix reads the old state until the last gate is done
+            with code.loop(rows) as row, code.loop(code.number(form.n), form.lanes) as column:
+                new_state(row, column, code.load(code.place(outputs, row, column)))
+        elif form.projection_rank is None:
             self._product(rows, self.cells, form.n, "cells", form.p, new_state)
         else:
             self._product(rows, self.cells, form.n, "cells", form.cells_width, self._to(self.reduced))
@@ -111,7 +114,7 @@ class _Recurrence:
     def _to(self, place: Rows) -> Callable[[Any, Any, Any], None]:
         return lambda row, column, value: self.code.store(value, self.code.place(place, row, column), place.half)
 
-    def _gates(self, rows: Any, state: Rows, depth: int, inputs: Rows) -> None:
+    def _gates(self, rows: Any, state: Rows, depth: int, inputs: Rows, outputs: Rows) -> None:
         """Cell by cell: the gates' product on top of the input's part, and what the gates do."""
         code, builder, form, fields = self.code, self.code.builder, self.form, self.fields
         with code.loop(code.number(form.n), form.lanes) as cell:
@@ -133,7 +136,7 @@ class _Recurrence:
                     place = code.place(self.c, row, cell)
                     c, output = self._cell(gates, code.load(place))
                     code.store(c, place)
-                    code.store(output, code.place(self.cells, row, cell), form.half)
+                    code.store(output, code.place(outputs, row, cell), outputs.half)
 
             code.in_blocks(rows, ROWS, block)
 

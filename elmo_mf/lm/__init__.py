@@ -1,0 +1,5 @@
+"""Language models whose core, a stack of LSTMs, can be compressed: the paper's first setting."""
+
+from elmo_mf.lm.core import CoreLstm
+
+__all__ = ["CoreLstm"]

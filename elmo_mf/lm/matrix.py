@@ -1,0 +1,42 @@
+"""A matrix that is trained in the form it has: dense, as factors, or pruned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
+
+
+class TrainedMatrix(nn.Module):
+    """A matrix (m, n): one parameter, or the two of its factors. What is pruned stays zero."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        super().__init__()
+        self.factored = isinstance(matrix, Factors)
+        self.blocks = matrix.blocks if isinstance(matrix, Factors) else 1
+        arrays = [matrix.left, matrix.right] if isinstance(matrix, Factors) else [_values(matrix)]
+        self.parts = nn.ParameterList(nn.Parameter(torch.from_numpy(array.astype("float32"))) for array in arrays)
+        mask = torch.from_numpy(matrix.values != 0) if isinstance(matrix, Pruned) else None
+        self.mask: Tensor | None
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self) -> Tensor:
+        """The matrix (m, n), for gradients to pass through."""
+        if self.factored:
+            left, right = (part.unflatten(0, (self.blocks, -1)) for part in self.parts)
+            return torch.bmm(left, right).flatten(0, 1)
+        matrix: Tensor = self.parts[0]
+        return matrix if self.mask is None else matrix * self.mask
+
+    def value(self) -> Matrix:
+        """The matrix as it was given, with what training made of it."""
+        arrays = [part.detach().cpu().numpy().copy() for part in self.parts]
+        if self.factored:
+            return Factors(arrays[0], arrays[1])
+        return arrays[0] if self.mask is None else Pruned(arrays[0] * self.mask.cpu().numpy())
+
+
+def _values(matrix: Array | Pruned | Factors) -> Array:
+    assert not isinstance(matrix, Factors)
+    return matrix.values if isinstance(matrix, Pruned) else matrix

@@ -1,0 +1,64 @@
+"""What a core's matrices are multiplied with, against a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from elmo_mf.factorize import Compression
+from elmo_mf.lm.core import CoreLstm
+from elmo_mf.lm.evidence import core_activation_error, core_moments
+
+
+@pytest.fixture
+def core() -> CoreLstm:
+    torch.manual_seed(0)
+    return CoreLstm.random([5, 7, 6]).eval()
+
+
+def test_moments(core: CoreLstm) -> None:
+    """Over batches that go on from each other: E[y y^T] of y = [x_t; h_{t-1}]."""
+    text = torch.randn(9, 3, 5)
+    found = core_moments(core, [text[:4], text[4:7], text[7:]])
+    layer_inputs = text
+    for index, lstm in enumerate(core.to_torch()):
+        cell = nn.LSTMCell(lstm.input_size, lstm.hidden_size)
+        cell.load_state_dict({name.removesuffix("_l0"): value for name, value in lstm.state_dict().items()})
+        h = c = torch.zeros(3, lstm.hidden_size)
+        rows, outputs = [], []
+        for x in layer_inputs:
+            rows.append(torch.cat([x, h], dim=1))
+            h, c = cell(x, (h, c))
+            outputs.append(h)
+        seen = torch.cat(rows).detach().double().numpy()
+        moments, d = found[0, index], lstm.input_size
+        np.testing.assert_allclose(moments.gates, seen.T @ seen / len(seen), atol=1e-6)
+        np.testing.assert_allclose(moments.of("input"), moments.gates[:d, :d])
+        np.testing.assert_allclose(moments.of("recurrent"), moments.gates[d:, d:])
+        assert moments.of("joint").shape == (d + lstm.hidden_size,) * 2
+        layer_inputs = torch.stack(outputs).detach()
+
+
+def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
+    """On inputs of a narrow space, a rank as low as that space does no harm; plain SVD of that rank does."""
+    basis = torch.randn(2, 5)
+    text = [torch.randn(20, 4, 2) @ basis for _ in range(3)]
+    errors = {}
+    for method in ("svd", "whitened_svd"):
+        compression = Compression(method, 2, "input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9})
+        errors[method] = core_activation_error(core, core.compressed(compression, text), text)["all"]
+    assert errors["whitened_svd"] < 1e-3 < errors["svd"]
+
+
+def test_activation_error(core: CoreLstm) -> None:
+    text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
+    assert core_activation_error(core, core, text) == {"layers": [0, 0], "all": 0}
+    own = core.compressed(Compression("svd", 2, "all"))
+    error = core_activation_error(core, own, text)
+    with torch.no_grad():
+        wanted, found = (model(torch.cat(text))[0] for model in (core, own))
+    expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, found, strict=True)]
+    np.testing.assert_allclose(error["layers"], expected, rtol=1e-4)
+    assert error["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
