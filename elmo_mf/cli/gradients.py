@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from elmo_mf.cli.outputs import check_output
+from elmo_mf.errors import InputError
 
 
 def gradients(
@@ -44,6 +45,8 @@ def gradients(
     changes = dict(zip(("data", "options", "weights"), texts, strict=True))
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     (cell,) = expand(spec)
+    if cell.task.kind != "elmo":
+        raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
     scratch = tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent)
     with scratch as folder, workspace(Path(folder)) as work:
         gradients_of(spec, cell, work).replace(output)

@@ -34,11 +34,12 @@ def _print(board: Board) -> None:
     from rich.table import Table
 
     from elmo_mf.report.leaderboard import table
+    from elmo_mf.report.units import Unit
 
     frame = table(board)
     titles = {
         "encoder": "encoder",
-        f"{board.task.primary} %": f"{board.task.primary} %",
+        (score := Unit.of(board.task).title): score,
         "vs dense": "vs dense",
         "smaller": "smaller",
         "speed-up, encoder, batch 1": "faster, 1",

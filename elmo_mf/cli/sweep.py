@@ -34,7 +34,7 @@ def sweep(
     ranks: str | None = typer.Option(None, help="Comma-separated; 4,16,32 by default."),
     seeds: str | None = typer.Option(None, help="Comma-separated; 13 by default."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
-    data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; each task's demo data by default."),
+    data: Path | None = typer.Option(None, help="Folder with a folder a task; each one's demo data by default."),
     glove: Path | None = typer.Option(None, help="Word vectors of the preset paper."),
     options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),

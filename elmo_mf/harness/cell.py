@@ -1,4 +1,4 @@
-"""One cell: train with AllenNLP in process, evaluate, time, and say what made the result."""
+"""One cell: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from elmo_mf.factorize import size_report
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.harness import latency
 from elmo_mf.harness.activations import StoredActivations, write_activations
+from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.encoders import encoder_of
-from elmo_mf.harness.formats import majority_accuracy, random_span_f1
-from elmo_mf.harness.grid import Cell, cell_config, digest
+from elmo_mf.harness.grid import Cell, cell_config
+from elmo_mf.harness.language_model import measure_language_model
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.task import Split, Task
+from elmo_mf.harness.task import Split
+from elmo_mf.harness.training import training_loop, watched
 from elmo_mf.harness.workspace import Progress, Workspace
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -35,6 +37,18 @@ _TEXTS = 300
 def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
     """Run a cell and return its record, but for what says which cell it is."""
     started = time.perf_counter()
+    measured = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
+    return {
+        **measured,
+        "data": "demo" if spec.data is None else Path(spec.data).name,
+        "seconds": round(time.perf_counter() - started, 1),
+        "phases": workspace.phases,
+        **provenance(),
+    }
+
+
+def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """What a record has of a task's model with an ELMo."""
     with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
             scores, instances = _score(loop, cell.task.scored)
@@ -49,17 +63,13 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
         "validation": {name: training[f"best_validation_{name}"] for name in cell.task.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
-        **_data_facts(cell, data, workspace),
+        **data_facts(cell, data, workspace),
         "size": size_report(own.weights(), own.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
         "factorization_seconds": report.get("seconds"),
         "latency": times,
         "elmo": _elmo_facts(spec),
-        "data": "demo" if spec.data is None else Path(spec.data).name,
-        "seconds": round(time.perf_counter() - started, 1),
-        "phases": workspace.phases,
-        **provenance(),
     }
 
 
@@ -79,70 +89,17 @@ def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Train
     """Train a cell; AllenNLP's own files are there while the context lasts."""
     with tempfile.TemporaryDirectory(prefix="training-", dir=workspace.folder) as work:
         with workspace.phase("encoder"):
-            data = _limited_data(spec, cell, workspace)
+            data = limited_data(spec, cell, workspace)
             encoder = encoder_of(spec, cell, workspace)
         with workspace.phase("data"):
             config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
-            loop = _training_loop(config, work)
+            loop = training_loop(config, work)
             embedder = latency.embedder_of(loop.model)
         with workspace.phase("activations"):
             _share_activations(spec, cell, loop, embedder, workspace)
         with workspace.phase("training"):
-            metrics = _watched(loop, cell.task, workspace).run()
+            metrics = watched(loop, cell.task, workspace).run()
         yield Trained(loop, embedder, metrics, data, encoder.report)
-
-
-def _training_loop(config: dict[str, Any], work: str) -> Any:
-    """AllenNLP's `TrainModel`: data read, model built."""
-    from allennlp.commands.train import TrainModel
-    from allennlp.common import Params
-    from allennlp.common.plugins import import_plugins
-    from allennlp.common.util import import_module_and_submodules, prepare_environment
-
-    import_plugins()
-    import_module_and_submodules("elmo_mf.plugin")
-    params = Params(config)
-    prepare_environment(params)
-    return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
-
-
-def _watched(loop: Any, task: Task, workspace: Workspace) -> Any:
-    """The loop, reporting and resting between batches."""
-    from allennlp.training.callbacks import TrainerCallback
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        metric: float | None = None
-
-        def on_batch(
-            self,
-            trainer: Any,
-            batch_inputs: Any,
-            batch_outputs: Any,
-            batch_metrics: dict[str, Any],
-            epoch: int,
-            batch_number: int,
-            is_training: bool,
-            *_: Any,
-            **__: Any,
-        ) -> None:
-            if not is_training:
-                workspace.turn.rest()
-                return
-            share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
-            workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
-
-        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
-            self.metric = metrics.get(f"validation_{task.primary}")
-
-    loop.trainer._callbacks.append(Watch(loop.serialization_dir))
-    return loop
-
-
-def _length(loader: Any) -> int:
-    try:
-        return max(1, len(loader))
-    except TypeError:  # lazy readers do not know
-        return 1
 
 
 def _share_activations(
@@ -213,39 +170,6 @@ def _sentences(instances: list[Any]) -> list[list[str]]:
     fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
     texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]
     return texts[:_TEXTS]
-
-
-def _limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
-    """The data folder of a cell: the given one, or one with its files cut to size."""
-    source, task = spec.data_of(cell.task), cell.task
-    limits = {split: spec.limit_of(task.name, split) for split in task.files}
-    if not any(limits.values()):
-        return source
-
-    def make(folder: Path) -> None:
-        for split, name in task.files.items():
-            count = limits[split] or len(task.format.read(source / name))
-            task.format.cut(source / name, folder / name, count)
-
-    return workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
-
-
-def _data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
-    """How many examples each split has, and what chance scores."""
-    task = cell.task
-
-    def make(folder: Path) -> None:
-        examples = {split: task.format.read(data / name) for split, name in task.files.items()}
-        baseline = majority_accuracy if task.chance == "majority" else random_span_f1
-        facts = {
-            "examples": {split: len(read) for split, read in examples.items()},
-            "chance": baseline(examples["train"], examples[task.scored]),
-        }
-        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-
-    about = {"data": cell.identity["data"], "card": cell.identity["card"]}
-    folder = workspace.cache.made("facts", f"{task.name}-{digest(about)[:16]}", make)
-    return dict(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
 
 
 def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:

@@ -36,31 +36,10 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any
     return json.loads(done.stdout)
 
 
-def task_config(
-    config: Path,
-    *,
-    preset: str,
-    glove: str | None,
-    data: str,
-    options_file: str,
-    weight_file: str,
-    elmo_dim: int,
-    seed: int | str,
-    compression: dict[str, Any] | None = None,
-    cache_mb: int = 0,
-) -> dict[str, Any]:
-    """A task's AllenNLP config; every parameter is one of the jsonnet function's."""
+def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    """A task's AllenNLP config; `values` are parameters of the jsonnet function."""
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
     call = f"({json.dumps(glove)})" if preset == "paper" else ""
-    values = {
-        "data": data,
-        "options_file": options_file,
-        "weight_file": weight_file,
-        "elmo_dim": elmo_dim,
-        "compression": compression,
-        "cache_mb": cache_mb,
-        "seed": seed,
-    }
     arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}
     return dict(evaluate_jsonnet(config, arguments))
 

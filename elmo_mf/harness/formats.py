@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from abc import ABC, abstractmethod
@@ -52,12 +53,15 @@ class DataFormat(ABC):
         return examples
 
     def cut(self, source: Path, target: Path, limit: int) -> None:
-        """Write `limit` examples of `source`, evenly spread over it, to `target`."""
+        """Write `limit` examples of `source` to `target`."""
         examples = self.read(source)
-        count = min(limit, len(examples))
-        chosen = [examples[index * len(examples) // count] for index in range(count)]
+        chosen = self.chosen(examples, min(limit, len(examples)))
         with atomic_path(target) as path:
             path.write_text(self.render(chosen), encoding="utf-8")
+
+    def chosen(self, examples: list[Example], count: int) -> list[Example]:
+        """Which of them a limit leaves: some evenly spread."""
+        return [examples[index * len(examples) // count] for index in range(count)]
 
 
 class _Lines(DataFormat):
@@ -109,6 +113,25 @@ class SnliJsonl(_Lines):
         return row["gold_label"] if complete and known else None
 
 
+class TextLines(DataFormat):
+    """Tokenised text for language models, a sentence a line; an empty line is a sentence without words."""
+
+    def parse(self, text: str, path: Path) -> list[Example]:
+        lines = text.removesuffix("\n").split("\n")
+        if not any(line.split() for line in lines):
+            raise InputError(f"{path}: found no words, expected tokenised text, one sentence a line")
+        return [Example("", line) for line in lines]
+
+    def render(self, examples: list[Example]) -> str:
+        return "".join(f"{example.raw}\n" for example in examples)
+
+    def chosen(self, examples: list[Example], count: int) -> list[Example]:
+        """Some on end, from the first one with words on, so that the text stays one."""
+        start = next(index for index, example in enumerate(examples) if example.raw.split())
+        start = min(start, len(examples) - count)
+        return examples[start : start + count]
+
+
 class SquadJson(DataFormat):
     """SQuAD 1.1's JSON; an example is a question."""
 
@@ -147,7 +170,12 @@ def _checked(qa: dict[str, Any], paragraph: dict[str, Any]) -> dict[str, Any]:
     return qa
 
 
-FORMATS: dict[str, DataFormat] = {"ptb-trees": PtbTrees(), "snli-jsonl": SnliJsonl(), "squad-json": SquadJson()}
+FORMATS: dict[str, DataFormat] = {
+    "ptb-trees": PtbTrees(),
+    "snli-jsonl": SnliJsonl(),
+    "squad-json": SquadJson(),
+    "text-lines": TextLines(),
+}
 
 
 def majority_accuracy(train: list[Example], scored: list[Example]) -> float:
@@ -169,3 +197,17 @@ def random_span_f1(train: list[Example], scored: list[Example]) -> float:
         start = rng.randrange(max(1, len(words) - length + 1))
         metric(" ".join(words[start : start + length]), [answer["text"] for answer in qa["answers"]])
     return float(metric.get_metric()[1])
+
+
+def unigram_perplexity(train: list[Example], scored: list[Example]) -> float:
+    """Perplexity of `scored` when each word and each line's end is predicted by its frequency in `train`, plus one;
+    words that `train` lacks count as `<unk>`."""
+    counts = Counter(_words(train))
+    counts["<unk>"] += 0
+    total = sum(counts.values()) + len(counts)
+    losses = [-math.log((counts[word if word in counts else "<unk>"] + 1) / total) for word in _words(scored)]
+    return math.exp(sum(losses) / len(losses))
+
+
+def _words(lines: list[Example]) -> list[str]:
+    return [word for line in lines for word in (*line.raw.split(), "<eos>")]

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.configs import override, task_config
 from elmo_mf.harness.spec import SweepSpec, known_keys
 from elmo_mf.harness.task import Split, Task, load_task, task_names
+from elmo_mf.lm.core import core_sizes, zero_weights
 from elmo_mf.provenance import file_hash
 
 CODE = {"encoder": 1, "factorization": 1, "training": 1}
@@ -94,13 +96,9 @@ def expand(spec: SweepSpec) -> list[Cell]:
     """
     from elmo_mf.bilm import read_weights
 
-    options = BilmOptions.from_file(spec.options)
-    dense = read_weights(spec.weights, options)
     compressions = list(spec.encoders())
-    for compression in compressions:
-        if compression is not None:
-            compression.check(dense)
     identities = [None if compression is None else compression.identity() for compression in compressions]
+    bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
     elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     placeholders = replace(spec, glove="GLOVE")
     known_keys("overrides", spec.overrides, tuple(task_names()))
@@ -108,10 +106,15 @@ def expand(spec: SweepSpec) -> list[Cell]:
     for name in spec.tasks:
         task = load_task(name)
         config = cell_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS"))
+        language_model = task.kind == "language-model"
+        dense = _core(config["model"]) if language_model else bilm
+        for compression in compressions:
+            if compression is not None:
+                compression.check(dense, language_model)
         shared = {
             "task": name,
             "card": task.judgement(),
-            "elmo": elmo,
+            "elmo": None if language_model else elmo,
             "words": _words(spec, task, config),
             "data": {split: _file_identity(task, split, spec) for split in task.files},
             "config": config,
@@ -126,23 +129,22 @@ def expand(spec: SweepSpec) -> list[Cell]:
     return cells
 
 
+def _core(model: dict[str, Any]) -> BilmWeights:
+    return zero_weights(core_sizes(*(model[key] for key in ("embedding_dim", "hidden_size", "num_layers"))))
+
+
 def dense_cell(cell: Cell) -> Cell:
     """The dense encoder's cell of the same task and seed."""
     return replace(cell, compression=None, identity=cell.identity | {"compression": None})
 
 
 def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
-    """The AllenNLP config of a task on the given data folder and ELMo files."""
-    config = task_config(
-        task.config,
-        preset=spec.preset,
-        glove=spec.glove_of(task.name),
-        data=data,
-        options_file=elmo[0],
-        weight_file=elmo[1],
-        elmo_dim=BilmOptions.from_file(spec.options).output_dim,
-        seed=seed,
-    )
+    """The AllenNLP config of a task on the given data folder and, where it has one, ELMo files."""
+    values: dict[str, Any] = {"data": data, "seed": seed}
+    if task.kind == "elmo":
+        dim = BilmOptions.from_file(spec.options).output_dim
+        values |= {"options_file": elmo[0], "weight_file": elmo[1], "elmo_dim": dim, "cache_mb": 0}
+    config = task_config(task.config, spec.preset, spec.glove_of(task.name), values)
     return override(config, spec.overrides.get(task.name, {}), task.name)
 
 

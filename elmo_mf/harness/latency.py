@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 BATCH_SIZES = (1, 32)
+T = TypeVar("T")
 
 
 def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences: int, rounds: int) -> dict[str, Any]:
@@ -46,8 +47,8 @@ def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences:
         inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
         encoder = [partial(_encode, ids) for ids in inputs]
         whole = [partial(_forward, model, embedder, batch) for batch in batches]
-        result["encoder"][str(size)] = _times(encoder, compressed, dense, rounds)
-        result["model"][str(size)] = _times(whole, compressed, dense, rounds)
+        result["encoder"][str(size)] = times(encoder, compressed, dense, rounds)
+        result["model"][str(size)] = times(whole, compressed, dense, rounds)
     return result
 
 
@@ -115,14 +116,16 @@ def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, 
     return seen
 
 
-def _times(runs: Sequence[Callable[[Bilm], None]], own: Bilm, dense: Bilm | None, rounds: int) -> dict[str, float]:
-    """Time every run with both encoders in turn."""
+def times(
+    runs: Sequence[Callable[[T], object]], own: T, dense: T | None, rounds: int, repeats: int = 1
+) -> dict[str, float]:
+    """Time every run with both encoders in turn, the mean of so many repeats each time."""
     pairs = [(_timer(run, own), None if dense is None else _timer(run, dense)) for run in runs]
     own_ms, dense_ms = [], []
     for _ in range(rounds):
         for own_timer, dense_timer in pairs:
-            own_ms.append(own_timer.timeit(1).median * 1000)  # warms up before it counts
-            dense_ms.append(own_ms[-1] if dense_timer is None else dense_timer.timeit(1).median * 1000)
+            own_ms.append(own_timer.timeit(repeats).median * 1000)  # warms up before it counts
+            dense_ms.append(own_ms[-1] if dense_timer is None else dense_timer.timeit(repeats).median * 1000)
     return {
         "median_ms": float(np.median(own_ms)),
         "p95_ms": float(np.percentile(own_ms, 95)),
@@ -132,5 +135,6 @@ def _times(runs: Sequence[Callable[[Bilm], None]], own: Bilm, dense: Bilm | None
     }
 
 
-def _timer(run: Callable[[Bilm], None], bilm: Bilm) -> Timer:
-    return Timer("run(bilm)", globals={"run": torch.no_grad()(run), "bilm": bilm}, num_threads=torch.get_num_threads())
+def _timer(run: Callable[[T], object], encoder: T) -> Timer:
+    names = {"run": torch.no_grad()(run), "encoder": encoder}
+    return Timer("run(encoder)", globals=names, num_threads=torch.get_num_threads())

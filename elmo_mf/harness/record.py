@@ -39,7 +39,7 @@ class CellIdentity(TypedDict):
     card: dict[str, Any]
     compression: dict[str, Any] | None
     seed: int
-    elmo: dict[Literal["options", "weights"], str]
+    elmo: dict[Literal["options", "weights"], str] | None
     words: str | None
     data: dict[str, FileIdentity]
     config: dict[str, Any]
@@ -156,7 +156,7 @@ class Record(TypedDict):
     matrices: list[MatrixError]
     factorization_seconds: float | None
     latency: Latency
-    elmo: ElmoFacts
+    elmo: ElmoFacts | None
     data: str
     seconds: _Positive
     phases: NotRequired[dict[str, float]]

@@ -14,19 +14,23 @@ from elmo_mf.resources import share
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 T = TypeVar("T", bound=str)
-CHANCES = ("majority", "random-span")
+Kind = Literal["elmo", "language-model"]
+KINDS: tuple[Kind, ...] = ("elmo", "language-model")
+CHANCES = ("majority", "random-span", "unigram")
 
 
 @dataclass(frozen=True)
 class Task:
     """What a sweep trains and scores.
 
-    `files` maps splits to file names in a data folder; `metrics` maps AllenNLP's metric names to `higher` or `lower`,
-    whichever is better; `primary` is the one that the leaderboard ranks by, on the split `scored`.
+    `kind` says what is compressed: an ELMo inside the task's model, or the core of a language model, which is the
+    task's model. `files` maps splits to file names in a data folder; `metrics` maps AllenNLP's metric names to `higher`
+    or `lower`, whichever is better; `primary` is the one that the leaderboard ranks by, on the split `scored`.
     """
 
     name: str
     title: str
+    kind: Kind
     config: Path
     format: DataFormat
     files: dict[Split, str]
@@ -75,6 +79,7 @@ class Task:
         return cls(
             name=path.parent.name,
             title=card.text("title"),
+            kind=card.choice(KINDS, "kind") if "kind" in raw else "elmo",
             config=path.parent.parent.parent / card.file("config"),
             format=FORMATS[card.choice(tuple(FORMATS), "data", "format")],
             files=files,

@@ -1,6 +1,17 @@
-"""What AllenNLP sees by name: the token embedder `elmo_mf` and the tokenizer `spacy_rules`."""
+"""What AllenNLP sees by name: the token embedder `elmo_mf`, the tokenizer `spacy_rules`, the language model."""
 
+from elmo_mf.plugin.awd_lstm import AwdLstm
+from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
+from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
 
-__all__ = ["ElmoMfTokenEmbedder", "SpacyRulesTokenizer"]
+__all__ = [
+    "AwdLstm",
+    "ElmoMfTokenEmbedder",
+    "LanguageTextReader",
+    "NtAsgd",
+    "SpacyRulesTokenizer",
+    "TextStreams",
+    "TriggeredAverage",
+]

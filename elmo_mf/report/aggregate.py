@@ -57,7 +57,8 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows["compressed"] = groups["compressed"].first()
     chance, n = records[0]["chance"], records[0]["examples"][task.scored]
     higher = task.metrics[task.primary] == "higher"
-    rows["at_chance"] = rows["score"] <= chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else False
+    least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
+    rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     compressed = rows.index[rows["compressed"]]
     rows["best"] = rows.index == (compressed[0] if len(compressed) else -1)

@@ -86,7 +86,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
             continue
         compression = Compression.from_dict(raw)
-        if len(compression.targets) != 1 or compression.directions != "all" or compression.distill is not None:
+        if len(compression.targets) != 1 or compression.directions != "all" or _tuned(compression):
             continue
         layers = compression.layers
         yield {
@@ -100,6 +100,10 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
             "activation": record["activation_error"]["all"],
             **_mean_norms(record["matrices"]),
         }
+
+
+def _tuned(compression: Compression) -> bool:
+    return compression.distill is not None or compression.finetune is not None
 
 
 def _mean_norms(matrices: list[Mapping[str, Any]]) -> dict[str, float]:
@@ -137,7 +141,7 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
             continue
         compression = Compression.from_dict(raw)
         plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
-        if plain and compression.layers == "all" and compression.directions == "all" and compression.distill is None:
+        if plain and compression.layers == "all" and compression.directions == "all" and not _tuned(compression):
             found.append((compression.rank, record["cell"]["seed"], record["matrices"]))
     if found:
         for matrix in min(found, key=lambda item: item[:2])[2]:

@@ -14,6 +14,7 @@ from elmo_mf.factorize.norms import NORMS
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
 from elmo_mf.report.records import records_of
+from elmo_mf.report.units import Unit
 
 _TARGETS = ("input", "recurrent", "projection")
 
@@ -47,8 +48,8 @@ _HEADER = """# What compresses, and why
 
 The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the paper's terms,
 additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection` is ELMo's own.
-A loss is the score of the dense encoder with the same seed less that of the compressed one, in points; activation error
-is the relative error of the biLSTM layers' outputs. Intervals are of 95 %."""
+A loss is by how much the compressed encoder is worse than the dense one with the same seed, in points, or in perplexity
+for language models; activation error is the relative error of the LSTM layers' outputs. Intervals are of 95 %."""
 
 
 def _repeated(made: list[Explanation], own: Explanation) -> bool:
@@ -61,12 +62,12 @@ def findings(made: list[Explanation]) -> list[str]:
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task = explanation.additive, explanation.board.task.title
+    one, task, unit = explanation.additive, explanation.board.task.title, Unit.of(explanation.board.task)
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
     return (
-        f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_points_text(one)} points more "
+        f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} more "
         f"than `recurrent` at the same method, size, layers and seed ({one.n} pairs)."
     )
 
@@ -99,16 +100,17 @@ def _named(rows: list[dict[str, Any]]) -> str:
 def _dearest(explanation: Explanation) -> str:
     """What the paper does not ask: which matrices are dear for what they save."""
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
+    unit = Unit.of(explanation.board.task)
     dear, cheap = (
         f"`{row['target']}` of layer {row['layers']} "
-        f"({row['activation_per']:.2f} and {100 * row['loss_per']:+.1f} points)"
+        f"({row['activation_per']:.2f} and {unit.signed(row['loss_per'])} {unit.name})"
         for row in (rows[0], rows[-1])
     )
     text = (
         f"- **Dearest, {explanation.board.task.title}**: by activation error per 100,000 parameters saved {dear}, "
         f"cheapest {cheap}."
     )
-    return text if first.n < 2 else f"{text} Layer 0 costs {_points_text(first)} points more than layer 1."
+    return text if first.n < 2 else f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1."
 
 
 def _section(explanation: Explanation, figure: str) -> str:
@@ -117,8 +119,8 @@ def _section(explanation: Explanation, figure: str) -> str:
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
     return f"""## {task.title}
 
-What each target costs: the loss in points with its standard error over seeds, the activation error, and both for every
-100,000 parameters saved.
+What each target costs: the loss in {Unit.of(task).name} with its standard error over seeds, the activation error, and
+both for every 100,000 parameters saved.
 
 {costs}
 
@@ -138,8 +140,8 @@ def _alignment(columns: int, left: int) -> list[str]:
 
 def cost_table(explanation: Explanation) -> pd.DataFrame:
     """Costs as text."""
-    costs = explanation.costs
-    spread = ["" if np.isnan(se) else f" ± {100 * se:.1f}" for se in costs["loss_se"]]
+    costs, unit = explanation.costs, Unit.of(explanation.board.task)
+    spread = ["" if np.isnan(se) else f" ± {unit.text(se)}" for se in costs["loss_se"]]
     return pd.DataFrame(
         {
             "target": costs["target"],
@@ -147,9 +149,9 @@ def cost_table(explanation: Explanation) -> pd.DataFrame:
             "method": costs["method"],
             "size": costs["size"],
             "seeds": costs["seeds"].astype(str),
-            "loss": [f"{100 * loss:+.1f}{se}" for loss, se in zip(costs["loss"], spread, strict=True)],
+            "loss": [f"{unit.signed(loss)}{se}" for loss, se in zip(costs["loss"], spread, strict=True)],
             "activ.": [f"{x:.3f}" for x in costs["activation"]],
-            "loss/100k": [f"{100 * x:+.2f}" for x in costs["loss_per"]],
+            "loss/100k": [unit.signed(x, more=1) for x in costs["loss_per"]],
             "activ./100k": [f"{x:.3f}" for x in costs["activation_per"]],
         }
     )
@@ -190,21 +192,23 @@ def plot_explanation(explanation: Explanation, path: Path) -> None:
     figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
     grid = figure.add_gridspec(3, len(NORMS))
     half = len(NORMS) // 2
-    for column, (name, title) in enumerate((("loss", "loss, points"), ("activation", "activation error"))):
-        _bars(figure.add_subplot(grid[0, column * half : (column + 1) * half]), explanation.costs, name, title)
+    unit = Unit.of(explanation.board.task)
+    for column, (name, title, scale) in enumerate(
+        (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
+    ):
+        _bars(figure.add_subplot(grid[0, column * half : (column + 1) * half]), explanation.costs, name, title, scale)
     for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
         for column, norm in enumerate(NORMS):
             axes = figure.add_subplot(grid[row, column])
-            _scatter(axes, explanation.points[outcome], norm, 100 if outcome == LOSS else 1)
+            _scatter(axes, explanation.points[outcome], norm, unit.factor if outcome == LOSS else 1)
             axes.set_xlabel(norm.replace("_", " "))
-            axes.set_ylabel(f"{outcome}{', points' if outcome == LOSS else ''}" if column == 0 else "")
+            axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
     figure.suptitle(explanation.board.task.title)
     with mpl.rc_context({"svg.hashsalt": "elmo-mf"}), atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
-def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str) -> None:
-    scale = 100 if name == "loss" else 1
+def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
     labels = [f"{row['target']}\nlayer {row['layers']}\n{row['method']} {row['size']}" for row in _dicts(costs)]
     errors = scale * costs["loss_se"].fillna(0) if name == "loss" else None
     colors = [f"C{_TARGETS.index(target) if target in _TARGETS else 3}" for target in costs["target"]]
@@ -238,5 +242,5 @@ def _interval(one: Interval) -> str:
     return "too few" if np.isnan(one.value) else f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
 
 
-def _points_text(one: Interval) -> str:
-    return f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+def _loss_text(one: Interval, unit: Unit) -> str:
+    return f"{unit.signed(one.value)} [{unit.signed(one.low)}, {unit.signed(one.high)}] {unit.name}"

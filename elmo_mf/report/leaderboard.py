@@ -10,6 +10,7 @@ import pandas as pd
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board, boards
 from elmo_mf.report.records import records_of
+from elmo_mf.report.units import Unit
 
 
 def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
@@ -30,18 +31,26 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
 _NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed; ± is the standard deviation over seeds.
-- **activation error** is |own - dense| / |dense| of the biLSTM layers' outputs on sentences of the scored split.
-- **parameters** and **smaller** count the biLSTM, which is what is compressed; the character CNN is left as it is.
+- **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
+- **parameters** and **smaller** count the LSTMs, which are what is compressed; the character CNN, or a language model's
+  embedding, is left as it is.
   Pruned matrices have fewer parameters and run like dense ones.
 - **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
-  sentences of the scored split, median and 95th percentile in milliseconds a batch of 1 or 32. **speed-up** is against
-  the dense encoder of this project in the same process, taking turns; on a shared machine trust it before milliseconds.
+  sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
+  1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared
+  machine trust it before milliseconds.
 - **★** marks the best compressed encoder; **†** a score within two standard errors of chance."""
+
+
+_LANGUAGE_MODEL = (
+    "Lower is better. The encoder is the model's own core, a stack of LSTMs, and dense times are those of "
+    "`torch.nn.LSTM`: batch 1 is a step of generation, one word; batch 32 is scoring, 32 texts of 70 words."
+)
 
 
 def _header(folder: Path, records: list[dict[str, Any]]) -> str:
     facts = {
-        "ELMo": _distinct(_elmo(record) for record in records),
+        "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
         "data": _distinct(_data(record) for record in records),
         "machine": _distinct(_machine(record) for record in records),
         "versions": _distinct(_versions(record) for record in records),
@@ -52,7 +61,7 @@ def _header(folder: Path, records: list[dict[str, Any]]) -> str:
         [
             "# Leaderboard",
             "",
-            "Compressed ELMo encoders against the dense one, from the records beside this file.",
+            "Compressed encoders against the dense one, from the records beside this file.",
             "",
             *lines,
             f"- {len(records)} cells, {hours:.1f} hours; rebuilt by `elmo-mf leaderboard {folder.name}`",
@@ -90,7 +99,8 @@ def _section(board: Board) -> str:
     task, record = board.task, board.records[0]
     sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
     source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
-    metric = f"{task.primary} on the {task.scored} split; chance is {_percent(board.chance)} %."
+    percent = " %" if Unit.of(task).factor == 100 else ""
+    metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
     text = f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
     markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
     return f"## {task.title}\n\n{text}\n\n{markdown}"
@@ -105,7 +115,9 @@ def _remarks(board: Board) -> str:
     elif dense["at_chance"].any():
         notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
     if board.rows["seeds"].max() == 1:
-        notes.append("One seed only: differences of a point or two are noise.")
+        notes.append("One seed only: small differences are noise.")
+    if board.task.kind == "language-model":
+        notes.append(_LANGUAGE_MODEL)
     if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
     if board.task.scored == "validation":
@@ -117,9 +129,10 @@ def table(board: Board) -> pd.DataFrame:
     """The table of a board as text, column by column."""
     rows = board.rows
     out = pd.DataFrame({"encoder": [_name(row) for row in _dicts(rows)]})
-    out[f"{board.task.primary} %"] = [_score(row) for row in _dicts(rows)]
+    unit = Unit.of(board.task)
+    out[unit.title] = [_score(row, unit) for row in _dicts(rows)]
     out["vs dense"] = [
-        "" if pd.isna(x) or not c else f"{100 * x:+.1f}"
+        "" if pd.isna(x) or not c else unit.signed(x)
         for x, c in zip(rows["difference"], rows["compressed"], strict=True)
     ]
     if rows["activation_error"].notna().any():
@@ -148,10 +161,6 @@ def _name(row: dict[str, Any]) -> str:
     return f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
 
 
-def _score(row: dict[str, Any]) -> str:
-    spread = "" if pd.isna(row["std"]) else f" ± {100 * row['std']:.1f}"
-    return f"{_percent(row['score'])}{spread}{' †' if row['at_chance'] else ''}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _score(row: dict[str, Any], unit: Unit) -> str:
+    spread = "" if pd.isna(row["std"]) else f" ± {unit.text(row['std'])}"
+    return f"{unit.text(row['score'])}{spread}{' †' if row['at_chance'] else ''}"

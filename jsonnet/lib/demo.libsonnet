@@ -1,6 +1,26 @@
 // Sizes that train in minutes on two cores. ELMo alone, no word vectors; and of ELMo its two biLSTM layers alone, because
 // the character CNN's layer is not compressed and would hide what compression costs.
 local lstm_layers = [-1e4, 0, 0];
+local language_model = {
+  model: {
+    embedding_dim: 200,
+    hidden_size: 400,
+    num_layers: 3,
+    embedding_dropout: 0.05,
+    input_dropout: 0.2,
+    hidden_dropout: 0.15,
+    output_dropout: 0.2,
+    weight_drop: 0.2,
+    activation_regularisation: 2.0,
+    temporal_regularisation: 1.0,
+    softmax_samples: 2000,
+  },
+  batch_size: 20,
+  epochs: 8,
+  patience: null,
+  learning_rate: 20,
+  non_monotone: 2,
+};
 {
   sst: {
     glove: null,
@@ -48,4 +68,6 @@ local lstm_layers = [-1e4, 0, 0];
     optimizer: { type: 'adam', lr: 0.002 },
     grad_norm: 5.0,
   },
+  ptb: language_model,
+  wikitext2: language_model,
 }

@@ -1,4 +1,5 @@
-// The hyper-parameters that AllenNLP published for these three models with ELMo. `glove_file` is a parameter of the
+// The hyper-parameters that AllenNLP published for the three models with ELMo, and for language models those of the paper
+// and of its authors' code (https://github.com/salesforce/awd-lstm-lm). `glove_file` is a parameter of the
 // configs in `jsonnet/paper/`; AllenNLP's were glove.840B.300d (bcn) and glove.6B.100d (bidaf).
 function(glove_file) {
   sst: {
@@ -46,5 +47,29 @@ function(glove_file) {
     patience: 10,
     optimizer: { type: 'adam', betas: [0.9, 0.9] },
     grad_norm: 5.0,
+  },
+  ptb: {
+    model: {
+      embedding_dim: 400,
+      hidden_size: 1150,
+      num_layers: 3,
+      embedding_dropout: 0.1,
+      input_dropout: 0.4,
+      hidden_dropout: 0.25,
+      output_dropout: 0.4,
+      weight_drop: 0.5,
+      activation_regularisation: 2.0,
+      temporal_regularisation: 1.0,
+    },
+    batch_size: 20,
+    epochs: 500,
+    patience: null,
+    learning_rate: 30,
+    non_monotone: 5,
+  },
+  wikitext2: self.ptb + {
+    model+: { input_dropout: 0.65, hidden_dropout: 0.2 },
+    batch_size: 80,
+    epochs: 750,
   },
 }

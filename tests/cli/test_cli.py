@@ -216,6 +216,7 @@ def test_gradients(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixt
     method: list[str | Path] = ["--method", "fisher_svd", "--gradients", out / "g.hdf5"]
     assert _run("compress", options, weights, "--rank", "2", *method, "--out", tmp_path / "r2") == 0
     assert "tasks: found 'mnist'" in _fails(capsys, "gradients", "mnist", out / "h.hdf5")
+    assert "TASK: found ptb, a language model" in _fails(capsys, "gradients", "ptb", out / "h.hdf5")
 
 
 def test_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,13 +294,13 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
     ("arguments", "message"),
     [
         (["gone.jsonnet"], "gone.jsonnet: no such jsonnet file"),
-        (["--tasks", "mnist"], "tasks: found 'mnist', expected any of snli, squad, sst"),
+        (["--tasks", "mnist"], "tasks: found 'mnist', expected any of ptb, snli, squad, sst"),
         (["--tasks", "sst,"], "--tasks: found 'sst,', expected names separated by commas"),
         (["--ranks", "4,x"], "--ranks: found '4,x', expected whole numbers separated by commas"),
         (["--ranks", "0"], "rank: found 0"),
         (["--targets", "input+hidden"], "targets: found 'hidden'"),
         (["--methods", "magic"], "method: found 'magic', expected"),
-        (["--limit", "0"], "limit: snli train: found 0"),
+        (["--limit", "0"], "limit: ptb train: found 0"),
         (["--data", "gone"], "no such data file"),
         (["--options", "o.json"], "found only one of options and weights"),
         (["--options", "o.json", "--weights", "w.hdf5"], "o.json: no such options file"),

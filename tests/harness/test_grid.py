@@ -17,7 +17,7 @@ from elmo_mf.factorize import method_names
 from elmo_mf.harness import grid
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.task import load_task
+from elmo_mf.harness.task import load_task, task_names
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import demo_options, demo_weights, share
 
@@ -46,11 +46,21 @@ _PUBLISHED = share() / "jsonnet" / "sweeps" / "published"
 def test_published_sweeps_are_what_the_board_promises() -> None:
     files = (_PUBLISHED / f"{name}.jsonnet" for name in ("methods", "floors", "targets"))
     methods, floors, targets = map(SweepSpec.from_file, files)
-    assert methods.tasks == floors.tasks == targets.tasks == ("snli", "squad", "sst") and len(methods.seeds) == 3
+    assert methods.tasks == floors.tasks == targets.tasks == ("sst", "snli", "squad") and len(methods.seeds) == 3
     assert {c.method for spec in (methods, floors) for c in spec.encoders() if c} == set(method_names())
     assert None in methods.encoders()
     alone = {(*c.targets, *c.layers) for c in targets.encoders() if c}
     assert alone == {(target, layer) for target in TARGETS for layer in (0, 1)}
+
+
+def test_the_published_sweep_of_language_models() -> None:
+    spec = SweepSpec.from_file(_PUBLISHED / "language_models.jsonnet")
+    compressions = [c for c in spec.encoders() if c]
+    assert spec.tasks == ("ptb", "wikitext2") and len(spec.seeds) == 3 and None in spec.encoders()
+    assert {c.method for c in compressions} == set(method_names())
+    for target in ("input", "recurrent"):
+        alone = [c for c in compressions if c.targets == (target,)]
+        assert len({c.rank for c in alone}) >= 3 and any(c.finetune for c in alone)
 
 
 def _copy(folder: Path) -> SweepSpec:
@@ -185,7 +195,7 @@ def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of snli, squad, sst"),
+        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of ptb, snli, squad, sst"),
         ({"methods": ["svdd"]}, "svdd"),
         ({"targets": ["inputs"]}, "inputs"),
         ({"ranks": [0]}, "rank"),
@@ -194,9 +204,12 @@ def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
         ({"ranks": [True]}, "ranks: found True, expected integers"),
         ({"seeds": ["x"]}, "seeds: found 'x', expected integers"),
         ({"rank": [4]}, "found the key 'rank', expected any of"),
-        ({"limit": 0}, "limit: snli train: found 0, expected an integer from 1 on"),
+        ({"limit": 0}, "limit: ptb train: found 0, expected an integer from 1 on"),
         ({"limit": {"sst": "few"}}, "limit: sst train: found 'few'"),
-        ({"limit": {"mnist": 5}}, "limit: found the key 'mnist', expected any of snli, squad, sst, train, validation"),
+        (
+            {"limit": {"mnist": 5}},
+            "limit: found the key 'mnist', expected any of ptb, snli, squad, sst, wikitext2, train, validation",
+        ),
         ({"limit": {"sst": {"dev": 5}}}, "limit: sst: found the key 'dev', expected any of train, validation, test"),
         ({"preset": "huge"}, "preset: found 'huge', expected demo or paper"),
         ({"options": "o.json"}, "found only one of options and weights"),
@@ -204,7 +217,7 @@ def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
         ({"overrides": {"sst": {"trainee.epochs": 1}}}, "sst: overrides: found 'trainee.epochs'"),
         ({"cache_mb": -1}, "cache_mb: found -1, expected an integer from 0 on"),
         ({"latency_rounds": 0}, "latency_rounds: found 0, expected an integer from 1 on"),
-        ({"data": "gone"}, "no such data file, expected the train split of snli"),
+        ({"data": "gone"}, "no such data file, expected the train split of ptb"),
     ],
 )
 def test_errors(keys: dict[str, Any], message: str) -> None:
@@ -226,7 +239,7 @@ def test_options_replace_a_files_keys(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonnet"
     path.write_text("{ranks: [4, 8], seeds: 5}")
     spec = SweepSpec.from_file(path, ranks=[2], tasks=None)
-    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), ("snli", "squad", "sst"))
+    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), tuple(task_names()))
 
 
 def test_cell_names() -> None:

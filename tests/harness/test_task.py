@@ -34,7 +34,7 @@ def _card(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["snli", "squad", "sst"])
+@pytest.mark.parametrize("name", ["ptb", "snli", "squad", "sst", "wikitext2"])
 def test_cards(name: str) -> None:
     task = load_task(name)
     assert task.config.is_file() and task.primary in task.metrics and task.source and task.licence
@@ -52,6 +52,7 @@ def test_sizes_of_the_demo_data() -> None:
     assert sizes["sst"] >= [600, 200, 200] and min(sizes["sst"][1:]) >= 200
     assert sizes["snli"] >= [600, 200, 200] and min(sizes["snli"][1:]) >= 200
     assert sum(sizes["squad"]) >= 300
+    assert sizes["ptb"] >= [600, 200, 200] and sizes["wikitext2"] >= [600, 200, 200]
 
 
 def test_a_card(tmp_path: Path) -> None:
@@ -84,5 +85,5 @@ def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
 
 
 def test_unknown_task() -> None:
-    with pytest.raises(InputError, match="tasks: found 'mnist', expected any of snli, squad, sst"):
+    with pytest.raises(InputError, match="tasks: found 'mnist', expected any of ptb, snli, squad, sst"):
         load_task("mnist")

@@ -62,12 +62,63 @@ def test_defaults_need_no_parameters(task: str) -> None:
     assert elmo["compression"] is None
 
 
+LANGUAGE_MODELS = ("ptb", "wikitext2")
+
+
 def test_every_task_is_tested() -> None:
-    assert sorted(INPUTS) == task_names()
+    assert sorted((*INPUTS, *LANGUAGE_MODELS)) == task_names()
+
+
+@pytest.mark.parametrize("task", LANGUAGE_MODELS)
+def test_train_and_evaluate_a_language_model(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Low-rank from the start."""
+    card, data, out = load_task(task), small_data(task, tmp_path / "data", 60), tmp_path / "out"
+    changes: dict[str, Any] = {"trainer.num_epochs": 2, "model.embedding_dim": 16, "model.hidden_size": 24}
+    changes["model.compression"] = {"method": "svd", "rank": 4, "targets": ["input", "recurrent"]}
+    for split, file in card.files.items():
+        changes[f"{split}_data_path"] = str(data / file)
+    _run(monkeypatch, "train", f"jsonnet/{task}.jsonnet", "-s", out, "-o", json.dumps(changes))
+    trained = json.loads((out / "metrics.json").read_text())
+    held_out = data / card.files["validation"]
+    _run(monkeypatch, "evaluate", out / "model.tar.gz", held_out, "--output-file", tmp_path / "scores.json")
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["perplexity"] == pytest.approx(trained["best_validation_perplexity"], rel=1e-5)
+
+
+@pytest.mark.parametrize("task", LANGUAGE_MODELS)
+def test_a_language_models_defaults_need_no_parameters(task: str) -> None:
+    config = evaluate_jsonnet(ROOT / "jsonnet" / f"{task}.jsonnet")
+    paths = [config[f"{split}_data_path"] for split in ("train", "validation", "test")]
+    assert all((ROOT / path).is_file() for path in paths) and config["model"]["compression"] is None
+
+
+def test_the_demo_language_model_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `allennlp train jsonnet/ptb.jsonnet` runs it, smaller: far below the perplexity of words by themselves."""
+    changes = {"model.embedding_dim": 64, "model.hidden_size": 64, "trainer.num_epochs": 12}
+    _run(monkeypatch, "train", "jsonnet/ptb.jsonnet", "-s", tmp_path / "out", "-o", json.dumps(changes))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["best_validation_perplexity"] < 30
 
 
 def _paper(task: str) -> Any:
     return evaluate_jsonnet(ROOT / "jsonnet" / "paper" / f"{task}.jsonnet", {"glove_file": '"vectors.txt"'})
+
+
+@pytest.mark.parametrize(
+    ("task", "dropouts", "batch_size", "epochs"),
+    [("ptb", (0.1, 0.4, 0.25, 0.4, 0.5), 20, 500), ("wikitext2", (0.1, 0.65, 0.2, 0.4, 0.5), 80, 750)],
+)
+def test_paper_language_models(task: str, dropouts: tuple[float, ...], batch_size: int, epochs: int) -> None:
+    """The options of the README of the authors' code, and its defaults."""
+    config = evaluate_jsonnet(ROOT / "jsonnet" / "paper" / f"{task}.jsonnet")
+    model, trainer = config["model"], config["trainer"]
+    assert (model["embedding_dim"], model["hidden_size"], model["num_layers"]) == (400, 1150, 3)
+    names = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_drop")
+    assert tuple(model[name] for name in names) == dropouts and "softmax_samples" not in model
+    assert (model["activation_regularisation"], model["temporal_regularisation"]) == (2, 1)
+    assert (config["data_loader"]["batch_size"], config["data_loader"]["steps"]) == (batch_size, 70)
+    assert trainer["optimizer"] == {"type": "sgd", "lr": 30, "weight_decay": 1.2e-6}
+    assert (trainer["grad_norm"], trainer["num_epochs"]) == (0.25, epochs)
+    assert trainer["callbacks"] == [{"type": "nt_asgd", "patience": 5}]
 
 
 def test_paper_sst() -> None:

@@ -39,14 +39,12 @@ def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dic
     data = small_data(task, tmp_path / "data")
     losses, start = [], None
     for index, embedder in enumerate(embedders):
-        config = task_config(
-            card.config, preset="demo", glove=None, data=str(data), options_file=str(files[0]),
-            weight_file=str(files[1]), elmo_dim=12, compression=None, cache_mb=0, seed=5,
-        )  # fmt: skip
+        elmo = {"options_file": str(files[0]), "weight_file": str(files[1])}
+        values = {**elmo, "data": str(data), "elmo_dim": 12, "cache_mb": 0, "seed": 5}
+        config = task_config(card.config, "demo", None, values)
         config["trainer"]["num_epochs"] = 3
         config["data_loader"]["batch_sampler"]["batch_size"] = 8
-        elmo = {"options_file": str(files[0]), "weight_file": str(files[1]), "dropout": 0.1, **embedder}
-        config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"] = elmo
+        config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"] = {**elmo, "dropout": 0.1, **embedder}
         folder = tmp_path / str(index)
         folder.mkdir()
         params = Params(config)

@@ -28,7 +28,7 @@ def record(
     latency = {part: {"1": dict(times), "32": dict(times)} for part in ("encoder", "model")}
     config = {"random_seed": "SEED", "trainer": {"num_epochs": 12}, "dataset_reader": {"type": "r"}}
     limits = {split: {"sha256": "d" * 64, "limit": None} for split in ("train", "validation", "test")}
-    primary = {"sst": "accuracy", "snli": "accuracy", "squad": "f1"}[task]
+    primary = {"sst": "accuracy", "snli": "accuracy", "squad": "f1"}.get(task, "perplexity")
     parameters = 1000 if rank is None else 10 * rank
     made = {
         "format": FORMAT,

@@ -136,6 +136,25 @@ def test_page_and_figure(tmp_path: Path) -> None:
     assert cells == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
 
 
+def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
+    """Higher is worse, and nothing is a hundredth. What is tuned again is left out."""
+    about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
+    records = [record(None, 100.0, **about)]
+    for layer in (0, 1):
+        records.append(_one("input", layer, 1, 104.0 + layer, 1.0, **about))
+        records.append(_one("recurrent", layer, 1, 101.5 + layer, 2.0, **about))
+    records.append(_one("input", 0, 1, 101.0, 1.0, **about))
+    records[-1]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    for made in records:
+        made["cell"]["elmo"] = None
+    explanation = explain(boards(records)[0])
+    assert len(explanation.costs) == 4 and explanation.additive.value == pytest.approx(2.5)
+    text = write_explanation(write(tmp_path, records))[0].read_text()
+    assert "costs +2.50 [+2.50, +2.50] perplexity more than `recurrent`" in text
+    row = next(line for line in text.splitlines() if line.startswith("| input"))
+    assert [cell.strip() for cell in row.split("|")[1:-1]][5:8] == ["+4.00", "0.100", "+2000.000"]
+
+
 def test_nothing_to_explain(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no records"):
         write_explanation(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,24 @@ def test_remarks(tmp_path: Path) -> None:
     cut["cell"]["data"]["train"]["limit"] = 100
     page = _page(tmp_path / "cut", cut)
     assert "no dense encoder to compare with" in page and "cut to the sizes given" in page
+
+
+def test_a_language_models_table(tmp_path: Path) -> None:
+    """Perplexities as they are, the lowest first; at chance from the unigram's on."""
+    about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
+    records = [record(None, 100.0, **about), record(4, 602.5, **about), record(8, 110.25, **about)]
+    for made in records:
+        made["cell"]["elmo"] = None
+    page = _page(tmp_path, *records)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    assert [row[:3] for row in rows if not row[0].startswith(":")] == [
+        ["encoder", "perplexity", "vs dense"],
+        ["dense", "100.00", ""],
+        ["**svd all rank 8** ★", "110.25", "+10.25"],
+        ["svd all rank 4", "602.50 †", "+502.50"],
+    ]
+    for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
+        assert text in page
 
 
 def test_same_records_same_bytes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 // takes some hours on two cores (run as two processes of one thread, each with some of the tasks and seeds, into the same
 // folder).
 {
+  tasks: ['sst', 'snli', 'squad'],
   limit: {
     sst: { train: 5000 },
     snli: { train: 4000, validation: 800, test: 2000 },

@@ -1,0 +1,51 @@
+"""The data of a cell: cut to size, counted, and what chance scores on it. Made once for all cells that share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.harness.formats import Example, majority_accuracy, random_span_f1, unigram_perplexity
+from elmo_mf.harness.grid import Cell, digest
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.workspace import Workspace
+
+_CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
+    "majority": majority_accuracy,
+    "random-span": random_span_f1,
+    "unigram": unigram_perplexity,
+}
+
+
+def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
+    """The data folder of a cell: the given one, or one with its files cut to size."""
+    source, task = spec.data_of(cell.task), cell.task
+    limits = {split: spec.limit_of(task.name, split) for split in task.files}
+    if not any(limits.values()):
+        return source
+
+    def make(folder: Path) -> None:
+        for split, name in task.files.items():
+            count = limits[split] or len(task.format.read(source / name))
+            task.format.cut(source / name, folder / name, count)
+
+    return workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+
+
+def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
+    """How many examples each split has, and what chance scores."""
+    task = cell.task
+
+    def make(folder: Path) -> None:
+        examples = {split: task.format.read(data / name) for split, name in task.files.items()}
+        facts = {
+            "examples": {split: len(read) for split, read in examples.items()},
+            "chance": _CHANCES[task.chance](examples["train"], examples[task.scored]),
+        }
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    about = {"data": cell.identity["data"], "card": cell.identity["card"]}
+    folder = workspace.cache.made("facts", f"{task.name}-{digest(about)[:16]}", make)
+    return dict(json.loads((folder / "facts.json").read_text(encoding="utf-8")))

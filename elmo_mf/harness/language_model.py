@@ -1,0 +1,255 @@
+"""A cell whose task is a language model: its core is compressed after training, perhaps tuned again, and judged.
+
+The dense model is trained once a task and seed, in the cache; every compression of it starts there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.weights import TARGETS, Array
+from elmo_mf.factorize.gradients import RowWeights, write_row_weights
+from elmo_mf.factorize.report import matrix_reports
+from elmo_mf.factorize.size import SizeReport, lstm_size
+from elmo_mf.harness.data import data_facts, limited_data
+from elmo_mf.harness.grid import Cell, cell_config, dense_cell
+from elmo_mf.harness.latency import times
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.task import Split
+from elmo_mf.harness.training import training_loop, watched
+from elmo_mf.harness.workspace import Progress, Workspace
+from elmo_mf.lm.core import CoreLstm
+from elmo_mf.lm.evidence import core_activation_error, core_moments
+
+if TYPE_CHECKING:
+    from elmo_mf.plugin.awd_lstm import AwdLstm
+
+_STREAMS, _STEPS = 20, 70  # of the batches that evidence is taken from
+_BATCHES = 36  # about 50,000 words
+_WINDOWS = 400  # whose gradients are taken
+_SCORED = 32  # streams of a long batch that is timed
+_REPEATS = 20  # of a single step, which takes less than a millisecond
+
+Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
+
+
+def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """What a record has of a language model."""
+    with workspace.phase("data"):
+        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
+    with workspace.phase("encoder"):
+        dense, inputs = run.dense, run.inputs(cell.task.scored)
+        moments = core_moments(dense, run.inputs("train"))  # before tuning changes the embeddings
+        seconds = run.compress()
+    if cell.compression is not None and cell.compression.finetune is not None:
+        with workspace.phase("training"):
+            run.finetune(cell.compression.finetune.epochs, cell.compression.finetune.learning_rate)
+    core = run.model.core
+    with workspace.phase("scoring"):
+        scores = run.scores(cell.task.scored)
+        validation = run.scores("validation")
+        size = run.size()
+        compressed = cell.compression is not None
+        error = core_activation_error(dense, core, inputs) if compressed else None
+        matrices = matrix_reports(dense.weights(), core.weights(), size, moments) if compressed else []
+    with workspace.phase("measuring"), workspace.turn.measuring():
+        latency = _latency(run.model, dense, spec.latency_sentences, spec.latency_rounds)
+    return {
+        "scores": scores,
+        "validation": validation,
+        "best_epoch": run.trained["best_epoch"] + 1,
+        "epochs": run.trained["epoch"] + 1,
+        **data_facts(cell, run.data, workspace),
+        "size": size.to_dict(),
+        "activation_error": error,
+        "matrices": matrices,
+        "factorization_seconds": seconds,
+        "latency": latency,
+        "elmo": None,
+    }
+
+
+class _Run:
+    """A cell's model, from its dense one on, and its text."""
+
+    def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path) -> None:
+        self.cell, self.workspace, self.data = cell, workspace, data
+        self.config = cell_config(spec, cell.task, cell.seed, str(data), ("", ""))
+        folder = workspace.cache.made("language-models", dense_cell(cell).id[:32], self._train)
+        self.trained = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        self.model = self._load(folder)
+        self.dense = self.model.core
+
+    def _train(self, folder: Path) -> None:
+        """The dense model, with its vocabulary and its training's metrics."""
+        with tempfile.TemporaryDirectory(prefix="training-", dir=self.workspace.folder) as work:
+            loop = training_loop(self.config, work)
+            with self.workspace.phase("training"):
+                metrics = watched(loop, self.cell.task, self.workspace).run()
+            loop.model.vocab.save_to_files(str(folder / "vocabulary"))
+            torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
+            (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+
+    def _load(self, folder: Path) -> AwdLstm:
+        from allennlp.common import Params
+        from allennlp.data import Vocabulary
+        from allennlp.models import Model
+
+        from elmo_mf.plugin import AwdLstm
+
+        tokens = {key: self.config["vocabulary"][key] for key in ("oov_token", "padding_token")}
+        vocabulary = Vocabulary.from_files(str(folder / "vocabulary"), **tokens)
+        model = Model.from_params(Params(dict(self.config["model"])), vocab=vocabulary)
+        assert isinstance(model, AwdLstm)
+        model.load_state_dict(torch.load(folder / "weights.th", weights_only=True))
+        model.eval()
+        return model
+
+    def compress(self) -> float | None:
+        """Factorize the core; how many seconds it took, None if the cell's is dense."""
+        compression = self.cell.compression
+        if compression is None:
+            return None
+        if compression.factorizer.needs_gradients and compression.gradients is None:
+            compression = replace(compression, gradients=str(self._gradients()))
+        started = time.perf_counter()
+        self.model.core = self.dense.compressed(compression, self.inputs("train"))
+        return round(time.perf_counter() - started, 2)
+
+    def inputs(self, split: Split) -> list[Tensor]:
+        """The core's inputs for the first words of a split, batch after batch."""
+        with torch.no_grad():
+            batches = itertools.islice(self._loader(split, _STREAMS, _STEPS), _BATCHES)
+            return [self.model.embed(batch["tokens"]).transpose(0, 1) for batch in batches]
+
+    def _loader(self, split: Split, streams: int, steps: int, vary: bool = False) -> Any:
+        from elmo_mf.plugin import LanguageTextReader, TextStreams
+
+        file = str(self.data / self.cell.task.files[split])
+        loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
+        loader.index_with(self.model.vocab)
+        return loader
+
+    def _gradients(self) -> Path:
+        """Row weights from the first windows of the training text, one after the other."""
+        sums: dict[tuple[int, int, str], Array] = {}
+        windows = list(itertools.islice(self._loader("train", 1, _STEPS), _WINDOWS))
+        for batch in windows:
+            self.workspace.step(Progress("encoder"))
+            self.model.zero_grad()
+            self.model(**batch)["loss"].backward()
+            for key, squares in _squared_gradients(self.dense):
+                sums[key] = sums.get(key, 0) + squares / len(windows)
+        self.model.zero_grad()
+        self.model.get_metrics(reset=True)
+        path = self.workspace.folder / "gradients.hdf5"
+        write_row_weights(path, RowWeights(sums), {"task": self.cell.task.name, "windows": len(windows)})
+        return path
+
+    def finetune(self, epochs: int, learning_rate: float) -> None:
+        """Train the model as it is on the task's text, by Adam, with a learning rate that falls to zero."""
+        from allennlp.common import Params
+        from allennlp.common.util import prepare_environment
+        from torch.nn.utils import clip_grad_norm_
+
+        prepare_environment(Params({key: self.config[key] for key in ("random_seed", "numpy_seed", "pytorch_seed")}))
+        about, model = self.config["data_loader"], self.model.train()
+        loader = self._loader("train", about["batch_size"], about["steps"], about["vary"])
+        steps = epochs * len(loader)
+        optimizer = torch.optim.Adam(model.parameters(), learning_rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+        for step, batch in enumerate(itertools.chain.from_iterable(loader for _ in range(epochs))):
+            loss = model(**batch)["loss"]
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(model.parameters(), self.config["trainer"]["grad_norm"])
+            optimizer.step()
+            scheduler.step()
+            self.workspace.step(Progress("training", min(1.0, step / steps), float(loss.detach())))
+        model.eval().get_metrics(reset=True)
+
+    @torch.no_grad()
+    def scores(self, split: Split) -> dict[str, float]:
+        """Metrics on the whole split, as one stream."""
+        about = self.config["validation_data_loader"]
+        for batch in self._loader(split, about["batch_size"], about["steps"]):
+            self.workspace.turn.rest()
+            self.model(**batch)
+        return self.model.get_metrics(reset=True)
+
+    def size(self) -> SizeReport:
+        """The core's, with the embedding and the softmax around it."""
+        embedding: nn.Embedding = self.model.embedding
+        around = embedding.weight.numel() + embedding.num_embeddings
+        return lstm_size(self.model.core.weights(), around, embedding.weight.numel())
+
+
+def _squared_gradients(core: CoreLstm) -> Iterator[tuple[tuple[int, int, str], Array]]:
+    """Each row's sum, in the order of gates that weights have."""
+    gradients = CoreLstm(list(core.weights().lstms.values()))
+    with torch.no_grad():
+        for own, parameter in zip(gradients.parameters(), core.parameters(), strict=True):
+            own.copy_(torch.zeros_like(own) if parameter.grad is None else parameter.grad)
+    for (direction, layer), lstm in gradients.weights().lstms.items():
+        for target in TARGETS:
+            if target in lstm.matrices:
+                squares = np.square(np.asarray(lstm.matrices[target], dtype=np.float64))
+                yield (direction, layer, target), squares.sum(axis=1)
+
+
+def _latency(model: AwdLstm, dense: CoreLstm, samples: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds, as `latency.measure` gives them; the encoder is the core.
+
+    Dense is `torch.nn.LSTM`, for the dense core too. Batch 1 is a step of generation, one word; batch 32 is scoring, 32
+    streams of 70 words.
+    """
+    model.requires_grad_(False)
+    own, lstms = model.core.inference(), dense.to_torch()
+    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    for streams, steps, repeats in ((1, 1, _REPEATS), (_SCORED, _STEPS, 1)):
+        count = samples if streams == 1 else max(1, samples // 8)
+        generator = torch.Generator().manual_seed(0)
+        shape = streams, steps + 1
+        batches = [torch.randint(model.embedding.num_embeddings, shape, generator=generator) for _ in range(count)]
+        state = [(torch.zeros(1, streams, lstm.hidden_size),) * 2 for lstm in lstms]
+        runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
+        whole = [partial(_whole, model, tokens, state) for tokens in batches]
+        for part, kind in (("encoder", runs), ("model", whole)):
+            result[part][str(streams)] = times(kind, own, partial(_torch_core, lstms), rounds, repeats)
+    return result
+
+
+def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:
+    core(inputs, state)
+
+
+def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> None:
+    """From words to the next words' probabilities, or to the losses of many."""
+    outputs, _ = core(model.embed(tokens[:, :-1]).transpose(0, 1), state)
+    logits = model.logits(outputs[-1])
+    if tokens.shape[1] == 2:
+        logits.softmax(dim=-1)
+    else:
+        nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].T.flatten())
+
+
+def _torch_core(lstms: list[nn.LSTM], inputs: Tensor, state: list[State]) -> tuple[list[Tensor], list[State]]:
+    outputs, after = [], []
+    for lstm, own in zip(lstms, state, strict=True):
+        inputs, last = lstm(inputs, own)
+        outputs.append(inputs)
+        after.append(last)
+    return outputs, after

@@ -1,0 +1,62 @@
+"""AllenNLP's training loop, in process, reporting how far it is and resting when another cell measures."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from elmo_mf.harness.task import Task
+from elmo_mf.harness.workspace import Progress, Workspace
+
+
+def training_loop(config: dict[str, Any], work: str) -> Any:
+    """AllenNLP's `TrainModel`: data read, model built."""
+    from allennlp.commands.train import TrainModel
+    from allennlp.common import Params
+    from allennlp.common.plugins import import_plugins
+    from allennlp.common.util import import_module_and_submodules, prepare_environment
+
+    import_plugins()
+    import_module_and_submodules("elmo_mf.plugin")
+    params = Params(copy.deepcopy(config))  # which it takes to pieces
+    prepare_environment(params)
+    return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
+
+
+def watched(loop: Any, task: Task, workspace: Workspace) -> Any:
+    """The loop, reporting and resting between batches."""
+    from allennlp.training.callbacks import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        metric: float | None = None
+
+        def on_batch(
+            self,
+            trainer: Any,
+            batch_inputs: Any,
+            batch_outputs: Any,
+            batch_metrics: dict[str, Any],
+            epoch: int,
+            batch_number: int,
+            is_training: bool,
+            *_: Any,
+            **__: Any,
+        ) -> None:
+            if not is_training:
+                workspace.turn.rest()
+                return
+            share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
+            workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
+
+        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
+            self.metric = metrics.get(f"validation_{task.primary}")
+
+    loop.trainer._callbacks.append(Watch(loop.serialization_dir))
+    return loop
+
+
+def _length(loader: Any) -> int:
+    try:
+        return max(1, len(loader))
+    except TypeError:  # lazy readers do not know
+        return 1

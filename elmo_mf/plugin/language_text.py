@@ -1,0 +1,116 @@
+"""Text for language models, in AllenNLP: a reader of lines, and a loader that cuts the text into contiguous batches."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from allennlp.data import DataLoader, DatasetReader, Instance, Token, TokenIndexer, Vocabulary
+from allennlp.data.fields import TextField
+from allennlp.data.token_indexers import SingleIdTokenIndexer
+from torch import Tensor
+
+END = "<eos>"
+
+
+@DatasetReader.register("language_text")
+class LanguageTextReader(DatasetReader):  # type: ignore[misc]
+    """One sentence a line, tokenised; words are what white space separates, and each line ends in `<eos>`, an empty
+    one too. `<unk>` is a word like any other.
+
+    # Parameters
+    token_indexers: of the field `tokens`; single ids by default.
+    """
+
+    def __init__(self, token_indexers: dict[str, TokenIndexer] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
+
+    def _read(self, file_path: str) -> Iterable[Instance]:
+        with open(file_path, encoding="utf-8") as file:
+            for line in file:
+                yield self.text_to_instance(line.split())
+
+    def text_to_instance(self, words: list[str]) -> Instance:
+        """A line's words."""
+        return Instance({"tokens": TextField([Token(word) for word in (*words, END)])})
+
+    def apply_token_indexers(self, instance: Instance) -> None:
+        instance["tokens"].token_indexers = self._indexers
+
+
+@DataLoader.register("text_streams")
+class TextStreams(DataLoader):  # type: ignore[misc]
+    """The whole text once, in its order, for truncated back-propagation through time.
+
+    The text is cut into `batch_size` streams of equal length, and a batch holds the next words of each. What does not
+    fill the last step of all streams is left out, so that 1 stream, for evaluation, leaves out nothing but the first
+    word, which nothing predicts.
+
+    Gives `tokens` and `targets` (streams, steps), the latter one word on, and `start`, whether the streams begin here.
+
+    # Parameters
+    reader, data_path: as AllenNLP gives them.
+    batch_size: streams.
+    steps: words of a stream in a batch.
+    vary: draw the number of steps anew for each batch, around `steps` and now and then around half of it (Merity et
+        al. 2018, section 5), so that the text is cut at other places in each epoch.
+    """
+
+    def __init__(
+        self, reader: DatasetReader, data_path: str, batch_size: int = 1, steps: int = 70, vary: bool = False
+    ) -> None:
+        self.reader, self.data_path = reader, data_path
+        self.batch_size, self.steps, self.vary = batch_size, steps, vary
+        self._ids: Tensor | None = None
+        self._device: torch.device | None = None
+
+    def __len__(self) -> int:
+        """About how many batches there are."""
+        mean = self.steps * (1 - _HALVED / 2) if self.vary else self.steps
+        return max(1, math.ceil((self._streams().shape[1] - 1) / mean))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        streams = self._streams()
+        if self._device is not None:
+            streams = streams.to(self._device)
+        start, last = 0, streams.shape[1] - 1
+        while start < last:
+            stop = min(last, start + self._draw())
+            yield {
+                "tokens": streams[:, start:stop],
+                "targets": streams[:, start + 1 : stop + 1],
+                "start": start == 0,
+            }
+            start = stop
+
+    def iter_instances(self) -> Iterator[Instance]:
+        """A line each, read anew."""
+        yield from self.reader.read(self.data_path)
+
+    def index_with(self, vocab: Vocabulary) -> None:
+        """Read the text as ids; words that the vocabulary lacks are `<unk>`."""
+        words = (token.text for instance in self.iter_instances() for token in instance["tokens"])
+        self._ids = torch.tensor([vocab.get_token_index(word) for word in words])
+
+    def set_target_device(self, device: torch.device) -> None:
+        self._device = device
+
+    def _streams(self) -> Tensor:
+        """(streams, words)."""
+        if self._ids is None:
+            raise RuntimeError("index_with must be called first")
+        length = len(self._ids) // self.batch_size
+        return self._ids[: length * self.batch_size].view(self.batch_size, length)
+
+    def _draw(self) -> int:
+        if not self.vary:
+            return self.steps
+        mean = self.steps / 2 if random.random() < _HALVED else self.steps
+        return max(_LEAST, round(random.gauss(mean, _LEAST)))
+
+
+_HALVED, _LEAST = 0.05, 5

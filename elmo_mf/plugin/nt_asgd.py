@@ -1,0 +1,96 @@
+"""NT-ASGD (Merity, Keskar and Socher 2018, algorithm 1) in AllenNLP: averaging that begins when SGD stops to improve.
+
+It is two parts of a trainer that belong together, the moving average `nt_asgd` and the callback `nt_asgd`. Validation
+and the model that is kept have the average.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allennlp.common.checks import ConfigurationError
+from allennlp.training.callbacks import TrainerCallback
+from allennlp.training.moving_average import MovingAverage
+
+
+@MovingAverage.register("nt_asgd")
+class TriggeredAverage(MovingAverage):  # type: ignore[misc]
+    """The mean of the parameters after each step since `start`, as `torch.optim.ASGD` has it with `lambd=0, t0=-1`."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters)
+        self.started, self.steps = False, 0
+
+    def start(self) -> None:
+        """Average from the next step on."""
+        self.started = True
+
+    def apply(self, num_updates: int | None = None) -> None:
+        if self.started:
+            self.steps += 1
+            for name, parameter in self._parameters:
+                shadow = self._shadows[name]
+                shadow.add_(parameter.data - shadow, alpha=1 / self.steps)
+
+    def assign_average_value(self) -> None:
+        if self.steps:
+            super().assign_average_value()
+
+    def restore(self) -> None:
+        if self.steps:
+            super().restore()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Without the parameters, which the model's checkpoint has."""
+        return {"shadows": self._shadows, "started": self.started, "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, shadow in state_dict["shadows"].items():
+            self._shadows[name].copy_(shadow)
+        self.started, self.steps = state_dict["started"], state_dict["steps"]
+
+
+@TrainerCallback.register("nt_asgd")
+class NtAsgd(TrainerCallback):  # type: ignore[misc]
+    """Starts the average after an epoch whose validation perplexity is above the best one that is more than `patience`
+    epochs old; and scales the learning rate by a batch's number of steps, as sequences of random length need it.
+
+    # Parameters
+    patience: n of the paper, the non-monotone interval.
+    """
+
+    def __init__(self, serialization_dir: str, patience: int = 5) -> None:
+        super().__init__(serialization_dir)
+        self.patience = patience
+        self.history: list[float] = []
+        self._rates: list[float] = []
+
+    def on_start(self, trainer: Any, is_primary: bool = True, **kwargs: Any) -> None:
+        if not isinstance(trainer._moving_average, TriggeredAverage):
+            raise ConfigurationError("trainer.moving_average: expected nt_asgd beside the callback nt_asgd")
+
+    def on_backward(self, trainer: Any, batch_outputs: dict[str, Any], backward_called: bool, **kwargs: Any) -> bool:
+        groups = trainer.optimizer.param_groups
+        self._rates = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] *= batch_outputs["steps"] / trainer.data_loader.steps
+        return False
+
+    def on_batch(self, trainer: Any, *args: Any, is_training: bool, **kwargs: Any) -> None:
+        if is_training:
+            for group, rate in zip(trainer.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate
+
+    def on_epoch(
+        self, trainer: Any, metrics: dict[str, Any], epoch: int, is_primary: bool = True, **kwargs: Any
+    ) -> None:
+        perplexity, older = metrics["validation_perplexity"], self.history[: -self.patience]
+        if older and perplexity > min(older):
+            trainer._moving_average.start()
+        self.history.append(perplexity)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])

@@ -1,0 +1,24 @@
+// Setting 1: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank; the other methods at one rank; two of them
+// tuned again.
+// elmo-mf sweep jsonnet/sweeps/published/language_models.jsonnet --data data --threads 1 --output leaderboard
+local targets = ['input', 'recurrent', 'all'];
+{
+  tasks: ['ptb', 'wikitext2'],
+  methods: [],
+  seeds: [1, 2, 3],
+  compressions:
+    [{ method: 'svd', rank: rank, targets: target } for rank in [8, 32, 128] for target in targets]
+    + [
+      { method: method, rank: 32, targets: target }
+      for method in ['whitened_svd', 'fisher_svd', 'prune', 'semi_nmf']
+      for target in targets
+    ]
+    + [{ method: method, rank: 32, targets: 'all' } for method in ['nmf', 'random']]
+    + [
+      { method: method, rank: 32, targets: target, finetune: { epochs: 1, learning_rate: 0.001 } }
+      for method in ['svd', 'whitened_svd']
+      for target in targets
+    ],
+  latency_sentences: 8,
+  latency_rounds: 3,
+}

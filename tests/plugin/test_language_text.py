@@ -1,0 +1,84 @@
+"""Text for language models: nothing lost, nothing twice, every word predicted from those before."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allennlp.data import Vocabulary
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
+
+lines = st.lists(st.lists(st.sampled_from("a b c d".split()), max_size=6), min_size=1, max_size=40)
+
+
+def _loader(folder: Path, text: list[list[str]], **options: Any) -> tuple[TextStreams, list[int]]:
+    path = folder / "text.txt"
+    path.write_text("".join(f" {' '.join(words)} \n" for words in text))
+    reader = LanguageTextReader()
+    vocabulary = Vocabulary.from_instances(reader.read(str(path)), oov_token="<unk>", padding_token="<eos>")
+    loader = TextStreams(reader, str(path), **options)
+    loader.index_with(vocabulary)
+    return loader, [vocabulary.get_token_index(word) for words in text for word in (*words, "<eos>")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines, st.integers(1, 4), st.integers(1, 9), st.booleans())
+def test_streams_are_the_text(
+    tmp_path_factory: pytest.TempPathFactory, text: list[list[str]], streams: int, steps: int, vary: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("text")
+    loader, ids = _loader(folder, text, batch_size=streams, steps=steps, vary=vary)
+    length = len(ids) // streams
+    batches = list(loader)
+    for row in range(streams):
+        own = ids[row * length : (row + 1) * length]
+        assert [word for batch in batches for word in batch["tokens"][row].tolist()] == own[:-1]
+        assert [word for batch in batches for word in batch["targets"][row].tolist()] == own[1:]
+    assert [batch["start"] for batch in batches] == [index == 0 for index in range(len(batches))]
+    if not vary:
+        assert len(batches) in (len(loader), 0)
+        assert all(batch["tokens"].shape == (streams, steps) for batch in batches[:-1])
+
+
+def test_an_empty_line_is_a_sentence(tmp_path: Path) -> None:
+    """As the usual word counts of WikiText-2 have it."""
+    (tmp_path / "text.txt").write_text(" \n = A = \n \n a <unk> \n")
+    instances = list(LanguageTextReader().read(str(tmp_path / "text.txt")))
+    words = [[token.text for token in instance["tokens"]] for instance in instances]
+    assert words == [["<eos>"], ["=", "A", "=", "<eos>"], ["<eos>"], ["a", "<unk>", "<eos>"]]
+
+
+def test_the_vocabulary_is_the_texts_words(tmp_path: Path) -> None:
+    loader, _ = _loader(tmp_path, [["a", "<unk>", "b"], ["a"]])
+    vocabulary = Vocabulary.from_instances(loader.iter_instances(), oov_token="<unk>", padding_token="<eos>")
+    assert set(vocabulary.get_token_to_index_vocabulary()) == {"a", "b", "<unk>", "<eos>"}
+    (tmp_path / "text.txt").write_text("a never b\n")
+    loader.index_with(vocabulary)
+    (batch,) = loader
+    index = vocabulary.get_token_index
+    assert batch["tokens"].tolist() == [[index("a"), index("<unk>"), index("b")]]
+    assert batch["targets"].tolist() == [[index("<unk>"), index("b"), index("<eos>")]]
+
+
+def test_varied_lengths(tmp_path: Path) -> None:
+    """Around the asked number of steps and now and then around half of it; other ones each time, by the seed."""
+    loader, _ = _loader(tmp_path, [["a"] * 6] * 20_000, steps=70, vary=True)
+    random.seed(1)
+    lengths = [batch["tokens"].shape[1] for batch in loader][:-1]
+    half = [length for length in lengths if length < 52]
+    assert 0.03 < len(half) / len(lengths) < 0.07 and min(lengths) >= 5
+    mean = sum(lengths) / len(lengths)
+    assert 66 < mean < 70.5 and abs(len(loader) - len(lengths)) < 0.03 * len(lengths)
+    assert lengths != [batch["tokens"].shape[1] for batch in loader][:-1]
+    random.seed(1)
+    assert lengths == [batch["tokens"].shape[1] for batch in loader][:-1]
+
+
+def test_a_loader_needs_a_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="index_with must be called first"):
+        next(iter(TextStreams(LanguageTextReader(), str(tmp_path))))
