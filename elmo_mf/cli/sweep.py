@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 def sweep(
     file: Path | None = typer.Argument(None, help="Sweep file (jsonnet); options given here replace its keys."),
-    tasks: str | None = typer.Option(None, help="Comma-separated; all by default. See elmo-mf tasks."),
+    tasks: str | None = typer.Option(
+        None, help="Comma-separated; all by default, with --options those of an ELMo. See elmo-mf tasks."
+    ),
     methods: str | None = typer.Option(None, help="Comma-separated; svd by default."),
     targets: str | None = typer.Option(
         None, help="Target sets, comma-separated, each joined by +; all (three) by default."

@@ -10,7 +10,7 @@ from typing import Any
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.configs import PRESETS, evaluate_jsonnet
-from elmo_mf.harness.task import SPLITS, Split, Task, task_names
+from elmo_mf.harness.task import SPLITS, Split, Task, load_task, task_names
 from elmo_mf.resources import demo_options, demo_weights
 
 
@@ -19,7 +19,8 @@ class SweepSpec:
     """A sweep, as a sweep file or the command line gives it.
 
     # Parameters
-    tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`.
+    tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`. All tasks by
+        default, or those of an ELMo if one is given.
     compressions: more compressions than the grid's, each with the keys of `Compression`.
     data: folder with one folder a task; None for each task's demo data.
     options, weights: the ELMo; the embedded one by default.
@@ -82,7 +83,7 @@ class SweepSpec:
         overrides = raw.get("overrides", {})
         if not isinstance(overrides, dict) or not all(isinstance(one, dict) for one in overrides.values()):
             raise InputError(f"{where}: overrides: found {overrides!r}, expected an object by task")
-        raw.setdefault("tasks", tuple(task_names()))
+        raw.setdefault("tasks", tuple(name for name in task_names() if not raw.get("options") or _has_elmo(name)))
         spec = cls(**raw)
         if bool(spec.options) != bool(spec.weights):
             raise InputError(f"{where}: found only one of options and weights, expected both or neither")
@@ -134,6 +135,10 @@ _LISTS: dict[str, type] = {
 }
 _KINDS = {int: "integers", str: "texts", dict: "objects"}
 _MAY_BE_EMPTY = ("methods", "compressions")
+
+
+def _has_elmo(task: str) -> bool:
+    return load_task(task).kind == "elmo"
 
 
 def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:

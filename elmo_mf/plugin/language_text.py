@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from allennlp.common.checks import ConfigurationError
 from allennlp.data import DataLoader, DatasetReader, Instance, Token, TokenIndexer, Vocabulary
 from allennlp.data.fields import TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
@@ -63,6 +64,9 @@ class TextStreams(DataLoader):  # type: ignore[misc]
     def __init__(
         self, reader: DatasetReader, data_path: str, batch_size: int = 1, steps: int = 70, vary: bool = False
     ) -> None:
+        for name, value in (("batch_size", batch_size), ("steps", steps)):
+            if value < 1:
+                raise ConfigurationError(f"text_streams: {name}: found {value}, expected an integer from 1 on")
         self.reader, self.data_path = reader, data_path
         self.batch_size, self.steps, self.vary = batch_size, steps, vary
         self._ids: Tensor | None = None
@@ -92,9 +96,18 @@ class TextStreams(DataLoader):  # type: ignore[misc]
         yield from self.reader.read(self.data_path)
 
     def index_with(self, vocab: Vocabulary) -> None:
-        """Read the text as ids; words that the vocabulary lacks are `<unk>`."""
+        """Read the text as ids; words that the vocabulary lacks are `<unk>`.
+
+        # Raises
+        ConfigurationError: a stream has not two words, of which the first predicts the second.
+        """
         words = (token.text for instance in self.iter_instances() for token in instance["tokens"])
         self._ids = torch.tensor([vocab.get_token_index(word) for word in words])
+        if len(self._ids) < 2 * self.batch_size:
+            raise ConfigurationError(
+                f"{self.data_path}: found {len(self._ids)} words, expected at least {2 * self.batch_size} for "
+                f"{self.batch_size} streams"
+            )
 
     def set_target_device(self, device: torch.device) -> None:
         self._device = device

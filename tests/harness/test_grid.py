@@ -242,6 +242,12 @@ def test_options_replace_a_files_keys(tmp_path: Path) -> None:
     assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), tuple(task_names()))
 
 
+def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
+    own = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
+    assert own.tasks == ("snli", "squad", "sst")
+    assert _spec().tasks == tuple(task_names())
+
+
 def test_cell_names() -> None:
     cells: list[Cell] = expand(_spec(tasks=["sst"], ranks=[4]))
     assert [cell.encoder for cell in cells] == ["dense", "svd all rank 4"]
