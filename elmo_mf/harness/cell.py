@@ -56,7 +56,9 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
             dense = dense and dense.to(embedder.bilm.device)
             error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
         with workspace.phase("measuring"), workspace.turn.measuring():
-            times = latency.measure(loop.model, instances, dense, spec.latency_sentences, spec.latency_rounds)
+            allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
+            how_often = spec.latency_sentences, spec.latency_rounds
+            times = latency.measure(loop.model, instances, dense, *how_often, allennlp)
         own = embedder.bilm
     return {
         "scores": {name: scores[name] for name in cell.task.metrics},

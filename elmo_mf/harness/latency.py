@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +20,17 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 BATCH_SIZES = (1, 32)
-T = TypeVar("T")
 
 
-def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds a batch, median and 95th percentile, and the speed-up over dense.
+def measure(
+    model: Any,
+    instances: Sequence[Any],
+    dense: Bilm | None,
+    sentences: int,
+    rounds: int,
+    allennlp: Callable[[Tensor], object] | None = None,
+) -> dict[str, Any]:
+    """Milliseconds a batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
 
     # Parameters
     model: a trained AllenNLP model with one `elmo_mf` embedder.
@@ -32,10 +38,10 @@ def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences:
     dense: the encoder before compression; None where the model's own is dense.
     sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
     rounds: how often each is timed.
+    allennlp: see `allennlp_encoder`; None to leave it out.
 
     # Returns
-    `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with `median_ms`, `p95_ms`, `dense_median_ms`,
-    `dense_p95_ms` and `speed_up` (the median of dense time over own time, pair by pair).
+    `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with what `times` gives.
     """
     model.eval()
     embedder = embedder_of(model)
@@ -47,9 +53,26 @@ def measure(model: Any, instances: Sequence[Any], dense: Bilm | None, sentences:
         inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
         encoder = [partial(_encode, ids) for ids in inputs]
         whole = [partial(_forward, model, embedder, batch) for batch in batches]
-        result["encoder"][str(size)] = times(encoder, compressed, dense, rounds)
+        result["encoder"][str(size)] = times(encoder, compressed, dense, rounds, allennlp=allennlp)
         result["model"][str(size)] = times(whole, compressed, dense, rounds)
     return result
+
+
+def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
+    """AllenNLP's own encoder of these files, which forgets its state before each call; None where it refuses them."""
+    from allennlp.common.checks import ConfigurationError
+    from allennlp.modules.elmo import _ElmoBiLm
+
+    try:
+        module: Any = _ElmoBiLm(options, weights).to(device).eval()
+    except ConfigurationError:  # it knows no checkpoints without skip connections
+        return None
+
+    def run(ids: Tensor) -> object:
+        module._elmo_lstm.reset_states()
+        return module(ids)
+
+    return run
 
 
 def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
@@ -94,9 +117,9 @@ def _running(embedder: ElmoMfTokenEmbedder, bilm: Bilm) -> Iterator[None]:
         module.bilm, module.cache = kept
 
 
-def _encode(inputs: list[Tensor], bilm: Bilm) -> None:
+def _encode(inputs: list[Tensor], encoder: Callable[[Tensor], object]) -> None:
     for ids in inputs:
-        bilm(ids)
+        encoder(ids)
 
 
 def _forward(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], bilm: Bilm) -> None:
@@ -117,24 +140,47 @@ def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, 
 
 
 def times(
-    runs: Sequence[Callable[[T], object]], own: T, dense: T | None, rounds: int, repeats: int = 1
+    runs: Sequence[Callable[[Any], object]],
+    own: object,
+    dense: object | None,
+    rounds: int,
+    repeats: int = 1,
+    allennlp: object | None = None,
 ) -> dict[str, float]:
-    """Time every run with both encoders in turn, the mean of so many repeats each time."""
-    pairs = [(_timer(run, own), None if dense is None else _timer(run, dense)) for run in runs]
-    own_ms, dense_ms = [], []
+    """Time every run with each encoder in turn.
+
+    # Parameters
+    runs: what is done with an encoder.
+    own, dense, allennlp: the encoders; None for one that is left out, `own` is then dense itself.
+    repeats: of which each time is the mean.
+
+    # Returns
+    `median_ms` and `p95_ms`, the same of dense with `dense_` before them, and `speed_up`, the median of dense time over
+    own time, pair by pair; and of AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
+    """
+    encoders = {"own": own, "dense": dense, "allennlp": allennlp}
+    encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}
+    timers = [{name: _timer(run, encoder) for name, encoder in encoders.items()} for run in runs]
+    taken: dict[str, list[float]] = {name: [] for name in encoders}
     for _ in range(rounds):
-        for own_timer, dense_timer in pairs:
-            own_ms.append(own_timer.timeit(repeats).median * 1000)  # warms up before it counts
-            dense_ms.append(own_ms[-1] if dense_timer is None else dense_timer.timeit(repeats).median * 1000)
-    return {
-        "median_ms": float(np.median(own_ms)),
-        "p95_ms": float(np.percentile(own_ms, 95)),
-        "dense_median_ms": float(np.median(dense_ms)),
-        "dense_p95_ms": float(np.percentile(dense_ms, 95)),
-        "speed_up": float(np.median(np.array(dense_ms) / np.array(own_ms))),
+        for each in timers:
+            for name, timer in each.items():
+                taken[name].append(timer.timeit(repeats).median * 1000)  # warms up before it counts
+    ms = {name: np.array(values) for name, values in taken.items()}
+    ms.setdefault("dense", ms["own"])
+    found = {
+        "median_ms": np.median(ms["own"]),
+        "p95_ms": np.percentile(ms["own"], 95),
+        "dense_median_ms": np.median(ms["dense"]),
+        "dense_p95_ms": np.percentile(ms["dense"], 95),
+        "speed_up": np.median(ms["dense"] / ms["own"]),
     }
+    if "allennlp" in ms:
+        found["allennlp_median_ms"] = np.median(ms["allennlp"])
+        found["allennlp_speed_up"] = np.median(ms["allennlp"] / ms["own"])
+    return {name: float(value) for name, value in found.items()}
 
 
-def _timer(run: Callable[[T], object], encoder: T) -> Timer:
+def _timer(run: Callable[[Any], object], encoder: object) -> Timer:
     names = {"run": torch.no_grad()(run), "encoder": encoder}
     return Timer("run(encoder)", globals=names, num_threads=torch.get_num_threads())

@@ -48,13 +48,15 @@ class CellIdentity(TypedDict):
 
 @_closed
 class Times(TypedDict):
-    """Milliseconds a batch, of the cell's encoder and of the dense one in turns, and the median of their ratios."""
+    """Milliseconds a batch, of the cell's encoder, the dense one and AllenNLP's in turns, and medians of ratios."""
 
     median_ms: _Positive
     p95_ms: _Positive
     dense_median_ms: _Positive
     dense_p95_ms: _Positive
     speed_up: _Positive
+    allennlp_median_ms: NotRequired[_Positive]
+    allennlp_speed_up: NotRequired[_Positive]
 
 
 @_closed

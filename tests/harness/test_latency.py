@@ -12,7 +12,7 @@ from allennlp.data.instance import Instance
 from allennlp.data.token_indexers import ELMoTokenCharactersIndexer
 from allennlp.data.tokenizers import Token
 
-from elmo_mf.harness.latency import measure
+from elmo_mf.harness.latency import allennlp_encoder, measure
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from tests.conftest import random_bilm
 
@@ -67,6 +67,29 @@ def test_the_cache_is_off_while_timing(model: _Model) -> None:
     own = _calls(model.embedder.bilm)
     measure(model, _instances([5] * 40), None, sentences=1, rounds=3)
     assert len(own) > 2 * 2 * 3 * 2  # two texts, two parts, three rounds, two batch sizes: none from memory
+
+
+def test_allennlps_encoder_takes_its_turn(model: _Model, elmo_files: Any) -> None:
+    """On the same inputs, with the weights that it shares; with no state from one call to the next."""
+    options, weights = elmo_files()
+    encoder = allennlp_encoder(str(options), str(weights), torch.device("cpu"))
+    assert encoder is not None
+    ids = torch.randint(1, 262, (2, 5, 50), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first, again = (encoder(ids)["activations"] for _ in range(2))  # type: ignore[index]
+        layers = random_bilm()(ids).layers
+    for own, theirs, repeated in zip(layers, first, again, strict=True):
+        torch.testing.assert_close(own, theirs, atol=1e-5, rtol=1e-5)
+        assert torch.equal(theirs, repeated)
+    result = measure(model, _instances([3] * 40), random_bilm(), sentences=2, rounds=1, allennlp=encoder)
+    for times in result["encoder"].values():
+        assert times["allennlp_median_ms"] > 0 and times["allennlp_speed_up"] > 0
+    assert not any(name.startswith("allennlp") for times in result["model"].values() for name in times)
+
+
+def test_an_elmo_that_allennlp_refuses(elmo_files: Any) -> None:
+    options, weights = elmo_files(use_skip_connections=False)
+    assert allennlp_encoder(str(options), str(weights), torch.device("cpu")) is None
 
 
 def test_dense_is_its_own_measure(model: _Model) -> None:

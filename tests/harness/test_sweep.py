@@ -37,6 +37,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
             assert dense["latency"][part][batch]["speed_up"] == 1
             times = compressed["latency"][part][batch]
             assert 0 < times["median_ms"] <= times["p95_ms"] and times["speed_up"] > 0
+            assert ("allennlp_speed_up" in times) == (part == "encoder")
 
     assert compressed["cell"]["elmo"] == {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] == 1
