@@ -13,16 +13,19 @@ from elmo_mf.factorize import Compression
 from elmo_mf.harness.task import Task, load_task
 
 BATCHES = ("1", "32")
+_TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allennlp": "allennlp_speed_up"}
 
 
 @dataclass(frozen=True)
 class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
-    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `seeds`, `score`, `std`, `difference`,
-    `at_chance`, `best`, `parameters`, `ratio`, `multiply_adds`, `activation_error` (nan where it was not recorded), and
-    for the parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95` and `_speed_up`.
-    `records` are the records behind it.
+    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
+    `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, with its 95 %
+    interval `low` to `high`; the marks `at_chance`, `within_noise` (of dense), `best` and `front` (see `front`, with
+    multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
+    parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
+    the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it.
     """
 
     task: Task
@@ -54,15 +57,47 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed"])
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
-    rows["compressed"] = groups["compressed"].first()
+    rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
+    half = _half_width(frame[frame["compressed"]])
+    rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     chance, n = records[0]["chance"], records[0]["examples"][task.scored]
     higher = task.metrics[task.primary] == "higher"
     least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
     rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
+    rows["within_noise"] = rows["compressed"] & ((rows["high"] >= 0) if higher else (rows["low"] <= 0))
+    rows["goodness"] = rows["score"] if higher else -rows["score"]
+    rows["front"] = front(rows["goodness"], rows["multiply_adds"])
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     compressed = rows.index[rows["compressed"]]
     rows["best"] = rows.index == (compressed[0] if len(compressed) else -1)
     return Board(task, rows.reset_index(drop=True), chance, records)
+
+
+def _half_width(frame: pd.DataFrame) -> pd.Series:
+    """Of each encoder's 95 % interval of the mean difference, by Student's t; nan if no encoder has two seeds.
+
+    Differences to dense with the same seed are taken to vary alike for all encoders of a board, so that a few seeds of
+    each make one estimate of how much.
+    """
+    from scipy.stats import t
+
+    groups = frame.dropna(subset="difference").groupby("encoder")["difference"]
+    counts = groups.count()
+    freedom = int((counts - 1).sum())
+    if not freedom:
+        return pd.Series(dtype=float)
+    variance = ((counts - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom
+    half: pd.Series = float(t.ppf(0.975, freedom)) * (variance / counts) ** 0.5
+    return half
+
+
+def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
+    """The Pareto front: which are not dominated, because nothing is as good at a lower cost, or better at the same."""
+    dominated = [
+        bool((((goodness >= good) & (cost < price)) | ((goodness > good) & (cost <= price))).any())
+        for good, price in zip(goodness, cost, strict=True)
+    ]
+    return ~pd.Series(dominated, index=goodness.index)
 
 
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -70,16 +105,18 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
     row = {
         "encoder": "dense" if compression is None else str(Compression.from_dict(compression)),
         "compressed": compression is not None,
+        "compression": compression,
         "seed": record["cell"]["seed"],
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],
         "ratio": record["size"]["lstm_ratio"],
+        "megabytes": record["size"]["lstm_bytes"] / 1e6,
         "multiply_adds": record["size"]["lstm_multiply_adds"],
         "activation_error": (record.get("activation_error") or {}).get("all", float("nan")),
     }
     for part in ("encoder", "model"):
         for batch in BATCHES:
             times = record["latency"][part][batch]
-            for name, key in (("median", "median_ms"), ("p95", "p95_ms"), ("speed_up", "speed_up")):
-                row[f"{part}_{batch}_{name}"] = times[key]
+            for name, key in _TIMES.items():
+                row[f"{part}_{batch}_{name}"] = times.get(key, float("nan"))
     return row

@@ -9,19 +9,27 @@ import pandas as pd
 
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board, boards
+from elmo_mf.report.plots import THEMES, plot_board
 from elmo_mf.report.records import records_of
 from elmo_mf.report.units import Unit
 
 
 def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
-    """Rebuild `folder/README.md` from `folder/records`; the same records give the same bytes.
+    """Rebuild `folder/README.md` and its plots from `folder/records`; the same records give the same bytes.
 
     # Raises
     InputError: there are no records.
     """
     records = records_of(folder)
     made = boards(records)
-    parts = [_header(folder, records), *(_section(board) for board in made), _NOTES]
+    sections = []
+    for index, board in enumerate(made):
+        repeated = sum(other.task.name == board.task.name for other in made) > 1
+        name = f"board-{board.task.name}{index if repeated else ''}"
+        for theme in THEMES:
+            plot_board(board, folder / f"{name}-{theme}.svg", theme)
+        sections.append(_section(board, name))
+    parts = [_header(folder, records), _summary(made), *sections, _NOTES]
     path = folder / "README.md"
     with atomic_path(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -30,7 +38,9 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
 
 _NOTES = """## How to read it
 
-- **vs dense** is the mean difference to the dense encoder with the same seed; ± is the standard deviation over seeds.
+- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t; one
+  variance for all encoders of a table); ± is the standard deviation over seeds. **≈** marks what is within noise: the
+  interval reaches what dense has.
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the LSTMs, which are what is compressed; the character CNN, or a language model's
   embedding, is left as it is.
@@ -39,7 +49,10 @@ _NOTES = """## How to read it
   sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
   1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared
   machine trust it before milliseconds.
-- **★** marks the best compressed encoder; **†** a score within two standard errors of chance."""
+- **over AllenNLP** is how many times as fast as AllenNLP's own dense encoder, where that was timed too.
+- **multiply-adds** are those of the LSTMs for a token.
+- **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
+  a score within two standard errors of chance."""
 
 
 _LANGUAGE_MODEL = (
@@ -69,6 +82,32 @@ def _header(folder: Path, records: list[dict[str, Any]]) -> str:
     )
 
 
+def _summary(made: list[Board]) -> str:
+    """One sentence a task: the cheapest encoder within noise of dense."""
+    return "\n".join(["## In short", "", *(f"- **{board.task.title}**: {_in_short(board)}" for board in made)])
+
+
+def _in_short(board: Board) -> str:
+    rows, unit = board.rows, Unit.of(board.task)
+    compared = rows[rows["compressed"] & rows["difference"].notna()]
+    if compared.empty:
+        return "nothing to compare yet."
+    near = compared[compared["within_noise"]]
+    if compared["low"].isna().all():
+        said, row = "one seed says nothing of noise; the best compressed encoder is", _dicts(compared)[0]
+    elif near.empty:
+        said, row = "no compressed encoder is within noise of dense; the best is", _dicts(compared)[0]
+    else:
+        cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
+        said, row = "the cheapest encoder within noise of dense is", _dicts(cheapest)[0]
+    interval = "" if pd.isna(row["low"]) else f" {_interval(row, unit)}"
+    faster = " and ".join(f"{row[f'encoder_{batch}_speed_up']:.2f} at batch {batch}" for batch in BATCHES)
+    return (
+        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{interval} {unit.name} from dense, "
+        f"{row['ratio']:.1f} times smaller, and {faster} times as fast."
+    )
+
+
 def _elmo(record: dict[str, Any]) -> str:
     elmo = record["elmo"]
     size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
@@ -95,7 +134,7 @@ def _distinct(texts: Any) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _section(board: Board) -> str:
+def _section(board: Board, picture: str) -> str:
     task, record = board.task, board.records[0]
     sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
     source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
@@ -103,7 +142,13 @@ def _section(board: Board) -> str:
     metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
     text = f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
     markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
-    return f"## {task.title}\n\n{text}\n\n{markdown}"
+    return f"## {task.title}\n\n{text}\n\n{_picture(board, picture)}\n\n{markdown}"
+
+
+def _picture(board: Board, name: str) -> str:
+    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.task.title}"
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
+    return f'<picture>{dark}<img alt="{said}" src="{name}-light.svg"></picture>'
 
 
 def _remarks(board: Board) -> str:
@@ -132,20 +177,26 @@ def table(board: Board) -> pd.DataFrame:
     unit = Unit.of(board.task)
     out[unit.title] = [_score(row, unit) for row in _dicts(rows)]
     out["vs dense"] = [
-        "" if pd.isna(x) or not c else unit.signed(x)
-        for x, c in zip(rows["difference"], rows["compressed"], strict=True)
+        "" if pd.isna(row["difference"]) or not row["compressed"] else _difference(row, unit) for row in _dicts(rows)
     ]
+    if rows["low"].notna().any():
+        out["95 %"] = ["" if pd.isna(row["low"]) else _interval(row, unit) for row in _dicts(rows)]
     if rows["activation_error"].notna().any():
         out["activation error"] = ["" if pd.isna(x) else f"{x:.2f}" for x in rows["activation_error"]]
     out["seeds"] = rows["seeds"].astype(str)
     out["parameters"] = [f"{int(x):,}" for x in rows["parameters"]]
     out["smaller"] = [f"{x:.1f}x" for x in rows["ratio"]]
+    out["MB"] = [f"{x:.2f}" for x in rows["megabytes"]]
+    out["multiply-adds"] = [f"{int(x):,}" for x in rows["multiply_adds"]]
     for part in ("encoder", "model"):
         for batch in BATCHES:
             name = f"{part}_{batch}"
             medians, p95s = rows[f"{name}_median"], rows[f"{name}_p95"]
             out[f"{part} ms, batch {batch}"] = [f"{m:.1f} ({p:.1f})" for m, p in zip(medians, p95s, strict=True)]
             out[f"speed-up, {part}, batch {batch}"] = [f"{x:.2f}x" for x in rows[f"{name}_speed_up"]]
+            if rows[f"{name}_allennlp"].notna().any():
+                over = ["" if pd.isna(x) else f"{x:.2f}x" for x in rows[f"{name}_allennlp"]]
+                out[f"over AllenNLP, batch {batch}"] = over
     return out
 
 
@@ -158,7 +209,16 @@ def _alignment(board: Board) -> list[str]:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
+    name = f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
+    return f"{name} ◆" if row["front"] else name
+
+
+def _difference(row: dict[str, Any], unit: Unit) -> str:
+    return f"{unit.signed(row['difference'])}{' ≈' if row['within_noise'] else ''}"
+
+
+def _interval(row: dict[str, Any], unit: Unit) -> str:
+    return f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
 
 
 def _score(row: dict[str, Any], unit: Unit) -> str:

@@ -29,4 +29,5 @@ class Unit:
 
     def signed(self, value: float, more: int = 0) -> str:
         """A difference of scores."""
-        return f"{self.factor * value:+.{self.digits + more}f}"
+        digits = self.digits + more
+        return f"{round(self.factor * value, digits) + 0.0:+.{digits}f}"  # which has no negative zero

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t, ttest_rel
 
-from elmo_mf.report.aggregate import boards
+from elmo_mf.report.aggregate import boards, front
 from tests.report.records import record
 
 
@@ -23,6 +27,43 @@ def test_means_and_differences() -> None:
     assert rows.loc["svd all rank 8", "difference"] == pytest.approx(-0.01)  # against dense of its own seed
     assert list(rows["seeds"]) == [1, 2, 2]
     assert list(rows["best"]) == [True, False, False]
+
+
+def test_the_interval_of_a_difference() -> None:
+    """One encoder's is SciPy's paired interval; of several, the variance is that of all of them."""
+    dense, own = [0.50, 0.40, 0.47], [0.45, 0.37, 0.40]
+    records = [
+        record(rank, score, seed) for rank, scores in ((None, dense), (4, own)) for seed, score in enumerate(scores)
+    ]
+    row: Any = boards(records)[0].rows.set_index("encoder").loc["svd all rank 4"]
+    wanted = ttest_rel(own, dense).confidence_interval()
+    assert (row["low"], row["high"]) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    assert not row["within_noise"]
+
+    other = [0.52, 0.41, 0.45]
+    records += [record(8, score, seed) for seed, score in enumerate(other)] + [record(2, 0.3, 1)]
+    rows: Any = boards(records)[0].rows.set_index("encoder")
+    own_d, other_d = np.subtract(own, dense), np.subtract(other, dense)
+    variance = (2 * own_d.var(ddof=1) + 2 * other_d.var(ddof=1)) / 4
+    for name, n in (("svd all rank 4", 3), ("svd all rank 8", 3), ("svd all rank 2", 1)):
+        half = t.ppf(0.975, 4) * np.sqrt(variance / n)
+        assert rows.loc[name, "high"] - rows.loc[name, "difference"] == pytest.approx(half)
+    assert rows.loc["svd all rank 8", "within_noise"] and np.isnan(rows.loc["dense", "high"])
+
+
+def test_one_seed_has_no_interval() -> None:
+    (board,) = boards([record(None, 0.5), record(4, 0.5)])
+    assert board.rows["low"].isna().all() and not board.rows["within_noise"].any()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
+def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    good, cost = (pd.Series(values) for values in zip(*points, strict=True))
+    found = front(good, cost)
+    for index, (g, c) in enumerate(points):
+        better = any((a >= g and b < c) or (a > g and b <= c) for a, b in points)
+        assert found[index] == (not better)
+    assert found.any()
 
 
 def test_marks_of_chance() -> None:

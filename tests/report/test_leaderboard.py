@@ -21,11 +21,12 @@ def test_table(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     header, _, dense, compressed = rows
-    assert header[:6] == ["encoder", "accuracy %", "vs dense", "seeds", "parameters", "smaller"]
-    assert dense[:6] == ["dense", "41.0 ± 1.4", "", "2", "1,000", "1.0x"]
-    assert compressed[:6] == ["**svd all rank 4** ★", "34.0 ± 1.4", "-7.0", "2", "40", "25.0x"]
-    assert header[6:8] == ["encoder ms, batch 1", "speed-up, encoder, batch 1"]
-    assert compressed[6:8] == ["10.0 (12.0)", "2.00x"]
+    assert header[:7] == ["encoder", "accuracy %", "vs dense", "95 %", "seeds", "parameters", "smaller"]
+    assert dense[:7] == ["dense ◆", "41.0 ± 1.4", "", "", "2", "1,000", "1.0x"]
+    assert compressed[:7] == ["**svd all rank 4** ★ ◆", "34.0 ± 1.4", "-7.0", "[-7.0, -7.0]", "2", "40", "25.0x"]
+    assert header[7:11] == ["MB", "multiply-adds", "encoder ms, batch 1", "speed-up, encoder, batch 1"]
+    assert compressed[7:11] == ["0.00", "40", "10.0 (12.0)", "2.00x"]
+    assert not any("AllenNLP" in name for name in header)
 
 
 def test_header_says_what_and_where(tmp_path: Path) -> None:
@@ -54,9 +55,9 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     assert [row[:3] for row in rows if not row[0].startswith(":")] == [
         ["encoder", "perplexity", "vs dense"],
-        ["dense", "100.00", ""],
-        ["**svd all rank 8** ★", "110.25", "+10.25"],
-        ["svd all rank 4", "602.50 †", "+502.50"],
+        ["dense ◆", "100.00", ""],
+        ["**svd all rank 8** ★ ◆", "110.25", "+10.25"],
+        ["svd all rank 4 ◆", "602.50 †", "+502.50"],
     ]
     for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
         assert text in page
@@ -67,7 +68,10 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
     page = _page(tmp_path / "board", *records)
     (tmp_path / "again").mkdir()
     assert _page(tmp_path / "again" / "board", *records) == page
-    assert not [path for path in (tmp_path / "board").iterdir() if path.name not in ("README.md", "records")]
+    names = {f"board-{task}-{theme}.svg" for task in ("sst", "snli") for theme in ("light", "dark")}
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"README.md", "records", *names}
+    for name in names:
+        assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
 
 def test_nothing_to_show(tmp_path: Path) -> None:
@@ -81,4 +85,32 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
     (tmp_path / "leaderboard").mkdir()
     (tmp_path / "leaderboard" / "records").symlink_to(published / "records")
     path, _ = write_leaderboard(tmp_path / "leaderboard")
-    assert path.read_bytes() == (published / "README.md").read_bytes()
+    for made in path.parent.glob("*.*"):
+        assert made.read_bytes() == (published / made.name).read_bytes(), made.name
+
+
+def test_in_short(tmp_path: Path) -> None:
+    """The cheapest within noise; or that none is; or that there is nothing to say."""
+
+    def said(*records: dict[str, Any]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        return next(line for line in _page(folder, *records).splitlines() if line.startswith("- **Sentiment"))
+
+    dense = [record(None, 0.40, 1), record(None, 0.42, 2)]
+    good = [record(8, 0.41, 1), record(8, 0.41, 2)]
+    assert "nothing to compare yet" in said(*dense)
+    line = said(*dense, *good, record(4, 0.20, 1), record(4, 0.21, 2), record(9, 0.40, 1), record(9, 0.43, 2))
+    assert "the cheapest encoder within noise of dense is `svd all rank 8`, +0.0 [" in line
+    assert "12.5 times smaller, and 2.00 at batch 1 and 2.00 at batch 32 times as fast." in line
+    assert "no compressed encoder is within noise" in said(*dense, record(4, 0.20, 1), record(4, 0.22, 2))
+    assert "one seed says nothing of noise" in said(dense[0], good[0])
+
+
+def test_over_allennlp(tmp_path: Path) -> None:
+    """A column where it was timed."""
+    timed = record(4, 0.39)
+    timed["latency"]["encoder"]["1"] |= {"allennlp_median_ms": 50.0, "allennlp_speed_up": 5.25}
+    page = _page(tmp_path, record(None, 0.40), timed)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    column = rows[0].index("over AllenNLP, batch 1")
+    assert [row[column] for row in rows[2:]] == ["", "5.25x"] and "over AllenNLP, batch 32" not in rows[0]

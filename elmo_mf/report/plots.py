@@ -1,0 +1,141 @@
+"""A board as pictures: score against speed, against size, and against rank; for light pages and for dark ones.
+
+Methods differ in colour (Okabe and Ito's, which colour-blind readers tell apart) and in marker, targets in line style,
+so that the pictures can be read in black and white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.factorize import Compression
+from elmo_mf.report.aggregate import Board, front
+from elmo_mf.report.units import Unit
+
+THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
+_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300"]
+_MARKERS = "os^Dv<>PX"
+_LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
+
+
+def plot_board(board: Board, path: Path, theme: str) -> None:
+    """Write a picture of three panels; the same records give the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with _style(theme), mpl.rc_context({"svg.hashsalt": "elmo-mf", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(13, 4.6), layout="constrained")
+        axes = figure.subplots(1, 3)
+        styles = _styles(board)
+        _against(axes[0], board, "encoder_1_speed_up", "times as fast as dense, batch 1", styles, better=1)
+        _against(axes[1], board, "parameters", "parameters", styles, better=-1)
+        _by_rank(axes[2], board, styles)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.suptitle(board.task.title)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+@contextmanager
+def _style(theme: str) -> Iterator[None]:
+    import matplotlib as mpl
+
+    ground, ink = THEMES[theme]
+    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
+    grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    values: Any = dict.fromkeys(names, ink) | dict.fromkeys(grounds, ground) | {"font.size": 9}
+    with mpl.rc_context(values):
+        yield
+
+
+def _styles(board: Board) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each method."""
+    methods = sorted({_compression(row).method for row in _compressed(board)})
+    return dict(zip(methods, zip(cycle(_COLORS), cycle(_MARKERS), strict=False), strict=False))
+
+
+def _compressed(board: Board) -> list[dict[str, Any]]:
+    return [row for row in board.rows.to_dict("records") if row["compressed"]]  # type: ignore[misc]
+
+
+def _compression(row: dict[str, Any]) -> Compression:
+    return Compression.from_dict(row["compression"])
+
+
+def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str, tuple[str, str]], better: int) -> None:
+    """Scores with their spread over seeds; the front as a line, dense as a star with a line across.
+
+    `better` is 1 where more of the column is better, -1 where less is.
+    """
+    unit, rows = Unit.of(board.task), board.rows
+    ink = axes.xaxis.label.get_color()
+    for method, (color, marker) in styles.items():
+        own = pd.DataFrame([row for row in _compressed(board) if _compression(row).method == method])
+        axes.errorbar(
+            own[column], unit.factor * own["score"], yerr=unit.factor * own["std"].fillna(0), fmt=marker, color=color,
+            markeredgecolor=ink, markeredgewidth=0.6, elinewidth=0.8, label=method,
+        )  # fmt: skip
+    dense = rows[~rows["compressed"]]
+    axes.scatter(dense[column], unit.factor * dense["score"], marker="*", s=130, color=ink, label="dense", zorder=3)
+    for score in dense["score"]:
+        axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
+    best = rows[front(rows["goodness"], -better * rows[column])].sort_values(column)
+    axes.plot(best[column], unit.factor * best["score"], color=ink, linewidth=0.8, alpha=0.6, zorder=0)
+    axes.set_xscale("log")
+    axes.set_xlabel(label)
+    _score_axis(axes, unit)
+    _plain(axes.xaxis)
+
+
+def _score_axis(axes: Any, unit: Unit) -> None:
+    """Perplexities are compared by their ratios."""
+    if unit.factor == 1:
+        axes.set_yscale("log")
+        _plain(axes.yaxis)
+    axes.set_ylabel(unit.title)
+
+
+def _plain(axis: Any) -> None:
+    """Some numbers on a logarithmic axis, as people write them."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=[1, 2, 5]) if high > 4 * low else MaxNLocator(5))
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_minor_locator(NullLocator())
+
+
+def _by_rank(axes: Any, board: Board, styles: dict[str, tuple[str, str]]) -> None:
+    """A line a method and target that were run at several ranks, all layers together."""
+    unit, lines = Unit.of(board.task), dict[tuple[str, str], list[tuple[int, float]]]()
+    for row in _compressed(board):
+        one = _compression(row)
+        targets = "all" if len(one.targets) > 1 else one.targets[0]
+        plain = one.layers == one.directions == "all" and one.granularity == "stacked"
+        if isinstance(one.rank, int) and plain and one.distill is None and one.finetune is None:
+            lines.setdefault((one.method, targets), []).append((one.rank, unit.factor * row["score"]))
+    for (method, target), points in sorted(lines.items()):
+        color, marker = styles[method]
+        if len(points) > 1:
+            ranks, scores = zip(*sorted(points), strict=True)
+            axes.plot(
+                ranks, scores, color=color, linestyle=_LINES[target], marker=marker, label=f"{method} {target}"
+            )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    shown = sorted({rank for points in lines.values() if len(points) > 1 for rank, _ in points})
+    axes.set_xticks(shown, [str(rank) for rank in shown])
+    axes.minorticks_off()
+    axes.set_xlabel("rank")
+    _score_axis(axes, unit)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "no method at several ranks", ha="center", transform=axes.transAxes)
