@@ -17,12 +17,16 @@ Texts = tuple[Path, Path]
 @pytest.fixture
 def texts(tmp_path: Path) -> Texts:
     """A language in which each word but the first follows from the one before."""
+    return write_texts(tmp_path)
+
+
+def write_texts(folder: Path) -> Texts:
     rng, words = np.random.default_rng(0), "red green blue black white".split()
     lines = []
     for _ in range(240):
         start, length = rng.integers(5), rng.integers(3, 9)
         lines.append(" ".join(words[(start + step) % 5] for step in range(length)))
-    files = tmp_path / "train.txt", tmp_path / "valid.txt"
+    files = folder / "train.txt", folder / "valid.txt"
     for file, part in zip(files, (lines[:200], lines[200:]), strict=True):
         file.write_text("\n".join(part) + "\n")
     return files

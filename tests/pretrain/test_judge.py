@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,19 @@ from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.judge import Judgement, judge
-from tests.pretrain.conftest import TINY, Texts, trainer
+from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    trainer(write_texts(folder), folder / "elmo", replace(TINY, softmax="full", epochs=12, learning_rate=0.02)).run()
+    return folder / "elmo"
 
 
 @pytest.fixture
-def elmo(texts: Texts, tmp_path: Path) -> Path:
-    trainer(texts, tmp_path / "elmo", replace(TINY, softmax="full", epochs=12, learning_rate=0.02)).run()
-    return tmp_path / "elmo"
+def elmo(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "elmo"))
 
 
 def _judge(folder: Path, text: Path, *rest: Any) -> Judgement:

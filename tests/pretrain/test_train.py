@@ -161,7 +161,7 @@ def test_sizes_from_an_options_file(texts: Texts, tmp_path: Path) -> None:
 def test_mixed_precision_learns_what_full_precision_does(texts: Texts, tmp_path: Path) -> None:
     found = {}
     for mixed in ("none", "bfloat16"):
-        settings = replace(TINY, mixed=mixed, epochs=12, learning_rate=0.02)
+        settings = replace(TINY, mixed=mixed, epochs=4, learning_rate=0.03)
         record = trainer(texts, tmp_path / mixed, settings).run()
         found[mixed] = record["held_out_perplexity"]["forward"]
     assert found["none"] != found["bfloat16"] == pytest.approx(found["none"], rel=0.1)
