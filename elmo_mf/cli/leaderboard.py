@@ -11,21 +11,26 @@ if TYPE_CHECKING:
     from elmo_mf.report.aggregate import Board
 
 
-def leaderboard(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> None:
-    """Rebuild README.md in a sweep's output folder from its records, and print the tables.
+def leaderboard(
+    folder: Path = typer.Argument(help="Output folder of a sweep."),
+    export: str | None = typer.Option(None, help="Write board.csv, .parquet, .tex or .json too; comma-separated."),
+) -> None:
+    """Rebuild README.md and its plots in a sweep's output folder from its records, and print the tables.
 
     Examples:
 
     \b
       elmo-mf leaderboard runs/demo
-      elmo-mf leaderboard leaderboard
+      elmo-mf leaderboard leaderboard --export csv,json
     """
+    from elmo_mf.report.exports import write_exports
     from elmo_mf.report.leaderboard import write_leaderboard
 
     path, boards = write_leaderboard(folder)
+    written = [path, *write_exports(boards, folder, export.split(",") if export else [])]
     for board in boards:
         _print(board)
-    typer.echo(f"wrote {path}")
+    typer.echo(f"wrote {', '.join(map(str, written))}")
 
 
 def _print(board: Board) -> None:

@@ -12,6 +12,7 @@ import typer
 from elmo_mf import __version__
 from elmo_mf.cli import (
     bench,
+    compare,
     compress,
     embed,
     explain,
@@ -35,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(bench.bench)
+app.command()(compare.compare)
 app.command()(compress.compress)
 app.command()(embed.embed)
 app.command()(explain.explain)

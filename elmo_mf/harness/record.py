@@ -166,7 +166,7 @@ class Record(TypedDict):
     machine: Machine
 
 
-_RECORD = TypeAdapter(Record)
+RECORD = TypeAdapter(Record)
 
 
 def read_record(path: Path, task_named: Callable[[str], Task] = load_task) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def read_record(path: Path, task_named: Callable[[str], Task] = load_task) -> di
 def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = load_task) -> dict[str, Any]:
     """A record from its JSON, see `read_record`."""
     try:
-        record: dict[str, Any] = dict(_RECORD.validate_json(raw))
+        record: dict[str, Any] = dict(RECORD.validate_json(raw))
     except ValidationError as error:
         raise InputError(f"{where}: {_first(error)}") from None
     cell = record["cell"]

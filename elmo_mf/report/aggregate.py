@@ -58,7 +58,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
     rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
-    half = _half_width(frame[frame["compressed"]])
+    half = half_width(frame[frame["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     chance, n = records[0]["chance"], records[0]["examples"][task.scored]
     higher = task.metrics[task.primary] == "higher"
@@ -73,7 +73,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     return Board(task, rows.reset_index(drop=True), chance, records)
 
 
-def _half_width(frame: pd.DataFrame) -> pd.Series:
+def half_width(frame: pd.DataFrame) -> pd.Series:
     """Of each encoder's 95 % interval of the mean difference, by Student's t; nan if no encoder has two seeds.
 
     Differences to dense with the same seed are taken to vary alike for all encoders of a board, so that a few seeds of
@@ -100,10 +100,16 @@ def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
     return ~pd.Series(dominated, index=goodness.index)
 
 
+def encoder_of(record: dict[str, Any]) -> str:
+    """The name of a record's encoder."""
+    compression = record["cell"]["compression"]
+    return "dense" if compression is None else str(Compression.from_dict(compression))
+
+
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
     compression = record["cell"]["compression"]
     row = {
-        "encoder": "dense" if compression is None else str(Compression.from_dict(compression)),
+        "encoder": encoder_of(record),
         "compressed": compression is not None,
         "compression": compression,
         "seed": record["cell"]["seed"],

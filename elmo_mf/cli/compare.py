@@ -1,0 +1,79 @@
+"""`elmo-mf compare`: what changed between two sweeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from elmo_mf.report.compare import Comparison
+
+
+def compare(
+    first: Path = typer.Argument(help="Output folder of a sweep."),
+    second: Path = typer.Argument(help="Output folder of another."),
+    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+) -> None:
+    """Compare two sweeps: scores of the same encoders with the same seeds, and what else is different.
+
+    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval (Student's t; one
+    variance for all encoders of a task); it is noise where that reaches zero. Faster is by the encoders' median times
+    at batch 1, which compare on one machine only.
+
+    Examples:
+
+    \b
+      elmo-mf compare runs/before runs/after
+      elmo-mf compare leaderboard runs/mine --json differences.json
+    """
+    from elmo_mf.cli.outputs import check_output, write_json
+    from elmo_mf.report.compare import compare as compare_folders
+
+    if json_file is not None:
+        check_output("--json", json_file)
+    comparisons = compare_folders(first, second)
+    for one in comparisons:
+        _print(one)
+    if json_file is not None:
+        write_json(json_file, {one.task.name: _as_json(one) for one in comparisons})
+
+
+def _print(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from elmo_mf.report.compare import verdict
+    from elmo_mf.report.units import Unit
+
+    unit, console = Unit.of(comparison.task), Console(highlight=False)
+    rows: list[dict[str, Any]] = [dict(row) for row in comparison.rows.to_dict("records")]  # type: ignore[arg-type]
+    shown = Table(title=f"{comparison.task.title}: {unit.title}", title_justify="left", box=None, pad_edge=False)
+    for name in ("encoder", "first", "second", "95 % of change", "", "faster"):
+        shown.add_column(name, justify="left" if name in ("encoder", "") else "right", no_wrap=name != "encoder")
+    for row in rows:
+        interval = "" if isnan(row["low"]) else f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
+        scores = unit.text(row["first"]), unit.text(row["second"])
+        shown.add_row(row["encoder"], *scores, interval, verdict(row), f"{row['speed']:.2f}x")
+    console.print(shown)
+    counts = Counter(map(verdict, rows))
+    console.print(f"{len(rows)} encoders: {', '.join(f'{count} {said}' for said, count in counts.items())}")
+    for title, names in (("only in the first", comparison.only_first), ("only in the second", comparison.only_second)):
+        if names:
+            console.print(f"{title}: {', '.join(names)}", soft_wrap=True)
+    for change in comparison.changed:
+        console.print(f"changed: {change}", soft_wrap=True, markup=False)
+    console.print()
+
+
+def _as_json(comparison: Comparison) -> dict[str, object]:
+    rows = comparison.rows.astype(object).where(comparison.rows.notna(), None)
+    return {
+        "rows": rows.to_dict("records"),
+        "changed": comparison.changed,
+        "only_first": comparison.only_first,
+        "only_second": comparison.only_second,
+    }

@@ -1,0 +1,134 @@
+"""Two sweeps side by side: what changed between them, and whether it is noise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elmo_mf.errors import InputError
+from elmo_mf.harness.task import Task
+from elmo_mf.report.aggregate import Board, boards, encoder_of, half_width
+from elmo_mf.report.records import records_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A task in both sweeps.
+
+    # Parameters
+    rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the mean
+        `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan with one
+        seed), `within_noise`, `same` where every score is, and how many times as fast and as large the second's encoder
+        is, `speed` and `size`.
+    changed: what else is different, in the cells' identities and in the machines and versions, as texts.
+    only_first, only_second: encoders that only one has.
+    """
+
+    task: Task
+    rows: pd.DataFrame
+    changed: list[str]
+    only_first: list[str]
+    only_second: list[str]
+
+
+def compare(first: Path, second: Path) -> list[Comparison]:
+    """The tasks that both output folders have records of.
+
+    # Raises
+    InputError: a folder has no records, or a task in several settings; or no task is in both.
+    """
+    one, other = _by_task(first), _by_task(second)
+    both = [name for name in one if name in other]
+    if not both:
+        raise InputError(
+            f"{second}: found records of {', '.join(other)}, expected any of {', '.join(one)}, as in {first}"
+        )
+    return [_compared(one[name], other[name]) for name in both]
+
+
+def _by_task(folder: Path) -> dict[str, Board]:
+    found: dict[str, Board] = {}
+    for board in boards(records_of(folder)):
+        if board.task.name in found:
+            raise InputError(f"{folder}: found {board.task.name} in several settings, expected one to compare")
+        found[board.task.name] = board
+    return found
+
+
+def _compared(first: Board, second: Board) -> Comparison:
+    scores = [_scores(board) for board in (first, second)]
+    pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
+    pairs["difference"] = pairs["second"] - pairs["first"]
+    groups = pairs.groupby("encoder", sort=False)
+    rows = groups[["first", "second", "difference"]].mean()
+    rows["seeds"] = groups["seed"].nunique()
+    half = half_width(pairs)
+    rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
+    rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
+    rows["within_noise"] = (rows["low"] <= 0) & (rows["high"] >= 0)
+    one, other = (board.rows.set_index("encoder") for board in (first, second))
+    rows["speed"] = one["encoder_1_median"] / other["encoder_1_median"]
+    rows["size"] = other["parameters"] / one["parameters"]
+    order = [name for name in first.rows["encoder"] if name in rows.index]
+    names = [set(board.rows["encoder"]) for board in (first, second)]
+    return Comparison(
+        first.task,
+        rows.loc[order].reset_index(),
+        _changes(first.records, second.records),
+        sorted(names[0] - names[1]),
+        sorted(names[1] - names[0]),
+    )
+
+
+def _scores(board: Board) -> pd.Series:
+    """By encoder and seed."""
+    values = {
+        (encoder_of(record), record["cell"]["seed"]): record["scores"][board.task.primary] for record in board.records
+    }
+    series = pd.Series(values, dtype=float)
+    series.index = series.index.set_names(["encoder", "seed"])
+    return series
+
+
+def _changes(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[str]:
+    """Of everything that is the same throughout one sweep and something else in the other."""
+    one, other = (_facts(records) for records in (first, second))
+    names = [name for name in one if one[name] != other.get(name)] + [name for name in other if name not in one]
+    return [f"{name}: {one.get(name, 'nothing')} -> {other.get(name, 'nothing')}" for name in names]
+
+
+def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        cell = {key: value for key, value in record["cell"].items() if key not in ("compression", "seed", "task")}
+        facts = {**cell, "versions": record["versions"], "machine": record["machine"]}
+        for name, value in _leaves(facts):
+            found.setdefault(name, set()).add(value)
+    return {name: " or ".join(sorted(values)) for name, values in found.items()}
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+    else:
+        text = json.dumps(value)
+        yield name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+_LONGEST = 24  # characters of a value, a hash's beginning among them
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What is to be said of a row's difference."""
+    if row["same"]:
+        return "the same"
+    if np.isnan(row["low"]):
+        return "one seed"
+    return "noise" if row["within_noise"] else "changed"
