@@ -1,6 +1,26 @@
 """The one exception that bad input raises, so that the command line can turn it into a one-line error."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 _MOST = 1000  # characters
+
+
+def any_of(found: object, known: Iterable[str]) -> str:
+    """The part of a message that lists what may be there, one or more of them, and the one that was perhaps meant."""
+    return _listed("any", found, list(known))
+
+
+def one_of(found: object, known: Iterable[str]) -> str:
+    """As `any_of`, where there may be one."""
+    return _listed("one", found, list(known))
+
+
+def _listed(number: str, found: object, known: list[str]) -> str:
+    close = get_close_matches(str(found).lower(), known, n=1)
+    return f"expected {number} of {', '.join(known)}{f'; did you mean {close[0]}?' if close else ''}"
 
 
 def one_line(error: object, most: int = 160) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 
 # cell, projection, highway layers, as the names of AllenNLP's files give them (2x4096_512_2048cnn_2xhighway, ...)
 _SIZES = {"small": (1024, 128, 1), "medium": (2048, 256, 1), "original": (4096, 512, 2)}
@@ -18,7 +18,7 @@ def published_options(size: str) -> BilmOptions:
     InputError: there is no such size; lists what there is.
     """
     if size not in _SIZES:
-        raise InputError(f"--size: found {size!r}, expected one of {', '.join(SIZES)}")
+        raise InputError(f"--size: found {size!r}, {one_of(size, SIZES)}")
     cell, projection, n_highway = _SIZES[size]
     return BilmOptions.from_dict(
         {

@@ -23,7 +23,7 @@ from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.priming import primed_state
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 
 if TYPE_CHECKING:
     from elmo_mf.factorize import Compression
@@ -69,7 +69,7 @@ class Bilm(nn.Module):
         super().__init__()
         for field, found, expected in (("state", state, STATE_POLICIES), ("precision", precision, PRECISIONS)):
             if found not in expected:
-                raise InputError(f"{field}: found {found!r}, expected one of {', '.join(expected)}")
+                raise InputError(f"{field}: found {found!r}, {one_of(found, expected)}")
         if precision != "float32" and not supports(precision):
             warnings.warn(
                 f"precision: this processor has no {precision} products; float32 in their place", stacklevel=2

@@ -9,7 +9,7 @@ import typer
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.cli.outputs import check_output, check_picture, write_json
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of
 
 
 def bench(
@@ -62,7 +62,7 @@ def bench(
     chosen = [part for part in PARTS if part in texts("--parts", parts)]
     for part in texts("--parts", parts):
         if part not in PARTS:
-            raise InputError(f"--parts: found {part!r}, expected any of {', '.join(PARTS)}")
+            raise InputError(f"--parts: found {part!r}, {any_of(part, PARTS)}")
     compressions = [
         Compression(method, rank, target, allow_larger=True)
         for target in texts("--targets", targets)
@@ -71,7 +71,7 @@ def bench(
     found = texts("--precisions", precisions)
     for precision in found:
         if precision not in PRECISIONS:
-            raise InputError(f"--precisions: found {precision!r}, expected any of {', '.join(PRECISIONS)}")
+            raise InputError(f"--precisions: found {precision!r}, {any_of(precision, PRECISIONS)}")
     if json_file is not None:
         check_output("--json", json_file)
     if plot is not None:

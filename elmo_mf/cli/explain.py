@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.outputs import check_output, write_json
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
 
-def explain(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> None:
+def explain(
+    folder: Path = typer.Argument(help="Output folder of a sweep."),
+    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+) -> None:
     """Write EXPLAIN.md and figures into a sweep's output folder, and print the tables.
 
     What compressing each target of each layer costs in score and activation error, per parameter saved, and how both go
@@ -27,6 +32,8 @@ def explain(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> 
     """
     from rich.console import Console
 
+    if json_file is not None:
+        check_output("--json", json_file)
     from elmo_mf.report.explanation import cost_table, findings, norm_summary, write_explanation
 
     path, made = write_explanation(folder)
@@ -36,6 +43,8 @@ def explain(folder: Path = typer.Argument(help="Output folder of a sweep.")) -> 
         _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
     for line in findings(made):
         console.print(line.replace("**", ""), soft_wrap=True)
+    if json_file is not None:
+        write_json(json_file, {explanation.board.task.name: explanation.to_dict() for explanation in made})
     typer.echo(f"wrote {path}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.progress import progress_bar
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of, one_of
 
 if TYPE_CHECKING:
     from elmo_mf.fetch.catalogue import Source
@@ -42,9 +42,9 @@ def fetch(
 
     catalogues = {"weights": WEIGHTS, "data": DATA, "words": WORDS}
     if kind not in catalogues:
-        raise InputError(f"KIND: found {kind!r}, expected {', '.join(catalogues)}")
+        raise InputError(f"KIND: found {kind!r}, {one_of(kind, catalogues)}")
     if name not in catalogues[kind]:
-        raise InputError(f"NAME: found {name!r}, expected any of {', '.join(catalogues[kind])}")
+        raise InputError(f"NAME: found {name!r}, {any_of(name, catalogues[kind])}")
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: found the file {folder}, expected a folder")

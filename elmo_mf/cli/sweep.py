@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.lists import integers, texts
+from elmo_mf.cli.outputs import check_output, write_json
 from elmo_mf.errors import InputError
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -50,6 +51,9 @@ def sweep(
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first cell that fails."),
     status: bool = typer.Option(False, "--status", help="Say what is done, running, failed and left, and stop."),
     dry_run: bool = typer.Option(False, "--dry-run", help="List the cells with an estimate of their time, and stop."),
+    json_file: Path | None = typer.Option(
+        None, "--json", help="With --status or --dry-run: write it to this file too."
+    ),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Print failures only."),
 ) -> None:
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
@@ -77,6 +81,10 @@ def sweep(
     from elmo_mf.harness.store import ResultStore
     from elmo_mf.harness.sweep import run_sweep
 
+    if json_file is not None:
+        if not (dry_run or status):
+            raise InputError("--json: found it without --status or --dry-run, expected one of them")
+        check_output("--json", json_file)
     if output.exists() and not output.is_dir():
         raise InputError(f"--output: found the file {output}, expected a folder")
     spec = SweepSpec.from_file(
@@ -92,6 +100,8 @@ def sweep(
         _tell(found, cells, list_all=dry_run)
         if dry_run:
             _tell_cost(spec, found.left)
+        if json_file is not None:
+            write_json(json_file, found.to_dict())
         return
     done = len(found.recorded)
     if not quiet:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import typer
 
+from elmo_mf.cli.outputs import check_output, write_json
 
-def tasks() -> None:
+if TYPE_CHECKING:
+    from elmo_mf.harness.task import Task
+
+
+def tasks(
+    json_file: Path | None = typer.Option(None, "--json", help="Write the list to this file too."),
+) -> None:
     """List the tasks with their metric, files and licence.
 
     Examples:
 
     \b
       elmo-mf tasks
+      elmo-mf tasks --json tasks.json
     """
+    if json_file is not None:
+        check_output("--json", json_file)
     from elmo_mf.harness.task import load_task, task_names
 
-    for name in task_names():
-        task = load_task(name)
-        typer.echo(f"{name}: {task.title}")
+    known = [load_task(name) for name in task_names()]
+    for task in known:
+        typer.echo(f"{task.name}: {task.title}")
         typer.echo(f"  metric: {task.primary} on {task.scored}, {task.metrics[task.primary]} is better")
         typer.echo(f"  files: {', '.join(task.files.values())}; demo data in {task.demo_data}")
         typer.echo(f"  source: {task.source}; {task.licence}")
+    if json_file is not None:
+        write_json(json_file, {task.name: _as_json(task) for task in known})
+
+
+def _as_json(task: Task) -> dict[str, Any]:
+    names = ("title", "kind", "files", "scored", "primary", "metrics", "chance", "source", "licence")
+    return {name: getattr(task, name) for name in names}

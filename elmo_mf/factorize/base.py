@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from elmo_mf import errors
 from elmo_mf.bilm.weights import Array, Factors, Pruned
 from elmo_mf.errors import InputError
 
@@ -88,7 +89,7 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     InputError: there is none, or it has not these settings; lists what there is.
     """
     if not isinstance(name, str) or name not in _METHODS:
-        raise InputError(f"compression.method: found {name!r}, expected one of {', '.join(method_names())}")
+        raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
     kind = _METHODS[name]
     known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
     for key in settings or {}:

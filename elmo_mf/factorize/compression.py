@@ -9,7 +9,7 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Target
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of
 from elmo_mf.factorize import application
 from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
@@ -136,7 +136,7 @@ class Compression:
             known = [field.name for field in fields(kind)]
             for key in value:
                 if key not in known:
-                    raise InputError(f"compression.{name}: found the key {key!r}, expected any of {', '.join(known)}")
+                    raise InputError(f"compression.{name}: found the key {key!r}, {any_of(key, known)}")
             value = kind(**missing | dict(value))
             object.__setattr__(self, name, value)
         if not isinstance(value, (kind, type(None))):
@@ -175,7 +175,7 @@ class Compression:
         known = {field.name for field in fields(cls)}
         for key in raw:
             if key not in known:
-                raise InputError(f"compression: found the key {key!r}, expected any of {', '.join(sorted(known))}")
+                raise InputError(f"compression: found the key {key!r}, {any_of(key, sorted(known))}")
         for key in ("method", "targets", *(() if raw.get("budget") else ("rank",))):
             if key not in raw:
                 raise InputError(f"compression.{key}: found nothing, expected a value")
@@ -336,7 +336,7 @@ def _check_names(field: str, found: list[str], known: Sequence[str]) -> None:
         raise InputError(f"compression.{field}: found none, expected any of {', '.join(known)}")
     for name in found:
         if name not in known:
-            raise InputError(f"compression.{field}: found {name!r}, expected any of {', '.join(known)}")
+            raise InputError(f"compression.{field}: found {name!r}, {any_of(name, known)}")
 
 
 def _hash(path: str, field: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.configs import PRESETS, evaluate_jsonnet
 from elmo_mf.harness.task import SPLITS, Split, Task, load_task, task_names
@@ -154,4 +154,4 @@ def _list(where: str, key: str, value: Any, kind: type) -> tuple[Any, ...]:
 def known_keys(where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in found:
         if key not in known:
-            raise InputError(f"{where}: found the key {key!r}, expected any of {', '.join(known)}")
+            raise InputError(f"{where}: found the key {key!r}, {any_of(key, known)}")

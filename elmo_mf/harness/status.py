@@ -32,6 +32,20 @@ class Status:
     unknown: list[str]
     problems: dict[Path, str]
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; a cell by its name."""
+        return {
+            "recorded": [str(cell) for cell in self.recorded],
+            "running": [{"cell": str(cell), **note} for cell, note in self.running],
+            "failed": [
+                {"cell": str(cell), "error": failure.error, "log": str(failure.log)} for cell, failure in self.failed
+            ],
+            "left": [str(cell) for cell in self.left],
+            "seconds_left": self.seconds_left,
+            "unknown": self.unknown,
+            "problems": list(self.problems.values()),
+        }
+
 
 def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
     """Look at an output folder; nothing in it is changed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.harness.formats import FORMATS, DataFormat
 from elmo_mf.resources import share
 
@@ -128,7 +128,7 @@ class _Card:
         for name in known:
             if value == name:
                 return name
-        raise InputError(f"{self.path}: {'.'.join(keys)}: found {value!r}, expected one of {', '.join(known)}")
+        raise InputError(f"{self.path}: {'.'.join(keys)}: found {value!r}, {one_of(value, known)}")
 
 
 def task_names() -> list[str]:
@@ -143,5 +143,5 @@ def load_task(name: str) -> Task:
     InputError: there is none; lists what there is.
     """
     if name not in task_names():
-        raise InputError(f"tasks: found {name!r}, expected any of {', '.join(task_names())}")
+        raise InputError(f"tasks: found {name!r}, {any_of(name, task_names())}")
     return Task.from_file(share() / "tasks" / name / "task.toml")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.schedule import SCHEDULES, Schedule
 from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
@@ -61,7 +61,7 @@ class Settings:
         for name, known in choices:
             found = getattr(self, name)
             if found not in known:
-                raise InputError(f"--{name}: found {found}, expected one of {', '.join(known)}")
+                raise InputError(f"--{name}: found {found}, {one_of(found, known)}")
         if self.compression is not None:
             Compression.from_dict(self.compression)
 

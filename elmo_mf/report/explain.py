@@ -6,9 +6,10 @@ the multiplicative one (`recurrent`), and that norms of a matrix go with how wel
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ class Explanation:
     additive: Interval
     first: Interval
     points: dict[str, pd.DataFrame]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the points; what is not known is null."""
+        rows = [
+            {name: asdict(value) if isinstance(value, Interval) else value for name, value in row.items()}
+            for row in self.correlations.to_dict("records")
+        ]
+        costs = self.costs.to_dict("records")
+        found = {"costs": costs, "correlations": rows, "additive": asdict(self.additive), "first": asdict(self.first)}
+        return dict(json.loads(json.dumps(found, default=float), parse_constant=lambda _: None))
 
 
 def explain(board: Board) -> Explanation:

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from typing_extensions import TypedDict
 
 from elmo_mf.bilm.checkpoint import atomic_path
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, any_of
 from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.leaderboard import table
 from elmo_mf.report.units import Unit
@@ -76,7 +76,7 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
     """
     for kind in kinds:
         if kind not in KINDS:
-            raise InputError(f"--export: found {kind!r}, expected any of {', '.join(KINDS)}")
+            raise InputError(f"--export: found {kind!r}, {any_of(kind, KINDS)}")
     written = []
     for kind in kinds:
         path = folder / f"board.{kind}"

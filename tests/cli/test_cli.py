@@ -359,3 +359,53 @@ def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     exported = {"options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json"}
     assert names == {"checkpoint.pt", *exported}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["sweep", "--tasks", "squat"], "squad"),
+        (["sweep", "--tasks", "sst", "--methods", "whitened"], "whitened_svd"),
+        (["sweep", "--tasks", "sst", "--targets", "inputs"], "input"),
+        (["leaderboard", "leaderboard", "--export", "latex"], "tex"),
+        (["bench", "--size", "mediun"], "medium"),
+        (["fetch", "weight", "small"], "weights"),
+        (["fetch", "weights", "smal"], "small"),
+        (["pretrain", "a.txt", "--valid", "a.txt", "--out", "o", "--softmax", "adaptiv"], "adaptive"),
+    ],
+)
+def test_errors_suggest_what_was_meant(
+    arguments: list[str],
+    meant: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(tmp_path / "leaderboard", [record(None, 0.4)])
+    monkeypatch.chdir(tmp_path)
+    assert _fails(capsys, *arguments).endswith(f"; did you mean {meant}?\n")
+
+
+def test_nothing_near_suggests_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _fails(capsys, "sweep", "--tasks", "translation").endswith(
+        "expected any of ptb, snli, squad, sst, wikitext2\n"
+    )
+
+
+def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed, for other programs."""
+    assert _run("tasks", "--json", tmp_path / "tasks.json") == 0
+    assert json.loads((tmp_path / "tasks.json").read_text())["ptb"]["metrics"] == {"perplexity": "lower"}
+    write(tmp_path / "out", [record(None, 0.4)])
+    arguments = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(tmp_path / "out")]
+    assert _run(*arguments, "--dry-run", "--json", tmp_path / "status.json") == 0
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["left"] == ["sst dense seed 13", "sst svd all rank 4 seed 13"] and status["recorded"] == []
+    assert "expected one of them" in _fails(capsys, *arguments, "--json", tmp_path / "status.json")
+
+
+def test_completion_and_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("--show-completion", "bash") == 0
+    assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
+    assert _run("--help") == 0
+    assert "Exit status: 0 done" in capsys.readouterr().out

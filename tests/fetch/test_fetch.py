@@ -227,7 +227,7 @@ def test_the_command(
         assert "truncated or not HDF5" in capsys.readouterr().err
         assert _left(tmp_path / "weights" / "medium") == set()
     for arguments, message in (
-        (["weight", "small"], "KIND: found 'weight', expected weights, data, words"),
+        (["weight", "small"], "KIND: found 'weight', expected one of weights, data, words; did you mean weights?"),
         (["data", "mnist"], "NAME: found 'mnist', expected any of sst, snli, squad"),
     ):
         assert main(["fetch", *arguments]) == 2

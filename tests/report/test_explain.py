@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,14 @@ def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     assert "costs +2.50 [+2.50, +2.50] perplexity more than `recurrent`" in text
     row = next(line for line in text.splitlines() if line.startswith("| input"))
     assert [cell.strip() for cell in row.split("|")[1:-1]][5:8] == ["+4.00", "0.100", "+2000.000"]
+
+
+def test_numbers_for_other_programs() -> None:
+    value = _explained(0.05).to_dict()
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    assert [row["target"] for row in value["costs"]] == ["input"] * 2 + ["projection"] * 2 + ["recurrent"] * 2
+    assert value["additive"]["n"] == 6 and value["additive"]["low"] > 0
+    assert {row["norm"] for row in value["correlations"]} == set(NORMS)
 
 
 def test_nothing_to_explain(tmp_path: Path) -> None:

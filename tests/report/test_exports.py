@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.record import RECORD
@@ -18,7 +19,7 @@ from elmo_mf.report.exports import KINDS, SCHEMA, write_exports
 from tests.conftest import ROOT
 from tests.report.records import record
 
-_SCHEMAS = {"board": SCHEMA, "record": RECORD}
+_SCHEMAS: dict[str, TypeAdapter[Any]] = {"board": SCHEMA, "record": RECORD}
 
 
 def _boards() -> list[Board]:
