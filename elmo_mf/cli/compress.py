@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def compress(
     options: Path = typer.Argument(help="options.json of the ELMo."),
     weights: Path = typer.Argument(help="Its weights, HDF5."),
-    out: Path = typer.Option(..., help="Folder for the new options.json, weights.hdf5 and report.json."),
+    out: Path = typer.Option(..., help="Folder for the new options.json, weights.hdf5, report.json and MODEL_CARD.md."),
     rank: str | None = typer.Option(None, help="Rank of the factors; or one a target, input=64,projection=128."),
     budget: str | None = typer.Option(
         None, help="In place of a rank: parameters of the whole biLSTM, bytes=N, multiply_adds=N a token, or 10%."
@@ -47,8 +47,9 @@ def compress(
     ),
     allow_larger: bool = typer.Option(False, help="Accept ranks at which nothing is saved."),
     dtype: str = typer.Option("float32", help="Of the stored weights: float16 or float32."),
+    licence: str | None = typer.Option(None, help="For the model card; by default what the weights' own card says."),
 ) -> None:
-    """Factorize ELMo weights and write a factored checkpoint.
+    """Factorize ELMo weights and write a factored checkpoint, with a report and a model card.
 
     The result loads wherever elmo-mf takes options and weights, without factorizing again.
 
@@ -64,6 +65,7 @@ def compress(
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.factorize import Compression, Distillation
     from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
+    from elmo_mf.report.card import write_compressed_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -82,7 +84,9 @@ def compress(
     parsed = BilmOptions.from_file(options)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # that it can be read
-    _run(compression, parsed, read_weights(weights, parsed), text, out, dense, dtype)
+    report = _run(compression, parsed, read_weights(weights, parsed), text, out, dense, dtype)
+    write_compressed_card(out, (options, weights), compression, report, parsed, licence, dense)
+    _tell(report, out, dense)
 
 
 def _layers(text: str) -> list[int] | str:
@@ -102,7 +106,7 @@ def _run(
     out: Path,
     dense: bool,
     dtype: str,
-) -> None:
+) -> dict[str, Any]:
     import time
     from dataclasses import replace
 
@@ -121,11 +125,15 @@ def _run(
     Bilm(noted, after.dense() if dense else after).save(out, dtype)
     write_json(out / "report.json", report)
     checkpoint.unlink(missing_ok=True)
+    return report
+
+
+def _tell(report: dict[str, Any], out: Path, dense: bool) -> None:
     _print(report)
     size = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
         typer.echo("written with rebuilt matrices, as large and as fast as the dense encoder")
-    typer.echo(f"wrote {out}/options.json, {out}/weights.hdf5 ({size:.1f} MB) and {out}/report.json")
+    typer.echo(f"wrote {out}/options.json, weights.hdf5 ({size:.1f} MB), report.json and MODEL_CARD.md")
 
 
 def _distilled(

@@ -45,13 +45,15 @@ def pretrain(
     dtype: str = typer.Option("float16", help="Of the exported weights: float16 or float32."),
     device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; the same number gives the same weights."),
+    licence: str | None = typer.Option(None, help="Of the weights, for the model card."),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write logs for TensorBoard below the folder."),
 ) -> None:
     """Pretrain an ELMo on plain text and export it in the official layout.
 
-    Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt and pretrain.json (settings, held-out perplexities,
-    versions). The same command, files and threads give the same weights. A run that was cut continues from its last
-    checkpoint exactly. With --rank or --budget the random weights are factorized by svd and the factors are trained.
+    Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
+    versions) and MODEL_CARD.md. The same command, files and threads give the same weights. A run that was cut
+    continues from its last checkpoint exactly. With --rank or --budget the random weights are factorized by svd and the
+    factors are trained.
 
     Examples:
 
@@ -69,6 +71,7 @@ def pretrain(
     from elmo_mf.pretrain.settings import Settings
     from elmo_mf.pretrain.train import Progress as Step
     from elmo_mf.pretrain.train import Trainer
+    from elmo_mf.report.card import write_pretrained_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -110,6 +113,7 @@ def pretrain(
                 bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
 
         record = trainer.run(report, tensorboard=tensorboard)
+    write_pretrained_card(out, record, settings.options(), licence)
     held_out = record["held_out_perplexity"]
     typer.echo(
         f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "

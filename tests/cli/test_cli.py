@@ -72,7 +72,7 @@ def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert _run("compress", options, weights, "--rank", "2", "--targets", "input+recurrent", "--out", out) == 0
     text = capsys.readouterr().out
     assert re.search(r"forward 0 input +48 x 6 +2 +108 +37\.5% +\d+\.\d% +0\.\d{3} +0\.\d{3}", text)
-    assert "predicted speed-up" in text and f"wrote {out}/options.json, {out}/weights.hdf5" in text
+    assert "predicted speed-up" in text and f"wrote {out}/options.json, weights.hdf5 (" in text
     with h5py.File(out / "weights.hdf5") as file:
         assert "W_0_input_left" in file["RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell"]
     report = json.loads((out / "report.json").read_text())
@@ -136,7 +136,9 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
     assert found and float(found[2]) < float(found[1])
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["distillation"]["activation_error_after"] == pytest.approx(float(found[2]), abs=1e-3)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"options.json", "weights.hdf5", "report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "options.json", "weights.hdf5", "report.json", "MODEL_CARD.md",
+    }  # fmt: skip
     history = json.loads((tmp_path / "out" / "options.json").read_text())["elmo_mf"]["compressions"]
     assert str(tmp_path) not in json.dumps([history, report])
 
@@ -357,7 +359,7 @@ def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^\d+/\d+ steps, [\d,]+ words/s, perplexity \d+\.\d$", text, re.MULTILINE)
     assert re.search(r"held-out perplexity: forward \d+\.\d, backward \d+\.\d, unigram \d+\.\d; wrote ", text)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    exported = {"options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json"}
+    exported = {"options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json", "MODEL_CARD.md"}
     assert names == {"checkpoint.pt", *exported}
 
 
