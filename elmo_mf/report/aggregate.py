@@ -74,21 +74,13 @@ def _board(records: list[dict[str, Any]]) -> Board:
 
 
 def half_width(frame: pd.DataFrame) -> pd.Series:
-    """Of each encoder's 95 % interval of the mean difference, by Student's t; nan if no encoder has two seeds.
-
-    Differences to dense with the same seed are taken to vary alike for all encoders of a board, so that a few seeds of
-    each make one estimate of how much.
-    """
+    """Of each encoder's 95 % interval of the mean of its `difference`, by Student's t; nan where there is but one."""
     from scipy.stats import t
 
     groups = frame.dropna(subset="difference").groupby("encoder")["difference"]
     counts = groups.count()
-    freedom = int((counts - 1).sum())
-    if not freedom:
-        return pd.Series(dtype=float)
-    variance = ((counts - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom
-    half: pd.Series = float(t.ppf(0.975, freedom)) * (variance / counts) ** 0.5
-    return half
+    factors = pd.Series(t.ppf(0.975, (counts - 1).where(counts > 1)), index=counts.index)
+    return factors * groups.std(ddof=1) / counts**0.5
 
 
 def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:

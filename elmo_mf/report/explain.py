@@ -17,6 +17,7 @@ import pandas as pd
 
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.norms import NORMS
+from elmo_mf.harness.task import Task
 from elmo_mf.report.aggregate import Board
 
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
@@ -43,10 +44,12 @@ class Explanation:
 
     # Parameters
     costs: a row a compression of one target: `method`, `size` (rank or budget), `target`, `layers`, `seeds`, `saved`
-        (parameters), `loss` and `loss_se` (score of the dense encoder with the same seed less its own; mean and
-        standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
+        (parameters), `loss` and `loss_se` (score of the dense encoder with the same seed less its own, or the logarithm
+        of the perplexities' ratio; mean and standard error), `activation`, and both per 100,000 parameters saved,
+        `loss_per` and `activation_per`.
     correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
-    additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed.
+    additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer` says
+        in how many of these pairs it does.
     first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed.
     points: what the correlations are of: for each outcome, a row a matrix or a compression with all norms.
     """
@@ -55,6 +58,7 @@ class Explanation:
     costs: pd.DataFrame
     correlations: pd.DataFrame
     additive: Interval
+    dearer: int
     first: Interval
     points: dict[str, pd.DataFrame]
 
@@ -83,14 +87,14 @@ def explain(board: Board) -> Explanation:
         for outcome, table in points.items()
         if len(table)
     ]
-    additive, first = _difference(frame, "target", "input", "recurrent"), _difference(frame, "layers", "0", "1")
-    return Explanation(board, costs, pd.DataFrame(rows), additive, first, points)
+    pairs = _differences(frame, "target", "input", "recurrent")
+    first = mean_interval(_differences(frame, "layers", "0", "1"))
+    return Explanation(board, costs, pd.DataFrame(rows), mean_interval(pairs), int((pairs > 0).sum()), first, points)
 
 
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
     """A row a record whose compression has one target, with the mean norms of its matrices."""
     task = board.task
-    sign = 1 if task.metrics[task.primary] == "higher" else -1
     dense = {r["cell"]["seed"]: r for r in board.records if r["cell"]["compression"] is None}
     for record in board.records:
         raw, seed = record["cell"]["compression"], record["cell"]["seed"]
@@ -107,10 +111,17 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
             "layers": "all" if layers == "all" else "+".join(map(str, layers)),
             "seed": seed,
             "saved": dense[seed]["size"]["lstm_parameters"] - record["size"]["lstm_parameters"],
-            "loss": sign * (dense[seed]["scores"][task.primary] - record["scores"][task.primary]),
+            "loss": _loss(task, dense[seed]["scores"][task.primary], record["scores"][task.primary]),
             "activation": record["activation_error"]["all"],
             **_mean_norms(record["matrices"]),
         }
+
+
+def _loss(task: Task, dense: float, own: float) -> float:
+    """Of score; of a perplexity, which multiplies, in nats a word."""
+    if task.metrics[task.primary] == "higher":
+        return dense - own
+    return float(np.log(own / dense)) if task.primary == "perplexity" else own - dense
 
 
 def _tuned(compression: Compression) -> bool:
@@ -183,7 +194,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray(rankdata(values))
 
 
-def _difference(frame: pd.DataFrame, column: str, one: str, other: str) -> Interval:
+def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> np.ndarray:
     """Of the losses of two values of a column, where all else is the same."""
     same = [name for name in (*_GROUP, "seed") if name != column]
     pairs = np.array([])
@@ -191,7 +202,7 @@ def _difference(frame: pd.DataFrame, column: str, one: str, other: str) -> Inter
         table = frame.pivot_table(index=same, columns=column, values="loss")
         if {one, other} <= set(table.columns):
             pairs = (table[one] - table[other]).dropna().to_numpy(float)
-    return mean_interval(pairs)
+    return pairs
 
 
 def mean_interval(values: np.ndarray) -> Interval:

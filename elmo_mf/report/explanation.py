@@ -48,8 +48,9 @@ _HEADER = """# What compresses, and why
 
 The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the paper's terms,
 additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection` is ELMo's own.
-A loss is by how much the compressed encoder is worse than the dense one with the same seed, in points, or in perplexity
-for language models; activation error is the relative error of the LSTM layers' outputs. Intervals are of 95 %."""
+A loss is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language
+models in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers'
+outputs. Intervals are of 95 %."""
 
 
 def _repeated(made: list[Explanation], own: Explanation) -> bool:
@@ -62,13 +63,14 @@ def findings(made: list[Explanation]) -> list[str]:
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task, unit = explanation.additive, explanation.board.task.title, Unit.of(explanation.board.task)
+    one, task, unit = explanation.additive, explanation.board.task.title, Unit.of_loss(explanation.board.task)
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
     return (
         f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} more "
-        f"than `recurrent` at the same method, size, layers and seed ({one.n} pairs)."
+        f"than `recurrent` at the same method, size, layers and seed, and more in {explanation.dearer} of {one.n} "
+        "pairs."
     )
 
 
@@ -100,7 +102,7 @@ def _named(rows: list[dict[str, Any]]) -> str:
 def _dearest(explanation: Explanation) -> str:
     """What the paper does not ask: which matrices are dear for what they save."""
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
-    unit = Unit.of(explanation.board.task)
+    unit = Unit.of_loss(explanation.board.task)
     dear, cheap = (
         f"`{row['target']}` of layer {row['layers']} "
         f"({row['activation_per']:.2f} and {unit.signed(row['loss_per'])} {unit.name})"
@@ -119,8 +121,8 @@ def _section(explanation: Explanation, figure: str) -> str:
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
     return f"""## {task.title}
 
-What each target costs: the loss in {Unit.of(task).name} with its standard error over seeds, the activation error, and
-both for every 100,000 parameters saved.
+What each target costs: the loss in {Unit.of_loss(task).name} with its standard error over seeds, the activation error,
+and both for every 100,000 parameters saved.
 
 {costs}
 
@@ -140,7 +142,7 @@ def _alignment(columns: int, left: int) -> list[str]:
 
 def cost_table(explanation: Explanation) -> pd.DataFrame:
     """Costs as text."""
-    costs, unit = explanation.costs, Unit.of(explanation.board.task)
+    costs, unit = explanation.costs, Unit.of_loss(explanation.board.task)
     spread = ["" if np.isnan(se) else f" ± {unit.text(se)}" for se in costs["loss_se"]]
     return pd.DataFrame(
         {
@@ -192,7 +194,7 @@ def plot_explanation(explanation: Explanation, path: Path) -> None:
     figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
     grid = figure.add_gridspec(3, len(NORMS))
     half = len(NORMS) // 2
-    unit = Unit.of(explanation.board.task)
+    unit = Unit.of_loss(explanation.board.task)
     for column, (name, title, scale) in enumerate(
         (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
     ):

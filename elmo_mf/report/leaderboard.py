@@ -38,9 +38,9 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
 
 _NOTES = """## How to read it
 
-- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t; one
-  variance for all encoders of a table); ± is the standard deviation over seeds. **≈** marks what is within noise: the
-  interval reaches what dense has.
+- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t,
+  which is wide for two seeds); ± is the standard deviation over seeds. **≈** marks what is within noise: the interval
+  reaches what dense has.
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the LSTMs, which are what is compressed; the character CNN, or a language model's
   embedding, is left as it is.

@@ -23,6 +23,12 @@ class Unit:
             return cls(100, 1, f"{task.primary} %", "points")
         return cls(1, 2, task.primary, task.primary)
 
+    @classmethod
+    def of_loss(cls, task: Task) -> Unit:
+        """Of what compression costs: points, or nats a word."""
+        own = cls.of(task)
+        return cls(1, 3, "loss", "nats") if task.primary == "perplexity" else own
+
     def text(self, value: float, more: int = 0) -> str:
         """A score, with so many digits more."""
         return f"{self.factor * value:.{self.digits + more}f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +150,12 @@ def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     for made in records:
         made["cell"]["elmo"] = None
     explanation = explain(boards(records)[0])
-    assert len(explanation.costs) == 4 and explanation.additive.value == pytest.approx(2.5)
+    assert len(explanation.costs) == 4 and explanation.dearer == explanation.additive.n == 2
+    assert explanation.additive.value == pytest.approx((log(104 / 101.5) + log(105 / 102.5)) / 2)
     text = write_explanation(write(tmp_path, records))[0].read_text()
-    assert "costs +2.50 [+2.50, +2.50] perplexity more than `recurrent`" in text
+    assert "nats more than `recurrent`" in text and "more in 2 of 2 pairs" in text
     row = next(line for line in text.splitlines() if line.startswith("| input"))
-    assert [cell.strip() for cell in row.split("|")[1:-1]][5:8] == ["+4.00", "0.100", "+2000.000"]
+    assert [cell.strip() for cell in row.split("|")[1:-1]][5:8] == ["+0.039", "0.100", "+19.6104"]
 
 
 def test_numbers_for_other_programs() -> None:

@@ -1,5 +1,5 @@
-// Setting 1: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank; the other methods at one rank; two of them
-// tuned again.
+// Setting 1: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank, and of each layer by itself; the other
+// methods at one rank; two of them tuned again.
 // elmo-mf sweep jsonnet/sweeps/published/language_models.jsonnet --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent', 'all'];
 {
@@ -8,6 +8,7 @@ local targets = ['input', 'recurrent', 'all'];
   seeds: [1, 2, 3],
   compressions:
     [{ method: 'svd', rank: rank, targets: target } for rank in [8, 32, 128] for target in targets]
+    + [{ method: 'svd', rank: 32, targets: target, layers: [layer] } for target in ['input', 'recurrent'] for layer in [0, 1, 2]]
     + [
       { method: method, rank: 32, targets: target }
       for method in ['whitened_svd', 'fisher_svd', 'prune', 'semi_nmf']
