@@ -406,7 +406,10 @@ def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "expected one of them" in _fails(capsys, *arguments, "--json", tmp_path / "status.json")
 
 
-def test_completion_and_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_and_exit_codes_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # there may be no shell around a test
     assert _run("--show-completion", "bash") == 0
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
     assert _run("--help") == 0
