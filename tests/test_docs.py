@@ -13,8 +13,9 @@ import pytest
 import typer
 
 from elmo_mf.cli.main import app
-from elmo_mf.factorize import Compression
+from elmo_mf.factorize import Compression, base
 from elmo_mf.harness.configs import evaluate_jsonnet, override
+from elmo_mf.harness.task import Task
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -87,9 +88,18 @@ def test_python_runs(
     page: str, block: str, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside an ELMo in options.json and weights.hdf5."""
+    monkeypatch.setattr(base, "_METHODS", dict(base._METHODS))  # a block may register one
     options, _ = elmo_files(dim=160, projection_dim=128)  # rank 64 is below break-even
     monkeypatch.chdir(options.parent)
     exec(block, {})
+
+
+@pytest.mark.parametrize(("page", "block"), _blocks("toml"), ids=_id)
+def test_cards_are_cards(page: str, block: str, tmp_path: Path) -> None:
+    path = tmp_path / "tasks" / "mine" / "task.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(block)
+    assert Task.from_file(path).name == "mine" and len(block.splitlines()) < 20
 
 
 @pytest.mark.parametrize(("page", "block"), _blocks("jsonnet"), ids=_id)
