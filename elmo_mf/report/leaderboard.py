@@ -163,6 +163,8 @@ def _remarks(board: Board) -> str:
         notes.append("One seed only: small differences are noise.")
     if board.task.kind == "language-model":
         notes.append(_LANGUAGE_MODEL)
+        if any((record["cell"]["compression"] or {}).get("finetune") for record in board.records):
+            notes.append("**Those that are fine-tuned have had more training than the dense model.**")
     if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
     if board.task.scored == "validation":

@@ -61,6 +61,9 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     ]
     for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
         assert text in page
+    assert "more training" not in page
+    records[2]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    assert "fine-tuned have had more training than the dense model" in _page(tmp_path / "tuned", *records)
 
 
 def test_same_records_same_bytes(tmp_path: Path) -> None:
