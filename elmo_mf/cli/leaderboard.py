@@ -23,11 +23,13 @@ def leaderboard(
       elmo-mf leaderboard runs/demo
       elmo-mf leaderboard leaderboard --export csv,json
     """
-    from elmo_mf.report.exports import write_exports
+    from elmo_mf.report.exports import check_kinds, write_exports
     from elmo_mf.report.leaderboard import write_leaderboard
 
+    kinds = export.split(",") if export else []
+    check_kinds(kinds)
     path, boards = write_leaderboard(folder)
-    written = [path, *write_exports(boards, folder, export.split(",") if export else [])]
+    written = [path, *write_exports(boards, folder, kinds)]
     for board in boards:
         _print(board)
     typer.echo(f"wrote {', '.join(map(str, written))}")

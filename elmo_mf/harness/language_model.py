@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import TARGETS, Array
+from elmo_mf.factorize import Compression
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.factorize.report import matrix_reports
 from elmo_mf.factorize.size import SizeReport, lstm_size
@@ -50,23 +51,24 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
     """What a record has of a language model."""
     with workspace.phase("data"):
         run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
-    with workspace.phase("encoder"):
-        dense, inputs = run.dense, run.inputs(cell.task.scored)
-        moments = core_moments(dense, run.inputs("train"))  # before tuning changes the embeddings
-        seconds = run.compress()
-    if cell.compression is not None and cell.compression.finetune is not None:
+    compression, seen, scored = cell.compression, list[Tensor](), list[Tensor]()
+    seconds = error = None
+    matrices: list[dict[str, Any]] = []
+    if compression is not None:
+        with workspace.phase("encoder"):
+            seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
+            seconds = run.compress(compression, seen)
+    if compression is not None and compression.finetune is not None:
         with workspace.phase("training"):
-            run.finetune(cell.compression.finetune.epochs, cell.compression.finetune.learning_rate)
-    core = run.model.core
+            run.finetune(compression.finetune.epochs, compression.finetune.learning_rate)
     with workspace.phase("scoring"):
-        scores = run.scores(cell.task.scored)
-        validation = run.scores("validation")
-        size = run.size()
-        compressed = cell.compression is not None
-        error = core_activation_error(dense, core, inputs) if compressed else None
-        matrices = matrix_reports(dense.weights(), core.weights(), size, moments) if compressed else []
+        scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
+        if compression is not None:
+            before, after = run.dense.weights(), run.model.core.weights()
+            matrices = matrix_reports(before, after, size, core_moments(run.dense, seen))
+            error = core_activation_error(run.dense, run.model.core, scored)
     with workspace.phase("measuring"), workspace.turn.measuring():
-        latency = _latency(run.model, dense, spec.latency_sentences, spec.latency_rounds)
+        latency = _latency(run.model, run.dense, spec.latency_sentences, spec.latency_rounds)
     return {
         "scores": scores,
         "validation": validation,
@@ -118,15 +120,12 @@ class _Run:
         model.eval()
         return model
 
-    def compress(self) -> float | None:
-        """Factorize the core; how many seconds it took, None if the cell's is dense."""
-        compression = self.cell.compression
-        if compression is None:
-            return None
+    def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
+        """Factorize the core, which has these inputs; how many seconds it took."""
         if compression.factorizer.needs_gradients and compression.gradients is None:
             compression = replace(compression, gradients=str(self._gradients()))
         started = time.perf_counter()
-        self.model.core = self.dense.compressed(compression, self.inputs("train"))
+        self.model.core = self.dense.compressed(compression, inputs)
         return round(time.perf_counter() - started, 2)
 
     def inputs(self, split: Split) -> list[Tensor]:

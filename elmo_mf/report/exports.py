@@ -68,15 +68,24 @@ class Export(TypedDict):
 SCHEMA = TypeAdapter(Export)
 
 
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Find out before the work that there is no such export.
+
+    # Raises
+    InputError: an unknown kind.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"--export: found {kind!r}, {any_of(kind, KINDS)}")
+
+
 def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -> list[Path]:
     """Write `board.<kind>` for each kind into a folder.
 
     # Raises
     InputError: an unknown kind, or what it needs is not installed.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"--export: found {kind!r}, {any_of(kind, KINDS)}")
+    check_kinds(kinds)
     written = []
     for kind in kinds:
         path = folder / f"board.{kind}"
