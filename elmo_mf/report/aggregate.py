@@ -22,7 +22,8 @@ class Board:
 
     `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
     `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, with its 95 %
-    interval `low` to `high`; the marks `at_chance`, `within_noise` (of dense), `best` and `front` (see `front`, with
+    interval `low` to `high`; the marks `at_chance`, `comparable` (with dense: compressed and not tuned again),
+    `within_noise` (no worse than dense beyond noise), `best` (of the comparable) and `front` (see `front`, with
     multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
     parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
     the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it.
@@ -54,7 +55,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     dense = frame[~frame["compressed"]].set_index("seed")["score"]
     frame["difference"] = frame["score"] - frame["seed"].map(dense)
     groups = frame.groupby("encoder", sort=True)
-    rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed"])
+    rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed", "tuned"])
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
     rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
@@ -64,12 +65,14 @@ def _board(records: list[dict[str, Any]]) -> Board:
     higher = task.metrics[task.primary] == "higher"
     least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
     rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
-    rows["within_noise"] = rows["compressed"] & ((rows["high"] >= 0) if higher else (rows["low"] <= 0))
+    # what is tuned again has had more training than dense, which says nothing of compression
+    rows["comparable"] = rows["compressed"] & ~groups["tuned"].first()
+    rows["within_noise"] = rows["comparable"] & ((rows["high"] >= 0) if higher else (rows["low"] <= 0))
     rows["goodness"] = rows["score"] if higher else -rows["score"]
     rows["front"] = front(rows["goodness"], rows["multiply_adds"])
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
-    compressed = rows.index[rows["compressed"]]
-    rows["best"] = rows.index == (compressed[0] if len(compressed) else -1)
+    comparable = rows.index[rows["comparable"]]
+    rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
     return Board(task, rows.reset_index(drop=True), chance, records)
 
 
@@ -104,6 +107,7 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
         "encoder": encoder_of(record),
         "compressed": compression is not None,
         "compression": compression,
+        "tuned": bool((compression or {}).get("finetune")),
         "seed": record["cell"]["seed"],
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],

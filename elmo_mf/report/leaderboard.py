@@ -39,8 +39,8 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
 _NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t,
-  which is wide for two seeds); ± is the standard deviation over seeds. **≈** marks what is within noise: the interval
-  reaches what dense has.
+  which is wide for two seeds); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no
+  worse, as far as the interval tells.
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the LSTMs, which are what is compressed; the character CNN, or a language model's
   embedding, is left as it is.
@@ -89,7 +89,7 @@ def _summary(made: list[Board]) -> str:
 
 def _in_short(board: Board) -> str:
     rows, unit = board.rows, Unit.of(board.task)
-    compared = rows[rows["compressed"] & rows["difference"].notna()]
+    compared = rows[rows["comparable"] & rows["difference"].notna()]
     if compared.empty:
         return "nothing to compare yet."
     near = compared[compared["within_noise"]]
@@ -164,7 +164,7 @@ def _remarks(board: Board) -> str:
     if board.task.kind == "language-model":
         notes.append(_LANGUAGE_MODEL)
         if any((record["cell"]["compression"] or {}).get("finetune") for record in board.records):
-            notes.append("**Those that are fine-tuned have had more training than the dense model.**")
+            notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
     if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
     if board.task.scored == "validation":

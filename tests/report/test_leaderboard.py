@@ -63,7 +63,10 @@ def test_a_language_models_table(tmp_path: Path) -> None:
         assert text in page
     assert "more training" not in page
     records[2]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    assert "fine-tuned have had more training than the dense model" in _page(tmp_path / "tuned", *records)
+    tuned = _page(tmp_path / "tuned", *records)
+    assert "fine-tuned have had more training than the dense model" in tuned
+    assert "| svd all rank 8 fine-tuned 1 ◆ " in tuned and "| **svd all rank 4** ★ ◆ " in tuned
+    assert "the best compressed encoder is `svd all rank 4`" in tuned
 
 
 def test_same_records_same_bytes(tmp_path: Path) -> None:
