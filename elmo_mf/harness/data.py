@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.harness.formats import Example, majority_accuracy, random_span_f1, unigram_perplexity
+from elmo_mf.harness.formats import Example, majority_accuracy, random_span_f1, unigram_chance
 from elmo_mf.harness.grid import Cell, digest
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Workspace
@@ -15,7 +15,7 @@ from elmo_mf.harness.workspace import Workspace
 _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
     "majority": majority_accuracy,
     "random-span": random_span_f1,
-    "unigram": unigram_perplexity,
+    "unigram": unigram_chance,
 }
 
 

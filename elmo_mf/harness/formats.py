@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ from typing import Any
 
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
+from elmo_mf.unigram import unigram_perplexity
 
 
 @dataclass(frozen=True)
@@ -199,14 +199,12 @@ def random_span_f1(train: list[Example], scored: list[Example]) -> float:
     return float(metric.get_metric()[1])
 
 
-def unigram_perplexity(train: list[Example], scored: list[Example]) -> float:
+def unigram_chance(train: list[Example], scored: list[Example]) -> float:
     """Perplexity of `scored` when each word and each line's end is predicted by its frequency in `train`, plus one;
     words that `train` lacks count as `<unk>`."""
-    counts = Counter(_words(train))
-    counts["<unk>"] += 0
-    total = sum(counts.values()) + len(counts)
-    losses = [-math.log((counts[word if word in counts else "<unk>"] + 1) / total) for word in _words(scored)]
-    return math.exp(sum(losses) / len(losses))
+    words = _words(train)
+    known = {*words, "<unk>"}
+    return unigram_perplexity(words, (word if word in known else "<unk>" for word in _words(scored)), len(known))
 
 
 def _words(lines: list[Example]) -> list[str]:

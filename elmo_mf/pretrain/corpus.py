@@ -109,6 +109,11 @@ class Corpus:
         self.n_predictions = sum(len(words) - 1 for words in self._words)  # a direction
         self.n_words = self.n_predictions - len(self._words)
 
+    def predictions(self) -> Iterator[int]:
+        """Ids of what the forward direction predicts: every sentence's words, and its end."""
+        for words in self._words:
+            yield from words[1:].tolist()
+
     def batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> Iterator[Batch]:
         """All sentences once, in batches of similar length that hold about `max_tokens` with their bounds.
 
@@ -160,12 +165,3 @@ class Corpus:
         if shuffle is not None:
             shuffle.shuffle(groups)
         return groups
-
-
-def unigram_perplexity(train: Corpus, valid: Corpus, n_words: int) -> float:
-    """Perplexity on `valid` of a unigram model with add-one smoothing counted on `train`."""
-    counts = np.ones(n_words)
-    for words in train._words:
-        np.add.at(counts, words[1:], 1)
-    log_probs = np.log(counts / counts.sum())
-    return float(np.exp(-np.mean(np.concatenate([log_probs[words[1:]] for words in valid._words]))))

@@ -19,7 +19,7 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.factorize import Compression
-from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary, unigram_perplexity
+from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.schedule import scheduler
@@ -28,6 +28,7 @@ from elmo_mf.pretrain.softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resumable import load_state, save_state
 from elmo_mf.sentences import read_sentences
+from elmo_mf.unigram import unigram_perplexity
 
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
 _LOG_STEPS = 10
@@ -252,10 +253,11 @@ class Trainer:
     def _record(self) -> dict[str, Any]:
         train, valid = self.files
         n_words = len(self.vocabulary)
+        unigram = unigram_perplexity(self.train_corpus.predictions(), self.valid_corpus.predictions(), n_words)
         return {
             "command": command_line(train, valid, self.folder, self.settings),
             "settings": self.settings.to_dict(),
-            "held_out_unigram_perplexity": unigram_perplexity(self.train_corpus, self.valid_corpus, n_words),
+            "held_out_unigram_perplexity": unigram,
             "perplexity_by_epoch": self.history,
             "vocabulary_size": n_words,
             "train_words": self.train_corpus.n_words,

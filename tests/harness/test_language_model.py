@@ -12,7 +12,7 @@ import torch
 
 from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
-from elmo_mf.harness.formats import Example, unigram_perplexity
+from elmo_mf.harness.formats import Example, unigram_chance
 from elmo_mf.harness.grid import cell_config, expand
 from elmo_mf.harness.language_model import _Run
 from elmo_mf.harness.spec import SweepSpec
@@ -150,11 +150,11 @@ def test_other_weights_are_no_other_language_model(tiny_sweep: TinySweep, tmp_pa
     assert [cell.id for cell in expand(spec)] == [cell.id for cell in expand(other)]
 
 
-def test_unigram_perplexity() -> None:
+def test_unigram_chance() -> None:
     """Train has a, a, b and two ends: with one more each and `<unk>`, 3, 2, 3 and 1 of 9."""
     train, scored = [Example("", "a b"), Example("", "a")], [Example("", "a new")]
     expected = math.exp(-(math.log(3 / 9) + math.log(1 / 9) + math.log(3 / 9)) / 3)
-    assert unigram_perplexity(train, scored) == pytest.approx(expected)
+    assert unigram_chance(train, scored) == pytest.approx(expected)
 
 
 def test_a_core_is_compressed_in_its_own_order_of_gates() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary, unigram_perplexity
+from elmo_mf.pretrain.corpus import Corpus, Vocabulary
+from elmo_mf.unigram import unigram_perplexity
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
 
@@ -90,4 +91,4 @@ def test_unigram_perplexity_of_equal_words() -> None:
     vocabulary = Vocabulary.count(texts, 1)
     corpus = Corpus(texts, vocabulary, 50)
     assert len(vocabulary) == 6
-    assert abs(unigram_perplexity(corpus, corpus, 6) - 406 / 101) < 1e-9
+    assert abs(unigram_perplexity(corpus.predictions(), corpus.predictions(), 6) - 406 / 101) < 1e-9
