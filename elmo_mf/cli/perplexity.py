@@ -14,7 +14,7 @@ from elmo_mf.cli.outputs import check_output, write_json
 
 def perplexity(
     texts: list[Path] = typer.Argument(metavar="TEXT...", help="Held-out text, tokenised, one sentence a line."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo, which has its softmax beside it."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5, dense or factored."),
     softmax: Path | None = typer.Option(None, help="Folder of softmax.hdf5 and vocabulary.txt; the weights' own."),
     rank: str | None = typer.Option(None, help="Compress too, as in compress: 32 or input=32,recurrent=16."),

@@ -43,6 +43,10 @@ class Vocabulary:
         """
         try:
             words = tuple(path.read_text(encoding="utf-8").splitlines())
+        except FileNotFoundError:
+            raise InputError(
+                f"{path}: no such file, expected the softmax's words, which elmo-mf pretrain writes beside its weights"
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: found something unreadable ({error}), expected one word a line") from None
         if words[:3] != _SPECIAL:

@@ -62,8 +62,10 @@ def test_a_vocabulary_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     vocabulary.save(tmp_path / "vocabulary.txt")
     assert (tmp_path / "vocabulary.txt").read_text(encoding="utf-8") == "</S>\n<S>\n<UNK>\na\nnaïve\n"
     assert Vocabulary.from_file(tmp_path / "vocabulary.txt") == vocabulary
-    with pytest.raises(InputError, match=r"none\.txt: found something unreadable"):
+    with pytest.raises(InputError, match=r"none\.txt: no such file, expected the softmax's words"):
         Vocabulary.from_file(tmp_path / "none.txt")
+    with pytest.raises(InputError, match="found something unreadable"):
+        Vocabulary.from_file(tmp_path)
 
 
 @given(sentences)
