@@ -40,7 +40,7 @@ def _print(board: Board) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from elmo_mf.report.leaderboard import table
+    from elmo_mf.report.table import table
     from elmo_mf.report.units import Unit
 
     frame = table(board)

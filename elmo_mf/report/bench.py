@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmo_mf.bench.run import Result
-from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.report.pictures import save
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,8 +67,7 @@ def plot_bench(result: Result, path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as AllenNLP's ELMo")
     axes.set_title(f"{result.encoder}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lstrip(".") or None)
+    save(figure, path)
 
 
 def _milliseconds(timing: Timing) -> str:

@@ -13,6 +13,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
+from elmo_mf.report.pictures import save
 from elmo_mf.report.records import records_of
 from elmo_mf.report.units import Unit
 
@@ -188,7 +189,6 @@ def norm_summary(explanation: Explanation) -> pd.DataFrame:
 
 def plot_explanation(explanation: Explanation, path: Path) -> None:
     """Write a picture: loss and activation error by target and layer, and each norm against both."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
@@ -206,8 +206,7 @@ def plot_explanation(explanation: Explanation, path: Path) -> None:
             axes.set_xlabel(norm.replace("_", " "))
             axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
     figure.suptitle(explanation.board.task.title)
-    with mpl.rc_context({"svg.hashsalt": "elmo-mf"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    save(figure, path)
 
 
 def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:

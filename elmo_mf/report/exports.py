@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.report.aggregate import BATCHES, Board
-from elmo_mf.report.leaderboard import table
+from elmo_mf.report.table import table
 from elmo_mf.report.units import Unit
 
 _closed = with_config(ConfigDict(allow_inf_nan=False, strict=True))

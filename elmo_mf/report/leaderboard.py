@@ -11,6 +11,7 @@ from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board, boards
 from elmo_mf.report.plots import THEMES, plot_board
 from elmo_mf.report.records import records_of
+from elmo_mf.report.table import interval, table
 from elmo_mf.report.units import Unit
 
 
@@ -94,16 +95,16 @@ def _in_short(board: Board) -> str:
         return "nothing to compare yet."
     near = compared[compared["within_noise"]]
     if compared["low"].isna().all():
-        said, row = "one seed says nothing of noise; the best compressed encoder is", _dicts(compared)[0]
+        said, row = "one seed says nothing of noise; the best compressed encoder is", compared.iloc[0]
     elif near.empty:
-        said, row = "no compressed encoder is within noise of dense; the best is", _dicts(compared)[0]
+        said, row = "no compressed encoder is within noise of dense; the best is", compared.iloc[0]
     else:
         cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
-        said, row = "the cheapest encoder within noise of dense is", _dicts(cheapest)[0]
-    interval = "" if pd.isna(row["low"]) else f" {_interval(row, unit)}"
+        said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
+    within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
     faster = " and ".join(f"{row[f'encoder_{batch}_speed_up']:.2f} at batch {batch}" for batch in BATCHES)
     return (
-        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{interval} {unit.name} from dense, "
+        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{within} {unit.name} from dense, "
         f"{row['ratio']:.1f} times smaller, and {faster} times as fast."
     )
 
@@ -172,57 +173,5 @@ def _remarks(board: Board) -> str:
     return "".join(f" {note}" for note in notes)
 
 
-def table(board: Board) -> pd.DataFrame:
-    """The table of a board as text, column by column."""
-    rows = board.rows
-    out = pd.DataFrame({"encoder": [_name(row) for row in _dicts(rows)]})
-    unit = Unit.of(board.task)
-    out[unit.title] = [_score(row, unit) for row in _dicts(rows)]
-    out["vs dense"] = [
-        "" if pd.isna(row["difference"]) or not row["compressed"] else _difference(row, unit) for row in _dicts(rows)
-    ]
-    if rows["low"].notna().any():
-        out["95 %"] = ["" if pd.isna(row["low"]) else _interval(row, unit) for row in _dicts(rows)]
-    if rows["activation_error"].notna().any():
-        out["activation error"] = ["" if pd.isna(x) else f"{x:.2f}" for x in rows["activation_error"]]
-    out["seeds"] = rows["seeds"].astype(str)
-    out["parameters"] = [f"{int(x):,}" for x in rows["parameters"]]
-    out["smaller"] = [f"{x:.1f}x" for x in rows["ratio"]]
-    out["MB"] = [f"{x:.2f}" for x in rows["megabytes"]]
-    out["multiply-adds"] = [f"{int(x):,}" for x in rows["multiply_adds"]]
-    for part in ("encoder", "model"):
-        for batch in BATCHES:
-            name = f"{part}_{batch}"
-            medians, p95s = rows[f"{name}_median"], rows[f"{name}_p95"]
-            out[f"{part} ms, batch {batch}"] = [f"{m:.1f} ({p:.1f})" for m, p in zip(medians, p95s, strict=True)]
-            out[f"speed-up, {part}, batch {batch}"] = [f"{x:.2f}x" for x in rows[f"{name}_speed_up"]]
-            if rows[f"{name}_allennlp"].notna().any():
-                over = ["" if pd.isna(x) else f"{x:.2f}x" for x in rows[f"{name}_allennlp"]]
-                out[f"over AllenNLP, batch {batch}"] = over
-    return out
-
-
-def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-
-
 def _alignment(board: Board) -> list[str]:
     return ["left"] + ["right"] * (table(board).shape[1] - 1)
-
-
-def _name(row: dict[str, Any]) -> str:
-    name = f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
-    return f"{name} ◆" if row["front"] else name
-
-
-def _difference(row: dict[str, Any], unit: Unit) -> str:
-    return f"{unit.signed(row['difference'])}{' ≈' if row['within_noise'] else ''}"
-
-
-def _interval(row: dict[str, Any], unit: Unit) -> str:
-    return f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
-
-
-def _score(row: dict[str, Any], unit: Unit) -> str:
-    spread = "" if pd.isna(row["std"]) else f" ± {unit.text(row['std'])}"
-    return f"{unit.text(row['score'])}{spread}{' †' if row['at_chance'] else ''}"

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import Board, front
+from elmo_mf.report.pictures import save
 from elmo_mf.report.units import Unit
 
 THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
@@ -30,7 +30,7 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with _style(theme), mpl.rc_context({"svg.hashsalt": "elmo-mf", "svg.fonttype": "none"}):
+    with _style(theme), mpl.rc_context({"svg.fonttype": "none"}):
         figure = Figure(figsize=(13, 4.6), layout="constrained")
         axes = figure.subplots(1, 3)
         styles = _styles(board)
@@ -40,8 +40,7 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.suptitle(board.task.title)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
+        save(figure, path)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.factorize.inspection import MatrixFacts
+from elmo_mf.report.pictures import save
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,5 +60,4 @@ def plot_spectra(facts: list[MatrixFacts], title: str, path: Path) -> None:
         axes.legend(fontsize=8)
     figure.supylabel("singular value, relative to the largest", fontsize=10)
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lstrip(".") or None)
+    save(figure, path)
