@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.errors import InputError
+
 if TYPE_CHECKING:
     from elmo_mf.report.aggregate import Board
 
@@ -14,25 +16,45 @@ if TYPE_CHECKING:
 def leaderboard(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
     export: str | None = typer.Option(None, help="Write board.csv, .parquet, .tex or .json too; comma-separated."),
+    serve: bool = typer.Option(False, help="Write nothing; show the page on this machine, with records as they come."),
+    port: int = typer.Option(8642, help="Of --serve; 0 for any that is free.", min=0, max=65535),
 ) -> None:
-    """Rebuild README.md and its plots in a sweep's output folder from its records, and print the tables.
+    """Rebuild a sweep's leaderboard from its records, and print the tables.
+
+    Writes README.md with its plots, and index.html, a page of one file to sort,
+    filter and look into, into the sweep's output folder.
 
     Examples:
 
     \b
       elmo-mf leaderboard runs/demo
       elmo-mf leaderboard leaderboard --export csv,json
+      elmo-mf leaderboard runs/demo --serve
     """
+    if serve:
+        if export:
+            raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
+        _serve(folder, port)
+        return
     from elmo_mf.report.exports import check_kinds, write_exports
     from elmo_mf.report.leaderboard import write_leaderboard
+    from elmo_mf.report.page.write import write_page
 
     kinds = export.split(",") if export else []
     check_kinds(kinds)
     path, boards = write_leaderboard(folder)
-    written = [path, *write_exports(boards, folder, kinds)]
+    written = [path, write_page(folder, boards), *write_exports(boards, folder, kinds)]
     for board in boards:
         _print(board)
     typer.echo(f"wrote {', '.join(map(str, written))}")
+
+
+def _serve(folder: Path, port: int) -> None:
+    from elmo_mf.report.page.serve import server
+
+    with server(folder, port) as serving:
+        typer.echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
+        serving.serve_forever()
 
 
 def _print(board: Board) -> None:

@@ -199,9 +199,8 @@ class Compression:
         return raw
 
     def __str__(self) -> str:
-        targets = "all" if self.targets == TARGETS else "+".join(self.targets)
         settings = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
-        parts = [self.method + (f"({settings})" if settings else ""), targets]
+        parts = [self.method + (f"({settings})" if settings else ""), self.targets_text]
         if self.layers != "all":
             parts.append("layers " + "+".join(map(str, self.layers)))
         if self.directions != "all":
@@ -214,6 +213,11 @@ class Compression:
         if self.finetune is not None:
             parts.append(f"fine-tuned {self.finetune.epochs}")
         return " ".join(parts)
+
+    @property
+    def targets_text(self) -> str:
+        """Its targets in a word."""
+        return "all" if self.targets == TARGETS else "+".join(self.targets)
 
     @property
     def size_text(self) -> str:

@@ -47,7 +47,14 @@ class Claims:
 
     def of(self, cell: Cell) -> dict[str, Any] | None:
         """What the note on a claimed cell says; None if nobody has it."""
-        path = self._path(cell)
+        return self._note(self._path(cell))
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """The notes on all claimed cells, by the cells' names."""
+        notes = {path.stem: self._note(path) for path in sorted(self.folder.glob("*.lock"))}
+        return {name: note for name, note in notes.items() if note is not None}
+
+    def _note(self, path: Path) -> dict[str, Any] | None:
         if not is_held(path):
             return None
         try:

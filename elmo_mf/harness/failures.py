@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -35,6 +36,14 @@ class Failures:
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             pass
         return None
+
+    def all(self) -> dict[str, str]:
+        """The errors of all cells that have failed, by the cells' names."""
+        found = {}
+        for path in sorted(self.folder.glob("*/error.json")):
+            with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
+                found[path.parent.name] = str(json.loads(path.read_text(encoding="utf-8"))["error"])
+        return found
 
     def write(self, cell: Cell, error: str, log: str, remembered: bool = True) -> Failure:
         """Keep a failure's log, and remember the failure, so that `of` tells it."""

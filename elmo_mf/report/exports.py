@@ -99,7 +99,7 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
     """A row an encoder of each board, with columns of `Board.rows`; and `task`, `metric`, and `setting`, the number of
     the task's table."""
     frames = []
-    for board, setting in _with_settings(boards):
+    for board, setting in with_settings(boards):
         frame = board.rows[["encoder", *_MARKS, *_COUNTS, *_NUMBERS, *_TIMES]].copy()
         frame[list(_COUNTS)] = frame[list(_COUNTS)].astype(int)
         for position, (name, value) in enumerate(
@@ -110,7 +110,7 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _with_settings(boards: Sequence[Board]) -> list[tuple[Board, str]]:
+def with_settings(boards: Sequence[Board]) -> list[tuple[Board, str]]:
     """Each board with the number of its table among those of its task."""
     names = [board.task.name for board in boards]
     return [(board, str(names[:index].count(board.task.name) + 1)) for index, board in enumerate(boards)]
@@ -171,7 +171,7 @@ def as_json(boards: Sequence[Board]) -> Export:
             "setting": setting,
             "rows": [_row(row) for row in board.rows.to_dict("records")],
         }
-        for board, setting in _with_settings(boards)
+        for board, setting in with_settings(boards)
     ]
     return SCHEMA.validate_python({"format": 1, "boards": tasks})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,16 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
         for theme in THEMES:
             plot_board(board, folder / f"{name}-{theme}.svg", theme)
         sections.append(_section(board, name))
-    parts = [_header(folder, records), _summary(made), *sections, _NOTES]
+    parts = [header(folder, records), _PAGE, summary(made), *sections, NOTES]
     path = folder / "README.md"
     with atomic_path(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path, made
 
 
-_NOTES = """## How to read it
+_PAGE = "`index.html` beside this file, opened in a browser, is the same to sort, filter and look into."
+
+NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t,
   which is wide for two seeds); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no
@@ -62,7 +65,8 @@ _LANGUAGE_MODEL = (
 )
 
 
-def _header(folder: Path, records: list[dict[str, Any]]) -> str:
+def header(folder: Path, records: list[dict[str, Any]]) -> str:
+    """What was run, on what, and where; in Markdown."""
     facts = {
         "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
         "data": _distinct(_data(record) for record in records),
@@ -83,7 +87,7 @@ def _header(folder: Path, records: list[dict[str, Any]]) -> str:
     )
 
 
-def _summary(made: list[Board]) -> str:
+def summary(made: Sequence[Board]) -> str:
     """One sentence a task: the cheapest encoder within noise of dense."""
     return "\n".join(["## In short", "", *(f"- **{board.task.title}**: {_in_short(board)}" for board in made)])
 
@@ -136,14 +140,18 @@ def _distinct(texts: Any) -> str:
 
 
 def _section(board: Board, picture: str) -> str:
+    markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
+    return f"## {board.task.title}\n\n{about(board)}\n\n{_picture(board, picture)}\n\n{markdown}"
+
+
+def about(board: Board) -> str:
+    """What a reader must know before the table, in Markdown."""
     task, record = board.task, board.records[0]
     sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
     source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
     percent = " %" if Unit.of(task).factor == 100 else ""
     metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
-    text = f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
-    markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
-    return f"## {task.title}\n\n{text}\n\n{_picture(board, picture)}\n\n{markdown}"
+    return f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
 
 
 def _picture(board: Board, name: str) -> str:
@@ -153,7 +161,6 @@ def _picture(board: Board, name: str) -> str:
 
 
 def _remarks(board: Board) -> str:
-    """What a reader must know about this table."""
     dense = board.rows[~board.rows["compressed"]]
     notes = []
     if dense.empty:

@@ -112,14 +112,19 @@ def _plain(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def line_of(one: Compression) -> str | None:
+    """Which compressions differ in rank alone, in a word; None where they have more to them."""
+    plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
+    return f"{one.method} {one.targets_text}" if plain and one.distill is None and one.finetune is None else None
+
+
 def _by_rank(axes: Any, board: Board, styles: dict[str, tuple[str, str]]) -> None:
     """A line a method and target that were run at several ranks, all layers together."""
     unit, lines = Unit.of(board.task), dict[tuple[str, str], list[tuple[int, float]]]()
     for row in _compressed(board):
         one = _compression(row)
-        targets = "all" if len(one.targets) > 1 else one.targets[0]
-        plain = one.layers == one.directions == "all" and one.granularity == "stacked"
-        if isinstance(one.rank, int) and plain and one.distill is None and one.finetune is None:
+        if isinstance(one.rank, int) and line_of(one):
+            targets = "all" if len(one.targets) > 1 else one.targets[0]
             lines.setdefault((one.method, targets), []).append((one.rank, unit.factor * row["score"]))
     for (method, target), points in sorted(lines.items()):
         color, marker = styles[method]

@@ -267,7 +267,7 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
 
     assert _run("leaderboard", out) == 0
     shown = capsys.readouterr().out
-    assert "svd all rank 1" in shown and shown.endswith(f"wrote {out}/README.md\n")
+    assert "svd all rank 1" in shown and shown.endswith(f"wrote {out}/README.md, {out}/index.html\n")
     assert max(len(line.rstrip()) for line in shown.splitlines()[:-1]) <= 80
     assert "| dense" in (out / "README.md").read_text()
 

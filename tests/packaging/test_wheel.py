@@ -52,6 +52,9 @@ def test_contents(wheel: Path) -> None:
     for name in (
         "elmo_mf_compat.pth",
         "elmo_mf/factorize/calibration.txt",
+        "elmo_mf/report/page/page.html",
+        "elmo_mf/report/page/page.css",
+        "elmo_mf/report/page/page.js",
         f"{share}/jsonnet/sst.jsonnet",
         f"{share}/jsonnet/lib/demo.libsonnet",
         f"{share}/jsonnet/sweeps/demo.jsonnet",

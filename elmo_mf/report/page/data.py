@@ -1,0 +1,101 @@
+"""What the page shows, as JSON: each board's columns and rows, and the records behind every row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markdown_it import MarkdownIt
+
+from elmo_mf.factorize import Compression
+from elmo_mf.report.aggregate import Board, encoder_of
+from elmo_mf.report.exports import with_settings
+from elmo_mf.report.leaderboard import NOTES, about, header, summary
+from elmo_mf.report.plots import line_of
+from elmo_mf.report.table import columns
+from elmo_mf.report.units import Unit
+
+AXES = {
+    "encoder_1_speed_up": "times as fast as dense, batch 1",
+    "encoder_32_speed_up": "times as fast as dense, batch 32",
+    "model_1_speed_up": "whole model, times as fast, batch 1",
+    "model_32_speed_up": "whole model, times as fast, batch 32",
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds a token",
+    "activation_error": "activation error",
+    "rank": "rank",
+}
+"""What the plot may have across: columns of `Board.rows`, and the rank."""
+
+_LESS_IS_BETTER = ("parameters", "multiply_adds", "activation_error", "rank")
+_MARKS = {
+    "best": ("★", "best compressed encoder"),
+    "front": ("◆", "on the Pareto front"),
+    "within_noise": ("≈", "within noise of dense"),
+    "at_chance": ("†", "at chance"),
+}
+_markdown = MarkdownIt("commonmark", {"html": False})
+
+
+def page_data(folder: Path, boards: Sequence[Board]) -> dict[str, Any]:
+    """The whole page's; numbers that were not recorded are null."""
+    records = [record for board in boards for record in board.records]
+    return {
+        "header": _html(header(folder, records)) if records else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
+        "summary": _html(summary(boards)) if records else "",
+        "notes": _html(NOTES),
+        "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
+        "axes": [{"key": key, "title": title, "less": key in _LESS_IS_BETTER} for key, title in AXES.items()],
+        "boards": [_board(board, setting) for board, setting in with_settings(boards)],
+    }
+
+
+def _html(markdown: str) -> str:
+    return str(_markdown.render(markdown))
+
+
+def _board(board: Board, setting: str) -> dict[str, Any]:
+    unit, made = Unit.of(board.task), columns(board)
+    shared = {key: value for key, value in board.records[0]["cell"].items() if key not in ("compression", "seed")}
+    own = [
+        {**record, "cell": {key: record["cell"][key] for key in ("compression", "seed")}} for record in board.records
+    ]
+    rows = board.rows.to_dict("records")
+    return {
+        "id": board.task.name if setting == "1" else f"{board.task.name}-{setting}",
+        "title": board.task.title,
+        "about": _html(about(board)),
+        "unit": {"title": unit.title, "factor": unit.factor, "digits": unit.digits, "log": unit.factor == 1},
+        "higher": board.task.metrics[board.task.primary] == "higher",
+        "columns": [column.title for column in made],
+        "rows": [
+            _row(row, [[column.texts[index], _number(column.numbers[index])] for column in made])
+            | {"records": [k for k, record in enumerate(board.records) if encoder_of(record) == row["encoder"]]}
+            for index, row in enumerate(rows)
+        ],
+        "cell": shared,
+        "records": own,
+    }
+
+
+def _row(row: dict[Any, Any], cells: list[list[Any]]) -> dict[str, Any]:
+    compression = Compression.from_dict(row["compression"]) if row["compressed"] else None
+    rank = compression.rank if compression is not None and isinstance(compression.rank, int) else None
+    return {
+        "encoder": row["encoder"],
+        "method": compression.method if compression else "dense",
+        "targets": compression.targets_text if compression else "none",
+        "line": line_of(compression) if compression else None,
+        "marks": [name for name in _MARKS if row[name]],
+        "cells": cells,
+        "score": _number(row["score"]),
+        "std": _number(row["std"]),
+        "across": {key: rank if key == "rank" else _number(row[key]) for key in AXES},
+    }
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) or math.isinf(value) else float(value)

@@ -1,0 +1,59 @@
+"""`index.html`: the page with its data, its style and its libraries in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.report.aggregate import Board
+from elmo_mf.report.page.data import page_data
+
+
+def write_page(folder: Path, boards: Sequence[Board]) -> Path:
+    """Write `folder/index.html`, atomically; the same records give the same bytes."""
+    path = folder / "index.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page(page_data(folder, boards)), encoding="utf-8")
+    return path
+
+
+def page(data: dict[str, Any], version: str | None = None) -> str:
+    """The page of some data; with the data's version, one that asks its server for a newer one, see `serve`."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    template = environment.from_string(_own("page.html"))
+    own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(data)}
+    return template.render(data=data, version=version, **own, **_libraries())
+
+
+def as_json(value: Any) -> str:
+    """JSON that no HTML can break out of."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Vega for the plot; DataTables, as itables brings it, for the table."""
+    import vl_convert
+
+    bundle = files("itables") / "html"
+    return {
+        "plot_script": _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")),
+        "table_script": _script((bundle / "dt_bundle.js").read_text(encoding="utf-8")),
+        "table_style": (bundle / "dt_bundle.css").read_text(encoding="utf-8"),
+    }
+
+
+def _own(name: str) -> str:
+    return (files("elmo_mf.report.page") / name).read_text(encoding="utf-8")
+
+
+def _script(text: str) -> str:
+    """JavaScript that does not end its element; both escapes mean the same in texts and patterns."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

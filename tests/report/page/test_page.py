@@ -1,0 +1,141 @@
+"""The page in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from elmo_mf.factorize import Compression
+from elmo_mf.report.aggregate import boards
+from elmo_mf.report.page.write import write_page
+from elmo_mf.report.records import records_of
+from tests.report.page.conftest import Opens
+from tests.report.records import record, signed, write
+
+
+def _records() -> list[dict[str, Any]]:
+    """Two tasks. Of SST the dense encoder, three ranks of all matrices (the last
+    within noise), and one of `input` alone by another method."""
+    found = [record(None, 0.40 + 0.01 * seed, seed, speed_up=1.0) for seed in (1, 2)]
+    for rank, scores, speed in ((4, (0.30, 0.31), 4.0), (8, (0.36, 0.37), 3.0), (16, (0.41, 0.40), 2.0)):
+        found += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
+    other = record(8, 0.20, 1, speed_up=2.5)
+    other["cell"]["compression"] = Compression("whitened_svd", 8, "input").to_dict()
+    return [*found, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
+
+
+_BY_SCORE = ["dense", "svd all rank 16", "svd all rank 8", "svd all rank 4", "whitened_svd input rank 8"]
+_POINTS = "#plot .mark-symbol.role-mark path"
+
+
+def _write(folder: Path, records: list[dict[str, Any]]) -> str:
+    return f"file://{write_page(folder, boards(records_of(write(folder, records))))}"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return _write(tmp_path, _records())
+
+
+def _encoders(page: Page) -> list[str]:
+    return page.locator("#table tbody .open").all_inner_texts()
+
+
+def _wait_for_points(page: Page, count: int) -> None:
+    expect(page.locator(_POINTS)).to_have_count(count)
+
+
+def test_it_shows_a_task_at_a_time(opens: Opens, address: str) -> None:
+    page = opens(address)
+    expect(page.locator("h1")).to_have_text("Leaderboard")
+    assert page.locator("#task option").count() == 2
+    page.select_option("#task", "sst")
+    assert "Sentiment" in page.locator("#title").inner_text()
+    assert _encoders(page) == _BY_SCORE
+    _wait_for_points(page, 5)
+    assert page.url.endswith("#sst")
+    expect(opens(f"{address}#snli").locator("#title")).to_contain_text("Inference")
+
+
+def test_sort(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    score = page.locator("#table thead th").filter(has_text="accuracy")
+    score.click()
+    assert score.get_attribute("aria-sort") == "descending" and _encoders(page)[0] == "dense"
+    score.click()
+    assert score.get_attribute("aria-sort") == "ascending" and _encoders(page)[0] == "whitened_svd input rank 8"
+    parameters = page.locator("#table thead th").filter(has_text="parameters")
+    parameters.locator(".dt-column-order").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert parameters.get_attribute("aria-sort") == "ascending"
+    assert _encoders(page) == [_BY_SCORE[index] for index in (3, 2, 4, 1, 0)]
+
+
+def test_filter(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    page.select_option("#method", "whitened_svd")
+    assert _encoders(page) == ["dense", "whitened_svd input rank 8"]
+    _wait_for_points(page, 2)
+    page.select_option("#method", "all")
+    page.select_option("#only", "within_noise")
+    assert _encoders(page) == ["dense", "svd all rank 16"]
+    page.select_option("#only", "all")
+    page.get_by_label("Find").fill("rank 8")
+    assert _encoders(page) == ["svd all rank 8", "whitened_svd input rank 8"]
+    _wait_for_points(page, 2)
+
+
+def test_a_click_shows_the_records(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    button = page.get_by_role("button", name="svd all rank 8", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert "svd all rank 8" in dialog.locator("h2").inner_text()
+    for index, seed in enumerate((1, 2)):
+        dialog.get_by_label("Seed").select_option(label=str(seed))
+        shown = json.loads(dialog.locator("#json").inner_text())
+        assert shown == _records()[4 + index]
+    assert "accuracy 0.37," in dialog.locator("#facts").inner_text()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    page.locator(f"{_POINTS}[aria-label='svd all rank 16']").click()
+    expect(page.get_by_role("dialog")).to_contain_text("svd all rank 16")
+    page.get_by_role("button", name="Close").click()
+    page.select_option("#axis", "rank")
+    _wait_for_points(page, 4)
+    assert "rank" in str(page.locator("#plot").get_attribute("aria-label"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(opens: Opens, address: str, scheme: str) -> None:
+    page = opens(f"{address}#sst", viewport={"width": 360, "height": 700}, color_scheme=scheme)
+    page.wait_for_selector("#plot svg")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    ground, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    brightness = [sum(map(int, color[4:-1].split(","))) for color in (ground, ink)]
+    assert max(brightness) > 600 and min(brightness) < 150
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+    cell = "getComputedStyle(document.querySelector('#table tbody td'))"
+    assert (page.evaluate(f"{cell}.backgroundColor"), page.evaluate(f"{cell}.color")) == (ground, ink)
+
+
+def test_text_stays_text(opens: Opens, tmp_path: Path) -> None:
+    """Whatever is in a record, nothing of it runs."""
+    text = "</script><script>console.error('ran')</script><img src=x onerror=alert(1)>"
+    bad = record(4, 0.3, versions={"torch": text})
+    page = opens(_write(tmp_path, [record(None, 0.4), bad]))
+    page.get_by_role("button", name="svd all rank 4").click()
+    expect(page.locator("#facts")).to_contain_text(text)
+    assert page.locator("img").count() == 0
