@@ -4,7 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from elmo_mf.factorize.base import Evidence, Method, method_named, method_names, register
-from elmo_mf.factorize.compression import Compression, Distillation
+from elmo_mf.factorize.compression import Compression, Distillation, FineTuning
 from elmo_mf.factorize.size import MatrixSize, SizeReport, size_report
 from elmo_mf.factorize.slot import break_even_rank
 
@@ -15,6 +15,7 @@ __all__ = [
     "Compression",
     "Distillation",
     "Evidence",
+    "FineTuning",
     "MatrixSize",
     "Method",
     "SizeReport",

@@ -59,6 +59,9 @@ class FineTuning:
             raise InputError(f"compression.finetune.epochs: found {self.epochs!r}, expected an integer from 1 on")
         _check_above_zero("compression.finetune.learning_rate", self.learning_rate)
 
+    def __str__(self) -> str:
+        return f"fine-tuned {self.epochs}"
+
 
 @dataclass(frozen=True)
 class Compression:
@@ -211,7 +214,7 @@ class Compression:
         if self.distill is not None:
             parts.append(f"distilled {self.distill.steps}")
         if self.finetune is not None:
-            parts.append(f"fine-tuned {self.finetune.epochs}")
+            parts.append(str(self.finetune))
         return " ".join(parts)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression
+from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.configs import override, task_config
 from elmo_mf.harness.spec import SweepSpec, known_keys
 from elmo_mf.harness.task import Split, Task, load_task, task_names
@@ -67,8 +67,13 @@ class Cell:
         return {key: self.identity[key] for key in (*keys, "code")}
 
     @property
+    def finetune(self) -> FineTuning | None:
+        """How a language model is trained again: a compressed one, or the dense one that those are compared with."""
+        return self.compression.finetune if self.compression is not None else dense_finetune(self.identity)
+
+    @property
     def encoder(self) -> str:
-        return "dense" if self.compression is None else str(self.compression)
+        return encoder_name(self.compression, dense_finetune(self.identity))
 
     @property
     def name(self) -> str:
@@ -88,8 +93,21 @@ def _embedders(config: Any) -> Iterator[dict[str, Any]]:
         yield from _embedders(value)
 
 
+def dense_finetune(identity: dict[str, Any]) -> FineTuning | None:
+    """How a dense cell's model is trained again, by its identity."""
+    about = identity.get("finetune")
+    return None if about is None else FineTuning(**about)
+
+
+def encoder_name(compression: Compression | None, finetune: FineTuning | None = None) -> str:
+    """Of a compression, or of the dense encoder, which may be tuned."""
+    if compression is not None:
+        return str(compression)
+    return "dense" if finetune is None else f"dense {finetune}"
+
+
 def expand(spec: SweepSpec) -> list[Cell]:
-    """All cells of a sweep: task by task, the dense encoder first.
+    """All cells of a sweep: task by task, the dense encoder first, of a language model as it is and tuned likewise.
 
     # Raises
     InputError: anything that would make a cell fail and can be known before it runs.
@@ -126,7 +144,18 @@ def expand(spec: SweepSpec) -> list[Cell]:
                 if compression is not None and compression.factorizer.needs_gradients and not compression.gradients:
                     about = {**(identity or {}), "gradients": f"seed {seed}"}  # which the sweep takes itself
                 cells.append(Cell(task, compression, seed, shared | {"compression": about, "seed": seed}))
+            if compression is None:
+                cells += _tuned(task, spec, shared | {"compression": None}, compressions)
     return cells
+
+
+def _tuned(
+    task: Task, spec: SweepSpec, shared: dict[str, Any], compressions: list[Compression | None]
+) -> Iterator[Cell]:
+    """The dense model, tuned as those that are compared with it are."""
+    for tuning in dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None):
+        for seed in spec.seeds:
+            yield Cell(task, None, seed, shared | {"finetune": asdict(tuning), "seed": seed})
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
@@ -135,7 +164,8 @@ def _core(model: dict[str, Any]) -> BilmWeights:
 
 def dense_cell(cell: Cell) -> Cell:
     """The dense encoder's cell of the same task and seed."""
-    return replace(cell, compression=None, identity=cell.identity | {"compression": None})
+    identity = {key: value for key, value in cell.identity.items() if key != "finetune"}
+    return replace(cell, compression=None, identity=identity | {"compression": None})
 
 
 def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:

@@ -58,9 +58,9 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
         with workspace.phase("encoder"):
             seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
             seconds = run.compress(compression, seen)
-    if compression is not None and compression.finetune is not None:
+    if cell.finetune is not None:
         with workspace.phase("training"):
-            run.finetune(compression.finetune.epochs, compression.finetune.learning_rate)
+            run.finetune(cell.finetune.epochs, cell.finetune.learning_rate)
     with workspace.phase("scoring"):
         scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
         if compression is not None:

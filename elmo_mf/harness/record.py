@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
-from elmo_mf.harness.grid import digest
+from elmo_mf.harness.grid import dense_finetune, digest
 from elmo_mf.harness.task import Task, load_task
 
 FORMAT: Literal[2] = 2
@@ -20,7 +20,7 @@ MOST_BYTES = 10_000_000
 
 _Count = Annotated[int, Field(ge=0)]
 _Positive = Annotated[float, Field(gt=0)]
-_closed = with_config(ConfigDict(allow_inf_nan=False, strict=True))
+_closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute_docstrings=True))
 
 
 @_closed
@@ -28,7 +28,19 @@ class FileIdentity(TypedDict):
     """A data file, and how many of its examples were used; None for all."""
 
     sha256: str
+    """Of the whole file."""
     limit: int | None
+    """Examples of it that were used; null for all."""
+
+
+@_closed
+class Tuning(TypedDict):
+    """See `FineTuning`."""
+
+    epochs: int
+    """Passes over the text."""
+    learning_rate: float
+    """At most."""
 
 
 @_closed
@@ -36,14 +48,25 @@ class CellIdentity(TypedDict):
     """All that a score depends on, see `Cell`."""
 
     task: str
+    """Its name."""
     card: dict[str, Any]
+    """What of the task's card a score depends on."""
     compression: dict[str, Any] | None
+    """The keys of `Compression`, files by their SHA-256; null for the dense encoder."""
+    finetune: NotRequired[Tuning]
+    """How a dense language model is trained again; a compressed one has this in `compression`."""
     seed: int
+    """Of initial weights, dropout and the order of batches."""
     elmo: dict[Literal["options", "weights"], str] | None
+    """SHA-256 of the ELMo's two files; null for a language model."""
     words: str | None
+    """SHA-256 of the word vectors, if there are any."""
     data: dict[str, FileIdentity]
+    """By split."""
     config: dict[str, Any]
+    """AllenNLP's, with OPTIONS, WEIGHTS, DATA and SEED in place of what this cell has there."""
     code: dict[str, int]
+    """Numbers of the code that computes the encoder, the factors and the training."""
 
 
 @_closed
@@ -51,12 +74,19 @@ class Times(TypedDict):
     """Milliseconds a batch, of the cell's encoder, the dense one and AllenNLP's in turns, and medians of ratios."""
 
     median_ms: _Positive
+    """Milliseconds a batch of the cell's encoder."""
     p95_ms: _Positive
+    """Their 95th percentile."""
     dense_median_ms: _Positive
+    """Of the dense encoder."""
     dense_p95_ms: _Positive
+    """Of the dense encoder."""
     speed_up: _Positive
+    """Median over rounds of the dense encoder's time over the cell's."""
     allennlp_median_ms: NotRequired[_Positive]
+    """Of AllenNLP's dense encoder, where it was timed."""
     allennlp_speed_up: NotRequired[_Positive]
+    """As `speed_up`, of AllenNLP's time over the cell's."""
 
 
 @_closed
@@ -64,7 +94,9 @@ class Latency(TypedDict):
     """Of the encoder and of the whole model, by batch size."""
 
     encoder: dict[Literal["1", "32"], Times]
+    """From characters; of a language model, its core."""
     model: dict[Literal["1", "32"], Times]
+    """The task's, with the encoder in it."""
 
 
 @_closed
@@ -72,15 +104,25 @@ class Size(TypedDict):
     """Numbers of the biLSTM and of the encoder around it, see `SizeReport`."""
 
     lstm_parameters: _Count
+    """Numbers in the LSTMs, compressed."""
     lstm_dense_parameters: _Count
+    """Before compression."""
     encoder_parameters: _Count
+    """Of the encoder with its character CNN, or of a language model with its embedding."""
     lstm_bytes: _Count
+    """As they are run."""
     encoder_bytes: _Count
+    """As they are run."""
     lstm_ratio: float
+    """Dense parameters over own."""
     encoder_ratio: float
+    """Dense parameters over own."""
     lstm_multiply_adds: _Count
+    """For a token."""
     lstm_dense_multiply_adds: _Count
+    """For a token."""
     char_cnn_multiply_adds: _Count
+    """For a token that has not been seen; 0 for a language model."""
 
 
 @_closed
@@ -88,7 +130,9 @@ class ActivationError(TypedDict):
     """|own - dense| / |dense| of each biLSTM layer, and of all."""
 
     layers: list[float]
+    """Of each layer."""
     all: float
+    """Of all layers together."""
 
 
 @_closed
@@ -96,11 +140,17 @@ class NormsOf(TypedDict):
     """Of a matrix before compression, see `Norms`."""
 
     l1: float
+    """Sum of absolute values."""
     frobenius: float
+    """Root of the sum of squares."""
     spectral: float
+    """Largest singular value."""
     nuclear: float
+    """Sum of the singular values."""
     std: float
+    """Standard deviation of the entries."""
     effective_rank: float
+    """See `Norms`."""
 
 
 @_closed
@@ -108,15 +158,25 @@ class MatrixError(TypedDict):
     """One compressed matrix, see `compression_report`."""
 
     direction: Literal["forward", "backward"]
+    """Of its LSTM."""
     layer: _Count
+    """From 0 on."""
     target: str
+    """`input`, `recurrent`, `projection` or `joint`."""
     shape: list[int]
+    """Rows and columns."""
     rank: int | None
+    """Of its factors; null if it is not factored."""
     parameters: _Count
+    """Numbers kept."""
     energy: float
+    """Share of the squared Frobenius norm that is kept."""
     error: float
+    """Frobenius norm of the difference over that of the matrix."""
     input_error: float
+    """The same of the products with the matrix's inputs."""
     norms: NormsOf
+    """Before compression."""
 
 
 @_closed
@@ -124,9 +184,13 @@ class ElmoFacts(TypedDict):
     """The checkpoint's name and sizes."""
 
     name: str
+    """Folder and file."""
     layers: _Count
+    """LSTM layers."""
     cell: _Count
+    """Memory cells a direction, n."""
     projection: _Count
+    """Width of the projected state, p."""
 
 
 @_closed
@@ -134,10 +198,15 @@ class Machine(TypedDict):
     """Where it ran."""
 
     cpu: str
+    """The processor's name."""
     cores: int | None
+    """That the process may use."""
     threads: int
+    """That it used."""
     instructions: str
+    """The widest that PyTorch uses."""
     system: str
+    """Kernel and architecture."""
 
 
 @_closed
@@ -145,25 +214,45 @@ class Record(TypedDict):
     """One cell's result; the file holds these keys and no others."""
 
     format: Literal[2]
+    """Of this file."""
     id: str
+    """SHA-256 of `cell`."""
     cell: CellIdentity
+    """What was run."""
     scores: dict[str, float]
+    """The task's metrics on the scored split."""
     validation: dict[str, float]
+    """And on the validation split."""
     best_epoch: int
+    """Whose weights were scored, by the validation split."""
     epochs: int
+    """That were trained."""
     examples: dict[str, _Count]
+    """Of each split."""
     chance: float
+    """The primary metric's value for a model that knows nothing."""
     size: Size
+    """Parameters, bytes and multiply-adds."""
     activation_error: ActivationError | None
+    """Of the outputs on sentences of the scored split; null for the dense encoder."""
     matrices: list[MatrixError]
+    """Each compressed matrix."""
     factorization_seconds: float | None
+    """Null for the dense encoder."""
     latency: Latency
+    """Times, measured while nothing else of the sweep ran."""
     elmo: ElmoFacts | None
+    """Null for a language model."""
     data: str
+    """`demo`, or the name of the data folder."""
     seconds: _Positive
+    """The whole cell."""
     phases: NotRequired[dict[str, float]]
+    """Seconds by phase."""
     versions: dict[str, str | None]
+    """Of Python and of packages."""
     machine: Machine
+    """The processor, and the threads that it ran on."""
 
 
 RECORD = TypeAdapter(Record)
@@ -196,6 +285,7 @@ def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = loa
     try:
         if cell["compression"] is not None:
             Compression.from_dict(cell["compression"])
+        dense_finetune(cell)
         task = task_named(cell["task"])
     except InputError as error:
         raise InputError(f"{where}: cell: {error}") from None

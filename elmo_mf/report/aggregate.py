@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.factorize import Compression
+from elmo_mf.factorize import Compression, FineTuning
+from elmo_mf.harness.grid import dense_finetune, encoder_name
 from elmo_mf.harness.task import Task, load_task
 
 BATCHES = ("1", "32")
+OWN = ("compression", "finetune", "seed")
+"""What tells the cells of a board apart; the rest of a cell they share."""
+
 _TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allennlp": "allennlp_speed_up"}
 
 
@@ -21,8 +25,9 @@ class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
     `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
-    `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, with its 95 %
-    interval `low` to `high`; the marks `at_chance`, `comparable` (with dense: compressed and not tuned again),
+    `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, tuned likewise,
+    if there is such a one, its `baseline`, with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable`
+    (compressed, with such a dense one),
     `within_noise` (no worse than dense beyond noise), `best` (of the comparable) and `front` (see `front`, with
     multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
     parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
@@ -45,17 +50,21 @@ def boards(records: list[dict[str, Any]]) -> list[Board]:
 
 def _setting(record: dict[str, Any]) -> str:
     """What must be the same for scores to be compared: the cell without compression and seed."""
-    cell = {key: value for key, value in record["cell"].items() if key not in ("compression", "seed")}
+    cell = {key: value for key, value in record["cell"].items() if key not in OWN}
     return f"{cell['task']} {json.dumps(cell, sort_keys=True)}"
 
 
 def _board(records: list[dict[str, Any]]) -> Board:
     task = load_task(records[0]["cell"]["task"])
     frame = pd.DataFrame([_flat(record, task) for record in records]).sort_values(["encoder", "seed"])
-    dense = frame[~frame["compressed"]].set_index("seed")["score"]
-    frame["difference"] = frame["score"] - frame["seed"].map(dense)
+    dense = frame[~frame["compressed"]]
+    likewise = frame["tuned"].isin(dense["tuned"])
+    frame["baseline"] = frame["tuned"].where(likewise, "dense")
+    known = dense.set_index(["tuned", "seed"])["score"].to_dict()
+    pairs = zip(frame["baseline"], frame["seed"], strict=True)
+    frame["difference"] = frame["score"] - [known.get(pair, float("nan")) for pair in pairs]
     groups = frame.groupby("encoder", sort=True)
-    rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed", "tuned"])
+    rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed"])
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
     rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
@@ -65,8 +74,9 @@ def _board(records: list[dict[str, Any]]) -> Board:
     higher = task.metrics[task.primary] == "higher"
     least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
     rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
-    # what is tuned again has had more training than dense, which says nothing of compression
-    rows["comparable"] = rows["compressed"] & ~groups["tuned"].first()
+    # what is tuned again has had more training than dense as it is, which says nothing of compression
+    rows["baseline"] = groups["baseline"].first()
+    rows["comparable"] = rows["compressed"] & (rows["baseline"] == groups["tuned"].first())
     rows["within_noise"] = rows["comparable"] & ((rows["high"] >= 0) if higher else (rows["low"] <= 0))
     rows["goodness"] = rows["score"] if higher else -rows["score"]
     rows["front"] = front(rows["goodness"], rows["multiply_adds"])
@@ -98,7 +108,18 @@ def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
 def encoder_of(record: dict[str, Any]) -> str:
     """The name of a record's encoder."""
     compression = record["cell"]["compression"]
-    return "dense" if compression is None else str(Compression.from_dict(compression))
+    return encoder_name(compression and Compression.from_dict(compression), dense_finetune(record["cell"]))
+
+
+def is_dense(record: dict[str, Any]) -> bool:
+    """Whether its encoder is as it was trained."""
+    return record["cell"]["compression"] is None and "finetune" not in record["cell"]
+
+
+def _tuned(record: dict[str, Any]) -> str:
+    """The name of the dense encoder that is tuned as this one."""
+    about = (record["cell"]["compression"] or record["cell"]).get("finetune")
+    return encoder_name(None, None if about is None else FineTuning(**about))
 
 
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -107,7 +128,7 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
         "encoder": encoder_of(record),
         "compressed": compression is not None,
         "compression": compression,
-        "tuned": bool((compression or {}).get("finetune")),
+        "tuned": _tuned(record),
         "seed": record["cell"]["seed"],
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],

@@ -13,7 +13,7 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
-from elmo_mf.report.aggregate import Board, boards, encoder_of, half_width
+from elmo_mf.report.aggregate import OWN, Board, boards, encoder_of, half_width
 from elmo_mf.report.records import records_of
 
 
@@ -106,7 +106,7 @@ def _changes(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[
 def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for record in records:
-        cell = {key: value for key, value in record["cell"].items() if key not in ("compression", "seed", "task")}
+        cell = {key: value for key, value in record["cell"].items() if key not in (*OWN, "task")}
         facts = {**cell, "versions": record["versions"], "machine": record["machine"]}
         for name, value in _leaves(facts):
             found.setdefault(name, set()).add(value)

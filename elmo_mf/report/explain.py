@@ -18,7 +18,7 @@ import pandas as pd
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.norms import NORMS
 from elmo_mf.harness.task import Task
-from elmo_mf.report.aggregate import Board
+from elmo_mf.report.aggregate import Board, is_dense
 
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
 _GROUP = ["method", "size", "target", "layers"]
@@ -95,7 +95,7 @@ def explain(board: Board) -> Explanation:
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
     """A row a record whose compression has one target, with the mean norms of its matrices."""
     task = board.task
-    dense = {r["cell"]["seed"]: r for r in board.records if r["cell"]["compression"] is None}
+    dense = {r["cell"]["seed"]: r for r in board.records if is_dense(r)}
     for record in board.records:
         raw, seed = record["cell"]["compression"], record["cell"]["seed"]
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:

@@ -13,7 +13,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
-from elmo_mf.report.pictures import save
+from elmo_mf.report.pictures import COLORS, MARKERS, THEMES, picture, save, themed
 from elmo_mf.report.records import records_of
 from elmo_mf.report.units import Unit
 
@@ -35,9 +35,10 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
         )
     parts = [_HEADER]
     for index, explanation in enumerate(made):
-        figure = folder / f"explain-{explanation.board.task.name}{index if _repeated(made, explanation) else ''}.svg"
-        plot_explanation(explanation, figure)
-        parts.append(_section(explanation, figure.name))
+        name = f"explain-{explanation.board.task.name}{index if _repeated(made, explanation) else ''}"
+        for theme in THEMES:
+            plot_explanation(explanation, folder / f"{name}-{theme}.svg", theme)
+        parts.append(_section(explanation, name))
     parts.insert(1, "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)]))
     path = folder / "EXPLAIN.md"
     with atomic_path(path) as temporary:
@@ -116,7 +117,7 @@ def _dearest(explanation: Explanation) -> str:
     return text if first.n < 2 else f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1."
 
 
-def _section(explanation: Explanation, figure: str) -> str:
+def _section(explanation: Explanation, name: str) -> str:
     task = explanation.board.task
     costs = cost_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
@@ -134,7 +135,7 @@ that one in twenty is clear of zero by chance.
 
 {norms}
 
-![costs and norms]({figure})"""
+{picture(name, f"Costs of each matrix, and norms against them: {task.title}")}"""
 
 
 def _alignment(columns: int, left: int) -> list[str]:
@@ -187,52 +188,64 @@ def norm_summary(explanation: Explanation) -> pd.DataFrame:
     return table[list(dict.fromkeys(rows["outcome"]))].reset_index()
 
 
-def plot_explanation(explanation: Explanation, path: Path) -> None:
+def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
     """Write a picture: loss and activation error by target and layer, and each norm against both."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
-    grid = figure.add_gridspec(3, len(NORMS))
-    half = len(NORMS) // 2
     unit = Unit.of_loss(explanation.board.task)
-    for column, (name, title, scale) in enumerate(
-        (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
-    ):
-        _bars(figure.add_subplot(grid[0, column * half : (column + 1) * half]), explanation.costs, name, title, scale)
-    for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
-        for column, norm in enumerate(NORMS):
-            axes = figure.add_subplot(grid[row, column])
-            _scatter(axes, explanation.points[outcome], norm, unit.factor if outcome == LOSS else 1)
-            axes.set_xlabel(norm.replace("_", " "))
-            axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
-    figure.suptitle(explanation.board.task.title)
-    save(figure, path)
+    with themed(theme):
+        figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
+        grid = figure.add_gridspec(3, len(NORMS))
+        half = len(NORMS) // 2
+        for column, (name, title, scale) in enumerate(
+            (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
+        ):
+            top = figure.add_subplot(grid[0, column * half : (column + 1) * half])
+            _bars(top, explanation.costs, name, title, scale)
+        for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
+            for column, norm in enumerate(NORMS):
+                axes = figure.add_subplot(grid[row, column])
+                _scatter(axes, explanation.points[outcome], norm, unit.factor if outcome == LOSS else 1)
+                axes.set_xlabel(norm.replace("_", " "))
+                axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        figure.suptitle(f"{explanation.board.task.title}; numbers at points are layers")
+        save(figure, path)
 
 
 def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
+    """A bar a compression, its target in colour and in hatching."""
     labels = [f"{row['target']}\nlayer {row['layers']}\n{row['method']} {row['size']}" for row in _dicts(costs)]
-    errors = scale * costs["loss_se"].fillna(0) if name == "loss" else None
-    colors = [f"C{_TARGETS.index(target) if target in _TARGETS else 3}" for target in costs["target"]]
-    axes.bar(range(len(costs)), scale * costs[name], yerr=errors, color=colors, capsize=3)
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(costs)), labels, fontsize=8)
+    ink = axes.xaxis.label.get_color()
+    targets = [_place(target) for target in costs["target"]]
+    axes.bar(
+        range(len(costs)), scale * costs[name], color=[COLORS[place] for place in targets], edgecolor=ink,
+        yerr=scale * costs["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=3,
+        hatch=[_HATCHES[place] for place in targets],
+    )  # fmt: skip
+    axes.axhline(0, color=ink, linewidth=0.8)
+    crowded = len(costs) > 8
+    axes.set_xticks(range(len(costs)), labels, fontsize=6 if crowded else 8, rotation=90 if crowded else 0)
     axes.set_title(title, fontsize=10)
 
 
 def _scatter(axes: Any, points: pd.DataFrame, norm: str, scale: int) -> None:
+    ink = axes.xaxis.label.get_color()
     for target, own in points.groupby("target"):
-        color = f"C{_TARGETS.index(str(target)) if target in _TARGETS else 3}"
-        axes.scatter(own[norm], scale * own["outcome"], color=color, label=target, s=36)
+        color, marker = COLORS[_place(target)], MARKERS[_place(target)]
+        axes.scatter(own[norm], scale * own["outcome"], c=color, marker=marker, edgecolors=ink, label=target, s=40)
         for _, row in own.iterrows():
-            axes.annotate(
-                row["layers"],
-                (row[norm], scale * row["outcome"]),
-                fontsize=8,
-                xytext=(4, 3),
-                textcoords="offset points",
-            )
-    axes.legend(fontsize=7)
+            place = (row[norm], scale * row["outcome"])
+            axes.annotate(row["layers"], place, fontsize=8, xytext=(4, 3), textcoords="offset points")
     axes.margins(0.15)
+
+
+_HATCHES = ("", "//", "..", "xx")
+
+
+def _place(target: Any) -> int:
+    """A target's among the colours, markers and hatches."""
+    return _TARGETS.index(target) if target in _TARGETS else len(_TARGETS)
 
 
 def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.table import table
 from elmo_mf.report.units import Unit
 
-_closed = with_config(ConfigDict(allow_inf_nan=False, strict=True))
+_closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute_docstrings=True))
 _NUMBERS = ("score", "std", "difference", "low", "high", "ratio", "megabytes", "activation_error")
 _MARKS = ("compressed", "best", "within_noise", "front", "at_chance")
 _COUNTS = ("seeds", "parameters", "multiply_adds")
@@ -36,11 +36,17 @@ class Row(TypedDict):
     milliseconds."""
 
     encoder: str
+    """Its name on the board."""
     compression: dict[str, Any] | None
+    """The keys of `Compression`; null for the dense encoder."""
     marks: dict[str, bool]
+    """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance."""
     counts: dict[str, int]
+    """Seeds; the LSTMs' parameters, and multiply-adds for a token."""
     numbers: dict[str, float | None]
+    """Score with its standard deviation, difference to dense with its interval, and sizes."""
     times: dict[str, float | None]
+    """By part, batch and kind: medians and 95th percentiles, speed-ups over dense and over AllenNLP."""
 
 
 @_closed
@@ -48,13 +54,21 @@ class Task(TypedDict):
     """One table."""
 
     task: str
+    """Its name."""
     title: str
+    """Its title on the board."""
     metric: str
+    """The primary one, which is the score."""
     better: Literal["higher", "lower"]
+    """Scores."""
     split: str
+    """That is scored."""
     chance: float
+    """The score of a model that knows nothing."""
     setting: str
+    """Which of the task's tables this is, from 1 on: each has its own data, ELMo and config."""
     rows: list[Row]
+    """Best score first."""
 
 
 @_closed
@@ -62,7 +76,9 @@ class Export(TypedDict):
     """The whole file."""
 
     format: Literal[1]
+    """Of this file."""
     boards: list[Task]
+    """By task."""
 
 
 SCHEMA = TypeAdapter(Export)

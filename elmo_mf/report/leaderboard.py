@@ -10,7 +10,8 @@ import pandas as pd
 
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board, boards
-from elmo_mf.report.plots import THEMES, plot_board
+from elmo_mf.report.pictures import THEMES, picture
+from elmo_mf.report.plots import plot_board
 from elmo_mf.report.records import records_of
 from elmo_mf.report.table import interval, table
 from elmo_mf.report.units import Unit
@@ -71,7 +72,7 @@ def header(folder: Path, records: list[dict[str, Any]]) -> str:
         "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
         "data": _distinct(_data(record) for record in records),
         "machine": _distinct(_machine(record) for record in records),
-        "versions": _distinct(_versions(record) for record in records),
+        "versions": _versions(records),
     }
     lines = [f"- {name}: {text}" for name, text in facts.items()]
     hours = sum(record["seconds"] for record in records) / 3600
@@ -108,7 +109,7 @@ def _in_short(board: Board) -> str:
     within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
     faster = " and ".join(f"{row[f'encoder_{batch}_speed_up']:.2f} at batch {batch}" for batch in BATCHES)
     return (
-        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{within} {unit.name} from dense, "
+        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{within} {unit.name} from {row['baseline']}, "
         f"{row['ratio']:.1f} times smaller, and {faster} times as fast."
     )
 
@@ -131,17 +132,23 @@ def _machine(record: dict[str, Any]) -> str:
     return f"{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
 
 
-def _versions(record: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+def _versions(records: list[dict[str, Any]]) -> str:
+    """Of each package all that were used."""
+    used: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record["versions"].items():
+            used.setdefault(name, {})[str(version)] = None
+    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in used.items())
 
 
 def _distinct(texts: Any) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _section(board: Board, picture: str) -> str:
+def _section(board: Board, name: str) -> str:
+    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.task.title}"
     markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
-    return f"## {board.task.title}\n\n{about(board)}\n\n{_picture(board, picture)}\n\n{markdown}"
+    return f"## {board.task.title}\n\n{about(board)}\n\n{picture(name, said)}\n\n{markdown}"
 
 
 def about(board: Board) -> str:
@@ -152,12 +159,6 @@ def about(board: Board) -> str:
     percent = " %" if Unit.of(task).factor == 100 else ""
     metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
     return f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
-
-
-def _picture(board: Board, name: str) -> str:
-    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.task.title}"
-    dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
-    return f'<picture>{dark}<img alt="{said}" src="{name}-light.svg"></picture>'
 
 
 def _remarks(board: Board) -> str:
@@ -171,7 +172,11 @@ def _remarks(board: Board) -> str:
         notes.append("One seed only: small differences are noise.")
     if board.task.kind == "language-model":
         notes.append(_LANGUAGE_MODEL)
-        if any((record["cell"]["compression"] or {}).get("finetune") for record in board.records):
+        tuned = board.rows["encoder"].str.contains(" fine-tuned ")
+        compressed = board.rows[tuned & board.rows["compressed"]]
+        if compressed["comparable"].any():
+            notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
+        elif len(compressed):
             notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
     if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")

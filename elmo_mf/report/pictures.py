@@ -1,14 +1,41 @@
-"""How every picture is written."""
+"""How every picture looks, for light pages and for dark ones, and how it is written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.checkpoint import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300")
+"""Okabe and Ito's, which colour-blind readers tell apart, and two more."""
+MARKERS = "os^Dv<>PX"
+
+
+@contextmanager
+def themed(theme: str) -> Iterator[None]:
+    """Draw in the colours of a theme, with text that stays text."""
+    import matplotlib as mpl
+
+    ground, ink = THEMES[theme]
+    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
+    grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    values: Any = dict.fromkeys(inks, ink) | dict.fromkeys(grounds, ground)
+    with mpl.rc_context(values | {"font.size": 9, "svg.fonttype": "none"}):
+        yield
+
+
+def picture(name: str, said: str) -> str:
+    """Markdown of `NAME-light.svg` or, on a dark page, `NAME-dark.svg`; `said` is for who cannot see it."""
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
+    return f'<picture>{dark}<img alt="{said}" src="{name}-light.svg"></picture>'
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,13 +1,10 @@
-"""A board as pictures: score against speed, against size, and against rank; for light pages and for dark ones.
+"""A board as pictures: score against speed, against size, and against rank.
 
-Methods differ in colour (Okabe and Ito's, which colour-blind readers tell apart) and in marker, targets in line style,
-so that the pictures can be read in black and white.
+Methods differ in colour and in marker, targets in line style, so that the pictures can be read in black and white.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -16,21 +13,17 @@ import pandas as pd
 
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import Board, front
-from elmo_mf.report.pictures import save
+from elmo_mf.report.pictures import COLORS, MARKERS, save, themed
 from elmo_mf.report.units import Unit
 
-THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
-_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300"]
-_MARKERS = "os^Dv<>PX"
 _LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
 
 
 def plot_board(board: Board, path: Path, theme: str) -> None:
     """Write a picture of three panels; the same records give the same bytes."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with _style(theme), mpl.rc_context({"svg.fonttype": "none"}):
+    with themed(theme):
         figure = Figure(figsize=(13, 4.6), layout="constrained")
         axes = figure.subplots(1, 3)
         styles = _styles(board)
@@ -43,22 +36,10 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
         save(figure, path)
 
 
-@contextmanager
-def _style(theme: str) -> Iterator[None]:
-    import matplotlib as mpl
-
-    ground, ink = THEMES[theme]
-    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
-    grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-    values: Any = dict.fromkeys(names, ink) | dict.fromkeys(grounds, ground) | {"font.size": 9}
-    with mpl.rc_context(values):
-        yield
-
-
 def _styles(board: Board) -> dict[str, tuple[str, str]]:
     """Colour and marker of each method."""
     methods = sorted({_compression(row).method for row in _compressed(board)})
-    return dict(zip(methods, zip(cycle(_COLORS), cycle(_MARKERS), strict=False), strict=False))
+    return dict(zip(methods, zip(cycle(COLORS), cycle(MARKERS), strict=False), strict=False))
 
 
 def _compressed(board: Board) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from elmo_mf.report.aggregate import boards, front
-from tests.report.records import record
+from tests.report.records import record, signed
 
 
 def test_means_and_differences() -> None:
@@ -43,6 +43,26 @@ def test_the_interval_of_a_difference() -> None:
         )
         assert rows.loc[name, "within_noise"] == noise
     assert np.isnan(rows.loc["svd all rank 2", "low"]) and np.isnan(rows.loc["dense", "high"])
+
+
+def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
+    tuning = {"epochs": 1, "learning_rate": 0.001}
+    records = []
+    for seed in (1, 2):
+        compressed, dense = (record(rank, score, seed) for rank, score in ((4, 0.45), (None, 0.5)))
+        compressed["cell"]["compression"]["finetune"] = dense["cell"]["finetune"] = tuning
+        records += [signed(compressed), signed(dense), record(None, 0.4, seed), record(8, 0.39, seed)]
+    (board,) = boards(records)
+    rows = board.rows.set_index("encoder")
+    assert list(rows.index) == ["dense fine-tuned 1", "svd all rank 4 fine-tuned 1", "dense", "svd all rank 8"]
+    assert rows["difference"].round(6).to_dict() == {
+        "dense fine-tuned 1": 0.0, "svd all rank 4 fine-tuned 1": -0.05, "dense": 0.0, "svd all rank 8": -0.01,
+    }  # fmt: skip
+    assert list(rows.index[rows["comparable"]]) == ["svd all rank 4 fine-tuned 1", "svd all rank 8"]
+    assert list(rows.index[~rows["compressed"]]) == ["dense fine-tuned 1", "dense"]
+    alone = boards([one for one in records if "finetune" not in one["cell"]])[0].rows.set_index("encoder")
+    assert alone.loc["svd all rank 4 fine-tuned 1", "difference"] == pytest.approx(0.05)
+    assert list(alone.index[alone["comparable"]]) == ["svd all rank 8"]
 
 
 def test_one_seed_has_no_interval() -> None:

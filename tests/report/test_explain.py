@@ -131,8 +131,9 @@ def test_page_and_figure(tmp_path: Path) -> None:
     again = write_explanation(write(tmp_path / "b", _records(0.05)))[0]
     text = first.read_text()
     assert first.read_bytes() == again.read_bytes()
-    assert "agrees" in text and "![costs and norms](explain-sst.svg)" in text
-    assert (tmp_path / "a/explain-sst.svg").read_bytes() == (tmp_path / "b/explain-sst.svg").read_bytes()
+    assert "agrees" in text and 'src="explain-sst-light.svg"' in text
+    for name in ("explain-sst-light.svg", "explain-sst-dark.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     row = next(line for line in text.splitlines() if line.startswith("| input"))
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]

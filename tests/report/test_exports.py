@@ -92,9 +92,10 @@ def test_unknown_kinds_write_nothing(tmp_path: Path) -> None:
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _boards()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"expected pip install 'elmo-mf\[parquet\]'"):
-        write_exports(_boards(), tmp_path, ["parquet"])
+        write_exports(made, tmp_path, ["parquet"])
     assert not list(tmp_path.iterdir())
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from elmo_mf.factorize import Compression
-from elmo_mf.report.aggregate import Board, encoder_of
+from elmo_mf.report.aggregate import OWN, Board, encoder_of
 from elmo_mf.report.exports import with_settings
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
 from elmo_mf.report.plots import line_of
@@ -59,11 +59,15 @@ def _html(markdown: str) -> str:
 
 def _board(board: Board, setting: str) -> dict[str, Any]:
     unit, made = Unit.of(board.task), columns(board)
-    shared = {key: value for key, value in board.records[0]["cell"].items() if key not in ("compression", "seed")}
+    shared = {key: value for key, value in board.records[0]["cell"].items() if key not in OWN}
     own = [
-        {**record, "cell": {key: record["cell"][key] for key in ("compression", "seed")}} for record in board.records
+        record | {"cell": {key: value for key, value in record["cell"].items() if key in OWN}}
+        for record in board.records
     ]
     rows = board.rows.to_dict("records")
+    behind: dict[str, list[int]] = {}
+    for index, record in enumerate(board.records):
+        behind.setdefault(encoder_of(record), []).append(index)
     return {
         "id": board.task.name if setting == "1" else f"{board.task.name}-{setting}",
         "title": board.task.title,
@@ -73,7 +77,7 @@ def _board(board: Board, setting: str) -> dict[str, Any]:
         "columns": [column.title for column in made],
         "rows": [
             _row(row, [[column.texts[index], _number(column.numbers[index])] for column in made])
-            | {"records": [k for k, record in enumerate(board.records) if encoder_of(record) == row["encoder"]]}
+            | {"records": behind[row["encoder"]]}
             for index, row in enumerate(rows)
         ],
         "cell": shared,
