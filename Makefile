@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: leaderboard test setup lint clean
+.PHONY: leaderboard test setup lint docs clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
@@ -19,6 +19,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) docs
+
+docs: $(READY)  ## the documentation, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
