@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
+
+from elmo_mf.bilm.packed_linear import supports
 
 _COPY_BYTES = 256 * 2**20
 _SQUARE = 2048
@@ -15,20 +18,22 @@ _SQUARE = 2048
 @dataclass(frozen=True)
 class Limits:
     """`copy_gb_s` counts what a large copy reads and writes, `read_gb_s` what a large sum or two large matrices times a
-    vector read, whichever is faster; `gflop_s` is a square float32 product, `bfloat16_gflop_s` a bfloat16 one."""
+    vector read, whichever is faster; `gflop_s` is a square float32 product, `bfloat16_gflop_s` a bfloat16 one; None
+    on a processor without the instructions, where one would take minutes."""
 
     copy_gb_s: float
     read_gb_s: float
     gflop_s: float
-    bfloat16_gflop_s: float
+    bfloat16_gflop_s: float | None
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         return asdict(self)
 
     def __str__(self) -> str:
         return (
             f"this machine reads {self.read_gb_s:.1f} GB/s, copies {self.copy_gb_s:.1f} GB/s, "
-            f"multiplies at {self.gflop_s:.0f} GFLOP/s, in bfloat16 at {self.bfloat16_gflop_s:.0f}"
+            f"multiplies at {self.gflop_s:.0f} GFLOP/s"
+            f"{'' if self.bfloat16_gflop_s is None else f', in bfloat16 at {self.bfloat16_gflop_s:.0f}'}"
         )
 
 
@@ -38,16 +43,20 @@ def measure_limits(device: torch.device, repeats: int = 7) -> Limits:
     target = torch.empty_like(source)
     matrices, vectors = source.view(2, 1024, -1), torch.ones(2, 1, 1024, device=device)
     square = torch.rand(_SQUARE, _SQUARE, device=device)
-    half = square.bfloat16()
     copy = _best(lambda: target.copy_(source), device, repeats)
     total = _best(lambda: source.sum(), device, repeats)
     times_vector = _best(lambda: torch.bmm(vectors, matrices), device, repeats)
-    products = [_best(lambda square=square: square @ square, device, repeats) for square in (square, half)]  # type: ignore[misc]
+    half = square.bfloat16() if device.type != "cpu" or supports("bfloat16") else None
     return Limits(
         2 * _COPY_BYTES / copy / 1e9,
         _COPY_BYTES / min(total, times_vector) / 1e9,
-        *(2 * _SQUARE**3 / product / 1e9 for product in products),
+        _gflop_s(square, device, repeats),
+        None if half is None else _gflop_s(half, device, repeats),
     )
+
+
+def _gflop_s(square: Tensor, device: torch.device, repeats: int) -> float:
+    return 2 * _SQUARE**3 / _best(lambda: square @ square, device, repeats) / 1e9
 
 
 def _best(run: Callable[[], object], device: torch.device, repeats: int) -> float:

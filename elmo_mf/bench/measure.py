@@ -46,7 +46,8 @@ class Timing:
 
     def product_share(self, limits: Limits) -> float:
         """Of the machine's best product, in bfloat16 for all but float32."""
-        return self.gflop_s / (limits.gflop_s if self.precision == "float32" else limits.bfloat16_gflop_s)
+        peak = None if self.precision == "float32" else limits.bfloat16_gflop_s
+        return self.gflop_s / (peak or limits.gflop_s)
 
 
 def measure(

@@ -123,7 +123,7 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
         seen: list[Progress] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
         perplexity[stateful] = seen[-1].perplexity
-    assert perplexity[True] - 1 < 0.5 * (perplexity[False] - 1), perplexity
+    assert perplexity[True] - 1 < 0.8 * (perplexity[False] - 1), perplexity
 
 
 def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None:
