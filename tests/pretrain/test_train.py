@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import pytest
@@ -122,8 +123,8 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
         settings = replace(TINY, stateful=stateful, dropout=0.0, epochs=30, learning_rate=0.03, batch_tokens=64)
         seen: list[Progress] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
-        perplexity[stateful] = seen[-1].perplexity
-    assert perplexity[True] - 1 < 0.8 * (perplexity[False] - 1), perplexity
+        perplexity[stateful] = geometric_mean(step.perplexity for step in seen[-10:])  # one batch alone is noise
+    assert perplexity[True] - 1 < 0.5 * (perplexity[False] - 1), perplexity
 
 
 def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None:
