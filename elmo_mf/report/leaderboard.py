@@ -98,11 +98,11 @@ def _in_short(board: Board) -> str:
     compared = rows[rows["comparable"] & rows["difference"].notna()]
     if compared.empty:
         return "nothing to compare yet."
-    near = compared[compared["within_noise"]]
-    if compared["low"].isna().all():
+    near, judged = compared[compared["within_noise"]], compared[compared["low"].notna()]
+    if judged.empty:
         said, row = "one seed says nothing of noise; the best compressed encoder is", compared.iloc[0]
     elif near.empty:
-        said, row = "no compressed encoder is within noise of dense; the best is", compared.iloc[0]
+        said, row = "no compressed encoder is within noise of dense; the best is", judged.iloc[0]
     else:
         cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
         said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
