@@ -60,7 +60,8 @@ class FineTuning:
         _check_above_zero("compression.finetune.learning_rate", self.learning_rate)
 
     def __str__(self) -> str:
-        return f"fine-tuned {self.epochs}"
+        rate = "" if self.learning_rate == FineTuning.learning_rate else f" at {self.learning_rate:g}"
+        return f"fine-tuned {self.epochs}{rate}"
 
 
 @dataclass(frozen=True)

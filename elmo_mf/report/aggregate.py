@@ -27,8 +27,8 @@ class Board:
     `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
     `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, tuned likewise,
     if there is such a one, its `baseline`, with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable`
-    (compressed, with such a dense one),
-    `within_noise` (no worse than dense beyond noise), `best` (of the comparable) and `front` (see `front`, with
+    (compressed, with such a dense one), `within_noise` (no worse than dense beyond noise), `best` (of the comparable)
+    and `front` (see `front`, with
     multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
     parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
     the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it.

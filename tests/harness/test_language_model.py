@@ -64,11 +64,11 @@ def test_every_method_and_tuning(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, methods=methods, compressions=[tuned, *others])
     records = records_here(spec, tmp_path / "out")
     names = [cell.encoder for cell in expand(spec)]
-    assert names[:2] == ["dense", "dense fine-tuned 8"]
+    assert names[:2] == ["dense", "dense fine-tuned 8 at 0.01"]
     scores = dict(zip(names, (record["scores"]["perplexity"] for record in records), strict=True))
     assert len(set(scores.values())) == len(records) == 13
     for name in ("dense", "svd all rank 2"):
-        assert scores[f"{name} fine-tuned 8"] < scores[name]
+        assert scores[f"{name} fine-tuned 8 at 0.01"] < scores[name]
     (model,) = (tmp_path / "out" / "cache" / "language-models").iterdir()
     assert (model / "weights.th").is_file()
     assert records[-1]["size"]["lstm_parameters"] <= 0.4 * records[0]["size"]["lstm_parameters"]

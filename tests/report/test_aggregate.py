@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from elmo_mf.report.aggregate import boards, front
+from elmo_mf.report.aggregate import boards, encoder_of, front
 from tests.report.records import record, signed
 
 
@@ -63,6 +63,15 @@ def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
     alone = boards([one for one in records if "finetune" not in one["cell"]])[0].rows.set_index("encoder")
     assert alone.loc["svd all rank 4 fine-tuned 1", "difference"] == pytest.approx(0.05)
     assert list(alone.index[alone["comparable"]]) == ["svd all rank 8"]
+
+
+def test_tunings_of_other_learning_rates_are_others() -> None:
+    names = []
+    for rate in (0.001, 0.01):
+        tuned = record(4, 0.4)
+        tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
+        names.append(encoder_of(signed(tuned)))
+    assert names == ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"]
 
 
 def test_one_seed_has_no_interval() -> None:

@@ -263,16 +263,20 @@ async function json(address) {
 // Of a page that is served: how far the sweep is, and its new records as they come.
 async function follow() {
   for (;;) {
+    let newer = null;
     try {
       const { version, text } = await json("status.json");
       $("live").textContent = text;
       if (version !== document.body.dataset.version) {
-        data = await json("data.json");
+        newer = await json("data.json");
         document.body.dataset.version = version;
-        refresh();
       }
     } catch {
       $("live").textContent = "The server has stopped; this is what it showed last.";
+    }
+    if (newer) {
+      data = newer;
+      refresh();
     }
     await new Promise((done) => setTimeout(done, 1000));
   }
