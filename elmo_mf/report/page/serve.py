@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -71,6 +71,13 @@ def _progress(note: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing to say of who is gone before the answer is."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server(folder: Path, port: int) -> ThreadingHTTPServer:
     """A server of a folder's page on the loopback interface; `serve_forever` starts it.
 
@@ -103,19 +110,18 @@ def server(folder: Path, port: int) -> ThreadingHTTPServer:
                 self._answer(kind, text().encode())
 
         def _answer(self, kind: str, body: bytes) -> None:
-            with contextlib.suppress(ConnectionError):  # who asked may be gone
-                self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Type", f"{kind}; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Cache-Control", "no-store")
-                self.end_headers()
-                self.wfile.write(body)
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing of requests."""
 
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        return _Server(("127.0.0.1", port), Handler)
     except OSError as error:
         raise InputError(f"--port: found {port}, expected a port that is free ({error.strerror})") from None
 
