@@ -31,6 +31,7 @@ def bench(
     seconds: float = typer.Option(10, min=0, help="To spend on each case, at least three rounds."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the result to this file."),
     plot: Path | None = typer.Option(None, help="Write a plot to this file: .svg, .png or .pdf."),
+    theme: str = typer.Option("light", help="Of the plot: light or dark."),
 ) -> None:
     """Time AllenNLP's encoder, ours dense and ours compressed, taking turns in one process.
 
@@ -75,7 +76,7 @@ def bench(
     if json_file is not None:
         check_output("--json", json_file)
     if plot is not None:
-        check_picture("--plot", plot)
+        check_picture("--plot", plot, theme)
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 
@@ -95,4 +96,4 @@ def bench(
     if json_file is not None:
         write_json(json_file, result.to_dict())
     if plot is not None:
-        plot_bench(result, plot)
+        plot_bench(result, plot, theme)

@@ -15,6 +15,7 @@ def inspect(
     gates: bool = typer.Option(True, help="Each gate's part of a matrix too."),
     json_file: Path | None = typer.Option(None, "--json", help="Write it all to this file, spectra included."),
     plot: Path | None = typer.Option(None, help="Picture of the spectra: .svg, .png or .pdf."),
+    theme: str = typer.Option("light", help="Of the picture: light or dark."),
 ) -> None:
     """Shapes, effective ranks, and norms of every biLSTM matrix; of factored ones, of the product.
 
@@ -34,7 +35,7 @@ def inspect(
     from elmo_mf.report.spectra import plot_spectra, spectra_table
 
     if plot is not None:
-        check_picture("--plot", plot)
+        check_picture("--plot", plot, theme)
     if json_file is not None:
         check_output("--json", json_file)
     facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)
@@ -45,4 +46,4 @@ def inspect(
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})
     if plot is not None:
-        plot_spectra(facts, weights.name, plot)
+        plot_spectra(facts, weights.name, plot, theme)

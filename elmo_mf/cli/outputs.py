@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 
 
 def check_output(option: str, path: Path) -> None:
@@ -25,12 +25,16 @@ def check_output(option: str, path: Path) -> None:
         raise InputError(f"{option}: found {path} in {folder}, which cannot be written to, expected a writable folder")
 
 
-def check_picture(option: str, path: Path) -> None:
+def check_picture(option: str, path: Path, theme: str) -> None:
     """As `check_output`, for a picture.
 
     # Raises
-    InputError: also where the name's ending is none of a picture.
+    InputError: also where the name's ending is none of a picture, or there is no such theme.
     """
+    from elmo_mf.report.pictures import THEMES
+
+    if theme not in THEMES:
+        raise InputError(f"--theme: found {theme!r}, {one_of(theme, THEMES)}")
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"{option}: found {path}, expected a name that ends in .svg, .png or .pdf")
     check_output(option, path)

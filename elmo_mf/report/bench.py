@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmo_mf.bench.run import Result
-from elmo_mf.report.pictures import save
+from elmo_mf.report.pictures import COLORS, save, themed
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from elmo_mf.bench.cases import Case
@@ -39,12 +40,18 @@ def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
     return table
 
 
-def plot_bench(result: Result, path: Path) -> None:
+def plot_bench(result: Result, path: Path, theme: str = "light") -> None:
     """Write a picture of every case's ratios to AllenNLP; the ending of `path` says of what kind.
 
     # Raises
     ValueError: matplotlib does not know the ending.
     """
+    with themed(theme):
+        save(_bars(result), path)
+
+
+def _bars(result: Result) -> Figure:
+    import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
@@ -54,7 +61,7 @@ def plot_bench(result: Result, path: Path) -> None:
     for case, timings in result.timings.items():
         shown = [timing for timing in timings if timing.ratio is not None][1:]
         places = [position + 1 + index for index in range(len(shown))]
-        bars = axes.barh(places, [timing.ratio or 0 for timing in shown], height=0.8, color="C0")
+        bars = axes.barh(places, [timing.ratio or 0 for timing in shown], height=0.8, color=COLORS[0])
         axes.bar_label(bars, [f" {timing.ratio:.1f}x, {_milliseconds(timing)}" for timing in shown], fontsize=8)
         axes.text(1.05, position, str(case), fontsize=9, fontweight="bold", va="center")
         labels += [(place, timing.variant) for place, timing in zip(places, shown, strict=True)]
@@ -64,10 +71,10 @@ def plot_bench(result: Result, path: Path) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.margins(x=0.3)
-    axes.axvline(1, color="black", linewidth=1)
+    axes.axvline(1, color=mpl.rcParams["lines.color"], linewidth=1)
     axes.set_xlabel("times as fast as AllenNLP's ELMo")
     axes.set_title(f"{result.encoder}")
-    save(figure, path)
+    return figure
 
 
 def _milliseconds(timing: Timing) -> str:

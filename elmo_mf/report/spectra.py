@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elmo_mf.factorize.inspection import MatrixFacts
-from elmo_mf.report.pictures import save
+from elmo_mf.report.pictures import COLORS, MARKERS, save, themed
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 
@@ -37,8 +38,16 @@ def spectra_table(facts: list[MatrixFacts]) -> Table:
     return table
 
 
-def plot_spectra(facts: list[MatrixFacts], title: str, path: Path) -> None:
-    """Write a picture of whole matrices' singular values, each target by itself; the ending of `path` says the kind."""
+def plot_spectra(facts: list[MatrixFacts], title: str, path: Path, theme: str = "light") -> None:
+    """Write a picture of whole matrices' singular values, each target by itself; the ending of `path` says the kind.
+
+    Layers differ in colour and in marker, directions in line style, so that it can be read in black and white.
+    """
+    with themed(theme):
+        save(_spectra(facts, title), path)
+
+
+def _spectra(facts: list[MatrixFacts], title: str) -> Figure:
     from matplotlib.figure import Figure
 
     whole = [one for one in facts if one.gate is None]
@@ -51,8 +60,12 @@ def plot_spectra(facts: list[MatrixFacts], title: str, path: Path) -> None:
                 shares = one.spectrum / largest
                 shares = shares[shares > 1e-6]  # beyond the rank of factors there is rounding only
                 ranks = np.arange(1, len(shares) + 1)
-                style = "-" if one.direction == "forward" else "--"
-                axes.plot(ranks, shares, style, color=f"C{one.layer}", label=f"layer {one.layer} {one.direction}")
+                color, marker = COLORS[one.layer % len(COLORS)], MARKERS[one.layer % len(MARKERS)]
+                line, first = ("-", 0) if one.direction == "forward" else ("--", 0.06)
+                axes.plot(
+                    ranks, shares, line, color=color, marker=marker, markevery=(first, 0.12), markersize=4,
+                    label=f"layer {one.layer} {one.direction}",
+                )  # fmt: skip
         axes.set_title(target)
         axes.set_xlabel("rank")
         axes.set_yscale("log")
@@ -60,4 +73,4 @@ def plot_spectra(facts: list[MatrixFacts], title: str, path: Path) -> None:
         axes.legend(fontsize=8)
     figure.supylabel("singular value, relative to the largest", fontsize=10)
     figure.suptitle(title)
-    save(figure, path)
+    return figure

@@ -185,7 +185,11 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert re.search(r"forward 0 input +48 x 6 +dense +\d\.\d +\d +\d ", text) and text.count("gate o") == 8
     found = json.loads((tmp_path / "i.json").read_text())["matrices"]
     assert len(found) == 44 and len(found[0]["spectrum"]) == 6
-    assert "<svg" in (tmp_path / "i.svg").read_text()
+    light = (tmp_path / "i.svg").read_text()
+    assert "<svg" in light and "#0d1117" not in light
+    assert _run("inspect", options, weights, "--plot", tmp_path / "dark.svg", "--theme", "dark") == 0
+    assert "#0d1117" in (tmp_path / "dark.svg").read_text()
+    capsys.readouterr()
     assert _run("compress", options, weights, "--rank", "2", "--out", tmp_path / "r2") == 0
     files = [tmp_path / "r2" / name for name in ("options.json", "weights.hdf5")]
     assert _run("inspect", *files, "--no-gates", "--plot", tmp_path / "r2.png") == 0
@@ -196,6 +200,10 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "message"),
     [
         (["--plot", "spectra.bmp"], "--plot: found spectra.bmp, expected a name that ends in .svg, .png or .pdf"),
+        (
+            ["--plot", "s.svg", "--theme", "drak"],
+            "--theme: found 'drak', expected one of light, dark; did you mean dark?",
+        ),
         (["--json", "/"], "--json: found the folder /, expected the name of a file"),
     ],
 )
