@@ -39,12 +39,12 @@ def explain(
     path, made = write_explanation(folder)
     console = Console(highlight=False)
     for explanation in made:
-        _print(console, explanation.board.task.title, cost_table(explanation))
+        _print(console, explanation.board.title, cost_table(explanation))
         _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
     for line in findings(made):
         console.print(line.replace("**", ""), soft_wrap=True)
     if json_file is not None:
-        write_json(json_file, {explanation.board.task.name: explanation.to_dict() for explanation in made})
+        write_json(json_file, {explanation.board.name: explanation.to_dict() for explanation in made})
     typer.echo(f"wrote {path}")
 
 

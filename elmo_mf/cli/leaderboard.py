@@ -74,7 +74,7 @@ def _print(board: Board) -> None:
         "speed-up, encoder, batch 1": "faster, 1",
         "speed-up, encoder, batch 32": "32",
     }
-    shown = Table(title=board.task.title, title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=board.title, title_justify="left", box=None, pad_edge=False)
     for title in titles.values():
         name = title == "encoder"
         shown.add_column(title, justify="left" if name else "right", no_wrap=not name)

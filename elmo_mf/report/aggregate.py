@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,9 @@ import pandas as pd
 from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.grid import dense_finetune, encoder_name
 from elmo_mf.harness.task import Task, load_task
+from elmo_mf.report.settings import shared, told_apart
 
 BATCHES = ("1", "32")
-OWN = ("compression", "finetune", "seed")
-"""What tells the cells of a board apart; the rest of a cell they share."""
 
 _TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allennlp": "allennlp_speed_up"}
 
@@ -31,27 +30,44 @@ class Board:
     and `front` (see `front`, with
     multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
     parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
-    the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it.
+    the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a task has
+    several boards, `setting` is the board's number among them and `told` says what tells it apart.
     """
 
     task: Task
     rows: pd.DataFrame
     chance: float
     records: list[dict[str, Any]]
+    setting: int = 1
+    told: str = ""
+
+    @property
+    def name(self) -> str:
+        """For files and links."""
+        return self.task.name if self.setting == 1 else f"{self.task.name}-{self.setting}"
+
+    @property
+    def title(self) -> str:
+        """For readers."""
+        return f"{self.task.title}; {self.told}" if self.told else self.task.title
 
 
 def boards(records: list[dict[str, Any]]) -> list[Board]:
     """All boards of some records, by task."""
-    settings: dict[str, list[dict[str, Any]]] = {}
+    settings: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for record in records:
-        settings.setdefault(_setting(record), []).append(record)
-    return [_board(group) for _, group in sorted(settings.items())]
+        # what must be the same for scores to be compared
+        setting = json.dumps(shared(record), sort_keys=True)
+        settings.setdefault(record["cell"]["task"], {}).setdefault(setting, []).append(record)
+    return [board for _, own in sorted(settings.items()) for board in _of_task([own[key] for key in sorted(own)])]
 
 
-def _setting(record: dict[str, Any]) -> str:
-    """What must be the same for scores to be compared: the cell without compression and seed."""
-    cell = {key: value for key, value in record["cell"].items() if key not in OWN}
-    return f"{cell['task']} {json.dumps(cell, sort_keys=True)}"
+def _of_task(settings: list[list[dict[str, Any]]]) -> list[Board]:
+    told = told_apart([records[0] for records in settings])
+    return [
+        replace(_board(records), setting=number, told=text)
+        for number, (records, text) in enumerate(zip(settings, told, strict=True), start=1)
+    ]
 
 
 def _board(records: list[dict[str, Any]]) -> Board:

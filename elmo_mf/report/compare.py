@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
-from elmo_mf.report.aggregate import OWN, Board, boards, encoder_of, half_width
+from elmo_mf.report.aggregate import Board, boards, encoder_of, half_width
 from elmo_mf.report.records import records_of
+from elmo_mf.report.settings import leaves, shared, short
 
 
 @dataclass(frozen=True)
@@ -106,23 +106,10 @@ def _changes(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[
 def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for record in records:
-        cell = {key: value for key, value in record["cell"].items() if key not in (*OWN, "task")}
-        facts = {**cell, "versions": record["versions"], "machine": record["machine"]}
-        for name, value in _leaves(facts):
-            found.setdefault(name, set()).add(value)
+        facts = {**shared(record), "versions": record["versions"], "machine": record["machine"]}
+        for name, value in leaves(facts):
+            found.setdefault(name, set()).add(short(value))
     return {name: " or ".join(sorted(values)) for name, values in found.items()}
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
-    else:
-        text = json.dumps(value)
-        yield name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-_LONGEST = 24  # characters of a value, a hash's beginning among them
 
 
 def verdict(row: Mapping[str, Any]) -> str:

@@ -34,11 +34,10 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
     parts = [_HEADER]
-    for index, explanation in enumerate(made):
-        name = f"explain-{explanation.board.task.name}{index if _repeated(made, explanation) else ''}"
+    for explanation in made:
         for theme in THEMES:
-            plot_explanation(explanation, folder / f"{name}-{theme}.svg", theme)
-        parts.append(_section(explanation, name))
+            plot_explanation(explanation, folder / f"explain-{explanation.board.name}-{theme}.svg", theme)
+        parts.append(_section(explanation))
     parts.insert(1, "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)]))
     path = folder / "EXPLAIN.md"
     with atomic_path(path) as temporary:
@@ -55,17 +54,13 @@ models in nats a word (of the logarithm of perplexity); activation error is the 
 outputs. Intervals are of 95 %."""
 
 
-def _repeated(made: list[Explanation], own: Explanation) -> bool:
-    return sum(other.board.task.name == own.board.task.name for other in made) > 1
-
-
 def findings(made: list[Explanation]) -> list[str]:
     """Where the data agrees with the paper's two findings, and where it does not; Markdown."""
     return [told(explanation) for told in (_additive, _norms, _dearest) for explanation in made]
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task, unit = explanation.additive, explanation.board.task.title, Unit.of_loss(explanation.board.task)
+    one, task, unit = explanation.additive, explanation.board.title, Unit.of_loss(explanation.board.task)
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
@@ -77,7 +72,7 @@ def _additive(explanation: Explanation) -> str:
 
 
 def _norms(explanation: Explanation) -> str:
-    task, rows = explanation.board.task.title, _dicts(explanation.correlations)
+    task, rows = explanation.board.title, _dicts(explanation.correlations)
     told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and row["spearman"].n >= 4]
     if not told:
         return f"- **Norms tell, {task}: nothing to say**: fewer than four compressions of one target."
@@ -111,19 +106,20 @@ def _dearest(explanation: Explanation) -> str:
         for row in (rows[0], rows[-1])
     )
     text = (
-        f"- **Dearest, {explanation.board.task.title}**: by activation error per 100,000 parameters saved {dear}, "
+        f"- **Dearest, {explanation.board.title}**: by activation error per 100,000 parameters saved {dear}, "
         f"cheapest {cheap}."
     )
     return text if first.n < 2 else f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1."
 
 
-def _section(explanation: Explanation, name: str) -> str:
-    task = explanation.board.task
+def _section(explanation: Explanation) -> str:
+    board = explanation.board
+    unit = Unit.of_loss(board.task).name
     costs = cost_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
-    return f"""## {task.title}
+    return f"""## {board.title}
 
-What each target costs: the loss in {Unit.of_loss(task).name} with its standard error over seeds, the activation error,
+What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
 and both for every 100,000 parameters saved.
 
 {costs}
@@ -135,7 +131,7 @@ that one in twenty is clear of zero by chance.
 
 {norms}
 
-{picture(name, f"Costs of each matrix, and norms against them: {task.title}")}"""
+{picture(f"explain-{board.name}", f"Costs of each matrix, and norms against them: {board.title}")}"""
 
 
 def _alignment(columns: int, left: int) -> list[str]:
@@ -209,7 +205,7 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
                 axes.set_xlabel(norm.replace("_", " "))
                 axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-        figure.suptitle(f"{explanation.board.task.title}; numbers at points are layers")
+        figure.suptitle(f"{explanation.board.title}; numbers at points are layers")
         save(figure, path)
 
 

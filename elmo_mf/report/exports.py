@@ -115,21 +115,15 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
     """A row an encoder of each board, with columns of `Board.rows`; and `task`, `metric`, and `setting`, the number of
     the task's table."""
     frames = []
-    for board, setting in with_settings(boards):
+    for board in boards:
         frame = board.rows[["encoder", *_MARKS, *_COUNTS, *_NUMBERS, *_TIMES]].copy()
         frame[list(_COUNTS)] = frame[list(_COUNTS)].astype(int)
         for position, (name, value) in enumerate(
-            (("task", board.task.name), ("metric", board.task.primary), ("setting", setting))
+            (("task", board.task.name), ("metric", board.task.primary), ("setting", str(board.setting)))
         ):
             frame.insert(position, name, value)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
-
-
-def with_settings(boards: Sequence[Board]) -> list[tuple[Board, str]]:
-    """Each board with the number of its table among those of its task."""
-    names = [board.task.name for board in boards]
-    return [(board, str(names[:index].count(board.task.name) + 1)) for index, board in enumerate(boards)]
 
 
 def _csv(boards: Sequence[Board], path: Path) -> None:
@@ -155,7 +149,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
         )  # fmt: skip
         for mark, command in _MARKS_IN_LATEX.items():
             rows = rows.replace(mark, command)
-        parts.append(f"% {board.task.title}, {Unit.of(board.task).title}\n{rows}\n")
+        parts.append(f"% {board.title}, {Unit.of(board.task).title}\n{rows}\n")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -179,15 +173,15 @@ def as_json(boards: Sequence[Board]) -> Export:
     tasks = [
         {
             "task": board.task.name,
-            "title": board.task.title,
+            "title": board.title,
             "metric": board.task.primary,
             "better": board.task.metrics[board.task.primary],
             "split": board.task.scored,
             "chance": float(board.chance),
-            "setting": setting,
+            "setting": str(board.setting),
             "rows": [_row(row) for row in board.rows.to_dict("records")],
         }
-        for board, setting in with_settings(boards)
+        for board in boards
     ]
     return SCHEMA.validate_python({"format": 1, "boards": tasks})
 

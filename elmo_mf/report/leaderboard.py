@@ -26,12 +26,10 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
     records = records_of(folder)
     made = boards(records)
     sections = []
-    for index, board in enumerate(made):
-        repeated = sum(other.task.name == board.task.name for other in made) > 1
-        name = f"board-{board.task.name}{index if repeated else ''}"
+    for board in made:
         for theme in THEMES:
-            plot_board(board, folder / f"{name}-{theme}.svg", theme)
-        sections.append(_section(board, name))
+            plot_board(board, folder / f"board-{board.name}-{theme}.svg", theme)
+        sections.append(_section(board))
     parts = [header(folder, records), _PAGE, summary(made), *sections, NOTES]
     path = folder / "README.md"
     with atomic_path(path) as temporary:
@@ -90,7 +88,7 @@ def header(folder: Path, records: list[dict[str, Any]]) -> str:
 
 def summary(made: Sequence[Board]) -> str:
     """One sentence a task: the cheapest encoder within noise of dense."""
-    return "\n".join(["## In short", "", *(f"- **{board.task.title}**: {_in_short(board)}" for board in made)])
+    return "\n".join(["## In short", "", *(f"- **{board.title}**: {_in_short(board)}" for board in made)])
 
 
 def _in_short(board: Board) -> str:
@@ -145,10 +143,10 @@ def _distinct(texts: Any) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _section(board: Board, name: str) -> str:
-    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.task.title}"
+def _section(board: Board) -> str:
+    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.title}"
     markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
-    return f"## {board.task.title}\n\n{about(board)}\n\n{picture(name, said)}\n\n{markdown}"
+    return f"## {board.title}\n\n{about(board)}\n\n{picture(f'board-{board.name}', said)}\n\n{markdown}"
 
 
 def about(board: Board) -> str:

@@ -32,7 +32,7 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
         _by_rank(axes[2], board, styles)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-        figure.suptitle(board.task.title)
+        figure.suptitle(board.title)
         save(figure, path)
 
 

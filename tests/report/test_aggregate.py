@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from elmo_mf.report.aggregate import boards, encoder_of, front
+from elmo_mf.report.settings import told_apart
 from tests.report.records import record, signed
 
 
@@ -100,7 +101,23 @@ def test_one_board_a_task_and_setting() -> None:
     other = record(None, 0.3)
     other["cell"]["data"]["train"]["limit"] = 100
     found = boards([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
-    assert [(board.task.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst", 2)]
+    assert [(board.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
+    assert [board.title.partition(";")[2] for board in found] == ["", " limit.train 100", ""]
+
+
+def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
+    """The ELMo first, then limits; where one of them is enough, no more."""
+    small, other, cut, sober = (record(None, 0.3) for _ in range(4))
+    other["cell"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
+    other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}
+    other["cell"]["config"]["model"] = {"encoder": {"input_size": 256}}
+    first, second = ["ELMo 2 x 512 / 64 (wwwwwwww)", "ELMo 2 x 640 / 128 (vvvvvvvv)"]
+    assert told_apart([small, other]) == [first, second] and told_apart([small]) == [""]
+    cut["cell"]["data"]["train"]["limit"] = 100
+    assert told_apart([small, other, cut]) == [first, second, f"{first}, limit.train 100"]
+    sober["cell"]["config"]["trainer"]["num_epochs"] = 3
+    assert told_apart([small, sober]) == ["config.trainer.num_epochs 12", "config.trainer.num_epochs 3"]
+    assert {board.told for board in boards([small, signed(other)])} == {first, second}
 
 
 def test_no_dense_yet() -> None:

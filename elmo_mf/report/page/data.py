@@ -11,10 +11,10 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from elmo_mf.factorize import Compression
-from elmo_mf.report.aggregate import OWN, Board, encoder_of
-from elmo_mf.report.exports import with_settings
+from elmo_mf.report.aggregate import Board, encoder_of
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
 from elmo_mf.report.plots import line_of
+from elmo_mf.report.settings import OWN, shared
 from elmo_mf.report.table import columns
 from elmo_mf.report.units import Unit
 
@@ -49,7 +49,7 @@ def page_data(folder: Path, boards: Sequence[Board]) -> dict[str, Any]:
         "notes": _html(NOTES),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
         "axes": [{"key": key, "title": title, "less": key in _LESS_IS_BETTER} for key, title in AXES.items()],
-        "boards": [_board(board, setting) for board, setting in with_settings(boards)],
+        "boards": [_board(board) for board in boards],
     }
 
 
@@ -57,9 +57,8 @@ def _html(markdown: str) -> str:
     return str(_markdown.render(markdown))
 
 
-def _board(board: Board, setting: str) -> dict[str, Any]:
+def _board(board: Board) -> dict[str, Any]:
     unit, made = Unit.of(board.task), columns(board)
-    shared = {key: value for key, value in board.records[0]["cell"].items() if key not in OWN}
     own = [
         record | {"cell": {key: value for key, value in record["cell"].items() if key in OWN}}
         for record in board.records
@@ -69,8 +68,8 @@ def _board(board: Board, setting: str) -> dict[str, Any]:
     for index, record in enumerate(board.records):
         behind.setdefault(encoder_of(record), []).append(index)
     return {
-        "id": board.task.name if setting == "1" else f"{board.task.name}-{setting}",
-        "title": board.task.title,
+        "id": board.name,
+        "title": board.title,
         "about": _html(about(board)),
         "unit": {"title": unit.title, "factor": unit.factor, "digits": unit.digits, "log": unit.factor == 1},
         "higher": board.task.metrics[board.task.primary] == "higher",
@@ -80,7 +79,7 @@ def _board(board: Board, setting: str) -> dict[str, Any]:
             | {"records": behind[row["encoder"]]}
             for index, row in enumerate(rows)
         ],
-        "cell": shared,
+        "cell": shared(board.records[0]),
         "records": own,
     }
 
