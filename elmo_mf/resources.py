@@ -21,3 +21,9 @@ def demo_options() -> Path:
 def demo_weights() -> Path:
     """Weights of the embedded ELMo."""
     return share() / "weights" / "demo" / "weights.hdf5"
+
+
+def base_elmo() -> tuple[Path, Path]:
+    """Options and weights of the larger embedded ELMo, which has its softmax beside it."""
+    folder = share() / "weights" / "base"
+    return folder / "options.json", folder / "weights.hdf5"

@@ -7,8 +7,10 @@ from pathlib import Path
 from elmo_mf.errors import InputError
 
 
-def elmo_files(options: Path | None, weights: Path | None) -> tuple[Path, Path]:
-    """The two files of an ELMo; the embedded one's where neither is given.
+def elmo_files(
+    options: Path | None, weights: Path | None, embedded: tuple[Path, Path] | None = None
+) -> tuple[Path, Path]:
+    """The two files of an ELMo; where neither is given, those of `embedded`, or of the small embedded one.
 
     # Raises
     InputError: only one is given.
@@ -17,4 +19,6 @@ def elmo_files(options: Path | None, weights: Path | None) -> tuple[Path, Path]:
 
     if (options is None) != (weights is None):
         raise InputError("found only one of --options and --weights, expected both or neither")
-    return options or demo_options(), weights or demo_weights()
+    if options and weights:
+        return options, weights
+    return embedded or (demo_options(), demo_weights())

@@ -14,7 +14,7 @@ from elmo_mf.cli.outputs import check_output, write_json
 
 def perplexity(
     texts: list[Path] = typer.Argument(metavar="TEXT...", help="Held-out text, tokenised, one sentence a line."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo, which has its softmax beside it."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the larger embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5, dense or factored."),
     softmax: Path | None = typer.Option(None, help="Folder of softmax.hdf5 and vocabulary.txt; the weights' own."),
     rank: str | None = typer.Option(None, help="Compress too, as in compress: 32 or input=32,recurrent=16."),
@@ -36,6 +36,7 @@ def perplexity(
     Examples:
 
     \b
+      elmo-mf perplexity valid.txt --method whitened_svd --rank 32
       elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5
       elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5 --rank 16
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
@@ -45,12 +46,13 @@ def perplexity(
     from elmo_mf.factorize import Compression
     from elmo_mf.pretrain.judge import judge
     from elmo_mf.provenance import provenance
+    from elmo_mf.resources import base_elmo
 
     if json_file is not None:
         check_output("--json", json_file)
     if threads:
         torch.set_num_threads(threads)
-    files, on = elmo_files(options, weights), device_named(device)
+    files, on = elmo_files(options, weights, base_elmo()), device_named(device)
     encoders: list[Compression | None] = [None]
     if rank or budget:
         encoders.append(Compression(method, compressions.rank(rank), targets, budget=compressions.budget(budget)))

@@ -11,15 +11,17 @@ from typing import Any
 import h5py
 import pytest
 
+from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import method_names
+from elmo_mf.factorize import Compression, method_names, size_report
 from elmo_mf.harness import grid
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task, task_names
 from elmo_mf.provenance import file_hash
-from elmo_mf.resources import demo_options, demo_weights, share
+from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
+from tests.conftest import ROOT
 
 
 def _spec(**keys: Any) -> SweepSpec:
@@ -51,6 +53,17 @@ def test_published_sweeps_are_what_the_board_promises() -> None:
     assert None in methods.encoders()
     alone = {(*c.targets, *c.layers) for c in targets.encoders() if c}
     assert alone == {(target, layer) for target in TARGETS for layer in (0, 1)}
+
+
+def test_the_published_sweep_of_the_larger_elmo() -> None:
+    """Its budget is what rank 16 of all targets takes."""
+    spec = SweepSpec.from_file(_PUBLISHED / "base.jsonnet")
+    options_file, weight_file = base_elmo()
+    assert (ROOT / spec.options, ROOT / spec.weights) == (options_file, weight_file)
+    options = BilmOptions.from_file(options_file)
+    low_rank = Compression("svd", 16, "all").apply(read_weights(weight_file, options), options)
+    (budget,) = (one.budget for one in spec.encoders() if one and one.budget)
+    assert budget == {"parameters": size_report(low_rank, options).lstm_parameters} and None in spec.encoders()
 
 
 def test_the_published_sweep_of_language_models() -> None:

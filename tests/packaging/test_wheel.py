@@ -62,6 +62,7 @@ def test_contents(wheel: Path) -> None:
         f"{share}/tasks/squad/demo/train.json",
         f"{share}/weights/demo/weights.hdf5",
         f"{share}/weights/demo/options.json",
+        f"{share}/weights/base/softmax.hdf5",
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("tests", "leaderboard"))]

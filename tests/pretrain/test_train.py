@@ -19,6 +19,7 @@ from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Progress, Trainer, command_line
 from elmo_mf.provenance import file_hash
+from elmo_mf.resources import share
 from tests.pretrain.conftest import TINY, Texts, trainer
 
 
@@ -229,10 +230,11 @@ def test_allennlp_reads_the_export(texts: Texts, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-6)
 
 
-def test_the_embedded_weights_are_what_their_record_says() -> None:
-    from elmo_mf.resources import demo_weights
-
-    record = json.loads(demo_weights().with_name("pretrain.json").read_text())
-    assert record["weights_sha256"] == file_hash(demo_weights())
-    assert demo_weights().stat().st_size <= 8 * 2**20
+@pytest.mark.parametrize("name", ["demo", "base"])
+def test_the_embedded_weights_are_what_their_record_says(name: str) -> None:
+    folder = share() / "weights" / name
+    record = json.loads((folder / "pretrain.json").read_text())
+    assert record["weights_sha256"] == file_hash(folder / "weights.hdf5")
+    assert "softmax_sha256" not in record or record["softmax_sha256"] == file_hash(folder / "softmax.hdf5")
+    assert all(path.stat().st_size <= 8 * 2**20 for path in folder.iterdir())
     assert max(record["held_out_perplexity"].values()) < 0.3 * record["held_out_unigram_perplexity"]
