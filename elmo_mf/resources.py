@@ -14,12 +14,12 @@ def share() -> Path:
 
 
 def demo_options() -> Path:
-    """Options of the embedded ELMo."""
+    """Options of the small embedded ELMo."""
     return share() / "weights" / "demo" / "options.json"
 
 
 def demo_weights() -> Path:
-    """Weights of the embedded ELMo."""
+    """Weights of the small embedded ELMo."""
     return share() / "weights" / "demo" / "weights.hdf5"
 
 

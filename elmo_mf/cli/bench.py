@@ -75,8 +75,7 @@ def bench(
             raise InputError(f"--precisions: found {precision!r}, {any_of(precision, PRECISIONS)}")
     if json_file is not None:
         check_output("--json", json_file)
-    if plot is not None:
-        check_picture("--plot", plot, theme)
+    check_picture("--plot", plot, theme)
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 

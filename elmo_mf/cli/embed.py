@@ -23,7 +23,7 @@ def embed(
     all_layers: bool = typer.Option(False, "--all", help="Keep all layers (default)."),
     top: bool = typer.Option(False, "--top", help="Keep the top layer."),
     average: bool = typer.Option(False, "--average", help="Keep the layers' average."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     rank: int | None = typer.Option(None, help="Compress to this rank first."),
     method: str = typer.Option("svd", help="Factorization method."),

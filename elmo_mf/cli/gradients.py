@@ -17,7 +17,7 @@ def gradients(
     output: Path = typer.Argument(help="HDF5 file to write."),
     file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),
     data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; the task's demo data by default."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     seed: int = typer.Option(13, help="Of the training."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),

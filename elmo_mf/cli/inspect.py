@@ -34,8 +34,7 @@ def inspect(
     from elmo_mf.factorize.inspection import inspect as look
     from elmo_mf.report.spectra import plot_spectra, spectra_table
 
-    if plot is not None:
-        check_picture("--plot", plot, theme)
+    check_picture("--plot", plot, theme)
     if json_file is not None:
         check_output("--json", json_file)
     facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)

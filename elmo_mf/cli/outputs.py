@@ -25,8 +25,8 @@ def check_output(option: str, path: Path) -> None:
         raise InputError(f"{option}: found {path} in {folder}, which cannot be written to, expected a writable folder")
 
 
-def check_picture(option: str, path: Path, theme: str) -> None:
-    """As `check_output`, for a picture.
+def check_picture(option: str, path: Path | None, theme: str) -> None:
+    """As `check_output`, for a picture; None for no picture.
 
     # Raises
     InputError: also where the name's ending is none of a picture, or there is no such theme.
@@ -35,6 +35,8 @@ def check_picture(option: str, path: Path, theme: str) -> None:
 
     if theme not in THEMES:
         raise InputError(f"--theme: found {theme!r}, {one_of(theme, THEMES)}")
+    if path is None:
+        return
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"{option}: found {path}, expected a name that ends in .svg, .png or .pdf")
     check_output(option, path)

@@ -39,7 +39,7 @@ def sweep(
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
     data: Path | None = typer.Option(None, help="Folder with a folder a task; each one's demo data by default."),
     glove: Path | None = typer.Option(None, help="Word vectors of the preset paper."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the embedded one by default."),
+    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; cells recorded there are skipped."),
     workers: int = typer.Option(1, min=1, help="Cells that run at a time, each in a process of its own."),

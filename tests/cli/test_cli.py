@@ -201,7 +201,7 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (["--plot", "spectra.bmp"], "--plot: found spectra.bmp, expected a name that ends in .svg, .png or .pdf"),
         (
-            ["--plot", "s.svg", "--theme", "drak"],
+            ["--theme", "drak"],
             "--theme: found 'drak', expected one of light, dark; did you mean dark?",
         ),
         (["--json", "/"], "--json: found the folder /, expected the name of a file"),
