@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+# tests run beside each other, on tensors so small that threads would wait for one another most of the time
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initial import random_weights
