@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 
 _MOST = 1000  # characters
+_NEIGHBOURS = 1000  # files of a folder that are looked at
 
 
 def any_of(found: object, known: Iterable[str]) -> str:
@@ -19,8 +22,12 @@ def one_of(found: object, known: Iterable[str]) -> str:
 
 
 def _listed(number: str, found: object, known: list[str]) -> str:
-    close = get_close_matches(str(found).lower(), known, n=1)
-    return f"expected {number} of {', '.join(known)}{f'; did you mean {close[0]}?' if close else ''}"
+    return f"expected {number} of {', '.join(known)}{_meant(str(found).lower(), known)}"
+
+
+def _meant(found: str, known: list[str]) -> str:
+    close = get_close_matches(found, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def one_line(error: object, most: int = 160) -> str:
@@ -40,3 +47,12 @@ class InputError(ValueError):
         if len(line) > _MOST:
             line = f"{line[: _MOST // 2]} ... {line[-_MOST // 2 :]}"
         super().__init__(line)
+
+
+def missing(path: Path, kind: str, expected: str) -> InputError:
+    """For a file that is not there, with the neighbour that was perhaps meant."""
+    try:
+        neighbours = sorted(file.name for file in islice(path.parent.iterdir(), _NEIGHBOURS))
+    except OSError:
+        neighbours = []
+    return InputError(f"{path}: no such {kind}, expected {expected}{_meant(path.name, neighbours)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 
 
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
@@ -17,7 +17,7 @@ def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) 
     try:
         lines = path.read_text(encoding="utf-8").splitlines()[:limit]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such text file") from None
+        raise missing(path, "text file", "one tokenised sentence a line") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: found something unreadable ({error}), expected UTF-8 text") from None
     words = (line.split() for line in lines)

@@ -22,7 +22,7 @@ import numpy as np
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import GATES, JOINT, Array, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
@@ -66,7 +66,7 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such weight file")
+        raise missing(path, "weight file", "HDF5 in the official layout or factored")
     try:
         file = h5py.File(path, "r")
     except OSError as error:

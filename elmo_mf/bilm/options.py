@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 
 ACTIVATIONS = ("relu", "tanh")
 _MOST_LAYERS = 1000  # of anything; far more than there are, and few enough to look at each
@@ -68,7 +68,7 @@ class BilmOptions:
                 raise ValueError(f"{path.stat().st_size} bytes")
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{path}: no such options file") from None
+            raise missing(path, "options file", "options.json of an ELMo") from None
         except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{path}: found something that is not JSON ({_one_line(error)}), expected options.json"

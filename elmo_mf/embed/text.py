@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TextFile:
                     digest.update(line)
                     line.decode("utf-8")
         except FileNotFoundError:
-            raise InputError(f"{path}: no such text file") from None
+            raise missing(path, "text file", "one tokenised sentence a line") from None
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: line {number}: found {error.reason}, expected UTF-8") from None
         except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from elmo_mf.bilm.checkpoint import atomic_path, is_here
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 from elmo_mf.factorize.slot import Slot
 
 
@@ -46,7 +46,7 @@ def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
     InputError: the file is missing or not HDF5; a dataset is missing, of another shape, negative or no number.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file of gradients")
+        raise missing(path, "file of gradients", "what elmo-mf gradients writes")
     try:
         with h5py.File(path, "r") as file:
             rows: dict[tuple[int, int, str], Array] = {

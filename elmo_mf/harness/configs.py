@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 from elmo_mf.harness import sandbox
 from elmo_mf.resources import share
 
@@ -25,7 +25,7 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any
     InputError: the file is missing or does not evaluate.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such jsonnet file")
+        raise missing(path, "jsonnet file", "a sweep or a config")
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
     request = json.dumps([str(path), arguments or {}, [str(root) for root in roots]])
     command = [sys.executable, "-I", sandbox.__file__]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.checkpoint import atomic_path
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 from elmo_mf.unigram import unigram_perplexity
 
 
@@ -44,7 +44,7 @@ class DataFormat(ABC):
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise InputError(f"{path}: no such data file") from None
+            raise missing(path, "data file", "a split of a task") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: found something unreadable ({error}), expected UTF-8 text") from None
         examples = self.parse(text, path)

@@ -12,7 +12,7 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.configs import override, task_config
 from elmo_mf.harness.spec import SweepSpec, known_keys
@@ -181,7 +181,7 @@ def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: t
 def _file_identity(task: Task, split: Split, spec: SweepSpec) -> dict[str, Any]:
     path = spec.data_of(task) / task.files[split]
     if not path.is_file():
-        raise InputError(f"{path}: no such data file, expected the {split} split of {task.name}")
+        raise missing(path, "data file", f"the {split} split of {task.name}")
     return {"sha256": file_hash(path), "limit": spec.limit_of(task.name, split)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from elmo_mf.errors import InputError, any_of, one_of
+from elmo_mf.errors import InputError, any_of, missing, one_of
 from elmo_mf.harness.formats import FORMATS, DataFormat
 from elmo_mf.resources import share
 
@@ -66,7 +66,7 @@ class Task:
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{path}: no such task card") from None
+            raise missing(path, "task card", "a TOML file") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"{path}: found something that is not TOML ({error}), expected a task card") from None
         card = _Card(path, raw)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.characters import character_ids, sentence_bound
 from elmo_mf.bilm.checkpoint import atomic_path
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 
 END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
 
@@ -44,8 +44,8 @@ class Vocabulary:
         try:
             words = tuple(path.read_text(encoding="utf-8").splitlines())
         except FileNotFoundError:
-            raise InputError(
-                f"{path}: no such file, expected the softmax's words, which elmo-mf pretrain writes beside its weights"
+            raise missing(
+                path, "file", "the softmax's words, which elmo-mf pretrain writes beside its weights"
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: found something unreadable ({error}), expected one word a line") from None

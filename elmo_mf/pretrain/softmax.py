@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.checkpoint import MOST_NUMBERS, atomic_path, is_here
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, missing, one_line
 
 SOFTMAX_FILE = "softmax.hdf5"
 SoftmaxKind = Literal["adaptive", "full", "sampled"]
@@ -67,7 +67,7 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
     InputError: the file is missing, truncated or not HDF5, of other sizes, or a dataset is not what it should be.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the softmax that elmo-mf pretrain writes beside its weights")
+        raise missing(path, "file", "the softmax that elmo-mf pretrain writes beside its weights")
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file, dim, n_words)
