@@ -6,6 +6,8 @@ local targets = ['input', 'recurrent', 'all'];
   tasks: ['ptb', 'wikitext2'],
   methods: [],
   seeds: [1, 2, 3],
+  // about as many steps as eight epochs of the Penn Treebank
+  overrides: { wikitext2: { 'trainer.num_epochs': 4 } },
   compressions:
     [{ method: 'svd', rank: rank, targets: target } for rank in [8, 32, 128] for target in targets]
     + [{ method: 'svd', rank: 32, targets: target, layers: [layer] } for target in ['input', 'recurrent'] for layer in [0, 1, 2]]
