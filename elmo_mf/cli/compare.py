@@ -20,9 +20,9 @@ def compare(
 ) -> None:
     """Compare two sweeps: scores of the same encoders with the same seeds, and what else is different.
 
-    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval (Student's t); it
-    is noise where that reaches zero. Faster is by the encoders' median times at batch 1, which compare on one machine
-    only.
+    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval (a moderated t,
+    as on the board); it is noise where that reaches zero with three seeds or more. Faster is by the encoders' median
+    times at batch 1, which compare on one machine only.
 
     Examples:
 

@@ -12,6 +12,7 @@ import pandas as pd
 from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.grid import dense_finetune, encoder_name
 from elmo_mf.harness.task import Task, load_task
+from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.settings import shared, told_apart
 
 BATCHES = ("1", "32")
@@ -26,12 +27,12 @@ class Board:
     `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
     `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, tuned likewise,
     if there is such a one, its `baseline`, with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable`
-    (compressed, with such a dense one), `within_noise` (no worse than dense beyond noise), `best` (of the comparable)
-    and `front` (see `front`, with
-    multiply-adds as the cost); `parameters`, `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the
-    parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`,
-    the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a task has
-    several boards, `setting` is the board's number among them and `told` says what tells it apart.
+    (compressed, with such a dense one), `worse` (than dense, all of the interval), `within_noise` (not worse, by three
+    seeds or more), `best` (of the comparable) and `front` (see `front`, with multiply-adds as the cost); `parameters`,
+    `ratio`, `megabytes`, `multiply_adds`, `activation_error`; and for the parts `encoder` and `model` and the batches 1
+    and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over AllenNLP. What was not
+    recorded is nan. `records` are the records behind it. Where a task has several boards, `setting` is the board's
+    number among them and `told` says what tells it apart.
     """
 
     task: Task
@@ -93,23 +94,14 @@ def _board(records: list[dict[str, Any]]) -> Board:
     # what is tuned again has had more training than dense as it is, which says nothing of compression
     rows["baseline"] = groups["baseline"].first()
     rows["comparable"] = rows["compressed"] & (rows["baseline"] == groups["tuned"].first())
-    rows["within_noise"] = rows["comparable"] & ((rows["high"] >= 0) if higher else (rows["low"] <= 0))
+    rows["worse"] = rows["comparable"] & ((rows["high"] < 0) if higher else (rows["low"] > 0))
+    rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (groups["difference"].count() >= ENOUGH)
     rows["goodness"] = rows["score"] if higher else -rows["score"]
     rows["front"] = front(rows["goodness"], rows["multiply_adds"])
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     comparable = rows.index[rows["comparable"]]
     rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
     return Board(task, rows.reset_index(drop=True), chance, records)
-
-
-def half_width(frame: pd.DataFrame) -> pd.Series:
-    """Of each encoder's 95 % interval of the mean of its `difference`, by Student's t; nan where there is but one."""
-    from scipy.stats import t
-
-    groups = frame.dropna(subset="difference").groupby("encoder")["difference"]
-    counts = groups.count()
-    factors = pd.Series(t.ppf(0.975, (counts - 1).where(counts > 1)), index=counts.index)
-    return factors * groups.std(ddof=1) / counts**0.5
 
 
 def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:

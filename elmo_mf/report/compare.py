@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
-from elmo_mf.report.aggregate import Board, boards, encoder_of, half_width
+from elmo_mf.report.aggregate import Board, boards, encoder_of
+from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.records import records_of
 from elmo_mf.report.settings import leaves, shared, short
 
@@ -24,8 +24,9 @@ class Comparison:
     # Parameters
     rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the mean
         `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan with one
-        seed), `within_noise`, `same` where every score is, and how many times as fast and as large the second's encoder
-        is, `speed` and `size`.
+        seed), `changed` (all of the interval on one side of zero), `within_noise` (not so, by three seeds or more),
+        `same` where every score is, and how many times as fast and as large the second's encoder is, `speed` and
+        `size`.
     changed: what else is different, in the cells' identities and in the machines and versions, as texts.
     only_first, only_second: encoders that only one has.
     """
@@ -71,7 +72,8 @@ def _compared(first: Board, second: Board) -> Comparison:
     half = half_width(pairs)
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
-    rows["within_noise"] = (rows["low"] <= 0) & (rows["high"] >= 0)
+    rows["changed"] = (rows["low"] > 0) | (rows["high"] < 0)
+    rows["within_noise"] = ~rows["changed"] & (rows["seeds"] >= ENOUGH)
     one, other = (board.rows.set_index("encoder") for board in (first, second))
     rows["speed"] = one["encoder_1_median"] / other["encoder_1_median"]
     rows["size"] = other["parameters"] / one["parameters"]
@@ -116,6 +118,6 @@ def verdict(row: Mapping[str, Any]) -> str:
     """What is to be said of a row's difference."""
     if row["same"]:
         return "the same"
-    if np.isnan(row["low"]):
-        return "one seed"
-    return "noise" if row["within_noise"] else "changed"
+    if row["changed"]:
+        return "changed"
+    return "noise" if row["within_noise"] else "too few seeds"

@@ -41,9 +41,10 @@ _PAGE = "`index.html` beside this file, opened in a browser, is the same to sort
 
 NOTES = """## How to read it
 
-- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (Student's t,
-  which is wide for two seeds); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no
-  worse, as far as the interval tells.
+- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (a
+  moderated t, Smyth 2004: few seeds say little of an encoder's noise, so that it is shrunk towards what the table's
+  encoders have in common); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no worse,
+  as far as the interval of three seeds or more tells.
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the LSTMs, which are what is compressed; the character CNN, or a language model's
   embedding, is left as it is.
@@ -96,9 +97,9 @@ def _in_short(board: Board) -> str:
     compared = rows[rows["comparable"] & rows["difference"].notna()]
     if compared.empty:
         return "nothing to compare yet."
-    near, judged = compared[compared["within_noise"]], compared[compared["low"].notna()]
+    near, judged = compared[compared["within_noise"]], compared[compared["within_noise"] | compared["worse"]]
     if judged.empty:
-        said, row = "one seed says nothing of noise; the best compressed encoder is", compared.iloc[0]
+        said, row = "too few seeds to speak of noise; the best compressed encoder is", compared.iloc[0]
     elif near.empty:
         said, row = "no compressed encoder is within noise of dense; the best is", judged.iloc[0]
     else:

@@ -49,6 +49,10 @@ def test_the_interval_is_scipys(tmp_path: Path) -> None:
     row: Any = found.rows.iloc[0]
     assert (row["low"], row["high"]) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
     assert verdict(row) == "noise"
+    two = [write(tmp_path / f"two {name}", [record(4, 0.4 + x, seed) for seed, x in enumerate(values)])
+           for name, values in (("a", [0.0] * 2), ("b", noise[:2]))]  # fmt: skip
+    few: Any = compare(*two)[0].rows.iloc[0]
+    assert verdict(few) == "too few seeds"
 
 
 def test_what_else_changed(tmp_path: Path) -> None:

@@ -102,14 +102,17 @@ def test_in_short(tmp_path: Path) -> None:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         return next(line for line in _page(folder, *records).splitlines() if line.startswith("- **Sentiment"))
 
-    dense = [record(None, 0.40, 1), record(None, 0.42, 2)]
-    good = [record(8, 0.41, 1), record(8, 0.41, 2)]
+    def seeds(rank: int | None, *scores: float) -> list[dict[str, Any]]:
+        return [record(rank, score, seed) for seed, score in enumerate(scores)]
+
+    dense, good, bad = seeds(None, 0.40, 0.42, 0.41), seeds(8, 0.41, 0.41, 0.41), seeds(4, 0.20, 0.21, 0.21)
     assert "nothing to compare yet" in said(*dense)
-    line = said(*dense, *good, record(4, 0.20, 1), record(4, 0.21, 2), record(9, 0.40, 1), record(9, 0.43, 2))
+    line = said(*dense, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
     assert "the cheapest encoder within noise of dense is `svd all rank 8`, +0.0 [" in line
     assert "12.5 times smaller, and 2.00 at batch 1 and 2.00 at batch 32 times as fast." in line
-    assert "no compressed encoder is within noise" in said(*dense, record(4, 0.20, 1), record(4, 0.22, 2))
-    assert "one seed says nothing of noise" in said(dense[0], good[0])
+    assert "no compressed encoder is within noise of dense; the best is `svd all rank 4`" in said(*dense, *bad)
+    for few in (1, 2):
+        assert "too few seeds to speak of noise; the best compressed encoder is" in said(*dense[:few], *good[:few])
 
 
 def test_over_allennlp(tmp_path: Path) -> None:
