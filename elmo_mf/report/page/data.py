@@ -101,4 +101,5 @@ def _row(row: dict[Any, Any], cells: list[list[Any]]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    return None if pd.isna(value) or math.isinf(value) else float(value)
+    """With as many digits as are the same on any processor."""
+    return None if pd.isna(value) or math.isinf(value) else float(f"{value:.12g}")
