@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from allennlp.data import Vocabulary
 from allennlp.models import Model
 from allennlp.modules.input_variational_dropout import InputVariationalDropout
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from elmo_mf.bilm.packing import State
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
+
+_LOGITS = 250  # predictions at a time when scoring: what they take of memory stays nearer to the processor
 
 
 @Model.register("awd_lstm")
@@ -114,7 +117,9 @@ class AwdLstm(Model):  # type: ignore[misc]
         if self.training and self.sampled:
             sampled: Tensor = self.softmax(outputs, targets)
             return sampled
-        return nn.functional.cross_entropy(self.logits(outputs), targets, reduction="sum")
+        rows = len(outputs) if self.training else _LOGITS
+        parts = zip(torch.split(outputs, rows), torch.split(targets, rows), strict=True)
+        return torch.stack([nn.functional.cross_entropy(self.logits(h), w, reduction="sum") for h, w in parts]).sum()
 
     def _between(self, outputs: Tensor) -> Tensor:
         return self._dropped(self.hidden_dropout, outputs)
