@@ -129,6 +129,12 @@ class Code:
         self.builder.store(value, place)
         return place
 
+    def vectors(self, count: int) -> list[Any]:
+        """The addresses of room for so many vectors, one after the other."""
+        with self.builder.goto_entry_block():
+            room = self.builder.alloca(self.vector, count)
+        return [self.at(room, self.number(index * self.lanes)) for index in range(count)]
+
     def read(self, variable: Any, of: Any) -> Any:
         return self.builder.load(variable, typ=of)
 
@@ -158,3 +164,16 @@ class Code:
         for left in range(1, size):
             with builder.if_then(builder.icmp_signed("==", rest, self.number(left))):
                 body([builder.add(whole, self.number(index)) for index in range(left)])
+
+
+def own_function(
+    module: ir.Module, lanes: int, crowded: bool, name: str, arguments: list[Any]
+) -> tuple[ir.Function, Code | None]:
+    """A function of the module, and what writes its code if it has none yet. Where registers are `crowded` it shares
+    them with nothing else; elsewhere it becomes part of what calls it."""
+    if name in module.globals:
+        return module.globals[name], None
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline" if crowded else "alwaysinline")
+    return function, Code(ir.IRBuilder(function.append_basic_block()), lanes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ROWS, VECTORS = 4, 4  # of a product's results that stay in registers
+VECTORS = 4  # of a row in one group of a product's columns: the four gates of the same cells
 
 # What a task is: addresses and numbers, each in 64 bits.
 FIELDS = (
@@ -57,6 +57,26 @@ class Form:
     blocks: int = 1
     shared: bool = False
     projected: bool = True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the processor has but 16 registers for vectors, as with AVX2 (NEON has 32 of half the size)."""
+        return self.lanes == 8
+
+    @property
+    def rows(self) -> int:
+        """Rows of a product that are computed together."""
+        return 6 if self.crowded else 4
+
+    @property
+    def panel(self) -> int:
+        """Vectors of so many rows that are computed together, so that registers are left for what is multiplied."""
+        return 2 if self.crowded else VECTORS
+
+    def passes(self, rows: int, vectors: int) -> list[tuple[range, ...]]:
+        """Which panels of a group are computed together: all where the rows are few."""
+        panels = tuple(range(first, min(first + self.panel, vectors)) for first in range(0, vectors, self.panel))
+        return [panels] if rows <= 2 else [(panel,) for panel in panels]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -109,12 +129,12 @@ class Form:
 
     def panels(self, weight: Tensor, depth: int) -> Tensor:
         """A weight (in, out) as a product reads it, padded with zeros to whole vectors and to `depth` rows: columns in
-        panels of four vectors, row after row; of bfloat16, two rows at a time, number by number."""
+        panels of `panel` vectors, row after row; of bfloat16, two rows at a time, number by number."""
         padded = weight.new_zeros(depth, self.padded(weight.shape[1]), dtype=self.dtype)
         padded[: weight.shape[0], : weight.shape[1]] = weight
         rows = 2 if self.half else 1
         pairs = padded.view(depth // rows, rows, -1).transpose(1, 2)
-        return torch.cat([panel.flatten() for panel in torch.split(pairs, VECTORS * self.lanes, dim=1)])
+        return torch.cat([panel.flatten() for panel in torch.split(pairs, self.panel * self.lanes, dim=1)])
 
     def blockwise(self, values: Tensor) -> Tensor:
         """Columns (..., blocks * r) with each block padded, (..., right_width)."""
@@ -124,6 +144,6 @@ class Form:
         return padded.flatten(-2)
 
     def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
-        """A weight (in, 4n) of the gates, with each panel the same cells' four gates."""
+        """A weight (in, 4n) of the gates, with the same cells' four gates beside each other."""
         columns = torch.arange(4 * self.n).view(4, -1, self.lanes).transpose(0, 1).flatten()
         return self.panels(weight[:, columns], depth)

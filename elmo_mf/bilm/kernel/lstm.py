@@ -4,22 +4,22 @@ A step goes through phases: h R_h; its product with L_h, the gates and the new m
 factor; its second, which gives the states. A phase without a factor is left out: a dense recurrent matrix takes h
 itself, a dense projection gives h at once, and without a projection the gates do.
 
-A product keeps the results of up to four rows by four vectors in registers while it runs through one panel of the
-weight (`Form.panels`).
+A product goes through its results in blocks, of as many rows and vectors as registers can hold (`Form.passes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
 
-from elmo_mf.bilm.kernel.activations import sigmoid_denominator, tanh_fraction
+from elmo_mf.bilm.kernel.cell import memory_cell
 from elmo_mf.bilm.kernel.code import INT, POINTER, Code, Rows
-from elmo_mf.bilm.kernel.form import FIELDS, ROWS, VECTORS, Form
-
-_UNROLL = 4  # rows of a panel, of bfloat16 pairs of rows, in one turn of a product's loop
+from elmo_mf.bilm.kernel.form import FIELDS, VECTORS, Form
+from elmo_mf.bilm.kernel.product import Block, adder
 
 
 def emit(module: ir.Module, form: Form) -> ir.Function:
@@ -29,6 +29,17 @@ def emit(module: ir.Module, form: Form) -> ir.Function:
     _Recurrence(Code(builder, form.lanes), form, function.args[0]).emit()
     builder.ret_void()
     return function
+
+
+@dataclass(frozen=True)
+class _Term:
+    """Rows of `inputs` times a group of columns of a weight (depth, vectors): its panels, one after the other, at the
+    address `group`. Of several blocks, each vector has its own `depth` numbers of a row."""
+
+    inputs: Rows
+    depth: int
+    group: Any
+    blocks: int = 1
 
 
 class _Recurrence:
@@ -117,6 +128,7 @@ class _Recurrence:
     def _gates(self, rows: Any, state: Rows, depth: int, inputs: Rows, outputs: Rows) -> None:
         """Cell by cell: the gates' product on top of the input's part, and what the gates do."""
         code, builder, form, fields = self.code, self.code.builder, self.form, self.fields
+        step = memory_cell(builder.module, form, outputs.half)
         with code.loop(code.number(form.n), form.lanes) as cell:
             columns = [builder.add(cell, code.number(gate * form.n)) for gate in range(VECTORS)]
 
@@ -124,32 +136,19 @@ class _Recurrence:
                 return code.at(fields[name], builder.mul(cell, code.number(VECTORS * depth)), form.half)
 
             def block(places: list[Any], cell: Any = cell, columns: list[Any] = columns) -> None:
-                if form.input_rank is None and not form.shared:
-                    sums = [[code.load(code.place(inputs, row, column)) for column in columns] for row in places]
-                else:
-                    bias = [code.load(code.at(fields["bias"], column)) for column in columns]
-                    sums = [bias] * len(places)
+                def start(row: Any, gate: int) -> Any:
+                    if form.input_rank is None and not form.shared:
+                        return code.load(code.place(inputs, row, columns[gate]))
+                    return code.load(code.at(fields["bias"], columns[gate]))
+
+                terms = [_Term(state, depth, panel("gates", depth), form.blocks)]
                 if form.input_rank is not None:
-                    sums = self._sums(sums, inputs, places, form.input_width, panel("input", form.input_width))
-                sums = self._sums(sums, state, places, depth, panel("gates", depth), form.blocks)
-                for row, gates in zip(places, sums, strict=True):
-                    place = code.place(self.c, row, cell)
-                    c, output = self._cell(gates, code.load(place))
-                    code.store(c, place)
-                    code.store(output, code.place(outputs, row, cell), outputs.half)
+                    terms.insert(0, _Term(inputs, form.input_width, panel("input", form.input_width)))
+                sums = self._sums(places, VECTORS, start, terms)
+                for row, place in zip(places, sums[::VECTORS], strict=True):
+                    builder.call(step, [place, code.place(self.c, row, cell), code.place(outputs, row, cell)])
 
-            code.in_blocks(rows, ROWS, block)
-
-    def _cell(self, gates: list[Any], c: Any) -> tuple[Any, Any]:
-        """The new memory cell, and what goes to the projection: the formulas of `bilm/lstm.py`, each one fraction."""
-        code, builder = self.code, self.code.builder
-        i, f, o = (sigmoid_denominator(code, gate) for gate in gates[:3])
-        g, g_below = tanh_fraction(code, gates[3])
-        i = builder.fmul(i, g_below)
-        above = code.multiply_add(c, i, builder.fmul(g, f))
-        c = code.clipped(builder.fdiv(above, builder.fmul(i, f)), self.form.cell_clip)
-        above, below = tanh_fraction(code, c)
-        return c, builder.fdiv(above, builder.fmul(below, o))
+            code.in_blocks(rows, form.rows, block)
 
     def _product(
         self,
@@ -163,7 +162,7 @@ class _Recurrence:
     ) -> None:
         """`inputs` (rows, depth) times a weight (depth, width), plus `start` where given; `store(row, column, vector)`
         gets the results."""
-        code, builder, lanes = self.code, self.code.builder, self.form.lanes
+        code, builder, form, lanes = self.code, self.code.builder, self.form, self.form.lanes
         whole = width // (VECTORS * lanes) * VECTORS * lanes
 
         def panel(column: Any, vectors: int) -> None:
@@ -171,15 +170,15 @@ class _Recurrence:
 
             def block(places: list[Any]) -> None:
                 columns = [builder.add(column, code.number(vector * lanes)) for vector in range(vectors)]
-                first = [
-                    [code.splat(0.0) if start is None else code.load(code.place(start, row, c)) for c in columns]
-                    for row in places
-                ]
-                for row, sums in zip(places, self._sums(first, inputs, places, depth, address), strict=True):
-                    for place, value in zip(columns, sums, strict=True):
-                        store(row, place, value)
 
-            code.in_blocks(rows, ROWS, block)
+                def first(row: Any, vector: int) -> Any:
+                    return code.splat(0.0) if start is None else code.load(code.place(start, row, columns[vector]))
+
+                sums = self._sums(places, vectors, first, [_Term(inputs, depth, address)])
+                for sum_, (row, place) in zip(sums, product(places, columns), strict=True):
+                    store(row, place, code.load(sum_))
+
+            code.in_blocks(rows, form.rows, block)
 
         if whole:
             with code.loop(code.number(whole), VECTORS * lanes) as column:
@@ -187,30 +186,15 @@ class _Recurrence:
         if width > whole:
             panel(code.number(whole), (width - whole) // lanes)
 
-    def _sums(
-        self, start: list[list[Any]], inputs: Rows, rows: list[Any], depth: int, panel: Any, blocks: int = 1
-    ) -> list[list[Any]]:
-        """`start` (rows, vectors) plus the rows of `inputs` times a panel; of several blocks, each vector has its own
-        `depth` numbers of a row."""
-        code, builder, half = self.code, self.code.builder, self.form.half
-        vectors, together = len(start[0]), 2 if half else 1
-        load, load_splat, multiply_add = (
-            (code.load_pairs, code.load_splat_pair, code.multiply_add_pairs)
-            if half
-            else (code.load, code.load_splat, code.multiply_add)
-        )
-        sums = [[code.variable(value) for value in row] for row in start]
-        bases = [[code.place(inputs, row, code.number(block * depth)) for block in range(blocks)] for row in rows]
-        with code.loop(code.number(depth), together * _UNROLL) as k:
-            values = [[code.read(place, code.vector) for place in row] for row in sums]
-            for offset in range(_UNROLL):
-                index = builder.add(k, code.number(together * offset))
-                line = code.at(panel, builder.mul(index, code.number(vectors * code.lanes)), half)
-                weights = [load(code.at(line, code.number(v * together * code.lanes), half)) for v in range(vectors)]
-                for row, own in enumerate(bases):
-                    factors = [load_splat(code.at(base, index, half)) for base in own] * (1 if blocks > 1 else vectors)
-                    values[row] = [multiply_add(factors[v], weights[v], values[row][v]) for v in range(vectors)]
-            for row, _ in enumerate(rows):
-                for value, place in zip(values[row], sums[row], strict=True):
-                    builder.store(value, place)
-        return [[code.read(place, code.vector) for place in row] for row in sums]
+    def _sums(self, rows: list[Any], vectors: int, start: Callable[[Any, int], Any], terms: list[_Term]) -> list[Any]:
+        """The addresses of `start(row, vector)` plus the terms, row by row."""
+        code, form = self.code, self.form
+        sums = code.vectors(len(rows) * vectors)
+        for place, (row, vector) in zip(sums, product(rows, range(vectors)), strict=True):
+            code.store(start(row, vector), place)
+        for panels in form.passes(len(rows), vectors):
+            for term in terms:
+                add = adder(code.builder.module, form, Block(len(rows), vectors, panels, term.blocks))
+                first = code.place(term.inputs, rows[0], code.number(0))
+                code.builder.call(add, [sums[0], first, term.inputs.distance, term.group, code.number(term.depth)])
+        return sums
