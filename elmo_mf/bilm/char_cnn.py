@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import PackedLinear, supports
+from elmo_mf.bilm.packed_linear import PackedLinear, packs
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import Array
 
@@ -64,8 +64,7 @@ class CharCnn(nn.Module):
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """The highways' products and the projection, in inference on a CPU with packed weights."""
         layers = cast(list[nn.Linear], [*self.highways, self.projection])
-        needs_gradients = torch.is_grad_enabled() and any(p.requires_grad for p in (inputs, *self.parameters()))
-        if needs_gradients or inputs.device.type != "cpu" or inputs.dtype != torch.float32 or not supports("float32"):
+        if not packs(inputs, self.parameters()):
             return layers
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
         return self._packed.of(

@@ -6,6 +6,7 @@ an LSTM's step, both are far from what the processor can do. These products have
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal, Protocol
 
@@ -101,6 +102,12 @@ _FEW = 16_384
 def _identity() -> PackedLinear:
     with torch.inference_mode(False):
         return PackedLinear(torch.eye(16), rows=1024)
+
+
+def packs(inputs: Tensor, parameters: Iterable[Tensor]) -> bool:
+    """Whether packed products in float32 may stand for those of `parameters`: on a CPU, without gradients."""
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs, *parameters))
+    return not wanted and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
 
 
 @cache

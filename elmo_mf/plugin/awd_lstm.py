@@ -12,7 +12,9 @@ from allennlp.modules.input_variational_dropout import InputVariationalDropout
 from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 from torch import Tensor, nn
 
+from elmo_mf.bilm.packed_linear import PackedLinear, packs
 from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.remade import Remade
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
 
@@ -70,6 +72,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         self.sampled = softmax_samples is not None
         self.softmax = SampledSoftmaxLoss(n_words, embedding_dim, num_samples=samples, sparse=False)
         self.softmax.softmax_w = self.embedding.weight
+        self._packed = Remade[PackedLinear]()
         self._state: list[State] | None = None
         self._total, self._words = 0.0, 0
 
@@ -104,7 +107,11 @@ class AwdLstm(Model):  # type: ignore[misc]
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Of the last layer's outputs (..., embedding_dim): (..., words)."""
-        return nn.functional.linear(outputs, self.embedding.weight, self.softmax.softmax_b)
+        weight, bias = parameters = self.embedding.weight, self.softmax.softmax_b
+        if not packs(outputs, parameters):
+            return nn.functional.linear(outputs, weight, bias)
+        packed = self._packed.of(parameters, lambda: PackedLinear(weight.detach(), bias.detach(), rows=_LOGITS))
+        return packed(outputs)
 
     def get_metrics(self, reset: bool = False) -> dict[str, float]:
         perplexity = math.exp(min(self._total / self._words, 100.0)) if self._words else 0.0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm import char_cnn
+from elmo_mf.bilm import packed_linear
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids
 from tests.conftest import random_bilm
@@ -35,7 +35,7 @@ def test_equal_to_training(cnn: CharCnn) -> None:
 
 def test_without_onednn(cnn: CharCnn, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = _inference(cnn)
-    monkeypatch.setattr(char_cnn, "supports", lambda _: False)
+    monkeypatch.setattr(packed_linear, "supports", lambda _: False)
     torch.testing.assert_close(_inference(cnn), expected, atol=1e-6, rtol=1e-6)
 
 

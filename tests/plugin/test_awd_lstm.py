@@ -10,6 +10,7 @@ import torch
 from allennlp.data import Vocabulary
 from torch import Tensor, nn
 
+from elmo_mf.bilm import packed_linear
 from elmo_mf.bilm.weights import Factors
 from elmo_mf.plugin import AwdLstm
 
@@ -62,6 +63,20 @@ def test_perplexity_is_that_of_a_plain_loop(steps: int, samples: int | None) -> 
             model(part[:, :-1], part[:, 1:], start == 0)
     assert model.get_metrics(reset=True)["perplexity"] == pytest.approx(math.exp(expected), rel=1e-5)
     assert model.get_metrics()["perplexity"] == 0
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_changed_softmax_is_noticed(onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not onednn:
+        monkeypatch.setattr(packed_linear, "supports", lambda _: False)
+    model, outputs = _model().eval(), torch.randn(3, 2, 16)
+    for changed in (model.embedding.weight, model.softmax.softmax_b):
+        with torch.no_grad():
+            model.logits(outputs)
+            changed.add_(1)
+            found = model.logits(outputs)
+        torch.testing.assert_close(found, outputs @ model.embedding.weight.T + model.softmax.softmax_b)
+    assert not found.requires_grad and model.logits(outputs).requires_grad
 
 
 def test_the_state_is_carried_until_the_text_begins_again() -> None:
