@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -82,13 +82,14 @@ def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, c
         assert_equal(layer, lengths)
 
 
+@pytest.mark.parametrize("p", [8, 56])
+@pytest.mark.parametrize("kind", [{}, {"joint": True}, {"blocks": 4}])
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-def test_eight_lanes(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on processors without AVX-512; sizes are multiples of 8, not of 16."""
+def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors without AVX-512, with every number of rows in a block; sizes are multiples of 8, not of 16."""
     monkeypatch.setattr(run, "lanes", lambda: 8)
-    layer = Layer(24, 8, ranks, (3.0, 3.0), 1.0)
-    assert cast(ProjectedLstm, layer.build().groups[0]) is not None
-    for lengths in ([1], [6, 5, 5, 2, 1]):
+    layer = Layer(24, p, ranks, (3.0, 3.0), 1.0, **kind)
+    for lengths in ([1], [5, 5, 2, 1], [6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 2, 2, 1]):
         with torch.no_grad():
             assert_equal(layer, lengths)
 
