@@ -16,7 +16,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from elmo_mf.bilm.kernel.cell import memory_cell
+from elmo_mf.bilm.kernel.cell import gated_cell, memory_cell
 from elmo_mf.bilm.kernel.code import INT, POINTER, Code, Rows
 from elmo_mf.bilm.kernel.form import FIELDS, VECTORS, Form
 from elmo_mf.bilm.kernel.product import Block, adder
@@ -128,7 +128,7 @@ class _Recurrence:
     def _gates(self, rows: Any, state: Rows, depth: int, inputs: Rows, outputs: Rows) -> None:
         """Cell by cell: the gates' product on top of the input's part, and what the gates do."""
         code, builder, form, fields = self.code, self.code.builder, self.form, self.fields
-        step = memory_cell(builder.module, form, outputs.half)
+        renew, give = memory_cell(builder.module, form), gated_cell(builder.module, form, outputs.half)
         with code.loop(code.number(form.n), form.lanes) as cell:
             columns = [builder.add(cell, code.number(gate * form.n)) for gate in range(VECTORS)]
 
@@ -144,9 +144,12 @@ class _Recurrence:
                 terms = [_Term(state, depth, panel("gates", depth), form.blocks)]
                 if form.input_rank is not None:
                     terms.insert(0, _Term(inputs, form.input_width, panel("input", form.input_width)))
-                sums = self._sums(places, VECTORS, start, terms)
-                for row, place in zip(places, sums[::VECTORS], strict=True):
-                    builder.call(step, [place, code.place(self.c, row, cell), code.place(outputs, row, cell)])
+                gates = self._sums(places, VECTORS, start, terms)[::VECTORS]
+                memory = [code.place(self.c, row, cell) for row in places]
+                for own in zip(gates, memory, strict=True):
+                    builder.call(renew, own)
+                for row, gate, c in zip(places, gates, memory, strict=True):
+                    builder.call(give, [gate, c, code.place(outputs, row, cell)])
 
             code.in_blocks(rows, form.rows, block)
 
