@@ -13,55 +13,12 @@ from elmo_mf.errors import InputError, any_of
 from elmo_mf.factorize import application
 from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
+from elmo_mf.factorize.checks import check_budget, check_names, check_rank
 from elmo_mf.factorize.slot import Slot
+from elmo_mf.factorize.tuning import Distillation, FineTuning
 from elmo_mf.provenance import file_hash
 
-BUDGETS = ("share", "parameters", "bytes", "multiply_adds")
 _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """Tune the factors after factorization, see `distill.py`.
-
-    # Parameters
-    text: tokenised, one sentence a line.
-    steps: of the optimiser.
-    learning_rate: at most.
-    """
-
-    text: str
-    steps: int = 1000
-    learning_rate: float = 2e-3
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.text, str) or not self.text:
-            raise InputError(f"compression.distill.text: found {self.text!r}, expected the path of a text file")
-        if type(self.steps) is not int or self.steps < 1:
-            raise InputError(f"compression.distill.steps: found {self.steps!r}, expected an integer from 1 on")
-        _check_above_zero("compression.distill.learning_rate", self.learning_rate)
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """Train a compressed language model on its own text again, by Adam with a learning rate that falls to zero.
-
-    # Parameters
-    epochs: passes over the text.
-    learning_rate: at most.
-    """
-
-    epochs: int = 1
-    learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if type(self.epochs) is not int or self.epochs < 1:
-            raise InputError(f"compression.finetune.epochs: found {self.epochs!r}, expected an integer from 1 on")
-        _check_above_zero("compression.finetune.learning_rate", self.learning_rate)
-
-    def __str__(self) -> str:
-        rate = "" if self.learning_rate == FineTuning.learning_rate else f" at {self.learning_rate:g}"
-        return f"fine-tuned {self.epochs}{rate}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +74,7 @@ class Compression:
         self._check_size(method)
         if self.directions != "all":
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
-            _check_names("directions", directions, DIRECTIONS)
+            check_names("directions", directions, DIRECTIONS)
             object.__setattr__(self, "directions", tuple(d for d in DIRECTIONS if d in directions))
         if self.layers != "all":
             layers = self.layers
@@ -152,7 +109,7 @@ class Compression:
         targets: list[str] = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
         if targets == ["all"]:
             targets = list(TARGETS)
-        _check_names("targets", targets, (*TARGETS, JOINT))
+        check_names("targets", targets, (*TARGETS, JOINT))
         if JOINT in targets and {"input", "recurrent"} & set(targets):
             raise InputError(f"compression.targets: found {'+'.join(targets)}, expected joint, or input and recurrent")
         object.__setattr__(self, "targets", tuple(target for target in _ORDER if target in targets))
@@ -161,7 +118,7 @@ class Compression:
         if self.budget is not None:
             if self.rank is not None:
                 raise InputError(f"compression.rank: found {self.rank!r} beside a budget, expected one of the two")
-            _check_budget(self.budget, self.method if method.stays_dense else None)
+            check_budget(self.budget, self.method if method.stays_dense else None)
         elif isinstance(self.rank, Mapping):
             if set(self.rank) != set(self.targets):
                 found = "+".join(self.rank)
@@ -169,9 +126,9 @@ class Compression:
                     f"compression.rank: found ranks of {found}, expected those of {'+'.join(self.targets)}"
                 )
             for target, rank in self.rank.items():
-                _check_rank(f"compression.rank.{target}", rank)
+                check_rank(f"compression.rank.{target}", rank)
         else:
-            _check_rank("compression.rank", self.rank)
+            check_rank("compression.rank", self.rank)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Compression:
@@ -310,41 +267,6 @@ class Compression:
         history = list(options.extra.get("elmo_mf", {}).get("compressions", []))
         note = {"compressions": [*history, self.identity()]}
         return replace(options, extra={**options.extra, "elmo_mf": note})
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check_above_zero(name: str, value: object) -> None:
-    if not _is_number(value) or not 0 < value < float("inf"):  # type: ignore[operator]
-        raise InputError(f"{name}: found {value!r}, expected a number above 0")
-
-
-def _check_rank(name: str, rank: object) -> None:
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise InputError(f"{name}: found {rank!r}, expected an integer from 1 on")
-
-
-def _check_budget(budget: object, stays_dense: str | None) -> None:
-    if not isinstance(budget, Mapping) or len(budget) != 1 or next(iter(budget)) not in BUDGETS:
-        raise InputError(f"compression.budget: found {budget!r}, expected one of {', '.join(BUDGETS)} with its amount")
-    ((kind, amount),) = budget.items()
-    number = _is_number(amount) and 0 < amount < float("inf")
-    if kind == "share" and not (number and amount < 1):
-        raise InputError(f"compression.budget.share: found {amount!r}, expected a number between 0 and 1")
-    if kind != "share" and not (number and int(amount) == amount):
-        raise InputError(f"compression.budget.{kind}: found {amount!r}, expected an integer from 1 on")
-    if stays_dense and kind in ("bytes", "multiply_adds"):
-        raise InputError(f"compression.budget: found {kind} with {stays_dense}, which saves none; expected parameters")
-
-
-def _check_names(field: str, found: list[str], known: Sequence[str]) -> None:
-    if not found:
-        raise InputError(f"compression.{field}: found none, expected any of {', '.join(known)}")
-    for name in found:
-        if name not in known:
-            raise InputError(f"compression.{field}: found {name!r}, {any_of(name, known)}")
 
 
 def _hash(path: str, field: str) -> str:

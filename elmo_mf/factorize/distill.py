@@ -27,7 +27,7 @@ from elmo_mf.resumable import load_state, save_state
 from elmo_mf.sentences import read_sentences
 
 if TYPE_CHECKING:
-    from elmo_mf.factorize.compression import Distillation
+    from elmo_mf.factorize.tuning import Distillation
 
 _BATCH_TOKENS = 600
 _HELD_OUT = 20  # of so many batches, one is never trained on
