@@ -68,8 +68,8 @@ def pretrain(
 
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.options import BilmOptions
+    from elmo_mf.pretrain.progress import Progress as Step
     from elmo_mf.pretrain.settings import Settings
-    from elmo_mf.pretrain.train import Progress as Step
     from elmo_mf.pretrain.train import Trainer
     from elmo_mf.report.card import write_pretrained_card
 

@@ -6,8 +6,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.factorize import Compression
+from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
+from elmo_mf.pretrain.progress import Log, Progress
 from elmo_mf.pretrain.schedule import scheduler
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.softmax import SOFTMAX_FILE, word_softmax, write_softmax
@@ -31,18 +32,7 @@ from elmo_mf.sentences import read_sentences
 from elmo_mf.unigram import unigram_perplexity
 
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
-_LOG_STEPS = 10
 _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass
-class Progress:
-    """What a progress bar shows after a step."""
-
-    step: int
-    steps: int
-    words_per_second: float
-    perplexity: float
 
 
 class Trainer:
@@ -118,7 +108,7 @@ class Trainer:
         tensorboard: bool = False,
     ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
-        log = _Log(self.folder / LOGS if tensorboard else None, self.step)
+        log = Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
         self.model.train()
@@ -270,60 +260,3 @@ class Trainer:
             "device": str(self.device),
             **provenance(),
         }
-
-
-class _Log:
-    """TensorBoard's files, or nothing."""
-
-    def __init__(self, folder: Path | None, step: int) -> None:
-        self._writer: Any = None
-        if folder is not None:
-            from tensorboardX import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder), purge_step=step)
-
-    def step(self, progress: Progress, learning_rate: float) -> None:
-        if self._writer is not None and progress.step % _LOG_STEPS == 0:
-            values = {
-                "train/perplexity": progress.perplexity,
-                "train/words_per_second": progress.words_per_second,
-                "train/learning_rate": learning_rate,
-            }
-            self._write(progress.step, values)
-
-    def epoch(self, step: int, perplexity: dict[str, float]) -> None:
-        if self._writer is not None:
-            self._write(step, {f"held_out/{name}": perplexity[name] for name in ("forward", "backward")})
-
-    def _write(self, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: Settings) -> str:
-    """The command that repeats a run, with file names only."""
-    values = replace(settings, compression=None, architecture=None).to_dict()
-    if settings.compression is not None:
-        values |= {name: _as_option(settings.compression.get(name)) for name in ("targets", "rank", "budget")}
-    flags = [_flag(name, value) for name, value in values.items() if value is not None and value is not False]
-    texts = [path.name for path in train] + [f"--valid {path.name}" for path in valid]
-    options = ["--options options.json"] if settings.architecture is not None else []
-    return " ".join(["elmo-mf pretrain", *texts, "--out", out.name, *options, *flags])
-
-
-def _as_option(value: Any) -> Any:
-    """A compression's targets, rank or budget as the command line takes them."""
-    if not isinstance(value, Mapping):
-        return "+".join(value) if isinstance(value, (list, tuple)) else value
-    if "share" in value:
-        return f"{100 * value['share']:g}%"
-    return ",".join(f"{name}={number}" for name, number in value.items())
-
-
-def _flag(name: str, value: Any) -> str:
-    option = f"--{name.replace('_', '-')}"
-    return option if value is True else f"{option} {value}"

@@ -15,9 +15,11 @@ import torch
 from elmo_mf.bilm import Bilm, read_weights
 from elmo_mf.bilm.weights import Factors
 from elmo_mf.errors import InputError
+from elmo_mf.pretrain.command import command_line
+from elmo_mf.pretrain.progress import Progress
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
-from elmo_mf.pretrain.train import CHECKPOINT, Progress, Trainer, command_line
+from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from tests.pretrain.conftest import TINY, Texts, trainer

@@ -1,0 +1,51 @@
+"""What is shown of a run while it goes on: after each step, and in TensorBoard's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LOG_STEPS = 10
+
+
+@dataclass
+class Progress:
+    """What a progress bar shows after a step."""
+
+    step: int
+    steps: int
+    words_per_second: float
+    perplexity: float
+
+
+class Log:
+    """TensorBoard's files in a folder, or nothing."""
+
+    def __init__(self, folder: Path | None, step: int) -> None:
+        self._writer: Any = None
+        if folder is not None:
+            from tensorboardX import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder), purge_step=step)
+
+    def step(self, progress: Progress, learning_rate: float) -> None:
+        if self._writer is not None and progress.step % _LOG_STEPS == 0:
+            values = {
+                "train/perplexity": progress.perplexity,
+                "train/words_per_second": progress.words_per_second,
+                "train/learning_rate": learning_rate,
+            }
+            self._write(progress.step, values)
+
+    def epoch(self, step: int, perplexity: dict[str, float]) -> None:
+        if self._writer is not None:
+            self._write(step, {f"held_out/{name}": perplexity[name] for name in ("forward", "backward")})
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
