@@ -238,11 +238,10 @@ def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:
 def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> None:
     """From words to the next words' probabilities, or to the losses of many."""
     outputs, _ = core(model.embed(tokens[:, :-1]).transpose(0, 1), state)
-    logits = model.logits(outputs[-1])
     if tokens.shape[1] == 2:
-        logits.softmax(dim=-1)
+        model.logits(outputs[-1]).softmax(dim=-1)
     else:
-        nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].T.flatten())
+        model.losses(outputs[-1].flatten(0, 1), tokens[:, 1:].T.flatten())
 
 
 def _torch_core(lstms: list[nn.LSTM], inputs: Tensor, state: list[State]) -> tuple[list[Tensor], list[State]]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from allennlp.data import Vocabulary
 from allennlp.models import Model
 from allennlp.modules.input_variational_dropout import InputVariationalDropout
 from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 from torch import Tensor, nn
 
-from elmo_mf.bilm.packed_linear import PackedLinear, packs
+from elmo_mf.bilm.packed_linear import packs
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
-
-_LOGITS = 250  # predictions at a time when scoring: what they take of memory stays nearer to the processor
+from elmo_mf.lm.softmax import TiledSoftmax
 
 
 @Model.register("awd_lstm")
@@ -72,7 +70,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         self.sampled = softmax_samples is not None
         self.softmax = SampledSoftmaxLoss(n_words, embedding_dim, num_samples=samples, sparse=False)
         self.softmax.softmax_w = self.embedding.weight
-        self._packed = Remade[PackedLinear]()
+        self._softmax = Remade[TiledSoftmax]()
         self._state: list[State] | None = None
         self._total, self._words = 0.0, 0
 
@@ -86,7 +84,8 @@ class AwdLstm(Model):  # type: ignore[misc]
         raw, after = self.core(self.embed(tokens).transpose(0, 1), state, self._between if self.training else None)
         self._state = [(h.detach(), c.detach()) for h, c in after]
         output = self._dropped(self.output_dropout, raw[-1])
-        losses = self._losses(output.flatten(0, 1), targets.transpose(0, 1).flatten())
+        last, words = output.flatten(0, 1), targets.transpose(0, 1).flatten()
+        losses = self.softmax(last, words) if self.training and self.sampled else self.losses(last, words)
         self._total, self._words = self._total + float(losses.detach()), self._words + targets.numel()
         loss = losses / targets.numel()
         if self.training:
@@ -107,26 +106,30 @@ class AwdLstm(Model):  # type: ignore[misc]
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Of the last layer's outputs (..., embedding_dim): (..., words)."""
-        weight, bias = parameters = self.embedding.weight, self.softmax.softmax_b
-        if not packs(outputs, parameters):
-            return nn.functional.linear(outputs, weight, bias)
-        packed = self._packed.of(parameters, lambda: PackedLinear(weight.detach(), bias.detach(), rows=_LOGITS))
-        return packed(outputs)
+        weight, bias = self._output
+        if packs(outputs, self._output):
+            return self._tiled().logits(outputs)
+        return nn.functional.linear(outputs, weight, bias)
+
+    def losses(self, outputs: Tensor, words: Tensor) -> Tensor:
+        """The summed negative log-likelihood, in nats, of words (rows,) after outputs (rows, embedding_dim)."""
+        if packs(outputs, self._output):
+            return self._tiled().loss(outputs, words)
+        return nn.functional.cross_entropy(self.logits(outputs), words, reduction="sum")
+
+    @property
+    def _output(self) -> tuple[Tensor, Tensor]:
+        """The softmax's weight and bias."""
+        return self.embedding.weight, self.softmax.softmax_b
+
+    def _tiled(self) -> TiledSoftmax:
+        return self._softmax.of(self._output, lambda: TiledSoftmax(*self._output))
 
     def get_metrics(self, reset: bool = False) -> dict[str, float]:
         perplexity = math.exp(min(self._total / self._words, 100.0)) if self._words else 0.0
         if reset:
             self._total, self._words = 0.0, 0
         return {"perplexity": perplexity}
-
-    def _losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The sum over all words."""
-        if self.training and self.sampled:
-            sampled: Tensor = self.softmax(outputs, targets)
-            return sampled
-        rows = len(outputs) if self.training else _LOGITS
-        parts = zip(torch.split(outputs, rows), torch.split(targets, rows), strict=True)
-        return torch.stack([nn.functional.cross_entropy(self.logits(h), w, reduction="sum") for h, w in parts]).sum()
 
     def _between(self, outputs: Tensor) -> Tensor:
         return self._dropped(self.hidden_dropout, outputs)
