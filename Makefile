@@ -10,9 +10,8 @@ leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
 	$(BIN)/elmo-mf leaderboard runs/demo
 
-# One test at a time, so that both processes end together; a group shares what is dear to set up.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 setup: $(READY)
 

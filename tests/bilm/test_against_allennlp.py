@@ -11,7 +11,7 @@ import torch
 from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf.bench.variants import token_layer
-from elmo_mf.bilm import Bilm, StatePolicy, char_cnn
+from elmo_mf.bilm import Bilm, StatePolicy, packed_linear
 from tests.conftest import random_bilm
 
 SHAPES: list[dict[str, Any]] = [
@@ -40,7 +40,7 @@ def test_activations_over_several_batches(
     elmo_files: Files, shape: dict[str, Any], state: StatePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "scale" in shape:  # where LSTMs turn rounding into more than 1e-5, they get the token vectors to the bit
-        monkeypatch.setattr(char_cnn, "supports", lambda _: False)
+        monkeypatch.setattr(packed_linear, "supports", lambda _: False)
     ours, theirs = _both(elmo_files(**shape), state)
     for sentences in BATCHES:
         ids = batch_to_ids(sentences)

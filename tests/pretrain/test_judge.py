@@ -23,8 +23,6 @@ from elmo_mf.pretrain.judge import Judgement, judge
 from tests.conftest import ROOT
 from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
 
-pytestmark = pytest.mark.xdist_group("judge")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -23,7 +23,6 @@ from tests.harness.conftest import TinySweep, records_here
 from tests.harness.test_survival import _failing
 
 ray = pytest.importorskip("ray", reason="needs the extra cluster")
-pytestmark = pytest.mark.xdist_group("cluster")
 Report = Callable[[Progress], None]
 
 
