@@ -1,6 +1,8 @@
-"""The softmax over all words without gradients, some words at a time: what is computed of it never leaves the cache."""
+"""The softmax over all words without gradients, on packed weights."""
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,8 +12,11 @@ from elmo_mf.bilm.packed_linear import PackedLinear
 _WORDS, _ROWS = 1024, 500  # at a time; measured with 10,000 and 33,278 words
 
 
-class TiledSoftmax:
+class PackedSoftmax:
     """A softmax on a CPU, in float32.
+
+    Losses are computed some words at a time, so that what is only summed never leaves the cache. Each packed copy of
+    the weight is made when it is first used.
 
     # Parameters
     weight: (words, d). It must not change.
@@ -20,12 +25,10 @@ class TiledSoftmax:
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.weight, self.bias = weight.detach(), bias.detach()
-        parts = zip(torch.split(self.weight, _WORDS), torch.split(self.bias, _WORDS), strict=True)
-        self.tiles = [PackedLinear(rows, own, _ROWS) for rows, own in parts]
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Of outputs (..., d), (..., words)."""
-        return torch.cat([tile(outputs) for tile in self.tiles], dim=-1)
+        return self._whole(outputs)
 
     def loss(self, outputs: Tensor, words: Tensor) -> Tensor:
         """The summed negative log-likelihood, in nats, of words (rows,) after outputs (rows, d)."""
@@ -33,6 +36,15 @@ class TiledSoftmax:
         return torch.stack([self._loss(*part) for part in parts]).sum()
 
     def _loss(self, outputs: Tensor, words: Tensor) -> Tensor:
-        totals = torch.stack([tile(outputs).logsumexp(dim=1) for tile in self.tiles]).logsumexp(dim=0)
+        totals = torch.stack([tile(outputs).logsumexp(dim=1) for tile in self._tiles]).logsumexp(dim=0)
         own = (outputs * self.weight[words]).sum(dim=1) + self.bias[words]
         return (totals - own).sum()
+
+    @cached_property
+    def _whole(self) -> PackedLinear:
+        return PackedLinear(self.weight, self.bias)
+
+    @cached_property
+    def _tiles(self) -> list[PackedLinear]:
+        parts = zip(torch.split(self.weight, _WORDS), torch.split(self.bias, _WORDS), strict=True)
+        return [PackedLinear(weight, bias, _ROWS) for weight, bias in parts]

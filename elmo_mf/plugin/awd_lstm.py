@@ -16,7 +16,7 @@ from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
-from elmo_mf.lm.softmax import TiledSoftmax
+from elmo_mf.lm.softmax import PackedSoftmax
 
 
 @Model.register("awd_lstm")
@@ -70,7 +70,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         self.sampled = softmax_samples is not None
         self.softmax = SampledSoftmaxLoss(n_words, embedding_dim, num_samples=samples, sparse=False)
         self.softmax.softmax_w = self.embedding.weight
-        self._softmax = Remade[TiledSoftmax]()
+        self._softmax = Remade[PackedSoftmax]()
         self._state: list[State] | None = None
         self._total, self._words = 0.0, 0
 
@@ -108,13 +108,13 @@ class AwdLstm(Model):  # type: ignore[misc]
         """Of the last layer's outputs (..., embedding_dim): (..., words)."""
         weight, bias = self._output
         if packs(outputs, self._output):
-            return self._tiled().logits(outputs)
+            return self._packed().logits(outputs)
         return nn.functional.linear(outputs, weight, bias)
 
     def losses(self, outputs: Tensor, words: Tensor) -> Tensor:
         """The summed negative log-likelihood, in nats, of words (rows,) after outputs (rows, embedding_dim)."""
         if packs(outputs, self._output):
-            return self._tiled().loss(outputs, words)
+            return self._packed().loss(outputs, words)
         return nn.functional.cross_entropy(self.logits(outputs), words, reduction="sum")
 
     @property
@@ -122,8 +122,8 @@ class AwdLstm(Model):  # type: ignore[misc]
         """The softmax's weight and bias."""
         return self.embedding.weight, self.softmax.softmax_b
 
-    def _tiled(self) -> TiledSoftmax:
-        return self._softmax.of(self._output, lambda: TiledSoftmax(*self._output))
+    def _packed(self) -> PackedSoftmax:
+        return self._softmax.of(self._output, lambda: PackedSoftmax(*self._output))
 
     def get_metrics(self, reset: bool = False) -> dict[str, float]:
         perplexity = math.exp(min(self._total / self._words, 100.0)) if self._words else 0.0

@@ -1,4 +1,4 @@
-"""The softmax in tiles against PyTorch's."""
+"""The softmax on packed weights, in tiles, against PyTorch's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from elmo_mf.bilm.packed_linear import supports
 from elmo_mf.lm import softmax
-from elmo_mf.lm.softmax import TiledSoftmax
+from elmo_mf.lm.softmax import PackedSoftmax
 
 
 @pytest.mark.skipif(not supports("float32"), reason="needs oneDNN")
@@ -19,8 +19,8 @@ def test_equals_pytorchs(words: int, rows: int, scale: float, monkeypatch: pytes
     monkeypatch.setattr(softmax, "_ROWS", rows)
     torch.manual_seed(0)
     weight, bias, outputs = scale * torch.randn(30, 16), torch.randn(30), torch.randn(12, 16)
-    targets, tiled = torch.randint(30, (12,)), TiledSoftmax(weight, bias)
+    targets, packed = torch.randint(30, (12,)), PackedSoftmax(weight, bias)
     expected = linear(outputs, weight, bias)
-    torch.testing.assert_close(tiled.logits(outputs.view(3, 4, 16)), expected.view(3, 4, 30), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(packed.logits(outputs.view(3, 4, 16)), expected.view(3, 4, 30), rtol=1e-5, atol=1e-4)
     loss = cross_entropy(expected.double(), targets, reduction="sum").float()
-    torch.testing.assert_close(tiled.loss(outputs, targets), loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(packed.loss(outputs, targets), loss, rtol=1e-5, atol=1e-5)

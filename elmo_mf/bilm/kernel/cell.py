@@ -17,7 +17,7 @@ from elmo_mf.bilm.kernel.form import VECTORS, Form
 def memory_cell(module: ir.Module, form: Form) -> ir.Function:
     """A function of two addresses: the sums of the gates i, f, o and g, a vector each, and the memory cells. It renews
     the cells, and leaves the denominator of the output gate in place of the first sum."""
-    function, code = own_function(module, form.lanes, form.crowded, "memory_cell", [POINTER, POINTER])
+    function, code = own_function(module, form, "memory_cell", [POINTER, POINTER])
     if code is None:
         return function
     builder, (sums, memory) = code.builder, function.args
@@ -35,7 +35,7 @@ def memory_cell(module: ir.Module, form: Form) -> ir.Function:
 def gated_cell(module: ir.Module, form: Form, half: bool) -> ir.Function:
     """A function of three addresses: the denominator of the output gate, the memory cells, and where what goes to the
     projection is put, bfloat16 numbers if `half`."""
-    function, code = own_function(module, form.lanes, form.crowded, "gated_cell", [POINTER, POINTER, POINTER])
+    function, code = own_function(module, form, "gated_cell", [POINTER, POINTER, POINTER])
     if code is None:
         return function
     builder, (gate, memory, output) = code.builder, function.args

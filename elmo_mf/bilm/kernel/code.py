@@ -9,6 +9,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from elmo_mf.bilm.kernel.form import Form
+
 
 class _Bfloat16(ir.Type):  # type: ignore[misc]
     def __str__(self) -> str:
@@ -166,14 +168,12 @@ class Code:
                 body([builder.add(whole, self.number(index)) for index in range(left)])
 
 
-def own_function(
-    module: ir.Module, lanes: int, crowded: bool, name: str, arguments: list[Any]
-) -> tuple[ir.Function, Code | None]:
-    """A function of the module, and what writes its code if it has none yet. Where registers are `crowded` it shares
-    them with nothing else; elsewhere it becomes part of what calls it."""
+def own_function(module: ir.Module, form: Form, name: str, arguments: list[Any]) -> tuple[ir.Function, Code | None]:
+    """A function of the module, and what writes its code if it has none yet. Where registers are crowded it shares them
+    with nothing else; elsewhere it becomes part of what calls it."""
     if name in module.globals:
         return module.globals[name], None
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
-    function.attributes.add("noinline" if crowded else "alwaysinline")
-    return function, Code(ir.IRBuilder(function.append_basic_block()), lanes)
+    function.attributes.add("noinline" if form.crowded else "alwaysinline")
+    return function, Code(ir.IRBuilder(function.append_basic_block()), form.lanes)

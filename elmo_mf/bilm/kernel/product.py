@@ -44,7 +44,7 @@ class Block:
 def adder(module: ir.Module, form: Form, block: Block) -> ir.Function:
     """A function that adds a product's block: of the address of the sums (rows, vectors), the first row's address, the
     distance to the next row in float32 numbers, the address of the weight's group, and its depth."""
-    function, code = own_function(module, form.lanes, form.crowded, block.name, [POINTER, POINTER, INT, POINTER, INT])
+    function, code = own_function(module, form, block.name, [POINTER, POINTER, INT, POINTER, INT])
     if code is not None:
         _emit(code, form.half, block, *function.args)
         code.builder.ret_void()
@@ -52,7 +52,7 @@ def adder(module: ir.Module, form: Form, block: Block) -> ir.Function:
 
 
 def _emit(code: Code, half: bool, block: Block, sums: Any, rows: Any, distance: Any, group: Any, depth: Any) -> None:
-    builder, lanes = code.builder, code.lanes
+    builder, lanes, together = code.builder, code.lanes, 2 if half else 1
     matrix = Rows(rows, distance, half)
     bases = [
         [code.place(matrix, code.number(row), builder.mul(depth, code.number(own))) for own in range(block.blocks)]
@@ -64,9 +64,9 @@ def _emit(code: Code, half: bool, block: Block, sums: Any, rows: Any, distance: 
         for row in range(block.rows)
     ]
     values = [[code.variable(code.load(place)) for place in row] for row in places]
-    with code.loop(depth, (2 if half else 1) * _UNROLL) as k:
+    with code.loop(depth, together * _UNROLL) as k:
         for offset in range(_UNROLL):
-            _add_row(code, half, block, builder.add(k, code.number((2 if half else 1) * offset)), bases, panels, values)
+            _add_row(code, half, block, builder.add(k, code.number(together * offset)), bases, panels, values)
     for row, own in zip(places, values, strict=True):
         for place, value in zip(row, own, strict=True):
             code.store(code.read(value, code.vector), place)
