@@ -11,7 +11,7 @@ leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf leaderboard runs/demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 setup: $(READY)
 

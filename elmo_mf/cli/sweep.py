@@ -43,7 +43,9 @@ def sweep(
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; cells recorded there are skipped."),
     workers: int = typer.Option(1, min=1, help="Cells that run at a time, each in a process of its own."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads of each; the cores shared out by default."),
+    threads: int | None = typer.Option(
+        None, min=1, help="CPU threads of each; by default OMP_NUM_THREADS, or the cores shared out."
+    ),
     ray: str | None = typer.Option(None, help="Run on a Ray cluster: its address, or auto. Needs the extra cluster."),
     cpus: float = typer.Option(1, min=0.1, help="CPUs that a cell asks a Ray cluster for."),
     gpus: float = typer.Option(0, min=0, help="GPUs that a cell asks a Ray cluster for."),

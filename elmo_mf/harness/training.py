@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 from elmo_mf.harness.task import Task
 from elmo_mf.harness.workspace import Progress, Workspace
 
 
+@cache
+def plugins() -> None:
+    """Import all that a config may name, AllenNLP's plugins and ours, once: to search their folders takes a second."""
+    from allennlp.common.plugins import import_plugins
+    from allennlp.common.util import import_module_and_submodules
+
+    import_plugins()
+    import_module_and_submodules("elmo_mf.plugin")
+
+
 def training_loop(config: dict[str, Any], work: str) -> Any:
     """AllenNLP's `TrainModel`: data read, model built."""
     from allennlp.commands.train import TrainModel
     from allennlp.common import Params
-    from allennlp.common.plugins import import_plugins
-    from allennlp.common.util import import_module_and_submodules, prepare_environment
+    from allennlp.common.util import prepare_environment
 
-    import_plugins()
-    import_module_and_submodules("elmo_mf.plugin")
+    plugins()
     params = Params(copy.deepcopy(config))  # which it takes to pieces
     prepare_environment(params)
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)

@@ -61,20 +61,28 @@ def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
 
 
 def test_kills_at_fifty_moments(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of real cells in two processes; whenever the sweep is complete, it begins again in a new folder."""
+    """Of real cells in two processes; whenever the sweep is complete, it begins again in a new folder.
+
+    Its lives become longer while they record nothing, and shorter while they do, so that kills come between records on
+    machines of every speed.
+    """
     spec = tiny_sweep(seeds=[1, 2], limit=8, overrides={"sst": {"trainer.num_epochs": 1}})
     expected = [one["scores"] for one in records_here(spec, tmp_path / "expected", workers=2)]
-    moments, kills, number, seen = random.Random(7), 0, 0, dict[str, int]()
+    moments, longest, kills, between, number, seen = random.Random(7), 2.5, 0, 0, 0, dict[str, int]()
     while kills < 50:
         output = tmp_path / f"out-{number}"
         with driver(_drive, spec, output) as process:
-            process.join(moments.uniform(0, 2.5))
+            process.join(moments.uniform(0, longest))
             killed = process.is_alive()
-        kills += killed
+        before = len(seen)
         _check(spec, output, seen)
+        longest *= 1.05 if len(seen) == before else 0.8
+        kills += killed
+        between += killed and 0 < len(seen) < 4
         if not killed:
             assert process.exitcode == 0 and len(seen) == 4
             number, seen = number + 1, {}
+    assert between > 5
     for output in sorted(tmp_path.glob("out-*")):
         assert [one["scores"] for one in records_here(spec, output)] == expected
         assert {path.name for path in output.iterdir()} == {"records", "cache"}

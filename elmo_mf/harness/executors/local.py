@@ -41,7 +41,8 @@ class LocalExecutor:
 
     # Parameters
     output: folder of the sweep, for scratch and cache.
-    threads: of each process; the machine's cores divided among the workers by default.
+    threads: of each process; by default what `OMP_NUM_THREADS` says, as in PyTorch, or else the machine's cores divided
+        among the workers.
     run: what to do with a cell.
     """
 
@@ -49,7 +50,7 @@ class LocalExecutor:
         self, spec: SweepSpec, output: Path, workers: int = 1, threads: int | None = None, run: Attempt = attempt
     ) -> None:
         self.spec, self.output, self.workers, self.run = spec, output, workers, run
-        self.threads = threads or max(1, available_cores() // workers)
+        self.threads = threads or openmp_threads() or max(1, available_cores() // workers)
         self._running: list[_Running] = []
         self._leaving: list[ForkServerProcess] = []
         for name, value in ENVIRONMENT.items():
@@ -116,6 +117,12 @@ class LocalExecutor:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def openmp_threads() -> int | None:
+    """Threads of a process by `OMP_NUM_THREADS`, at the outermost level; None where it says nothing of use."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(outermost) or None if outermost.isdecimal() else None
 
 
 def _death(code: int | None) -> str:

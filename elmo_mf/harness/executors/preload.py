@@ -5,19 +5,21 @@ from __future__ import annotations
 import gc
 import importlib
 
-from allennlp.common.plugins import import_plugins
 from threadpoolctl import ThreadpoolController
+
+from elmo_mf.harness.training import plugins
+from elmo_mf.plugin.tokenizer import english
 
 _MODULES = (
     "allennlp.commands.train",
     "elmo_mf.cli.main",  # what a process forked from a sweep imports as its main module
     "elmo_mf.harness.cell",
     "elmo_mf.harness.sweep",
-    "elmo_mf.plugin.tokenizer",
 )
 for name in _MODULES:
     importlib.import_module(name)
-import_plugins()
+plugins()
+english()
 pools = ThreadpoolController()  # to look for them takes longer than to fork
 gc.collect()
 gc.freeze()  # or each process would write to all of this memory, and so copy it, when it first collects garbage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,9 @@ def _executor(spec: SweepSpec, output: Path, cluster: Any, **how: Any) -> RayExe
 
 
 def _noted(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    """A real cell that says on which node it runs, and waits there once."""
+    """A real cell that says with each of its phases on which node it runs: who looks now and then cannot miss it."""
     node = ray.get_runtime_context().get_node_id()
-    report(Progress(f"on {node}"))
-    time.sleep(3)
-    return attempt(spec, cell, output, report)
+    return attempt(spec, cell, output, lambda news: report(replace(news, phase=f"on {node}")))
 
 
 class _Nodes(Unwatched):
@@ -69,7 +67,7 @@ class _Nodes(Unwatched):
 
 def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Nothing lost, nothing twice, and no file of ours read where the cells run."""
-    spec = tiny_sweep(seeds=[1, 2], overrides={"sst": {"trainer.num_epochs": 1}})
+    spec = tiny_sweep(seeds=[1, 2, 3], methods=[], overrides={"sst": {"trainer.num_epochs": 1}})
     expected = [one["scores"] for one in records_here(spec, tmp_path / "here")]
     cells, output = expand(spec), tmp_path / "out"
     nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=1) for _ in range(2))}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from elmo_mf.harness.attempt import Result
@@ -46,11 +47,22 @@ def test_each_cell_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tm
         assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in found)
 
 
-def test_the_cores_are_shared_out(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_the_cores_are_shared_out(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = available_cores()
     assert LocalExecutor(tiny_sweep(), tmp_path, 1).threads == cores
     assert LocalExecutor(tiny_sweep(), tmp_path, cores).threads == 1
     assert LocalExecutor(tiny_sweep(), tmp_path, cores + 5).threads == 1
+
+
+@pytest.mark.parametrize(("said", "threads"), [("3", 3), (" 5,2", 5), ("0", None), ("many", None), ("", None)])
+def test_as_many_threads_as_openmp_is_told(
+    said: str, threads: int | None, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in PyTorch; what the command says goes before."""
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert LocalExecutor(tiny_sweep(), tmp_path, 1).threads == (threads or available_cores())
+    assert LocalExecutor(tiny_sweep(), tmp_path, 1, 2).threads == 2
 
 
 def _spans(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
