@@ -246,7 +246,9 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     """A sweep over two sentences' worth of training; run twice, it does nothing the second time."""
     options, weights = elmo_files()
     small_data("sst", tmp_path / "data" / "sst", 30)
-    (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'trainer.num_epochs': 1}}, latency_rounds: 1}")
+    (tmp_path / "s.jsonnet").write_text(
+        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
+    )
     out = tmp_path / "out"
     grid = "--tasks sst --ranks 1,2 --seeds 1 --limit 20".split()
     files: list[str | Path] = ["--data", tmp_path / "data", "--options", options, "--weights", weights, "--output", out]

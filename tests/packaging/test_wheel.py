@@ -80,7 +80,9 @@ def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path
     where = _run(tmp_path, python, "-c", "import elmo_mf; print(elmo_mf.__file__)").stdout
     assert str(ROOT) not in where and str(python.parent.parent) in where
     script = python.with_name("elmo-mf")
-    (tmp_path / "short.jsonnet").write_text("{overrides: {sst: {'trainer.num_epochs': 1}}, latency_rounds: 1}")
+    (tmp_path / "short.jsonnet").write_text(
+        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
+    )
     grid = "--tasks sst --ranks 4 --limit 16 --output out".split()
     _run(tmp_path, script, "sweep", "short.jsonnet", *grid)
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
