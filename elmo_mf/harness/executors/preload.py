@@ -16,6 +16,7 @@ _MODULES = (
     "elmo_mf.harness.cell",
     "elmo_mf.harness.sweep",
 )
+gc.disable()  # it would look through the growing modules again and again, for a seventh of the time that they take
 for name in _MODULES:
     importlib.import_module(name)
 plugins()
@@ -23,3 +24,4 @@ english()
 pools = ThreadpoolController()  # to look for them takes longer than to fork
 gc.collect()
 gc.freeze()  # or each process would write to all of this memory, and so copy it, when it first collects garbage
+gc.enable()
