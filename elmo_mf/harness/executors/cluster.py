@@ -56,9 +56,9 @@ class RayExecutor:
             self._files = {name: self._ray.put(path.read_bytes()) for name, path in files.paths.items()}
         self._bundle = files
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            self._ray.get_runtime_context().get_node_id(), soft=True
+            self._ray.get_runtime_context().get_node_id(), soft=False
         )
-        actor: Any = self._ray.remote(num_cpus=0, scheduling_strategy=here)(_News)
+        actor: Any = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(_News)
         self._news: Any = actor.remote()
         asked = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": _RETRIES}
         remote = self._ray.remote(**asked, runtime_env={"env_vars": ENVIRONMENT})(_run_there)
@@ -96,7 +96,7 @@ class RayExecutor:
     def _latest(self) -> dict[str, Progress]:
         try:
             return dict(self._ray.get(self._news.take.remote()))
-        except self._ray.exceptions.RayError:  # its machine died; the cells matter, not their bars
+        except self._ray.exceptions.RayError:  # it died, and starts again; the cells matter, not their bars
             return {}
 
     def stop(self) -> None:
