@@ -85,7 +85,7 @@ class _Run:
         self.train = [every[index] for index in order[held_out:]]
         self.held_out = [every[index] for index in order[:held_out]] or self.train
         self.parameters = list(self.student.layers.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate, fused=True)
         self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, settings.steps)
         self.step = 0
         self.first_error = self.held_out_error()

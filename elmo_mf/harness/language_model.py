@@ -168,7 +168,7 @@ class _Run:
         about, model = self.config["data_loader"], self.model.train()
         loader = self._loader("train", about["batch_size"], about["steps"], about["vary"])
         steps = epochs * len(loader)
-        optimizer = torch.optim.Adam(model.parameters(), learning_rate)
+        optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         for step, batch in enumerate(itertools.chain.from_iterable(loader for _ in range(epochs))):
             loss = model(**batch)["loss"]

@@ -66,7 +66,9 @@ class Trainer:
         self.model = self._new_model().to(self.device)
         self.steps = sum(self._n_steps(epoch) for epoch in range(settings.epochs))
         self.step, self.seconds = 0, 0.0
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
+        )
         self.scheduler = scheduler(
             settings.schedule, self.optimizer, settings.learning_rate, self.steps, settings.warmup
         )
