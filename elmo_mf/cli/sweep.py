@@ -41,6 +41,9 @@ def sweep(
     glove: Path | None = typer.Option(None, help="Word vectors of the preset paper."),
     options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
+    fetch: bool = typer.Option(
+        False, "--fetch", help="Download first what the sweep names and lacks, as elmo-mf fetch does."
+    ),
     output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; cells recorded there are skipped."),
     workers: int = typer.Option(1, min=1, help="Cells that run at a time, each in a process of its own."),
     threads: int | None = typer.Option(
@@ -75,6 +78,7 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --workers 2 --output leaderboard
       elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --status
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
+      elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
     from elmo_mf.cli.live import live_view
     from elmo_mf.harness.grid import expand
@@ -96,6 +100,8 @@ def sweep(
         seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), glove=_text(glove),
         options=_text(options), weights=_text(weights),
     )  # fmt: skip
+    if fetch:
+        _fetch(spec)
     cells = expand(spec)
     found = status_of(spec, cells, output)
     if dry_run or status:
@@ -118,6 +124,14 @@ def sweep(
             with live_view(len(cells), done, quiet) as view:
                 outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
+
+
+def _fetch(spec: SweepSpec) -> None:
+    from elmo_mf.cli.fetch import put
+    from elmo_mf.fetch.wanted import wanted
+
+    for one in wanted(spec):
+        put(one.kind, one.name, one.folder)
 
 
 def _executor(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["weights", "data", "words"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,3 +82,5 @@ DATA: dict[str, tuple[Source, ...]] = {
     ),
 }
 """By task, with the hashes that several public projects check these files by."""
+
+CATALOGUES: dict[Kind, dict[str, tuple[Source, ...]]] = {"weights": WEIGHTS, "data": DATA, "words": WORDS}

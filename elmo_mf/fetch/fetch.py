@@ -15,6 +15,9 @@ from elmo_mf.fetch.catalogue import Source
 from elmo_mf.fetch.download import Advance, download
 from elmo_mf.provenance import file_hash
 
+LOCK = "fetch.lock"
+"""Beside what was fetched."""
+
 
 class Lock:
     """The SHA-256 of what was downloaded and of what became of it: what was trusted once is asked for again.
@@ -58,7 +61,7 @@ def fetch(
     InputError: see `download`, `extract` and `check`; then nothing in `folder` has changed but for what has come of
     a download that was cut.
     """
-    lock = Lock(folder / "fetch.lock")
+    lock = Lock(folder / LOCK)
     wanted = [source for source in sources if not _complete(source, folder, lock)]
     if not wanted:
         return []

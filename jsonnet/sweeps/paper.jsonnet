@@ -1,8 +1,5 @@
 // The full grid on the official data with the original ELMo, for a machine with a GPU, or a cluster of them:
-//   elmo-mf fetch weights original
-//   for task in sst snli squad; do elmo-mf fetch data $task; done
-//   elmo-mf fetch words glove.840B.300d && elmo-mf fetch words glove.6B.100d
-//   elmo-mf sweep jsonnet/sweeps/paper.jsonnet --dry-run
+//   elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
 // Models, sizes and word vectors are those that AllenNLP published with ELMo (preset `paper`).
 {
   preset: 'paper',

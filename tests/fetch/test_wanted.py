@@ -1,0 +1,78 @@
+"""What a sweep lacks is fetched with it, and nothing that is there is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.cli.main import main
+from elmo_mf.fetch.catalogue import CATALOGUES, Source
+from elmo_mf.fetch.wanted import wanted
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.resources import share
+from tests.conftest import small_data
+from tests.fetch.server import serving
+
+PAPER = share() / "jsonnet" / "sweeps" / "paper.jsonnet"
+
+
+def test_all_that_the_paper_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = {(one.kind, one.name, str(one.folder)) for one in wanted(SweepSpec.from_file(PAPER))}
+    data = {("data", task, f"data/{task}") for task in ("sst", "snli", "squad")}
+    words = {("words", name, "words") for name in ("glove.840B.300d", "glove.6B.100d")}
+    assert found == {("weights", "original", "weights/original"), *data, *words}
+
+
+def test_what_is_not_published_is_not_wanted(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]]) -> None:
+    options, weights = elmo_files("mine")
+    keys = {"data": str(tmp_path / "data"), "options": str(options), "weights": str(weights)}
+    assert wanted(SweepSpec.from_file(None, tasks=["ptb"], **keys)) == []
+    assert wanted(SweepSpec.from_file(None, tasks=["sst"], options=str(options), weights=str(weights))) == []
+    elsewhere = keys | {"weights": str(tmp_path / "small" / "weights.hdf5")}
+    assert [one.kind for one in wanted(SweepSpec.from_file(None, tasks=["sst"], **elsewhere))] == ["data"]
+
+
+def test_files_of_ones_own_are_left_alone(tmp_path: Path) -> None:
+    spec = SweepSpec.from_file(None, tasks=["sst"], data=str(tmp_path))
+    small_data("sst", tmp_path / "sst")
+    assert wanted(spec) == []
+    (tmp_path / "sst" / "dev.txt").unlink()
+    assert wanted(spec) == []
+    (tmp_path / "sst" / "fetch.lock").write_text("{}")  # as where a fetch was cut
+    assert [one.name for one in wanted(spec)] == ["sst"]
+
+
+def test_a_sweep_that_fetches(
+    tmp_path: Path,
+    elmo_files: Callable[..., tuple[Path, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in small_data("sst", tmp_path / "made").iterdir():
+            opened.write(path, f"trees/{path.name}")
+    options, weights = elmo_files("made")
+    files = {"sst.zip": archive.getvalue(), "options.json": options.read_bytes(), "weights.hdf5": weights.read_bytes()}
+    command = ["sweep", "--tasks", "sst", "--ranks", "2", "--data", "data", "--dry-run"]
+    command += ["--options", "weights/small/options.json", "--weights", "weights/small/weights.hdf5"]
+    assert main(command) == 2
+    with serving(files) as server:
+        trees = {f"trees/{split}.txt": f"{split}.txt" for split in ("train", "dev", "test")}
+        sha256 = hashlib.sha256(files["sst.zip"]).hexdigest()
+        monkeypatch.setitem(CATALOGUES["data"], "sst", (Source(f"{server.address}/sst.zip", trees, sha256),))
+        elmo = tuple(Source(f"{server.address}/{name}", {"": name}) for name in ("options.json", "weights.hdf5"))
+        monkeypatch.setitem(CATALOGUES["weights"], "small", elmo)
+        for expected in (3, 3):  # requests; the second time all is there
+            capsys.readouterr()
+            assert main([*command, "--fetch"]) == 0
+            assert len(server.ranges) == expected
+            assert "2 cells: 0 recorded" in capsys.readouterr().out
+    assert main(command) == 0
