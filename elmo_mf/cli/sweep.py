@@ -207,11 +207,13 @@ def _estimate(status: Status) -> str:
 
 
 def _tell_cost(spec: SweepSpec, cells: list[Cell]) -> None:
-    from elmo_mf.harness.status import examples_read
+    from elmo_mf.harness.status import cost_of
 
-    encoders = len({cell.encoder_id for cell in cells if cell.compression})
-    read = examples_read(spec, cells)
-    typer.echo(f"cost: {len(cells)} trainings that read {read:,} examples at most, {encoders} encoders to make")
+    cost = cost_of(spec, cells)
+    typer.echo(
+        f"cost: {cost.trainings} trainings that read {cost.examples:,} examples at most, "
+        f"{cost.encoders} encoders to make"
+    )
 
 
 def _text(path: Path | None) -> str | None:

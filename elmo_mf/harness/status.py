@@ -90,23 +90,48 @@ def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]
     return seconds, sorted({cell.task.name for cell in cells if known[_setting(cell.identity)] is None})
 
 
-def examples_read(spec: SweepSpec, cells: list[Cell]) -> int:
-    """How many training examples cells read at most, each as often as it is read."""
-    examples = {
-        cell.task.name: _examples(spec, cell.task) for cell in {cell.task.name: cell for cell in cells}.values()
-    }
-    return int(sum(_work(cell.identity, examples[cell.task.name]) for cell in cells))
+@dataclass(frozen=True)
+class Cost:
+    """What cells ask for at most: trainings, examples that these read, each as often as it is read, and encoders."""
+
+    trainings: int
+    examples: int
+    encoders: int
+
+
+def cost_of(spec: SweepSpec, cells: list[Cell]) -> Cost:
+    """Language models are trained once a seed; each compression starts there, and is trained again if it is tuned."""
+    epochs: dict[tuple[str, object], int] = {}  # of each training, by its task and what is its own
+    encoders = set()
+    for cell in cells:
+        task, language_model = cell.task, cell.task.kind == "language-model"
+        epochs[task.name, cell.seed if language_model else cell.id] = _epochs(cell.identity)
+        if language_model and cell.finetune is not None:
+            epochs[task.name, cell.id] = cell.finetune.epochs
+        if cell.compression is not None:
+            encoders.add(cell.id if language_model else cell.encoder_id)
+    examples = {task.name: _examples(spec, task) for task in {cell.task.name: cell.task for cell in cells}.values()}
+    read = sum(examples[task] * count for (task, _), count in epochs.items())
+    return Cost(len(epochs), read, len(encoders))
 
 
 def _setting(identity: dict[str, Any]) -> str:
-    """What decides how long a cell takes, but for its encoder."""
+    """What decides how long a cell takes, but for its encoder; of a language model, what is trained at all too."""
     files = [(file["sha256"], file["limit"]) for file in identity["data"].values()]
-    return f"{identity['task']} {files} {identity['config']['trainer']} {identity['words']}"
+    setting = f"{identity['task']} {files} {identity['config']['trainer']} {identity['words']}"
+    if identity["elmo"] is not None:
+        return setting
+    compression = identity["compression"]
+    return f"{setting} {compression is None} {(compression or identity).get('finetune')}"
 
 
 def _work(identity: dict[str, Any], examples: int) -> float:
+    return max(1, examples) * _epochs(identity)
+
+
+def _epochs(identity: dict[str, Any]) -> int:
     epochs = identity["config"]["trainer"].get("num_epochs", 1)
-    return max(1, examples) * max(1, epochs if isinstance(epochs, int) else 1)
+    return max(1, epochs if isinstance(epochs, int) else 1)
 
 
 def _examples(spec: SweepSpec, task: Task) -> int:

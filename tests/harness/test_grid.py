@@ -163,6 +163,14 @@ def test_the_papers_grid() -> None:
     assert {spec.glove_of(task) is None for task in ("sst", "squad")} == {False} and spec.glove_of("snli") is None
 
 
+def test_the_papers_language_models(shared_data: Path) -> None:
+    """All ranks of the grid are below break-even at the published sizes."""
+    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(shared_data))
+    cells = expand(spec)
+    assert len(cells) == 2 * (6 * 3 * 5 + 1) * 5
+    assert {cell.identity["config"]["model"]["hidden_size"] for cell in cells} == {1150}
+
+
 def test_what_seeds_share() -> None:
     """Encoders and activations; of methods that look at the task's gradients, nothing."""
     spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])

@@ -9,7 +9,7 @@ from elmo_mf.harness.claims import Claims
 from elmo_mf.harness.failures import Failures
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.status import examples_read, seconds_of, status_of
+from elmo_mf.harness.status import Cost, cost_of, seconds_of, status_of
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.workspace import Progress
 from tests.report.records import record
@@ -66,9 +66,24 @@ def test_estimates(tmp_path: Path) -> None:
     assert seconds_of(spec, [], records) == (0, [])
     half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}})  # of 400, for 12
     assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
-    assert examples_read(half, expand(half)) == 4 * 200 * 36
+    assert cost_of(half, expand(half)) == Cost(4, 4 * 200 * 36, 0)
     other = _spec(tasks=["sst", "snli"])
     assert seconds_of(other, expand(other), records) == (240.0, ["snli"])
+
+
+def test_language_models_are_trained_once_a_seed(tmp_path: Path) -> None:
+    """And so a dense cell tells nothing of what a compressed one takes, nor that of a tuned one."""
+    tuned = {"method": "svd", "rank": 2, "targets": "all", "finetune": {"epochs": 3}}
+    spec = _spec(tasks=["ptb"], methods=["svd"], seeds=[1, 2], ranks=[2, 4], limit=50, compressions=[tuned])
+    cells = expand(spec)
+    assert len(cells) == 2 * (2 + 2 + 1)
+    epochs = cells[0].identity["config"]["trainer"]["num_epochs"]
+    assert cost_of(spec, cells) == Cost(2 + 4, 50 * (2 * epochs + 4 * 3), 6)
+    first = [cell for cell in cells if cell.seed == 1]
+    for cell, seconds in zip(first, (900.0, 40.0, 10.0, 10.0, 30.0), strict=True):
+        _write(tmp_path, cell, seconds)
+    records = ResultStore(tmp_path).records()
+    assert seconds_of(spec, [cell for cell in cells if cell.seed == 2], records) == (990.0, [])
 
 
 def test_what_runs_is_told_as_it_goes(tmp_path: Path) -> None:
