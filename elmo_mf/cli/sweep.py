@@ -81,7 +81,6 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
     from elmo_mf.cli.live import live_view
-    from elmo_mf.harness.grid import expand
     from elmo_mf.harness.spec import SweepSpec
     from elmo_mf.harness.status import status_of
     from elmo_mf.harness.store import ResultStore
@@ -100,9 +99,7 @@ def sweep(
         seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), glove=_text(glove),
         options=_text(options), weights=_text(weights),
     )  # fmt: skip
-    if fetch:
-        _fetch(spec)
-    cells = expand(spec)
+    cells = _cells(spec, fetch)
     found = status_of(spec, cells, output)
     if dry_run or status:
         _tell(found, cells, list_all=dry_run)
@@ -126,12 +123,22 @@ def sweep(
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
-def _fetch(spec: SweepSpec) -> None:
+def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
+    """All of a sweep; what they read is fetched first, or else an error says that it could be."""
     from elmo_mf.cli.fetch import put
     from elmo_mf.fetch.wanted import wanted
+    from elmo_mf.harness.grid import expand
 
-    for one in wanted(spec):
+    lacking = wanted(spec)
+    for one in lacking if fetch else []:
         put(one.kind, one.name, one.folder)
+    try:
+        return expand(spec)
+    except InputError as error:
+        if fetch or not lacking:
+            raise
+        names = ", ".join(f"{one.kind} {one.name}" for one in lacking)
+        raise InputError(f"{error}; --fetch downloads {names}") from None
 
 
 def _executor(

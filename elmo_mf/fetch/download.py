@@ -84,7 +84,7 @@ class _Resumed:
         else:
             raise InputError(
                 f"{url}: not reached or cut off {_ATTEMPTS} times ({one_line(problem)}); the same command goes on from "
-                "what is there, and --mirror takes another address or a folder"
+                "what is there, and elmo-mf fetch --mirror takes another address or a folder"
             )
         self.partial.replace(output_file)
 

@@ -64,6 +64,9 @@ def test_a_sweep_that_fetches(
     command = ["sweep", "--tasks", "sst", "--ranks", "2", "--data", "data", "--dry-run"]
     command += ["--options", "weights/small/options.json", "--weights", "weights/small/weights.hdf5"]
     assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("elmo-mf: error: weights/small/options.json: ")
+    assert error.endswith("; --fetch downloads weights small, data sst\n")
     with serving(files) as server:
         trees = {f"trees/{split}.txt": f"{split}.txt" for split in ("train", "dev", "test")}
         sha256 = hashlib.sha256(files["sst.zip"]).hexdigest()
