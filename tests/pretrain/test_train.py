@@ -123,7 +123,9 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
     texts[0].write_text("\n".join(lines) + "\n")
     perplexity = {}
     for stateful in (False, True):
-        settings = replace(TINY, stateful=stateful, dropout=0.0, epochs=30, learning_rate=0.01, batch_tokens=64)
+        settings = replace(
+            TINY, stateful=stateful, dropout=0.0, epochs=20, learning_rate=0.01, batch_tokens=64, softmax="full"
+        )
         seen: list[Progress] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
         perplexity[stateful] = geometric_mean(step.perplexity for step in seen[-10:])  # one batch alone is noise
