@@ -135,7 +135,7 @@ def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
     try:
         return expand(spec)
     except InputError as error:
-        if fetch or not lacking:
+        if fetch or not any(str(path) in str(error) for one in lacking for path in one.files):
             raise
         names = ", ".join(f"{one.kind} {one.name}" for one in lacking)
         raise InputError(f"{error}; --fetch downloads {names}") from None

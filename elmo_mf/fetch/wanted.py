@@ -52,6 +52,6 @@ def _named(spec: SweepSpec) -> Iterator[Wanted]:
     for name in spec.tasks:
         yield Wanted("data", name, spec.data_of(load_task(name)))
         words = spec.glove_of(name)
-        if words is not None:
+        if words is not None and spec.preset == "paper":
             path = Path(words)
             yield Wanted("words", path.name.removesuffix(".txt"), path.parent)

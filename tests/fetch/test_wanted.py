@@ -27,6 +27,7 @@ def test_all_that_the_paper_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     data = {("data", task, f"data/{task}") for task in ("sst", "snli", "squad")}
     words = {("words", name, "words") for name in ("glove.840B.300d", "glove.6B.100d")}
     assert found == {("weights", "original", "weights/original"), *data, *words}
+    assert not [one for one in wanted(SweepSpec.from_file(PAPER, preset="demo")) if one.kind == "words"]
 
 
 def test_what_is_not_published_is_not_wanted(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]]) -> None:
@@ -67,6 +68,8 @@ def test_a_sweep_that_fetches(
     error = capsys.readouterr().err
     assert error.startswith("elmo-mf: error: weights/small/options.json: ")
     assert error.endswith("; --fetch downloads weights small, data sst\n")
+    assert main(["sweep", "--tasks", "sst", "--data", "data", "--methods", "svdd"]) == 2
+    assert "--fetch" not in capsys.readouterr().err
     with serving(files) as server:
         trees = {f"trees/{split}.txt": f"{split}.txt" for split in ("train", "dev", "test")}
         sha256 = hashlib.sha256(files["sst.zip"]).hexdigest()

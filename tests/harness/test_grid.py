@@ -21,7 +21,7 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task, task_names
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
-from tests.conftest import ROOT
+from tests.conftest import ROOT, small_data
 
 
 def _spec(**keys: Any) -> SweepSpec:
@@ -163,9 +163,11 @@ def test_the_papers_grid() -> None:
     assert {spec.glove_of(task) is None for task in ("sst", "squad")} == {False} and spec.glove_of("snli") is None
 
 
-def test_the_papers_language_models(shared_data: Path) -> None:
+def test_the_papers_language_models(tmp_path: Path) -> None:
     """All ranks of the grid are below break-even at the published sizes."""
-    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(shared_data))
+    for task in ("ptb", "wikitext2"):
+        small_data(task, tmp_path / task)
+    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(tmp_path))
     cells = expand(spec)
     assert len(cells) == 2 * (6 * 3 * 5 + 1) * 5
     assert {cell.identity["config"]["model"]["hidden_size"] for cell in cells} == {1150}
