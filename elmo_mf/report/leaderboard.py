@@ -30,7 +30,7 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
         for theme in THEMES:
             plot_board(board, folder / f"board-{board.name}-{theme}.svg", theme)
         sections.append(_section(board))
-    parts = [header(folder, records), _PAGE, summary(made), *sections, NOTES]
+    parts = [header(records), _PAGE, summary(made), *sections, NOTES]
     path = folder / "README.md"
     with atomic_path(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -65,7 +65,7 @@ _LANGUAGE_MODEL = (
 )
 
 
-def header(folder: Path, records: list[dict[str, Any]]) -> str:
+def header(records: list[dict[str, Any]]) -> str:
     """What was run, on what, and where; in Markdown."""
     facts = {
         "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
@@ -82,7 +82,7 @@ def header(folder: Path, records: list[dict[str, Any]]) -> str:
             "Compressed encoders against the dense one, from the records beside this file.",
             "",
             *lines,
-            f"- {len(records)} cells, {hours:.1f} hours; rebuilt by `elmo-mf leaderboard {folder.name}`",
+            f"- {len(records)} cells, {hours:.1f} hours; rebuilt by `elmo-mf leaderboard .` in this folder",
         ]
     )
 

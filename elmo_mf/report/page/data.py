@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -40,11 +39,11 @@ _MARKS = {
 _markdown = MarkdownIt("commonmark", {"html": False})
 
 
-def page_data(folder: Path, boards: Sequence[Board]) -> dict[str, Any]:
+def page_data(boards: Sequence[Board]) -> dict[str, Any]:
     """The whole page's; numbers that were not recorded are null."""
     records = [record for board in boards for record in board.records]
     return {
-        "header": _html(header(folder, records)) if records else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
+        "header": _html(header(records)) if records else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
         "summary": _html(summary(boards)) if records else "",
         "notes": _html(NOTES),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},

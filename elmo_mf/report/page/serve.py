@@ -38,7 +38,7 @@ class Live:
             if version != self._version:
                 store = ResultStore(self._folder)
                 records = store.records()
-                self._data, self._version = page_data(self._folder, boards(records)), version
+                self._data, self._version = page_data(boards(records)), version
                 self._recorded, self._problems = len(records), list(store.problems.values())
             return version, self._data
 

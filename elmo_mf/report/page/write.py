@@ -20,7 +20,7 @@ def write_page(folder: Path, boards: Sequence[Board]) -> Path:
     """Write `folder/index.html`, atomically; the same records give the same bytes."""
     path = folder / "index.html"
     with atomic_path(path) as temporary:
-        temporary.write_text(page(page_data(folder, boards)), encoding="utf-8")
+        temporary.write_text(page(page_data(boards)), encoding="utf-8")
     return path
 
 

@@ -46,9 +46,9 @@ def address(tmp_path: Path) -> str:
     return _write(tmp_path, _records())
 
 
-def test_numbers_are_the_same_on_any_processor(tmp_path: Path) -> None:
+def test_numbers_are_the_same_on_any_processor() -> None:
     """The last digits of a mean and its interval may differ from one to another, and are left out."""
-    (board,) = page_data(tmp_path, boards([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
+    (board,) = page_data(boards([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
     (compressed,) = (row for row in board["rows"] if row["method"] == "svd")
     assert compressed["score"] == 0.3 != 0.1 + 0.2
 
