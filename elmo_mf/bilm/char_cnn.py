@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
 from elmo_mf.bilm.packed_linear import PackedLinear, packs
@@ -47,19 +48,27 @@ class CharCnn(nn.Module):
             self.highways.append(highway)
         self.projection = nn.Linear(n, projection_dim)
         _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+        self._tables = Remade[CharacterTables]()
         self._packed = Remade[list[PackedLinear]]()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
-        embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
-        activation = _ACTIVATION[self.options.activation]
-        vectors = torch.cat([activation(conv(embedded).max(dim=2).values) for conv in self.convolutions], dim=1)
+        vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
         *highways, projection = self._products(vectors)
         for highway in highways:
             carry, transform = highway(vectors).chunk(2, dim=1)
             gate = carry.sigmoid()
             vectors = gate * transform.relu() + (1 - gate) * vectors
         return projection(vectors)
+
+    def _maxima(self, ids: Tensor) -> Tensor:
+        """Each filter's maximum over a token's windows, (tokens, n)."""
+        parameters = [self.embedding, *self.convolutions.parameters()]
+        convolutions = cast(list[nn.Conv1d], list(self.convolutions))
+        if packs(self.embedding, parameters):
+            return self._tables.of(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
+        embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
+        return torch.cat([convolution(embedded).max(dim=2).values for convolution in convolutions], dim=1)
 
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """The highways' products and the projection, in inference on a CPU with packed weights."""

@@ -6,11 +6,14 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from elmo_mf.bilm import packed_linear
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.character_tables import CharacterTables
+from elmo_mf.bilm.characters import PADDING, batch_to_ids
 from tests.conftest import random_bilm
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]
@@ -39,12 +42,21 @@ def test_without_onednn(cnn: CharCnn, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(_inference(cnn), expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("layer", ["highways.0", "highways.1", "projection"])
+@pytest.mark.parametrize("layer", ["convolutions.0", "convolutions.2", "highways.0", "highways.1", "projection"])
 @pytest.mark.parametrize("part", ["weight", "bias"])
 def test_changed_parameters_are_noticed(layer: str, part: str, cnn: CharCnn) -> None:
     before = _inference(cnn)
     with torch.no_grad():
         getattr(cnn.get_submodule(layer), part).add_(1)
+    after = _inference(cnn)
+    assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(after, cnn(IDS).detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_changed_embedding_is_noticed(cnn: CharCnn) -> None:
+    before = _inference(cnn)
+    with torch.no_grad():
+        cnn.embedding.add_(1)
     after = _inference(cnn)
     assert (after - before).abs().max() > 1e-3
     torch.testing.assert_close(after, cnn(IDS).detach(), atol=1e-5, rtol=1e-5)
@@ -64,3 +76,38 @@ def test_other_types_than_float32(cnn: CharCnn) -> None:
     found = _inference(cnn.double())
     assert found.dtype == torch.float64
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
+
+
+CHARACTERS = 12  # in a word, at most
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, CHARACTERS), st.integers(1, 9)), min_size=1, max_size=4),
+    st.sampled_from([0, 1, 3, 128, 129, 300]),
+    st.integers(0, 2**32),
+)
+def test_tables_are_convolutions(filters: list[tuple[int, int]], words: int, seed: int) -> None:
+    """Of any ids, padding in mid-word and words without any included."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, PADDING + 2, (words, CHARACTERS), generator=generator)
+    ids[torch.rand(ids.shape, generator=generator) < 0.2] = PADDING + 1
+    lengths = torch.randint(0, CHARACTERS + 1, (words, 1), generator=generator)
+    ids[torch.arange(CHARACTERS) >= lengths] = PADDING + 1
+    embedding = torch.randn(PADDING + 2, 4, generator=generator)
+    convolutions = [nn.Conv1d(4, number, width) for width, number in filters]
+    embedded = nn.functional.embedding(ids, embedding).transpose(1, 2)
+    with torch.no_grad():
+        expected = torch.cat([convolution(embedded).amax(dim=2) for convolution in convolutions], dim=1)
+        tables = CharacterTables(embedding, convolutions)
+        found = tables.maxima(ids)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        if words:
+            assert torch.equal(tables.maxima(ids[:1]), found[:1])  # whatever stands beside it
+
+
+@pytest.mark.parametrize("bad", [-1, PADDING + 2])
+def test_ids_of_no_character(bad: int, cnn: CharCnn) -> None:
+    ids = IDS.clone()
+    ids[0, 0] = bad
+    with torch.inference_mode(), pytest.raises(IndexError, match=f"found .*{bad}.*, expected 0 to 261"):
+        cnn(ids)
