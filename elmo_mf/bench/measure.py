@@ -21,9 +21,10 @@ class Timing:
 
     `median_ms` and `spread_ms` (25th to 75th percentile) of one batch; `ratio` is the median over rounds of AllenNLP's
     time over this one's. `gb_s` counts the weights that must be read: those of the recurrence once a step, those of the
-    input once. `gflop_s` counts two operations for each multiply-add of a token. `error` is the largest difference to
-    the vectors of `error_to`, the variant with the same maths: AllenNLP's for the dense encoder, that of float32 for
-    other precisions; None where there is none.
+    input once. `gflop_s` counts two operations for each multiply-add of a token, those included that are left out where
+    words repeat or convolutions are looked up. `error` is the largest difference to the vectors of `error_to`, the
+    variant with the same maths: AllenNLP's for the dense encoder, that of float32 for other precisions; None where
+    there is none.
     """
 
     variant: str

@@ -91,6 +91,7 @@ def bench(
         )  # fmt: skip
     limits = result.limits
     console.print(f"{name}; {torch.get_num_threads()} threads; {limits}")
+    console.print("GFLOP/s: of all words and windows as AllenNLP computes them; more than 100% was left out")
     console.print("error: largest difference to AllenNLP's vectors, or to those of float32 weights")
     if json_file is not None:
         write_json(json_file, result.to_dict())
