@@ -26,7 +26,7 @@ class CharacterTables:
         self._characters = len(embedding)
         self._tables = [_table(embedding.detach(), convolution) for convolution in convolutions]
         self._filters = sum(table.shape[1] for _, table in self._tables)
-        self._widest = max(width for width, _ in self._tables)
+        self._shifts = torch.arange(max(width for width, _ in self._tables)) * self._characters  # to a place's rows
 
     def maxima(self, ids: Tensor) -> Tensor:
         """Character ids (words, characters) to each filter's maximum (words, filters).
@@ -49,10 +49,9 @@ class CharacterTables:
 
     def _equally_long(self, ids: Tensor, longest: int) -> Tensor:
         """The maxima of words of up to so many characters: from there on, one window of padding stands for all."""
-        shifts = torch.arange(self._widest) * self._characters
         parts = []
         for width, table in self._tables:
-            rows = ids[:, : longest + width].unfold(1, width, 1) + shifts[:width]
+            rows = ids[:, : longest + width].unfold(1, width, 1) + self._shifts[:width]
             windows = nn.functional.embedding_bag(rows.reshape(-1, width), table, mode="sum")
             parts.append(windows.view(*rows.shape[:2], -1).amax(dim=1))
         return torch.cat(parts, dim=1)

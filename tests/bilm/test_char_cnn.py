@@ -88,12 +88,11 @@ CHARACTERS = 12  # in a word, at most
 )
 def test_tables_are_convolutions(filters: list[tuple[int, int]], words: int, seed: int) -> None:
     """Of any ids, padding in mid-word and words without any included."""
-    generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, PADDING + 2, (words, CHARACTERS), generator=generator)
-    ids[torch.rand(ids.shape, generator=generator) < 0.2] = PADDING + 1
-    lengths = torch.randint(0, CHARACTERS + 1, (words, 1), generator=generator)
-    ids[torch.arange(CHARACTERS) >= lengths] = PADDING + 1
-    embedding = torch.randn(PADDING + 2, 4, generator=generator)
+    torch.manual_seed(seed)
+    ids = torch.randint(0, PADDING + 2, (words, CHARACTERS))
+    ids[torch.rand(ids.shape) < 0.2] = PADDING + 1
+    ids[torch.arange(CHARACTERS) >= torch.randint(0, CHARACTERS + 1, (words, 1))] = PADDING + 1
+    embedding = torch.randn(PADDING + 2, 4)
     convolutions = [nn.Conv1d(4, number, width) for width, number in filters]
     embedded = nn.functional.embedding(ids, embedding).transpose(1, 2)
     with torch.no_grad():
