@@ -104,15 +104,27 @@ def test_no_folder_and_no_port(serving: ThreadingHTTPServer, tmp_path: Path) -> 
         server(tmp_path, serving.server_port)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's jobs in the background ignore Ctrl+C, and so would a process that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_command(tmp_path: Path) -> None:
     write(tmp_path, [record(None, 0.4)])
     command = [sys.executable, "-m", "elmo_mf", "leaderboard", str(tmp_path), "--serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
-        line = process.stdout.readline()
-        with urllib.request.urlopen(line.split()[0]) as answer:
-            assert b"<h1>Leaderboard</h1>" in answer.read()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130 and "Traceback" not in process.stderr.read()
+        try:
+            line = process.stdout.readline()
+            with urllib.request.urlopen(line.split()[0]) as answer:
+                assert b"<h1>Leaderboard</h1>" in answer.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130 and "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
     assert line.startswith("http://127.0.0.1:") and line.endswith(f"shows {tmp_path}; Ctrl+C ends it\n")
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
