@@ -12,7 +12,7 @@ from elmo_mf.bench.cases import Case
 from elmo_mf.bench.limits import Limits, seconds
 from elmo_mf.bench.variants import BASELINE, Variant
 from elmo_mf.bilm.packed_linear import Precision
-from elmo_mf.factorize.size import BYTES_PER_PARAMETER, MatrixSize
+from elmo_mf.factorize.size import MatrixSize
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def work(case: Case, variant: Variant) -> tuple[float, float]:
         once = sum(_bytes(row, variant) for row in size.matrices if row.target == "input")
         read, products = each_step * case.steps + once, size.lstm_multiply_adds * case.tokens
     if case.part != "lstm":
-        read += BYTES_PER_PARAMETER * size.around_parameters
+        read += variant.around_bytes
         products += size.around_multiply_adds * case.tokens
     return float(read), float(products)
 

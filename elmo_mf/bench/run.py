@@ -74,15 +74,10 @@ def run_bench(
     limits = measure_limits(device)
     dense = Ours(*files, None, device)
     variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
-    variants += [TorchLstm(dense.bilm.options.lstm, dense.size, device), dense]
+    variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
     lower = [p for p in precisions if p != "float32" and supports(p)] if device.type == "cpu" else []
-    variants += [Ours(*files, None, device, precision) for precision in lower]
-    for compression in compressions:
-        variants.append(Ours(*files, compression, device))
-        dense_gates = {"input", "recurrent"} - set(compression.targets)
-        for precision in lower:
-            if precision != "int8" or dense_gates:  # else it would be bfloat16 again
-                variants.append(Ours(*files, compression, device, precision))
+    for ours in [dense, *(Ours(*files, compression, device) for compression in compressions)]:
+        variants += [ours, *(ours.in_precision(precision) for precision in lower)]
     if device.type == "cpu" and any(case.part == "characters" for case in cases):
         variants.append(WordCache(*files, dense.size))
     timings = {}

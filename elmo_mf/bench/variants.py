@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from elmo_mf.bilm.options import LstmOptions
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.factorize import Compression
-from elmo_mf.factorize.size import SizeReport, size_report
+from elmo_mf.factorize.size import BYTES_PER_PARAMETER, SizeReport, size_report
 
 Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"
@@ -31,8 +32,13 @@ class Variant(ABC):
     precision: Precision = "float32"
     same_as: str | None = None
 
+    @property
+    def around_bytes(self) -> int:
+        """Of the character CNN's weights."""
+        return BYTES_PER_PARAMETER * self.size.around_parameters
+
     def runs(self, case: Case) -> bool:
-        """Whether it can run the case."""
+        """Whether it can run the case, and is there for it."""
         return True
 
     @abstractmethod
@@ -41,28 +47,34 @@ class Variant(ABC):
 
 
 class Ours(Variant):
-    """This project's encoder, dense or compressed."""
+    """This project's encoder, dense or compressed, in float32."""
 
-    def __init__(
-        self,
-        options: Path,
-        weights: Path,
-        compression: Compression | None,
-        device: torch.device,
-        precision: Precision = "float32",
-    ) -> None:
+    def __init__(self, options: Path, weights: Path, compression: Compression | None, device: torch.device) -> None:
         self.compression = compression
-        self.bilm = Bilm.from_files(options, weights, compression, precision=precision).to(device)
-        name = "dense" if compression is None else str(compression)
-        if precision == "float32":
-            self.name, self.same_as = name, BASELINE if compression is None else None
-        else:
-            self.name, self.same_as = f"{name}, {precision}", name
-        self.precision = precision
+        self.bilm = Bilm.from_files(options, weights, compression).to(device)
+        self.name, self.same_as = ("dense", BASELINE) if compression is None else (str(compression), None)
         self.size = size_report(self.bilm.weights(), self.bilm.options)
 
+    def in_precision(self, precision: Precision) -> Ours:
+        """The same weights in less than float32, on a CPU."""
+        other = copy(self)
+        other.bilm = Bilm(self.bilm.options, self.bilm.weights(), precision=precision).eval()
+        other.name, other.same_as, other.precision = f"{self.name}, {precision}", self.name, precision
+        return other
+
+    @property
+    def around_bytes(self) -> int:
+        cnn = self.bilm.char_cnn
+        highways = sum(parameter.numel() for parameter in cnn.highways.parameters())
+        projection = sum(parameter.numel() for parameter in cnn.projection.parameters())
+        saved = {"float32": 0, "bfloat16": 2 * (highways + projection), "int8": 3 * highways + 2 * projection}
+        return super().around_bytes - saved[self.precision]
+
     def runs(self, case: Case) -> bool:
-        return case.part != "characters" or (self.compression is None and self.precision == "float32")
+        if case.part == "characters":
+            return self.compression is None
+        dense_gates = any(row.rank is None and row.target != "projection" for row in self.size.matrices)
+        return case.part == "encoder" or self.precision != "int8" or dense_gates  # else it would be bfloat16 again
 
     def prepare(self, case: Case, device: torch.device) -> Run:
         bilm = self.bilm

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import PackedLinear, packs
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, packed, packs, supports, unquantized
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import Array
 
@@ -26,9 +26,16 @@ class CharCnn(nn.Module):
     options: sizes.
     projection_dim: width of the token vectors, p.
     arrays: the datasets of `checkpoint.char_cnn_shapes`.
+    precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
     """
 
-    def __init__(self, options: CharCnnOptions, projection_dim: int, arrays: dict[str, Array]) -> None:
+    def __init__(
+        self,
+        options: CharCnnOptions,
+        projection_dim: int,
+        arrays: dict[str, Array],
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
         self.options = options
         n = options.n_filters
@@ -48,18 +55,19 @@ class CharCnn(nn.Module):
             self.highways.append(highway)
         self.projection = nn.Linear(n, projection_dim)
         _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+        self.precision: Precision = precision if supports(precision) else "float32"
         self._tables = Remade[CharacterTables]()
-        self._packed = Remade[list[PackedLinear]]()
+        self._packed = Remade[list[Product]]()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
         vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
         *highways, projection = self._products(vectors)
         for highway in highways:
-            carry, transform = highway(vectors).chunk(2, dim=1)
+            carry, transform = highway(vectors).to(vectors.dtype).chunk(2, dim=1)
             gate = carry.sigmoid()
             vectors = gate * transform.relu() + (1 - gate) * vectors
-        return projection(vectors)
+        return projection(vectors).to(vectors.dtype)
 
     def _maxima(self, ids: Tensor) -> Tensor:
         """Each filter's maximum over a token's windows, (tokens, n)."""
@@ -76,9 +84,13 @@ class CharCnn(nn.Module):
         if not packs(inputs, self.parameters()):
             return layers
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        return self._packed.of(
-            parameters, lambda: [PackedLinear(own.weight.detach(), own.bias.detach()) for own in layers]
-        )
+        return self._packed.of(parameters, lambda: self._packed_products(layers))
+
+    def _packed_products(self, layers: list[nn.Linear]) -> list[Product]:
+        weights = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
+        weight, bias = weights.pop()
+        highways = [packed(*highway, self.precision) for highway in weights]
+        return [*highways, PackedLinear(weight.to(unquantized(self.precision)), bias)]
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""

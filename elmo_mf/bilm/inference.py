@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.native import NativeLstm, form_of
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, supports, tanh
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, packed, tanh, unquantized
 from elmo_mf.bilm.packing import State, groups, joined
 from elmo_mf.bilm.weights import GATES, Target
 
@@ -101,8 +101,7 @@ class InferenceDirection:
 
     def __init__(self, lstm: ProjectedLstm, index: int, precision: Precision) -> None:
         self.lstm, self.index, self.precision = lstm, index, precision
-        sixteen = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
-        self.dtype = torch.bfloat16 if sixteen else torch.float32
+        self.dtype = unquantized(precision)
 
     def __call__(
         self, inputs: Tensor, batch_sizes: list[int], h: Tensor, c: Tensor, joint: bool
@@ -224,8 +223,8 @@ class InferenceDirection:
     def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:
         """A dense matrix, or a left factor."""
         weight = self._weight(linear.left)
-        if self.precision == "int8" and linear.right is None and not self.lstm.shared:
-            return QuantizedLinear(weight, bias, self.dtype)
+        if linear.right is None and not self.lstm.shared:
+            return packed(weight, bias, self.precision)
         return PackedLinear(weight.to(self.dtype), bias)
 
     @property

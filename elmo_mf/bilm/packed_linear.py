@@ -33,7 +33,7 @@ class PackedLinear:
 
     # Parameters
     weight: (out, in).
-    bias: (out,), in any dtype.
+    bias: (out,), in any dtype; `x` too is made the weight's.
     rows: about how many rows `x` will have; the layout suits that number best.
     """
 
@@ -42,6 +42,7 @@ class PackedLinear:
         self.bias = None if bias is None else bias.to(weight.dtype).contiguous()
 
     def __call__(self, x: Tensor, activation: Activation = "none") -> Tensor:
+        x = x.to(self.weight.dtype)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, activation, [], "")
         return result
 
@@ -80,6 +81,18 @@ class QuantizedLinear:
             quantized, 1.0, 128, self.weight, self.scale, self.zero_points, None, 1.0, 0, self.dtype, "none", [], ""
         )
         return torch.addcmul(add, product, scale.to(self.dtype))
+
+
+def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Product:
+    """A product with a float32 weight that is kept in `precision`; its results are of `unquantized(precision)`."""
+    dtype = unquantized(precision)
+    return QuantizedLinear(weight, bias, dtype) if precision == "int8" else PackedLinear(weight.to(dtype), bias)
+
+
+def unquantized(precision: Precision) -> torch.dtype:
+    """Of everything but integers: bfloat16 beside `int8` too, where the processor has it."""
+    sixteen = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
+    return torch.bfloat16 if sixteen else torch.float32
 
 
 def _scale(rows: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def embed(
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
     state: str = typer.Option("zero", help="What each line starts from: zero, or primed by a fixed text."),
-    precision: str = typer.Option("float32", help="Of the biLSTM's weights on a CPU: float32, bfloat16 or int8."),
+    precision: str = typer.Option("float32", help="Of the encoder's weights on a CPU: float32, bfloat16 or int8."),
     batch: int = typer.Option(32, min=1, help="Sentences a batch."),
     device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads."),

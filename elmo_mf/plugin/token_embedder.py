@@ -49,7 +49,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     requires_grad: train the encoder, factors included.
     cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
     word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
-    precision: of the biLSTM's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
+    precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
 
     # Raises
     InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or `carried`.

@@ -91,9 +91,34 @@ def test_bytes_read_in_less_precision(
     precision: Precision, compression: Compression | None, each: tuple[int, int], elmo_files: Files
 ) -> None:
     """`each`: bytes of a weight of the gates, and of one of the projection."""
-    ours = Ours(*elmo_files(), compression, CPU, precision)
+    ours = Ours(*elmo_files(), compression, CPU).in_precision(precision)
     w_h, w_p = (48 * 6, 6 * 12) if compression is None else (2 * (48 + 6), 2 * (6 + 12))
     assert work(Case("lstm", RAGGED), ours)[0] == 4 * (each[0] * w_h + 5 * (each[0] * w_h + each[1] * w_p))
+
+
+@pytest.mark.parametrize(("precision", "each"), [("float32", (4, 4)), ("bfloat16", (2, 2)), ("int8", (1, 2))])
+def test_bytes_of_the_character_cnn(precision: Precision, each: tuple[int, int], elmo_files: Files) -> None:
+    """`each`: bytes of a weight of the highways, and of one of the projection; the others have four."""
+    dense = Ours(*elmo_files(), None, CPU)
+    ours = dense if precision == "float32" else dense.in_precision(precision)
+    options = dense.bilm.options.char_cnn
+    n = options.n_filters
+    highways, projection = options.n_highway * 2 * (n * n + n), n * 6 + 6
+    others = dense.size.around_parameters - highways - projection
+    assert others > 0 and ours.around_bytes == each[0] * highways + each[1] * projection + 4 * others
+
+
+def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files) -> None:
+    files = elmo_files()
+    dense, thin, half = (
+        Ours(*files, c, CPU) for c in (None, Compression("svd", 2, "all"), Compression("svd", 2, "input"))
+    )
+    lstm, encoder, characters = (Case(part, RAGGED) for part in PARTS[1:] + PARTS[:1])
+    shown = [
+        [ours.in_precision("int8").runs(case) for case in (lstm, encoder, characters)] for ours in (dense, thin, half)
+    ]
+    assert shown == [[True, True, True], [False, True, False], [True, True, False]]
+    assert thin.in_precision("bfloat16").runs(lstm)
 
 
 class _Counting(Variant):
@@ -124,7 +149,8 @@ def test_errors_are_those_of_the_same_maths(elmo_files: Files) -> None:
     files = elmo_files()
     compression = Compression("svd", 2, "input")
     variants: list[Variant] = [AllenNlp(*files, Ours(*files, None, CPU).size, CPU), Ours(*files, None, CPU)]
-    variants += [Ours(*files, compression, CPU, precision) for precision in PRECISIONS]
+    thin = Ours(*files, compression, CPU)
+    variants += [thin, *(thin.in_precision(precision) for precision in PRECISIONS[1:])]
     timings = measure(Case("lstm", RAGGED), variants, CPU, budget=0, least_rounds=1)
     assert [timing.error_to for timing in timings] == [None, BASELINE, None, str(compression), str(compression)]
     assert timings[1].error is not None and timings[1].error < 1e-6 and timings[2].error is None
@@ -170,7 +196,6 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2" in text and "torch.nn.LSTM" in text
     assert "characters, batch 3, length 4" in text and "dense, words kept" in text
-    assert "svd all rank 2, int8" not in text
     if supports("bfloat16"):
         assert "dense, bfloat16" in text and "svd all rank 2, bfloat16" in text
     result = json.loads((tmp_path / "b.json").read_text())

@@ -6,14 +6,15 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elmo_mf.bilm import packed_linear
+from elmo_mf.bilm import Bilm, char_cnn, packed_linear
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
+from elmo_mf.bilm.packed_linear import Precision
 from tests.conftest import random_bilm
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]
@@ -69,6 +70,52 @@ def test_a_copy_has_products_of_its_own(cnn: CharCnn) -> None:
         other.projection.weight.mul_(2)
     assert torch.equal(_inference(cnn), before)
     torch.testing.assert_close(_inference(other), other(IDS).detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@given(n=st.integers(1, 40), words=st.integers(1, 40), seed=st.integers(0, 2**32))
+def test_less_precise_weights_are_close(precision: Precision, n: int, words: int, seed: int) -> None:
+    _skip_without(precision)
+    exact, close = _pair(precision, n, seed)
+    ids = torch.randint(1, PADDING + 2, (words, 50), generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        wanted, found = exact(ids), close(ids)
+    assume(wanted.norm() > 0.1)
+    assert found.dtype == torch.float32 and not torch.equal(found, wanted)
+    assert (found - wanted).norm() / wanted.norm() < 0.02
+    trained = close(ids)
+    torch.testing.assert_close(trained.detach(), wanted, atol=1e-5, rtol=1e-5)  # where there are gradients, float32
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_neighbours_change_nothing(precision: Precision) -> None:
+    """int8 has a scale for each word, and does not find it among its neighbours' values."""
+    _skip_without(precision)
+    _, cnn = _pair(precision, 16, seed=0)
+    with torch.inference_mode():
+        together, alone = cnn(IDS), torch.cat([cnn(word[None]) for word in IDS])
+    assert (together - alone).abs().max() < 0.01 * alone.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_the_highways_are_less_precise_too(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the projection in float32."""
+    _skip_without(precision)
+    exact, close = _pair(precision, 16, seed=0)
+    monkeypatch.setattr(char_cnn, "unquantized", lambda _: torch.float32)
+    with torch.inference_mode():
+        assert (close(IDS) - exact(IDS)).norm() / exact(IDS).norm() > 1e-4
+
+
+def _skip_without(precision: Precision) -> None:
+    if not packed_linear.supports(precision):
+        pytest.skip(f"needs a processor with {precision} products")
+
+
+def _pair(precision: Precision, n: int, seed: int) -> tuple[CharCnn, CharCnn]:
+    """A character CNN of `n` filters of two widths each, in float32 and in `precision`."""
+    bilm = random_bilm(seed, filters=[[1, n], [3, n]])
+    return bilm.char_cnn, Bilm(bilm.options, bilm.weights(), precision=precision).char_cnn
 
 
 def test_other_types_than_float32(cnn: CharCnn) -> None:
