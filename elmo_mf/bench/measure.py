@@ -10,7 +10,7 @@ import torch
 
 from elmo_mf.bench.cases import Case
 from elmo_mf.bench.limits import Limits, seconds
-from elmo_mf.bench.variants import BASELINE, Variant
+from elmo_mf.bench.variants import BASELINE, Variant, quantized
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.factorize.size import MatrixSize
 
@@ -128,5 +128,4 @@ def _bytes(matrix: MatrixSize, variant: Variant) -> int:
     """What a matrix occupies in the variant's precision, see `Bilm`."""
     if variant.precision == "float32":
         return matrix.bytes
-    quantized = variant.precision == "int8" and matrix.rank is None and matrix.target != "projection"
-    return matrix.parameters * (1 if quantized else 2)
+    return matrix.parameters * (1 if variant.precision == "int8" and quantized(matrix) else 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bench.cases import Case, character_ids, token_vectors
+from elmo_mf.bilm import inference
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import LstmOptions
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.factorize import Compression
-from elmo_mf.factorize.size import BYTES_PER_PARAMETER, SizeReport, size_report
+from elmo_mf.factorize.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 
 Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"
@@ -73,8 +75,9 @@ class Ours(Variant):
     def runs(self, case: Case) -> bool:
         if case.part == "characters":
             return self.compression is None
-        dense_gates = any(row.rank is None and row.target != "projection" for row in self.size.matrices)
-        return case.part == "encoder" or self.precision != "int8" or dense_gates  # else it would be bfloat16 again
+        if case.part == "lstm" and self.precision == "int8":  # else it would be bfloat16 again
+            return any(map(quantized, self.size.matrices))
+        return True
 
     def prepare(self, case: Case, device: torch.device) -> Run:
         bilm = self.bilm
@@ -89,6 +92,13 @@ class Ours(Variant):
             return packing.unpack(torch.stack(bilm.contextualize(packing.pack(tokens), packing)[1:]))
 
         return run
+
+
+def quantized(matrix: MatrixSize) -> bool:
+    """Whether `int8` keeps a matrix as integers, see `InferenceDirection`."""
+    return (
+        matrix.rank is None and matrix.target != "projection" and math.prod(matrix.shape) >= inference.LEAST_QUANTIZED
+    )
 
 
 def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:

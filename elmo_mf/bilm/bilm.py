@@ -53,10 +53,10 @@ class Bilm(nn.Module):
         AllenNLP; `reset_state` forgets it. `primed`: one fixed state, in which a text left the LSTMs, see `priming.py`;
         that of the checkpoint if it has one and no matrix is factored anew, else computed here. `save` stores it.
     word_cache_mb: memory for word vectors in inference, see `WordVectors`.
-    precision: of the weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the gates' dense matrices and
-        the character CNN's highway layers with factors and projections in bfloat16; characters and convolutions are
-        float32 in all. Where the processor lacks the instructions it is float32, with a warning. Parameters stay
-        float32.
+    precision: of the weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the character CNN's highway
+        layers, and for the gates' matrices where they are dense and large, with all others in bfloat16. Characters and
+        convolutions are always in float32. Where the processor lacks the instructions it is float32, with a warning.
+        Parameters stay float32.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, packed, packs, supports, unquantized
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, packs, supports, unquantized
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import Array
 
@@ -87,10 +87,12 @@ class CharCnn(nn.Module):
         return self._packed.of(parameters, lambda: self._packed_products(layers))
 
     def _packed_products(self, layers: list[nn.Linear]) -> list[Product]:
+        dtype = unquantized(self.precision)
         weights = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
-        weight, bias = weights.pop()
-        highways = [packed(*highway, self.precision) for highway in weights]
-        return [*highways, PackedLinear(weight.to(unquantized(self.precision)), bias)]
+        if self.precision == "int8":
+            *highways, (weight, bias) = weights
+            return [*(QuantizedLinear(*highway, dtype) for highway in highways), PackedLinear(weight.to(dtype), bias)]
+        return [PackedLinear(weight.to(dtype), bias) for weight, bias in weights]
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.native import NativeLstm, form_of
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, packed, tanh, unquantized
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, tanh, unquantized
 from elmo_mf.bilm.packing import State, groups, joined
 from elmo_mf.bilm.weights import GATES, Target
 
@@ -48,7 +48,7 @@ class InferenceLstm:
         self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel() if plain else math.inf
         factored = lstm.shared or (lstm.input.rank is not None and lstm.recurrent.rank is not None)
         self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored and plain else math.inf
-        quantized = precision == "int8" and not factored
+        quantized = any(map(self.directions[0].quantizes, (lstm.input, lstm.recurrent)))
         form = None if quantized else form_of(lstm, self.directions[0].dtype)
         self.native = None if form is None else NativeLstm(lstm, self.directions, form)
 
@@ -96,7 +96,7 @@ class InferenceDirection:
     # Parameters
     lstm: whose weights.
     index: which of its directions.
-    precision: of the weights; `int8` for dense matrices of the gates, with all others in bfloat16.
+    precision: of the weights; `int8` for large dense matrices of the gates, with all others in bfloat16.
     """
 
     def __init__(self, lstm: ProjectedLstm, index: int, precision: Precision) -> None:
@@ -223,9 +223,14 @@ class InferenceDirection:
     def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:
         """A dense matrix, or a left factor."""
         weight = self._weight(linear.left)
-        if linear.right is None and not self.lstm.shared:
-            return packed(weight, bias, self.precision)
+        if self.quantizes(linear):
+            return QuantizedLinear(weight, bias, self.dtype)
         return PackedLinear(weight.to(self.dtype), bias)
+
+    def quantizes(self, linear: StackedLinear) -> bool:
+        """Whether a matrix of the gates is kept as integers."""
+        dense = linear.right is None and not self.lstm.shared
+        return self.precision == "int8" and dense and linear.left[0].numel() >= LEAST_QUANTIZED
 
     @property
     def _bias(self) -> Tensor:
@@ -236,6 +241,7 @@ class InferenceDirection:
         return stacked[self.index].detach().T
 
 
+LEAST_QUANTIZED = 4e6  # numbers of a matrix; with fewer, bfloat16 in machine code is faster, measured
 _LEAST_PRODUCTS = 2.5e6  # multiply-adds of a step's recurrent product, measured
 _LEAST_JOINT = 8
 

@@ -83,12 +83,6 @@ class QuantizedLinear:
         return torch.addcmul(add, product, scale.to(self.dtype))
 
 
-def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Product:
-    """A product with a float32 weight that is kept in `precision`; its results are of `unquantized(precision)`."""
-    dtype = unquantized(precision)
-    return QuantizedLinear(weight, bias, dtype) if precision == "int8" else PackedLinear(weight.to(dtype), bias)
-
-
 def unquantized(precision: Precision) -> torch.dtype:
     """Of everything but integers: bfloat16 beside `int8` too, where the processor has it."""
     sixteen = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))

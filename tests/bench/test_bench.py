@@ -15,7 +15,7 @@ from elmo_mf.bench.measure import measure, work
 from elmo_mf.bench.run import elmo_of_size
 from elmo_mf.bench.sizes import SIZES, published_options
 from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
-from elmo_mf.bilm import BilmOptions
+from elmo_mf.bilm import BilmOptions, inference
 from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
 from elmo_mf.cli.main import main
 from elmo_mf.factorize import Compression
@@ -88,9 +88,14 @@ def test_work_counted_by_hand(elmo_files: Files) -> None:
     [("bfloat16", None, (2, 2)), ("int8", None, (1, 2)), ("bfloat16", Compression("svd", 2, "all"), (2, 2))],
 )
 def test_bytes_read_in_less_precision(
-    precision: Precision, compression: Compression | None, each: tuple[int, int], elmo_files: Files
+    precision: Precision,
+    compression: Compression | None,
+    each: tuple[int, int],
+    elmo_files: Files,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`each`: bytes of a weight of the gates, and of one of the projection."""
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6)
     ours = Ours(*elmo_files(), compression, CPU).in_precision(precision)
     w_h, w_p = (48 * 6, 6 * 12) if compression is None else (2 * (48 + 6), 2 * (6 + 12))
     assert work(Case("lstm", RAGGED), ours)[0] == 4 * (each[0] * w_h + 5 * (each[0] * w_h + each[1] * w_p))
@@ -108,7 +113,8 @@ def test_bytes_of_the_character_cnn(precision: Precision, each: tuple[int, int],
     assert others > 0 and ours.around_bytes == each[0] * highways + each[1] * projection + 4 * others
 
 
-def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files) -> None:
+def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6)
     files = elmo_files()
     dense, thin, half = (
         Ours(*files, c, CPU) for c in (None, Compression("svd", 2, "all"), Compression("svd", 2, "input"))
@@ -119,6 +125,8 @@ def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files) -> None:
     ]
     assert shown == [[True, True, True], [False, True, False], [True, True, False]]
     assert thin.in_precision("bfloat16").runs(lstm)
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6 + 1)
+    assert not dense.in_precision("int8").runs(lstm)
 
 
 class _Counting(Variant):

@@ -15,7 +15,10 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
 from elmo_mf.bilm.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.packed_linear import Precision, supports
 from elmo_mf.errors import InputError
+from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import random_bilm
 
 SENTENCES = [["The", "cat", "sat", "on", "it", "."], ["Yes"], ["A", "dog"]]
@@ -117,6 +120,23 @@ def test_float16_is_close(elmo_files: Files, tmp_path: Path) -> None:
     bilm.save(tmp_path / "half", "float16")
     half = Bilm.from_files(tmp_path / "half" / "options.json", tmp_path / "half" / "weights.hdf5")
     np.testing.assert_allclose(half.embed(SENTENCES)[0], bilm.embed(SENTENCES)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.005), ("int8", 0.01)])
+@pytest.mark.parametrize("compression", [None, Compression("svd", 16, "all")])
+def test_less_precise_weights_of_a_trained_elmo(
+    precision: Precision, bound: float, compression: Compression | None
+) -> None:
+    if not supports(precision):
+        pytest.skip(f"needs a processor with {precision} products")
+    sentences = calibration_sentences(CALIBRATION_TEXT)[:40]
+    files = demo_options(), demo_weights()
+    exact, found = (
+        np.concatenate(Bilm.from_files(*files, compression, precision=p).embed(sentences), axis=1)
+        for p in ("float32", precision)
+    )
+    differences = np.linalg.norm(found - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2))
+    assert (differences > 1e-4).all() and (differences < bound).all()
 
 
 def test_unknown_state(elmo_files: Files) -> None:

@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elmo_mf.bilm import Bilm, char_cnn, packed_linear
+from elmo_mf.bilm import Bilm, packed_linear
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
-from elmo_mf.bilm.packed_linear import Precision
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, QuantizedLinear, unquantized
 from tests.conftest import random_bilm
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]
@@ -97,14 +97,16 @@ def test_neighbours_change_nothing(precision: Precision) -> None:
     assert (together - alone).abs().max() < 0.01 * alone.abs().max()
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_the_highways_are_less_precise_too(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the projection in float32."""
+@pytest.mark.parametrize(
+    ("precision", "kinds"), [("bfloat16", [PackedLinear] * 3), ("int8", [QuantizedLinear] * 2 + [PackedLinear])]
+)
+def test_the_highways_are_less_precise_too(precision: Precision, kinds: list[type]) -> None:
     _skip_without(precision)
-    exact, close = _pair(precision, 16, seed=0)
-    monkeypatch.setattr(char_cnn, "unquantized", lambda _: torch.float32)
-    with torch.inference_mode():
-        assert (close(IDS) - exact(IDS)).norm() / exact(IDS).norm() > 1e-4
+    with torch.no_grad():
+        products = _pair(precision, 16, seed=0)[1]._products(torch.zeros(1, 32))
+    assert [type(product) for product in products] == kinds
+    dtypes = [product.weight.dtype for product in products if isinstance(product, PackedLinear)]
+    assert set(dtypes) == {unquantized(precision)}
 
 
 def _skip_without(precision: Precision) -> None:

@@ -252,6 +252,7 @@ def test_less_precise_weights_are_close(precision: Precision, layer: Layer, leng
         pytest.skip(f"needs a processor with {precision} products")
     batch = layer.batch(lengths)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "LEAST_QUANTIZED", 0)
         patch.setattr(inference, "_LEAST_PRODUCTS", 0)
         patch.setattr(inference, "_LEAST_JOINT", joint)
         exact, found = _run(layer.build(), batch), _run(layer.build(precision), batch)
@@ -269,6 +270,7 @@ def test_neighbours_change_nothing(
     """int8 has a scale for each row, and does not find it among the neighbours' values."""
     if not supports(precision):
         pytest.skip(f"needs a processor with {precision} products")
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 0)
     monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
     monkeypatch.setattr(inference, "_LEAST_JOINT", 1)
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)

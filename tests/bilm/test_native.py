@@ -182,12 +182,18 @@ def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
 
 
 @needs_bfloat16
-def test_int8_runs_what_it_has_not_quantized(runs: list[bool]) -> None:
-    """Factored gates are bfloat16 in that precision; dense ones are integers, by PyTorch."""
-    batch = WHOLE.batch([4, 3])
-    assert all(map(torch.equal, *(_outcome(WHOLE.build(p), batch) for p in PRECISIONS[1:])))
+@pytest.mark.parametrize(("ranks", "least"), [(WHOLE.ranks[0], 0), (DENSE[0], 4 * 48 * 32 + 1)])
+def test_int8_runs_what_it_has_not_quantized(
+    ranks: Ranks, least: int, runs: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Factored gates are bfloat16 in that precision, and so are small ones; others are integers, by PyTorch."""
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", least)
+    layer = Layer(48, 32, (ranks, ranks), (3.0, 3.0), 1.0)
+    batch = layer.batch([4, 3])
+    assert all(map(torch.equal, *(_outcome(layer.build(p), batch) for p in PRECISIONS[1:])))
     assert runs
     runs.clear()
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 4 * 48 * 32)
     _outcome(Layer(48, 32, DENSE, (3.0, 3.0), 1.0).build("int8"), batch)
     assert not runs
 
