@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elmo_mf.bench.cases import Case, character_ids, token_vectors
 from elmo_mf.bilm import inference
@@ -67,14 +67,15 @@ class Ours(Variant):
     @property
     def around_bytes(self) -> int:
         cnn = self.bilm.char_cnn
-        highways = sum(parameter.numel() for parameter in cnn.highways.parameters())
-        projection = sum(parameter.numel() for parameter in cnn.projection.parameters())
-        saved = {"float32": 0, "bfloat16": 2 * (highways + projection), "int8": 3 * highways + 2 * projection}
+        dense = [layer for layer in cnn.highways if isinstance(layer, nn.Linear)]
+        integers = sum(parameter.numel() for layer in dense for parameter in layer.parameters())
+        products = sum(parameter.numel() for part in (cnn.highways, cnn.projection) for parameter in part.parameters())
+        saved = {"float32": 0, "bfloat16": 2 * products, "int8": 2 * products + integers}
         return super().around_bytes - saved[self.precision]
 
     def runs(self, case: Case) -> bool:
         if case.part == "characters":
-            return self.compression is None
+            return self.compression is None or self.compression.highway_rank is not None
         if case.part == "lstm" and self.precision == "int8":  # else it would be bfloat16 again
             return any(map(quantized, self.size.matrices))
         return True

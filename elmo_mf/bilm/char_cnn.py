@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, packs, supports, unquantized
+from elmo_mf.bilm.packed_linear import PackedLinear, Precision, QuantizedLinear, packs, supports, unquantized
 from elmo_mf.bilm.remade import Remade
-from elmo_mf.bilm.weights import Array
+from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrix, with_highway
 
+M = TypeVar("M", nn.Linear, nn.Conv1d)
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -38,7 +40,6 @@ class CharCnn(nn.Module):
     ) -> None:
         super().__init__()
         self.options = options
-        n = options.n_filters
         mask_row = np.zeros((1, options.embedding_dim), np.float32)
         self.embedding = nn.Parameter(_tensor(np.concatenate([mask_row, arrays["char_embed"]])))
         self.convolutions = nn.ModuleList()
@@ -48,26 +49,29 @@ class CharCnn(nn.Module):
             self.convolutions.append(convolution)
         self.highways = nn.ModuleList()
         for index in range(options.n_highway):
-            group = f"CNN_high_{index}"
-            highway = nn.Linear(n, 2 * n)
-            weight = np.concatenate([arrays[f"{group}/W_{part}"].T for part in ("carry", "transform")])
-            _fill(highway, weight, np.concatenate([arrays[f"{group}/b_{part}"] for part in ("carry", "transform")]))
-            self.highways.append(highway)
-        self.projection = nn.Linear(n, projection_dim)
+            bias = np.concatenate([arrays[f"CNN_high_{index}/b_{gate}"] for gate in HIGHWAY_GATES])
+            self.highways.append(_linear(highway_matrix(arrays, index), bias))
+        self.projection = nn.Linear(options.n_filters, projection_dim)
         _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
         self.precision: Precision = precision if supports(precision) else "float32"
         self._tables = Remade[CharacterTables]()
-        self._packed = Remade[list[Product]]()
+        self._packed = Remade[list[Callable[[Tensor], Tensor]]]()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
+        return deque(self.steps(ids), maxlen=1)[0]
+
+    def steps(self, ids: Tensor) -> Iterator[Tensor]:
+        """What each product is applied to, the highways' and the projection's (tokens, n), and `forward`'s result."""
         vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
         *highways, projection = self._products(vectors)
         for highway in highways:
+            yield vectors
             carry, transform = highway(vectors).to(vectors.dtype).chunk(2, dim=1)
             gate = carry.sigmoid()
             vectors = gate * transform.relu() + (1 - gate) * vectors
-        return projection(vectors).to(vectors.dtype)
+        yield vectors
+        yield projection(vectors).to(vectors.dtype)
 
     def _maxima(self, ids: Tensor) -> Tensor:
         """Each filter's maximum over a token's windows, (tokens, n)."""
@@ -80,19 +84,22 @@ class CharCnn(nn.Module):
 
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """The highways' products and the projection, in inference on a CPU with packed weights."""
-        layers = cast(list[nn.Linear], [*self.highways, self.projection])
+        layers: list[nn.Module] = [*self.highways, self.projection]
         if not packs(inputs, self.parameters()):
             return layers
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        return self._packed.of(parameters, lambda: self._packed_products(layers))
+        return self._packed.of(parameters, lambda: [self._pack(layer) for layer in layers])
 
-    def _packed_products(self, layers: list[nn.Linear]) -> list[Product]:
+    def _pack(self, layer: nn.Module) -> Callable[[Tensor], Tensor]:
         dtype = unquantized(self.precision)
-        weights = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
-        if self.precision == "int8":
-            *highways, (weight, bias) = weights
-            return [*(QuantizedLinear(*highway, dtype) for highway in highways), PackedLinear(weight.to(dtype), bias)]
-        return [PackedLinear(weight.to(dtype), bias) for weight, bias in weights]
+        if isinstance(layer, nn.Sequential):
+            right, left = (self._pack(factor) for factor in layer)
+            return lambda x: left(right(x))
+        assert isinstance(layer, nn.Linear)
+        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+        if self.precision == "int8" and layer in self.highways:
+            return QuantizedLinear(weight, bias, dtype)
+        return PackedLinear(weight.to(dtype), bias)
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""
@@ -107,10 +114,10 @@ class CharCnn(nn.Module):
             arrays[f"CNN/W_cnn_{index}"] = _array(convolution.weight).transpose(2, 1, 0)[None]
             arrays[f"CNN/b_cnn_{index}"] = _array(convolution.bias)
         for index, highway in enumerate(self.highways):
-            weights, biases = np.split(_array(highway.weight), 2), np.split(_array(highway.bias), 2)
-            for part, weight, bias in zip(("carry", "transform"), weights, biases, strict=True):
-                arrays[f"CNN_high_{index}/W_{part}"] = weight.T
-                arrays[f"CNN_high_{index}/b_{part}"] = bias
+            matrix, bias = _matrix(highway)
+            for gate, part in zip(HIGHWAY_GATES, np.split(bias, 2), strict=True):
+                arrays[f"CNN_high_{index}/b_{gate}"] = part
+            arrays = with_highway(arrays, index, matrix)
         return arrays | {
             "CNN_proj/W_proj": _array(self.projection.weight).T,
             "CNN_proj/b_proj": _array(self.projection.bias),
@@ -126,8 +133,28 @@ def _array(parameter: Tensor | nn.Module) -> Array:
     return parameter.detach().cpu().numpy().copy()
 
 
-def _fill(module: nn.Linear | nn.Conv1d, weight: Array, bias: Array) -> None:
+def _linear(matrix: Array | Factors, bias: Array) -> nn.Linear | nn.Sequential:
+    """The product with a matrix, or with its right factor and then its left one."""
+    m, n = matrix.shape
+    if not isinstance(matrix, Factors):
+        return _fill(nn.Linear(n, m), matrix, bias)
+    right, left = nn.Linear(n, matrix.rank, bias=False), nn.Linear(matrix.rank, m)
+    return nn.Sequential(_fill(right, matrix.right, None), _fill(left, matrix.left, bias))
+
+
+def _matrix(layer: nn.Module) -> tuple[Array | Factors, Array]:
+    """What `_linear` was made of."""
+    if isinstance(layer, nn.Sequential):
+        right, left = cast(list[nn.Linear], list(layer))
+        return Factors(_array(left.weight), _array(right.weight)), _array(left.bias)
+    assert isinstance(layer, nn.Linear)
+    return _array(layer.weight), _array(layer.bias)
+
+
+def _fill(module: M, weight: Array, bias: Array | None) -> M:
     with torch.no_grad():
         module.weight.copy_(_tensor(weight))
-        assert module.bias is not None
-        module.bias.copy_(_tensor(bias))
+        if bias is not None:
+            assert module.bias is not None
+            module.bias.copy_(_tensor(bias))
+    return module

@@ -5,8 +5,8 @@ layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its plac
 in the orientation `X` has in the file (inputs first); `X_left` has 4 r columns where each gate has its own factors. A
 pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is factored as
 it lies (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned. A cell may
-hold `primed_h` and `primed_c`, the
-state that the state policy `primed` starts from.
+hold `primed_h` and `primed_c`, the state that the state policy `primed` starts from. Of a highway layer, `W_left` and
+`W_right` stand for `W_carry` and `W_transform` side by side.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ import h5py
 import numpy as np
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import GATES, JOINT, Array, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
+from elmo_mf.bilm.weights import (
+    GATES,
+    HIGHWAY_GATES,
+    JOINT,
+    Array,
+    BilmWeights,
+    Factors,
+    LstmWeights,
+    Matrix,
+    Pruned,
+    Target,
+    with_highway,
+)
 from elmo_mf.errors import InputError, missing
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
@@ -46,7 +58,7 @@ def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
         shapes[f"CNN/W_cnn_{index}"] = (1, width, cnn.embedding_dim, number)
         shapes[f"CNN/b_cnn_{index}"] = (number,)
     for index in range(cnn.n_highway):
-        for gate in ("carry", "transform"):
+        for gate in HIGHWAY_GATES:
             shapes[f"CNN_high_{index}/W_{gate}"] = (n, n)
             shapes[f"CNN_high_{index}/b_{gate}"] = (n,)
     return shapes | {"CNN_proj/W_proj": (n, p), "CNN_proj/b_proj": (p,)}
@@ -76,13 +88,23 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     with file:
         reader = _Reader(path, file)
         reader.refuse_surplus(options)
-        char_cnn = {name: reader.read(name, shape) for name, shape in char_cnn_shapes(options).items()}
+        char_cnn = _read_char_cnn(reader, options)
         lstms = {
             (direction, layer): _read_lstm(reader, cell_group(direction, layer), options)
             for direction in (0, 1)
             for layer in range(options.lstm.n_layers)
         }
     return BilmWeights(char_cnn, lstms)
+
+
+def _read_char_cnn(reader: _Reader, options: BilmOptions) -> dict[str, Array]:
+    shapes, n = char_cnn_shapes(options), options.char_cnn.n_filters
+    factored = [k for k in range(options.char_cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
+    left_out = [f"CNN_high_{layer}/W_{gate}" for layer in factored for gate in HIGHWAY_GATES]
+    arrays = {name: reader.read(name, shape) for name, shape in shapes.items() if name not in left_out}
+    for layer in factored:
+        arrays = with_highway(arrays, layer, reader.read_matrix(f"CNN_high_{layer}/W", (n, 2 * n)))
+    return arrays
 
 
 def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights:

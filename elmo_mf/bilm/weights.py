@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -15,6 +15,7 @@ TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 JOINT: Target = "joint"  # [W_x W_h], in place of input and recurrent
 DIRECTIONS: tuple[str, str] = ("forward", "backward")
 GATES = 4
+HIGHWAY_GATES = ("carry", "transform")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class LstmWeights:
 
 @dataclass(frozen=True)
 class BilmWeights:
-    """A whole biLM: the character CNN's arrays by their HDF5 name, and the LSTMs by (direction, layer).
+    """A whole biLM: the character CNN's arrays by their HDF5 name, see `highway_matrix`, and the LSTMs by (direction,
+    layer).
 
     Also the core of a language model, which has one direction and no character CNN.
     """
@@ -137,4 +139,34 @@ class BilmWeights:
 
     def dense(self) -> BilmWeights:
         """With every matrix rebuilt."""
-        return replace(self, lstms={key: lstm.dense() for key, lstm in self.lstms.items()})
+        char_cnn = self.char_cnn
+        for layer in range(n_highways(char_cnn)):
+            char_cnn = with_highway(char_cnn, layer, to_dense(highway_matrix(char_cnn, layer)))
+        return BilmWeights(char_cnn, {key: lstm.dense() for key, lstm in self.lstms.items()})
+
+
+def n_highways(char_cnn: Mapping[str, Array]) -> int:
+    """How many highway layers a character CNN has."""
+    return sum(name.startswith("CNN_high_") and name.endswith("/b_carry") for name in char_cnn)
+
+
+def highway_matrix(char_cnn: Mapping[str, Array], layer: int) -> Array | Factors:
+    """A highway layer's [W_carry; W_transform] (2n, n), outputs first.
+
+    Among the arrays they lie as in the file, inputs first: `W_carry` and `W_transform` (n, n), or in their place
+    `W_left` (n, r) and `W_right` (r, 2n).
+    """
+    group = f"CNN_high_{layer}"
+    if f"{group}/W_left" in char_cnn:
+        return Factors(char_cnn[f"{group}/W_right"].T, char_cnn[f"{group}/W_left"].T)
+    return np.concatenate([char_cnn[f"{group}/W_{gate}"].T for gate in HIGHWAY_GATES])
+
+
+def with_highway(char_cnn: Mapping[str, Array], layer: int, matrix: Matrix) -> dict[str, Array]:
+    """The arrays with another matrix in a highway layer."""
+    group = f"CNN_high_{layer}"
+    kept = {name: array for name, array in char_cnn.items() if not name.startswith(f"{group}/W_")}
+    if isinstance(matrix, Factors):
+        return kept | {f"{group}/W_left": matrix.right.T, f"{group}/W_right": matrix.left.T}
+    gates = np.split(to_dense(matrix), len(HIGHWAY_GATES))
+    return kept | {f"{group}/W_{name}": gate.T for name, gate in zip(HIGHWAY_GATES, gates, strict=True)}

@@ -19,6 +19,7 @@ def bench(
     ranks: str = typer.Option("128,32", help="Comma-separated."),
     targets: str = typer.Option("all", help="Target sets, comma-separated, each joined by +."),
     method: str = typer.Option("svd", help="Factorization method."),
+    highway_rank: int | None = typer.Option(None, min=1, help="Of the character CNN's highway layers, at every rank."),
     parts: str = typer.Option(
         "lstm,encoder", help="characters: the character CNN alone; lstm: the biLSTM alone; encoder: the whole."
     ),
@@ -65,7 +66,7 @@ def bench(
         if part not in PARTS:
             raise InputError(f"--parts: found {part!r}, {any_of(part, PARTS)}")
     compressions = [
-        Compression(method, rank, target, allow_larger=True)
+        Compression(method, rank, target, allow_larger=True, highway_rank=highway_rank)
         for target in texts("--targets", targets)
         for rank in integers("--ranks", ranks, least=1)
     ]

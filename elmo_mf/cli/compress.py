@@ -29,12 +29,17 @@ def compress(
     targets: str = typer.Option(
         "all", help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent), joined by +."
     ),
+    highway_rank: int | None = typer.Option(
+        None, min=1, help="Factorize the character CNN's highway layers too, at this rank."
+    ),
     granularity: str = typer.Option("stacked", help="stacked gates, or one factorization a gate."),
     layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
     directions: str = typer.Option("all", help="forward, backward or all."),
     setting: list[str] = typer.Option([], help="Of the method, name=value; may be repeated."),
     calibration: Path | None = typer.Option(
-        None, help="Tokenised text, one sentence a line, that whitened_svd looks at; a short one comes with elmo-mf."
+        None,
+        help="Tokenised text, one sentence a line, that whitened_svd and --highway-rank look at; a short one comes "
+        "with elmo-mf.",
     ),
     evaluation: Path | None = typer.Option(None, help="Text that the report's errors are of; that of calibration."),
     gradients: Path | None = typer.Option(None, help="File of elmo-mf gradients, for fisher_svd."),
@@ -57,7 +62,7 @@ def compress(
 
     \b
       elmo-mf compress options.json weights.hdf5 --rank 64 --out elmo-r64
-      elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --out small
+      elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank 128 --out small
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
@@ -79,7 +84,7 @@ def compress(
         method, compressions.rank(rank), targets, _layers(layers), directions, allow_larger, granularity,
         compressions.budget(budget), compressions.settings(setting),
         None if calibration is None else str(calibration), None if gradients is None else str(gradients),
-        None if distill is None else Distillation(str(distill), distill_steps),
+        None if distill is None else Distillation(str(distill), distill_steps), highway_rank=highway_rank,
     )  # fmt: skip
     parsed = BilmOptions.from_file(options)
     text = evaluation or calibration or CALIBRATION_TEXT
@@ -159,14 +164,16 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from elmo_mf.factorize.report import named_rows
+
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # for terminals of 80
     for column in table.columns:
         column.justify, column.no_wrap = ("left" if column.header == "matrix" else "right"), True
-    for row in report["matrices"]:
+    for name, row in named_rows(report):
         m, n = row["shape"]
         table.add_row(
-            f"{row['direction']} {row['layer']} {row['target']}", f"{m} x {n}", str(row["rank"] or "pruned"),
+            name, f"{m} x {n}", str(row["rank"] or "pruned"),
             f"{row['parameters']:,}", f"{row['parameters'] / (m * n):.1%}", f"{row['energy']:.1%}",
             f"{row['error']:.3f}", f"{row['input_error']:.3f}",
         )  # fmt: skip

@@ -21,6 +21,7 @@ def perplexity(
     budget: str | None = typer.Option(None, help="Compress too, within a budget, as in compress."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
+    highway_rank: int | None = typer.Option(None, min=1, help="Compress the character CNN's highway layers too."),
     max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
     limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers and what made them to this file."),
@@ -55,7 +56,8 @@ def perplexity(
     files, on = elmo_files(options, weights, base_elmo()), device_named(device)
     encoders: list[Compression | None] = [None]
     if rank or budget:
-        encoders.append(Compression(method, compressions.rank(rank), targets, budget=compressions.budget(budget)))
+        within = compressions.budget(budget)
+        encoders.append(Compression(method, compressions.rank(rank), targets, budget=within, highway_rank=highway_rank))
     judgements = []
     for compression in encoders:
         one = judge(*files, texts, compression, softmax, on, max_tokens, limit)

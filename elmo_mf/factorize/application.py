@@ -17,6 +17,7 @@ from elmo_mf.factorize.base import NOTHING, Evidence, Method
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, Moments, moments
 from elmo_mf.factorize.distill import distill
 from elmo_mf.factorize.gradients import read_row_weights
+from elmo_mf.factorize.highways import factorize_highways
 from elmo_mf.factorize.plan import Candidate, allocate
 from elmo_mf.factorize.size import BYTES_PER_PARAMETER
 from elmo_mf.factorize.slot import Slot
@@ -33,6 +34,8 @@ def apply(compression: Compression, weights: BilmWeights, options: BilmOptions) 
     compression.check(weights)
     text = Path(compression.calibration or CALIBRATION_TEXT)
     factored = factorized(compression, weights, lambda: moments(weights, options, text))
+    if compression.highway_rank is not None:
+        factored = factorize_highways(factored, options, compression.highway_rank, text)
     if compression.distill is None:
         return factored
     return distill(weights, factored, options, compression.distill).weights

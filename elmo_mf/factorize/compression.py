@@ -14,6 +14,7 @@ from elmo_mf.factorize import application
 from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
 from elmo_mf.factorize.checks import check_budget, check_names, check_rank
+from elmo_mf.factorize.highways import check_highways
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
 from elmo_mf.provenance import file_hash
@@ -39,10 +40,12 @@ class Compression:
         `{"share": ...}` of its dense parameters. Ranks are allocated so that the sum over all matrices of the squared
         error, each relative to its own matrix's norm, is least; see `plan.py`.
     settings: of the method, by name.
-    calibration: text for methods that look at the matrices' inputs; None for the text that comes with this package.
+    calibration: text for methods that look at the matrices' inputs, and for `highway_rank`; None for the text that
+        comes with this package.
     gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
     distill: of an ELMo, see `Distillation`; None for none.
     finetune: of a language model, see `FineTuning`; None for none.
+    highway_rank: of the character CNN's highway layers, see `highways.py`; None leaves them as they are.
 
     # Raises
     InputError: an unknown method, target, direction or setting, or a rank below 1.
@@ -61,6 +64,7 @@ class Compression:
     gradients: str | None = None
     distill: Distillation | None = None
     finetune: FineTuning | None = None
+    highway_rank: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, Mapping):
@@ -72,6 +76,8 @@ class Compression:
         method = self.factorizer
         self._set_targets()
         self._check_size(method)
+        if self.highway_rank is not None:
+            check_rank("compression.highway_rank", self.highway_rank)
         if self.directions != "all":
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
             check_names("directions", directions, DIRECTIONS)
@@ -145,7 +151,7 @@ class Compression:
     def to_dict(self) -> dict[str, Any]:
         """JSON form, which `from_dict` reads back; without the newer keys where they say nothing."""
         raw = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        optional = ("budget", "settings", "calibration", "gradients", "distill", "finetune")
+        optional = ("budget", "highway_rank", "settings", "calibration", "gradients", "distill", "finetune")
         left_out = [key for key in optional if not raw[key]] + ["granularity"] * (self.granularity == "stacked")
         return {key: value for key, value in raw.items() if key not in left_out}
 
@@ -169,6 +175,8 @@ class Compression:
         if self.granularity == "gate":
             parts.append("by gate")
         parts.append(self.size_text)
+        if self.highway_rank is not None:
+            parts.append(f"highways {self.highway_rank}")
         if self.distill is not None:
             parts.append(f"distilled {self.distill.steps}")
         if self.finetune is not None:
@@ -188,6 +196,11 @@ class Compression:
             return f"budget {100 * amount:g}%" if kind == "share" else f"budget {amount} {kind}"
         ranks = self.rank
         return f"rank {'+'.join(str(ranks[t]) for t in self.targets) if isinstance(ranks, Mapping) else ranks}"
+
+    @property
+    def of_lstms_alone(self) -> bool:
+        """Whether its score tells of the LSTMs' factors, not of tuning or of other factors too."""
+        return self.distill is None and self.finetune is None and self.highway_rank is None
 
     def apply(self, weights: BilmWeights, options: BilmOptions) -> BilmWeights:
         """The weights with the chosen matrices factored.
@@ -214,10 +227,14 @@ class Compression:
             raise InputError(f"compression.{wrong}: found it for {kind}, expected {right}")
         if language_model and self.calibration is not None:
             raise InputError("compression.calibration: found it for a language model, which reads its own text")
+        if language_model and self.highway_rank is not None:
+            raise InputError("compression.highway_rank: found it for a language model, which has no character CNN")
 
     def check(self, weights: BilmWeights, language_model: bool = False) -> None:
         """Raise what `apply` would raise but for its files, without the work."""
         self._check_kind(language_model)
+        if self.highway_rank is not None:
+            check_highways(weights, self.highway_rank, self.allow_larger)
         slots = self.slots(weights)
         if self.budget is not None:
             application.parameters_within(self, slots, weights)

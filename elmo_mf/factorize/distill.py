@@ -1,7 +1,7 @@
 """Recovery after factorization: tune the factors until the layers' outputs are the dense encoder's again.
 
 No labels: the loss is, summed over the layers, the squared difference of the activations on plain text, relative to the
-dense encoder's. Only the biLSTM learns; what was pruned stays zero.
+dense encoder's. Only the biLSTM learns, on the words that its own character CNN gives; what was pruned stays zero.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class _Run:
         every = list(batches(sentences, _BATCH_TOKENS))
         order = np.random.default_rng(0).permutation(len(every))
         held_out = max(1, len(every) // _HELD_OUT) if len(every) > 1 else 0
+        self.other_words = factored.char_cnn.keys() != dense.char_cnn.keys()
         self.train = [every[index] for index in order[held_out:]]
         self.held_out = [every[index] for index in order[:held_out]] or self.train
         self.parameters = list(self.student.layers.parameters())
@@ -91,6 +92,8 @@ class _Run:
         self.first_error = self.held_out_error()
         digest = hashlib.sha256()
         for weights in (dense, factored):
+            for array in weights.char_cnn.values():
+                digest.update(np.ascontiguousarray(array).tobytes())
             for _, lstm in sorted(weights.lstms.items()):
                 for array in (lstm.bias, *(to_dense(matrix) for matrix in lstm.matrices.values())):
                     digest.update(np.ascontiguousarray(array).tobytes())
@@ -124,6 +127,8 @@ class _Run:
             packing = Packing.of(lengths, ids.shape[1])
             tokens = self.teacher.token_vectors(packing.pack(ids))
             wanted = self.teacher.contextualize(tokens, packing)[1:]
+            if self.other_words:
+                tokens = self.student.token_vectors(packing.pack(ids))
         for found, layer in zip(self.student.contextualize(tokens, packing)[1:], wanted, strict=True):
             yield found - layer, layer
 

@@ -10,9 +10,20 @@ import numpy as np
 
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, JOINT, Array, BilmWeights, Target, to_dense
+from elmo_mf.bilm.weights import (
+    DIRECTIONS,
+    JOINT,
+    Array,
+    BilmWeights,
+    Factors,
+    Target,
+    highway_matrix,
+    n_highways,
+    to_dense,
+)
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, Moments, calibration_sentences, moments
+from elmo_mf.factorize.highways import highway_moments
 from elmo_mf.factorize.norms import Norms
 from elmo_mf.factorize.size import MatrixSize, SizeReport, size_report
 
@@ -27,17 +38,25 @@ def compression_report(
 
     # Returns
     `matrices` has one entry for each matrix that is not as it was: `rank`, `parameters`, `error` |W - W'|_F / |W|_F,
-    `energy` (1 - error^2), `input_error` (the error of what the matrix gives for its inputs), `norms` of W. `size` is
-    `SizeReport.to_dict`; `predicted_speed_up` and `activation_error` see there.
+    `energy` (1 - error^2), `input_error` (the error of what the matrix gives for its inputs), `norms` of W; `highways`
+    the same of the character CNN's highway layers, as far as they were factorized. `size` is `SizeReport.to_dict`;
+    `predicted_speed_up` and `activation_error` see there.
     """
     size, seen = size_report(compressed, options), moments(dense, options, text)
     before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))
     return {
         "matrices": matrix_reports(dense, compressed, size, seen),
+        "highways": _highway_reports(dense, compressed, options, text),
         "activation_error": activation_error(before, after, calibration_sentences(text)),
         "size": size.to_dict(),
         "predicted_speed_up": predicted_speed_up(size),
     }
+
+
+def named_rows(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Names and entries of all that a report has of matrices."""
+    matrices = [(f"{row['direction']} {row['layer']} {row['target']}", row) for row in report["matrices"]]
+    return matrices + [(f"highway {row['layer']}", row) for row in report["highways"]]
 
 
 def matrix_reports(
@@ -53,11 +72,35 @@ def _matrix_report(
 ) -> dict[str, Any]:
     key = DIRECTIONS.index(row.direction), row.layer
     matrix, made = _dense(dense, key, row.target), _dense(compressed, key, row.target)
-    error = _relative(matrix - made, matrix, None)
     return {
         "direction": row.direction, "layer": row.layer, "target": row.target, "shape": list(row.shape),
-        "rank": row.rank, "parameters": row.parameters, "energy": 1 - error**2, "error": error,
-        "input_error": _relative(matrix - made, matrix, seen[key].of(row.target)),
+        "rank": row.rank, "parameters": row.parameters, **_errors(matrix, made, seen[key].of(row.target)),
+    }  # fmt: skip
+
+
+def _highway_reports(
+    dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path
+) -> list[dict[str, Any]]:
+    pairs = [
+        [highway_matrix(weights.char_cnn, layer) for weights in (dense, compressed)]
+        for layer in range(n_highways(dense.char_cnn))
+    ]
+    if not any(isinstance(made, Factors) and not isinstance(matrix, Factors) for matrix, made in pairs):
+        return []
+    return [
+        {"layer": layer, "shape": list(matrix.shape), "rank": made.rank, "parameters": made.size}
+        | _errors(to_dense(matrix).astype(np.float64), to_dense(made).astype(np.float64), moments)
+        for layer, ((matrix, made), moments) in enumerate(
+            zip(pairs, highway_moments(dense, options, text), strict=True)
+        )
+        if isinstance(made, Factors)
+    ]
+
+
+def _errors(matrix: Array, made: Array, moments: Array) -> dict[str, Any]:
+    error = _relative(matrix - made, matrix, None)
+    return {
+        "energy": 1 - error**2, "error": error, "input_error": _relative(matrix - made, matrix, moments),
         "norms": Norms.of(matrix).to_dict(),
     }  # fmt: skip
 
@@ -66,7 +109,7 @@ def predicted_speed_up(size: SizeReport) -> dict[str, float]:
     """How many times fewer multiply-adds a token: in the biLSTM, where it is also how many times fewer bytes are read,
     and in the encoder when every word is new to it. What `elmo-mf bench` measures comes near it for large matrices."""
     own, dense, characters = size.lstm_multiply_adds, size.lstm_dense_multiply_adds, size.around_multiply_adds
-    return {"lstm": dense / own, "encoder": (dense + characters) / (own + characters)}
+    return {"lstm": dense / own, "encoder": (dense + characters + size.around_saved) / (own + characters)}
 
 
 def _dense(weights: BilmWeights, key: tuple[int, int], target: Target) -> Array:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from math import prod
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Factors, Matrix, Pruned, Target
+from elmo_mf.bilm.weights import (
+    DIRECTIONS,
+    JOINT,
+    TARGETS,
+    BilmWeights,
+    Factors,
+    Matrix,
+    Pruned,
+    Target,
+    highway_matrix,
+    n_highways,
+)
 
 BYTES_PER_PARAMETER = 4  # the encoder runs in float32
 _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
@@ -41,9 +52,9 @@ class SizeReport:
     """Sizes of all biLSTM matrices, and totals.
 
     `lstm_*` count the biLSTM with its biases, `encoder_*` what is around it as well: the character CNN, or a language
-    model's embedding. A multiply-add is counted once for
-    each weight of a product and each token. Pruned matrices have fewer parameters than dense ones, but as many bytes
-    and multiply-adds.
+    model's embedding. A multiply-add is counted once for each weight of a product and each token. Pruned matrices have
+    fewer parameters than dense ones, but as many bytes and multiply-adds. `around_saved` is how many more parameters,
+    and as many multiply-adds, the character CNN has with dense highway layers.
     """
 
     matrices: tuple[MatrixSize, ...]
@@ -54,6 +65,7 @@ class SizeReport:
     lstm_multiply_adds: int
     lstm_dense_multiply_adds: int
     around_multiply_adds: int
+    around_saved: int
 
     @property
     def encoder_parameters(self) -> int:
@@ -75,7 +87,7 @@ class SizeReport:
     @property
     def encoder_ratio(self) -> float:
         """How many times smaller the whole encoder is than when dense."""
-        return (self.lstm_dense_parameters + self.around_parameters) / self.encoder_parameters
+        return (self.lstm_dense_parameters + self.around_parameters + self.around_saved) / self.encoder_parameters
 
     def to_dict(self) -> dict[str, float | int]:
         """The totals, for a record."""
@@ -90,10 +102,14 @@ class SizeReport:
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count parameters and multiply-adds of `weights`."""
     char_cnn = sum(array.size for array in weights.char_cnn.values())
-    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options))
+    highways = [highway_matrix(weights.char_cnn, layer) for layer in range(n_highways(weights.char_cnn))]
+    saved = sum(prod(matrix.shape) - matrix.size for matrix in highways)
+    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options) - saved, saved)
 
 
-def lstm_size(weights: BilmWeights, around_parameters: int, around_multiply_adds: int) -> SizeReport:
+def lstm_size(
+    weights: BilmWeights, around_parameters: int, around_multiply_adds: int, around_saved: int = 0
+) -> SizeReport:
     """Count the LSTMs; what is around them is as given."""
     rows = [
         _matrix_size(direction, layer, target, matrix)
@@ -111,6 +127,7 @@ def lstm_size(weights: BilmWeights, around_parameters: int, around_multiply_adds
         lstm_multiply_adds=stored,
         lstm_dense_multiply_adds=dense,
         around_multiply_adds=around_multiply_adds,
+        around_saved=around_saved,
     )
 
 
@@ -122,6 +139,7 @@ def _matrix_size(direction: int, layer: int, target: Target, matrix: Matrix) -> 
 
 
 def _char_cnn_multiply_adds(options: BilmOptions) -> int:
+    """With dense highway layers."""
     cnn = options.char_cnn
     convolutions = sum(
         (cnn.max_characters_per_token - width + 1) * width * cnn.embedding_dim * number for width, number in cnn.filters

@@ -10,6 +10,7 @@ from typing import Any
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import Compression
+from elmo_mf.factorize.report import named_rows
 from elmo_mf.provenance import file_hash, provenance
 
 CARD_FILE = "MODEL_CARD.md"
@@ -45,9 +46,9 @@ def write_compressed_card(
         "distilled on": "nothing" if compression.distill is None else _text(compression.distill.text, ""),
     }
     rows = [
-        (f"{row['direction']} {row['layer']} {row['target']}", " x ".join(map(str, row["shape"])),
+        (name, " x ".join(map(str, row["shape"])),
          str(row["rank"] or "pruned"), f"{row['parameters']:,}", f"{row['error']:.3f}", f"{row['input_error']:.3f}")
-        for row in report["matrices"]
+        for name, row in named_rows(report)
     ]  # fmt: skip
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
     _write(folder, f"ELMo compressed by {compression}", facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)

@@ -101,7 +101,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
             continue
         compression = Compression.from_dict(raw)
-        if len(compression.targets) != 1 or compression.directions != "all" or _tuned(compression):
+        if len(compression.targets) != 1 or compression.directions != "all" or not compression.of_lstms_alone:
             continue
         layers = compression.layers
         yield {
@@ -122,10 +122,6 @@ def _loss(task: Task, dense: float, own: float) -> float:
     if task.metrics[task.primary] == "higher":
         return dense - own
     return float(np.log(own / dense)) if task.primary == "perplexity" else own - dense
-
-
-def _tuned(compression: Compression) -> bool:
-    return compression.distill is not None or compression.finetune is not None
 
 
 def _mean_norms(matrices: list[Mapping[str, Any]]) -> dict[str, float]:
@@ -163,7 +159,7 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
             continue
         compression = Compression.from_dict(raw)
         plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
-        if plain and compression.layers == "all" and compression.directions == "all" and not _tuned(compression):
+        if plain and compression.layers == "all" and compression.directions == "all" and compression.of_lstms_alone:
             found.append((compression.rank, record["cell"]["seed"], record["matrices"]))
     if found:
         for matrix in min(found, key=lambda item: item[:2])[2]:

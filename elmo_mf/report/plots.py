@@ -96,7 +96,7 @@ def _plain(axis: Any) -> None:
 def line_of(one: Compression) -> str | None:
     """Which compressions differ in rank alone, in a word; None where they have more to them."""
     plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
-    return f"{one.method} {one.targets_text}" if plain and one.distill is None and one.finetune is None else None
+    return f"{one.method} {one.targets_text}" if plain and one.of_lstms_alone else None
 
 
 def _by_rank(axes: Any, board: Board, styles: dict[str, tuple[str, str]]) -> None:

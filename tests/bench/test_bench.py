@@ -49,6 +49,7 @@ def test_words_kept_from_the_call_before(elmo_files: Files) -> None:
     kept = WordCache(*files, dense.size)
     assert kept.runs(case) and not kept.runs(Case("encoder", RAGGED))
     assert not Ours(*files, Compression("svd", 2, "all"), CPU).runs(case)
+    assert Ours(*files, Compression("svd", 2, "all", highway_rank=3), CPU).runs(case)
     with torch.no_grad():
         run, expected = kept.prepare(case, CPU), dense.prepare(case, CPU)()
         assert torch.equal(run(), run())
@@ -101,14 +102,20 @@ def test_bytes_read_in_less_precision(
     assert work(Case("lstm", RAGGED), ours)[0] == 4 * (each[0] * w_h + 5 * (each[0] * w_h + each[1] * w_p))
 
 
+@pytest.mark.parametrize("rank", [None, 3])
 @pytest.mark.parametrize(("precision", "each"), [("float32", (4, 4)), ("bfloat16", (2, 2)), ("int8", (1, 2))])
-def test_bytes_of_the_character_cnn(precision: Precision, each: tuple[int, int], elmo_files: Files) -> None:
-    """`each`: bytes of a weight of the highways, and of one of the projection; the others have four."""
-    dense = Ours(*elmo_files(), None, CPU)
+def test_bytes_of_the_character_cnn(
+    rank: int | None, precision: Precision, each: tuple[int, int], elmo_files: Files
+) -> None:
+    """`each`: bytes of a weight of the highways, factors have two at least, and of the projection; others have four."""
+    compression = None if rank is None else Compression("svd", 2, "all", highway_rank=rank)
+    dense = Ours(*elmo_files(), compression, CPU)
     ours = dense if precision == "float32" else dense.in_precision(precision)
     options = dense.bilm.options.char_cnn
     n = options.n_filters
-    highways, projection = options.n_highway * 2 * (n * n + n), n * 6 + 6
+    matrix = 2 * n * n if rank is None else rank * 3 * n
+    highways, projection = options.n_highway * (matrix + 2 * n), n * 6 + 6
+    each = each if rank is None else (max(each[0], 2), each[1])
     others = dense.size.around_parameters - highways - projection
     assert others > 0 and ours.around_bytes == each[0] * highways + each[1] * projection + 4 * others
 
@@ -199,13 +206,13 @@ def test_elmo_of_size() -> None:
 def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     out = [f"--json={tmp_path / 'b.json'}", f"--plot={tmp_path / 'b.svg'}"]
-    grid = "--parts characters,lstm,encoder --ranks 2 --batches 1,3 --lengths 4 --seconds 0".split()
+    grid = "--parts characters,lstm,encoder --ranks 2 --highway-rank 5 --batches 1,3 --lengths 4 --seconds 0".split()
     assert main(["bench", f"--options={options}", f"--weights={weights}", *grid, *out]) == 0
     text = capsys.readouterr().out
-    assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2" in text and "torch.nn.LSTM" in text
+    assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2 highways 5" in text and "torch.nn.LSTM" in text
     assert "characters, batch 3, length 4" in text and "dense, words kept" in text
     if supports("bfloat16"):
-        assert "dense, bfloat16" in text and "svd all rank 2, bfloat16" in text
+        assert "dense, bfloat16" in text and "svd all rank 2 highways 5, bfloat16" in text
     result = json.loads((tmp_path / "b.json").read_text())
     assert len(result["cases"]) == 9 and result["limits"]["gflop_s"] > 0 and result["machine"]["threads"] >= 1
     for case in result["cases"]:

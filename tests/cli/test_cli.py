@@ -90,6 +90,7 @@ FORMS: list[list[str]] = [
     ["--rank", "2", "--method", "prune"],
     ["--rank", "2", "--method", "semi_nmf", "--setting", "nonnegative=right", "--setting", "iterations=9"],
     ["--budget", "60%"],
+    ["--rank", "2", "--highway-rank", "5"],
     ["--budget", "multiply_adds=1500", "--layers", "0,1"],
 ]
 

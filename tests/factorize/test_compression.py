@@ -15,7 +15,7 @@ from elmo_mf import Compression
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Distillation, break_even_rank, method_names, size_report
+from elmo_mf.factorize import Distillation, FineTuning, break_even_rank, method_names, size_report
 from tests.conftest import random_bilm
 
 OPTIONS, WEIGHTS = (
@@ -172,7 +172,7 @@ def test_json_form_of_everything(tmp_path: Path) -> None:
     text = str(tmp_path / "t.txt")
     compression = Compression(
         "whitened_svd", None, "joint+projection", granularity="gate", budget={"share": 0.3}, settings={"ridge": 0.1},
-        calibration=text, distill=Distillation(text, 3),
+        calibration=text, distill=Distillation(text, 3), highway_rank=9,
     )  # fmt: skip
     raw = json.loads(json.dumps(compression.to_dict()))
     assert Compression.from_dict(raw) == compression
@@ -204,6 +204,12 @@ def test_old_records_keep_their_form() -> None:
     }  # fmt: skip
 
 
+def test_of_lstms_alone() -> None:
+    assert Compression("svd", 2, "all", layers=[0]).of_lstms_alone
+    for more in ({"highway_rank": 2}, {"distill": Distillation("t")}, {"finetune": FineTuning(1, 0.1)}):
+        assert not Compression("svd", 2, "all", **more).of_lstms_alone
+
+
 @pytest.mark.parametrize(
     ("compression", "name"),
     [
@@ -216,6 +222,7 @@ def test_old_records_keep_their_form() -> None:
         (Compression("nmf", None, "all", budget={"bytes": 99}), "nmf all budget 99 bytes"),
         (Compression("nmf", 2, "all", settings={"form": "shift"}), "nmf(form=shift) all rank 2"),
         (Compression("svd", 2, "all", distill=Distillation("t.txt", 9)), "svd all rank 2 distilled 9"),
+        (Compression("svd", 2, "all", highway_rank=9), "svd all rank 2 highways 9"),
     ],
 )
 def test_names_tell_compressions_apart(compression: Compression, name: str) -> None:

@@ -10,7 +10,13 @@ from tests.conftest import random_bilm
 
 
 @pytest.mark.parametrize(
-    "compression", [None, Compression("svd", 2, "all"), Compression("svd", 3, "input", layers=[0])]
+    "compression",
+    [
+        None,
+        Compression("svd", 2, "all"),
+        Compression("svd", 3, "input", layers=[0]),
+        Compression("svd", 2, "all", highway_rank=3),
+    ],
 )
 def test_counts_are_the_modules(compression: Compression | None) -> None:
     dense = random_bilm()

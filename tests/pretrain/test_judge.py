@@ -128,11 +128,12 @@ def test_files_that_are_wrong(damage: Callable[[Path], None], message: str, elmo
 
 def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
-    assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
+    assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--highway-rank", "1", "--json",
+                 str(tmp_path / "it.json")]) == 0  # fmt: skip
     dense, low = capsys.readouterr().out.splitlines()
-    assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2: forward ")
+    assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2 highways 1: forward ")
     written = json.loads((tmp_path / "it.json").read_text())
-    assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2"]
+    assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
     assert written["perplexities"][0]["forward"] == _judge(elmo, texts[1]).forward
 
 

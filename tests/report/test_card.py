@@ -30,16 +30,19 @@ def _compress(files: tuple[Path, Path], out: Path, *more: str) -> Path:
 
 def test_the_card_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> None:
     files = elmo_files()
-    out = _compress(files, tmp_path / "out", "--rank", "2", "--targets", "input", "--licence", "CC0-1.0")
+    out = _compress(files, tmp_path / "out", "--rank", "2", "--targets", "input", "--highway-rank", "3",
+                    "--licence", "CC0-1.0")  # fmt: skip
     facts, report = _facts(out), json.loads((out / "report.json").read_text())
     assert file_hash(files[1]) in facts["source"] and file_hash(files[0]) in facts["its options"]
-    assert facts["licence"] == "CC0-1.0" and facts["method"].startswith("svd input rank 2 (factors")
+    assert facts["licence"] == "CC0-1.0" and facts["method"].startswith("svd input rank 2 highways 3 (factors")
     assert facts["parameters of the biLSTM"].startswith(f"{report['size']['lstm_parameters']:,} of ")
     assert facts["activation error"].startswith(f"{report['activation_error']['all']:.3f} on ")
     text = (out / "MODEL_CARD.md").read_text()
     for row in report["matrices"]:
         name = f"{row['direction']} {row['layer']} {row['target']}"
         assert f"| {name} | 48 x 6 | 2 | {row['parameters']:,} | {row['error']:.3f} |" in text
+    for row in report["highways"]:
+        assert f"| highway {row['layer']} | 34 x 17 | 3 | 153 | {row['error']:.3f} | {row['input_error']:.3f} |" in text
     assert "matrices, as large" in _facts(_compress(files, tmp_path / "dense", "--rank", "2", "--dense"))["method"]
 
 

@@ -18,7 +18,7 @@ from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, INPUTS, LOSS, MATRIX, Explanation, correlation, explain, mean_interval
 from elmo_mf.report.explanation import findings, write_explanation
-from tests.report.records import record, write
+from tests.report.records import record, signed, write
 
 NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
 
@@ -97,7 +97,10 @@ def test_matrices_of_the_plain_svd() -> None:
     whole["matrices"] = [_matrix(target, layer, 1.0 + layer) for target in ("input", "recurrent") for layer in (0, 1)]
     larger = record(8, 0.4, 1, activation_error={"all": 0.3})
     larger["matrices"] = whole["matrices"][:1]
-    explanation = explain(boards([*_records(0.05), whole, larger])[0])
+    others = [_one("input", 0, seed, 0.1, 1.0) for seed in (1, 2)]  # what their score tells is not of `input` alone
+    for other, more in zip(others, ({"highway_rank": 2}, {"distill": {"text": "d" * 64, "steps": 9}}), strict=True):
+        other["cell"]["compression"] |= more
+    explanation = explain(boards([*_records(0.05), whole, larger, *map(signed, others)])[0])
     rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
     assert rows["l1", MATRIX]["pearson"].value == pytest.approx(1) and rows["l1", MATRIX]["pearson"].n == 4
     assert rows["l1", INPUTS]["pearson"].value == pytest.approx(-1)
