@@ -2,7 +2,7 @@
 // elmo-mf sweep jsonnet/sweeps/published/targets.jsonnet --data data --threads 1 --output leaderboard
 (import 'settings.libsonnet') + {
   methods: [],
-  seeds: [1, 2],
+  seeds: [1, 2, 3],
   compressions: [
     { method: 'svd', rank: 4, targets: target, layers: [layer] }
     for target in ['input', 'recurrent', 'projection']
