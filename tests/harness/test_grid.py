@@ -16,7 +16,7 @@ from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression, method_names, size_report
 from elmo_mf.harness import grid
-from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.grid import Cell, dense_finetune, encoder_name, expand
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task, task_names
 from elmo_mf.provenance import file_hash
@@ -71,9 +71,28 @@ def test_the_published_sweep_of_language_models() -> None:
     compressions = [c for c in spec.encoders() if c]
     assert spec.tasks == ("ptb", "wikitext2") and len(spec.seeds) == 3 and None in spec.encoders()
     assert {c.method for c in compressions} == set(method_names())
+    tuned = [c for c in SweepSpec.from_file(_PUBLISHED / "tuned.jsonnet").encoders() if c]
     for target in ("input", "recurrent"):
-        alone = [c for c in compressions if c.targets == (target,)]
-        assert len({c.rank for c in alone}) >= 3 and any(c.finetune for c in alone)
+        assert len({c.rank for c in compressions if c.targets == (target,)}) >= 3
+        assert all(c.finetune for c in tuned) and any(c.targets == (target,) for c in tuned)
+
+
+def test_the_board_has_what_the_published_sweeps_name() -> None:
+    named = set()
+    for path in _PUBLISHED.glob("*.jsonnet"):
+        spec = SweepSpec.from_file(path)
+        encoders = [(one, one and one.finetune) for one in spec.encoders()]
+        names = {encoder_name(*of) for one, tuning in encoders for of in ((one, None), (None, tuning))}
+        for task in spec.tasks:
+            elmo = Path(spec.weights).parent.name if load_task(task).kind == "elmo" else None
+            named |= {(task, elmo, name, seed) for name in names for seed in spec.seeds}
+    found = set()
+    for path in (ROOT / "leaderboard" / "records").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        cell, elmo = record["cell"], record["elmo"] and record["elmo"]["name"].split("/")[0]
+        compression = cell["compression"] and Compression.from_dict(cell["compression"])
+        found.add((cell["task"], elmo, encoder_name(compression, dense_finetune(cell)), cell["seed"]))
+    assert found == named
 
 
 def _copy(folder: Path) -> SweepSpec:

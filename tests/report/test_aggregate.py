@@ -17,6 +17,17 @@ from elmo_mf.report.settings import told_apart
 from tests.report.records import record, signed
 
 
+def test_what_is_saved_around_the_lstms_counts() -> None:
+    """Of two with the same LSTMs and score, the one with the smaller character CNN is on the front."""
+    whole, less = record(4, 0.45), record(4, 0.45)
+    less["cell"]["compression"] |= {"highway_rank": 2}
+    less["size"]["char_cnn_multiply_adds"] -= 100
+    (board,) = boards([record(None, 0.50), whole, signed(less)])
+    rows = board.rows.set_index("encoder")
+    assert rows["front"].to_dict() == {"dense": True, "svd all rank 4": False, "svd all rank 4 highways 2": True}
+    assert rows["cost"].to_dict() == {"dense": 1500, "svd all rank 4": 540, "svd all rank 4 highways 2": 440}
+
+
 def test_means_and_differences() -> None:
     records = [record(None, 0.50, 1), record(None, 0.40, 2), record(4, 0.45, 1), record(4, 0.37, 2), record(8, 0.49, 1)]
     (board,) = boards(records)

@@ -1,0 +1,9 @@
+// The larger embedded ELMo as in base.jsonnet, with the character CNN's highway layer as factors too, of an eighth of its
+// full rank.
+// elmo-mf sweep jsonnet/sweeps/published/highways.jsonnet --data data --threads 1 --output leaderboard
+(import 'base.jsonnet') + {
+  compressions: [
+    { method: 'whitened_svd', budget: { parameters: 403456 }, targets: 'joint+projection', highway_rank: 64 },
+    { method: 'svd', rank: 32, targets: 'all', highway_rank: 64 },
+  ],
+}
