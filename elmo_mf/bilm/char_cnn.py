@@ -15,7 +15,7 @@ from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
 from elmo_mf.bilm.packed_linear import PackedLinear, Precision, QuantizedLinear, packs, supports, unquantized
 from elmo_mf.bilm.remade import Remade
-from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrix, with_highway
+from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
@@ -27,7 +27,7 @@ class CharCnn(nn.Module):
     # Parameters
     options: sizes.
     projection_dim: width of the token vectors, p.
-    arrays: the datasets of `checkpoint.char_cnn_shapes`.
+    arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`.
     precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
     """
 
@@ -48,9 +48,9 @@ class CharCnn(nn.Module):
             _fill(convolution, arrays[f"CNN/W_cnn_{index}"][0].transpose(2, 1, 0), arrays[f"CNN/b_cnn_{index}"])
             self.convolutions.append(convolution)
         self.highways = nn.ModuleList()
-        for index in range(options.n_highway):
+        for index, matrix in enumerate(highway_matrices(arrays)):
             bias = np.concatenate([arrays[f"CNN_high_{index}/b_{gate}"] for gate in HIGHWAY_GATES])
-            self.highways.append(_linear(highway_matrix(arrays, index), bias))
+            self.highways.append(_linear(matrix, bias))
         self.projection = nn.Linear(options.n_filters, projection_dim)
         _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
         self.precision: Precision = precision if supports(precision) else "float32"

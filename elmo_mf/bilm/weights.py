@@ -128,7 +128,7 @@ class LstmWeights:
 
 @dataclass(frozen=True)
 class BilmWeights:
-    """A whole biLM: the character CNN's arrays by their HDF5 name, see `highway_matrix`, and the LSTMs by (direction,
+    """A whole biLM: the character CNN's arrays by their HDF5 name, see `highway_matrices`, and the LSTMs by (direction,
     layer).
 
     Also the core of a language model, which has one direction and no character CNN.
@@ -140,23 +140,22 @@ class BilmWeights:
     def dense(self) -> BilmWeights:
         """With every matrix rebuilt."""
         char_cnn = self.char_cnn
-        for layer in range(n_highways(char_cnn)):
-            char_cnn = with_highway(char_cnn, layer, to_dense(highway_matrix(char_cnn, layer)))
+        for layer, matrix in enumerate(highway_matrices(char_cnn)):
+            char_cnn = with_highway(char_cnn, layer, to_dense(matrix))
         return BilmWeights(char_cnn, {key: lstm.dense() for key, lstm in self.lstms.items()})
 
 
-def n_highways(char_cnn: Mapping[str, Array]) -> int:
-    """How many highway layers a character CNN has."""
-    return sum(name.startswith("CNN_high_") and name.endswith("/b_carry") for name in char_cnn)
-
-
-def highway_matrix(char_cnn: Mapping[str, Array], layer: int) -> Array | Factors:
-    """A highway layer's [W_carry; W_transform] (2n, n), outputs first.
+def highway_matrices(char_cnn: Mapping[str, Array]) -> list[Array | Factors]:
+    """Each highway layer's [W_carry; W_transform] (2n, n), outputs first.
 
     Among the arrays they lie as in the file, inputs first: `W_carry` and `W_transform` (n, n), or in their place
     `W_left` (n, r) and `W_right` (r, 2n).
     """
-    group = f"CNN_high_{layer}"
+    layers = sum(name.startswith("CNN_high_") and name.endswith("/b_carry") for name in char_cnn)
+    return [_highway_matrix(char_cnn, f"CNN_high_{layer}") for layer in range(layers)]
+
+
+def _highway_matrix(char_cnn: Mapping[str, Array], group: str) -> Array | Factors:
     if f"{group}/W_left" in char_cnn:
         return Factors(char_cnn[f"{group}/W_right"].T, char_cnn[f"{group}/W_left"].T)
     return np.concatenate([char_cnn[f"{group}/W_{gate}"].T for gate in HIGHWAY_GATES])

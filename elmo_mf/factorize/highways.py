@@ -15,7 +15,7 @@ import torch
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import Array, BilmWeights, Factors, highway_matrix, n_highways, to_dense, with_highway
+from elmo_mf.bilm.weights import Array, BilmWeights, Factors, highway_matrices, to_dense, with_highway
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.base import Evidence
 from elmo_mf.factorize.calibration import calibration_sentences
@@ -31,11 +31,10 @@ def check_highways(weights: BilmWeights, rank: int, allow_larger: bool) -> None:
     # Raises
     InputError: there is none; one is factored already; the rank is above the matrix's, or saves nothing.
     """
-    layers = n_highways(weights.char_cnn)
-    if not layers:
+    matrices = highway_matrices(weights.char_cnn)
+    if not matrices:
         raise InputError(f"compression.highway_rank: found {rank}, expected nothing: there is no highway layer here")
-    for layer in range(layers):
-        matrix = highway_matrix(weights.char_cnn, layer)
+    for layer, matrix in enumerate(matrices):
         name = f"highway layer {layer} ({' x '.join(map(str, matrix.shape))})"
         if isinstance(matrix, Factors):
             raise InputError(
@@ -57,9 +56,9 @@ def factorize_highways(weights: BilmWeights, options: BilmOptions, rank: int, te
     # Raises
     InputError: the text cannot be read or has no words.
     """
-    char_cnn = weights.char_cnn
+    char_cnn, matrices = weights.char_cnn, highway_matrices(weights.char_cnn)
     for layer, inputs in enumerate(highway_moments(weights, options, text)):
-        factors = WhitenedSvd().factorize(to_dense(highway_matrix(char_cnn, layer)), rank, Evidence(inputs))
+        factors = WhitenedSvd().factorize(to_dense(matrices[layer]), rank, Evidence(inputs))
         char_cnn = with_highway(char_cnn, layer, factors)
     lstms = {key: replace(lstm, primed=None) for key, lstm in weights.lstms.items()}  # other words lead elsewhere
     return BilmWeights(char_cnn, lstms)

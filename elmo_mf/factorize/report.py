@@ -17,8 +17,7 @@ from elmo_mf.bilm.weights import (
     BilmWeights,
     Factors,
     Target,
-    highway_matrix,
-    n_highways,
+    highway_matrices,
     to_dense,
 )
 from elmo_mf.factorize.activations import activation_error
@@ -81,10 +80,7 @@ def _matrix_report(
 def _highway_reports(
     dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path
 ) -> list[dict[str, Any]]:
-    pairs = [
-        [highway_matrix(weights.char_cnn, layer) for weights in (dense, compressed)]
-        for layer in range(n_highways(dense.char_cnn))
-    ]
+    pairs = list(zip(*(highway_matrices(weights.char_cnn) for weights in (dense, compressed)), strict=True))
     if not any(isinstance(made, Factors) and not isinstance(matrix, Factors) for matrix, made in pairs):
         return []
     return [

@@ -15,8 +15,7 @@ from elmo_mf.bilm.weights import (
     Matrix,
     Pruned,
     Target,
-    highway_matrix,
-    n_highways,
+    highway_matrices,
 )
 
 BYTES_PER_PARAMETER = 4  # the encoder runs in float32
@@ -102,8 +101,7 @@ class SizeReport:
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count parameters and multiply-adds of `weights`."""
     char_cnn = sum(array.size for array in weights.char_cnn.values())
-    highways = [highway_matrix(weights.char_cnn, layer) for layer in range(n_highways(weights.char_cnn))]
-    saved = sum(prod(matrix.shape) - matrix.size for matrix in highways)
+    saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.char_cnn))
     return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options) - saved, saved)
 
 

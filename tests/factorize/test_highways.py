@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.weights import Factors, highway_matrix, to_dense
+from elmo_mf.bilm.weights import Factors, highway_matrices, to_dense
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import size_report
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
@@ -61,7 +61,7 @@ def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
     """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
     factored = factorize_highways(WEIGHTS, OPTIONS, rank, CALIBRATION_TEXT)
     for layer, inputs in enumerate(_inputs_of_each_highway()):
-        matrix, made = (to_dense(highway_matrix(w.char_cnn, layer)).astype(np.float64) for w in (WEIGHTS, factored))
+        matrix, made = (to_dense(highway_matrices(w.char_cnn)[layer]).astype(np.float64) for w in (WEIGHTS, factored))
         error = np.linalg.norm((matrix - made) @ inputs.numpy().T)
         least = np.linalg.norm(np.linalg.svd(matrix @ inputs.numpy().T, compute_uv=False)[rank:])
         assert least <= error <= 1.02 * least  # the ridge moves it a little
@@ -151,7 +151,7 @@ def test_distillation_is_on_words_of_its_own() -> None:
     factored = factorize_highways(WEIGHTS, OPTIONS, 1, CALIBRATION_TEXT)
     made = distill(WEIGHTS, factored, OPTIONS, Distillation(str(CALIBRATION_TEXT), 40))
     assert made.before > 0.001 and made.after < 0.9 * made.before
-    assert isinstance(highway_matrix(made.weights.char_cnn, 0), Factors)
+    assert isinstance(highway_matrices(made.weights.char_cnn)[0], Factors)
 
 
 @pytest.mark.parametrize(
