@@ -53,6 +53,11 @@ def sweep(
     cpus: float = typer.Option(1, min=0.1, help="CPUs that a cell asks a Ray cluster for."),
     gpus: float = typer.Option(0, min=0, help="GPUs that a cell asks a Ray cluster for."),
     retry_failed: bool = typer.Option(False, "--retry-failed", help="Run the cells again that failed before."),
+    retime: str | None = typer.Option(
+        None,
+        help="Measure the times of recorded cells again, and run no others: stale (of another machine, other "
+        "versions or another --threads) or all.",
+    ),
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first cell that fails."),
     status: bool = typer.Option(False, "--status", help="Say what is done, running, failed and left, and stop."),
     dry_run: bool = typer.Option(False, "--dry-run", help="List the cells with an estimate of their time, and stop."),
@@ -68,6 +73,9 @@ def sweep(
     that failed are listed with their log and are not run again without --retry-failed; those whose process was killed,
     or whose machine ran out of memory or disk, are.
 
+    Times compare within a machine. --retime takes those of recorded cells again, one after the other, where the scores
+    may have come from anywhere: nothing is trained, and everything else in a record is kept.
+
     Exit status: 0 when every cell is recorded, 1 when cells failed or the disk was full, 2 for bad input.
 
     Examples:
@@ -77,6 +85,7 @@ def sweep(
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
       elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --workers 2 --output leaderboard
       elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --status
+      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --retime stale
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
@@ -90,6 +99,9 @@ def sweep(
         if not (dry_run or status):
             raise InputError("--json: found it without --status or --dry-run, expected one of them")
         check_output("--json", json_file)
+    others = {"--workers": workers > 1, "--ray": ray, "--status": status, "--dry-run": dry_run}
+    for name in [name for name, given in others.items() if given and retime is not None]:
+        raise InputError(f"--retime: found it with {name}, expected one of them")
     if output.exists() and not output.is_dir():
         raise InputError(f"--output: found the file {output}, expected a folder")
     spec = SweepSpec.from_file(
@@ -108,6 +120,9 @@ def sweep(
         if json_file is not None:
             write_json(json_file, found.to_dict())
         return
+    if retime is not None:
+        _retime(spec, found, output, threads, retime, quiet, fail_fast)
+        return
     done = len(found.recorded)
     if not quiet:
         typer.echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
@@ -121,6 +136,28 @@ def sweep(
             with live_view(len(cells), done, quiet) as view:
                 outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
+
+
+def _retime(
+    spec: SweepSpec, found: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
+) -> None:
+    """Measure the times of a sweep's recorded cells again."""
+    from elmo_mf.cli.live import live_view
+    from elmo_mf.harness.attempt import attempt_times
+    from elmo_mf.harness.executors.local import LocalExecutor
+    from elmo_mf.harness.retime import picked
+    from elmo_mf.harness.store import ResultStore
+    from elmo_mf.harness.sweep import run_sweep
+
+    where = LocalExecutor(spec, output, 1, threads, attempt_times)
+    wanted, store = picked(choice, where.threads), ResultStore(output)
+    todo = [cell for cell in found.recorded if wanted(store.read(cell) or {})]
+    _warn(found)
+    if not quiet:
+        typer.echo(f"{len(found.recorded)} cells recorded, {len(todo)} to time again")
+    with _writing(output), live_view(len(todo), 0, quiet) as view:
+        outcomes = run_sweep(todo, output, where, view, fail_fast=fail_fast, retime=wanted) if todo else []
+        _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
 def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
@@ -192,12 +229,16 @@ def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
             typer.echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
         elif list_all:
             typer.echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
-    for problem in status.problems.values():
-        typer.echo(f"elmo-mf: warning: {problem}", err=True)
+    _warn(status)
     counts = f"{len(recorded)} recorded, {len(running)} running, {len(failed)} failed, {len(status.left)} to run"
     typer.echo(f"{len(cells)} cells: {counts}")
     if running or status.left:
         typer.echo(_estimate(status))
+
+
+def _warn(status: Status) -> None:
+    for problem in status.problems.values():
+        typer.echo(f"elmo-mf: warning: {problem}", err=True)
 
 
 def _progress(note: dict[str, object]) -> str:

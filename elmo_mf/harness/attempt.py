@@ -12,7 +12,7 @@ from typing import Any
 from elmo_mf.errors import one_line
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.workspace import Progress, workspace
+from elmo_mf.harness.workspace import Progress, Workspace, workspace
 
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
@@ -30,7 +30,7 @@ _MEMORY_TEXTS = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an attempt: a record, or an error with the log.
+    """What became of an attempt: a record, or what of one was measured again; or an error with the log.
 
     `fault` is empty where the cell itself failed and would again; `memory`, `disk` or `killed` where its machine did:
     such a cell is run again by the next call of the same command.
@@ -47,13 +47,38 @@ Attempt = Callable[[SweepSpec, Cell, Path, Callable[[Progress], None]], Result]
 
 def attempt(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
     """Run a cell with scratch and cache below `output`; whatever goes wrong is in the result."""
+
+    def run(work: Workspace) -> dict[str, Any]:
+        from elmo_mf.harness.cell import run_cell
+
+        return run_cell(spec, cell, work)
+
+    return _attempt(run, spec, cell, output, report)
+
+
+def attempt_times(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
+    """As `attempt`, but measure a cell's times alone: the result's record has no more than `time_cell` gives."""
+
+    def run(work: Workspace) -> dict[str, Any]:
+        from elmo_mf.harness.cell import time_cell
+
+        return time_cell(spec, cell, work)
+
+    return _attempt(run, spec, cell, output, report)
+
+
+def _attempt(
+    run: Callable[[Workspace], dict[str, Any]],
+    spec: SweepSpec,
+    cell: Cell,
+    output: Path,
+    report: Callable[[Progress], None],
+) -> Result:
     log = ""
     try:
         with workspace(output, cell.name, spec.cache_mb, report) as work:
-            from elmo_mf.harness.cell import run_cell
-
             try:
-                return Result(run_cell(spec, cell, work))
+                return Result(run(work))
             except Exception:
                 logging.exception("the cell failed")
                 log = end_of(work.log)

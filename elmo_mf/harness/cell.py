@@ -1,4 +1,7 @@
-"""One cell: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time."""
+"""One cell: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time.
+
+Or its times alone, which need no training.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from elmo_mf.harness.activations import StoredActivations, write_activations
 from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.grid import Cell, cell_config
-from elmo_mf.harness.language_model import measure_language_model
+from elmo_mf.harness.language_model import measure_language_model, time_language_model
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
 from elmo_mf.harness.training import training_loop, watched
@@ -47,18 +50,23 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
     }
 
 
+def time_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """The times of a cell alone, as a record has them, and what they were `timed` with.
+
+    Nothing is trained: the task's model is as its training finds it, which takes as long as a trained one.
+    """
+    times = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(spec, cell, workspace)
+    return {"latency": times, "timed": provenance()}
+
+
 def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
     """What a record has of a task's model with an ELMo."""
     with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
             scores, instances = _score(loop, cell.task.scored)
-            dense = Bilm.from_files(spec.options, spec.weights) if cell.compression else None
-            dense = dense and dense.to(embedder.bilm.device)
+            dense = _dense(spec, cell, embedder)
             error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
-        with workspace.phase("measuring"), workspace.turn.measuring():
-            allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
-            how_often = spec.latency_sentences, spec.latency_rounds
-            times = latency.measure(loop.model, instances, dense, *how_often, allennlp)
+        times = _times(spec, loop, embedder, instances, dense, workspace)
         own = embedder.bilm
     return {
         "scores": {name: scores[name] for name in cell.task.metrics},
@@ -75,6 +83,32 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
     }
 
 
+def _times_untrained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    with _untrained(spec, cell, workspace) as (loop, embedder, *_):
+        instances = list(_scored_loader(loop, cell.task.scored).iter_instances())
+        return _times(spec, loop, embedder, instances, _dense(spec, cell, embedder), workspace)
+
+
+def _times(
+    spec: SweepSpec,
+    loop: Any,
+    embedder: ElmoMfTokenEmbedder,
+    instances: list[Any],
+    dense: Bilm | None,
+    workspace: Workspace,
+) -> dict[str, Any]:
+    """See `latency.measure`, while nothing else of the sweep runs."""
+    with workspace.phase("measuring"), workspace.turn.measuring():
+        allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
+        how_often = spec.latency_sentences, spec.latency_rounds
+        return latency.measure(loop.model, instances, dense, *how_often, allennlp)
+
+
+def _dense(spec: SweepSpec, cell: Cell, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
+    """The encoder before compression, on the device of the cell's own; None where that is dense."""
+    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if cell.compression else None
+
+
 class Trained(NamedTuple):
     """AllenNLP's training loop, done, with the best weights; its `elmo_mf` embedder; its training metrics; the folder
     of the data; the report of the encoder, empty if it is dense."""
@@ -89,6 +123,19 @@ class Trained(NamedTuple):
 @contextlib.contextmanager
 def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Trained]:
     """Train a cell; AllenNLP's own files are there while the context lasts."""
+    with _untrained(spec, cell, workspace) as (loop, embedder, data, report):
+        with workspace.phase("activations"):
+            _share_activations(spec, cell, loop, embedder, workspace)
+        with workspace.phase("training"):
+            metrics = watched(loop, cell.task, workspace).run()
+        yield Trained(loop, embedder, metrics, data, report)
+
+
+@contextlib.contextmanager
+def _untrained(
+    spec: SweepSpec, cell: Cell, workspace: Workspace
+) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
+    """What `trained` gives, but for the metrics, before the training."""
     with tempfile.TemporaryDirectory(prefix="training-", dir=workspace.folder) as work:
         with workspace.phase("encoder"):
             data = limited_data(spec, cell, workspace)
@@ -96,12 +143,7 @@ def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Train
         with workspace.phase("data"):
             config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
             loop = training_loop(config, work)
-            embedder = latency.embedder_of(loop.model)
-        with workspace.phase("activations"):
-            _share_activations(spec, cell, loop, embedder, workspace)
-        with workspace.phase("training"):
-            metrics = watched(loop, cell.task, workspace).run()
-        yield Trained(loop, embedder, metrics, data, encoder.report)
+        yield loop, latency.embedder_of(loop.model), data, encoder.report
 
 
 def _share_activations(
@@ -162,9 +204,13 @@ def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
     """Metrics of the best weights on the scored split, and its instances."""
     from allennlp.training.util import evaluate
 
-    loader = loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
+    loader = _scored_loader(loop, split)
     scores = evaluate(loop.model, loader, cuda_device=loop.trainer.cuda_device)
     return scores, list(loader.iter_instances())
+
+
+def _scored_loader(loop: Any, split: Split) -> Any:
+    return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
 
 
 def _sentences(instances: list[Any]) -> list[list[str]]:

@@ -67,8 +67,7 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
             before, after = run.dense.weights(), run.model.core.weights()
             matrices = matrix_reports(before, after, size, core_moments(run.dense, seen))
             error = core_activation_error(run.dense, run.model.core, scored)
-    with workspace.phase("measuring"), workspace.turn.measuring():
-        latency = _latency(run.model, run.dense, spec.latency_sentences, spec.latency_rounds)
+    times = _times(spec, run, workspace)
     return {
         "scores": scores,
         "validation": validation,
@@ -79,9 +78,25 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
         "activation_error": error,
         "matrices": matrices,
         "factorization_seconds": seconds,
-        "latency": latency,
+        "latency": times,
         "elmo": None,
     }
+
+
+def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """The times of a language model, compressed and not tuned again: numbers of other values take as long."""
+    with workspace.phase("data"):
+        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
+    if cell.compression is not None:
+        with workspace.phase("encoder"):
+            run.compress(cell.compression, run.inputs("train"))
+    return _times(spec, run, workspace)
+
+
+def _times(spec: SweepSpec, run: _Run, workspace: Workspace) -> dict[str, Any]:
+    """See `_latency`, while nothing else of the sweep runs."""
+    with workspace.phase("measuring"), workspace.turn.measuring():
+        return _latency(run.model, run.dense, spec.latency_sentences, spec.latency_rounds)
 
 
 class _Run:

@@ -210,6 +210,16 @@ class Machine(TypedDict):
 
 
 @_closed
+class Timed(TypedDict):
+    """What times were measured with, where not with the rest of their record."""
+
+    versions: dict[str, str | None]
+    """Of Python and of packages."""
+    machine: Machine
+    """The processor, and the threads."""
+
+
+@_closed
 class Record(TypedDict):
     """One cell's result; the file holds these keys and no others."""
 
@@ -241,6 +251,8 @@ class Record(TypedDict):
     """Null for the dense encoder."""
     latency: Latency
     """Times, measured while nothing else of the sweep ran."""
+    timed: NotRequired[Timed]
+    """What they were measured with, where `elmo-mf sweep --retime` has measured them."""
     elmo: ElmoFacts | None
     """Null for a language model."""
     data: str
@@ -293,6 +305,12 @@ def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = loa
         if key not in record[field]:
             raise InputError(f"{where}: {field}.{key}: found nothing, expected the number of {task.name}")
     return record
+
+
+def timed(record: dict[str, Any]) -> dict[str, Any]:
+    """The `versions` and the `machine` that a record's times were measured with."""
+    about = record.get("timed", record)
+    return {"versions": about["versions"], "machine": about["machine"]}
 
 
 def known_tasks() -> Callable[[str], Task]:

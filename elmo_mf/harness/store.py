@@ -58,6 +58,16 @@ class ResultStore:
             path.write_text(text, encoding="utf-8")
         return checked
 
+    def update(self, cell: Cell, part: dict[str, Any]) -> dict[str, Any]:
+        """Write a cell's record again, atomically, as its file has it but for `part`; returns the record.
+
+        # Raises
+        InputError: there is no record of the cell, or `part` is not what it should be.
+        OSError: the folder cannot be written to.
+        """
+        kept = json.loads(self.path(cell).read_bytes()) if self.has(cell) else {}
+        return self.write(cell, kept | part)
+
     def records(self) -> list[dict[str, Any]]:
         """All records, in the order of their file names."""
         return [record for path in sorted(self.folder.glob("*.json")) if (record := self._checked(path)) is not None]

@@ -1,11 +1,14 @@
-"""Run the cells of a sweep that are not recorded yet: each exactly once, whoever else runs the same sweep."""
+"""Run the cells of a sweep that are not recorded yet: each exactly once, whoever else runs the same sweep.
+
+Or measure the times of recorded ones again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,12 +72,15 @@ def run_sweep(
     *,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    retime: Callable[[dict[str, Any]], bool] | None = None,
 ) -> list[Outcome]:
     """Run `cells`; a record is written as soon as its cell is done.
 
     # Parameters
     retry_failed: run the cells again that failed before; else they are among the outcomes, as failed.
     fail_fast: end with the first failure.
+    retime: run the cells whose record it picks, with an executor that measures times alone (`attempt_times`); the rest
+        of the record is kept, and what fails is not remembered.
 
     # Returns
     The outcomes in the order in which they came; fewer than `cells` where `fail_fast` or a full disk ended it.
@@ -83,7 +89,7 @@ def run_sweep(
     OSError: `output` cannot be written to. Records of the cells that were done before are kept.
     """
     with _present(output):
-        run = _Run(output, executor, view or Unwatched(), fail_fast)
+        run = _Run(output, executor, view or Unwatched(), fail_fast, retime)
         try:
             return run.all(cells, retry_failed)
         finally:
@@ -91,7 +97,15 @@ def run_sweep(
 
 
 class _Run:
-    def __init__(self, output: Path, executor: Executor, view: View, fail_fast: bool) -> None:
+    def __init__(
+        self,
+        output: Path,
+        executor: Executor,
+        view: View,
+        fail_fast: bool,
+        retime: Callable[[dict[str, Any]], bool] | None,
+    ) -> None:
+        self.retime = retime
         self.store, self.failures, self.claims = ResultStore(output), Failures(output), Claims(output)
         self.executor, self.view, self.fail_fast = executor, view, fail_fast
         self.running: dict[str, tuple[Cell, Claim]] = {}
@@ -140,7 +154,7 @@ class _Run:
     def _known(self, cell: Cell) -> Outcome | None:
         record, failure = self.store.read(cell), self.failures.of(cell)
         if record is not None:
-            return Outcome(cell, record)
+            return None if self.retime is not None and self.retime(record) else Outcome(cell, record)
         return None if failure is None else Outcome(cell, error=failure.error, log=failure.log)
 
     def _hear(self, cell: Cell, news: Progress | Result) -> None:
@@ -160,7 +174,7 @@ class _Run:
         """Write the record or the failure."""
         if result.record is not None:
             try:
-                record = self.store.write(cell, result.record)
+                record = (self.store.update if self.retime else self.store.write)(cell, result.record)
             except ValueError as error:
                 result = Result(error=str(error))
             else:
@@ -168,8 +182,9 @@ class _Run:
                 return Outcome(cell, record)
         if result.fault == "disk":
             raise OSError(f"{cell}: {result.error}")
-        failure = self.failures.write(cell, result.error, result.log, remembered=not result.fault)
-        return Outcome(cell, error=failure.error, log=failure.log, again=bool(result.fault))
+        again = bool(result.fault or self.retime)
+        failure = self.failures.write(cell, result.error, result.log, remembered=not again)
+        return Outcome(cell, error=failure.error, log=failure.log, again=again)
 
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

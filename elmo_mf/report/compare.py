@@ -109,6 +109,8 @@ def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for record in records:
         facts = {**shared(record), "versions": record["versions"], "machine": record["machine"]}
+        if "timed" in record:
+            facts["timed on"] = record["timed"]["machine"]
         for name, value in leaves(facts):
             found.setdefault(name, set()).add(short(value))
     return {name: " or ".join(sorted(values)) for name, values in found.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.harness.record import timed
 from elmo_mf.report.aggregate import BATCHES, Board, boards
 from elmo_mf.report.pictures import THEMES, picture
 from elmo_mf.report.plots import plot_board
@@ -71,7 +72,7 @@ def header(records: list[dict[str, Any]]) -> str:
     facts = {
         "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
         "data": _distinct(_data(record) for record in records),
-        "machine": _distinct(_machine(record) for record in records),
+        **_machines(records),
         "versions": _versions(records),
     }
     lines = [f"- {name}: {text}" for name, text in facts.items()]
@@ -126,8 +127,15 @@ def _data(record: dict[str, Any]) -> str:
     return "real data, named at each table; the files' SHA-256 are in the records"
 
 
-def _machine(record: dict[str, Any]) -> str:
-    machine = record["machine"]
+def _machines(records: list[dict[str, Any]]) -> dict[str, str]:
+    """Where times were measured, and where scores come from if that was elsewhere."""
+    times = _distinct(_machine(timed(record)) for record in records)
+    scores = _distinct(_machine(record) for record in records)
+    return {"machine": times} if times == scores else {"timed on": times, "scored on": scores}
+
+
+def _machine(about: dict[str, Any]) -> str:
+    machine = about["machine"]
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
     return f"{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
 
@@ -136,8 +144,9 @@ def _versions(records: list[dict[str, Any]]) -> str:
     """Of each package all that were used."""
     used: dict[str, dict[str, None]] = {}
     for record in records:
-        for name, version in record["versions"].items():
-            used.setdefault(name, {})[str(version)] = None
+        for versions in (record["versions"], timed(record)["versions"]):
+            for name, version in versions.items():
+                used.setdefault(name, {})[str(version)] = None
     return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in used.items())
 
 

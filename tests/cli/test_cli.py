@@ -276,6 +276,13 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     kept = [path for path in records if "rank-2" not in path.name]
     assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").iterdir())) == 3
 
+    assert _run(*command, "--retime", "stale") == 0
+    assert capsys.readouterr().out == "3 cells recorded, 0 to time again\n"
+    assert _run(*command, "--retime", "all") == 0
+    assert re.search(r"^3 cells recorded, 3 to time again\nsst dense seed 1: accuracy 0", capsys.readouterr().out)
+    again = {path: json.loads(path.read_text()) for path in records}
+    assert all("timed" in new and new["scores"] == json.loads(records[path])["scores"] for path, new in again.items())
+
     assert _run("leaderboard", out) == 0
     shown = capsys.readouterr().out
     assert "svd all rank 1" in shown and shown.endswith(f"wrote {out}/README.md, {out}/index.html\n")
@@ -315,6 +322,9 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
         (["--methods", "magic"], "method: found 'magic', expected"),
         (["--limit", "0"], "limit: ptb train: found 0"),
         (["--data", "gone"], "no such data file"),
+        (["--tasks", "sst", "--retime", "old"], "--retime: found 'old', expected any of stale, all"),
+        (["--retime", "all", "--workers", "2"], "--retime: found it with --workers, expected one of them"),
+        (["--retime", "all", "--dry-run"], "--retime: found it with --dry-run, expected one of them"),
         (["--options", "o.json"], "found only one of options and weights"),
         (["--options", "o.json", "--weights", "w.hdf5"], "o.json: no such options file"),
     ],

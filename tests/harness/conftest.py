@@ -20,7 +20,7 @@ TinySweep = Callable[..., SweepSpec]
 
 
 def run_here(
-    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, run: Attempt = attempt, **how: bool
+    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, run: Attempt = attempt, **how: Any
 ) -> list[Outcome]:
     """A sweep in processes of one thread, so that the workers' number changes no sum."""
     return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, run), view, **how)

@@ -60,6 +60,9 @@ def test_what_else_changed(tmp_path: Path) -> None:
     second = _sweep(tmp_path / "b", SECOND, machine=machine, versions={"python": "3.12.0", "torch": "2.13.0"})
     (found,) = compare(_sweep(tmp_path / "a", FIRST), second)
     assert found.changed == ['versions.python: "3.11.7" -> "3.12.0"', 'machine.cpu: "a processor" -> "another"']
+    timed = {"versions": {"torch": "3.0"}, "machine": machine}
+    (found,) = compare(_sweep(tmp_path / "a", FIRST), _sweep(tmp_path / "c", SECOND, timed=timed))
+    assert found.changed[0] == 'timed on.cpu: nothing -> "another"' and len(found.changed) == len(machine)
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

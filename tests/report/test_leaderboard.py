@@ -10,7 +10,7 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.report.leaderboard import write_leaderboard
 from tests.conftest import ROOT
-from tests.report.records import record, write
+from tests.report.records import MACHINE, record, write
 
 
 def _page(folder: Path, *records: dict[str, object]) -> str:
@@ -34,6 +34,16 @@ def test_header_says_what_and_where(tmp_path: Path) -> None:
     for text in ("2 layers, cell 512, projection 64", "wwwwwwwwwwww", "a processor", "2 threads", "torch 2.13.0",
                  "chance is 20.0 %", "8,544 train", "demo data written for this project"):  # fmt: skip
         assert text in page
+    assert "- machine: a processor, AVX2, 2 threads, Linux x86_64\n" in page
+
+
+def test_header_says_where_times_are_from(tmp_path: Path) -> None:
+    """If not from where the scores are; versions are those of both."""
+    there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
+    page = _page(tmp_path, *(record(rank, 0.40, timed=there) for rank in (None, 4)))
+    assert "- timed on: another, AVX2, 1 thread, Linux x86_64\n" in page
+    assert "- scored on: a processor, AVX2, 2 threads, Linux x86_64\n" in page
+    assert "- versions: python 3.11.7, torch 2.13.0 and 3.0\n" in page and "- machine" not in page
 
 
 def test_remarks(tmp_path: Path) -> None:

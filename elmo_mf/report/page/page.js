@@ -207,19 +207,28 @@ function recordOf(index) {
   return { ...record, cell: { ...board.cell, ...record.cell } };
 }
 
+function machineOf({ machine }) {
+  return `${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}`;
+}
+
+function versionsOf({ versions }) {
+  return Object.entries(versions).map((pair) => pair.join(" ")).join(", ");
+}
+
 function facts(record) {
   const milliseconds = (part, batch) => {
     const { median_ms, p95_ms, speed_up } = record.latency[part][batch];
     return `${median_ms.toFixed(1)} ms, 95th percentile ${p95_ms.toFixed(1)} ms, ${speed_up.toFixed(2)} times as fast as dense`;
   };
-  const { machine, size } = record;
+  const { size } = record;
   return [
     ["scores", Object.entries(record.scores).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", ")],
     ["LSTM parameters", `${size.lstm_parameters.toLocaleString("en")} of ${size.lstm_dense_parameters.toLocaleString("en")}`],
     ...["encoder", "model"].flatMap((part) => ["1", "32"].map((batch) => [`${part}, batch ${batch}`, milliseconds(part, batch)])),
     ["training", `best epoch ${record.best_epoch} of ${record.epochs}, ${Math.round(record.seconds)} s in all`],
-    ["machine", `${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}`],
-    ["versions", Object.entries(record.versions).map((pair) => pair.join(" ")).join(", ")],
+    ["machine", machineOf(record)],
+    ["versions", versionsOf(record)],
+    ...(record.timed ? [["timed on", machineOf(record.timed)], ["timed with", versionsOf(record.timed)]] : []),
   ];
 }
 

@@ -15,7 +15,7 @@ from elmo_mf.report.page.data import page_data
 from elmo_mf.report.page.write import write_page
 from elmo_mf.report.records import records_of
 from tests.report.page.conftest import Opens
-from tests.report.records import record, signed, write
+from tests.report.records import MACHINE, record, signed, write
 
 
 def _records() -> list[dict[str, Any]]:
@@ -153,3 +153,17 @@ def test_text_stays_text(opens: Opens, tmp_path: Path) -> None:
     page.get_by_role("button", name="svd all rank 4").click()
     expect(page.locator("#facts")).to_contain_text(text)
     assert page.locator("img").count() == 0
+
+
+def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
+    """If not from where the scores are."""
+    there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
+    page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3, timed=there)]))
+    for encoder, wanted in (("dense", 0), ("svd all rank 4", 1)):
+        page.get_by_role("button", name=encoder, exact=True).click()
+        facts = page.locator("#facts")
+        expect(facts).to_contain_text("a processor, AVX2, 2 threads")
+        assert facts.get_by_text("timed on").count() == facts.get_by_text("timed with").count() == wanted
+        assert facts.get_by_text("another, AVX2, 1 thread", exact=True).count() == wanted
+        assert facts.get_by_text("torch 3.0", exact=True).count() == wanted
+        page.keyboard.press("Escape")

@@ -1,0 +1,109 @@
+"""Times of recorded cells, measured again: by real cells, with nothing trained and nothing else of a record changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.harness.attempt import Result, attempt_times
+from elmo_mf.harness.executors.local import LocalExecutor
+from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.retime import picked
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.store import ResultStore
+from elmo_mf.harness.sweep import Outcome, Unwatched, run_sweep
+from elmo_mf.harness.workspace import Progress
+from tests.harness.conftest import TinySweep, records_here
+
+
+class _Phases(Unwatched):
+    def __init__(self) -> None:
+        self.seen: dict[str, list[str]] = {}
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        phases = self.seen.setdefault(str(cell), [])
+        phases += [progress.phase] if progress.phase not in phases else []
+
+
+def _retime(spec: SweepSpec, output: Path, choice: str, run: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
+    phases = _Phases()
+    where = LocalExecutor(spec, output, 1, 1, run)
+    return run_sweep(expand(spec), output, where, phases, retime=picked(choice, 1)), phases
+
+
+def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
+    """The records, as if they were of another machine; by their files' names."""
+    found = {}
+    for path in sorted((output / "records").iterdir()):
+        record = json.loads(path.read_text())
+        record["machine"] |= machine
+        path.write_text(json.dumps(record))
+        found[path.name] = record
+    return found
+
+
+@pytest.mark.parametrize("task", ["sst", "squad", "ptb"])
+def test_times_are_new_and_the_rest_is_kept(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", tiny_sweep(tasks=[task], targets=["all"])
+    records_here(spec, out)
+    before = _elsewhere(out, cpu="another")
+    _, phases = _retime(spec, out, "stale")
+    assert all("training" not in seen and seen[-1] == "measuring" for seen in phases.seen.values())
+    assert len(phases.seen) == len(before) == 2
+    for name, old in before.items():
+        new = json.loads((out / "records" / name).read_text())
+        timed, latency = new.pop("timed"), new.pop("latency")
+        assert timed["machine"] == old["machine"] | {"cpu": timed["machine"]["cpu"]}
+        assert timed["machine"]["cpu"] != "another" and timed["versions"] == old["versions"]
+        assert new == {key: value for key, value in old.items() if key != "latency"}
+        for part in ("encoder", "model"):
+            for batch in ("1", "32"):
+                assert latency[part][batch].keys() == old["latency"][part][batch].keys()
+                assert latency[part][batch] != old["latency"][part][batch]
+
+
+def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    records_here(spec, out)
+    (path,) = (out / "records").iterdir()
+    # what was timed again is of here, wherever its scores are from
+    for machine, again in (({}, False), ({"threads": 2}, True), ({"instructions": "none"}, False)):
+        _elsewhere(out, **machine)
+        before = path.read_bytes()
+        _, phases = _retime(spec, out, "stale")
+        assert bool(phases.seen) == again and (path.read_bytes() != before) == again
+    record = json.loads(path.read_text())
+    assert picked("stale", 2)(record) and not picked("stale", 1)(record)
+    assert _retime(spec, out, "all")[1].seen
+    with pytest.raises(InputError, match="--retime: found 'stales', expected any of stale, all; did you mean stale"):
+        picked("stales", 1)
+
+
+def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """And is not remembered: the record is there, and the same command measures again."""
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    records_here(spec, out)
+    (path,) = (out / "records").iterdir()
+    before = path.read_bytes()
+    (outcome,), _ = _retime(spec, out, "all", _failing)
+    assert outcome.error == "no time" and outcome.again and outcome.log is not None
+    assert path.read_bytes() == before
+    (outcome,), phases = _retime(spec, out, "all")
+    assert not outcome.error and phases.seen and not outcome.again
+    assert not list((out / "failed").glob("*"))
+
+
+def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Times alone are no record."""
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    (outcome,), _ = _retime(spec, out, "all")
+    assert "scores: found nothing" in outcome.error
+    assert not ResultStore(out).records()
+
+
+def _failing(*_: object) -> Result:
+    return Result(error="no time", log="a log")
