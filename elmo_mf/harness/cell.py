@@ -24,7 +24,7 @@ from elmo_mf.harness import latency
 from elmo_mf.harness.activations import StoredActivations, write_activations
 from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.encoders import encoder_of
-from elmo_mf.harness.grid import Cell, cell_config
+from elmo_mf.harness.grid import Cell, cell_config, same_form
 from elmo_mf.harness.language_model import measure_language_model, time_language_model
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
@@ -53,9 +53,9 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
 def time_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
     """The times of a cell alone, as a record has them, and what they were `timed` with.
 
-    Nothing is trained: the task's model is as its training finds it, which takes as long as a trained one.
+    Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
     """
-    times = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(spec, cell, workspace)
+    times = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(spec, same_form(cell), workspace)
     return {"latency": times, "timed": provenance()}
 
 

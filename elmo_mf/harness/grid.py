@@ -168,6 +168,21 @@ def dense_cell(cell: Cell) -> Cell:
     return replace(cell, compression=None, identity=identity | {"compression": None})
 
 
+def same_form(cell: Cell) -> Cell:
+    """A cell whose encoder runs the same matrices in other values, for those who time it, and is made without training.
+
+    It is not tuned, and factorized by plain SVD where its method would first have to train for gradients. With a budget
+    it is the cell itself: the ranks are then by the values.
+    """
+    compression = cell.compression
+    if compression is None or compression.budget is not None:
+        return cell
+    plain = replace(compression, distill=None, finetune=None)
+    if compression.factorizer.needs_gradients and compression.gradients is None:
+        plain = replace(plain, method="svd", settings={})
+    return replace(cell, compression=plain, identity=cell.identity | {"compression": plain.identity()})
+
+
 def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
     """The AllenNLP config of a task on the given data folder and, where it has one, ELMo files."""
     values: dict[str, Any] = {"data": data, "seed": seed}

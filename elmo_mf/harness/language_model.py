@@ -5,6 +5,7 @@ The dense model is trained once a task and seed, in the cache; every compression
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import tempfile
@@ -84,9 +85,10 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
 
 
 def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """The times of a language model, compressed and not tuned again: numbers of other values take as long."""
+    """The times of a language model: untrained, unless there is a budget, whose ranks are by the values."""
+    trained = cell.compression is not None and cell.compression.budget is not None
     with workspace.phase("data"):
-        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
+        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace), trained)
     if cell.compression is not None:
         with workspace.phase("encoder"):
             run.compress(cell.compression, run.inputs("train"))
@@ -102,18 +104,32 @@ def _times(spec: SweepSpec, run: _Run, workspace: Workspace) -> dict[str, Any]:
 class _Run:
     """A cell's model, from its dense one on, and its text."""
 
-    def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path) -> None:
+    def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path, trained: bool = True) -> None:
         self.cell, self.workspace, self.data = cell, workspace, data
         self.config = cell_config(spec, cell.task, cell.seed, str(data), ("", ""))
-        folder = workspace.cache.made("language-models", dense_cell(cell).id[:32], self._train)
-        self.trained = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        self.model = self._load(folder)
+        self.trained: dict[str, Any] = {}
+        self.model = self._trained() if trained else self._untrained()
         self.dense = self.model.core
+
+    def _untrained(self) -> AwdLstm:
+        with self._loop() as loop:
+            model: AwdLstm = loop.model.cpu().eval()
+            return model
+
+    @contextlib.contextmanager
+    def _loop(self) -> Iterator[Any]:
+        """AllenNLP's training loop, whose files are there while the context lasts."""
+        with tempfile.TemporaryDirectory(prefix="training-", dir=self.workspace.folder) as work:
+            yield training_loop(self.config, work)
+
+    def _trained(self) -> AwdLstm:
+        folder = self.workspace.cache.made("language-models", dense_cell(self.cell).id[:32], self._train)
+        self.trained = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return self._load(folder)
 
     def _train(self, folder: Path) -> None:
         """The dense model, with its vocabulary and its training's metrics."""
-        with tempfile.TemporaryDirectory(prefix="training-", dir=self.workspace.folder) as work:
-            loop = training_loop(self.config, work)
+        with self._loop() as loop:
             with self.workspace.phase("training"):
                 metrics = watched(loop, self.cell.task, self.workspace).run()
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))

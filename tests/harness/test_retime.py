@@ -10,13 +10,14 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.attempt import Result, attempt_times
+from elmo_mf.harness.cell import time_cell
 from elmo_mf.harness.executors.local import LocalExecutor
-from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.grid import Cell, expand, same_form
 from elmo_mf.harness.retime import picked
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.sweep import Outcome, Unwatched, run_sweep
-from elmo_mf.harness.workspace import Progress
+from elmo_mf.harness.workspace import Progress, workspace
 from tests.harness.conftest import TinySweep, records_here
 
 
@@ -103,6 +104,45 @@ def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) 
     (outcome,), _ = _retime(spec, out, "all")
     assert "scores: found nothing" in outcome.error
     assert not ResultStore(out).records()
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "wanted"),
+    [
+        ("sst", {"method": "fisher_svd", "rank": 2}, ["encoder", "data", "measuring"]),
+        (
+            "sst",
+            {"method": "svd", "rank": 2, "distill": {"text": "gone.txt", "steps": 2}},
+            ["encoder", "data", "measuring"],
+        ),
+        ("ptb", {"method": "fisher_svd", "rank": 2}, ["data", "encoder", "measuring"]),
+        ("ptb", {"method": "svd", "rank": 2, "finetune": {"epochs": 1}}, ["data", "encoder", "measuring"]),
+        ("ptb", {"method": "svd", "budget": {"share": 0.3}}, ["data", "training", "encoder", "measuring"]),
+    ],
+)
+def test_only_a_budget_needs_values(
+    task: str,
+    keys: dict[str, Any],
+    wanted: list[str],
+    tiny_sweep: TinySweep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model of the same form and other values takes as long."""
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "gone.txt"
+    text.write_text("a text\n")
+    cell = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
+    spec = tiny_sweep(tasks=[task])
+    text.unlink()
+    told: list[str] = []
+    with workspace(tmp_path / "out", report=lambda progress: told.append(progress.phase)) as work:
+        found = time_cell(spec, cell, work)
+    assert list(dict.fromkeys(told)) == wanted
+    assert found.keys() == {"latency", "timed"}
+    plain = same_form(cell)
+    assert str(plain) == (f"{task} svd all rank 2 seed 13" if "rank" in keys else str(cell))
+    assert (plain.id == cell.id) == ("rank" not in keys)
 
 
 def _failing(*_: object) -> Result:
