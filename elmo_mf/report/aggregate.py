@@ -28,9 +28,9 @@ class Board:
     `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, tuned likewise,
     if there is such a one, its `baseline`, with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable`
     (compressed, with such a dense one), `worse` (than dense, all of the interval), `within_noise` (not worse, by three
-    seeds or more), `best` (of the comparable) and `front` (see `front`, of `cost`: the multiply-adds of a token, those
-    around the LSTMs included); of the LSTMs `parameters`, `ratio`, `megabytes` and `multiply_adds`; `activation_error`;
-    and for the parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and
+    seeds or more), `best` (of the comparable) and `front` (see `front`, by multiply-adds); `parameters` and `ratio` of
+    the LSTMs, and with what is around them `megabytes`, and `multiply_adds` for a token; `activation_error`; and
+    for the parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and
     `_allennlp`, the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a
     task has several boards, `setting` is the board's number among them and `told` says what tells it apart.
     """
@@ -97,7 +97,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows["worse"] = rows["comparable"] & ((rows["high"] < 0) if higher else (rows["low"] > 0))
     rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (groups["difference"].count() >= ENOUGH)
     rows["goodness"] = rows["score"] if higher else -rows["score"]
-    rows["front"] = front(rows["goodness"], rows["cost"])
+    rows["front"] = front(rows["goodness"], rows["multiply_adds"])
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     comparable = rows.index[rows["comparable"]]
     rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
@@ -141,9 +141,8 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],
         "ratio": record["size"]["lstm_ratio"],
-        "megabytes": record["size"]["lstm_bytes"] / 1e6,
-        "multiply_adds": record["size"]["lstm_multiply_adds"],
-        "cost": record["size"]["lstm_multiply_adds"] + record["size"]["char_cnn_multiply_adds"],
+        "megabytes": record["size"]["encoder_bytes"] / 1e6,
+        "multiply_adds": record["size"]["lstm_multiply_adds"] + record["size"]["char_cnn_multiply_adds"],
         "activation_error": (record.get("activation_error") or {}).get("all", float("nan")),
     }
     for part in ("encoder", "model"):

@@ -42,9 +42,9 @@ class Row(TypedDict):
     marks: dict[str, bool]
     """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance."""
     counts: dict[str, int]
-    """Seeds; the LSTMs' parameters, and multiply-adds for a token."""
+    """Seeds; the LSTMs' parameters; multiply-adds of the whole encoder for a token."""
     numbers: dict[str, float | None]
-    """Score with its standard deviation, difference to dense with its interval, and sizes."""
+    """Score and its deviation, difference to dense and its interval, ratio of the LSTMs, megabytes of the encoder."""
     times: dict[str, float | None]
     """By part, batch and kind: medians and 95th percentiles, speed-ups over dense and over AllenNLP."""
 

@@ -47,17 +47,15 @@ NOTES = """## How to read it
   encoders have in common); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no worse,
   as far as the interval of three seeds or more tells.
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
-- **parameters** and **smaller** count the LSTMs; the character CNN, or a language model's embedding, is left as it is,
-  but for highway layers where a name says **highways** and their rank: these columns do not show that, the times do.
-  Pruned matrices have fewer parameters and run like dense ones.
+- **parameters** and **smaller** count the LSTMs. **encoder MB** and **multiply-adds**, for a token, count the character
+  CNN too, or a language model's embedding and softmax, which are left as they are but for the highway layers where a
+  name says **highways** and their rank. Pruned matrices have fewer parameters and run like dense ones.
 - **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
   sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
   1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared
   machine trust it before milliseconds.
 - **over AllenNLP** is how many times as fast as AllenNLP's own dense encoder, where that was timed too.
-- **multiply-adds** are those of the LSTMs for a token.
-- **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds, those
-  around the LSTMs included; **†**
+- **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
   a score within two standard errors of chance."""
 
 
@@ -105,7 +103,7 @@ def _in_short(board: Board) -> str:
     elif near.empty:
         said, row = "no compressed encoder is within noise of dense; the best is", judged.iloc[0]
     else:
-        cheapest = near.sort_values(["cost", "encoder"], kind="stable")
+        cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
         said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
     within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
     faster = " and ".join(f"{row[f'encoder_{batch}_speed_up']:.2f} at batch {batch}" for batch in BATCHES)

@@ -48,7 +48,7 @@ def columns(board: Board) -> list[Column]:
         column("seeds", "seeds", lambda row: str(row["seeds"])),
         column("parameters", "parameters", lambda row: f"{int(row['parameters']):,}"),
         column("smaller", "ratio", lambda row: f"{row['ratio']:.1f}x"),
-        column("MB", "megabytes", lambda row: f"{row['megabytes']:.2f}"),
+        column("encoder MB", "megabytes", lambda row: f"{row['megabytes']:.1f}"),
         column("multiply-adds", "multiply_adds", lambda row: f"{int(row['multiply_adds']):,}"),
         *(column(*about) for about in _times()),
     ]

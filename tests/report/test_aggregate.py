@@ -22,10 +22,12 @@ def test_what_is_saved_around_the_lstms_counts() -> None:
     whole, less = record(4, 0.45), record(4, 0.45)
     less["cell"]["compression"] |= {"highway_rank": 2}
     less["size"]["char_cnn_multiply_adds"] -= 100
+    less["size"]["encoder_bytes"] = 1_500_000
     (board,) = boards([record(None, 0.50), whole, signed(less)])
     rows = board.rows.set_index("encoder")
     assert rows["front"].to_dict() == {"dense": True, "svd all rank 4": False, "svd all rank 4 highways 2": True}
-    assert rows["cost"].to_dict() == {"dense": 1500, "svd all rank 4": 540, "svd all rank 4 highways 2": 440}
+    assert rows["multiply_adds"].to_dict() == {"dense": 1500, "svd all rank 4": 540, "svd all rank 4 highways 2": 440}
+    assert rows["megabytes"].to_dict() == {"dense": 0.006, "svd all rank 4": 0.00216, "svd all rank 4 highways 2": 1.5}
 
 
 def test_means_and_differences() -> None:

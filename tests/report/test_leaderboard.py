@@ -24,8 +24,8 @@ def test_table(tmp_path: Path) -> None:
     assert header[:7] == ["encoder", "accuracy %", "vs dense", "95 %", "seeds", "parameters", "smaller"]
     assert dense[:7] == ["dense ◆", "41.0 ± 1.4", "", "", "2", "1,000", "1.0x"]
     assert compressed[:7] == ["**svd all rank 4** ★ ◆", "34.0 ± 1.4", "-7.0", "[-7.0, -7.0]", "2", "40", "25.0x"]
-    assert header[7:11] == ["MB", "multiply-adds", "encoder ms, batch 1", "speed-up, encoder, batch 1"]
-    assert compressed[7:11] == ["0.00", "40", "10.0 (12.0)", "2.00x"]
+    assert header[7:11] == ["encoder MB", "multiply-adds", "encoder ms, batch 1", "speed-up, encoder, batch 1"]
+    assert compressed[7:11] == ["0.0", "540", "10.0 (12.0)", "2.00x"]
     assert not any("AllenNLP" in name for name in header)
 
 
