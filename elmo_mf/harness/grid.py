@@ -171,16 +171,18 @@ def dense_cell(cell: Cell) -> Cell:
 def same_form(cell: Cell) -> Cell:
     """A cell whose encoder runs the same matrices in other values, for those who time it, and is made without training.
 
-    It is not tuned, and factorized by plain SVD where its method would first have to train for gradients. With a budget
-    it is the cell itself: the ranks are then by the values.
+    It is not tuned, and factorized by plain SVD where its method would first have to train for gradients, unless there
+    is a budget, whose ranks are by them.
     """
     compression = cell.compression
-    if compression is None or compression.budget is not None:
+    if compression is None:
         return cell
     plain = replace(compression, distill=None, finetune=None)
-    if compression.factorizer.needs_gradients and compression.gradients is None:
+    about = {key: value for key, value in cell.identity["compression"].items() if key not in ("distill", "finetune")}
+    if compression.factorizer.needs_gradients and compression.gradients is None and compression.budget is None:
         plain = replace(plain, method="svd", settings={})
-    return replace(cell, compression=plain, identity=cell.identity | {"compression": plain.identity()})
+        about = plain.identity()
+    return replace(cell, compression=plain, identity=cell.identity | {"compression": about})
 
 
 def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
