@@ -106,11 +106,19 @@ def _in_short(board: Board) -> str:
         cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
         said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
     within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
-    faster = " and ".join(f"{row[f'encoder_{batch}_speed_up']:.2f} at batch {batch}" for batch in BATCHES)
+    faster = f"{_at_batches(row, 'speed_up')} times as fast"
+    if allennlp := _at_batches(row, "allennlp"):
+        faster += f" ({allennlp} against AllenNLP's)"
     return (
         f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{within} {unit.name} from {row['baseline']}, "
-        f"{row['ratio']:.1f} times smaller, and {faster} times as fast."
+        f"{row['ratio']:.1f} times smaller, and {faster}."
     )
+
+
+def _at_batches(row: pd.Series, times: str) -> str:
+    """Of the encoder, where they are known."""
+    known = {batch: row[f"encoder_{batch}_{times}"] for batch in BATCHES}
+    return " and ".join(f"{value:.2f} at batch {batch}" for batch, value in known.items() if not pd.isna(value))
 
 
 def _elmo(record: dict[str, Any]) -> str:

@@ -126,10 +126,11 @@ def test_in_short(tmp_path: Path) -> None:
 
 
 def test_over_allennlp(tmp_path: Path) -> None:
-    """A column where it was timed."""
+    """A column where it was timed, and in short."""
     timed = record(4, 0.39)
     timed["latency"]["encoder"]["1"] |= {"allennlp_median_ms": 50.0, "allennlp_speed_up": 5.25}
     page = _page(tmp_path, record(None, 0.40), timed)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     column = rows[0].index("over AllenNLP, batch 1")
     assert [row[column] for row in rows[2:]] == ["", "5.25x"] and "over AllenNLP, batch 32" not in rows[0]
+    assert "and 2.00 at batch 1 and 2.00 at batch 32 times as fast (5.25 at batch 1 against AllenNLP's)." in page
