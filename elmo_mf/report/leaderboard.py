@@ -135,9 +135,13 @@ def _data(record: dict[str, Any]) -> str:
 
 def _machines(records: list[dict[str, Any]]) -> dict[str, str]:
     """Where times were measured, and where scores come from if that was elsewhere."""
-    times = _distinct(_machine(timed(record)) for record in records)
+    times = _timed_on(records)
     scores = _distinct(_machine(record) for record in records)
     return {"machine": times} if times == scores else {"timed on": times, "scored on": scores}
+
+
+def _timed_on(records: list[dict[str, Any]]) -> str:
+    return _distinct(_machine(timed(record)) for record in records)
 
 
 def _machine(about: dict[str, Any]) -> str:
@@ -173,7 +177,7 @@ def about(board: Board) -> str:
     source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
     percent = " %" if Unit.of(task).factor == 100 else ""
     metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
-    return f"{metric} {sizes} examples. Data: {source}.{_remarks(board)}"
+    return f"{metric} {sizes} examples. Data: {source}. Timed on {_timed_on(board.records)}.{_remarks(board)}"
 
 
 def _remarks(board: Board) -> str:

@@ -44,6 +44,7 @@ def test_header_says_where_times_are_from(tmp_path: Path) -> None:
     assert "- timed on: another, AVX2, 1 thread, Linux x86_64\n" in page
     assert "- scored on: a processor, AVX2, 2 threads, Linux x86_64\n" in page
     assert "- versions: python 3.11.7, torch 2.13.0 and 3.0\n" in page and "- machine" not in page
+    assert "Timed on another, AVX2, 1 thread, Linux x86_64." in page
 
 
 def test_remarks(tmp_path: Path) -> None:
