@@ -6,13 +6,14 @@ import errno
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import one_line
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.workspace import Progress, Workspace, workspace
+from elmo_mf.harness.workspace import Progress, workspace
 
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
@@ -45,46 +46,29 @@ class Result:
 Attempt = Callable[[SweepSpec, Cell, Path, Callable[[Progress], None]], Result]
 
 
-def attempt(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
-    """Run a cell with scratch and cache below `output`; whatever goes wrong is in the result."""
-
-    def run(work: Workspace) -> dict[str, Any]:
-        from elmo_mf.harness.cell import run_cell
-
-        return run_cell(spec, cell, work)
-
-    return _attempt(run, spec, cell, output, report)
-
-
-def attempt_times(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
-    """As `attempt`, but measure a cell's times alone: the result's record has no more than `time_cell` gives."""
-
-    def run(work: Workspace) -> dict[str, Any]:
-        from elmo_mf.harness.cell import time_cell
-
-        return time_cell(spec, cell, work)
-
-    return _attempt(run, spec, cell, output, report)
-
-
-def _attempt(
-    run: Callable[[Workspace], dict[str, Any]],
-    spec: SweepSpec,
-    cell: Cell,
-    output: Path,
-    report: Callable[[Progress], None],
+def attempt(
+    spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None], *, times_alone: bool = False
 ) -> Result:
+    """Run a cell with scratch and cache below `output`; whatever goes wrong is in the result.
+
+    With `times_alone` its record has no more than `time_cell` gives.
+    """
     log = ""
     try:
         with workspace(output, cell.name, spec.cache_mb, report) as work:
+            from elmo_mf.harness.cell import run_cell, time_cell
+
             try:
-                return Result(run(work))
+                return Result((time_cell if times_alone else run_cell)(spec, cell, work))
             except Exception:
                 logging.exception("the cell failed")
                 log = end_of(work.log)
                 raise
     except Exception as error:
         return Result(error=one_line(error, 300), log=log, fault=fault_of(error))
+
+
+attempt_times: Attempt = partial(attempt, times_alone=True)
 
 
 def end_of(log: Path) -> str:
