@@ -24,15 +24,16 @@ _TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allen
 class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
-    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `seeds`,
-    `score`, `goodness` (the same, higher is better), `std`; `difference` to dense with the same seed, tuned likewise,
-    if there is such a one, its `baseline`, with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable`
-    (compressed, with such a dense one), `worse` (than dense, all of the interval), `within_noise` (not worse, by three
-    seeds or more), `best` (of the comparable) and `front` (see `front`, by multiply-adds); `parameters` and `ratio` of
-    the LSTMs, and with what is around them `megabytes`, and `multiply_adds` for a token; `activation_error`; and
-    for the parts `encoder` and `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and
-    `_allennlp`, the speed-up over AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a
-    task has several boards, `setting` is the board's number among them and `told` says what tells it apart.
+    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `trained_again`
+    (after factorization; or dense, to compare with such a one), `seeds`, `score`, `goodness` (the same, higher is
+    better), `std`; `difference` to dense with the same seed, tuned likewise, if there is such a one, its `baseline`,
+    with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable` (compressed, with such a dense one),
+    `worse` (than dense, all of the interval), `within_noise` (not worse, by three seeds or more), `best` (of the
+    comparable) and `front` (see `front`, by multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is
+    around them `megabytes`, and `multiply_adds` for a token; `activation_error`; and for the parts `encoder` and
+    `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over
+    AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a task has several boards,
+    `setting` is the board's number among them and `told` says what tells it apart.
     """
 
     task: Task
@@ -81,10 +82,13 @@ def _board(records: list[dict[str, Any]]) -> Board:
     pairs = zip(frame["baseline"], frame["seed"], strict=True)
     frame["difference"] = frame["score"] - [known.get(pair, float("nan")) for pair in pairs]
     groups = frame.groupby("encoder", sort=True)
-    rows = groups.agg("median", numeric_only=True).drop(columns=["seed", "score", "difference", "compressed"])
+    rows = groups.agg("median", numeric_only=True).drop(
+        columns=["seed", "score", "difference", "compressed", "trained_again"]
+    )
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
     rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
+    rows["trained_again"] = groups["trained_again"].first()
     half = half_width(frame[frame["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     chance, n = records[0]["chance"], records[0]["examples"][task.scored]
@@ -132,11 +136,13 @@ def _tuned(record: dict[str, Any]) -> str:
 
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
     compression = record["cell"]["compression"]
+    about = compression or record["cell"]
     row = {
         "encoder": encoder_of(record),
         "compressed": compression is not None,
         "compression": compression,
         "tuned": _tuned(record),
+        "trained_again": "finetune" in about or "distill" in about,
         "seed": record["cell"]["seed"],
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],

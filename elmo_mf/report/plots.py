@@ -1,6 +1,7 @@
 """A board as pictures: score against speed, against size, and against rank.
 
-Methods differ in colour and in marker, targets in line style, so that the pictures can be read in black and white.
+Methods differ in colour and in marker, targets in line style, so that the pictures can be read in black and white. What
+was trained again after factorization, and the dense encoder that it is compared with, is hollow.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import Board, front
@@ -30,42 +31,67 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
         _against(axes[0], board, "encoder_1_speed_up", "times as fast as dense, batch 1", styles, better=1)
         _against(axes[1], board, "parameters", "parameters", styles, better=-1)
         _by_rank(axes[2], board, styles)
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        handles = _handles(board, styles)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
         figure.suptitle(board.title)
         save(figure, path)
 
 
-def _styles(board: Board) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each method."""
-    methods = sorted({_compression(row).method for row in _compressed(board)})
-    return dict(zip(methods, zip(cycle(COLORS), cycle(MARKERS), strict=False), strict=False))
+def _styles(board: Board) -> dict[str, dict[str, Any]]:
+    """What the marks of each method look like, and of dense."""
+    from matplotlib import rcParams
+
+    ink = rcParams["lines.color"]
+    methods = sorted({_method(row) for row in _rows(board) if row["compressed"]})
+    pairs = zip(methods, zip(cycle(COLORS), cycle(MARKERS), strict=False), strict=False)
+    styles = {method: {"color": color, "marker": marker, "markersize": 6} for method, (color, marker) in pairs}
+    dense = {"dense": {"color": ink, "marker": "*", "markersize": 11}}
+    return {name: style | {"markeredgecolor": ink, "markeredgewidth": 0.6} for name, style in (dense | styles).items()}
 
 
-def _compressed(board: Board) -> list[dict[str, Any]]:
-    return [row for row in board.rows.to_dict("records") if row["compressed"]]  # type: ignore[misc]
+def _hollow(style: dict[str, Any]) -> dict[str, Any]:
+    from matplotlib import rcParams
+
+    ground = rcParams["axes.facecolor"]
+    return style | {"markerfacecolor": ground, "markeredgecolor": style["color"], "markeredgewidth": 1.2}
+
+
+def _handles(board: Board, styles: dict[str, dict[str, Any]]) -> list[Any]:
+    """Of the legend."""
+    from matplotlib.lines import Line2D
+
+    shown = dict(styles)
+    if board.rows["trained_again"].any():
+        shown["trained again"] = _hollow(styles["dense"] | {"marker": "o", "markersize": 6})
+    return [Line2D([], [], linestyle="", label=name, **style) for name, style in shown.items()]
+
+
+def _rows(board: Board) -> list[dict[str, Any]]:
+    return board.rows.to_dict("records")  # type: ignore[return-value]
 
 
 def _compression(row: dict[str, Any]) -> Compression:
     return Compression.from_dict(row["compression"])
 
 
-def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str, tuple[str, str]], better: int) -> None:
-    """Scores with their spread over seeds; the front as a line, dense as a star with a line across.
+def _method(row: dict[str, Any]) -> str:
+    return _compression(row).method if row["compressed"] else "dense"
+
+
+def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str, dict[str, Any]], better: int) -> None:
+    """Scores with their spread over seeds; the front as a line, and a line across for each dense encoder.
 
     `better` is 1 where more of the column is better, -1 where less is.
     """
     unit, rows = Unit.of(board.task), board.rows
     ink = axes.xaxis.label.get_color()
-    for method, (color, marker) in styles.items():
-        own = pd.DataFrame([row for row in _compressed(board) if _compression(row).method == method])
+    for row in sorted(_rows(board), key=lambda row: (row["compressed"], _method(row), row["encoder"])):
+        style = styles[_method(row)]
         axes.errorbar(
-            own[column], unit.factor * own["score"], yerr=unit.factor * own["std"].fillna(0), fmt=marker, color=color,
-            markeredgecolor=ink, markeredgewidth=0.6, elinewidth=0.8, label=method,
+            row[column], unit.factor * row["score"], yerr=unit.factor * np.nan_to_num(row["std"]), linestyle="",
+            elinewidth=0.8, zorder=2 if row["compressed"] else 3, **(_hollow(style) if row["trained_again"] else style),
         )  # fmt: skip
-    dense = rows[~rows["compressed"]]
-    axes.scatter(dense[column], unit.factor * dense["score"], marker="*", s=130, color=ink, label="dense", zorder=3)
-    for score in dense["score"]:
+    for score in rows[~rows["compressed"]]["score"]:
         axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
     best = rows[front(rows["goodness"], -better * rows[column])].sort_values(column)
     axes.plot(best[column], unit.factor * best["score"], color=ink, linewidth=0.8, alpha=0.6, zorder=0)
@@ -99,21 +125,18 @@ def line_of(one: Compression) -> str | None:
     return f"{one.method} {one.targets_text}" if plain and one.of_lstms_alone else None
 
 
-def _by_rank(axes: Any, board: Board, styles: dict[str, tuple[str, str]]) -> None:
+def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None:
     """A line a method and target that were run at several ranks, all layers together."""
     unit, lines = Unit.of(board.task), dict[tuple[str, str], list[tuple[int, float]]]()
-    for row in _compressed(board):
-        one = _compression(row)
+    for one, row in ((_compression(row), row) for row in _rows(board) if row["compressed"]):
         if isinstance(one.rank, int) and line_of(one):
             targets = "all" if len(one.targets) > 1 else one.targets[0]
             lines.setdefault((one.method, targets), []).append((one.rank, unit.factor * row["score"]))
     for (method, target), points in sorted(lines.items()):
-        color, marker = styles[method]
+        style = {key: styles[method][key] for key in ("color", "marker")}
         if len(points) > 1:
             ranks, scores = zip(*sorted(points), strict=True)
-            axes.plot(
-                ranks, scores, color=color, linestyle=_LINES[target], marker=marker, label=f"{method} {target}"
-            )  # fmt: skip
+            axes.plot(ranks, scores, linestyle=_LINES[target], label=f"{method} {target}", **style)
     axes.set_xscale("log", base=2)
     shown = sorted({rank for points in lines.values() if len(points) > 1 for rank, _ in points})
     axes.set_xticks(shown, [str(rank) for rank in shown])

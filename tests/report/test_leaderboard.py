@@ -91,6 +91,24 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
 
+def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
+    """In the picture; dense too, and its legend says so."""
+    dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
+    tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    likewise["cell"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    found = []
+    for records in ([dense, plain], [dense, plain, tuned], [dense, plain, tuned, likewise]):
+        folder = tmp_path / str(len(records))
+        _page(folder, *records)
+        svg = (folder / "board-ptb-light.svg").read_text()
+        hollow = [svg.count(f"fill: #ffffff; stroke: #{ink}; stroke-width: 1.2") for ink in ("0072b2", "1f2328")]
+        found.append((svg.count("trained again"), *hollow))
+    none, compressed, both = found
+    assert none == (0, 0, 0)
+    assert compressed[0] == 1 and compressed[1] > 0
+    assert both[:2] == compressed[:2] and both[2] > compressed[2]
+
+
 def test_nothing_to_show(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no records"):
         write_leaderboard(tmp_path)

@@ -90,6 +90,7 @@ def _row(row: dict[Any, Any], cells: list[list[Any]]) -> dict[str, Any]:
         "encoder": row["encoder"],
         "method": compression.method if compression else "dense",
         "targets": compression.targets_text if compression else "none",
+        "again": bool(row["trained_again"]),
         "line": line_of(compression) if compression else None,
         "marks": [name for name in _MARKS if row[name]],
         "cells": cells,

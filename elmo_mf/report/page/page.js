@@ -106,7 +106,7 @@ function points(axis) {
     .filter((row) => row.across[axis.key] !== null && row.score !== null)
     .map((row) => ({
       index: board.rows.indexOf(row), encoder: row.encoder, method: row.method, targets: row.targets,
-      line: row.line, x: row.across[axis.key], y: factor * row.score,
+      line: row.line, again: row.again, x: row.across[axis.key], y: factor * row.score,
       low: row.std === null ? null : factor * (row.score - row.std),
       high: row.std === null ? null : factor * (row.score + row.std), shown: row.cells[0][0],
     }));
@@ -145,6 +145,19 @@ function specification(axis, all) {
     data: { values: known }, mark: { type: "rule", color: color("--faint") },
     encoding: { x, y: { ...y, field: "low" }, y2: { field: "high" } },
   }];
+  const marks = (again, look) => {
+    const values = all.filter((point) => point.again === again);
+    return values.length === 0 ? [] : [{
+      data: { values }, mark: { type: "point", size: 120, opacity: 1, cursor: "pointer", ...look },
+      encoding: {
+        x, y,
+        color: { field: "method", title: "method", scale: { domain, range: range(COLORS, ink) } },
+        shape: { field: "method", title: "method", scale: { domain, range: range(SHAPES, STAR) } },
+        description: { field: "encoder" },
+        tooltip: [{ field: "encoder" }, { field: "shown", title: board.unit.title }, { field: "x", title: axis.title, format: ",.4~g" }],
+      },
+    }];
+  };
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     width: "container", height: 380, autosize: { type: "fit", contains: "padding" }, background: null,
@@ -153,14 +166,8 @@ function specification(axis, all) {
     layer: [
       lines,
       ...spread,
-      { mark: { type: "point", filled: true, size: 120, opacity: 1, stroke: ink, strokeWidth: 0.7, cursor: "pointer" },
-        encoding: {
-          x, y,
-          color: { field: "method", title: "method", scale: { domain, range: range(COLORS, ink) } },
-          shape: { field: "method", title: "method", scale: { domain, range: range(SHAPES, STAR) } },
-          description: { field: "encoder" },
-          tooltip: [{ field: "encoder" }, { field: "shown", title: board.unit.title }, { field: "x", title: axis.title, format: ",.4~g" }],
-        } },
+      ...marks(false, { filled: true, stroke: ink, strokeWidth: 0.7 }),
+      ...marks(true, { filled: false, fill: color("--ground"), strokeWidth: 1.8 }),
     ],
     config: {
       font: "system-ui, sans-serif", view: { stroke: color("--line") },

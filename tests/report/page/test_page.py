@@ -132,6 +132,16 @@ def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
     assert "rank" in str(page.locator("#plot").get_attribute("aria-label"))
 
 
+def test_what_was_trained_again_is_hollow(opens: Opens, tmp_path: Path) -> None:
+    again = record(8, 0.35)
+    again["cell"]["compression"]["distill"] = {"text": "t" * 64, "steps": 10}
+    page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3), again]))
+    ground = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ground').trim()")
+    for encoder, hollow in (("dense", False), ("svd all rank 4", False), ("svd all rank 8 distilled 10", True)):
+        fill = page.locator(f"{_POINTS}[aria-label='{encoder}']").get_attribute("fill")
+        assert (fill == ground) == hollow
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone(opens: Opens, address: str, scheme: str) -> None:
     page = opens(f"{address}#sst", viewport={"width": 360, "height": 700}, color_scheme=scheme)
