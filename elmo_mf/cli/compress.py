@@ -30,7 +30,7 @@ def compress(
         "all", help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent), joined by +."
     ),
     highway_rank: int | None = typer.Option(
-        None, min=1, help="Factorize the character CNN's highway layers too, at this rank."
+        None, min=1, help="Factorize the character CNN's highway layers too, at this rank; alone, only those."
     ),
     granularity: str = typer.Option("stacked", help="stacked gates, or one factorization a gate."),
     layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
@@ -68,24 +68,25 @@ def compress(
     """
     from elmo_mf.bilm import BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.factorize import Compression, Distillation
+    from elmo_mf.factorize import Distillation
     from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
     from elmo_mf.report.card import write_compressed_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    if (rank is None) == (budget is None):
-        raise InputError(f"--rank, --budget: found {'neither' if rank is None else 'both'}, expected one of the two")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: found the file {out}, expected a folder")
     if (out / "weights.hdf5").resolve() == weights.resolve():
         raise InputError(f"--out: found the folder of the weights themselves, {out}, expected another")
-    compression = Compression(
-        method, compressions.rank(rank), targets, _layers(layers), directions, allow_larger, granularity,
-        compressions.budget(budget), compressions.settings(setting),
-        None if calibration is None else str(calibration), None if gradients is None else str(gradients),
-        None if distill is None else Distillation(str(distill), distill_steps), highway_rank=highway_rank,
+    compression = compressions.compression(
+        method, rank, budget, targets, highway_rank, layers=_layers(layers), directions=directions,
+        allow_larger=allow_larger, granularity=granularity, settings=compressions.settings(setting),
+        calibration=None if calibration is None else str(calibration),
+        gradients=None if gradients is None else str(gradients),
+        distill=None if distill is None else Distillation(str(distill), distill_steps),
     )  # fmt: skip
+    if compression is None:
+        raise InputError("--rank, --budget, --highway-rank: found none, expected one of them")
     parsed = BilmOptions.from_file(options)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # that it can be read

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.errors import InputError
 
+if TYPE_CHECKING:
+    from elmo_mf.factorize import Compression
+
 _BUDGETS = ("parameters", "bytes", "multiply_adds")
+
+
+def compression(
+    method: str, size: str | None, within: str | None, targets: str, highway_rank: int | None, **more: Any
+) -> Compression | None:
+    """From `--method`, `--rank`, `--budget`, `--targets` and `--highway-rank`; None where nothing is to be compressed.
+
+    # Raises
+    InputError: any of them is wrong, or there are both a rank and a budget.
+    """
+    from elmo_mf.factorize import Compression
+
+    if size is not None and within is not None:
+        raise InputError("--rank, --budget: found both, expected one of the two")
+    if size is None and within is None:
+        if highway_rank is None:
+            return None
+        return Compression(method, None, (), highway_rank=highway_rank, **more)
+    return Compression(method, rank(size), targets, budget=budget(within), highway_rank=highway_rank, **more)
 
 
 def rank(text: str | None) -> int | dict[str, int] | None:

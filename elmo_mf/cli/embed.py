@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from elmo_mf.cli import compressions
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.elmo import elmo_files
 from elmo_mf.cli.progress import progress_bar
@@ -25,9 +26,13 @@ def embed(
     average: bool = typer.Option(False, "--average", help="Keep the layers' average."),
     options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
-    rank: int | None = typer.Option(None, help="Compress to this rank first."),
+    rank: str | None = typer.Option(None, help="Compress first, as in compress: 32 or input=32,recurrent=16."),
+    budget: str | None = typer.Option(None, help="Compress first, within a budget, as in compress."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
+    highway_rank: int | None = typer.Option(
+        None, min=1, help="Compress the character CNN's highway layers too, or alone."
+    ),
     state: str = typer.Option("zero", help="What each line starts from: zero, or primed by a fixed text."),
     precision: str = typer.Option("float32", help="Of the encoder's weights on a CPU: float32, bfloat16 or int8."),
     batch: int = typer.Option(32, min=1, help="Sentences a batch."),
@@ -52,7 +57,6 @@ def embed(
     from elmo_mf.bilm import Bilm
     from elmo_mf.embed.job import KEEP, Settings, embed_file
     from elmo_mf.embed.text import TextFile
-    from elmo_mf.factorize import Compression
     from elmo_mf.provenance import file_hash
 
     keep = [name for name, wanted in zip(KEEP, (all_layers, top, average), strict=True) if wanted] or ["all"]
@@ -63,7 +67,7 @@ def embed(
     if threads:
         torch.set_num_threads(threads)
     files = elmo_files(options, weights)
-    compression = None if rank is None else Compression(method, rank, targets)
+    compression = compressions.compression(method, rank, budget, targets, highway_rank)
     bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
     bilm = bilm.to(device_named(device))
     made_by = {

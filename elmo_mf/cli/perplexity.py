@@ -21,7 +21,9 @@ def perplexity(
     budget: str | None = typer.Option(None, help="Compress too, within a budget, as in compress."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
-    highway_rank: int | None = typer.Option(None, min=1, help="Compress the character CNN's highway layers too."),
+    highway_rank: int | None = typer.Option(
+        None, min=1, help="Compress the character CNN's highway layers too, or alone."
+    ),
     max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
     limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers and what made them to this file."),
@@ -44,7 +46,6 @@ def perplexity(
     """
     import torch
 
-    from elmo_mf.factorize import Compression
     from elmo_mf.pretrain.judge import judge
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo
@@ -54,12 +55,9 @@ def perplexity(
     if threads:
         torch.set_num_threads(threads)
     files, on = elmo_files(options, weights, base_elmo()), device_named(device)
-    encoders: list[Compression | None] = [None]
-    if rank or budget:
-        within = compressions.budget(budget)
-        encoders.append(Compression(method, compressions.rank(rank), targets, budget=within, highway_rank=highway_rank))
+    compressed = compressions.compression(method, rank, budget, targets, highway_rank)
     judgements = []
-    for compression in encoders:
+    for compression in [None] if compressed is None else [None, compressed]:
         one = judge(*files, texts, compression, softmax, on, max_tokens, limit)
         judgements.append(one)
         typer.echo(

@@ -44,7 +44,7 @@ def apply(compression: Compression, weights: BilmWeights, options: BilmOptions) 
 def factorized(compression: Compression, weights: BilmWeights, inputs: Inputs) -> BilmWeights:
     """Each chosen matrix as factors; `inputs` is called for methods that look at what matrices are multiplied with."""
     method, slots = compression.factorizer, compression.slots(weights)
-    evidence = _evidence(compression, method, slots, weights, inputs)
+    evidence = _evidence(compression, method, slots, weights, inputs) if slots else {}
     ranks = ranks_of(compression, slots, weights, evidence)
     lstms = dict(weights.lstms)
     for slot in slots:

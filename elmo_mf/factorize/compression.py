@@ -14,7 +14,7 @@ from elmo_mf.factorize import application
 from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
 from elmo_mf.factorize.checks import check_budget, check_names, check_rank
-from elmo_mf.factorize.highways import check_highways
+from elmo_mf.factorize.highways import HIGHWAY_METHOD, check_highways
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
 from elmo_mf.provenance import file_hash
@@ -31,7 +31,8 @@ class Compression:
     rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of; or a rank by
         target; None with a budget.
     targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all". `joint` stands
-        for input and recurrent as one matrix, with a left factor that they share.
+        for input and recurrent as one matrix, with a left factor that they share. With a `highway_rank` there may be
+        none, and then neither rank nor budget nor settings: the biLSTM stays as it is.
     layers: layer numbers from 0 on, or "all".
     directions: any of `forward`, `backward`, or "all".
     allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
@@ -115,13 +116,22 @@ class Compression:
         targets: list[str] = self.targets.split("+") if isinstance(self.targets, str) else list(self.targets)
         if targets == ["all"]:
             targets = list(TARGETS)
+        if not targets and self.highway_rank is not None:
+            object.__setattr__(self, "targets", ())
+            return
         check_names("targets", targets, (*TARGETS, JOINT))
         if JOINT in targets and {"input", "recurrent"} & set(targets):
             raise InputError(f"compression.targets: found {'+'.join(targets)}, expected joint, or input and recurrent")
         object.__setattr__(self, "targets", tuple(target for target in _ORDER if target in targets))
 
     def _check_size(self, method: Method) -> None:
-        if self.budget is not None:
+        if not self.targets:
+            for name in ("rank", "budget", "settings", "gradients"):
+                found = getattr(self, name)
+                if found not in (None, {}):
+                    raise InputError(f"compression.{name}: found {found!r} without targets, expected nothing")
+            object.__setattr__(self, "method", HIGHWAY_METHOD)
+        elif self.budget is not None:
             if self.rank is not None:
                 raise InputError(f"compression.rank: found {self.rank!r} beside a budget, expected one of the two")
             check_budget(self.budget, self.method if method.stays_dense else None)
@@ -138,11 +148,13 @@ class Compression:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Compression:
-        """From the keys of a config file; unknown or missing keys are errors."""
+        """From the keys of a config file; unknown or missing keys are errors. `highway_rank` may be the only one."""
         known = {field.name for field in fields(cls)}
         for key in raw:
             if key not in known:
                 raise InputError(f"compression: found the key {key!r}, {any_of(key, sorted(known))}")
+        if raw.get("highway_rank") is not None and not {"targets", "rank", "budget"} & set(raw):
+            raw = {"method": HIGHWAY_METHOD, "rank": None, "targets": ()} | dict(raw)
         for key in ("method", "targets", *(() if raw.get("budget") else ("rank",))):
             if key not in raw:
                 raise InputError(f"compression.{key}: found nothing, expected a value")
@@ -166,15 +178,7 @@ class Compression:
         return raw
 
     def __str__(self) -> str:
-        settings = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
-        parts = [self.method + (f"({settings})" if settings else ""), self.targets_text]
-        if self.layers != "all":
-            parts.append("layers " + "+".join(map(str, self.layers)))
-        if self.directions != "all":
-            parts.append("+".join(self.directions))
-        if self.granularity == "gate":
-            parts.append("by gate")
-        parts.append(self.size_text)
+        parts = self._of_lstms() if self.targets else []
         if self.highway_rank is not None:
             parts.append(f"highways {self.highway_rank}")
         if self.distill is not None:
@@ -183,10 +187,21 @@ class Compression:
             parts.append(str(self.finetune))
         return " ".join(parts)
 
+    def _of_lstms(self) -> list[str]:
+        settings = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
+        parts = [self.method + (f"({settings})" if settings else ""), self.targets_text]
+        if self.layers != "all":
+            parts.append("layers " + "+".join(map(str, self.layers)))
+        if self.directions != "all":
+            parts.append("+".join(self.directions))
+        if self.granularity == "gate":
+            parts.append("by gate")
+        return [*parts, self.size_text]
+
     @property
     def targets_text(self) -> str:
         """Its targets in a word."""
-        return "all" if self.targets == TARGETS else "+".join(self.targets)
+        return "all" if self.targets == TARGETS else "+".join(self.targets) or "none"
 
     @property
     def size_text(self) -> str:
@@ -258,7 +273,7 @@ class Compression:
             and (self.layers == "all" or key[1] in self.layers)
             for target in targets
         ]
-        if not chosen:  # of a language model
+        if self.targets and not chosen:  # of a language model
             raise InputError("compression.directions: found backward, expected forward: there is no other here")
         for slot in chosen:
             if self.budget is None and self.rank_of(slot) > slot.most:

@@ -22,6 +22,7 @@ from elmo_mf.factorize.calibration import calibration_sentences
 from elmo_mf.factorize.slot import break_even_rank
 from elmo_mf.factorize.whitened_svd import WhitenedSvd
 
+HIGHWAY_METHOD = "whitened_svd"
 _WORDS = 500  # at once
 
 

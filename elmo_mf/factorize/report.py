@@ -24,7 +24,7 @@ from elmo_mf.factorize.activations import activation_error
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, Moments, calibration_sentences, moments
 from elmo_mf.factorize.highways import highway_moments
 from elmo_mf.factorize.norms import Norms
-from elmo_mf.factorize.size import MatrixSize, SizeReport, size_report
+from elmo_mf.factorize.size import MatrixSize, SizeReport, lstm_size, size_report
 
 
 def compression_report(
@@ -62,8 +62,13 @@ def matrix_reports(
     dense: BilmWeights, compressed: BilmWeights, size: SizeReport, seen: Mapping[tuple[int, int], Moments]
 ) -> list[dict[str, Any]]:
     """The part `matrices` of a compression's report."""
-    entries = [_matrix_report(row, dense, compressed, seen) for row in size.matrices]
-    return [entry for entry in entries if entry["error"] > 0 or entry["rank"]]
+    ranks = {(row.direction, row.layer, row.target): row.rank for row in lstm_size(dense, 0, 0).matrices}
+    entries = [(row, _matrix_report(row, dense, compressed, seen)) for row in size.matrices]
+    return [
+        entry
+        for row, entry in entries
+        if entry["error"] > 0 or row.rank != ranks.get((row.direction, row.layer, row.target))
+    ]
 
 
 def _matrix_report(

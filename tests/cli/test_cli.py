@@ -118,6 +118,23 @@ def test_every_form_of_checkpoint(
     assert "as large and as fast as the dense encoder" in capsys.readouterr().out
 
 
+def test_highways_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> None:
+    """Its biLSTM stays as it is; together or one after the other is the same."""
+    files: list[str | Path] = list(elmo_files())
+    once, twice, at_once = (tmp_path / name for name in ("once", "twice", "at-once"))
+    assert _run("compress", *files, "--rank", "2", "--out", once) == 0
+    made: list[str | Path] = [once / "options.json", once / "weights.hdf5"]
+    assert _run("compress", *made, "--highway-rank", "5", "--out", twice) == 0
+    assert _run("compress", *files, "--rank", "2", "--highway-rank", "5", "--out", at_once) == 0
+    own, wanted = (
+        Bilm.from_files(folder / "options.json", folder / "weights.hdf5").embed([["a", "few", "words"]])[0]
+        for folder in (twice, at_once)
+    )
+    assert abs(own - wanted).max() < 1e-6
+    report = json.loads((twice / "report.json").read_text())
+    assert report["matrices"] == [] and [row["rank"] for row in report["highways"]] == [5, 5]
+
+
 def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     (tmp_path / "text.txt").write_text("some words to learn from\nand a few more\n" * 30)
@@ -151,7 +168,7 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "5"], "break-even"),
         (["--rank", "x"], "--rank: found 'x', expected an integer, or one a target such as input=64,recurrent=32"),
         (["--rank", "input=2"], "rank: found ranks of input, expected those of input+recurrent+projection"),
-        ([], "--rank, --budget: found neither, expected one of the two"),
+        ([], "--rank, --budget, --highway-rank: found none, expected one of them"),
         (["--rank", "2", "--budget", "100"], "--rank, --budget: found both"),
         (["--budget", "many"], "--budget: found 'many', expected a number of parameters"),
         (["--budget", "flops=9"], "--budget: found 'flops=9'"),

@@ -113,6 +113,10 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     from elmo_mf.factorize import Compression
 
     _check(out, LINES, Bilm.from_files(options, weights, Compression("svd", 2, "all")), "top")
+    within = Compression("svd", None, "input", budget={"parameters": 2500}, highway_rank=3)
+    elmo[-2:] = ["--budget", "2500", "--targets", "input", "--highway-rank", "3"]
+    assert main(["embed", str(text), str(tmp_path / "w.hdf5"), "--top", *elmo]) == 0
+    _check(tmp_path / "w.hdf5", LINES, Bilm.from_files(options, weights, within), "top")
 
 
 def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

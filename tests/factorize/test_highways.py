@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.weights import Factors, highway_matrices, to_dense
+from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import size_report
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
@@ -138,6 +138,41 @@ def test_report() -> None:
     assert fewer["highways"] == []
     assert report["predicted_speed_up"]["encoder"] > fewer["predicted_speed_up"]["encoder"]
     assert report["activation_error"]["all"] > fewer["activation_error"]["all"]
+
+
+@pytest.mark.parametrize("before", [WEIGHTS, Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)])
+def test_alone(before: BilmWeights) -> None:
+    """The biLSTM stays as it is, dense or factored."""
+    made = Compression("svd", None, [], highway_rank=3).apply(before, OPTIONS)
+    for key, lstm in before.lstms.items():
+        for target, matrix in lstm.matrices.items():
+            assert made.lstms[key].matrices[target] is matrix
+    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.char_cnn)] == [3, 3]
+    report = compression_report(before, made, OPTIONS)
+    assert report["matrices"] == [] and len(report["highways"]) == 2
+    assert report["activation_error"]["all"] > 0
+
+
+def test_how_alone_is_said() -> None:
+    one = Compression.from_dict({"highway_rank": 3})
+    assert one == Compression("svd", None, (), highway_rank=3) == Compression.from_dict(one.to_dict())
+    assert str(one) == "highways 3" and one.targets_text == "none" and not one.of_lstms_alone
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"rank": 2}, "compression.rank: found 2 without targets, expected nothing"),
+        ({"budget": {"share": 0.1}}, "compression.budget: found {'share': 0.1} without targets, expected nothing"),
+        ({"gradients": "g"}, "compression.gradients: found 'g' without targets, expected nothing"),
+        ({"highway_rank": None}, "compression.targets: found none, expected any of input"),
+        ({"highway_rank": 0}, "compression.highway_rank: found 0, expected an integer from 1 on"),
+    ],
+)
+def test_what_is_refused_alone(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
+    assert message in str(caught.value)
 
 
 def test_a_primed_state_is_not_kept() -> None:

@@ -135,6 +135,8 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
     written = json.loads((tmp_path / "it.json").read_text())
     assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
     assert written["perplexities"][0]["forward"] == _judge(elmo, texts[1]).forward
+    assert main(["perplexity", str(texts[1]), *files, "--highway-rank", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("highways 1: forward ")
 
 
 def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:

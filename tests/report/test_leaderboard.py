@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
+from elmo_mf.factorize import Compression
 from elmo_mf.report.leaderboard import write_leaderboard
 from tests.conftest import ROOT
 from tests.report.records import MACHINE, record, write
@@ -107,6 +108,13 @@ def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
     assert none == (0, 0, 0)
     assert compressed[0] == 1 and compressed[1] > 0
     assert both[:2] == compressed[:2] and both[2] > compressed[2]
+
+
+def test_highways_alone(tmp_path: Path) -> None:
+    """They are a row, and belong to no line of ranks."""
+    alone = record(None, 0.39)
+    alone["cell"]["compression"] = Compression.from_dict({"highway_rank": 9}).to_dict()
+    assert "| **highways 9** ★" in _page(tmp_path, record(None, 0.40), alone)
 
 
 def test_nothing_to_show(tmp_path: Path) -> None:
