@@ -18,16 +18,20 @@ def compression(
     """From `--method`, `--rank`, `--budget`, `--targets` and `--highway-rank`; None where nothing is to be compressed.
 
     # Raises
-    InputError: any of them is wrong, or there are both a rank and a budget.
+    InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
     """
     from elmo_mf.factorize import Compression
+    from elmo_mf.factorize.highways import HIGHWAY_METHOD
 
     if size is not None and within is not None:
         raise InputError("--rank, --budget: found both, expected one of the two")
     if size is None and within is None:
+        for option, found, default in (("--method", method, "svd"), ("--targets", targets, "all")):
+            if found != default:
+                raise InputError(f"{option}: found {found} without --rank or --budget, expected one of the two")
         if highway_rank is None:
             return None
-        return Compression(method, None, (), highway_rank=highway_rank, **more)
+        return Compression(HIGHWAY_METHOD, None, (), highway_rank=highway_rank, **more)
     return Compression(method, rank(size), targets, budget=budget(within), highway_rank=highway_rank, **more)
 
 

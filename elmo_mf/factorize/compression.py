@@ -32,7 +32,7 @@ class Compression:
         target; None with a budget.
     targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all". `joint` stands
         for input and recurrent as one matrix, with a left factor that they share. With a `highway_rank` there may be
-        none, and then neither rank nor budget nor settings: the biLSTM stays as it is.
+        none, and then nothing else that is of the biLSTM, which stays as it is; the method is `whitened_svd`.
     layers: layer numbers from 0 on, or "all".
     directions: any of `forward`, `backward`, or "all".
     allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
@@ -126,11 +126,7 @@ class Compression:
 
     def _check_size(self, method: Method) -> None:
         if not self.targets:
-            for name in ("rank", "budget", "settings", "gradients"):
-                found = getattr(self, name)
-                if found not in (None, {}):
-                    raise InputError(f"compression.{name}: found {found!r} without targets, expected nothing")
-            object.__setattr__(self, "method", HIGHWAY_METHOD)
+            self._check_alone()
         elif self.budget is not None:
             if self.rank is not None:
                 raise InputError(f"compression.rank: found {self.rank!r} beside a budget, expected one of the two")
@@ -145,6 +141,17 @@ class Compression:
                 check_rank(f"compression.rank.{target}", rank)
         else:
             check_rank("compression.rank", self.rank)
+
+    def _check_alone(self) -> None:
+        """That nothing is said of how the matrices of the biLSTM are factorized, which stay as they are."""
+        if self.method != HIGHWAY_METHOD:
+            found = f"found {self.method!r} without targets"
+            raise InputError(f"compression.method: {found}, expected {HIGHWAY_METHOD}, that of highway layers")
+        silent = {"layers": "all", "directions": "all", "granularity": "stacked", "settings": {}}
+        for name in ("rank", "budget", "gradients", *silent):
+            found = getattr(self, name)
+            if found != silent.get(name):
+                raise InputError(f"compression.{name}: found {found!r} without targets, expected nothing")
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Compression:

@@ -170,6 +170,8 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "input=2"], "rank: found ranks of input, expected those of input+recurrent+projection"),
         ([], "--rank, --budget, --highway-rank: found none, expected one of them"),
         (["--rank", "2", "--budget", "100"], "--rank, --budget: found both"),
+        (["--highway-rank", "2", "--targets", "input"], "--targets: found input without --rank or --budget, expected"),
+        (["--highway-rank", "2", "--method", "prune"], "--method: found prune without --rank or --budget, expected"),
         (["--budget", "many"], "--budget: found 'many', expected a number of parameters"),
         (["--budget", "flops=9"], "--budget: found 'flops=9'"),
         (["--budget", "100"], "budget: found 100 parameters, expected at least 696"),

@@ -143,7 +143,7 @@ def test_report() -> None:
 @pytest.mark.parametrize("before", [WEIGHTS, Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)])
 def test_alone(before: BilmWeights) -> None:
     """The biLSTM stays as it is, dense or factored."""
-    made = Compression("svd", None, [], highway_rank=3).apply(before, OPTIONS)
+    made = Compression("whitened_svd", None, [], highway_rank=3).apply(before, OPTIONS)
     for key, lstm in before.lstms.items():
         for target, matrix in lstm.matrices.items():
             assert made.lstms[key].matrices[target] is matrix
@@ -155,13 +155,17 @@ def test_alone(before: BilmWeights) -> None:
 
 def test_how_alone_is_said() -> None:
     one = Compression.from_dict({"highway_rank": 3})
-    assert one == Compression("svd", None, (), highway_rank=3) == Compression.from_dict(one.to_dict())
+    assert one == Compression("whitened_svd", None, (), highway_rank=3) == Compression.from_dict(one.to_dict())
     assert str(one) == "highways 3" and one.targets_text == "none" and not one.of_lstms_alone
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
+        ({"method": "svd"}, "compression.method: found 'svd' without targets, expected whitened_svd, that of highway"),
+        ({"layers": [0]}, "compression.layers: found [0] without targets, expected nothing"),
+        ({"granularity": "gate"}, "compression.granularity: found 'gate' without targets, expected nothing"),
+        ({"settings": {"ridge": 0.1}}, "compression.settings: found {'ridge': 0.1} without targets, expected nothing"),
         ({"rank": 2}, "compression.rank: found 2 without targets, expected nothing"),
         ({"budget": {"share": 0.1}}, "compression.budget: found {'share': 0.1} without targets, expected nothing"),
         ({"gradients": "g"}, "compression.gradients: found 'g' without targets, expected nothing"),
@@ -171,7 +175,7 @@ def test_how_alone_is_said() -> None:
 )
 def test_what_is_refused_alone(keys: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Compression.from_dict({"method": "svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
+        Compression.from_dict({"method": "whitened_svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
     assert message in str(caught.value)
 
 
