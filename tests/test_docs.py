@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,10 @@ import click
 import pytest
 import typer
 
-from elmo_mf.cli.main import app
+from elmo_mf.cli.main import app, main
 from elmo_mf.factorize import Compression, base
 from elmo_mf.harness.configs import evaluate_jsonnet, override
-from elmo_mf.harness.task import Task
+from elmo_mf.harness.task import Task, task_names
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -53,7 +54,7 @@ def _id(value: object) -> str:
 
 @pytest.mark.parametrize(("page", "words"), _commands("elmo-mf"), ids=_id)
 def test_commands_are_such_as_there_are(page: str, words: list[str]) -> None:
-    """Subcommand, options and kinds of values; what they would do is tested where it is done."""
+    """Subcommand, options and kinds of values."""
     group = typer.main.get_command(app)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     context = group.make_context("elmo-mf", list(words), resilient_parsing=False)
@@ -68,6 +69,60 @@ def test_commands_that_are_not() -> None:
     for line in ("sweeep", "sweep --rank 4", "pretrain --out x", "compress a b --out c --dense yes no"):
         with pytest.raises(Exception, match=r"(?i)no such|missing|unexpected"):
             test_commands_are_such_as_there_are("", line.split())
+
+
+_NEEDS_MORE = {
+    "--serve": "goes on until it is stopped",
+    "--fetch": "the network",
+    "fetch": "the network",
+    "--ray": "a cluster",
+    "bench": "minutes",
+    "jsonnet/sweeps/paper.jsonnet": "the published weights",
+}
+_PUBLISHED = {"leaderboard leaderboard", "explain leaderboard"}  # which have a test, and write where they read
+
+
+def _runnable(page: str) -> list[list[str]]:
+    """What a page has to type, sweeps as far as what they would run."""
+    names = [path.stem for path in (ROOT / "jsonnet" / "sweeps" / "published").glob("*.jsonnet")]
+    found = []
+    for words in (words for own, words in _commands("elmo-mf") if own == page):
+        if _NEEDS_MORE.keys() & set(words) or " ".join(words) in _PUBLISHED:
+            continue
+        if words[0] == "sweep" and not {"--dry-run", "--status", "--retime"} & set(words):
+            words = [*words, "--dry-run"]
+        for name in names if any("$name" in word for word in words) else [""]:
+            found.append([word.replace("$name", name) for word in words])
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the pages assume it: an ELMo, texts, data and two sweeps."""
+    for file in elmo_files(dim=320, projection_dim=256, filters=[[1, 150], [2, 150]]):
+        file.rename(tmp_path / file.name)
+    for name in ("jsonnet", "tasks", "weights"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "data").mkdir()
+    for task in task_names():
+        (tmp_path / "data" / task).symlink_to(ROOT / "tasks" / task / "demo")
+    for name in ("sentences", "train", "valid", "test"):
+        (tmp_path / f"{name}.txt").write_text("a few words that come again\nand again and again\n" * 40)
+    for seed, name in enumerate(("mine", "other", "demo"), start=1):
+        (tmp_path / "runs" / name / "records").mkdir(parents=True)
+        for path in (ROOT / "leaderboard" / "records").glob(f"ptb-*-seed-{seed}-*.json"):
+            shutil.copy(path, tmp_path / "runs" / name / "records")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to.md"])
+def test_commands_run(page: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One after the other: some need what others wrote. The tutorial's have a test of their own."""
+    for words in _runnable(page):
+        shutil.rmtree(place / "small", ignore_errors=True)
+        (place / "vectors.hdf5").unlink(missing_ok=True)
+        assert main(words) == 0, (words, capfd.readouterr().err)
 
 
 @pytest.mark.parametrize(("page", "words"), _commands("allennlp"), ids=_id)
