@@ -115,7 +115,7 @@ def _architecture(options: BilmOptions) -> str:
 
 _ERRORS = (
     "Errors are relative: of the matrix in Frobenius norm, and of what it gives for inputs that it really has. The "
-    "activation error is |own - dense| / |dense| of the biLSTM layers' outputs."
+    "activation error is |own - source's| / |source's| of the biLSTM layers' outputs."
 )
 _COMPRESSED = (
     "In place of the source, where its size or its time counts. What it knows, and what it has wrong, is the source's, "
