@@ -7,7 +7,10 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "elmo-mf",
@@ -30,20 +33,33 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance() -> dict[str, Any]:
-    """Versions of what computes, and the machine it computes on."""
+def provenance(device: torch.device | None = None) -> dict[str, Any]:
+    """Versions of what computes, and the machine it computes on; with its GPU where `device` is one."""
     import torch
 
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+    name = gpu_name(device)
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": versions if name is None else versions | {"cuda": torch.version.cuda},
         "machine": {
             "cpu": _cpu_name(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "system": f"{platform.system()} {platform.machine()}",
-        },
+        }
+        | ({} if name is None else {"gpu": name}),
     }
+
+
+def gpu_name(device: torch.device | None) -> str | None:
+    """What a GPU is called; None for a processor."""
+    import torch
+
+    if device is None or device.type == "cpu":
+        return None
+    name: str = torch.get_device_module(device).get_device_name(device)
+    return name
 
 
 def _version(name: str) -> str | None:

@@ -28,6 +28,7 @@ class Result:
     """All timings of a benchmark, case by case."""
 
     encoder: str
+    device: torch.device
     limits: Limits
     timings: dict[Case, list[Timing]]
 
@@ -42,7 +43,7 @@ class Result:
             }
             for case, timings in self.timings.items()
         ]
-        return {"encoder": self.encoder, "limits": self.limits.to_dict(), "cases": cases, **provenance()}
+        return {"encoder": self.encoder, "limits": self.limits.to_dict(), "cases": cases, **provenance(self.device)}
 
 
 @contextmanager
@@ -84,4 +85,4 @@ def run_bench(
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
         done(case, timings[case], limits)
-    return Result(encoder, limits, timings)
+    return Result(encoder, device, limits, timings)

@@ -27,9 +27,9 @@ STEPS = 8
 _MOST_SEQUENCES = 64
 
 
-def suits_graphs(sequences: int) -> bool:
+def suits_graphs(device: torch.device, sequences: int) -> bool:
     """Whether launches are what takes the time, and nothing is under way that a graph cannot be part of."""
-    if os.environ.get("ELMO_MF_CUDA_GRAPHS") != "1" or sequences > _MOST_SEQUENCES:
+    if device.type != "cuda" or os.environ.get("ELMO_MF_CUDA_GRAPHS") != "1" or sequences > _MOST_SEQUENCES:
         return False
     return not (torch.is_autocast_enabled("cuda") or torch.cuda.is_current_stream_capturing())
 

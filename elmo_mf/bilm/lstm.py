@@ -80,7 +80,7 @@ class ProjectedLstm(nn.Module):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
                 inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
                 return inference(inputs, batch_sizes, state)
-            if inputs.device.type == "cuda" and suits_graphs(batch_sizes[0]):
+            if suits_graphs(inputs.device, batch_sizes[0]):
                 return self._graphed.of(self.parameters(), lambda: GraphedLstm(self))(inputs, batch_sizes, state)
         return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
 

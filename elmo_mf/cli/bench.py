@@ -55,6 +55,7 @@ def bench(
     from elmo_mf.bench.run import elmo_of_size, run_bench
     from elmo_mf.bilm.packed_linear import PRECISIONS
     from elmo_mf.factorize import Compression
+    from elmo_mf.provenance import gpu_name
     from elmo_mf.report.bench import bench_table, plot_bench
 
     if threads:
@@ -91,7 +92,7 @@ def bench(
             lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
         )  # fmt: skip
     limits = result.limits
-    console.print(f"{name}; {torch.get_num_threads()} threads; {limits}")
+    console.print(f"{name}; {gpu_name(where) or f'{torch.get_num_threads()} threads'}; {limits}")
     console.print("GFLOP/s: of all words and windows as AllenNLP computes them; more than 100% was left out")
     console.print("error: largest difference to AllenNLP's vectors, or to those of float32 weights")
     if json_file is not None:

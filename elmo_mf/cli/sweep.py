@@ -150,7 +150,7 @@ def _retime(
     from elmo_mf.harness.sweep import run_sweep
 
     where = LocalExecutor(spec, output, 1, threads, attempt_times)
-    wanted, store = picked(choice, where.threads), ResultStore(output)
+    wanted, store = picked(choice, spec, where.threads), ResultStore(output)
     todo = [cell for cell in found.recorded if wanted(store.read(cell) or {})]
     _warn(found)
     if not quiet:

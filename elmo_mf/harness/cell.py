@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from elmo_mf.bilm.bilm import Bilm
@@ -40,13 +41,13 @@ _TEXTS = 300
 def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
     """Run a cell and return its record, but for what says which cell it is."""
     started = time.perf_counter()
-    measured = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
+    measured, device = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
     return {
         **measured,
         "data": "demo" if spec.data is None else Path(spec.data).name,
         "seconds": round(time.perf_counter() - started, 1),
         "phases": workspace.phases,
-        **provenance(),
+        **provenance(device),
     }
 
 
@@ -55,12 +56,14 @@ def time_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, An
 
     Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
     """
-    times = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(spec, same_form(cell), workspace)
-    return {"latency": times, "timed": provenance()}
+    times, device = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(
+        spec, same_form(cell), workspace
+    )
+    return {"latency": times, "timed": provenance(device)}
 
 
-def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """What a record has of a task's model with an ELMo."""
+def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """What a record has of a task's model with an ELMo, and where it ran."""
     with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
             scores, instances = _score(loop, cell.task.scored)
@@ -68,7 +71,7 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
             error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
         own = embedder.bilm
-    return {
+    record = {
         "scores": {name: scores[name] for name in cell.task.metrics},
         "validation": {name: training[f"best_validation_{name}"] for name in cell.task.metrics},
         "best_epoch": training["best_epoch"] + 1,
@@ -81,12 +84,14 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
         "latency": times,
         "elmo": _elmo_facts(spec),
     }
+    return record, own.device
 
 
-def _times_untrained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+def _times_untrained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     with _untrained(spec, cell, workspace) as (loop, embedder, *_):
         instances = list(_scored_loader(loop, cell.task.scored).iter_instances())
-        return _times(spec, loop, embedder, instances, _dense(spec, cell, embedder), workspace)
+        times = _times(spec, loop, embedder, instances, _dense(spec, cell, embedder), workspace)
+        return times, embedder.bilm.device
 
 
 def _times(

@@ -51,7 +51,8 @@ def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWe
     embedder.elmo_module.cache = None  # whose activations have no gradients
     bilm.requires_grad_(True)
     sums: dict[tuple[int, int, str], Any] = {}
-    with torch.enable_grad():
+    # cuDNN has no gradients in evaluation, where dropout is off
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for instance in instances:
             bilm.zero_grad()
             _loss(model, instance).backward()  # type: ignore[no-untyped-call]
@@ -78,8 +79,9 @@ def _squared_gradients(bilm: Bilm) -> Iterator[tuple[tuple[int, int], Target, Ar
     for layer, module in enumerate(bilm.layers):
         gradients = copy.deepcopy(module)
         assert isinstance(gradients, BiLstmLayer)
-        for own, parameter in zip(gradients.parameters(), module.parameters(), strict=True):
-            own.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        with torch.no_grad():
+            for own, parameter in zip(gradients.parameters(), module.parameters(), strict=True):
+                own.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
         for direction, lstm in enumerate(gradients.weights()):
             for target in TARGETS:
                 yield (direction, layer), target, np.square(to_dense(lstm.matrices[target]).astype(np.float64))

@@ -31,7 +31,7 @@ from elmo_mf.harness.grid import Cell, cell_config, dense_cell
 from elmo_mf.harness.latency import times
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
-from elmo_mf.harness.training import training_loop, watched
+from elmo_mf.harness.training import training_device, training_loop, watched
 from elmo_mf.harness.workspace import Progress, Workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.lm.evidence import core_activation_error, core_moments
@@ -48,8 +48,8 @@ _REPEATS = 20  # of a single step, which takes less than a millisecond
 Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
 
 
-def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """What a record has of a language model."""
+def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """What a record has of a language model, and where it ran."""
     with workspace.phase("data"):
         run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
     compression, seen, scored = cell.compression, list[Tensor](), list[Tensor]()
@@ -68,8 +68,7 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
             before, after = run.dense.weights(), run.model.core.weights()
             matrices = matrix_reports(before, after, size, core_moments(run.dense, seen))
             error = core_activation_error(run.dense, run.model.core, scored)
-    times = _times(spec, run, workspace)
-    return {
+    record = {
         "scores": scores,
         "validation": validation,
         "best_epoch": run.trained["best_epoch"] + 1,
@@ -79,26 +78,30 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
         "activation_error": error,
         "matrices": matrices,
         "factorization_seconds": seconds,
-        "latency": times,
+        "latency": _times(spec, run, workspace),
         "elmo": None,
     }
+    return record, run.device
 
 
-def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """The times of a language model: untrained, unless there is a budget, whose ranks are by the values."""
+def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """The times of a language model, and where they were taken.
+
+    It is untrained, unless there is a budget, whose ranks are by the values.
+    """
     trained = cell.compression is not None and cell.compression.budget is not None
     with workspace.phase("data"):
         run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace), trained)
     if cell.compression is not None:
         with workspace.phase("encoder"):
             run.compress(cell.compression, run.inputs("train"))
-    return _times(spec, run, workspace)
+    return _times(spec, run, workspace), run.device
 
 
 def _times(spec: SweepSpec, run: _Run, workspace: Workspace) -> dict[str, Any]:
     """See `_latency`, while nothing else of the sweep runs."""
     with workspace.phase("measuring"), workspace.turn.measuring():
-        return _latency(run.model, run.dense, spec.latency_sentences, spec.latency_rounds)
+        return _latency(run.model, run.dense, run.device, spec.latency_sentences, spec.latency_rounds)
 
 
 class _Run:
@@ -107,13 +110,14 @@ class _Run:
     def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path, trained: bool = True) -> None:
         self.cell, self.workspace, self.data = cell, workspace, data
         self.config = cell_config(spec, cell.task, cell.seed, str(data), ("", ""))
+        self.device = training_device(self.config["trainer"].get("cuda_device"))
         self.trained: dict[str, Any] = {}
         self.model = self._trained() if trained else self._untrained()
         self.dense = self.model.core
 
     def _untrained(self) -> AwdLstm:
         with self._loop() as loop:
-            model: AwdLstm = loop.model.cpu().eval()
+            model: AwdLstm = loop.model.to(self.device).eval()
             return model
 
     @contextlib.contextmanager
@@ -148,7 +152,7 @@ class _Run:
         model = Model.from_params(Params(dict(self.config["model"])), vocab=vocabulary)
         assert isinstance(model, AwdLstm)
         model.load_state_dict(torch.load(folder / "weights.th", weights_only=True))
-        model.eval()
+        model.to(self.device).eval()
         return model
 
     def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
@@ -156,7 +160,7 @@ class _Run:
         if compression.factorizer.needs_gradients and compression.gradients is None:
             compression = replace(compression, gradients=str(self._gradients()))
         started = time.perf_counter()
-        self.model.core = self.dense.compressed(compression, inputs)
+        self.model.core = self.dense.compressed(compression, inputs).to(self.device)
         return round(time.perf_counter() - started, 2)
 
     def inputs(self, split: Split) -> list[Tensor]:
@@ -171,6 +175,7 @@ class _Run:
         file = str(self.data / self.cell.task.files[split])
         loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
         loader.index_with(self.model.vocab)
+        loader.set_target_device(self.device)
         return loader
 
     def _gradients(self) -> Path:
@@ -240,21 +245,23 @@ def _squared_gradients(core: CoreLstm) -> Iterator[tuple[tuple[int, int, str], A
                 yield (direction, layer, target), squares.sum(axis=1)
 
 
-def _latency(model: AwdLstm, dense: CoreLstm, samples: int, rounds: int) -> dict[str, Any]:
+def _latency(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> dict[str, Any]:
     """Milliseconds, as `latency.measure` gives them; the encoder is the core.
 
     Dense is `torch.nn.LSTM`, for the dense core too. Batch 1 is a step of generation, one word; batch 32 is scoring, 32
     streams of 70 words.
     """
     model.requires_grad_(False)
-    own, lstms = model.core.inference(), dense.to_torch()
+    own = model.core.inference() if device.type == "cpu" else model.core
+    lstms = [lstm.to(device) for lstm in dense.to_torch()]
     result: dict[str, Any] = {"encoder": {}, "model": {}}
     for streams, steps, repeats in ((1, 1, _REPEATS), (_SCORED, _STEPS, 1)):
         count = samples if streams == 1 else max(1, samples // 8)
         generator = torch.Generator().manual_seed(0)
         shape = streams, steps + 1
-        batches = [torch.randint(model.embedding.num_embeddings, shape, generator=generator) for _ in range(count)]
-        state = [(torch.zeros(1, streams, lstm.hidden_size),) * 2 for lstm in lstms]
+        words = model.embedding.num_embeddings
+        batches = [torch.randint(words, shape, generator=generator).to(device) for _ in range(count)]
+        state = [(torch.zeros(1, streams, lstm.hidden_size, device=device),) * 2 for lstm in lstms]
         runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
         whole = [partial(_whole, model, tokens, state) for tokens in batches]
         for part, kind in (("encoder", runs), ("model", whole)):

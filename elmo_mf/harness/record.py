@@ -207,6 +207,8 @@ class Machine(TypedDict):
     """The widest that PyTorch uses."""
     system: str
     """Kernel and architecture."""
+    gpu: NotRequired[str]
+    """The GPU's name, where it ran on one."""
 
 
 @_closed

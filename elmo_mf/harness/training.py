@@ -6,6 +6,8 @@ import copy
 from functools import cache
 from typing import Any
 
+import torch
+
 from elmo_mf.harness.task import Task
 from elmo_mf.harness.workspace import Progress, Workspace
 
@@ -18,6 +20,15 @@ def plugins() -> None:
 
     import_plugins()
     import_module_and_submodules("elmo_mf.plugin")
+
+
+def training_device(cuda_device: int | None = None) -> torch.device:
+    """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one."""
+    from allennlp.common.util import int_to_device
+
+    chosen = (0 if torch.cuda.device_count() else -1) if cuda_device is None else cuda_device
+    device: torch.device = int_to_device(chosen)
+    return device
 
 
 def training_loop(config: dict[str, Any], work: str) -> Any:

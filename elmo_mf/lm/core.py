@@ -140,7 +140,8 @@ class _Layer(nn.Module):
         w_x, w_h = self.both()
         w_h = nn.functional.dropout(w_h, self.weight_drop, self.training)
         weights = [w_x, w_h, self.bias, torch.zeros_like(self.bias)]
-        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, self.training, False, False)
+        trains = torch.is_grad_enabled()  # in evaluation too, where cuDNN would otherwise have no gradients
+        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, trains, False, False)
         return output, (h, c)
 
     def both(self) -> tuple[Tensor, Tensor]:

@@ -260,5 +260,5 @@ class Trainer:
             "weights_sha256": file_hash(self.folder / "weights.hdf5"),
             "softmax_sha256": file_hash(self.folder / SOFTMAX_FILE),
             "device": str(self.device),
-            **provenance(),
+            **provenance(self.device),
         }

@@ -147,7 +147,8 @@ def _timed_on(records: list[dict[str, Any]]) -> str:
 def _machine(about: dict[str, Any]) -> str:
     machine = about["machine"]
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    return f"{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    return f"{gpu}{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
 
 
 def _versions(records: list[dict[str, Any]]) -> str:

@@ -43,9 +43,11 @@ def switched_on() -> Iterator[None]:
 
 def test_only_small_batches_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    assert graphs.suits_graphs(64) and not graphs.suits_graphs(65)
+    gpu = torch.device("cuda")
+    assert graphs.suits_graphs(gpu, 64) and not graphs.suits_graphs(gpu, 65)
+    assert not graphs.suits_graphs(torch.device("cpu"), 1)
     monkeypatch.delenv("ELMO_MF_CUDA_GRAPHS")
-    assert not graphs.suits_graphs(1)
+    assert not graphs.suits_graphs(gpu, 1)
 
 
 def _assert_plain(

@@ -33,7 +33,7 @@ class _Phases(Unwatched):
 def _retime(spec: SweepSpec, output: Path, choice: str, run: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
     phases = _Phases()
     where = LocalExecutor(spec, output, 1, 1, run)
-    return run_sweep(expand(spec), output, where, phases, retime=picked(choice, 1)), phases
+    return run_sweep(expand(spec), output, where, phases, retime=picked(choice, spec, 1)), phases
 
 
 def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
@@ -78,10 +78,13 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
         _, phases = _retime(spec, out, "stale")
         assert bool(phases.seen) == again and (path.read_bytes() != before) == again
     record = json.loads(path.read_text())
-    assert picked("stale", 2)(record) and not picked("stale", 1)(record)
+    assert picked("stale", spec, 2)(record) and not picked("stale", spec, 1)(record)
+    assert picked("stale", spec, 1)(
+        record | {"timed": record["timed"] | {"machine": {**record["machine"], "gpu": "one"}}}
+    )
     assert _retime(spec, out, "all")[1].seen
     with pytest.raises(InputError, match="--retime: found 'stales', expected any of stale, all; did you mean stale"):
-        picked("stales", 1)
+        picked("stales", spec, 1)
 
 
 def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> None:

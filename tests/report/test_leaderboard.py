@@ -38,6 +38,11 @@ def test_header_says_what_and_where(tmp_path: Path) -> None:
     assert "- machine: a processor, AVX2, 2 threads, Linux x86_64\n" in page
 
 
+def test_header_names_the_gpu(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"gpu": "a GPU"}))
+    assert "- machine: a GPU, a processor, AVX2, 2 threads, Linux x86_64\n" in page
+
+
 def test_header_says_where_times_are_from(tmp_path: Path) -> None:
     """If not from where the scores are; versions are those of both."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}

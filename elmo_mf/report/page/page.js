@@ -215,7 +215,8 @@ function recordOf(index) {
 }
 
 function machineOf({ machine }) {
-  return `${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}`;
+  const gpu = machine.gpu ? `${machine.gpu}, ` : "";
+  return `${gpu}${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}`;
 }
 
 function versionsOf({ versions }) {
