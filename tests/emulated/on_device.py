@@ -1,0 +1,348 @@
+"""What runs on a GPU, on the emulated one, against the same on the CPU.
+
+Run by `test_emulated.py`, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from allennlp.common import Params
+from allennlp.common.plugins import import_plugins
+from allennlp.modules.elmo_lstm import ElmoLstm
+from allennlp.modules.token_embedders import TokenEmbedder
+from torch import Tensor
+
+from elmo_mf.bench import limits
+from elmo_mf.bilm import lstm
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.graphs import GraphedLstm
+from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.cli.main import main
+from elmo_mf.harness.cell import run_cell, time_cell
+from elmo_mf.harness.grid import expand
+from elmo_mf.harness.retime import picked
+from elmo_mf.harness.workspace import workspace
+from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.train import Trainer
+from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
+from tests.bilm.reference import PlainWeights
+from tests.emulated.device import GPU, EmulatedGpu, register
+from tests.harness.conftest import TinySweep, tiny_sweep
+from tests.pretrain.conftest import TINY, Texts, texts, trainer
+
+SHORT = replace(TINY, limit=60)
+Files = Callable[..., tuple[Path, Path]]
+__all__ = ["texts", "tiny_sweep"]  # fixtures
+_gpu = register()
+
+
+@pytest.fixture
+def gpu() -> Iterator[EmulatedGpu]:
+    with _gpu:
+        yield _gpu
+
+
+@pytest.fixture(params=["steps", "graphs"])
+def in_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the biLSTM runs, without gradients, in graphs."""
+    if request.param == "graphs":
+        monkeypatch.setattr(lstm, "suits_graphs", lambda device, sequences: device.type == "gpu" and sequences <= 64)
+        monkeypatch.setattr(lstm, "GraphedLstm", partial(GraphedLstm, capture=_gpu.capture))
+    return bool(request.param == "graphs")
+
+
+def test_what_the_device_refuses(gpu: EmulatedGpu) -> None:
+    here = torch.ones(2, device=GPU)
+    assert (here + torch.tensor(1.0)).tolist() == [2, 2]
+    with pytest.raises(RuntimeError, match="two devices"):
+        here + torch.ones(2)
+    for waits in (here.sum().item, here.cpu, lambda: here.copy_(torch.ones(2))):
+        with pytest.raises(RuntimeError, match="while a graph is captured"):
+            gpu.capture(lambda waits=waits: waits())  # type: ignore[misc]
+        gpu._captured = None
+
+
+def test_a_graph_runs_again_where_it_ran(gpu: EmulatedGpu) -> None:
+    factor, found = 2, torch.zeros(2, device=GPU)
+    start = torch.ones(2, device=GPU)
+
+    def run() -> None:
+        found.copy_(start * factor + found)
+
+    replay = gpu.capture(run)
+    found.zero_()
+    factor = 5
+    start.fill_(3)
+    launches = gpu.launches
+    replay()
+    replay()
+    assert found.tolist() == [12, 12] and gpu.launches == launches + 2
+
+
+LAYERS = [
+    Layer(16, 8, DENSE, (3.0, 3.0), 1.0),
+    Layer(16, 8, FACTORED, (0.1, 0.1), 2.0),
+    Layer(16, 8, FACTORED, (None, None), 1.0, blocks=4),
+    Layer(16, 8, FACTORED, (3.0, 3.0), 1.0, joint=True),
+    Layer(16, 8, ((2, 3, 2), (None, None, None)), (3.0, 3.0), 1.0),
+    Layer(16, 8, DENSE, (3.0, 3.0), 1.0, pruned=True),
+]
+
+
+def _on_gpu(layer: Layer, module: lstm.BiLstmLayer, lengths: list[int]) -> list[Tensor]:
+    inputs, sizes, (h, c) = layer.batch(lengths)
+    found, (h, c) = module(inputs.to(GPU), sizes, (h.to(GPU), c.to(GPU)))
+    return [found, h, c]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer(layer: Layer, gpu: EmulatedGpu, in_graphs: bool) -> None:
+    module = layer.build().to(GPU)
+    for lengths in ([1], [20], [20, 17, 9, 8, 1], [3] * 80):
+        inputs, sizes, state = layer.batch(lengths)
+        expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(own) for own in layer.weights()])
+        with torch.inference_mode():
+            found = _on_gpu(layer, module, lengths)
+        for one, other in zip(found, expected, strict=True):
+            assert one.device == torch.device(GPU)
+            assert_close(one.cpu(), other, 1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_gradients_of_a_layer(layer: Layer, gpu: EmulatedGpu) -> None:
+    lengths, here, there = [9, 4, 4], layer.build().to(GPU), layer.build()
+    inputs, sizes, state = layer.batch(lengths)
+    for output in (there(inputs, sizes, state)[0], _on_gpu(layer, here, lengths)[0]):
+        output.square().sum().backward()
+    for one, other in zip(here.parameters(), there.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert_close(one.grad.cpu(), other.grad, 1e-5)
+
+
+def test_graphs_are_captured_again_for_other_parameters(
+    gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, changed = layer.build().to(GPU), layer.build()
+    with torch.no_grad():
+        before = _on_gpu(layer, module, [9, 4])[0].cpu()
+        for own in (cast(ProjectedLstm, module.groups[0]), cast(ProjectedLstm, changed.groups[0])):
+            own.recurrent.left.mul_(2)
+        after = _on_gpu(layer, module, [9, 4])[0].cpu()
+        inputs, sizes, state = layer.batch([9, 4])
+        torch.testing.assert_close(after, changed(inputs, sizes, state)[0], atol=1e-5, rtol=0)
+    assert (after - before).abs().max() > 1e-3
+
+
+def _launched(gpu: EmulatedGpu, run: Callable[[], object]) -> tuple[int, int]:
+    """How much a second call launches, and how often it waits."""
+    run()
+    launches, waits = gpu.launches, gpu.waits
+    run()
+    return gpu.launches - launches, gpu.waits - waits
+
+
+@pytest.mark.parametrize(("layer", "steps", "graphs"), [(LAYERS[0], 244, 36), (LAYERS[1], 293, 39)])
+def test_launches(layer: Layer, steps: int, graphs: int, gpu: EmulatedGpu, in_graphs: bool) -> None:
+    """Of a sentence of 24 tokens in one layer, without waiting; docs/performance.md has the numbers."""
+    module = layer.build().to(GPU).requires_grad_(False)
+    inputs, sizes, (h, c) = layer.batch([24])
+    there = inputs.to(GPU), sizes, (h.to(GPU), c.to(GPU))
+    assert _launched(gpu, lambda: module(*there)) == (graphs if in_graphs else steps, 0)
+
+
+def test_launches_of_allennlp(gpu: EmulatedGpu) -> None:
+    module = ElmoLstm(8, 8, 16, 1, memory_cell_clip_value=3.0, state_projection_clip_value=3.0).to(GPU).eval()
+    inputs, mask = torch.randn(1, 24, 8).to(GPU), torch.ones(1, 24, dtype=torch.bool).to(GPU)
+    with torch.no_grad():
+        assert _launched(gpu, lambda: module(inputs, mask)) == (1236, 2)
+
+
+def _embedder(files: tuple[Path, Path], **keys: Any) -> Any:
+    import_plugins()
+    params = {"type": "elmo_mf", "options_file": str(files[0]), "weight_file": str(files[1]), **keys}
+    return TokenEmbedder.from_params(Params(params))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"word_cache_mb": 1},
+        {"cache_mb": 1},
+        {"state": "primed"},
+        {"state": "carried"},
+        {"compression": {"method": "svd", "rank": 2, "targets": "all", "highway_rank": 3}},
+        {"precision": "bfloat16"},
+        {"requires_grad": True},
+    ],
+    ids=str,
+)
+def test_the_embedder(keys: dict[str, Any], elmo_files: Files, gpu: EmulatedGpu, in_graphs: bool) -> None:
+    files = elmo_files()
+    here, there = _embedder(files, **keys).eval().to(GPU), _embedder(files, **(keys | {"precision": "float32"})).eval()
+    for words in ([["The", "cat", "sat"], ["Yes"]], [["Yes", "The"], ["a", "b"]], [["The", "cat", "sat"], ["Yes"]]):
+        ids = batch_to_ids(words)
+        with torch.no_grad():
+            found = here(ids.to(GPU))
+        assert found.device == torch.device(GPU)
+        torch.testing.assert_close(found.cpu(), there(ids).detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_training_the_embedder(elmo_files: Files, gpu: EmulatedGpu) -> None:
+    files, ids = elmo_files(), batch_to_ids([["The", "cat", "sat"], ["Yes"]])
+    keys = {"requires_grad": True, "dropout": 0.0, "compression": {"method": "svd", "rank": 2, "targets": "all"}}
+    here, there = _embedder(files, **keys).to(GPU), _embedder(files, **keys)
+    here(ids.to(GPU)).square().sum().backward()
+    there(ids).square().sum().backward()
+    trained = 0
+    for one, other in zip(here.parameters(), there.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None)
+        if one.grad is not None:
+            torch.testing.assert_close(one.grad.cpu(), other.grad, atol=1e-5, rtol=1e-4)
+            trained += 1
+    assert trained > 10
+
+
+def _pretrained(texts: Texts, out: Path, settings: Settings, device: str | None) -> dict[str, Any]:
+    return Trainer([texts[0]], [texts[1]], out, settings, device=None if device is None else torch.device(device)).run()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"softmax": "sampled", "stateful": True},
+        {"softmax": "adaptive", "accumulate": 2},
+        {"compression": {"method": "svd", "rank": 4, "targets": "all"}, "patience": 1},
+    ],
+    ids=str,
+)
+def test_pretraining(changes: dict[str, Any], texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
+    settings = replace(SHORT, dropout=0.0, **changes)
+    here = _pretrained(texts, tmp_path / "here", settings, GPU)
+    there = _pretrained(texts, tmp_path / "there", settings, None)
+    assert here["device"] == GPU and there["device"] == "cpu"
+    assert here["held_out_perplexity"] == pytest.approx(there["held_out_perplexity"], rel=1e-3)
+
+
+@pytest.mark.parametrize("mixed", ["bfloat16", "float16"])
+def test_pretraining_in_mixed_precision(mixed: Any, texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
+    """Near what full precision gives, and not the same."""
+    settings = replace(SHORT, dropout=0.0)
+    here = _pretrained(texts, tmp_path / "here", replace(settings, mixed=mixed), GPU)
+    there = _pretrained(texts, tmp_path / "there", settings, GPU)
+    for direction in ("forward", "backward"):
+        one, other = (math.log(record["held_out_perplexity"][direction]) for record in (here, there))
+        assert one != other and one == pytest.approx(other, abs=0.05)
+
+
+class _Cut(Exception):
+    pass
+
+
+def test_pretraining_goes_on(texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
+    def cut(progress: Any) -> None:
+        if progress.step == 3:
+            raise _Cut
+
+    whole = _pretrained(texts, tmp_path / "whole", SHORT, GPU)
+    with pytest.raises(_Cut):
+        Trainer([texts[0]], [texts[1]], tmp_path / "cut", SHORT, device=torch.device(GPU)).run(cut, 0)
+    rest = _pretrained(texts, tmp_path / "cut", SHORT, GPU)
+    assert rest["weights_sha256"] == whole["weights_sha256"]
+
+
+def _vectors(path: Path) -> list[Any]:
+    with h5py.File(path) as file:
+        return [file[str(number)][()] for number in range(len(file) - 1)]
+
+
+def test_embed(elmo_files: Files, texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool) -> None:
+    options, weights = map(str, elmo_files())
+    for device in (GPU, "cpu"):
+        files = ["embed", str(texts[1]), str(tmp_path / f"{device}.hdf5"), "--options", options, "--weights", weights]
+        assert main([*files, "--rank", "2", "--batch", "4", "--device", device]) == 0
+    for one, other in zip(_vectors(tmp_path / f"{GPU}.hdf5"), _vectors(tmp_path / "cpu.hdf5"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_perplexity(texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool) -> None:
+    trainer(texts, tmp_path / "elmo", SHORT).run()
+    files = "--options", str(tmp_path / "elmo/options.json"), "--weights", str(tmp_path / "elmo/weights.hdf5")
+    found = []
+    for device in (GPU, "cpu"):
+        out = tmp_path / f"{device}.json"
+        assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--json", str(out), "--device", device]) == 0
+        found.append([(row["forward"], row["backward"]) for row in json.loads(out.read_text())["perplexities"]])
+    assert found[0] == [pytest.approx(row, rel=1e-4) for row in found[1]]
+
+
+def test_bench(
+    elmo_files: Files, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_COPY_BYTES", 2**14)
+    monkeypatch.setattr(limits, "_SQUARE", 8)
+    options, weights = map(str, elmo_files())
+    files = ["bench", "--options", options, "--weights", weights, "--json", str(tmp_path / "bench.json")]
+    sizes = ["--ranks", "2", "--parts", "characters,lstm,encoder", "--batches", "1,3", "--lengths", "5"]
+    assert main([*files, *sizes, "--seconds", "0", "--device", GPU]) == 0
+    assert json.loads((tmp_path / "bench.json").read_text())["machine"]["gpu"] == "an emulated GPU"
+
+
+@pytest.fixture
+def one_gpu(gpu: EmulatedGpu, monkeypatch: pytest.MonkeyPatch) -> EmulatedGpu:
+    """What AllenNLP finds."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.nn.Module, "cuda", lambda module, _: module.to(GPU))
+    return gpu
+
+
+_FISHER = {"method": "fisher_svd", "rank": 2, "targets": "all"}
+
+
+@pytest.mark.parametrize(
+    ("task", "compression", "in_graphs"),
+    [
+        ("sst", _FISHER, "graphs"),
+        ("snli", {"method": "whitened_svd", "rank": 2, "targets": "all", "highway_rank": 2}, "steps"),
+        ("ptb", _FISHER | {"finetune": {"epochs": 1, "learning_rate": 0.01}}, "graphs"),
+    ],
+    ids=str,
+    indirect=["in_graphs"],
+)
+def test_a_cell(
+    task: str, compression: dict[str, Any], tiny_sweep: TinySweep, tmp_path: Path, one_gpu: EmulatedGpu, in_graphs: bool
+) -> None:
+    """It is trained, judged and timed there, and its record says so."""
+    found = []
+    for place, changes in (("here", {}), ("there", {"trainer.cuda_device": -1})):
+        overrides = {task: {"trainer.num_epochs": 1, **changes}}
+        spec = tiny_sweep(tasks=[task], methods=[], compressions=[compression], overrides=overrides, limit=8)
+        cell = expand(spec)[-1]
+        launches = one_gpu.launches
+        with workspace(tmp_path / place) as work:
+            found.append(run_cell(spec, cell, work))
+        with workspace(tmp_path / place) as work:
+            timed = time_cell(spec, cell, work)
+        assert timed["timed"]["machine"] == found[-1]["machine"]
+        assert not picked("stale", spec, torch.get_num_threads())(found[-1] | {"cell": {"task": task}})
+        assert (one_gpu.launches > launches) == (place == "here")
+    here, there = found
+    assert here["machine"] == there["machine"] | {"gpu": "an emulated GPU"}
+    assert here["versions"] == there["versions"] | {"cuda": torch.version.cuda}
+    assert (here["size"], here["examples"]) == (there["size"], there["examples"])
+    smooth = "perplexity" if task == "ptb" else "loss"  # rounding turns the answer to one example of eight
+    for key in ("scores", "validation"):
+        assert here[key][smooth] == pytest.approx(there[key][smooth], rel=5e-3)
+    assert here["activation_error"]["all"] == pytest.approx(there["activation_error"]["all"], rel=1e-3)
