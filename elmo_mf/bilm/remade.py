@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
@@ -32,14 +33,14 @@ def fingerprint(parameters: Iterable[Tensor]) -> tuple[object, ...]:
     """Differs where a parameter was replaced or written to.
 
     PyTorch counts writes, but not those through `.data`, as AllenNLP's moving averages make them; so of what can be
-    trained a few values are looked at too.
+    trained a few values are looked at too; together, since each look waits for a GPU.
     """
+    known = list(parameters)
     found: list[object] = []
-    for parameter in parameters:
+    for parameter in known:
         found += [parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version]
-        if parameter.requires_grad:
-            found += parameter.detach().flatten()[:: parameter.numel() // _SAMPLES + 1].tolist()
-    return tuple(found)
+    samples = [one.detach().flatten()[:: one.numel() // _SAMPLES + 1] for one in known if one.requires_grad]
+    return tuple(found + (torch.cat(samples).tolist() if samples else []))
 
 
 _SAMPLES = 16

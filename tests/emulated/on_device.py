@@ -162,6 +162,15 @@ def test_launches(layer: Layer, steps: int, graphs: int, gpu: EmulatedGpu, in_gr
     assert _launched(gpu, lambda: module(*there)) == (graphs if in_graphs else steps, 0)
 
 
+def test_looking_for_changes_waits_once(gpu: EmulatedGpu, in_graphs: bool) -> None:
+    """Parameters that could be trained are looked at before each run in graphs; all of a layer's together."""
+    layer = LAYERS[1]
+    module, (inputs, sizes, (h, c)) = layer.build().to(GPU), layer.batch([24])
+    there = inputs.to(GPU), sizes, (h.to(GPU), c.to(GPU))
+    with torch.no_grad():
+        assert _launched(gpu, lambda: module(*there))[1] == (1 if in_graphs else 0)
+
+
 def test_launches_of_allennlp(gpu: EmulatedGpu) -> None:
     module = ElmoLstm(8, 8, 16, 1, memory_cell_clip_value=3.0, state_projection_clip_value=3.0).to(GPU).eval()
     inputs, mask = torch.randn(1, 24, 8).to(GPU), torch.ones(1, 24, dtype=torch.bool).to(GPU)
@@ -233,6 +242,7 @@ def test_pretraining(changes: dict[str, Any], texts: Texts, tmp_path: Path, gpu:
     here = _pretrained(texts, tmp_path / "here", settings, GPU)
     there = _pretrained(texts, tmp_path / "there", settings, None)
     assert here["device"] == GPU and there["device"] == "cpu"
+    assert here["machine"] == there["machine"] | {"gpu": "an emulated GPU"}
     assert here["held_out_perplexity"] == pytest.approx(there["held_out_perplexity"], rel=1e-3)
 
 
@@ -284,7 +294,9 @@ def test_perplexity(texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: b
     for device in (GPU, "cpu"):
         out = tmp_path / f"{device}.json"
         assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--json", str(out), "--device", device]) == 0
-        found.append([(row["forward"], row["backward"]) for row in json.loads(out.read_text())["perplexities"]])
+        written = json.loads(out.read_text())
+        assert ("gpu" in written["machine"]) == (device == GPU)
+        found.append([(row["forward"], row["backward"]) for row in written["perplexities"]])
     assert found[0] == [pytest.approx(row, rel=1e-4) for row in found[1]]
 
 
