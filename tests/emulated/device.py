@@ -1,8 +1,8 @@
 """A device called `gpu` whose tensors lie in the processor's memory, so that what runs on a GPU runs on any machine.
 
-It is as strict as CUDA: an operation whose tensors are on two devices fails, nothing but a copy reads what is there,
-a graph repeats its operations on the memory that they had, without asking Python again, and an LSTM has gradients in
-training only. It counts what would be launched. PyTorch can have one such device in a process and keeps it, hence a
+It is as strict as CUDA in this: an operation whose tensors are on two devices fails, nothing but a copy reads what is
+there, a graph repeats its operations on the memory that they had without asking Python, and an LSTM has gradients
+in training only. It counts what would be launched. PyTorch can have one such device in a process and keeps it, hence a
 process of its own.
 """
 
@@ -44,17 +44,17 @@ class OnGpu(Tensor):
     held: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> OnGpu:
+    def __new__(cls, held: Tensor) -> OnGpu:
         with torch.inference_mode(False):
             made: OnGpu = torch.Tensor._make_wrapper_subclass(
                 cls,
-                inner.shape,
-                strides=inner.stride(),
-                storage_offset=inner.storage_offset(),
-                dtype=inner.dtype,
+                held.shape,
+                strides=held.stride(),
+                storage_offset=held.storage_offset(),
+                dtype=held.dtype,
                 device=torch.device(GPU),
             )
-        made.held = inner
+        made.held = held
         return made
 
     def tolist(self) -> Any:
@@ -107,7 +107,7 @@ class EmulatedGpu(TorchDispatchMode):
             return func(*args, **kwargs)
         self._check(func, tensors, makes)
         on_cpu = kwargs | ({"device": _CPU} if device is not None else {})
-        run = partial(_KERNELS.get(func, func), *tree_map(_inner, args), **tree_map(_inner, on_cpu))
+        run = partial(_KERNELS.get(func, func), *tree_map(_held, args), **tree_map(_held, on_cpu))
         found = run()
         self._count(func, makes, run, found)
         if not makes:
@@ -181,7 +181,7 @@ def register() -> EmulatedGpu:
     everything.fallback(torch.library.fallthrough_kernel)
     casts = torch.library.Library("aten", "IMPL", "AutocastPrivateUse1")
     for name in _LOWER:
-        casts.impl(name, _cast(name, torch.get_autocast_dtype), with_keyset=False)
+        casts.impl(name, _cast(name, torch.get_autocast_dtype))
     for name in _FLOAT32:
         casts.impl(name, _cast(name, lambda _: torch.float32))
     _libraries.extend([everything, casts])
@@ -193,7 +193,8 @@ def _with_gradients_in_training_only(lstm: Callable[..., Any]) -> Callable[..., 
 
     def run(*arguments: Any) -> Any:
         found = lstm(*arguments)
-        training = arguments[7 if isinstance(arguments[1], Tensor) else 6]  # which sizes of packed batches precede
+        packed = isinstance(arguments[1], Tensor)  # then it has the batch sizes, before all else but the data
+        training = arguments[7 if packed else 6]
         if isinstance(found[0], OnGpu) and found[0].requires_grad and not training and torch.backends.cudnn.enabled:
             raise RuntimeError("cudnn RNN backward can only be called in training mode")
         return found
@@ -218,7 +219,7 @@ def _floats(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.dtype in (torch.float32, torch.float16, torch.bfloat16)
 
 
-def _inner(leaf: Any) -> Any:
+def _held(leaf: Any) -> Any:
     return leaf.held if isinstance(leaf, OnGpu) else leaf
 
 
