@@ -130,9 +130,7 @@ def test_gradients_of_a_layer(layer: Layer, gpu: EmulatedGpu) -> None:
         assert_close(one.grad.cpu(), other.grad, 1e-5)
 
 
-def test_graphs_are_captured_again_for_other_parameters(
-    gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graphs_are_captured_again_for_other_parameters(gpu: EmulatedGpu, in_graphs: bool) -> None:
     layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
     module, changed = layer.build().to(GPU), layer.build()
     with torch.no_grad():
