@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
 from elmo_mf.harness.workspace import Progress, Workspace
 
@@ -23,10 +24,17 @@ def plugins() -> None:
 
 
 def training_device(cuda_device: int | None = None) -> torch.device:
-    """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one."""
+    """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one.
+
+    # Raises
+    InputError: there is no such GPU here.
+    """
     from allennlp.common.util import int_to_device
 
-    chosen = (0 if torch.cuda.device_count() else -1) if cuda_device is None else cuda_device
+    gpus = torch.cuda.device_count()
+    chosen = (0 if gpus else -1) if cuda_device is None else cuda_device
+    if not isinstance(chosen, int) or chosen >= gpus:
+        raise InputError(f"trainer.cuda_device: found {chosen!r}, expected -1 or the number of one of {gpus} GPUs")
     device: torch.device = int_to_device(chosen)
     return device
 
