@@ -25,12 +25,17 @@ def compress(
     budget: str | None = typer.Option(
         None, help="In place of a rank: parameters of the whole biLSTM, bytes=N, multiply_adds=N a token, or 10%."
     ),
+    allocation: str = typer.Option(
+        "outputs", help="Of a budget: by what a matrix's error does to the outputs, or equally among all matrices."
+    ),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option(
         "all", help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent), joined by +."
     ),
-    highway_rank: int | None = typer.Option(
-        None, min=1, help="Factorize the character CNN's highway layers too, at this rank; alone, only those."
+    highway_rank: str | None = typer.Option(
+        None,
+        help="Factorize the character CNN's highway layers too, at this rank, or budget to have them share it; a rank "
+        "alone, only those.",
     ),
     granularity: str = typer.Option("stacked", help="stacked gates, or one factorization a gate."),
     layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
@@ -38,8 +43,8 @@ def compress(
     setting: list[str] = typer.Option([], help="Of the method, name=value; may be repeated."),
     calibration: Path | None = typer.Option(
         None,
-        help="Tokenised text, one sentence a line, that whitened_svd and --highway-rank look at; a short one comes "
-        "with elmo-mf.",
+        help="Tokenised text, one sentence a line, that whitened_svd, budgets and --highway-rank look at; a short one "
+        "comes with elmo-mf.",
     ),
     evaluation: Path | None = typer.Option(None, help="Text that the report's errors are of; that of calibration."),
     gradients: Path | None = typer.Option(None, help="File of elmo-mf gradients, for fisher_svd."),
@@ -62,7 +67,7 @@ def compress(
 
     \b
       elmo-mf compress options.json weights.hdf5 --rank 64 --out elmo-r64
-      elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank 128 --out small
+      elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank budget --out small
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
@@ -79,8 +84,9 @@ def compress(
     if (out / "weights.hdf5").resolve() == weights.resolve():
         raise InputError(f"--out: found the folder of the weights themselves, {out}, expected another")
     compression = compressions.compression(
-        method, rank, budget, targets, highway_rank, layers=_layers(layers), directions=directions,
-        allow_larger=allow_larger, granularity=granularity, settings=compressions.settings(setting),
+        method, rank, budget, targets, highway_rank, allocation=allocation, layers=_layers(layers),
+        directions=directions, allow_larger=allow_larger, granularity=granularity,
+        settings=compressions.settings(setting),
         calibration=None if calibration is None else str(calibration),
         gradients=None if gradients is None else str(gradients),
         distill=None if distill is None else Distillation(str(distill), distill_steps),

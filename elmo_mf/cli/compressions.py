@@ -13,7 +13,7 @@ _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
 
 def compression(
-    method: str, size: str | None, within: str | None, targets: str, highway_rank: int | None, **more: Any
+    method: str, size: str | None, within: str | None, targets: str, highways: str | None, **more: Any
 ) -> Compression | None:
     """From `--method`, `--rank`, `--budget`, `--targets` and `--highway-rank`; None where nothing is to be compressed.
 
@@ -23,16 +23,30 @@ def compression(
     from elmo_mf.factorize import Compression
     from elmo_mf.factorize.highways import HIGHWAY_METHOD
 
+    more["highway_rank"] = highway_rank(highways)
     if size is not None and within is not None:
         raise InputError("--rank, --budget: found both, expected one of the two")
     if size is None and within is None:
         for option, found, default in (("--method", method, "svd"), ("--targets", targets, "all")):
             if found != default:
                 raise InputError(f"{option}: found {found} without --rank or --budget, expected one of the two")
-        if highway_rank is None:
+        if highways is None:
             return None
-        return Compression(HIGHWAY_METHOD, None, (), highway_rank=highway_rank, **more)
-    return Compression(method, rank(size), targets, budget=budget(within), highway_rank=highway_rank, **more)
+        return Compression(HIGHWAY_METHOD, None, (), **more)
+    return Compression(method, rank(size), targets, budget=budget(within), **more)
+
+
+def highway_rank(text: str | None) -> int | str | None:
+    """`128`, or `budget`.
+
+    # Raises
+    InputError: something else.
+    """
+    if text is None or text == "budget":
+        return text
+    if not text.isdecimal():
+        raise InputError(f"--highway-rank: found {text!r}, expected an integer, or budget")
+    return int(text)
 
 
 def rank(text: str | None) -> int | dict[str, int] | None:

@@ -30,8 +30,8 @@ def embed(
     budget: str | None = typer.Option(None, help="Compress first, within a budget, as in compress."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
-    highway_rank: int | None = typer.Option(
-        None, min=1, help="Compress the character CNN's highway layers too, or alone."
+    highway_rank: str | None = typer.Option(
+        None, help="Compress the character CNN's highway layers too, as in compress, or alone."
     ),
     state: str = typer.Option("zero", help="What each line starts from: zero, or primed by a fixed text."),
     precision: str = typer.Option("float32", help="Of the encoder's weights on a CPU: float32, bfloat16 or int8."),

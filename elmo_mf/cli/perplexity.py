@@ -19,10 +19,11 @@ def perplexity(
     softmax: Path | None = typer.Option(None, help="Folder of softmax.hdf5 and vocabulary.txt; the weights' own."),
     rank: str | None = typer.Option(None, help="Compress too, as in compress: 32 or input=32,recurrent=16."),
     budget: str | None = typer.Option(None, help="Compress too, within a budget, as in compress."),
+    allocation: str = typer.Option("outputs", help="Of a budget, as in compress: by outputs, or matrices."),
     method: str = typer.Option("svd", help="Factorization method."),
     targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
-    highway_rank: int | None = typer.Option(
-        None, min=1, help="Compress the character CNN's highway layers too, or alone."
+    highway_rank: str | None = typer.Option(
+        None, help="Compress the character CNN's highway layers too, as in compress, or alone."
     ),
     max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
     limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
@@ -55,7 +56,7 @@ def perplexity(
     if threads:
         torch.set_num_threads(threads)
     files, on = elmo_files(options, weights, base_elmo()), device_named(device)
-    compressed = compressions.compression(method, rank, budget, targets, highway_rank)
+    compressed = compressions.compression(method, rank, budget, targets, highway_rank, allocation=allocation)
     judgements = []
     for compression in [None] if compressed is None else [None, compressed]:
         one = judge(*files, texts, compression, softmax, on, max_tokens, limit)

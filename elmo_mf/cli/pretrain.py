@@ -84,6 +84,8 @@ def pretrain(
     if rank or budget:
         size = {"rank": compressions.rank(rank), "budget": compressions.budget(budget)}
         compression = {"method": "svd", "targets": targets} | {key: value for key, value in size.items() if value}
+        if budget:  # what random weights give says nothing
+            compression["allocation"] = "matrices"
     settings = Settings(
         cell=cell, projection=projection, layers=layers, epochs=epochs, batch_tokens=batch_tokens,
         learning_rate=learning_rate, grad_norm=grad_norm, dropout=dropout, softmax=softmax,  # type: ignore[arg-type]

@@ -62,13 +62,13 @@ def moments(
     return recorder.moments()
 
 
-def calibration_sentences(text: Path) -> list[list[str]]:
-    """The sentences that calibration reads, at most 50,000 tokens."""
+def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
+    """The sentences that calibration reads, at most so many tokens."""
     kept: list[list[str]] = []
     total = 0
     for sentence in read_sentences(text, MAX_TOKENS):
         total += len(sentence)
-        if kept and total > _MOST_TOKENS:
+        if kept and total > most:
             break
         kept.append(sentence)
     return kept

@@ -11,14 +11,15 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Target
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.factorize import application
-from elmo_mf.factorize.application import Inputs
 from elmo_mf.factorize.base import Method, method_named
 from elmo_mf.factorize.checks import check_budget, check_names, check_rank
 from elmo_mf.factorize.highways import HIGHWAY_METHOD, check_highways
+from elmo_mf.factorize.reading import Reading
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
 from elmo_mf.provenance import file_hash
 
+ALLOCATIONS = ("outputs", "matrices")
 _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
 
 
@@ -40,13 +41,16 @@ class Compression:
     budget: of the whole biLSTM, `{"parameters": ...}`, `{"bytes": ...}`, `{"multiply_adds": ...}` a token, or
         `{"share": ...}` of its dense parameters. Ranks are allocated so that the sum over all matrices of the squared
         error, each relative to its own matrix's norm, is least; see `plan.py`.
+    allocation: of a budget. With `outputs`, a matrix's error counts for what it does to the layers' outputs on the
+        text of `calibration`, see `sensitivity.py`; with `matrices`, which reads no text, all count the same.
     settings: of the method, by name.
-    calibration: text for methods that look at the matrices' inputs, and for `highway_rank`; None for the text that
-        comes with this package.
+    calibration: text for methods that look at the matrices' inputs, for `outputs`, and for `highway_rank`; None for
+        the text that comes with this package.
     gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
     distill: of an ELMo, see `Distillation`; None for none.
     finetune: of a language model, see `FineTuning`; None for none.
-    highway_rank: of the character CNN's highway layers, see `highways.py`; None leaves them as they are.
+    highway_rank: of the character CNN's highway layers, see `highways.py`; "budget" for their share of the budget,
+        which then is of the biLSTM and of these layers; None leaves them as they are.
 
     # Raises
     InputError: an unknown method, target, direction or setting, or a rank below 1.
@@ -65,7 +69,8 @@ class Compression:
     gradients: str | None = None
     distill: Distillation | None = None
     finetune: FineTuning | None = None
-    highway_rank: int | None = None
+    highway_rank: int | str | None = None
+    allocation: str = "outputs"
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, Mapping):
@@ -77,7 +82,7 @@ class Compression:
         method = self.factorizer
         self._set_targets()
         self._check_size(method)
-        if self.highway_rank is not None:
+        if self.highway_rank is not None and not self.shares_budget:
             check_rank("compression.highway_rank", self.highway_rank)
         if self.directions != "all":
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
@@ -92,6 +97,11 @@ class Compression:
             raise InputError(f"compression.granularity: found {self.granularity!r}, expected stacked or gate")
         self._set_tuning("distill", Distillation, "a text and steps", {"text": ""})
         self._set_tuning("finetune", FineTuning, "epochs and a learning rate", {})
+
+    @property
+    def shares_budget(self) -> bool:
+        """Whether the highway layers are within the budget."""
+        return self.highway_rank == "budget" and self.budget is not None
 
     @property
     def factorizer(self) -> Method:
@@ -125,6 +135,11 @@ class Compression:
         object.__setattr__(self, "targets", tuple(target for target in _ORDER if target in targets))
 
     def _check_size(self, method: Method) -> None:
+        check_names("allocation", [self.allocation], ALLOCATIONS)
+        if self.budget is None and self.allocation != ALLOCATIONS[0]:
+            raise InputError(f"compression.allocation: found {self.allocation} without a budget, expected nothing")
+        if self.budget is None and self.highway_rank == "budget":
+            raise InputError("compression.highway_rank: found 'budget', expected an integer where there is no budget")
         if not self.targets:
             self._check_alone()
         elif self.budget is not None:
@@ -172,6 +187,7 @@ class Compression:
         raw = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         optional = ("budget", "highway_rank", "settings", "calibration", "gradients", "distill", "finetune")
         left_out = [key for key in optional if not raw[key]] + ["granularity"] * (self.granularity == "stacked")
+        left_out += ["allocation"] * (self.budget is None)
         return {key: value for key, value in raw.items() if key not in left_out}
 
     def identity(self) -> dict[str, Any]:
@@ -187,7 +203,7 @@ class Compression:
     def __str__(self) -> str:
         parts = self._of_lstms() if self.targets else []
         if self.highway_rank is not None:
-            parts.append(f"highways {self.highway_rank}")
+            parts.append("with highways" if self.shares_budget else f"highways {self.highway_rank}")
         if self.distill is not None:
             parts.append(f"distilled {self.distill.steps}")
         if self.finetune is not None:
@@ -215,7 +231,8 @@ class Compression:
         """Its rank or its budget."""
         if self.budget is not None:
             ((kind, amount),) = self.budget.items()
-            return f"budget {100 * amount:g}%" if kind == "share" else f"budget {amount} {kind}"
+            size = f"budget {100 * amount:g}%" if kind == "share" else f"budget {amount} {kind}"
+            return size if self.allocation == "outputs" else f"{size} by {self.allocation}"
         ranks = self.rank
         return f"rank {'+'.join(str(ranks[t]) for t in self.targets) if isinstance(ranks, Mapping) else ranks}"
 
@@ -233,14 +250,15 @@ class Compression:
         """
         return application.apply(self, weights, options)
 
-    def apply_to_language_model(self, weights: BilmWeights, inputs: Inputs) -> BilmWeights:
-        """As `apply`, for the core of a language model, see `CoreLstm.weights`; who has the text may fine-tune it.
-
-        # Parameters
-        inputs: gives the second moments of what the matrices are multiplied with.
-        """
+    def apply_to_language_model(self, weights: BilmWeights, reading: Reading) -> BilmWeights:
+        """As `apply`, for the core of a language model, see `CoreLstm.weights`; who has the text may fine-tune it."""
         self.check(weights, language_model=True)
-        return application.factorized(self, weights, inputs)
+        return application.factorized(self, weights, reading)
+
+    @property
+    def reads(self) -> bool:
+        """Whether a text has to be read for it."""
+        return self.factorizer.needs_inputs or (self.budget is not None and self.allocation == "outputs")
 
     def _check_kind(self, language_model: bool) -> None:
         wrong, right = ("distill", "finetune") if language_model else ("finetune", "distill")
@@ -259,7 +277,7 @@ class Compression:
             check_highways(weights, self.highway_rank, self.allow_larger)
         slots = self.slots(weights)
         if self.budget is not None:
-            application.parameters_within(self, slots, weights)
+            application.parameters_within(self, weights)
         elif not self.allow_larger:
             for slot in slots:
                 self._check_useful(slot)

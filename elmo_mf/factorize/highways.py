@@ -6,7 +6,9 @@ They are outside of what the paper compresses. At low rank of the biLSTM they ar
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,50 +21,68 @@ from elmo_mf.bilm.weights import Array, BilmWeights, Factors, highway_matrices, 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.base import Evidence
 from elmo_mf.factorize.calibration import calibration_sentences
-from elmo_mf.factorize.slot import break_even_rank
+from elmo_mf.factorize.piece import candidate
+from elmo_mf.factorize.plan import Candidate
+from elmo_mf.factorize.slot import HighwaySlot, highway_slots
 from elmo_mf.factorize.whitened_svd import WhitenedSvd
 
 HIGHWAY_METHOD = "whitened_svd"
 _WORDS = 500  # at once
 
 
-def check_highways(weights: BilmWeights, rank: int, allow_larger: bool) -> None:
-    """That every highway layer can be factorized at a rank.
+def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) -> None:
+    """That every highway layer can be factorized, at a rank or within a budget.
 
     # Raises
     InputError: there is none; one is factored already; the rank is above the matrix's, or saves nothing.
     """
-    matrices = highway_matrices(weights.char_cnn)
-    if not matrices:
+    slots = highway_slots(weights)
+    if not slots:
         raise InputError(f"compression.highway_rank: found {rank}, expected nothing: there is no highway layer here")
-    for layer, matrix in enumerate(matrices):
-        name = f"highway layer {layer} ({' x '.join(map(str, matrix.shape))})"
+    for slot, matrix in zip(slots, highway_matrices(weights.char_cnn), strict=True):
         if isinstance(matrix, Factors):
             raise InputError(
-                f"compression.highway_rank: found {name} factored at rank {matrix.rank}, expected a dense matrix"
+                f"compression.highway_rank: found {slot} factored at rank {matrix.rank}, expected a dense matrix"
             )
-        if rank > min(matrix.shape):
-            raise InputError(f"compression.highway_rank: found {rank}, expected at most {min(matrix.shape)}, of {name}")
-        least = break_even_rank(*matrix.shape)
-        if rank >= least and not allow_larger:
+        if isinstance(rank, str):
+            continue
+        if rank > slot.most:
+            raise InputError(f"compression.highway_rank: found {rank}, expected at most {slot.most}, of {slot}")
+        if rank >= slot.break_even and not allow_larger:
             raise InputError(
-                f"compression.highway_rank: found {rank}, expected less than {least:.1f}, the break-even rank of "
-                f"{name}: from there on factors are no smaller; set allow_larger to have them all the same"
+                f"compression.highway_rank: found {rank}, expected less than {slot.break_even:.1f}, the break-even "
+                f"rank of {slot}: from there on factors are no smaller; set allow_larger to have them all the same"
             )
 
 
-def factorize_highways(weights: BilmWeights, options: BilmOptions, rank: int, text: Path) -> BilmWeights:
-    """Both gates of each highway layer as one matrix (2n, n), by `whitened_svd` on the words of a text.
+@dataclass(frozen=True)
+class HighwayPiece:
+    """Both gates of a highway layer as one matrix, by `whitened_svd` on the words of a text.
 
-    # Raises
-    InputError: the text cannot be read or has no words.
+    # Parameters
+    moments: of what it gets, see `highway_moments`.
     """
-    char_cnn, matrices = weights.char_cnn, highway_matrices(weights.char_cnn)
-    for layer, inputs in enumerate(highway_moments(weights, options, text)):
-        factors = WhitenedSvd().factorize(to_dense(matrices[layer]), rank, Evidence(inputs))
-        char_cnn = with_highway(char_cnn, layer, factors)
-    lstms = {key: replace(lstm, primed=None) for key, lstm in weights.lstms.items()}  # other words lead elsewhere
-    return BilmWeights(char_cnn, lstms)
+
+    slot: HighwaySlot
+    matrix: Array
+    moments: Array
+
+    @cached_property
+    def candidate(self) -> Candidate:
+        energies = WhitenedSvd().energies(self.matrix, Evidence(self.moments))
+        return candidate(energies[: self.slot.most_useful], float(energies.sum()), self.slot.cost)
+
+    def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
+        """And without primed states: other words lead elsewhere."""
+        factors = WhitenedSvd().factorize(self.matrix, rank, Evidence(self.moments))
+        lstms = {key: replace(lstm, primed=None) for key, lstm in weights.lstms.items()}
+        return BilmWeights(with_highway(weights.char_cnn, self.slot.layer, factors), lstms)
+
+
+def highway_pieces(weights: BilmWeights, moments: Sequence[Array]) -> list[HighwayPiece]:
+    """All highway layers, which are dense."""
+    matrices = map(to_dense, highway_matrices(weights.char_cnn))
+    return [HighwayPiece(*parts) for parts in zip(highway_slots(weights), matrices, moments, strict=True)]
 
 
 @torch.no_grad()

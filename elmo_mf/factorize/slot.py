@@ -8,12 +8,53 @@ from typing import cast
 
 import numpy as np
 
-from elmo_mf.bilm.weights import DIRECTIONS, GATES, JOINT, Array, BilmWeights, Factors, Matrix, Pruned, Target
+from elmo_mf.bilm.weights import (
+    DIRECTIONS,
+    GATES,
+    JOINT,
+    Array,
+    BilmWeights,
+    Factors,
+    Matrix,
+    Pruned,
+    Target,
+    highway_matrices,
+)
 from elmo_mf.errors import InputError
 
 
+class _Costs:
+    """Of a matrix in so many blocks of rows, each with factors of its own."""
+
+    shape: tuple[int, int]
+    blocks: int
+
+    @property
+    def cost(self) -> int:
+        """Parameters of each rank."""
+        m, n = self.shape
+        return m + self.blocks * n
+
+    @property
+    def break_even(self) -> float:
+        """The rank at which factors have as many parameters as the matrix."""
+        m, n = self.shape
+        return break_even_rank(m // self.blocks, n)
+
+    @property
+    def most(self) -> int:
+        """The matrix's own rank, or that of a block."""
+        m, n = self.shape
+        return min(m // self.blocks, n)
+
+    @property
+    def most_useful(self) -> int:
+        """The largest rank below break-even, but 1 at least."""
+        return max(1, ceil(self.break_even) - 1)
+
+
 @dataclass(frozen=True)
-class Slot:
+class Slot(_Costs):
     """The matrix of a target; `blocks` is 4 where each gate has factors of its own."""
 
     direction: int
@@ -43,29 +84,6 @@ class Slot:
     def key(self) -> tuple[int, int]:
         return self.direction, self.layer
 
-    @property
-    def cost(self) -> int:
-        """Parameters of each rank."""
-        m, n = self.shape
-        return m + self.blocks * n
-
-    @property
-    def break_even(self) -> float:
-        """The rank at which factors have as many parameters as the matrix."""
-        m, n = self.shape
-        return break_even_rank(m // self.blocks, n)
-
-    @property
-    def most(self) -> int:
-        """The matrix's own rank, or that of a gate's part."""
-        m, n = self.shape
-        return min(m // self.blocks, n)
-
-    @property
-    def most_useful(self) -> int:
-        """The largest rank below break-even, but 1 at least."""
-        return max(1, ceil(self.break_even) - 1)
-
     def matrix(self, weights: BilmWeights) -> Array:
         """The dense matrix, (m, n)."""
         matrices = weights.lstms[self.key].matrices
@@ -75,6 +93,26 @@ class Slot:
 
     def __str__(self) -> str:
         return _name(self.key, self.target, self.shape)
+
+
+@dataclass(frozen=True)
+class HighwaySlot(_Costs):
+    """Both gates of a highway layer as one matrix, (2n, n)."""
+
+    layer: int
+    shape: tuple[int, int]
+    blocks: int = 1
+
+    def __str__(self) -> str:
+        return f"highway layer {self.layer} ({self.shape[0]} x {self.shape[1]})"
+
+
+def highway_slots(weights: BilmWeights) -> list[HighwaySlot]:
+    """All highway layers."""
+    return [
+        HighwaySlot(layer, (matrix.shape[0], matrix.shape[1]))
+        for layer, matrix in enumerate(highway_matrices(weights.char_cnn))
+    ]
 
 
 def break_even_rank(m: int, n: int) -> float:

@@ -105,17 +105,19 @@ class CoreLstm(nn.Module):
         """A core with the chosen matrices as factors.
 
         # Parameters
-        inputs: (steps, sequences, d) each, for methods that look at what matrices are multiplied with; every one is the
-            continuation of the one before.
+        inputs: (steps, sequences, d) each, for methods that look at what matrices are multiplied with, and for budgets
+            by outputs; every one is the continuation of the one before.
 
         # Raises
         InputError: as `Compression.apply`; or inputs are needed and there are none.
         """
-        from elmo_mf.lm.evidence import core_moments
+        from elmo_mf.lm.evidence import CoreReading
 
         if compression.factorizer.needs_inputs and not inputs:
             raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
-        weights = compression.apply_to_language_model(self.weights(), lambda: core_moments(self, inputs))
+        if compression.reads and not inputs:
+            raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
+        weights = compression.apply_to_language_model(self.weights(), CoreReading(self, inputs))
         return CoreLstm(list(weights.lstms.values()), cast(_Layer, self.layers[0]).weight_drop).train(self.training)
 
     def weights(self) -> BilmWeights:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.weights import Array
+from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.factorize.calibration import Moments
 from elmo_mf.lm.core import CoreLstm
 
@@ -44,14 +45,51 @@ def core_moments(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, in
 @torch.no_grad()
 def core_activation_error(dense: CoreLstm, own: CoreLstm, inputs: Sequence[Tensor]) -> dict[str, Any]:
     """|own - dense|_F / |dense|_F of the layers' outputs, as `activation_error` gives it for an ELMo."""
-    squares: list[Array] = []
-    states: list[list[State] | None] = [None, None]
-    for x in inputs:
-        (wanted, states[0]), (found, states[1]) = (
-            core.eval()(x, state) for core, state in zip((dense, own), states, strict=True)
-        )
-        pairs = zip(wanted, found, strict=True)
-        squares.append(np.array([[float((b - a).square().sum()), float(a.square().sum())] for a, b in pairs]))
-    total = np.sum(squares, axis=0)
-    shares = total[:, 0] / total[:, 1]
+    shares = _squared_errors(_outputs(dense, inputs), own, inputs)
     return {"layers": np.sqrt(shares).tolist(), "all": float(np.sqrt(shares.mean()))}
+
+
+class CoreReading:
+    """Text that a core reads, whose last layer's outputs the softmax gets: the loss is theirs.
+
+    # Parameters
+    core: the dense one.
+    inputs: (steps, sequences, d) each, every one the continuation of the one before.
+    """
+
+    def __init__(self, core: CoreLstm, inputs: Sequence[Tensor]) -> None:
+        self.core, self.inputs = core, inputs
+
+    def moments(self) -> dict[tuple[int, int], Moments]:
+        return core_moments(self.core, self.inputs)
+
+    def highway_moments(self) -> list[Array]:
+        return []
+
+    @torch.no_grad()
+    def loss(self, weights: BilmWeights) -> float:
+        own = CoreLstm(list(weights.lstms.values())).to(self.inputs[0].device)
+        return float(_squared_errors(self._dense, own, self.inputs)[-1])
+
+    @cached_property
+    def _dense(self) -> list[list[Tensor]]:
+        return list(_outputs(self.core, self.inputs))
+
+
+def _squared_errors(wanted: Iterable[list[Tensor]], own: CoreLstm, inputs: Iterable[Tensor]) -> Array:
+    """(|own - dense|_F / |dense|_F)^2 of each layer."""
+    squares = [
+        np.array([[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, found, strict=True)])
+        for dense, found in zip(wanted, _outputs(own, inputs), strict=True)
+    ]
+    total = np.sum(squares, axis=0)
+    return np.asarray(total[:, 0] / total[:, 1])
+
+
+def _outputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Each layer's, for one part of the text after the other."""
+    core.eval()
+    state: list[State] | None = None
+    for x in inputs:
+        outputs, state = core(x, state)
+        yield outputs

@@ -49,7 +49,9 @@ NOTES = """## How to read it
 - **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
 - **parameters** and **smaller** count the LSTMs. **encoder MB** and **multiply-adds**, for a token, count the character
   CNN too, or a language model's embedding and softmax, which are left as they are but for the highway layers where a
-  name says **highways** and their rank. Pruned matrices have fewer parameters and run like dense ones.
+  name says **highways** and their rank, or a budget **with highways**. Pruned matrices have fewer parameters and run
+  like dense ones.
+- A **budget** is spent by what a matrix's error does to the LSTM layers' outputs; **by matrices**, by their own errors.
 - **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
   sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
   1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared

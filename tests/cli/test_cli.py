@@ -92,6 +92,7 @@ FORMS: list[list[str]] = [
     ["--budget", "60%"],
     ["--rank", "2", "--highway-rank", "5"],
     ["--budget", "multiply_adds=1500", "--layers", "0,1"],
+    ["--budget", "60%", "--allocation", "matrices", "--highway-rank", "budget"],
 ]
 
 
@@ -172,6 +173,11 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "2", "--budget", "100"], "--rank, --budget: found both"),
         (["--highway-rank", "2", "--targets", "input"], "--targets: found input without --rank or --budget, expected"),
         (["--highway-rank", "2", "--method", "prune"], "--method: found prune without --rank or --budget, expected"),
+        (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half', expected an integer, or budget"),
+        (["--rank", "2", "--highway-rank", "budget"], "found 'budget', expected an integer where there is no budget"),
+        (["--highway-rank", "budget"], "highway_rank: found 'budget', expected an integer where there is no budget"),
+        (["--rank", "2", "--allocation", "matrices"], "allocation: found matrices without a budget, expected nothing"),
+        (["--budget", "60%", "--allocation", "rows"], "allocation: found 'rows', expected any of outputs, matrices"),
         (["--budget", "many"], "--budget: found 'many', expected a number of parameters"),
         (["--budget", "flops=9"], "--budget: found 'flops=9'"),
         (["--budget", "100"], "budget: found 100 parameters, expected at least 696"),

@@ -182,6 +182,15 @@ def test_json_form_of_everything(tmp_path: Path) -> None:
     assert compression.identity() != before
 
 
+@pytest.mark.parametrize("keys", [{}, {"allocation": "matrices"}, {"highway_rank": "budget"}])
+def test_json_form_of_a_budget(keys: dict[str, Any]) -> None:
+    """It always says how it is spent."""
+    raw = {"method": "svd", "targets": "all", "budget": {"share": 0.3}} | keys
+    compression = Compression.from_dict(raw)
+    assert Compression.from_dict(compression.to_dict()) == compression
+    assert compression.to_dict()["allocation"] == keys.get("allocation", "outputs")
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -220,6 +229,14 @@ def test_of_lstms_alone() -> None:
         (Compression("svd", 2, "joint", granularity="gate"), "svd joint by gate rank 2"),
         (Compression("nmf", None, "all", budget={"share": 0.1}), "nmf all budget 10%"),
         (Compression("nmf", None, "all", budget={"bytes": 99}), "nmf all budget 99 bytes"),
+        (
+            Compression("nmf", None, "all", budget={"bytes": 99}, allocation="matrices"),
+            "nmf all budget 99 bytes by matrices",
+        ),
+        (
+            Compression("nmf", None, "all", budget={"bytes": 9}, highway_rank="budget"),
+            "nmf all budget 9 bytes with highways",
+        ),
         (Compression("nmf", 2, "all", settings={"form": "shift"}), "nmf(form=shift) all rank 2"),
         (Compression("svd", 2, "all", distill=Distillation("t.txt", 9)), "svd all rank 2 distilled 9"),
         (Compression("svd", 2, "all", highway_rank=9), "svd all rank 2 highways 9"),

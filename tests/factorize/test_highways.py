@@ -19,7 +19,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize import size_report
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
 from elmo_mf.factorize.distill import distill
-from elmo_mf.factorize.highways import factorize_highways, highway_moments
+from elmo_mf.factorize.highways import highway_moments
 from elmo_mf.factorize.report import compression_report
 from elmo_mf.factorize.tuning import Distillation
 from tests.conftest import random_bilm
@@ -32,6 +32,10 @@ SENTENCES = [["The", "cat", "sat"], ["on", "antidisestablishmentarianism", "Ã©æ¼
 
 def _compressed(highway_rank: int) -> Bilm:
     return Bilm(OPTIONS, Compression("svd", 2, "all", highway_rank=highway_rank).apply(WEIGHTS, OPTIONS)).eval()
+
+
+def _alone(weights: BilmWeights, rank: int) -> BilmWeights:
+    return Compression("whitened_svd", None, [], highway_rank=rank, allow_larger=True).apply(weights, OPTIONS)
 
 
 def _inputs_of_each_highway() -> list[Tensor]:
@@ -59,7 +63,7 @@ def test_all_that_calibration_reads_is_counted() -> None:
 @pytest.mark.parametrize("rank", [1, 4, 11])
 def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
     """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
-    factored = factorize_highways(WEIGHTS, OPTIONS, rank, CALIBRATION_TEXT)
+    factored = _alone(WEIGHTS, rank)
     for layer, inputs in enumerate(_inputs_of_each_highway()):
         matrix, made = (to_dense(highway_matrices(w.char_cnn)[layer]).astype(np.float64) for w in (WEIGHTS, factored))
         error = np.linalg.norm((matrix - made) @ inputs.numpy().T)
@@ -69,7 +73,7 @@ def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
 
 
 def test_of_full_rank_nothing_changes() -> None:
-    factored = Bilm(OPTIONS, factorize_highways(WEIGHTS, OPTIONS, 17, CALIBRATION_TEXT)).eval()
+    factored = Bilm(OPTIONS, _alone(WEIGHTS, 17)).eval()
     assert all(isinstance(layer, nn.Sequential) for layer in factored.char_cnn.highways)
     for own, dense in zip(factored.embed(SENTENCES), DENSE.embed(SENTENCES), strict=True):
         np.testing.assert_allclose(own, dense, atol=1e-5)
@@ -182,12 +186,12 @@ def test_what_is_refused_alone(keys: dict[str, object], message: str) -> None:
 def test_a_primed_state_is_not_kept() -> None:
     primed = Bilm(OPTIONS, WEIGHTS, "primed").weights()
     assert all(lstm.primed is not None for lstm in primed.lstms.values())
-    assert all(lstm.primed is None for lstm in factorize_highways(primed, OPTIONS, 3, CALIBRATION_TEXT).lstms.values())
+    assert all(lstm.primed is None for lstm in _alone(primed, 3).lstms.values())
 
 
 def test_distillation_is_on_words_of_its_own() -> None:
     """What the highways lost is seen, and the biLSTM makes up for some of it."""
-    factored = factorize_highways(WEIGHTS, OPTIONS, 1, CALIBRATION_TEXT)
+    factored = _alone(WEIGHTS, 1)
     made = distill(WEIGHTS, factored, OPTIONS, Distillation(str(CALIBRATION_TEXT), 40))
     assert made.before > 0.001 and made.after < 0.9 * made.before
     assert isinstance(highway_matrices(made.weights.char_cnn)[0], Factors)
@@ -198,11 +202,13 @@ def test_distillation_is_on_words_of_its_own() -> None:
     [
         (0, "compression.highway_rank: found 0, expected an integer from 1 on"),
         (2.5, "compression.highway_rank: found 2.5, expected an integer from 1 on"),
+        ("budget", "compression.highway_rank: found 'budget', expected an integer where there is no budget"),
+        ("half", "compression.highway_rank: found 'half', expected an integer from 1 on"),
         (18, "compression.highway_rank: found 18, expected at most 17, of highway layer 0 (34 x 17)"),
         (12, "found 12, expected less than 11.3, the break-even rank of highway layer 0 (34 x 17): from there on"),
     ],
 )
-def test_ranks_that_are_refused(rank: int, message: str) -> None:
+def test_ranks_that_are_refused(rank: int | str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         Compression("svd", 2, "all", highway_rank=rank).check(WEIGHTS)
     assert message in str(caught.value)
@@ -217,6 +223,11 @@ def test_where_there_is_nothing_to_factorize() -> None:
         compression.check(twice)
     with pytest.raises(InputError, match="found it for a language model, which has no character CNN"):
         compression.check(WEIGHTS, language_model=True)
+    within = Compression("svd", None, "all", budget={"share": 0.5}, highway_rank="budget")
+    with pytest.raises(InputError, match="found budget, expected nothing: there is no highway layer here"):
+        within.check(random_bilm(n_highway=0).weights())
+    with pytest.raises(InputError, match=r"found highway layer 0 .* factored at rank 3, expected a dense matrix"):
+        within.check(twice)
 
 
 def test_a_larger_rank_where_it_is_asked_for() -> None:

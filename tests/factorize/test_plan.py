@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,9 @@ def test_too_small_a_budget() -> None:
     ("targets", "granularity"), [("all", "stacked"), ("joint+projection", "stacked"), ("all", "gate")]
 )
 def test_a_budget_is_kept(method: str, targets: str, granularity: str) -> None:
-    for parameters in (1500, 1777):
-        compression = Compression(method, None, targets, granularity=granularity, budget={"parameters": parameters})
+    for parameters, allocation in ((1500, "outputs"), (1777, "matrices")):
+        budget = {"parameters": parameters}
+        compression = Compression(method, None, targets, granularity=granularity, budget=budget, allocation=allocation)
         size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
         assert parameters - 60 < size.lstm_parameters <= parameters or size.lstm_parameters == _most(compression)
 
@@ -81,11 +83,34 @@ def test_matrices_that_stay_count() -> None:
         Compression("svd", None, "input", layers=[0], budget={"parameters": 2300}).check(WEIGHTS)
 
 
+def test_highway_layers_share_a_budget() -> None:
+    dense = size_report(WEIGHTS, OPTIONS)
+    highways, biases = 2 * 34 * 17, 2 * 34
+    for kind, amount in (("parameters", 2500), ("bytes", 10_000), ("multiply_adds", 2100), ("share", 0.6)):
+        compression = Compression("svd", None, "all", budget={kind: amount}, highway_rank="budget")
+        size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+        own = highways - size.around_saved
+        assert 0 < own < highways
+        found = {
+            "parameters": size.lstm_parameters + own + biases,
+            "bytes": size.lstm_bytes + 4 * (own + biases),
+            "multiply_adds": size.lstm_multiply_adds + own,
+            "share": (size.lstm_parameters + own + biases) / (dense.lstm_parameters + highways + biases),
+        }[kind]
+        assert 0.9 * amount < found <= amount
+
+
+def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:
+    compression = Compression("svd", None, "all", budget={"parameters": 1700}, highway_rank=4)
+    size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+    assert size.around_saved == 2 * (34 * 17 - 4 * (34 + 17)) and 1600 < size.lstm_parameters <= 1700
+
+
 def test_scale_of_a_matrix_does_not_matter() -> None:
     """A matrix with values a hundred times as large is not a hundred times as worthy."""
     loud = WEIGHTS.lstms[0, 0].with_matrix("input", 100 * np.asarray(WEIGHTS.lstms[0, 0].matrices["input"]))
     weights = type(WEIGHTS)(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): loud})
-    compression = Compression("svd", None, "all", budget={"parameters": 1700})
+    compression = Compression("svd", None, "all", budget={"parameters": 1700}, allocation="matrices")
     sizes = [size_report(compression.apply(w, OPTIONS), OPTIONS).matrices for w in (WEIGHTS, weights)]
     assert [row.rank for row in sizes[0]] == [row.rank for row in sizes[1]]
 
@@ -107,6 +132,20 @@ def test_scale_of_a_matrix_does_not_matter() -> None:
 def test_refused(budget: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         Compression("svd", None, "all", budget=budget).check(WEIGHTS)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"budget": {"share": 0.5}, "allocation": "rows"}, "allocation: found 'rows', expected any of outputs, matric"),
+        ({"budget": {"share": 0.5}, "allocation": 5}, "allocation: found 5, expected any of outputs, matrices"),
+        ({"rank": 2, "allocation": "matrices"}, "allocation: found matrices without a budget, expected nothing"),
+    ],
+)
+def test_allocations_that_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "svd", "targets": "all"} | keys)
     assert message in str(caught.value)
 
 

@@ -180,6 +180,14 @@ def test_a_method_that_looks_at_inputs_needs_some() -> None:
     core.compressed(Compression("whitened_svd", 2, "all"), [torch.randn(9, 2, 20)])
 
 
+def test_a_budget_by_outputs_needs_inputs() -> None:
+    core = CoreLstm.random([20, 8])
+    with pytest.raises(InputError, match="allocation: found outputs without inputs to see them for, expected matrices"):
+        core.compressed(Compression("svd", None, "all", budget={"share": 0.5}))
+    core.compressed(Compression("svd", None, "all", budget={"share": 0.5}, allocation="matrices"))
+    core.compressed(Compression("svd", None, "all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])
+
+
 @pytest.mark.parametrize("compression", [None, Compression("svd", 3, "all"), Compression("svd", 3, "joint")])
 def test_without_machine_code(compression: Compression | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMO_MF_NATIVE", "0")

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from elmo_mf.bilm.weights import Factors
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm
-from elmo_mf.lm.evidence import core_activation_error, core_moments
+from elmo_mf.lm.evidence import CoreReading, core_activation_error, core_moments
 
 
 @pytest.fixture
@@ -62,3 +63,26 @@ def test_activation_error(core: CoreLstm) -> None:
     expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, found, strict=True)]
     np.testing.assert_allclose(error["layers"], expected, rtol=1e-4)
     assert error["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
+
+
+def test_the_loss_is_that_of_what_the_softmax_reads(core: CoreLstm) -> None:
+    text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
+    own = core.compressed(Compression("svd", 2, "all"))
+    expected = core_activation_error(core, own, text)["layers"][-1] ** 2
+    assert CoreReading(core, text).loss(own.weights()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
+    """A recurrence that hardly counts beside the input needs no rank."""
+    torch.manual_seed(0)
+    wide = CoreLstm.random([12, 16, 16])
+    with torch.no_grad():
+        wide.get_parameter("layers.0.matrices.recurrent.parts.0").mul_(0.01)
+    text = [torch.randn(20, 4, 12)]
+    ranks = {}
+    for allocation in ("outputs", "matrices"):
+        small = wide.compressed(Compression("svd", None, "all", budget={"share": 0.5}, allocation=allocation), text)
+        matrix = small.weights().lstms[0, 0].matrices["recurrent"]
+        assert isinstance(matrix, Factors)
+        ranks[allocation] = matrix.rank
+    assert ranks["outputs"] == 1 < ranks["matrices"]

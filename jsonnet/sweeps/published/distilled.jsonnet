@@ -7,6 +7,7 @@ function(text='data/wikitext2/train.txt') (import 'settings.libsonnet') + {
     {
       method: 'whitened_svd',
       budget: { parameters: 161792 },
+      allocation: 'matrices',
       targets: 'joint+projection',
       distill: { text: text, steps: 1500 },
     },

@@ -3,7 +3,13 @@
 // elmo-mf sweep jsonnet/sweeps/published/highways.jsonnet --data data --threads 1 --output leaderboard
 (import 'base.jsonnet') + {
   compressions: [
-    { method: 'whitened_svd', budget: { parameters: 403456 }, targets: 'joint+projection', highway_rank: 64 },
+    {
+      method: 'whitened_svd',
+      budget: { parameters: 403456 },
+      allocation: 'matrices',
+      targets: 'joint+projection',
+      highway_rank: 64,
+    },
     { method: 'svd', rank: 32, targets: 'all', highway_rank: 64 },
   ],
 }

@@ -9,6 +9,6 @@
   compressions: [
     { method: 'svd', rank: 16, targets: 'all' },
     { method: 'whitened_svd', rank: 4, targets: 'all' },
-    { method: 'whitened_svd', budget: { parameters: 161792 }, targets: 'joint+projection' },
+    { method: 'whitened_svd', budget: { parameters: 161792 }, allocation: 'matrices', targets: 'joint+projection' },
   ],
 }
