@@ -25,6 +25,8 @@ PACKAGES = (
     "pandas",
     "llvmlite",
 )
+SWITCHES = ("ELMO_MF_NATIVE", "ELMO_MF_CUDA_GRAPHS")
+"""Environment variables that say how the encoder runs."""
 
 
 def file_hash(path: str | Path) -> str:
@@ -39,6 +41,7 @@ def provenance(device: torch.device | None = None) -> dict[str, Any]:
 
     versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
     name = gpu_name(device)
+    switches = {switch: os.environ[switch] for switch in SWITCHES if switch in os.environ}
     return {
         "versions": versions if name is None else versions | {"cuda": torch.version.cuda},
         "machine": {
@@ -48,7 +51,8 @@ def provenance(device: torch.device | None = None) -> dict[str, Any]:
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "system": f"{platform.system()} {platform.machine()}",
         }
-        | ({} if name is None else {"gpu": name}),
+        | ({} if name is None else {"gpu": name})
+        | ({"environment": switches} if switches else {}),
     }
 
 

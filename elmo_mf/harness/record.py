@@ -209,6 +209,8 @@ class Machine(TypedDict):
     """Kernel and architecture."""
     gpu: NotRequired[str]
     """The GPU's name, where it ran on one."""
+    environment: NotRequired[dict[str, str]]
+    """`ELMO_MF_NATIVE` and `ELMO_MF_CUDA_GRAPHS`, where they were set."""
 
 
 @_closed

@@ -150,7 +150,8 @@ def _machine(about: dict[str, Any]) -> str:
     machine = about["machine"]
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
-    return f"{gpu}{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}"
+    switches = "".join(f", {name}={value}" for name, value in machine.get("environment", {}).items())
+    return f"{gpu}{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}{switches}"
 
 
 def _versions(records: list[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,16 @@ def test_the_loss_is_the_activation_error() -> None:
     error = activation_error(DENSE, Bilm(OPTIONS, own).eval(), calibration_sentences(CALIBRATION_TEXT))
     expected = sum(layer**2 for layer in error["layers"])
     assert ElmoReading(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
+    """Once a matrix, all of it would take long."""
+    lines = ["a few words .\n"] * 1250
+    (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
+    (tmp_path / "beginning.txt").write_text("".join(lines))
+    own = Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
+    one, other = (ElmoReading(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
+    assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_what_nobody_hears_gets_nothing() -> None:

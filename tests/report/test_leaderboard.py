@@ -43,6 +43,11 @@ def test_header_names_the_gpu(tmp_path: Path) -> None:
     assert "- machine: a GPU, a processor, AVX2, 2 threads, Linux x86_64\n" in page
 
 
+def test_header_names_what_was_switched(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"environment": {"ELMO_MF_NATIVE": "0"}}))
+    assert "- machine: a processor, AVX2, 2 threads, Linux x86_64, ELMO_MF_NATIVE=0\n" in page
+
+
 def test_header_says_where_times_are_from(tmp_path: Path) -> None:
     """If not from where the scores are; versions are those of both."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}

@@ -216,7 +216,8 @@ function recordOf(index) {
 
 function machineOf({ machine }) {
   const gpu = machine.gpu ? `${machine.gpu}, ` : "";
-  return `${gpu}${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}`;
+  const switches = Object.entries(machine.environment ?? {}).map(([name, value]) => `, ${name}=${value}`).join("");
+  return `${gpu}${machine.cpu}, ${machine.instructions}, ${machine.threads} thread${machine.threads === 1 ? "" : "s"}${switches}`;
 }
 
 function versionsOf({ versions }) {

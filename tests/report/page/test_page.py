@@ -165,6 +165,13 @@ def test_text_stays_text(opens: Opens, tmp_path: Path) -> None:
     assert page.locator("img").count() == 0
 
 
+def test_it_names_the_gpu_and_what_was_switched(opens: Opens, tmp_path: Path) -> None:
+    machine = MACHINE | {"gpu": "a GPU", "environment": {"ELMO_MF_CUDA_GRAPHS": "1"}}
+    page = opens(_write(tmp_path, [record(None, 0.4, machine=machine)]))
+    page.get_by_role("button", name="dense", exact=True).click()
+    expect(page.locator("#facts")).to_contain_text("a GPU, a processor, AVX2, 2 threads, ELMO_MF_CUDA_GRAPHS=1")
+
+
 def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
     """If not from where the scores are."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
