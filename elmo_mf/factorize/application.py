@@ -15,7 +15,7 @@ from elmo_mf.factorize.base import NOTHING, Evidence, Method
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT
 from elmo_mf.factorize.distill import distill
 from elmo_mf.factorize.gradients import read_row_weights
-from elmo_mf.factorize.highways import highway_pieces
+from elmo_mf.factorize.highways import HighwayPiece, highway_pieces
 from elmo_mf.factorize.piece import LstmPiece, Piece
 from elmo_mf.factorize.plan import allocate
 from elmo_mf.factorize.reading import ElmoReading, Reading
@@ -41,10 +41,10 @@ def factorized(compression: Compression, weights: BilmWeights, reading: Reading)
     """Each chosen matrix as factors. The text is read as far as methods and budgets ask for it."""
     method, slots = compression.factorizer, compression.slots(weights)
     evidence = _evidence(compression, method, slots, weights, reading) if slots else {}
-    lstms: list[Piece] = [LstmPiece(slot, method, evidence[slot], weights) for slot in slots]
-    highways: list[Piece] = []
+    lstms = [LstmPiece(slot, method, evidence[slot], weights) for slot in slots]
+    highways = []
     if compression.highway_rank is not None:
-        highways += highway_pieces(weights, reading.highway_moments())
+        highways = highway_pieces(weights, reading.highway_moments())
     made = weights
     for piece, rank in _ranks(compression, lstms, highways, weights, reading):
         made = piece.factored(made, rank)
@@ -52,12 +52,17 @@ def factorized(compression: Compression, weights: BilmWeights, reading: Reading)
 
 
 def _ranks(
-    compression: Compression, lstms: list[Piece], highways: list[Piece], weights: BilmWeights, reading: Reading
+    compression: Compression,
+    lstms: list[LstmPiece],
+    highways: list[HighwayPiece],
+    weights: BilmWeights,
+    reading: Reading,
 ) -> list[tuple[Piece, int]]:
+    ranks: list[tuple[Piece, int]]
     if compression.budget is None:
-        ranks = [(piece, compression.rank_of(piece.slot)) for piece in lstms if isinstance(piece.slot, Slot)]
+        ranks = [(piece, compression.rank_of(piece.slot)) for piece in lstms]
     else:
-        within = lstms + highways * compression.shares_budget
+        within: list[Piece] = [*lstms, *(highways if compression.shares_budget else [])]
         ranks = _allocated(within, parameters_within(compression, weights), compression.allocation, weights, reading)
     if isinstance(compression.highway_rank, int):
         ranks += [(piece, compression.highway_rank) for piece in highways]
@@ -65,7 +70,7 @@ def _ranks(
 
 
 def _allocated(
-    pieces: list[Piece], parameters: int, allocation: str, weights: BilmWeights, reading: Reading
+    pieces: Sequence[Piece], parameters: int, allocation: str, weights: BilmWeights, reading: Reading
 ) -> list[tuple[Piece, int]]:
     ranks = allocate({piece.slot: piece.candidate for piece in pieces}, parameters)
     if allocation == "outputs" and len(pieces) > 1:

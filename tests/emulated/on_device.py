@@ -23,16 +23,19 @@ from allennlp.modules.elmo_lstm import ElmoLstm
 from allennlp.modules.token_embedders import TokenEmbedder
 from torch import Tensor
 
+from elmo_mf import Compression
 from elmo_mf.bench import limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.graphs import GraphedLstm
 from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.harness.cell import run_cell, time_cell
 from elmo_mf.harness.grid import expand
 from elmo_mf.harness.retime import picked
 from elmo_mf.harness.workspace import workspace
+from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.train import Trainer
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
@@ -269,6 +272,19 @@ def test_pretraining_goes_on(texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> 
         Trainer([texts[0]], [texts[1]], tmp_path / "cut", SHORT, device=torch.device(GPU)).run(cut, 0)
     rest = _pretrained(texts, tmp_path / "cut", SHORT, GPU)
     assert rest["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_budget_of_a_core(gpu: EmulatedGpu) -> None:
+    """The outputs that it is spent by are compared on the device."""
+    torch.manual_seed(0)
+    core, text = CoreLstm.random([5, 17, 16]).eval(), torch.randn(12, 3, 5)
+    compression = Compression("whitened_svd", None, "all", budget={"share": 0.6})
+    expected = core.compressed(compression, [text[:7], text[7:]]).weights()
+    found = core.to(GPU).compressed(compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
+    for key, lstm_weights in expected.lstms.items():
+        for target, matrix in lstm_weights.matrices.items():
+            other = to_dense(found.lstms[key].matrices[target])
+            np.testing.assert_allclose(other, to_dense(matrix), atol=1e-4)
 
 
 def _vectors(path: Path) -> list[Any]:
