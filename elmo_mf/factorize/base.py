@@ -12,6 +12,7 @@ import numpy as np
 from elmo_mf import errors
 from elmo_mf.bilm.weights import Array, Factors, Pruned
 from elmo_mf.errors import InputError
+from elmo_mf.factorize.decomposition import singular_values
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Method(ABC):
     def energies(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
         """By how much each further rank lowers the squared error, never rising; for methods without an order of
         their own, the squared singular values."""
-        return np.asarray(np.linalg.svd(self.weighted(matrix, evidence), compute_uv=False) ** 2)
+        return singular_values(self.weighted(matrix, evidence)) ** 2
 
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
         """In float64, the matrix whose Frobenius norm is the error that the method minimises."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
 from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, register
+from elmo_mf.factorize.decomposition import svd
 
 _LEAST = 1e-8  # of the largest weight: a row that no gradient reached is kept all the same
 
@@ -21,7 +22,7 @@ class FisherSvd(Method):
     needs_gradients = True
 
     def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        u, s, vt = np.linalg.svd(self.weighted(matrix, evidence), full_matrices=False)
+        u, s, vt = svd(self.weighted(matrix, evidence))
         return balanced(u[:, :rank] * s[:rank] / self._roots(evidence)[:, None], vt[:rank])
 
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array
+from elmo_mf.factorize.decomposition import singular_values
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,6 @@ class Norms:
 
 
 NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
-
-
-def singular_values(matrix: Array) -> Array:
-    """In float64, falling."""
-    return np.asarray(np.linalg.svd(matrix.astype(np.float64), compute_uv=False))
 
 
 def _effective_rank(s: Array) -> float:

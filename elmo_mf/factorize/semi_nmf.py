@@ -9,6 +9,7 @@ import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
 from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, one_of, positive, register
+from elmo_mf.factorize.decomposition import svd
 
 _EPSILON = 1e-12
 
@@ -69,7 +70,7 @@ class SemiNmf(Method):
     def _start(self, x: Array, rank: int) -> Array:
         if self.start == "kmeans":
             return _clusters(x, rank)
-        _, s, vt = np.linalg.svd(x, full_matrices=False)
+        _, s, vt = svd(x)
         v = vt[:rank].T
         signs = np.sign((v**3).sum(axis=0))
         g = np.maximum(v * np.where(signs == 0, 1, signs), 0) + 0.01 * np.abs(v).mean()

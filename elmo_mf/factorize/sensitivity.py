@@ -16,6 +16,7 @@ from elmo_mf.factorize.slot import HighwaySlot, Slot
 
 _LEAST_LOST = 0.01  # below it, what an error does is lost in rounding
 _APART = 4
+_MOST_POWER = 8.0  # beyond are losses of nothing
 
 
 def by_outputs(
@@ -24,7 +25,7 @@ def by_outputs(
     """Candidates whose gains are in the loss of the outputs.
 
     Each matrix is factored by itself, at two ranks. The loss that it makes is taken for s e^p, where e is its own
-    relative squared error, and p at least 1, so that no rank gains more than the one before; and the losses of all to
+    relative squared error, and p from 1 on, so that no rank gains more than the one before; and the losses of all to
     add up.
 
     # Parameters
@@ -48,4 +49,4 @@ def _power(near: tuple[float, float], far: tuple[float, float]) -> float:
     """p of the curve through two errors and their losses."""
     if not (far[0] > near[0] and far[1] > near[1] > 0):
         return 1.0
-    return max(1.0, log(far[1] / near[1]) / log(far[0] / near[0]))
+    return min(max(1.0, log(far[1] / near[1]) / log(far[0] / near[0])), _MOST_POWER)

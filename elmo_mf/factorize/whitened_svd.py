@@ -8,6 +8,7 @@ import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
 from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, positive, register
+from elmo_mf.factorize.decomposition import svd
 
 
 @register("whitened_svd")
@@ -29,7 +30,7 @@ class WhitenedSvd(Method):
         positive("ridge", self.ridge)
 
     def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        u = np.linalg.svd(self.weighted(matrix, evidence), full_matrices=False)[0][:, :rank]
+        u = svd(self.weighted(matrix, evidence))[0][:, :rank]
         return balanced(u, u.T @ matrix.astype(np.float64))
 
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elmo_mf import Bilm, Compression
@@ -65,6 +65,7 @@ def test_a_loss_that_is_a_power_of_the_error_is_found(
         np.testing.assert_allclose(found.gains, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
 
 
+@example([1.0] * 4, [0.0, 1.0, 0.0, 1e-300] + [0.0] * 17, 3)
 @given(shares, st.lists(st.floats(0, 10), min_size=21, max_size=21), st.integers(1, 20))
 def test_gains_never_rise(energies: list[float], losses: list[float], rank: int) -> None:
     """Whatever the losses are, as the allocation needs it."""

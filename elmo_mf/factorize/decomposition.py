@@ -1,0 +1,32 @@
+"""The singular value decomposition, which methods, budgets and norms ask for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.weights import Array
+
+
+def svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """U (m, k), the singular values (k,), falling, and V^T (k, n), in float64; k is the lesser of m and n.
+
+    The long side goes by a QR decomposition first, and all by PyTorch's LAPACK, which is faster than NumPy's.
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        u, s, vt = svd(matrix.T)
+        return vt.T, s, u.T
+    q, r = torch.linalg.qr(_float64(matrix))
+    u, s, vt = torch.linalg.svd(r, full_matrices=False)
+    return (q @ u).numpy(), s.numpy(), vt.numpy()
+
+
+def singular_values(matrix: Array) -> Array:
+    """(k,), falling, in float64."""
+    long = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    values: Array = torch.linalg.svdvals(torch.linalg.qr(_float64(long), mode="r").R).numpy()
+    return values
+
+
+def _float64(matrix: Array) -> Tensor:
+    return torch.tensor(matrix, dtype=torch.float64)
