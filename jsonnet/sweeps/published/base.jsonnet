@@ -6,7 +6,9 @@
   methods: [],
   seeds: [1, 2, 3],
   compressions: [
+    { method: 'whitened_svd', budget: { parameters: 403456 }, targets: 'joint+projection' },
     { method: 'whitened_svd', budget: { parameters: 403456 }, allocation: 'matrices', targets: 'joint+projection' },
+    { method: 'svd', budget: { parameters: 403456 }, targets: 'all' },
     { method: 'svd', rank: 16, targets: 'all' },
     { method: 'svd', rank: 32, targets: 'all' },
     { method: 'whitened_svd', rank: 16, targets: 'all' },

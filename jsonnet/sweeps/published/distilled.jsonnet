@@ -1,4 +1,5 @@
-// The last of those, tuned on wikitext-2's training split (one tokenised sentence a line).
+// The budgets of methods.jsonnet with shared left factors, tuned on wikitext-2's training split (one tokenised sentence a
+// line).
 // elmo-mf sweep jsonnet/sweeps/published/distilled.jsonnet --data data --threads 1 --output leaderboard
 function(text='data/wikitext2/train.txt') (import 'settings.libsonnet') + {
   methods: [],
@@ -7,9 +8,10 @@ function(text='data/wikitext2/train.txt') (import 'settings.libsonnet') + {
     {
       method: 'whitened_svd',
       budget: { parameters: 161792 },
-      allocation: 'matrices',
+      allocation: allocation,
       targets: 'joint+projection',
       distill: { text: text, steps: 1500 },
-    },
+    }
+    for allocation in ['outputs', 'matrices']
   ],
 }

@@ -1,5 +1,5 @@
 // The larger embedded ELMo as in base.jsonnet, with the character CNN's highway layer as factors too, of an eighth of its
-// full rank.
+// full rank; or of a rank that a budget finds, which is what the first has for both.
 // elmo-mf sweep jsonnet/sweeps/published/highways.jsonnet --data data --threads 1 --output leaderboard
 (import 'base.jsonnet') + {
   compressions: [
@@ -10,6 +10,7 @@
       targets: 'joint+projection',
       highway_rank: 64,
     },
+    { method: 'whitened_svd', budget: { parameters: 501760 }, targets: 'joint+projection', highway_rank: 'budget' },
     { method: 'svd', rank: 32, targets: 'all', highway_rank: 64 },
   ],
 }
