@@ -82,8 +82,7 @@ class Compression:
         method = self.factorizer
         self._set_targets()
         self._check_size(method)
-        if self.highway_rank is not None and not self.shares_budget:
-            check_rank("compression.highway_rank", self.highway_rank)
+        self._check_highway_rank()
         if self.directions != "all":
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
             check_names("directions", directions, DIRECTIONS)
@@ -138,8 +137,6 @@ class Compression:
         check_names("allocation", [self.allocation], ALLOCATIONS)
         if self.budget is None and self.allocation != ALLOCATIONS[0]:
             raise InputError(f"compression.allocation: found {self.allocation} without a budget, expected nothing")
-        if self.budget is None and self.highway_rank == "budget":
-            raise InputError("compression.highway_rank: found 'budget', expected an integer where there is no budget")
         if not self.targets:
             self._check_alone()
         elif self.budget is not None:
@@ -156,6 +153,14 @@ class Compression:
                 check_rank(f"compression.rank.{target}", rank)
         else:
             check_rank("compression.rank", self.rank)
+
+    def _check_highway_rank(self) -> None:
+        rank = self.highway_rank
+        if isinstance(rank, str) and not self.shares_budget:
+            expected = "an integer from 1 on, or budget beside one"
+            raise InputError(f"compression.highway_rank: found {rank!r}, expected {expected}")
+        if rank is not None and not self.shares_budget:
+            check_rank("compression.highway_rank", rank)
 
     def _check_alone(self) -> None:
         """That nothing is said of how the matrices of the biLSTM are factorized, which stay as they are."""

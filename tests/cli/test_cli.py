@@ -174,8 +174,14 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--highway-rank", "2", "--targets", "input"], "--targets: found input without --rank or --budget, expected"),
         (["--highway-rank", "2", "--method", "prune"], "--method: found prune without --rank or --budget, expected"),
         (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half', expected an integer, or budget"),
-        (["--rank", "2", "--highway-rank", "budget"], "found 'budget', expected an integer where there is no budget"),
-        (["--highway-rank", "budget"], "highway_rank: found 'budget', expected an integer where there is no budget"),
+        (
+            ["--rank", "2", "--highway-rank", "budget"],
+            "found 'budget', expected an integer from 1 on, or budget beside one",
+        ),
+        (
+            ["--highway-rank", "budget"],
+            "highway_rank: found 'budget', expected an integer from 1 on, or budget beside one",
+        ),
         (["--rank", "2", "--allocation", "matrices"], "allocation: found matrices without a budget, expected nothing"),
         (["--budget", "60%", "--allocation", "rows"], "allocation: found 'rows', expected any of outputs, matrices"),
         (["--budget", "many"], "--budget: found 'many', expected a number of parameters"),
