@@ -20,7 +20,11 @@ from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain
 from tests.bilm.reference import PlainWeights
 
 pytest.importorskip("llvmlite")
+from llvmlite import ir
+
 from elmo_mf.bilm.kernel import run
+from elmo_mf.bilm.kernel.form import Form
+from elmo_mf.bilm.kernel.lstm import emit
 
 pytestmark = pytest.mark.skipif(run.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
 needs_bfloat16 = pytest.mark.skipif(not run.has_bfloat16(), reason="needs a processor with bfloat16 products")
@@ -100,6 +104,30 @@ def test_a_ragged_batch_goes_both_ways(runs: list[bool], monkeypatch: pytest.Mon
     with torch.no_grad():
         assert_equal(WHOLE, [9, 9, 4, 3, 1])
     assert runs == [True, False]
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", [{}, {"input_rank": 17}, {"blocks": 4}, {"shared": True}])
+def test_ranks_of_as_many_vectors_have_one_code(kind: dict[str, Any], half: bool, lanes: int) -> None:
+    def form(rank: int) -> Form:
+        sizes: dict[str, Any] = {"n": 48, "p": 32, "input_rank": None, "recurrent_rank": rank, "projection_rank": rank}
+        return Form(**sizes | kind, cell_clip=3.0, proj_clip=None, lanes=lanes, half=half)
+
+    def code(form: Form) -> str:
+        module = ir.Module()
+        emit(module, form)
+        return str(module)
+
+    assert code(form(33)) == code(form(33).widened) == code(form(40).widened) != code(form(49))
+    assert form(33).widened == form(40).widened != form(49).widened
+    assert Form(48, 32, None, None, None, None, None, lanes).widened.recurrent_rank is None
+
+
+def test_code_is_made_once() -> None:
+    forms = [Form(48, 32, None, rank, 2, None, None, run.lanes() or 0) for rank in (17, 24, 50)]
+    first, again, other = map(run.kernel, forms)
+    assert first is again is not other
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])

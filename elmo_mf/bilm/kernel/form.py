@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -86,6 +87,13 @@ class Form:
     def padded(self, columns: int) -> int:
         """To whole vectors."""
         return -(-columns // self.lanes) * self.lanes
+
+    @cached_property
+    def widened(self) -> Form:
+        """With its ranks padded to whole vectors: the machine code is the same."""
+        ranks = (self.input_rank, self.recurrent_rank, self.projection_rank)
+        first, recurrent, projection = (None if rank is None else self.padded(rank) for rank in ranks)
+        return replace(self, input_rank=first, recurrent_rank=recurrent, projection_rank=projection)
 
     @property
     def input_width(self) -> int:

@@ -54,9 +54,13 @@ class Kernel:
             _on_threads()(self._work, job.data_ptr(), threads)
 
 
-@cache
 def kernel(form: Form) -> Kernel:
-    """The kernel of that form, compiled once."""
+    """The kernel of that form, compiled once for all ranks that come to the same numbers of vectors."""
+    return _kernel(form.widened)
+
+
+@cache
+def _kernel(form: Form) -> Kernel:
     return Kernel(form)
 
 
