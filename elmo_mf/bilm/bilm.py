@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids, sentence_bound
 from elmo_mf.bilm.checkpoint import atomic_path, read_weights, write_weights
-from elmo_mf.bilm.lstm import BiLstmLayer
+from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
 from elmo_mf.bilm.packing import Packing, State
@@ -160,25 +160,8 @@ class Bilm(nn.Module):
     def run_layers(
         self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
     ) -> tuple[list[Tensor], list[State]]:
-        """All biLSTM layers over packed sequences.
-
-        # Parameters
-        stacked: token vectors as each direction meets them, (2, steps of all sequences, p).
-        batch_sizes: how many sequences are still running at each step, never rising.
-        states: where each layer starts, None for zeros.
-
-        # Returns
-        Each layer's output (2, steps of all sequences, p), and its last state.
-        """
-        outputs, finals = [], []
-        for index, layer in enumerate(self.layers):
-            output, final = layer(stacked, batch_sizes, states[index] if states else None)
-            if index and self.options.lstm.use_skip_connections:
-                output = output + stacked
-            outputs.append(output)
-            finals.append(final)
-            stacked = output
-        return outputs, finals
+        """All biLSTM layers; see `lstm.run_layers`, with token vectors as each direction meets them for `stacked`."""
+        return run_layers(self.layers, stacked, batch_sizes, states, self.options.lstm.use_skip_connections)
 
     def token_vectors(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to the character CNN's vectors (tokens, p)."""

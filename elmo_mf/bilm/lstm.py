@@ -185,6 +185,38 @@ class BiLstmLayer(nn.Module):
         return [weights for group in self.groups for weights in cast(ProjectedLstm, group).weights()]
 
 
+def run_layers(
+    layers: Iterable[nn.Module],
+    stacked: Tensor,
+    batch_sizes: list[int],
+    states: Sequence[State] | None,
+    use_skip_connections: bool,
+    first: int = 0,
+) -> tuple[list[Tensor], list[State]]:
+    """Layers one after the other over packed sequences.
+
+    # Parameters
+    layers: each a `BiLstmLayer`, or a `ProjectedLstm` of some of its directions.
+    stacked: what the first one gets, (directions, steps of all sequences, p).
+    batch_sizes: how many sequences are still running at each step, never rising.
+    states: where each layer starts, None for zeros.
+    use_skip_connections: whether a layer's output has what it got added to it, but for layer 0.
+    first: the first one's number among all layers.
+
+    # Returns
+    Each layer's output (directions, steps of all sequences, p), and its last state.
+    """
+    outputs, finals = [], []
+    for index, layer in enumerate(layers):
+        output, final = layer(stacked, batch_sizes, states[index] if states else None)
+        if first + index and use_skip_connections:
+            output = output + stacked
+        outputs.append(output)
+        finals.append(final)
+        stacked = output
+    return outputs, finals
+
+
 _CACHE_BYTES = 16 * 2**20
 _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side
 _IGFO = (0, 3, 1, 2)  # and back

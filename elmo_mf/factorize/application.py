@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -41,8 +41,8 @@ def factorized(compression: Compression, weights: BilmWeights, reading: Reading)
     """Each chosen matrix as factors. The text is read as far as methods and budgets ask for it."""
     method, slots = compression.factorizer, compression.slots(weights)
     evidence = _evidence(compression, method, slots, weights, reading) if slots else {}
-    lstms = [LstmPiece(slot, method, evidence[slot], weights) for slot in slots]
-    highways = []
+    lstms = (LstmPiece(slot, method, evidence[slot], weights) for slot in slots)
+    highways: Iterable[HighwayPiece] = ()
     if compression.highway_rank is not None:
         highways = highway_pieces(weights, reading.highway_moments())
     made = weights
@@ -53,20 +53,20 @@ def factorized(compression: Compression, weights: BilmWeights, reading: Reading)
 
 def _ranks(
     compression: Compression,
-    lstms: list[LstmPiece],
-    highways: list[HighwayPiece],
+    lstms: Iterable[LstmPiece],
+    highways: Iterable[HighwayPiece],
     weights: BilmWeights,
     reading: Reading,
-) -> list[tuple[Piece, int]]:
-    ranks: list[tuple[Piece, int]]
+) -> Iterator[tuple[Piece, int]]:
+    """Of pieces that come one at a time, and go, where no budget compares them."""
     if compression.budget is None:
-        ranks = [(piece, compression.rank_of(piece.slot)) for piece in lstms]
+        yield from ((piece, compression.rank_of(piece.slot)) for piece in lstms)
     else:
         within: list[Piece] = [*lstms, *(highways if compression.shares_budget else [])]
-        ranks = _allocated(within, parameters_within(compression, weights), compression.allocation, weights, reading)
+        parameters = parameters_within(compression, weights)
+        yield from _allocated(within, parameters, compression.allocation, weights, reading)
     if isinstance(compression.highway_rank, int):
-        ranks += [(piece, compression.highway_rank) for piece in highways]
-    return ranks
+        yield from ((piece, compression.highway_rank) for piece in highways)
 
 
 def _allocated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -46,6 +47,10 @@ class Method(ABC):
     def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors | Pruned:
         """Factors of `rank`, which is from 1 to min(m, n), as float32."""
 
+    def at_any_rank(self, matrix: Array, evidence: Evidence = NOTHING) -> AnyRank:
+        """`energies` and `factorize` of one matrix whose rank is not known yet."""
+        return AnyRank(self, matrix, evidence)
+
     def energies(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
         """By how much each further rank lowers the squared error, never rising; for methods without an order of
         their own, the squared singular values."""
@@ -54,6 +59,24 @@ class Method(ABC):
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
         """In float64, the matrix whose Frobenius norm is the error that the method minimises."""
         return matrix.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class AnyRank:
+    """What a method makes of a matrix, at whatever rank it is asked for."""
+
+    method: Method
+    matrix: Array
+    evidence: Evidence
+
+    @cached_property
+    def energies(self) -> Array:
+        """See `Method.energies`."""
+        return self.method.energies(self.matrix, self.evidence)
+
+    def factors(self, rank: int) -> Factors | Pruned:
+        """See `Method.factorize`."""
+        return self.method.factorize(self.matrix, rank, self.evidence)
 
 
 def balanced(left: Array, right: Array) -> Factors:

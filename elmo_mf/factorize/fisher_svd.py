@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, register
-from elmo_mf.factorize.decomposition import svd
+from elmo_mf.factorize.base import NOTHING, Evidence, balanced, register
+from elmo_mf.factorize.svd_method import SvdMethod
 
 _LEAST = 1e-8  # of the largest weight: a row that no gradient reached is kept all the same
 
 
 @register("fisher_svd")
-class FisherSvd(Method):
+class FisherSvd(SvdMethod):
     """FWSVD (Hsu et al. 2022): the factors of rank r with the least |D^(1/2) (W - A B)|_F.
 
     D holds each row's sum of the task gradient's second moments, which approximates the Fisher information. With
@@ -21,9 +21,8 @@ class FisherSvd(Method):
 
     needs_gradients = True
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        u, s, vt = svd(self.weighted(matrix, evidence))
-        return balanced(u[:, :rank] * s[:rank] / self._roots(evidence)[:, None], vt[:rank])
+    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
+        return balanced(u * s / self._roots(evidence)[:, None], vt)
 
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
         return np.asarray(self._roots(evidence)[:, None] * matrix.astype(np.float64))

@@ -6,7 +6,7 @@ They are outside of what the paper compresses. At low rank of the biLSTM they ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from elmo_mf.factorize.calibration import calibration_sentences
 from elmo_mf.factorize.piece import candidate
 from elmo_mf.factorize.plan import Candidate
 from elmo_mf.factorize.slot import HighwaySlot, highway_slots
+from elmo_mf.factorize.svd_method import Truncations
 from elmo_mf.factorize.whitened_svd import WhitenedSvd
 
 HIGHWAY_METHOD = "whitened_svd"
@@ -69,20 +70,25 @@ class HighwayPiece:
 
     @cached_property
     def candidate(self) -> Candidate:
-        energies = WhitenedSvd().energies(self.matrix, Evidence(self.moments))
+        energies = self._at_any_rank.energies
         return candidate(energies[: self.slot.most_useful], float(energies.sum()), self.slot.cost)
 
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
         """And without primed states: other words lead elsewhere."""
-        factors = WhitenedSvd().factorize(self.matrix, rank, Evidence(self.moments))
+        factors = self._at_any_rank.factors(rank)
         lstms = {key: replace(lstm, primed=None) for key, lstm in weights.lstms.items()}
         return BilmWeights(with_highway(weights.char_cnn, self.slot.layer, factors), lstms)
 
+    @cached_property
+    def _at_any_rank(self) -> Truncations:
+        return WhitenedSvd().at_any_rank(self.matrix, Evidence(self.moments))
 
-def highway_pieces(weights: BilmWeights, moments: Sequence[Array]) -> list[HighwayPiece]:
+
+def highway_pieces(weights: BilmWeights, moments: Sequence[Array]) -> Iterator[HighwayPiece]:
     """All highway layers, which are dense."""
     matrices = map(to_dense, highway_matrices(weights.char_cnn))
-    return [HighwayPiece(*parts) for parts in zip(highway_slots(weights), matrices, moments, strict=True)]
+    for parts in zip(highway_slots(weights), matrices, moments, strict=True):
+        yield HighwayPiece(*parts)
 
 
 @torch.no_grad()

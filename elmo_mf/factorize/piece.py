@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Factors, LstmWeights, Pruned
-from elmo_mf.factorize.base import Evidence, Method
+from elmo_mf.factorize.base import AnyRank, Evidence, Method
 from elmo_mf.factorize.plan import Candidate
 from elmo_mf.factorize.slot import HighwaySlot, Slot
 
@@ -44,7 +44,7 @@ class LstmPiece:
 
     @cached_property
     def candidate(self) -> Candidate:
-        parts = [self.method.energies(*part) for part in self._parts()]
+        parts = [part.energies for part in self._parts]
         whole = float(sum(part.sum() for part in parts))
         return candidate(np.sum([part[: self.slot.most_useful] for part in parts], axis=0), whole, self.slot.cost)
 
@@ -53,18 +53,19 @@ class LstmPiece:
         return replace(weights, lstms={**weights.lstms, self.slot.key: self._with(weights.lstms[self.slot.key], made)})
 
     def _factorized(self, rank: int) -> Factors | Pruned:
-        parts = [self.method.factorize(matrix, rank, own) for matrix, own in self._parts()]
+        parts = [part.factors(rank) for part in self._parts]
         factors = [part for part in parts if isinstance(part, Factors)]
         if factors:
             return Factors(np.concatenate([f.left for f in factors]), np.concatenate([f.right for f in factors]))
         return Pruned(np.concatenate([part.values for part in parts if isinstance(part, Pruned)]))
 
-    def _parts(self) -> list[tuple[Array, Evidence]]:
+    @cached_property
+    def _parts(self) -> list[AnyRank]:
         split = partial(np.array_split, indices_or_sections=self.slot.blocks)
         weights = self.evidence.row_weights
         rows = [None] * self.slot.blocks if weights is None else split(weights)
         return [
-            (matrix, replace(self.evidence, row_weights=own))
+            self.method.at_any_rank(matrix, replace(self.evidence, row_weights=own))
             for matrix, own in zip(split(self.slot.matrix(self.dense)), rows, strict=True)
         ]
 

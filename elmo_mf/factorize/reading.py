@@ -7,12 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import Array, BilmWeights
-from elmo_mf.factorize.activations import Activations
 from elmo_mf.factorize.calibration import Moments, calibration_sentences, moments
 from elmo_mf.factorize.highways import highway_moments
+from elmo_mf.factorize.rereading import Rereading
 
 _MOST_TOKENS = 5_000  # whose outputs are looked at, once a matrix
 
@@ -51,9 +50,8 @@ class ElmoReading:
         return highway_moments(self.weights, self.options, self.text)
 
     def loss(self, weights: BilmWeights) -> float:
-        return float(self._dense.squared_errors(Bilm(self.options, weights).eval()).sum())
+        return float(self._rereading.squared_errors(weights).sum())
 
     @cached_property
-    def _dense(self) -> Activations:
-        sentences = calibration_sentences(self.text, _MOST_TOKENS)
-        return Activations(Bilm(self.options, self.weights).eval(), sentences)
+    def _rereading(self) -> Rereading:
+        return Rereading(self.weights, self.options, calibration_sentences(self.text, _MOST_TOKENS))

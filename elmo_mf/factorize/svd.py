@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, register
-from elmo_mf.factorize.decomposition import svd
+from elmo_mf.factorize.base import Evidence, balanced, register
+from elmo_mf.factorize.svd_method import SvdMethod
 
 
 @register("svd")
-class Svd(Method):
+class Svd(SvdMethod):
     """The closest matrix of rank r in Frobenius and spectral norm (Eckart and Young 1936)."""
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        u, s, vt = svd(self.weighted(matrix))
-        return balanced(u[:, :rank] * s[:rank], vt[:rank])
+    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
+        return balanced(u * s, vt)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.factorize.base import NOTHING, Evidence, Method, balanced, positive, register
-from elmo_mf.factorize.decomposition import svd
+from elmo_mf.factorize.base import NOTHING, Evidence, balanced, positive, register
+from elmo_mf.factorize.svd_method import SvdMethod
 
 
 @register("whitened_svd")
 @dataclass(frozen=True)
-class WhitenedSvd(Method):
+class WhitenedSvd(SvdMethod):
     """The factors of rank r with the least E|W x - A B x|^2 = |(W - A B) C^(1/2)|_F^2, where C = E[x x^T].
 
     As in DRONE (Chen et al. 2021) and SVD-LLM (Wang et al. 2024): with C^(1/2) a Cholesky factor and U the left
@@ -29,8 +29,7 @@ class WhitenedSvd(Method):
     def __post_init__(self) -> None:
         positive("ridge", self.ridge)
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        u = svd(self.weighted(matrix, evidence))[0][:, :rank]
+    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
         return balanced(u, u.T @ matrix.astype(np.float64))
 
     def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from scipy.linalg import sqrtm
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import method_named, method_names
+from elmo_mf.factorize import method_named, method_names, svd_method
 from elmo_mf.factorize.base import Evidence, Method
+from elmo_mf.factorize.decomposition import svd
 from elmo_mf.factorize.fisher_svd import FisherSvd
 from elmo_mf.factorize.prune import Prune
 from elmo_mf.factorize.semi_nmf import SemiNmf
@@ -69,11 +71,13 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
         assert _error(matrix, made) >= _optimum(matrix, rank) - 1e-5 * norm
     else:
         assert made.size <= rank * sum(matrix.shape)
-    again = method.factorize(matrix, rank, evidence)
-    for one, other in zip(
-        arrays, [again.left, again.right] if isinstance(again, Factors) else [again.values], strict=True
-    ):
-        np.testing.assert_array_equal(one, other)
+    any_rank = method.at_any_rank(matrix, evidence)
+    any_rank.factors(1)
+    for again in (method.factorize(matrix, rank, evidence), any_rank.factors(rank)):
+        for one, other in zip(
+            arrays, [again.left, again.right] if isinstance(again, Factors) else [again.values], strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd", "prune"])
@@ -87,10 +91,20 @@ def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataO
     errors = [_weighted_error(method, matrix, rank, evidence) ** 2 for rank in range(1, most + 1)]
     energies = method.energies(matrix, evidence)
     total = float((whole**2).sum())
+    np.testing.assert_allclose(method.at_any_rank(matrix, evidence).energies, energies, atol=1e-9 * total)
     gained = np.cumsum(np.append(energies, np.zeros(most)))[:most]
     left = np.maximum(total - gained, 0)
     assert (np.diff(energies) <= 1e-9 * total).all()
     np.testing.assert_allclose(errors, left, atol=2e-5 * total + 1e-300)
+
+
+@pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd"])
+def test_all_ranks_take_one_decomposition(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decompose = Mock(wraps=svd)
+    monkeypatch.setattr(svd_method, "svd", decompose)
+    any_rank = method_named(name).at_any_rank(np.ones((6, 4), np.float32), Evidence(np.eye(4), np.ones(6)))
+    assert len(any_rank.energies) == 4 and any_rank.factors(1).shape == any_rank.factors(3).shape == (6, 4)
+    assert decompose.call_count == 1
 
 
 def _weighted_error(method: Method, matrix: np.ndarray, rank: int, evidence: Evidence) -> float:
