@@ -18,6 +18,7 @@ from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)
+_WORDS = 512  # at once in inference, measured: what passes between layers stays small, and memory bounded
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -59,7 +60,9 @@ class CharCnn(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
-        return deque(self.steps(ids), maxlen=1)[0]
+        parts = torch.split(ids, _WORDS) if packs(self.embedding, self.parameters()) else (ids,)
+        vectors = [deque(self.steps(part), maxlen=1)[0] for part in parts]
+        return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
 
     def steps(self, ids: Tensor) -> Iterator[Tensor]:
         """What each product is applied to, the highways' and the projection's (tokens, n), and `forward`'s result."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -35,6 +36,16 @@ def test_equal_to_training(cnn: CharCnn) -> None:
     assert trained.requires_grad
     torch.testing.assert_close(_inference(cnn), trained.detach(), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(cnn.requires_grad_(False)(IDS), trained.detach(), atol=1e-6, rtol=1e-6)
+
+
+def test_many_words_run_some_at_a_time(cnn: CharCnn) -> None:
+    words = [f"{first}{second}" for first in "abcdefghij" for second in range(70)]
+    ids = batch_to_ids([words])[0]
+    together = cnn(ids).detach()
+    with torch.inference_mode(), patch.object(CharCnn, "steps", autospec=True, side_effect=CharCnn.steps) as steps:
+        torch.testing.assert_close(cnn(ids), together, atol=1e-6, rtol=1e-6)
+        assert [len(call.args[1]) for call in steps.call_args_list] == [512, 188]
+        assert cnn(ids[:0]).shape == (0, together.shape[1])
 
 
 def test_without_onednn(cnn: CharCnn, monkeypatch: pytest.MonkeyPatch) -> None:
