@@ -80,6 +80,7 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[st
         "size": size_report(own.weights(), own.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
+        **({"highways": report["highways"]} if report.get("highways") else {}),
         "factorization_seconds": report.get("seconds"),
         "latency": times,
         "elmo": _elmo_facts(spec),

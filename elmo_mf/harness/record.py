@@ -180,6 +180,28 @@ class MatrixError(TypedDict):
 
 
 @_closed
+class HighwayError(TypedDict):
+    """One compressed highway layer of the character CNN, both gates as one matrix; otherwise as `MatrixError`."""
+
+    layer: _Count
+    """From 0 on."""
+    shape: list[int]
+    """Rows and columns."""
+    rank: _Count
+    """Of its factors."""
+    parameters: _Count
+    """Numbers kept."""
+    energy: float
+    """Share of the squared Frobenius norm that is kept."""
+    error: float
+    """Frobenius norm of the difference over that of the matrix."""
+    input_error: float
+    """The same of the products with the matrix's inputs."""
+    norms: NormsOf
+    """Before compression."""
+
+
+@_closed
 class ElmoFacts(TypedDict):
     """The checkpoint's name and sizes."""
 
@@ -251,6 +273,8 @@ class Record(TypedDict):
     """Of the outputs on sentences of the scored split; null for the dense encoder."""
     matrices: list[MatrixError]
     """Each compressed matrix."""
+    highways: NotRequired[list[HighwayError]]
+    """Each compressed highway layer, where there are any; older records leave them out."""
     factorization_seconds: float | None
     """Null for the dense encoder."""
     latency: Latency

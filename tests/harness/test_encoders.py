@@ -21,6 +21,7 @@ from elmo_mf.harness.cell import _sentences, trained
 from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.gradients import gradients_of, row_weights
 from elmo_mf.harness.grid import expand
+from elmo_mf.harness.record import read_record
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import workspace
 from tests.harness.conftest import TinySweep, records_here
@@ -44,6 +45,18 @@ def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     pruned = compressed[method_names().index("prune")]["size"]
     assert pruned["lstm_multiply_adds"] == pruned["lstm_dense_multiply_adds"]
     assert str(tmp_path) not in json.dumps([dense, *compressed])
+
+
+def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    both = {"method": "svd", "targets": "all", "budget": {"share": 0.6}}
+    settings = {"overrides": {"sst": {"trainer.num_epochs": 1}}}
+    spec = _spec(tiny_sweep, both, both | {"highway_rank": "budget"}, **settings)
+    dense, alone, shared = records_here(spec, tmp_path / "out")
+    assert "highways" not in dense and "highways" not in alone
+    found = shared["highways"]
+    assert [(row["layer"], row["shape"]) for row in found] == [(0, [34, 17]), (1, [34, 17])]
+    assert all(row["parameters"] == row["rank"] * (34 + 17) and 0 < row["error"] < 1 for row in found)
+    assert all(read_record(path)["id"] for path in (tmp_path / "out" / "records").glob("*.json"))
 
 
 def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
