@@ -144,6 +144,12 @@ class BilmWeights:
             char_cnn = with_highway(char_cnn, layer, to_dense(matrix))
         return BilmWeights(char_cnn, {key: lstm.dense() for key, lstm in self.lstms.items()})
 
+    def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
+        """The first layer of a direction that is not the same object in both; the number of layers if all are."""
+        layers = sorted(layer for own, layer in self.lstms if own == direction)
+        others = (k for k in layers if self.lstms[direction, k] is not weights.lstms[direction, k])
+        return next(others, len(layers))
+
 
 def highway_matrices(char_cnn: Mapping[str, Array]) -> list[Array | Factors]:
     """Each highway layer's [W_carry; W_transform] (2n, n), outputs first.

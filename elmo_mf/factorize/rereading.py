@@ -46,7 +46,7 @@ class Rereading:
         errors = np.zeros(self.options.lstm.n_layers)
         cnn = None if weights.char_cnn is self.weights.char_cnn else self._char_cnn(weights)
         for direction in (0, 1):
-            first = self._first_changed(weights, direction) if cnn is None else 0
+            first = weights.first_other_layer(self.weights, direction) if cnn is None else 0
             lstms = [self._lstm(weights, direction, layer) for layer in range(first, len(errors))]
             for passage in self.passages:
                 stacked = (passage.layers[first] if cnn is None else passage.token_vectors(cnn))[[direction]]
@@ -58,12 +58,6 @@ class Rereading:
 
     def _char_cnn(self, weights: BilmWeights) -> CharCnn:
         return CharCnn(self.options.char_cnn, self.options.lstm.projection_dim, weights.char_cnn).eval()
-
-    def _first_changed(self, weights: BilmWeights, direction: int) -> int:
-        """The number of layers, where none did."""
-        layers = range(self.options.lstm.n_layers)
-        changed = (k for k in layers if weights.lstms[direction, k] is not self.weights.lstms[direction, k])
-        return next(changed, len(layers))
 
     def _lstm(self, weights: BilmWeights, direction: int, layer: int) -> ProjectedLstm:
         own = weights.lstms[direction, layer]

@@ -117,7 +117,8 @@ class CoreLstm(nn.Module):
             raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
         if compression.reads and not inputs:
             raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
-        weights = compression.apply_to_language_model(self.weights(), CoreReading(self, inputs))
+        dense = self.weights()
+        weights = compression.apply_to_language_model(dense, CoreReading(self, dense, inputs))
         return CoreLstm(list(weights.lstms.values()), cast(_Layer, self.layers[0]).weight_drop).train(self.training)
 
     def weights(self) -> BilmWeights:

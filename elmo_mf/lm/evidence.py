@@ -54,11 +54,12 @@ class CoreReading:
 
     # Parameters
     core: the dense one.
+    weights: its own. Of others the layers run from the first one that is not the same object.
     inputs: (steps, sequences, d) each, every one the continuation of the one before.
     """
 
-    def __init__(self, core: CoreLstm, inputs: Sequence[Tensor]) -> None:
-        self.core, self.inputs = core, inputs
+    def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:
+        self.core, self.weights, self.inputs = core, weights, inputs
 
     def moments(self) -> dict[tuple[int, int], Moments]:
         return core_moments(self.core, self.inputs)
@@ -68,8 +69,11 @@ class CoreReading:
 
     @torch.no_grad()
     def loss(self, weights: BilmWeights) -> float:
-        own = CoreLstm(list(weights.lstms.values())).to(self.inputs[0].device)
-        return float(_squared_errors(self._dense, own, self.inputs)[-1])
+        lstms = list(weights.lstms.values())
+        first = min(weights.first_other_layer(self.weights, 0), len(lstms) - 1)
+        own = CoreLstm(lstms[first:]).to(self.inputs[0].device)
+        inputs = [outputs[first - 1] for outputs in self._dense] if first else self.inputs
+        return float(_squared_errors([outputs[first:] for outputs in self._dense], own, inputs)[-1])
 
     @cached_property
     def _dense(self) -> list[list[Tensor]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from elmo_mf.bilm.weights import Factors
+from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.bilm.weights import BilmWeights, Factors
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.lm.evidence import CoreReading, core_activation_error, core_moments
@@ -16,7 +19,7 @@ from elmo_mf.lm.evidence import CoreReading, core_activation_error, core_moments
 @pytest.fixture
 def core() -> CoreLstm:
     torch.manual_seed(0)
-    return CoreLstm.random([5, 7, 6]).eval()
+    return CoreLstm.random([5, 7, 8, 6]).eval()
 
 
 def test_moments(core: CoreLstm) -> None:
@@ -55,7 +58,7 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
 
 def test_activation_error(core: CoreLstm) -> None:
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
-    assert core_activation_error(core, core, text) == {"layers": [0, 0], "all": 0}
+    assert core_activation_error(core, core, text) == {"layers": [0, 0, 0], "all": 0}
     own = core.compressed(Compression("svd", 2, "all"))
     error = core_activation_error(core, own, text)
     with torch.no_grad():
@@ -65,11 +68,19 @@ def test_activation_error(core: CoreLstm) -> None:
     assert error["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
 
 
-def test_the_loss_is_that_of_what_the_softmax_reads(core: CoreLstm) -> None:
+@pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
+def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: CoreLstm) -> None:
+    """By the layers from the first that changed on, and no others."""
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
-    own = core.compressed(Compression("svd", 2, "all"))
-    expected = core_activation_error(core, own, text)["layers"][-1] ** 2
-    assert CoreReading(core, text).loss(own.weights()) == pytest.approx(expected, rel=1e-5)
+    dense = core.weights()
+    made = core.compressed(Compression("svd", 2, "all", layers)).weights().lstms
+    own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
+    expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text)["layers"][-1] ** 2
+    reading = CoreReading(core, dense, text)
+    assert reading.loss(dense) == 0
+    with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
+        assert reading.loss(own) == pytest.approx(expected, rel=1e-5)
+    assert forward.call_count == len(text) * (3 - layers[0])
 
 
 def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
