@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,19 +212,31 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
 
 
 def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
-    """A bar a compression, its target in colour and in hatching."""
-    labels = [f"{row['target']}\nlayer {row['layers']}\n{row['method']} {row['size']}" for row in _dicts(costs)]
+    """A bar a compression, those of one method, size and layers side by side; targets in colour and in hatching."""
     ink = axes.xaxis.label.get_color()
-    targets = [_place(target) for target in costs["target"]]
-    axes.bar(
-        range(len(costs)), scale * costs[name], color=[COLORS[place] for place in targets], edgecolor=ink,
-        yerr=scale * costs["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=3,
-        hatch=[_HATCHES[place] for place in targets],
-    )  # fmt: skip
+    groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)
+    targets = sorted(costs["target"].unique(), key=_place) if len(costs) else []
+    width = 0.8 / max(1, len(targets))
+    for index, target in enumerate(targets):
+        own = costs[costs["target"] == target]
+        places = [groups.index(_group(row)) + (index - (len(targets) - 1) / 2) * width for row in _dicts(own)]
+        axes.bar(
+            places, scale * own[name], width, color=COLORS[_place(target)], hatch=_HATCHES[_place(target)],
+            edgecolor=ink, yerr=scale * own["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=2,
+        )  # fmt: skip
     axes.axhline(0, color=ink, linewidth=0.8)
-    crowded = len(costs) > 8
-    axes.set_xticks(range(len(costs)), labels, fontsize=6 if crowded else 8, rotation=90 if crowded else 0)
+    labels = [f"{method} {size}" + ("" if layers == "all" else f", layer {layers}") for method, size, layers in groups]
+    axes.set_xticks(range(len(groups)), labels, fontsize=8, rotation=90 if len(groups) > 3 else 0)
     axes.set_title(title, fontsize=10)
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["method"], row["size"], row["layers"]
+
+
+def _by_size(group: tuple[str, str, str]) -> tuple[str, list[int], str, str]:
+    method, size, layers = group
+    return method, [int(number) for number in re.findall(r"\d+", size)], size, layers
 
 
 def _scatter(axes: Any, points: pd.DataFrame, norm: str, scale: int) -> None:

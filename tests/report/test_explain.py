@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy import stats
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, INPUTS, LOSS, MATRIX, Explanation, correlation, explain, mean_interval
-from elmo_mf.report.explanation import findings, write_explanation
+from elmo_mf.report.explanation import _bars, findings, write_explanation
 from tests.report.records import record, signed, write
 
 NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
@@ -145,6 +148,22 @@ def test_page_and_figure(tmp_path: Path) -> None:
     row = next(line for line in text.splitlines() if line.startswith("| input"))
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
+
+
+def test_bars_that_differ_by_target_alone_stand_together() -> None:
+    """In the order of ranks as numbers."""
+    rows = [("input", "rank 128", "all", 0.1), ("recurrent", "rank 32", "all", 0.2), ("input", "rank 32", "all", 0.4),
+            ("projection", "rank 32", "0", 0.3)]  # fmt: skip
+    costs = pd.DataFrame(rows, columns=["target", "size", "layers", "loss"]).assign(method="svd", loss_se=np.nan)
+    axes = Figure().add_subplot()
+    _bars(axes, costs, "loss", "loss, points", 100)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["svd rank 32, layer 0", "svd rank 32", "svd rank 128"]
+    bars = {round(bar.get_height()): bar for bar in cast(list[Rectangle], list(axes.patches))}
+    groups = {height: round(bar.get_x() + bar.get_width() / 2) for height, bar in bars.items()}
+    assert groups == {30: 0, 20: 1, 40: 1, 10: 2}
+    assert bars[20].get_x() == pytest.approx(bars[40].get_x() + bars[40].get_width())
+    assert bars[40].get_facecolor() == bars[10].get_facecolor() != bars[20].get_facecolor()
 
 
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
