@@ -1,8 +1,7 @@
-// WikiText-2 as in language_models.jsonnet, with as many parameters in the core as rank 32 of both targets has, spent by
-// what the last layer's outputs lose.
+// As language_models.jsonnet, with as many parameters in the core as rank 32 of both targets has, spent by what the last
+// layer's outputs lose.
 // elmo-mf sweep jsonnet/sweeps/published/language_budgets.jsonnet --data data --threads 1 --output leaderboard
 (import 'language_models.jsonnet') + {
-  tasks: ['wikitext2'],
   compressions: [
     { method: method, budget: { parameters: 324000 }, targets: 'all' }
     for method in ['svd', 'whitened_svd']

@@ -1,0 +1,14 @@
+// The Penn Treebank as in language_models.jsonnet: either target by the other methods, at other ranks than there.
+// elmo-mf sweep jsonnet/sweeps/published/language_methods.jsonnet --data data --threads 1 --output leaderboard
+local targets = ['input', 'recurrent'];
+(import 'language_models.jsonnet') + {
+  tasks: ['ptb'],
+  compressions:
+    [
+      { method: method, rank: rank, targets: target }
+      for method in ['whitened_svd', 'fisher_svd', 'semi_nmf', 'prune']
+      for rank in [8, 128]
+      for target in targets
+    ]
+    + [{ method: method, rank: 32, targets: target } for method in ['nmf', 'random'] for target in targets],
+}
