@@ -76,7 +76,7 @@ class HighwayPiece:
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
         """And without primed states: other words lead elsewhere."""
         factors = self._at_any_rank.factors(rank)
-        lstms = {key: replace(lstm, primed=None) for key, lstm in weights.lstms.items()}
+        lstms = {k: lstm if lstm.primed is None else replace(lstm, primed=None) for k, lstm in weights.lstms.items()}
         return BilmWeights(with_highway(weights.char_cnn, self.slot.layer, factors), lstms)
 
     @cached_property

@@ -99,16 +99,21 @@ class _Passage:
         packing = Packing.of(lengths, ids.shape[1])
         steps = torch.arange(ids.shape[1], device=ids.device)
         words = packing.pack((steps > 0) & (steps < lengths.unsqueeze(1) - 1))
-        passage = cls(packing, packing.pack(ids), words, [])
-        stacked = passage.token_vectors(bilm.char_cnn)
-        passage.layers.extend([stacked, *bilm.run_layers(stacked, packing.batch_sizes, None)[0]])
-        return passage
+        ids = packing.pack(ids)
+        stacked = _token_vectors(bilm.char_cnn, ids, packing)
+        outputs, _ = bilm.run_layers(stacked, packing.batch_sizes, None)
+        return cls(packing, ids, words, [stacked, *outputs])
 
     def token_vectors(self, cnn: CharCnn) -> Tensor:
-        """As each direction meets them, (2, tokens, p)."""
-        tokens = WordVectors()(cnn, self.ids)
-        return torch.stack([tokens, tokens[self.packing.flip]])
+        """Those of another character CNN."""
+        return _token_vectors(cnn, self.ids, self.packing)
 
     def squared_norm(self, vectors: Tensor) -> float:
         """Over the words, of vectors (directions, tokens, p)."""
         return float(vectors[:, self.words].double().square().sum())
+
+
+def _token_vectors(cnn: CharCnn, ids: Tensor, packing: Packing) -> Tensor:
+    """As each direction meets them, (2, tokens, p)."""
+    tokens = WordVectors()(cnn, ids)
+    return torch.stack([tokens, tokens[packing.flip]])

@@ -206,7 +206,10 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
                 _scatter(axes, explanation.points[outcome], norm, unit.factor if outcome == LOSS else 1)
                 axes.set_xlabel(norm.replace("_", " "))
                 axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        signs = {
+            label: sign for one in (top, axes) for sign, label in zip(*one.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(signs.values(), signs.keys(), loc="outside lower center", ncols=4, frameon=False)
         figure.suptitle(f"{explanation.board.title}; numbers at points are layers")
         save(figure, path)
 
@@ -223,6 +226,7 @@ def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> 
         axes.bar(
             places, scale * own[name], width, color=COLORS[_place(target)], hatch=_HATCHES[_place(target)],
             edgecolor=ink, yerr=scale * own["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=2,
+            label=target,
         )  # fmt: skip
     axes.axhline(0, color=ink, linewidth=0.8)
     labels = [f"{method} {size}" + ("" if layers == "all" else f", layer {layers}") for method, size, layers in groups]

@@ -20,7 +20,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, INPUTS, LOSS, MATRIX, Explanation, correlation, explain, mean_interval
-from elmo_mf.report.explanation import _bars, findings, write_explanation
+from elmo_mf.report.explanation import _bars, findings, plot_explanation, write_explanation
 from tests.report.records import record, signed, write
 
 NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
@@ -164,6 +164,15 @@ def test_bars_that_differ_by_target_alone_stand_together() -> None:
     assert groups == {30: 0, 20: 1, 40: 1, 10: 2}
     assert bars[20].get_x() == pytest.approx(bars[40].get_x() + bars[40].get_width())
     assert bars[40].get_facecolor() == bars[10].get_facecolor() != bars[20].get_facecolor()
+
+
+def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
+    records = _records(0.05)
+    lone = _one("recurrent", 0, 1, 0.4, 1.0)
+    lone["cell"]["compression"] = Compression("svd", 2, "joint").to_dict()
+    plot_explanation(explain(boards([*records, lone])[0]), tmp_path / "figure.svg", "light")
+    text = (tmp_path / "figure.svg").read_text()
+    assert ">joint<" in text and text.count(">input<") == 1
 
 
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
