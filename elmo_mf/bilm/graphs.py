@@ -1,17 +1,15 @@
 """The projected LSTM in inference on a GPU: several steps in one CUDA graph.
 
-A step of a small batch is a dozen kernels that each take less time to run than to launch; a graph launches them all at
-once. Its shapes are fixed: a number of steps of a batch of a power of two. What it computes for sequences that have
-ended is left where it is.
-
-Not yet tried on a GPU, and so used only where the environment says `ELMO_MF_CUDA_GRAPHS=1`.
+A step of a small batch is kernels that each take less time to run than to launch; a graph launches those of several
+steps at once. Its shapes are fixed: a number of steps of a batch of a power of two. What it computes for sequences that
+have ended is left where it is.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,13 +21,17 @@ if TYPE_CHECKING:
     from elmo_mf.bilm.lstm import ProjectedLstm
 
 Run = Callable[[], None]
-STEPS = 8
-_MOST_SEQUENCES = 64
+STEPS = 8  # a graph has a multiple of it
+_MOST_STEPS, _MOST_TOKENS = 32, 1024  # in one graph
+_MOST_SEQUENCES = 128  # measured: with more, kernels take longer than launches
 
 
 def suits_graphs(device: torch.device, sequences: int) -> bool:
-    """Whether launches are what takes the time, and nothing is under way that a graph cannot be part of."""
-    if device.type != "cuda" or os.environ.get("ELMO_MF_CUDA_GRAPHS") != "1" or sequences > _MOST_SEQUENCES:
+    """Whether launches are what takes the time, and nothing is under way that a graph cannot be part of.
+
+    Never where the environment says `ELMO_MF_CUDA_GRAPHS=0`.
+    """
+    if device.type != "cuda" or os.environ.get("ELMO_MF_CUDA_GRAPHS") == "0" or sequences > _MOST_SEQUENCES:
         return False
     return not (torch.is_autocast_enabled("cuda") or torch.cuda.is_current_stream_capturing())
 
@@ -58,68 +60,92 @@ class GraphedLstm:
 
     def __init__(self, lstm: ProjectedLstm, capture: Callable[[Run], Run] = cuda_graph) -> None:
         self.lstm, self.capture = lstm, capture
-        self._steps: dict[int, _Steps] = {}
+        self._states: dict[int, State] = {}
+        self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         """As `ProjectedLstm.forward`."""
-        batch = batch_sizes[0]
-        steps = self._of(1 << (batch - 1).bit_length(), inputs)
-        steps.h.zero_()[:, :batch], steps.c.zero_()[:, :batch] = state
-        outputs = inputs.new_empty(*inputs.shape[:2], self.lstm.state_size)
-        last_h, last_c = (torch.empty_like(part) for part in state)
-        places, ends = (index.to(inputs.device) for index in _places(batch_sizes, steps.h.shape[1]))
-        starts = [0, *accumulate(batch_sizes)]
-        for first in range(0, len(batch_sizes), STEPS):
-            after = min(first + STEPS, len(batch_sizes))
-            tokens = slice(starts[first], starts[after])
-            still = batch_sizes[after] if after < len(batch_sizes) else 0
-            ending = slice(still, batch_sizes[first])
-            steps.gates.flatten(1, 2).index_copy_(1, places[tokens], self.lstm.input_part(inputs[:, tokens]))
-            steps.run()
-            outputs[:, tokens] = steps.every_h.flatten(1, 2).index_select(1, places[tokens])
-            last_h[:, ending] = steps.every_h.flatten(1, 2).index_select(1, ends[ending])
-            last_c[:, ending] = steps.every_c.flatten(1, 2).index_select(1, ends[ending])
-        return outputs, (last_h, last_c)
+        batch, directions = batch_sizes[0], len(inputs)
+        rows = 1 << (batch - 1).bit_length()
+        runs = list(_runs(len(batch_sizes), rows))
+        places, last = _places(tuple(batch_sizes), rows, inputs.device)
+        tokens = sum(steps for _, steps in runs) * rows
+        padded = inputs.new_zeros(directions, tokens, inputs.shape[2]).index_copy_(1, places, inputs)
+        states = inputs.new_empty(directions, tokens, self.lstm.state_size)
+        last_c = torch.empty_like(state[1])
+        h, c = self._state(rows, inputs)
+        h.zero_()[:, :batch], c.zero_()[:, :batch] = state
+        for first, steps in runs:
+            graph, own = self._graph(rows, steps, inputs), slice(first * rows, (first + steps) * rows)
+            graph.inputs.copy_(padded[:, own])
+            graph.run()
+            states[:, own] = graph.every_h.flatten(1, 2)
+            still = batch_sizes[first + steps] if first + steps < len(batch_sizes) else 0
+            if still < batch_sizes[first]:
+                ending = slice(still, batch_sizes[first])
+                last_c[:, ending] = graph.every_c.flatten(1, 2).index_select(1, last[ending] - first * rows)
+        return states.index_select(1, places), (states.index_select(1, last), last_c)
 
-    def _of(self, batch: int, like: Tensor) -> _Steps:
-        if batch not in self._steps:
+    def _state(self, rows: int, like: Tensor) -> State:
+        if rows not in self._states:
+            directions, n, p = len(self.lstm.bias), self.lstm.cell_size, self.lstm.state_size
+            with torch.inference_mode(False):
+                self._states[rows] = like.new_zeros(directions, rows, p), like.new_zeros(directions, rows, n)
+        return self._states[rows]
+
+    def _graph(self, rows: int, steps: int, like: Tensor) -> _Graph:
+        if (rows, steps) not in self._graphs:
+            state = [part.clone() for part in self._states[rows]]
             with torch.inference_mode(False), torch.no_grad():
-                self._steps[batch] = _Steps(self.lstm, batch, like, self.capture)
-        return self._steps[batch]
+                graph = _Graph(self.lstm, self._states[rows], steps, like, self.capture)
+            for part, before in zip(self._states[rows], state, strict=True):
+                part.copy_(before)  # trying the graph out has changed it
+            self._graphs[rows, steps] = graph
+        return self._graphs[rows, steps]
 
 
-class _Steps:
-    """`STEPS` steps of a batch: what they read and write, always in the same place.
+class _Graph:
+    """Some steps of a batch: what they read and write, always in the same place.
 
-    `gates` (G, STEPS, batch, width) is the input's part; `h` (G, batch, p) and `c` (G, batch, n) are where they start,
-    and then where they end; `every_h` and `every_c` are those of each step.
+    `inputs` (G, steps * rows, d); `state` is where they start, and then where they end; `every_h` and `every_c`
+    (G, steps, rows, ...) are those of each step.
     """
 
-    def __init__(self, lstm: ProjectedLstm, batch: int, like: Tensor, capture: Callable[[Run], Run]) -> None:
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(len(lstm.bias), *shape, dtype=like.dtype, device=like.device)
-
-        n, p = lstm.cell_size, lstm.state_size
-        self.lstm = lstm
-        self.gates = zeros(STEPS, batch, lstm.input.left.shape[2])
-        self.h, self.c = zeros(batch, p), zeros(batch, n)
-        self.every_h, self.every_c = zeros(STEPS, batch, p), zeros(STEPS, batch, n)
+    def __init__(
+        self, lstm: ProjectedLstm, state: State, steps: int, like: Tensor, capture: Callable[[Run], Run]
+    ) -> None:
+        directions, rows, n = state[1].shape
+        self.lstm, self.state, self.steps = lstm, state, steps
+        self.inputs = like.new_zeros(directions, steps * rows, like.shape[2])
+        self.every_h = like.new_zeros(directions, steps, rows, lstm.state_size)
+        self.every_c = like.new_zeros(directions, steps, rows, n)
         self.run = capture(self._run)
 
     @torch.no_grad()
     def _run(self) -> None:
-        h, c = self.h, self.c
-        for step in range(STEPS):
-            h, c = self.lstm.step(self.gates[:, step], h, c)
-            self.every_h[:, step], self.every_c[:, step] = h, c
-        self.h.copy_(h)
-        self.c.copy_(c)
+        states, rows = [self.state], self.state[0].shape[1]
+        for gates in torch.split(self.lstm.input_part(self.inputs), rows, dim=1):
+            states.append(self.lstm.step(gates, *states[-1]))
+        hs, cs = zip(*states[1:], strict=True)
+        for every, last, own in ((self.every_h, self.state[0], hs), (self.every_c, self.state[1], cs)):
+            torch.stack(own, dim=1, out=every)
+            last.copy_(own[-1])
 
 
-def _places(batch_sizes: list[int], batch: int) -> tuple[Tensor, Tensor]:
-    """Where packed tokens lie among `STEPS` times `batch`, and where the last one of each sequence does."""
+def _runs(length: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Where each graph begins among so many steps of so many rows, and how many it has."""
+    most = max(STEPS, min(_MOST_STEPS, _MOST_TOKENS // rows))
+    for first in range(0, length, most):
+        yield first, min(most, -(-(length - first) // STEPS) * STEPS)
+
+
+@lru_cache(maxsize=1)  # all layers have the same
+@torch.inference_mode(False)
+def _places(batch_sizes: tuple[int, ...], rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where packed tokens lie among steps of `rows`, and where the last one of each sequence does."""
     sizes = torch.tensor(batch_sizes)
-    starts = torch.arange(len(sizes)) % STEPS * batch
-    places = torch.cat([start + torch.arange(size) for start, size in zip(starts, batch_sizes, strict=True)])
+    steps = torch.arange(len(sizes)).repeat_interleave(sizes)
+    sequences = torch.arange(len(steps)) - (sizes.cumsum(0) - sizes)[steps]
     lengths = (sizes.unsqueeze(1) > torch.arange(batch_sizes[0])).sum(dim=0)
-    return places, starts[lengths - 1] + torch.arange(batch_sizes[0])
+    last = (lengths - 1) * rows + torch.arange(batch_sizes[0])
+    return (steps * rows + sequences).to(device), last.to(device)

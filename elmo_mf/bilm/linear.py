@@ -46,17 +46,26 @@ class StackedLinear(nn.Module):
         """r of the factors, None for dense matrices."""
         return None if self.right is None else int(self.left.shape[1])
 
-    def forward(self, inputs: Tensor, add: Tensor | None = None, within: Tensor | None = None) -> Tensor:
-        """`inputs @ matrix.T`, plus `add` where given; `within` is added between the factors."""
+    def forward(
+        self, inputs: Tensor, add: Tensor | None = None, within: Tensor | None = None, lost: bool = False
+    ) -> Tensor:
+        """`inputs @ matrix.T`, plus `add` where given; `within` is added between the factors.
+
+        `lost`: nobody needs `add` afterwards, so that without gradients the result takes its place.
+        """
         if self.right is not None:
-            inputs = torch.bmm(inputs, self.right) if within is None else torch.baddbmm(within, inputs, self.right)
+            inputs = _product(inputs, self.right) if within is None else torch.baddbmm(within, inputs, self.right)
         if self.blocks > 1:
             product = self._blockwise(inputs)
             return product if add is None else product + add
         left: Tensor = self.left
         if self.mask is not None and torch.is_grad_enabled():
             left = left * cast(Tensor, self.mask)
-        return torch.bmm(inputs, left) if add is None else torch.baddbmm(add, inputs, left)
+        if add is None:
+            return _product(inputs, left)
+        if lost and not torch.is_grad_enabled() and not torch.is_autocast_enabled(add.device.type):
+            return add.baddbmm_(inputs, left)
+        return torch.baddbmm(add, inputs, left)
 
     def _blockwise(self, inputs: Tensor) -> Tensor:
         """(G, rows, blocks * r) to (G, rows, out), each block with its own columns of the left factor."""
@@ -80,6 +89,20 @@ def alike(first: Matrix | None, second: Matrix | None) -> bool:
     if isinstance(first, Factors) and isinstance(second, Factors):
         return (first.shape, first.rank, first.blocks) == (second.shape, second.rank, second.blocks)
     return type(first) is type(second) and first.shape == second.shape
+
+
+def _product(inputs: Tensor, matrices: Tensor) -> Tensor:
+    """`torch.bmm`; on a GPU a long sum in parts, since a product of few rows leaves most of it idle."""
+    groups, rows, n = inputs.shape
+    if inputs.device.type == "cpu" or not 1 < rows <= _MOST_ROWS or n < _LONG or n % _SUMMED:
+        return torch.bmm(inputs, matrices)
+    parts = n // _SUMMED
+    cut = inputs.view(groups, rows, parts, _SUMMED).transpose(1, 2).flatten(0, 1)
+    products = torch.bmm(cut, matrices.view(groups * parts, _SUMMED, -1))
+    return products.view(groups, parts, rows, -1).sum(dim=1)
+
+
+_LONG, _SUMMED, _MOST_ROWS = 1024, 256, 1024  # measured
 
 
 def _stack(matrices: list[Array]) -> Tensor:

@@ -8,7 +8,7 @@ Without a projection, h_t is sigmoid(o) * tanh(c_t) itself, as in `torch.nn.LSTM
 
 Sequences come packed: sorted by falling length, step after step, so that no padded step is ever computed. The input
 products of many steps are one matrix product, and the directions of a layer run in the same step. Where no gradients
-are needed, `inference.py` takes over on a CPU, and where asked for `graphs.py` on a GPU.
+are needed, `inference.py` takes over on a CPU, and for small batches `graphs.py` on a GPU.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.cell import clipped, lstm_cell
 from elmo_mf.bilm.graphs import GraphedLstm, suits_graphs
 from elmo_mf.bilm.inference import InferenceLstm
 from elmo_mf.bilm.linear import StackedLinear, alike
@@ -81,7 +82,8 @@ class ProjectedLstm(nn.Module):
                 inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
                 return inference(inputs, batch_sizes, state)
             if suits_graphs(inputs.device, batch_sizes[0]):
-                return self._graphed.of(self.parameters(), lambda: GraphedLstm(self))(inputs, batch_sizes, state)
+                graphed = self._graphed.of(self.parameters(), lambda: GraphedLstm(self), copied=False)
+                return graphed(inputs, batch_sizes, state)
         return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
 
     def run(self, input_gates: Iterable[Tensor], batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
@@ -98,15 +100,10 @@ class ProjectedLstm(nn.Module):
         return torch.cat(outputs, dim=1), joined(ended)
 
     def step(self, input_gates: Tensor, h: Tensor, c: Tensor) -> State:
-        """The next h and c, from those before and the input's part of the gates."""
-        n = self.cell_size
-        gates = self.recurrent(h, self.bias, input_gates) if self.shared else self.recurrent(h, input_gates)
-        gates = gates.to(c.dtype)  # mixed precision keeps the cell in full precision
-        ifo, g = gates.split([3 * n, n], dim=2)
-        i, f, o = ifo.sigmoid().chunk(3, dim=2)
-        c = _clip(torch.addcmul(f * c, i, g.tanh()), self.cell_clip)
-        cell = o * c.tanh()
-        return _clip(cell if self.projection is None else self.projection(cell), self.proj_clip), c
+        """The next h and c, from those before and the input's part of the gates, which is lost without gradients."""
+        gates = self.recurrent(h, self.bias, input_gates) if self.shared else self.recurrent(h, input_gates, lost=True)
+        cell, c = lstm_cell(gates.to(c.dtype), c, self.cell_clip)  # mixed precision keeps it in full precision
+        return clipped(cell if self.projection is None else self.projection(cell), self.proj_clip), c
 
     def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Those of many steps come from one product."""
@@ -120,8 +117,9 @@ class ProjectedLstm(nn.Module):
 
     @property
     def tokens_at_once(self) -> int:
-        """Of how many tokens the input gates stay in the processor's cache until they are used."""
-        return _CACHE_BYTES // (4 * self.bias.numel())
+        """Of how many tokens the input gates stay in the processor's cache until they are used; more on a GPU, where
+        each product is a launch."""
+        return (_CACHE_BYTES if self.bias.device.type == "cpu" else _GPU_BYTES) // (4 * self.bias.numel())
 
     def _needs_gradients(self, *inputs: Tensor) -> bool:
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *self.parameters()))
@@ -218,6 +216,7 @@ def run_layers(
 
 
 _CACHE_BYTES = 16 * 2**20
+_GPU_BYTES = 256 * 2**20
 _IFOG = (0, 2, 3, 1)  # from the file's i, g, f, o: the three sigmoid gates side by side
 _IGFO = (0, 3, 1, 2)  # and back
 
@@ -237,7 +236,3 @@ def _forget_bias(bias: Array) -> Array:
     quarter = len(bias) // 4
     ones[2 * quarter : 3 * quarter] = 1
     return ones
-
-
-def _clip(values: Tensor, bound: float | None) -> Tensor:
-    return values if bound is None else values.clamp(-bound, bound)

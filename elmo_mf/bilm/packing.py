@@ -28,18 +28,22 @@ class Packing:
 
     @classmethod
     def of(cls, lengths: Tensor, width: int | None = None) -> Packing:
-        """Packing for sentences of `lengths` (sentences,), each at least 1, padded to `width` or to the longest."""
+        """Packing for sentences of `lengths` (sentences,), each at least 1, padded to `width` or to the longest.
+
+        Reckoned on the CPU, where each of its small steps takes less than a launch on a GPU.
+        """
+        device, lengths = lengths.device, lengths.cpu()
         longest = int(lengths.max())
         width = longest if width is None else width
         ordered, order = lengths.sort(descending=True, stable=True)
-        steps = torch.arange(longest, device=lengths.device).unsqueeze(1)
+        steps = torch.arange(longest).unsqueeze(1)
         running = steps < ordered  # (longest, sentences)
         sizes = running.sum(dim=1)
-        columns = torch.arange(len(lengths), device=lengths.device)
+        columns = torch.arange(len(lengths))
         forward = (order * width + steps)[running]
         mirrored = (ordered - 1 - steps).clamp(min=0)
         flip = ((sizes.cumsum(0) - sizes)[mirrored] + columns)[running]
-        return cls(width, order, sizes.tolist(), forward, flip)
+        return cls(width, order.to(device), sizes.tolist(), forward.to(device), flip.to(device))
 
     def pack(self, padded: Tensor) -> Tensor:
         """(sentences, width, ...) to (tokens, ...)."""

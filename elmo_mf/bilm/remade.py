@@ -18,9 +18,12 @@ class Remade(Generic[T]):
         self._made: T | None = None
         self._from: tuple[object, ...] = ()
 
-    def of(self, parameters: Iterable[Tensor], make: Callable[[], T]) -> T:
-        """What `make` gave last, or gives now if the parameters are others."""
-        found = fingerprint(parameters)
+    def of(self, parameters: Iterable[Tensor], make: Callable[[], T], copied: bool = True) -> T:
+        """What `make` gave last, or gives now if the parameters are others.
+
+        `copied`: it has copies of their values; else it reads them where they lie, whatever they are.
+        """
+        found = fingerprint(parameters) if copied else tuple(parameter.data_ptr() for parameter in parameters)
         if self._made is None or found != self._from:
             self._made, self._from = make(), found
         return self._made

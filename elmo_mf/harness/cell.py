@@ -29,7 +29,7 @@ from elmo_mf.harness.grid import Cell, cell_config, same_form
 from elmo_mf.harness.language_model import measure_language_model, time_language_model
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
-from elmo_mf.harness.training import training_loop, watched
+from elmo_mf.harness.training import train, training_loop
 from elmo_mf.harness.workspace import Progress, Workspace
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -133,7 +133,7 @@ def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Train
         with workspace.phase("activations"):
             _share_activations(spec, cell, loop, embedder, workspace)
         with workspace.phase("training"):
-            metrics = watched(loop, cell.task, workspace).run()
+            metrics = train(loop, cell.task, workspace)
         yield Trained(loop, embedder, metrics, data, report)
 
 

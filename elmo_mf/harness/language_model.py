@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import TARGETS, Array
+from elmo_mf.determinism import deterministic
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.factorize.report import matrix_reports
@@ -31,7 +32,7 @@ from elmo_mf.harness.grid import Cell, cell_config, dense_cell
 from elmo_mf.harness.latency import times
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
-from elmo_mf.harness.training import training_device, training_loop, watched
+from elmo_mf.harness.training import train, training_device, training_loop
 from elmo_mf.harness.workspace import Progress, Workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.lm.evidence import core_activation_error, core_moments
@@ -60,7 +61,7 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
             seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
             seconds = run.compress(compression, seen)
     if cell.finetune is not None:
-        with workspace.phase("training"):
+        with workspace.phase("training"), deterministic():
             run.finetune(cell.finetune.epochs, cell.finetune.learning_rate)
     with workspace.phase("scoring"):
         scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
@@ -135,7 +136,7 @@ class _Run:
         """The dense model, with its vocabulary and its training's metrics."""
         with self._loop() as loop:
             with self.workspace.phase("training"):
-                metrics = watched(loop, self.cell.task, self.workspace).run()
+                metrics = train(loop, self.cell.task, self.workspace)
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))
             torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
             (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
 from elmo_mf.harness.workspace import Progress, Workspace
@@ -51,8 +52,8 @@ def training_loop(config: dict[str, Any], work: str) -> Any:
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
 
 
-def watched(loop: Any, task: Task, workspace: Workspace) -> Any:
-    """The loop, reporting and resting between batches."""
+def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
+    """Run the loop, reporting and resting between batches; its metrics."""
     from allennlp.training.callbacks import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
@@ -80,7 +81,9 @@ def watched(loop: Any, task: Task, workspace: Workspace) -> Any:
             self.metric = metrics.get(f"validation_{task.primary}")
 
     loop.trainer._callbacks.append(Watch(loop.serialization_dir))
-    return loop
+    with deterministic():
+        metrics: dict[str, Any] = loop.run()
+    return metrics
 
 
 def _length(loader: Any) -> int:

@@ -23,6 +23,8 @@ def scheduler(kind: Schedule, optimizer: Optimizer, peak: float, steps: int, war
     """
     steps = max(steps, 2)
     if kind == "one_cycle":
+        # PyTorch divides by the steps of the rise less one, and by those of the fall
+        warmup = 0.0 if warmup * steps == 1 else min(warmup, 1 - 0.5 / steps)
         return OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup, cycle_momentum=False)
     rising = warmup * steps
 

@@ -17,6 +17,7 @@ from torch import nn
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
+from elmo_mf.determinism import deterministic
 from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
@@ -110,6 +111,10 @@ class Trainer:
         tensorboard: bool = False,
     ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
+        with deterministic():
+            return self._run(report, checkpoint_seconds, tensorboard)
+
+    def _run(self, report: Callable[[Progress], None], checkpoint_seconds: float, tensorboard: bool) -> dict[str, Any]:
         log = Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))

@@ -1,0 +1,113 @@
+"""The memory cell of the LSTM: what follows the gates' products.
+
+On a GPU it is one kernel, and one for its gradients, in place of a dozen. PyTorch compiles them when they are first
+called, without a compiler on the machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from elmo_mf.bilm.packing import State
+
+Kernel = Callable[..., tuple[Tensor, ...]]
+
+
+def lstm_cell(gates: Tensor, c: Tensor, clip: float | None) -> State:
+    """sigmoid(o) * tanh(c_t) and c_t = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c).
+
+    # Parameters
+    gates: (G, rows, 4n), i, f, o, g before their activations.
+    c: (G, rows, n) of the step before.
+    """
+    if gates.is_cuda and c.dtype == torch.float32 and _kernels() is not None:
+        cell, c = _FusedCell.apply(gates, c, math.inf if clip is None else clip)  # type: ignore[no-untyped-call]
+        return cell, c
+    n = c.shape[2]
+    ifo, g = torch.split(gates, [3 * n, n], dim=2)
+    i, f, o = ifo.sigmoid().chunk(3, dim=2)
+    c = clipped(torch.addcmul(f * c, i, g.tanh()), clip)
+    return o * c.tanh(), c
+
+
+def clipped(values: Tensor, bound: float | None) -> Tensor:
+    """Within plus and minus `bound`, where there is one."""
+    return values if bound is None else values.clamp(-bound, bound)
+
+
+class _FusedCell(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, c: Tensor, bound: float) -> State:
+        ctx.save_for_backward(gates, c)
+        ctx.bound = bound
+        forward, _ = cast(tuple[Kernel, Kernel], _kernels())
+        cell, after = forward(*gates.chunk(4, dim=2), c, bound=bound)
+        return cell, after
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_cell: Tensor, grad_after: Tensor) -> tuple[Tensor, Tensor, None]:
+        gates, c = ctx.saved_tensors
+        _, backward = cast(tuple[Kernel, Kernel], _kernels())
+        *grad_gates, grad_c = backward(*gates.chunk(4, dim=2), c, grad_cell, grad_after, bound=ctx.bound)
+        return torch.cat(grad_gates, dim=2), grad_c, None
+
+
+_CELL = """
+template <typename T> T sigmoid(T x) { return T(1) / (T(1) + ::exp(-x)); }
+template <typename T> T within(T x, T bound) { return x < -bound ? -bound : (x > bound ? bound : x); }
+"""
+_FORWARD = (
+    _CELL
+    + """
+template <typename T> void lstm_cell(T i, T f, T o, T g, T c, T bound, T& cell, T& after) {
+  after = within(sigmoid(i) * ::tanh(g) + sigmoid(f) * c, bound);
+  cell = sigmoid(o) * ::tanh(after);
+}
+"""
+)
+_BACKWARD = (
+    _CELL
+    + """
+template <typename T> void lstm_cell_gradients(T i, T f, T o, T g, T c, T grad_cell, T grad_after, T bound,
+                                               T& grad_i, T& grad_f, T& grad_o, T& grad_g, T& grad_c) {
+  i = sigmoid(i); f = sigmoid(f); o = sigmoid(o); g = ::tanh(g);
+  T before = i * g + f * c;
+  T out = ::tanh(within(before, bound));
+  T grad = before < -bound || before > bound ? T(0) : grad_after + grad_cell * o * (T(1) - out * out);
+  grad_i = grad * g * i * (T(1) - i);
+  grad_f = grad * c * f * (T(1) - f);
+  grad_o = grad_cell * out * o * (T(1) - o);
+  grad_g = grad * i * (T(1) - g * g);
+  grad_c = grad * f;
+}
+"""
+)
+
+
+@cache
+def _kernels() -> tuple[Kernel, Kernel] | None:
+    """Both, tried out; None where PyTorch cannot compile them, or the environment says `ELMO_MF_NATIVE=0`."""
+    if os.environ.get("ELMO_MF_NATIVE") == "0":
+        return None
+    from torch.cuda.jiterator import _create_multi_output_jit_fn
+
+    forward = _create_multi_output_jit_fn(_FORWARD, num_outputs=2, bound=0.0)
+    backward = _create_multi_output_jit_fn(_BACKWARD, num_outputs=5, bound=0.0)
+    one = torch.zeros(1, device="cuda")
+    try:
+        forward(*[one] * 5)
+        backward(*[one] * 7)
+    except (AssertionError, RuntimeError) as error:
+        warnings.warn(f"the LSTM's cell runs in steps on this GPU: {error}", stacklevel=2)
+        return None
+    return forward, backward
