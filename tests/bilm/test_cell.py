@@ -9,8 +9,7 @@ from torch import Tensor
 from elmo_mf.bilm import cell
 from elmo_mf.bilm.cell import lstm_cell
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+from tests.gpu import needs_gpu
 
 
 def _results(gates: Tensor, c: Tensor, clip: float | None, weights: tuple[Tensor, Tensor]) -> list[Tensor]:

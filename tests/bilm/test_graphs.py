@@ -16,8 +16,8 @@ from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import Packing
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
+from tests.gpu import needs_gpu, on_each_device
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 layers = st.builds(
     Layer,
     n=st.sampled_from([4, 5, 16]),
@@ -116,7 +116,7 @@ def _run_cpu(module: torch.nn.Module, layer: Layer) -> Tensor:
         return cast(Tensor, module(*layer.batch([9, 4]))[0])
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@on_each_device
 def test_equal_to_allennlp_on_the_same_device(device: str) -> None:
     from allennlp.modules.elmo_lstm import ElmoLstm
 

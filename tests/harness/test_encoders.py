@@ -147,6 +147,7 @@ def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dic
     parameters = [lstm.input.left, lstm.projection.left]
     sums = [torch.zeros(2, 48), torch.zeros(2, 6)]
     instances = list(loader.iter_instances())
+    model.cpu()
     for parameter in parameters:
         parameter.requires_grad_(True)
     for instance in instances:

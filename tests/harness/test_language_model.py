@@ -108,8 +108,9 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
     (cell,) = expand(spec)
     with workspace(tmp_path / "out") as work:
         run = _Run(spec, cell, work, spec.data_of(cell.task))
+        device = run.device
         found = read_row_weights(run._gradients(), run.dense.weights())
-        lstms = [lstm.requires_grad_(True).train() for lstm in run.dense.to_torch()]
+        lstms = [lstm.to(device).requires_grad_(True).train() for lstm in run.dense.to_torch()]
         state: list[Any] = [None] * 3
         sums = [[torch.zeros(4 * lstm.hidden_size) for _ in range(2)] for lstm in lstms]
         windows = list(run._loader("train", 1, 70))
@@ -123,7 +124,7 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
             torch.nn.functional.cross_entropy(logits, batch["targets"][0]).backward()  # type: ignore[no-untyped-call]
             for index, lstm in enumerate(lstms):
                 for total, name in zip(sums[index], ("weight_ih_l0", "weight_hh_l0"), strict=True):
-                    total += getattr(lstm, name).grad.square().sum(dim=1)
+                    total += getattr(lstm, name).grad.square().sum(dim=1).cpu()
     assert len(windows) > 3
     for index, both in enumerate(sums):
         for target, total in zip(TARGETS, both, strict=False):

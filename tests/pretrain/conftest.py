@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.train import Trainer
@@ -32,5 +33,5 @@ def write_texts(folder: Path) -> Texts:
     return files
 
 
-def trainer(texts: Texts, out: Path, settings: Settings = TINY) -> Trainer:
-    return Trainer([texts[0]], [texts[1]], out, settings)
+def trainer(texts: Texts, out: Path, settings: Settings = TINY, device: str = "cpu") -> Trainer:
+    return Trainer([texts[0]], [texts[1]], out, settings, device=torch.device(device))

@@ -17,11 +17,12 @@ from elmo_mf.bilm.weights import Factors
 from elmo_mf.errors import InputError
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.progress import Progress
-from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.settings import Mixed, Settings
 from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
+from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, trainer
 
 
@@ -47,10 +48,11 @@ def _same(one: Path, other: Path) -> bool:
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_same_command_gives_the_same_weights(texts: Texts, tmp_path: Path) -> None:
+@on_each_device
+def test_the_same_command_gives_the_same_weights(device: str, texts: Texts, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        trainer(texts, tmp_path / name).run()
-    trainer(texts, tmp_path / "c", replace(TINY, seed=14)).run()
+        trainer(texts, tmp_path / name, device=device).run()
+    trainer(texts, tmp_path / "c", replace(TINY, seed=14), device).run()
     assert _same(tmp_path / "a", tmp_path / "b") and not _same(tmp_path / "a", tmp_path / "c")
 
 
@@ -61,19 +63,27 @@ class _Cut(Exception):
 MANY: dict[str, Any] = {"accumulate": 2, "schedule": "cosine", "softmax": "sampled", "patience": 5}
 
 
+CUTS: list[tuple[int, dict[str, Any]]] = [
+    (1, {}),
+    (5, {}),
+    (16, {}),
+    (3, {"stateful": True}),
+    (14, {"stateful": True, "mixed": "bfloat16"}),
+    (2, MANY),
+    (9, MANY),
+]
+
+
 @pytest.mark.parametrize(
-    ("at", "changes"),
+    ("device", "at", "changes"),
     [
-        (1, {}),
-        (5, {}),
-        (16, {}),
-        (3, {"stateful": True}),
-        (14, {"stateful": True, "mixed": "bfloat16"}),
-        (2, MANY),
-        (9, MANY),
+        *(("cpu", *cut) for cut in CUTS),
+        *(pytest.param("cuda", *cut, marks=needs_gpu) for cut in (*CUTS, (7, {"mixed": "float16"}))),
     ],
 )
-def test_a_run_that_was_cut_continues_exactly(at: int, changes: dict[str, Any], texts: Texts, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_continues_exactly(
+    device: str, at: int, changes: dict[str, Any], texts: Texts, tmp_path: Path
+) -> None:
     """Cut after a checkpoint at any step, dropout and all: the weights are those of an uncut run."""
     settings = replace(TINY, **changes)
 
@@ -81,10 +91,10 @@ def test_a_run_that_was_cut_continues_exactly(at: int, changes: dict[str, Any], 
         if progress.step == at + 1:
             raise _Cut
 
-    whole = trainer(texts, tmp_path / "whole", settings).run()
+    whole = trainer(texts, tmp_path / "whole", settings, device).run()
     with pytest.raises(_Cut):
-        trainer(texts, tmp_path / "cut", settings).run(cut, checkpoint_seconds=0)
-    resumed = trainer(texts, tmp_path / "cut", settings)
+        trainer(texts, tmp_path / "cut", settings, device).run(cut, checkpoint_seconds=0)
+    resumed = trainer(texts, tmp_path / "cut", settings, device)
     assert resumed.step == at
     record = resumed.run()
     assert _same(tmp_path / "whole", tmp_path / "cut")
@@ -164,13 +174,18 @@ def test_sizes_from_an_options_file(texts: Texts, tmp_path: Path) -> None:
     assert (bilm.options.lstm.dim, bilm.options.lstm.n_layers) == (24, 1)
 
 
-def test_mixed_precision_learns_what_full_precision_does(texts: Texts, tmp_path: Path) -> None:
-    found = {}
-    for mixed in ("none", "bfloat16"):
-        settings = replace(TINY, mixed=mixed, epochs=4, learning_rate=0.03)
-        record = trainer(texts, tmp_path / mixed, settings).run()
-        found[mixed] = record["held_out_perplexity"]["forward"]
-    assert found["none"] != found["bfloat16"] == pytest.approx(found["none"], rel=0.1)
+@pytest.mark.parametrize(
+    ("device", "mixed"),
+    [("cpu", "bfloat16"), *(pytest.param("cuda", mixed, marks=needs_gpu) for mixed in ("bfloat16", "float16"))],
+)
+def test_mixed_precision_learns_what_full_precision_does(
+    device: str, mixed: Mixed, texts: Texts, tmp_path: Path
+) -> None:
+    settings, found = replace(TINY, epochs=4, learning_rate=0.03), []
+    for own in (settings, replace(settings, mixed=mixed)):
+        record = trainer(texts, tmp_path / own.mixed, own, device).run()
+        found.append(record["held_out_perplexity"]["forward"])
+    assert found[0] != found[1] == pytest.approx(found[0], rel=0.1)
 
 
 def test_tensorboard_logs(texts: Texts, tmp_path: Path) -> None:

@@ -1,7 +1,13 @@
-"""What a cell's process needs, imported once for all of them."""
+"""What a cell's process needs, imported once for all of them.
+
+No process can use a GPU whose parent has asked CUDA's driver for one. Modules that are imported look for GPUs, and some
+ask the driver (spaCy does where CuPy is installed). So where there is a GPU, a process of its own imports them first;
+has it asked, each cell's process imports for itself.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -16,12 +22,42 @@ _MODULES = (
     "elmo_mf.harness.training",
     "elmo_mf.plugin.tokenizer",
 )
-# modules that are imported look for GPUs: had CUDA itself been asked, no process that is forked later could use one
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+_NOT_INITIALIZED = 3  # of CUresult
+
+
+def _import() -> None:
+    *_, training, tokenizer = map(importlib.import_module, _MODULES)
+    training.plugins()
+    tokenizer.english()
+
+
+def driver_asked() -> bool | None:
+    """Whether this process has asked CUDA's driver; None where there is no driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) != _NOT_INITIALIZED)
+
+
+def _may_import() -> bool:
+    if driver_asked() is None:
+        return True
+    trial = os.fork()
+    if trial == 0:
+        asked = True
+        try:
+            _import()
+            asked = bool(driver_asked())
+        finally:
+            os._exit(asked)
+    return os.waitpid(trial, 0)[1] == 0
+
+
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch does not ask the driver whether there is a GPU
 gc.disable()  # it would look through the growing modules again and again, for a seventh of the time that they take
-*_, training, tokenizer = map(importlib.import_module, _MODULES)
-training.plugins()
-tokenizer.english()
+if _may_import():
+    _import()
 pools = ThreadpoolController()  # to look for them takes longer than to fork
 gc.collect()
 gc.freeze()  # or each process would write to all of this memory, and so copy it, when it first collects garbage
