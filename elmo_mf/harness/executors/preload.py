@@ -56,7 +56,8 @@ def _may_import() -> bool:
 
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch does not ask the driver whether there is a GPU
 gc.disable()  # it would look through the growing modules again and again, for a seventh of the time that they take
-if _may_import():
+imported = _may_import()
+if imported:
     _import()
 pools = ThreadpoolController()  # to look for them takes longer than to fork
 gc.collect()
