@@ -74,7 +74,7 @@ class GraphedLstm:
         states = inputs.new_empty(directions, tokens, self.lstm.state_size)
         last_c = torch.empty_like(state[1])
         h, c = self._state(rows, inputs)
-        h.zero_()[:, :batch], c.zero_()[:, :batch] = state
+        h[:, :batch], c[:, :batch] = state
         for first, steps in runs:
             graph, own = self._graph(rows, steps, inputs), slice(first * rows, (first + steps) * rows)
             graph.inputs.copy_(padded[:, own])

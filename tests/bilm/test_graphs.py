@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -31,6 +32,13 @@ layers = st.builds(
     pruned=st.booleans(),
 )
 batches = st.lists(st.integers(1, 3 * graphs.STEPS), min_size=1, max_size=6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_graphs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "_MOST_STEPS", 2 * graphs.STEPS)
+        yield
 
 
 def test_only_small_batches_unless_the_environment_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
