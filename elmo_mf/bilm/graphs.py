@@ -115,7 +115,7 @@ class _Graph:
         self, lstm: ProjectedLstm, state: State, steps: int, like: Tensor, capture: Callable[[Run], Run]
     ) -> None:
         directions, rows, n = state[1].shape
-        self.lstm, self.state, self.steps = lstm, state, steps
+        self.lstm, self.state = lstm, state
         self.inputs = like.new_zeros(directions, steps * rows, like.shape[2])
         self.every_h = like.new_zeros(directions, steps, rows, lstm.state_size)
         self.every_c = like.new_zeros(directions, steps, rows, n)
