@@ -1,8 +1,7 @@
-// The Penn Treebank as in language_models.jsonnet: either target by the other methods, at other ranks than there.
+// Either target by the other methods, at other ranks than in language_models.jsonnet.
 // elmo-mf sweep jsonnet/sweeps/published/language_methods.jsonnet --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent'];
 (import 'language_models.jsonnet') + {
-  tasks: ['ptb'],
   compressions:
     [
       { method: method, rank: rank, targets: target }
