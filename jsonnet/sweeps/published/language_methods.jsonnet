@@ -9,5 +9,10 @@ local targets = ['input', 'recurrent'];
       for rank in [8, 128]
       for target in targets
     ]
-    + [{ method: method, rank: 32, targets: target } for method in ['nmf', 'random'] for target in targets],
+    + [
+      { method: method, rank: rank, targets: target }
+      for method in ['nmf', 'random']
+      for rank in [8, 32, 128]
+      for target in targets
+    ],
 }
