@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from elmo_mf.bilm.packing import State
+from elmo_mf.errors import one_line
 
 Kernel = Callable[..., tuple[Tensor, ...]]
 
@@ -108,6 +109,6 @@ def _kernels() -> tuple[Kernel, Kernel] | None:
         forward(*[one] * 5)
         backward(*[one] * 7)
     except (AssertionError, RuntimeError) as error:
-        warnings.warn(f"the LSTM's cell runs in steps on this GPU: {error}", stacklevel=2)
+        warnings.warn(f"the LSTM's cell runs in steps on this GPU: {one_line(error, 300)}", stacklevel=2)
         return None
     return forward, backward

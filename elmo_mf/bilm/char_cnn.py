@@ -129,13 +129,16 @@ class CharCnn(nn.Module):
 
 
 def _convolved(convolution: nn.Conv1d, embedded: Tensor) -> Tensor:
-    """(tokens, d, characters) to (tokens, filters, windows).
+    """(tokens, d, characters) to (tokens, filters, windows)."""
+    return cast(Tensor, convolution(embedded)) if embedded.device.type == "cpu" else as_product(convolution, embedded)
 
-    On a GPU as one product: cuDNN looks for the best algorithm for every number and length of words that is new to it,
-    which takes longer than the product, and has TensorFloat-32 in the place of float32.
+
+def as_product(convolution: nn.Conv1d, embedded: Tensor) -> Tensor:
+    """A convolution as one product of all windows.
+
+    cuDNN looks for the best algorithm for every number and length of words that is new to it, which takes longer than
+    the product, and has TensorFloat-32 in the place of float32.
     """
-    if embedded.device.type == "cpu":
-        return cast(Tensor, convolution(embedded))
     windows = embedded.unfold(2, convolution.kernel_size[0], 1).transpose(1, 2).flatten(2)
     return nn.functional.linear(windows, convolution.weight.flatten(1), convolution.bias).transpose(1, 2)
 

@@ -93,12 +93,17 @@ def alike(first: Matrix | None, second: Matrix | None) -> bool:
 
 def _product(inputs: Tensor, matrices: Tensor) -> Tensor:
     """`torch.bmm`; on a GPU a long sum in parts, since a product of few rows leaves most of it idle."""
-    groups, rows, n = inputs.shape
+    _, rows, n = inputs.shape
     if inputs.device.type == "cpu" or not 1 < rows <= _MOST_ROWS or n < _LONG or n % _SUMMED:
         return torch.bmm(inputs, matrices)
-    parts = n // _SUMMED
-    cut = inputs.view(groups, rows, parts, _SUMMED).transpose(1, 2).flatten(0, 1)
-    products = torch.bmm(cut, matrices.view(groups * parts, _SUMMED, -1))
+    return in_parts(inputs, matrices, n // _SUMMED)
+
+
+def in_parts(inputs: Tensor, matrices: Tensor, parts: int) -> Tensor:
+    """`torch.bmm` as the sum of so many products; `parts` divides the columns of `inputs` (G, rows, in)."""
+    groups, rows, n = inputs.shape
+    cut = inputs.view(groups, rows, parts, n // parts).transpose(1, 2).flatten(0, 1)
+    products = torch.bmm(cut, matrices.view(groups * parts, n // parts, -1))
     return products.view(groups, parts, rows, -1).sum(dim=1)
 
 

@@ -61,7 +61,7 @@ def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) ->
             seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
             seconds = run.compress(compression, seen)
     if cell.finetune is not None:
-        with workspace.phase("training"), deterministic():
+        with workspace.phase("training"):
             run.finetune(cell.finetune.epochs, cell.finetune.learning_rate)
     with workspace.phase("scoring"):
         scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
@@ -195,6 +195,7 @@ class _Run:
         write_row_weights(path, RowWeights(sums), {"task": self.cell.task.name, "windows": len(windows)})
         return path
 
+    @deterministic()
     def finetune(self, epochs: int, learning_rate: float) -> None:
         """Train the model as it is on the task's text, by Adam, with a learning rate that falls to zero."""
         from allennlp.common import Params

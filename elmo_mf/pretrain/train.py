@@ -104,6 +104,7 @@ class Trainer:
         softmax = word_softmax(settings.softmax, options.lstm.projection_dim, len(self.vocabulary))
         return LanguageModel(bilm, softmax, settings.dropout, _MIXED[settings.mixed])
 
+    @deterministic()
     def run(
         self,
         report: Callable[[Progress], None] = lambda _: None,
@@ -111,10 +112,6 @@ class Trainer:
         tensorboard: bool = False,
     ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
-        with deterministic():
-            return self._run(report, checkpoint_seconds, tensorboard)
-
-    def _run(self, report: Callable[[Progress], None], checkpoint_seconds: float, tensorboard: bool) -> dict[str, Any]:
         log = Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))

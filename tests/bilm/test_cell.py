@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+import subprocess
+from pathlib import Path
+from shutil import which
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +25,37 @@ def _results(gates: Tensor, c: Tensor, clip: float | None, weights: tuple[Tensor
     torch.autograd.backward([out, after], list(weights))
     assert gates.grad is not None and c.grad is not None
     return [part.detach().cpu().double() for part in (out, after, gates.grad, c.grad)]
+
+
+_HOST = """
+#include <math.h>
+{code}
+extern "C" void run(const double* x, double bound, double* y) {{ {call} }}
+"""
+
+
+@pytest.mark.skipif(which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("bound", [math.inf, 3.0, 0.1])
+def test_the_kernels_formulas(bound: float, tmp_path: Path) -> None:
+    """What a GPU computes for one memory cell, as C++ on the CPU, against autograd."""
+    calls = ("lstm_cell<double>(x[0], x[1], x[2], x[3], x[4], bound, y[0], y[1]);",
+             "lstm_cell_gradients<double>(x[0], x[1], x[2], x[3], x[4], x[5], x[6], bound, "
+             "y[0], y[1], y[2], y[3], y[4]);")  # fmt: skip
+    built = []
+    for index, (code, call) in enumerate(zip((cell._FORWARD, cell._BACKWARD), calls, strict=True)):
+        source, library = tmp_path / f"{index}.cpp", tmp_path / f"{index}.so"
+        source.write_text(_HOST.format(code=code, call=call))
+        subprocess.run(["g++", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+        built.append(ctypes.CDLL(str(library)).run)
+    for x in 2 * torch.randn(50, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64):
+        gates, c = x[:4].view(1, 1, 4).requires_grad_(), x[4:5].view(1, 1, 1).requires_grad_()
+        expected = lstm_cell(gates, c, None if bound == math.inf else bound)
+        gradients = torch.autograd.grad(expected, [gates, c], [x[5].view(1, 1, 1), x[6].view(1, 1, 1)])
+        for run, wanted in zip(built, (expected, gradients), strict=True):
+            values = torch.cat([part.flatten() for part in wanted]).tolist()
+            found = (ctypes.c_double * len(values))()
+            run((ctypes.c_double * 7)(*x.tolist()), ctypes.c_double(bound), found)
+            assert list(found) == pytest.approx(values, abs=1e-12)
 
 
 @needs_gpu

@@ -22,7 +22,7 @@ _MODULES = (
     "elmo_mf.harness.training",
     "elmo_mf.plugin.tokenizer",
 )
-_NOT_INITIALIZED = 3  # of CUresult
+_SUCCESS, _NOT_INITIALIZED = 0, 3  # of CUresult
 
 
 def _import() -> None:
@@ -32,23 +32,24 @@ def _import() -> None:
 
 
 def driver_asked() -> bool | None:
-    """Whether this process has asked CUDA's driver; None where there is no driver."""
+    """Whether this process has asked CUDA's driver; None where there is no driver that works."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return None
-    return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) != _NOT_INITIALIZED)
+    status = driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int()))
+    return {_SUCCESS: True, _NOT_INITIALIZED: False}.get(status)
 
 
 def _may_import() -> bool:
-    if driver_asked() is None:
+    if driver_asked() is not False:
         return True
     trial = os.fork()
     if trial == 0:
         asked = True
         try:
             _import()
-            asked = bool(driver_asked())
+            asked = driver_asked() is not False
         finally:
             os._exit(asked)
     return os.waitpid(trial, 0)[1] == 0
@@ -56,8 +57,7 @@ def _may_import() -> bool:
 
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch does not ask the driver whether there is a GPU
 gc.disable()  # it would look through the growing modules again and again, for a seventh of the time that they take
-imported = _may_import()
-if imported:
+if _may_import():
     _import()
 pools = ThreadpoolController()  # to look for them takes longer than to fork
 gc.collect()
