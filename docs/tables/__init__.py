@@ -1,0 +1,6 @@
+"""The tables of the documentation that are of records, made from these alone."""
+
+from docs.tables import compression, performance
+from docs.tables.page import Tables
+
+PAGES: dict[str, Tables] = {"compression.md": compression.TABLES, "performance.md": performance.TABLES}

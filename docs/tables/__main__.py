@@ -1,0 +1,12 @@
+"""`python -m docs.tables` writes the pages' tables anew, from the records that they are of."""
+
+from __future__ import annotations
+
+from docs.tables import PAGES
+from docs.tables.page import DOCS, filled
+from elmo_mf.bilm.checkpoint import atomic_path
+
+for name, tables in PAGES.items():
+    text = filled((DOCS / name).read_text(encoding="utf-8"), tables)
+    with atomic_path(DOCS / name) as path:
+        path.write_text(text, encoding="utf-8")

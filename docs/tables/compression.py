@@ -1,0 +1,224 @@
+"""The tables of `docs/compression.md`: from the board's records, and from those in `docs/compression/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docs.tables.page import DOCS, Rows, Tables, read_json
+from elmo_mf.factorize import Compression
+from elmo_mf.harness.grid import encoder_name
+from elmo_mf.report.aggregate import boards
+from elmo_mf.report.records import records_of
+
+Row = dict[str, Any]
+
+_BUDGET, _BY_MATRICES = "budget {} parameters", "budget {} parameters by matrices"
+_JOINT = "`whitened_svd` `joint+projection`"
+_WAYS = {
+    "`svd`, one rank": "svd all",
+    "`svd`, budget by matrices": f"svd all {_BY_MATRICES}",
+    "`svd`, budget": f"svd all {_BUDGET}",
+    "`whitened_svd`, one rank": "whitened_svd all",
+    "`whitened_svd`, budget by matrices": f"whitened_svd all {_BY_MATRICES}",
+    "`whitened_svd`, budget": f"whitened_svd all {_BUDGET}",
+    f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {_BY_MATRICES}",
+    f"{_JOINT}, budget": f"whitened_svd joint+projection {_BUDGET}",
+}
+
+
+def _errors() -> Rows:
+    """Activation errors, by the size that each encoder was asked for."""
+    sizes, ranks = (84_992, 161_792, 315_392, 468_992), (4, 8, 16, 24)
+    found = {_name(one["compression"]): one for one in _json("reports")["reports"] if _short_text(one)}
+    body = []
+    for label, way in _WAYS.items():
+        names = _names(way, sizes, ranks)
+        body.append([label, *(f"{found[name]['activation_error']['all']:.2f}" for name in names)])
+    dense = next(iter(found.values()))["size"]["lstm_dense_parameters"]
+    smaller = ["times smaller", *(f"{dense / size:.1f}" for size in sizes)]
+    head = ["parameters of the biLSTM", *(f"{size:,}" for size in sizes)]
+    return [head, smaller, ["its rank, where it has one", *map(str, ranks)], *_least_in_bold(body)]
+
+
+def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
+    """Of one of `_WAYS` at several sizes: those of its budgets, or its ranks for all targets."""
+    return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
+
+
+def _short_text(report: Row) -> bool:
+    return "calibration" not in report["compression"]
+
+
+def _scores() -> Rows:
+    """Every encoder that treats all layers alike, on the three tasks."""
+    rows = {task: _board(task, "demo") for task in ("sst", "snli", "squad")}
+    budget, by_matrices = (f"whitened_svd joint+projection {way.format(161792)}" for way in (_BUDGET, _BY_MATRICES))
+    names = {
+        "dense": "dense",
+        "`svd`, rank 16": "svd all rank 16",
+        "`svd`, rank 8": "svd all rank 8",
+        "`whitened_svd`, rank 8": "whitened_svd all rank 8",
+        f"{_JOINT}, budget": budget,
+        "the same, distilled (1,500 steps)": f"{budget} distilled 1500",
+        "the budget by matrices": by_matrices,
+        "that, distilled (1,500 steps)": f"{by_matrices} distilled 1500",
+        "`whitened_svd`, rank 4": "whitened_svd all rank 4",
+        **{f"`{m}`, rank 8": f"{m} all rank 8" for m in ("fisher_svd", "semi_nmf", "prune", "nmf", "random")},
+    }
+    head = ["", "parameters", "SST accuracy", "vs dense", "SNLI accuracy", "vs dense", "SQuAD F1", "vs dense"]
+    body = []
+    for label, name in names.items():
+        own = [of[name] for of in rows.values()]
+        line = [label, f"{own[0]['parameters']:,.0f}"]
+        for row in own:
+            score = f"{100 * row['score']:.1f} ± {100 * row['std']:.1f} ({row['seeds']})"
+            line += [score, f"{100 * row['difference']:+.1f}" if row["compressed"] else ""]
+        errors = " / ".join(f"{row['activation_error']:.2f}" for row in own)
+        body.append([*line, errors if own[0]["compressed"] else ""])
+    return [[*head, "activation error"], *body]
+
+
+def _base() -> Rows:
+    """The larger embedded ELMo's differences to dense."""
+    rows = {task: _board(task, "base") for task in ("sst", "snli", "squad")}
+    small, by_matrices = _BUDGET.format(403456), _BY_MATRICES.format(403456)
+    shared = f"{_BUDGET.format(501760)} with highways"
+    names = {
+        "`svd`, rank 32": "svd all rank 32",
+        "the same, highway layer at rank 64": "svd all rank 32 highways 64",
+        f"{_JOINT}, budget": f"whitened_svd joint+projection {small}",
+        f"{_JOINT}, budget with the highway layer": f"whitened_svd joint+projection {shared}",
+        "`svd`, budget": f"svd all {small}",
+        f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {by_matrices}",
+        "that, highway layer at rank 64": f"whitened_svd joint+projection {by_matrices} highways 64",
+        "`whitened_svd`, rank 16": "whitened_svd all rank 16",
+        "`svd`, rank 16": "svd all rank 16",
+    }
+    body = []
+    for label, name in names.items():
+        own = [of[name] for of in rows.values()]
+        differences = [
+            f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})" for row in own
+        ]
+        body.append([label, f"{own[0]['parameters']:,.0f}", *differences])
+    return [["", "parameters", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
+
+
+def _language(task: str) -> Rows:
+    rows = _board(task)
+    methods = ("svd", "whitened_svd", "fisher_svd", "semi_nmf", "prune", "nmf", "random")
+    body = []
+    for rank in (128, 32, 8):
+        for method in methods:
+            what = f"as many weights as rank {rank}" if method == "prune" else f"rank {rank}"
+            names = [f"{method} {target} rank {rank}" for target in ("input", "recurrent", "all")]
+            body.append([f"`{method}`, {what}", *(_perplexity(rows.get(name)) for name in names)])
+    budgets = {
+        "`svd`, budget of 324,000 parameters, as rank 32 of both has": "svd",
+        "`whitened_svd`, the same budget": "whitened_svd",
+    }
+    for label, method in budgets.items():
+        body.append([label, "", "", _perplexity(rows[f"{method} all {_BUDGET.format(324000)}"])])
+    return [["", "input", "recurrent", "both"], *body]
+
+
+def _tuned() -> Rows:
+    body = []
+    for task, title in (("ptb", "Penn Treebank"), ("wikitext2", "WikiText-2")):
+        rows = _board(task)
+        for method in ("svd", "whitened_svd"):
+            names = [f"{method} {target} rank 32 fine-tuned 1" for target in ("input", "recurrent", "all")]
+            body.append([f"{title}, `{method}`, rank 32", *(_perplexity(rows.get(name)) for name in names)])
+    return [["", "input", "recurrent", "both"], *body]
+
+
+def _perplexity(row: Row | None) -> str:
+    """With the difference to dense, tuned likewise."""
+    return "" if row is None else f"{row['score']:.1f} ({row['difference']:+.1f})"
+
+
+def _elmo_targets() -> Rows:
+    found = _both_ways("perplexities")
+    targets = ("input", "recurrent", "projection", "all")
+    ways = [("svd", 64), ("svd", 32), ("svd", 16), ("whitened_svd", 32), ("whitened_svd", 16)]
+    body = [
+        [f"`{method}`, rank {rank}", *(found.get(f"{method} {target} rank {rank}", "") for target in targets)]
+        for method, rank in ways
+    ]
+    return [["", *targets], *body]
+
+
+def _elmo_budgets() -> Rows:
+    found = _both_ways("perplexities")
+    sizes, ranks = (403_456, 796_672), (16, 32)
+    body = [[label, *(found.get(name, "") for name in _names(way, sizes, ranks))] for label, way in _WAYS.items()]
+    head = ["parameters", *(f"{size:,} (rank {rank})" for size, rank in zip(sizes, ranks, strict=True))]
+    return [head, *_least_in_bold([row for row in body if any(row[1:])])]
+
+
+def _highways() -> Rows:
+    found = _both_ways("highways")
+    about = _json("highways")["report"]["highways"][0]
+    n_rows, n_columns = about["shape"]
+    body = [["dense", f"{n_rows * n_columns:,}", _both_ways("perplexities")["whitened_svd all rank 32"]]]
+    for rank in (256, 128, 64, 32, 16):
+        numbers = f"{rank * (n_rows + n_columns):,}"
+        body.append([str(rank), numbers, found[f"whitened_svd all rank 32 highways {rank}"]])
+    return [["rank of the highway layer", "numbers in it", "forward, backward"], *body]
+
+
+TABLES: Tables = {
+    "errors": _errors,
+    "scores": _scores,
+    "base": _base,
+    "ptb": lambda: _language("ptb"),
+    "wikitext2": lambda: _language("wikitext2"),
+    "tuned": _tuned,
+    "elmo-targets": _elmo_targets,
+    "elmo-budgets": _elmo_budgets,
+    "highways": _highways,
+}
+
+
+def _board(task: str, elmo: str | None = None) -> dict[str, Row]:
+    """The rows of the published board, by encoder."""
+    return _all_boards()[task, elmo]
+
+
+@cache
+def _all_boards() -> dict[tuple[str, str | None], dict[str, Row]]:
+    found = {}
+    for board in boards(records_of(DOCS.parent / "leaderboard")):
+        elmo = board.records[0].get("elmo")
+        name = Path(elmo["name"]).parent.name if elmo else None
+        found[board.task.name, name] = {str(row["encoder"]): dict(row) for _, row in board.rows.iterrows()}
+    return found
+
+
+def _both_ways(name: str) -> dict[str, str]:
+    """Forward and backward perplexity, by encoder."""
+    return {one["encoder"]: f"{one['forward']:.1f}, {one['backward']:.1f}" for one in _json(name)["perplexities"]}
+
+
+def _json(name: str) -> Any:
+    return read_json(f"compression/{name}.json")
+
+
+def _name(compression: dict[str, Any]) -> str:
+    return encoder_name(Compression.from_dict(compression), None)
+
+
+def _least_in_bold(body: Sequence[list[str]]) -> Rows:
+    """The least of each column, or several of them, by the first number in each."""
+
+    def first(text: str) -> float:
+        return float(text.split(",")[0]) if text else float("inf")
+
+    labels, *columns = zip(*body, strict=True)
+    marked = [
+        [f"**{text}**" if first(text) == min(map(first, column)) else text for text in column] for column in columns
+    ]
+    return [list(row) for row in zip(labels, *marked, strict=True)]

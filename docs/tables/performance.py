@@ -1,0 +1,239 @@
+"""The tables of `docs/performance.md`: from the benchmarks' records in `docs/performance/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from docs.tables.page import DOCS, Rows, Tables, read_json
+from elmo_mf.report.aggregate import encoder_of
+
+Case = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """One encoder of a benchmark."""
+
+    title: str
+    record: str
+    part: str
+    variant: str
+
+    @property
+    def cases(self) -> list[Case]:
+        return _cases(self.record, self.part)
+
+    def of(self, like: Case) -> dict[str, Any]:
+        """Its times for the same sentences."""
+        case = next(one for one in self.cases if one["lengths"] == like["lengths"])
+        return next(one for one in case["variants"] if one["variant"] == self.variant)
+
+    def milliseconds(self, like: Case) -> float:
+        return float(self.of(like)["median_ms"])
+
+
+@cache
+def _cases(record: str, part: str) -> list[Case]:
+    return [case for case in read_json(f"performance/{record}.json")["cases"] if case["part"] == part]
+
+
+def _columns(record: str, part: str, *variants: str) -> list[Column]:
+    return [Column(variant.removeprefix("svd all "), record, part, variant) for variant in variants]
+
+
+def _sentences(case: Case) -> str:
+    longest = max(case["lengths"])
+    return f"batch {case['batch']}, length {f'{longest // 2} to ' if _ragged(case) else ''}{longest}"
+
+
+def _shortly(case: Case) -> str:
+    """Where a length of 20 goes without saying."""
+    longest = max(case["lengths"])
+    return f"batch {case['batch']}{', ragged' if _ragged(case) else '' if longest == 20 else f', length {longest}'}"
+
+
+def _ragged(case: Case) -> bool:
+    return len(set(case["lengths"])) > 1
+
+
+def _ratios(columns: Sequence[Column], label: Callable[[Case], str] = _sentences) -> Rows:
+    """How many times as fast as AllenNLP's, a row a case that all columns have."""
+    fewest = min((column.cases for column in columns), key=len)
+    body = [[label(case), *(f"{column.of(case)['ratio']:.1f}" for column in columns)] for case in fewest]
+    return [["", *(column.title for column in columns)], *body]
+
+
+def _precisions(
+    record: str, part: str, ranks: Sequence[int], precisions: Sequence[str] = (), by_rank: bool = True
+) -> Rows:
+    """Dense and low-rank encoders, each in float32 and in other precisions beside it, or these after all of float32."""
+    encoders = ["dense", *(f"svd all rank {rank}" for rank in ranks)]
+    endings = ["", *(f", {precision}" for precision in precisions)]
+    if by_rank:
+        variants = [f"{encoder}{ending}" for encoder in encoders for ending in endings]
+    else:
+        variants = [f"{encoder}{ending}" for ending in endings for encoder in encoders]
+    return _ratios(_columns(record, part, *variants))
+
+
+def _aims() -> Rows:
+    """With what was aimed for in brackets."""
+    aims = {
+        "batch 1, length 20": (6, 25, 70, None, None, None),
+        "batch 8, length 20": (3.5, 16, 35, None, None, None),
+        "batch 32, length 10 to 20": (2, 7, 15, 3, 10.5, 22.5),
+    }
+    head, *body = _precisions("original", "lstm", (128, 32), ["bfloat16"], by_rank=False)
+    found = {label: ratios for label, *ratios in body}
+    return [
+        head,
+        *(
+            [label, *(f"{text} ({at})" if at else text for text, at in zip(found[label], own, strict=True))]
+            for label, own in aims.items()
+        ),
+    ]
+
+
+def _joint() -> Rows:
+    ways = {"all three targets": "svd all rank 128", "joint+projection": "svd joint+projection rank 128"}
+    columns = [
+        Column(f"{title.removesuffix(' targets') if ending else title}{ending}", "joint", "lstm", f"{variant}{ending}")
+        for title, variant in ways.items()
+        for ending in ("", ", bfloat16")
+    ]
+    return _ratios(columns)
+
+
+def _characters() -> Rows:
+    """The character CNN's share of the encoder's time, and its time where all words are kept."""
+    record = "original-encoder"
+    encoders = {
+        "AllenNLP": ("AllenNLP", "AllenNLP"),
+        "dense": ("dense", "dense"),
+        "rank 32": ("dense", "svd all rank 32"),
+        "rank 32, int8": ("dense, int8", "svd all rank 32, int8"),
+    }
+    body = []
+    for case in _cases(record, "characters"):
+        row = [_sentences(case)]
+        for own, whole in encoders.values():
+            part = Column("", record, "characters", own).milliseconds(case)
+            total = Column("", record, "encoder", whole).milliseconds(case)
+            row.append(f"{part:.1f} of {total:.{0 if total >= 100 else 1}f} ms, {part / total:.0%}")
+        kept = Column("", record, "characters", "dense, words kept").milliseconds(case)
+        body.append([*row, f"{kept:.1f} ms"])
+    return [["", *encoders, "words kept"], *body]
+
+
+def _highways() -> Rows:
+    """The character CNN and the encoder, without and with factors in place of the highway layers."""
+    factored = "svd all rank 32 highways 256"
+    columns = [
+        Column("CNN: dense", "original-highways", "characters", "dense"),
+        Column("highways 256", "original-highways", "characters", factored),
+    ]
+    for title, ending in (("encoder at rank 32", ""), ("bfloat16", ", bfloat16"), ("int8", ", int8")):
+        columns += [
+            Column(title, "original-encoder", "encoder", f"svd all rank 32{ending}"),
+            Column("highways 256", "original-highways", "encoder", f"{factored}{ending}"),
+        ]
+    return _ratios(columns)
+
+
+def _avx2(part: str, record: str) -> Rows:
+    """The original and the small size side by side."""
+    original = _columns(f"original-{record}", part, "dense", "svd all rank 128", "svd all rank 32")
+    small = _columns(f"small-{record}", part, "dense", "svd all rank 32", "svd all rank 8")
+    firsts = [original[0]._replace(title="original: dense"), small[0]._replace(title="small: dense")]
+    return _ratios([firsts[0], *original[1:], firsts[1], *small[1:]])
+
+
+def _lookup() -> Rows:
+    """The character CNN with convolutions, and looked up."""
+    columns = []
+    for size in ("original", "small"):
+        for title, part, variant in (
+            (f"{size}: CNN alone", "characters", "dense"),
+            ("encoder at rank 32", "encoder", "svd all rank 32"),
+        ):
+            record = f"{size}-characters-avx2"
+            columns += [Column(title, f"{record}-convolutions", part, variant), Column("", record, part, variant)]
+    return _ratios(columns)
+
+
+def _registers() -> Rows:
+    """Blocks of four rows by four vectors, and of six by two."""
+    columns = []
+    for column in _columns("original-avx2-4x4", "lstm", "dense", "svd all rank 128", "svd all rank 32"):
+        columns += [column, column._replace(title="", record="original-avx2-6x2")]
+    return _ratios(columns)
+
+
+def _primed() -> Rows:
+    """Accuracies of the state policies, and the difference with its standard error."""
+    scores: dict[tuple[str, str], dict[int, float]] = {}
+    for path in sorted((DOCS / "performance" / "state" / "records").iterdir()):
+        record = read_json(str(path.relative_to(DOCS)))  # by an older form of record than a board takes
+        embedder = record["cell"]["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
+        own = scores.setdefault((encoder_of(record), embedder.get("state", "zero")), {})
+        own[record["cell"]["seed"]] = 100 * record["scores"]["accuracy"]
+    body = []
+    for encoder in ("dense", "svd all rank 16"):
+        zero, primed = scores[encoder, "zero"], scores[encoder, "primed"]
+        gains = [primed[seed] - zero[seed] for seed in zero]
+        gain = f"{mean(gains):+.2f} ({stdev(gains) / len(gains) ** 0.5:.2f})"
+        body.append([encoder, f"{mean(zero.values()):.2f}", f"{mean(primed.values()):.2f}", gain])
+    return [["encoder", "zero", "primed", "primed - zero, same seed (standard error)"], *body]
+
+
+def _gpu(part: str, *variants: str) -> Rows:
+    """Batches of length 20, then of others where there are any."""
+    columns = _columns("gpu", part, *variants, "dense", "svd all rank 128", "svd all rank 32")
+    head, *body = _ratios(columns, _shortly)
+    if part == "lstm":
+        body += _ratios([column._replace(record="gpu-long") for column in columns], _shortly)[1:]
+    return [["biLSTM alone" if part == "lstm" else "whole encoder", *head[1:]], *body]
+
+
+def _whole(number: int) -> Rows:
+    """All that was recorded of one case."""
+    case = _cases("original", "lstm")[number]
+    body = []
+    for one in case["variants"]:
+        low, high = (_figures(time, 3) for time in one["spread_ms"])
+        speeds = [f"{one['ratio']:.1f}", f"{one['gb_s']:.1f}", f"{one['read_share']:.0%}"]
+        products = [f"{one['gflop_s']:.0f}", f"{one['product_share']:.0%}"]
+        error = "" if one["error"] is None else f"{one['error']:.0e}"
+        body.append([one["variant"], _figures(one["median_ms"], 4), f"{low}-{high}", *speeds, *products, error])
+    head = ["encoder", "ms", "25-75 %", "ratio", "GB/s", "of read", "GFLOP/s", "of product", "error"]
+    return [head, *body]
+
+
+def _figures(number: float, how_many: int) -> str:
+    return f"{float(f'{number:.{how_many}g}'):g}"
+
+
+TABLES: Tables = {
+    "aims": _aims,
+    "long": partial(_precisions, "original-long", "lstm", (128, 32), ["bfloat16"]),
+    "joint": _joint,
+    "high-ranks": partial(_precisions, "original-high-ranks", "lstm", (256, 448)),
+    "medium": partial(_precisions, "medium", "lstm", (64, 16), ["bfloat16"]),
+    "small": partial(_precisions, "small", "lstm", (32, 8), ["bfloat16"]),
+    "original-encoder": partial(_precisions, "original-encoder", "encoder", (128, 32), ["bfloat16", "int8"]),
+    "medium-encoder": partial(_precisions, "medium-encoder", "encoder", (64, 16), ["bfloat16", "int8"]),
+    "small-encoder": partial(_precisions, "small-encoder", "encoder", (32, 8), ["bfloat16", "int8"]),
+    "characters": _characters,
+    "highways": _highways,
+    "without-llvmlite": partial(_precisions, "original-without-llvmlite", "lstm", (128, 32), ["bfloat16"]),
+    "avx2": partial(_avx2, "lstm", "avx2"),
+    "avx2-encoder": partial(_avx2, "encoder", "characters-avx2"),
+    "lookup": _lookup,
+    "registers": _registers,
+    "primed": _primed,
+    "gpu": partial(_gpu, "lstm", "torch.nn.LSTM"),
+    "gpu-encoder": partial(_gpu, "encoder"),
+    **{f"whole-{number}": partial(_whole, number) for number in range(4)},
+}
