@@ -7,7 +7,7 @@ attributes `kind`, `dim` and `words`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import h5py
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.checkpoint import MOST_NUMBERS, atomic_path, is_here
 from elmo_mf.errors import InputError, missing, one_line
+from elmo_mf.pretrain.cross_entropy import cross_entropy
 
 SOFTMAX_FILE = "softmax.hdf5"
 SoftmaxKind = Literal["adaptive", "full", "sampled"]
@@ -24,13 +25,21 @@ SOFTMAXES: tuple[SoftmaxKind, ...] = ("adaptive", "full", "sampled")
 
 class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     def forward(self, states: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
-        log_likelihoods: Tensor = super().forward(states, words).output
-        return -log_likelihoods.sum()
+        bounds = [0, *self.cutoffs]
+        cluster = torch.bucketize(words, torch.tensor(self.cutoffs[:-1], device=words.device), right=True)
+        in_head = torch.where(cluster == 0, words, self.shortlist_size + cluster - 1)
+        total = cross_entropy(states, self.head.weight, in_head, self.head.bias)
+        for number, pair in enumerate(self.tail, start=1):
+            project, output = cast(nn.Sequential, pair)
+            rows = (cluster == number).nonzero().squeeze(1)
+            own = cross_entropy(project(states[rows]), cast(Tensor, output.weight), words[rows] - bounds[number])
+            total = total + own
+        return total
 
 
 class _FullSoftmax(nn.Linear):
     def forward(self, states: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
-        return nn.functional.cross_entropy(super().forward(states), words, reduction="sum")
+        return cross_entropy(states, self.weight, words, self.bias)
 
 
 def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:

@@ -239,7 +239,7 @@ def test_allennlp_reads_the_export(texts: Texts, tmp_path: Path) -> None:
 
     from elmo_mf.bilm.characters import batch_to_ids
 
-    trainer(texts, tmp_path / "out", replace(TINY, dtype="float32")).run()
+    trainer(texts, tmp_path / "out", replace(TINY, dtype="float32", learning_rate=0.003)).run()
     files = tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5"
     theirs: Any = _ElmoBiLm(*map(str, files)).eval()
     ids = batch_to_ids([["red", "green", "purple"]])

@@ -1,0 +1,83 @@
+"""The loss of a softmax over many words, some rows at a time.
+
+The logits of a batch over a large vocabulary are more numbers than a processor's cache has room for, and with those of
+their gradients several times as many. Here each block of rows is worked off while it is in the cache: its logits become
+its probabilities and these the gradients, in one piece of memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The sum of the negative log-likelihoods of `words`, in nats.
+
+    # Parameters
+    states: (rows, dim).
+    weight: (vocabulary, dim).
+    words: (rows,), each below the vocabulary's size.
+    bias: (vocabulary,).
+    """
+    loss: Tensor = _CrossEntropy.apply(states, weight, bias, words)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The gradients are known when the loss is, and wait for the loss's own."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, words: Tensor) -> Tensor:
+        wanted = any(ctx.needs_input_grad)
+        gradients = [torch.zeros_like(one) if wanted and one is not None else None for one in (states, weight, bias)]
+        loss, n_rows = states.new_zeros(()), _rows_at_once(weight)
+        memory = states.new_empty(min(n_rows, len(states)), len(weight))
+        for first in range(0, len(states), n_rows):
+            own, targets = states[first : first + n_rows], words[first : first + n_rows].unsqueeze(1)
+            logits = torch.mm(own, weight.T, out=memory[: len(own)])
+            if bias is not None:
+                logits += bias
+            loss += _to_probabilities(logits, targets)
+            if wanted:
+                logits.scatter_add_(1, targets, logits.new_full((), -1).expand_as(targets))
+                _add_gradients(logits, own, weight, first, gradients)
+        ctx.gradients = gradients
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *of_loss: Tensor) -> tuple[Tensor | None, ...]:
+        return (*(None if one is None else one * of_loss[0] for one in ctx.gradients), None)
+
+
+def _to_probabilities(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits become probabilities in place; returns the loss."""
+    at_targets = logits.gather(1, targets)
+    largest = logits.amax(1, keepdim=True)
+    total = logits.sub_(largest).exp_().sum(1, keepdim=True)
+    logits.div_(total)
+    return (total.log() + largest - at_targets).sum()
+
+
+def _add_gradients(of_logits: Tensor, states: Tensor, weight: Tensor, first: int, to: list[Tensor | None]) -> None:
+    """Add a block's to those of all states, of the weight and of the bias."""
+    of_states, of_weight, of_bias = to
+    if of_states is not None:
+        torch.mm(of_logits, weight, out=of_states[first : first + len(states)])
+    if of_weight is not None:
+        of_weight.addmm_(of_logits.T, states)
+    if of_bias is not None:
+        of_bias += of_logits.sum(0)
+
+
+def _rows_at_once(weight: Tensor) -> int:
+    """A block's: of a GPU, where each product is a launch, many."""
+    size = _CACHE_BYTES if weight.device.type == "cpu" else _GPU_BYTES
+    return max(_FEWEST_ROWS, size // (weight.element_size() * len(weight)))
+
+
+_CACHE_BYTES = 2 * 2**20
+_GPU_BYTES = 256 * 2**20
+_FEWEST_ROWS = 128  # so that reading all weights is worth it

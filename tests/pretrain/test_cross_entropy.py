@@ -1,0 +1,66 @@
+"""The loss of many words against PyTorch's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from elmo_mf.pretrain import cross_entropy as module
+from elmo_mf.pretrain.cross_entropy import cross_entropy
+from elmo_mf.pretrain.softmax import word_softmax
+from tests.gpu import on_each_device
+
+
+def _with_gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
+    """The loss and the gradients of three times it."""
+    return [loss.detach(), *torch.autograd.grad(3 * loss, inputs)]
+
+
+@given(
+    n_rows=st.integers(0, 70), n_words=st.integers(1, 40), bias=st.booleans(), scale=st.sampled_from([0.1, 1, 300]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_values_and_gradients(n_rows: int, n_words: int, bias: bool, scale: float, seed: int) -> None:
+    """Blocks of 16 rows, the last of which may be shorter."""
+    draw = torch.Generator().manual_seed(seed)
+    make: Any = {"generator": draw, "dtype": torch.float64}
+    states, weight = torch.randn(n_rows, 5, **make) * scale, torch.randn(n_words, 5, **make)
+    inputs = [states, weight, *([torch.randn(n_words, **make)] if bias else [])]
+    inputs = [one.requires_grad_() for one in inputs]
+    words = torch.randint(n_words, (n_rows,), generator=draw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CACHE_BYTES", 1)
+        patch.setattr(module, "_FEWEST_ROWS", 16)
+        found = _with_gradients(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), *inputs)
+        with torch.no_grad():
+            torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), found[0])
+    logits = nn.functional.linear(*inputs)
+    theirs = _with_gradients(nn.functional.cross_entropy(logits, words, reduction="sum"), *inputs)
+    torch.testing.assert_close(found, theirs)
+
+
+@on_each_device
+def test_the_adaptive_softmax_is_pytorchs(device: str) -> None:
+    """One file for both: the parameters are theirs."""
+    torch.manual_seed(3)
+    own = word_softmax("adaptive", 16, 12_000).to(device)
+    theirs = nn.AdaptiveLogSoftmaxWithLoss(16, 12_000, [2000, 10_000], div_value=2.0).to(device)
+    theirs.load_state_dict(own.state_dict())
+    states = torch.randn(64, 16, device=device).requires_grad_()
+    for words in (
+        torch.randint(12_000, (64,)),
+        torch.randint(2000, (64,)),
+        torch.tensor([1999, 2000, 9999, 10_000]).repeat(16),
+    ):
+        words = words.to(device)
+        found = own(states, words)
+        expected = -theirs(states, words).output.sum()
+        parameters = [*zip(own.parameters(), theirs.parameters(), strict=True)]
+        mine = torch.autograd.grad(found, [states, *(pair[0] for pair in parameters)])
+        other = torch.autograd.grad(expected, [states, *(pair[1] for pair in parameters)], materialize_grads=True)
+        torch.testing.assert_close([found, *mine], [expected, *other], rtol=1e-4, atol=1e-5)
