@@ -51,7 +51,9 @@ def _sentences(case: Case) -> str:
 def _shortly(case: Case) -> str:
     """Where a length of 20 goes without saying."""
     longest = max(case["lengths"])
-    return f"batch {case['batch']}{', ragged' if _ragged(case) else '' if longest == 20 else f', length {longest}'}"
+    if _ragged(case):
+        return f"batch {case['batch']}, ragged"
+    return f"batch {case['batch']}" if longest == 20 else _sentences(case)
 
 
 def _ragged(case: Case) -> bool:
