@@ -7,10 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from docs.tables.page import DOCS, Rows, Tables, read_json
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.grid import encoder_name
 from elmo_mf.report.aggregate import boards
+from elmo_mf.report.explain import mean_interval
 from elmo_mf.report.records import records_of
 
 Row = dict[str, Any]
@@ -170,6 +173,36 @@ def _highways() -> Rows:
     return [["rank of the highway layer", "numbers in it", "forward, backward"], *body]
 
 
+def _longer() -> Rows:
+    """An ELMo trained for longer against the embedded one of its size: perplexities, errors and scores."""
+    record, embedded = _json("longer"), _forward("perplexities")
+    longer = _forward("longer")
+    names = {
+        "dense": "dense",
+        "`svd`, rank 32": "svd all rank 32",
+        f"{_JOINT}, budget": f"whitened_svd joint+projection {_BUDGET.format(403456)}",
+        f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {_BY_MATRICES.format(403456)}",
+        "`svd`, budget": f"svd all {_BUDGET.format(403456)}",
+        "`whitened_svd`, rank 16": "whitened_svd all rank 16",
+        "`svd`, rank 16": "svd all rank 16",
+    }
+    body = []
+    for label, name in names.items():
+        of = "as it is" if name == "dense" else name
+        errors = record["activation_error"].get(name)
+        shown = "" if errors is None else f"{errors['embedded']:.2f}, {errors['longer']:.2f}"
+        scores = [_seeds_apart(record["scores"][task][name]) for task in ("sst", "snli", "squad")]
+        body.append([label, f"{embedded[of]:.1f}, {longer[of]:.1f}", shown, *scores])
+    return [["", "forward perplexity", "activation error", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
+
+
+def _seeds_apart(scores: dict[str, dict[str, float]]) -> str:
+    """The mean difference of the longer trained to the embedded, and its 95 % interval, by seeds."""
+    differences = [100 * (scores["longer"][seed] - one) for seed, one in scores["embedded"].items()]
+    mean = mean_interval(np.array(differences))
+    return f"{mean.value:+.1f} (± {mean.value - mean.low:.1f}; {mean.n})"
+
+
 TABLES: Tables = {
     "errors": _errors,
     "scores": _scores,
@@ -180,6 +213,7 @@ TABLES: Tables = {
     "elmo-targets": _elmo_targets,
     "elmo-budgets": _elmo_budgets,
     "highways": _highways,
+    "longer": _longer,
 }
 
 
@@ -201,6 +235,10 @@ def _all_boards() -> dict[tuple[str, str | None], dict[str, Row]]:
 def _both_ways(name: str) -> dict[str, str]:
     """Forward and backward perplexity, by encoder."""
     return {one["encoder"]: f"{one['forward']:.1f}, {one['backward']:.1f}" for one in _json(name)["perplexities"]}
+
+
+def _forward(name: str) -> dict[str, float]:
+    return {one["encoder"]: one["forward"] for one in _json(name)["perplexities"]}
 
 
 def _json(name: str) -> Any:
