@@ -32,6 +32,22 @@ _WAYS = {
 }
 
 
+_SMALL, _SHARED = _BUDGET.format(403_456), f"{_BUDGET.format(501_760)} with highways"
+_SMALL_BY_MATRICES = _BY_MATRICES.format(403_456)
+_LARGER = {
+    "`svd`, rank 32": "svd all rank 32",
+    "the same, highway layer at rank 64": "svd all rank 32 highways 64",
+    f"{_JOINT}, budget": f"whitened_svd joint+projection {_SMALL}",
+    f"{_JOINT}, budget with the highway layer": f"whitened_svd joint+projection {_SHARED}",
+    "`svd`, budget": f"svd all {_SMALL}",
+    f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {_SMALL_BY_MATRICES}",
+    "that, highway layer at rank 64": f"whitened_svd joint+projection {_SMALL_BY_MATRICES} highways 64",
+    "`whitened_svd`, rank 16": "whitened_svd all rank 16",
+    "`svd`, rank 16": "svd all rank 16",
+}
+"""The encoders of the larger embedded ELMo that were scored."""
+
+
 def _errors() -> Rows:
     """Activation errors, by the size that each encoder was asked for."""
     sizes, ranks = (84_992, 161_792, 315_392, 468_992), (4, 8, 16, 24)
@@ -87,21 +103,8 @@ def _scores() -> Rows:
 def _base() -> Rows:
     """The larger embedded ELMo's differences to dense."""
     rows = {task: _board(task, "base") for task in ("sst", "snli", "squad")}
-    small, by_matrices = _BUDGET.format(403456), _BY_MATRICES.format(403456)
-    shared = f"{_BUDGET.format(501760)} with highways"
-    names = {
-        "`svd`, rank 32": "svd all rank 32",
-        "the same, highway layer at rank 64": "svd all rank 32 highways 64",
-        f"{_JOINT}, budget": f"whitened_svd joint+projection {small}",
-        f"{_JOINT}, budget with the highway layer": f"whitened_svd joint+projection {shared}",
-        "`svd`, budget": f"svd all {small}",
-        f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {by_matrices}",
-        "that, highway layer at rank 64": f"whitened_svd joint+projection {by_matrices} highways 64",
-        "`whitened_svd`, rank 16": "whitened_svd all rank 16",
-        "`svd`, rank 16": "svd all rank 16",
-    }
     body = []
-    for label, name in names.items():
+    for label, name in _LARGER.items():
         own = [of[name] for of in rows.values()]
         differences = [
             f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})" for row in own
@@ -175,32 +178,27 @@ def _highways() -> Rows:
 
 def _longer() -> Rows:
     """An ELMo trained for longer against the embedded one of its size: perplexities, errors and scores."""
-    record, embedded = _json("longer"), _forward("perplexities")
-    longer = _forward("longer")
-    names = {
-        "dense": "dense",
-        "`svd`, rank 32": "svd all rank 32",
-        f"{_JOINT}, budget": f"whitened_svd joint+projection {_BUDGET.format(403456)}",
-        f"{_JOINT}, budget by matrices": f"whitened_svd joint+projection {_BY_MATRICES.format(403456)}",
-        "`svd`, budget": f"svd all {_BUDGET.format(403456)}",
-        "`whitened_svd`, rank 16": "whitened_svd all rank 16",
-        "`svd`, rank 16": "svd all rank 16",
-    }
-    body = []
-    for label, name in names.items():
-        of = "as it is" if name == "dense" else name
-        errors = record["activation_error"].get(name)
-        shown = "" if errors is None else f"{errors['embedded']:.2f}, {errors['longer']:.2f}"
-        scores = [_seeds_apart(record["scores"][task][name]) for task in ("sst", "snli", "squad")]
-        body.append([label, f"{embedded[of]:.1f}, {longer[of]:.1f}", shown, *scores])
-    return [["", "forward perplexity", "activation error", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
+    record, tasks = _json("longer"), ("sst", "snli", "squad")
+    perplexities = _both_ways("highways") | _both_ways("perplexities"), _both_ways("longer")
+    apart = {task: {name: _apart(one) for name, one in record["scores"][task].items()} for task in tasks}
+    body = [["dense", *(of["as it is"] for of in perplexities), "", *(_mean(apart[task]["dense"]) for task in tasks)]]
+    for label, name in _LARGER.items():
+        errors = record["activation_error"][name]
+        error = f"{errors['embedded']:.2f}, {errors['longer']:.2f}"
+        body.append([label, *(of[name] for of in perplexities), error, *(_mean(apart[task][name]) for task in tasks)])
+    together = [_mean(np.concatenate([apart[task][name] for name in _LARGER.values()])) for task in tasks]
+    head = ["", "perplexity, embedded", "longer", "activation error", "SST accuracy", "SNLI accuracy", "SQuAD F1"]
+    return [head, *body, ["all but dense", "", "", "", *together]]
 
 
-def _seeds_apart(scores: dict[str, dict[str, float]]) -> str:
-    """The mean difference of the longer trained to the embedded, and its 95 % interval, by seeds."""
-    differences = [100 * (scores["longer"][seed] - one) for seed, one in scores["embedded"].items()]
-    mean = mean_interval(np.array(differences))
-    return f"{mean.value:+.1f} (± {mean.value - mean.low:.1f}; {mean.n})"
+def _apart(scores: dict[str, dict[str, float]]) -> np.ndarray:
+    """The scores of the longer trained ELMo less the embedded one's, by seed, in points."""
+    return np.array([100 * (scores["longer"][seed] - score) for seed, score in scores["embedded"].items()])
+
+
+def _mean(differences: np.ndarray) -> str:
+    mean = mean_interval(differences)
+    return f"{mean.value:+z.1f} (± {mean.value - mean.low:.1f}; {mean.n})"
 
 
 TABLES: Tables = {
@@ -235,10 +233,6 @@ def _all_boards() -> dict[tuple[str, str | None], dict[str, Row]]:
 def _both_ways(name: str) -> dict[str, str]:
     """Forward and backward perplexity, by encoder."""
     return {one["encoder"]: f"{one['forward']:.1f}, {one['backward']:.1f}" for one in _json(name)["perplexities"]}
-
-
-def _forward(name: str) -> dict[str, float]:
-    return {one["encoder"]: one["forward"] for one in _json(name)["perplexities"]}
 
 
 def _json(name: str) -> Any:
