@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
+from elmo_mf.io import atomic_path
 
 
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from docs.tables import PAGES
 from docs.tables.page import DOCS, filled
-from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.io import atomic_path
 
 for name, tables in PAGES.items():
     text = filled((DOCS / name).read_text(encoding="utf-8"), tables)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids, sentence_bound
-from elmo_mf.bilm.checkpoint import atomic_path, read_weights, write_weights
+from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
@@ -24,6 +24,7 @@ from elmo_mf.bilm.priming import primed_state
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
+from elmo_mf.io import atomic_path
 
 if TYPE_CHECKING:
     from elmo_mf.factorize import Compression

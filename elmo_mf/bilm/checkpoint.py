@@ -11,10 +11,6 @@ hold `primed_h` and `primed_c`, the state that the state policy `primed` starts 
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -35,6 +31,7 @@ from elmo_mf.bilm.weights import (
     with_highway,
 )
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io import atomic_path, hdf5_file
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
@@ -230,7 +227,7 @@ def write_weights(path: str | Path, weights: BilmWeights, dtype: str = "float32"
         group = cell_group(direction, layer)
         arrays[f"{group}/B"] = lstm.bias
         arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         for name, array in arrays.items():
             with np.errstate(over="ignore"):
                 stored = array.astype(dtype)
@@ -257,21 +254,6 @@ def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
     if lstm.primed is not None:
         datasets["primed_h"], datasets["primed_c"] = lstm.primed
     return datasets
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place on success and vanishes on failure."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _show(shape: tuple[int, ...]) -> str:

@@ -8,8 +8,9 @@ import typer
 
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.outputs import check_output, check_picture, write_json
+from elmo_mf.cli.outputs import check_picture
 from elmo_mf.errors import InputError, any_of
+from elmo_mf.io import check_output, write_json
 
 
 def bench(

@@ -30,7 +30,7 @@ def compare(
       elmo-mf compare runs/before runs/after
       elmo-mf compare leaderboard runs/mine --json differences.json
     """
-    from elmo_mf.cli.outputs import check_output, write_json
+    from elmo_mf.io import check_output, write_json
     from elmo_mf.report.compare import compare as compare_folders
 
     if json_file is not None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from elmo_mf.cli import compressions
-from elmo_mf.cli.outputs import write_json
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
+from elmo_mf.io import write_json
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights

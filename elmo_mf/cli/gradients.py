@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
-from elmo_mf.cli.outputs import check_output
 from elmo_mf.errors import InputError
+from elmo_mf.io import check_output
 
 
 def gradients(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from elmo_mf.cli.outputs import check_output, check_picture, write_json
+from elmo_mf.cli.outputs import check_picture
+from elmo_mf.io import check_output, write_json
 
 
 def inspect(

@@ -71,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"elmo-mf: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of the system, where nothing else has said what it means
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        return 2
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     return 0

@@ -9,7 +9,7 @@ import typer
 from elmo_mf.cli import compressions
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.elmo import elmo_files
-from elmo_mf.cli.outputs import check_output, write_json
+from elmo_mf.io import check_output, write_json
 
 
 def perplexity(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.outputs import check_output, write_json
 from elmo_mf.errors import InputError
+from elmo_mf.io import check_output, write_json
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 

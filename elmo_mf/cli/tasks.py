@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elmo_mf.cli.outputs import check_output, write_json
+from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.harness.task import Task

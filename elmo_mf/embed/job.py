@@ -20,11 +20,11 @@ import h5py
 import numpy as np
 
 from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.pieces import embed_in_pieces
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
+from elmo_mf.io import atomic_path, hdf5_file
 
 Keep = Literal["all", "top", "average"]
 KEEP: tuple[Keep, ...] = ("all", "top", "average")
@@ -105,7 +105,7 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> N
     for chosen in _batches(short, sentences, settings):
         for index, layers in zip(chosen, bilm.embed([sentences[n] for n in chosen], settings.batch), strict=True):
             vectors[index] = _kept(layers, settings.keep)
-    with h5py.File(path, "w") as file:
+    with hdf5_file(path) as file:
         for index, words in enumerate(sentences):
             name = str(window.start + index)
             if index in vectors:
@@ -142,7 +142,7 @@ def _kept(layers: Array, keep: Keep) -> Array:
 
 
 def _join(files: list[Path], text: TextFile, path: Path, parts: Path) -> None:
-    with h5py.File(path, "w") as joined:
+    with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:
                 for name in file:

@@ -12,10 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from elmo_mf.bilm.checkpoint import atomic_path, is_here
+from elmo_mf.bilm.checkpoint import is_here
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
 from elmo_mf.errors import InputError, missing
 from elmo_mf.factorize.slot import Slot
+from elmo_mf.io import atomic_path, hdf5_file
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class RowWeights:
 
 def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) -> None:
     """Write a file, atomically; `about` says what made it."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         for name, value in about.items():
             file.attrs[name] = str(value)
         for (direction, layer, target), rows in weights.rows.items():

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.catalogue import Source
 from elmo_mf.fetch.download import Advance, download
+from elmo_mf.io import atomic_path
 from elmo_mf.provenance import file_hash
 
 LOCK = "fetch.lock"

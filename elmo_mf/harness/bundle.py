@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.grid import Cell, digest
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task
+from elmo_mf.io import atomic_path
 from elmo_mf.provenance import file_hash
 
 MOST_BYTES = 4_000_000_000

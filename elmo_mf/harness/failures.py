@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.harness.grid import Cell
+from elmo_mf.io import atomic_path
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io import atomic_path
 from elmo_mf.unigram import unigram_perplexity
 
 

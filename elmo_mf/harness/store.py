@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.record import FORMAT, check_record, known_tasks, read_record
+from elmo_mf.io import atomic_path
 
 
 class ResultStore:

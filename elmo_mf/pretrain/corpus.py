@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.characters import character_ids, sentence_bound
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io import atomic_path
 
 END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.checkpoint import MOST_NUMBERS, atomic_path, is_here
+from elmo_mf.bilm.checkpoint import MOST_NUMBERS, is_here
 from elmo_mf.errors import InputError, missing, one_line
+from elmo_mf.io import atomic_path, hdf5_file
 from elmo_mf.pretrain.cross_entropy import cross_entropy
 
 SOFTMAX_FILE = "softmax.hdf5"
@@ -63,7 +64,7 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
 
 def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
     """Write a softmax, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
         for name, value in softmax.state_dict().items():
             file.create_dataset(name, data=value.cpu().numpy().astype(dtype))

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.determinism import deterministic
 from elmo_mf.factorize import Compression
+from elmo_mf.io import atomic_path
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.report import named_rows
+from elmo_mf.io import atomic_path
 from elmo_mf.provenance import file_hash, provenance
 
 CARD_FILE = "MODEL_CARD.md"

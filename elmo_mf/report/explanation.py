@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
+from elmo_mf.io import atomic_path
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
 from elmo_mf.report.pictures import COLORS, MARKERS, THEMES, picture, save, themed

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from tabulate import tabulate
 from typing_extensions import TypedDict
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.errors import InputError, any_of
+from elmo_mf.io import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.table import table
 from elmo_mf.report.units import Unit

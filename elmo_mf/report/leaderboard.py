@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from elmo_mf.bilm.checkpoint import atomic_path
 from elmo_mf.harness.record import timed
+from elmo_mf.io import atomic_path
 from elmo_mf.report.aggregate import BATCHES, Board, boards
 from elmo_mf.report.pictures import THEMES, picture
 from elmo_mf.report.plots import plot_board

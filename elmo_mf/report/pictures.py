@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.io import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from elmo_mf.bilm.checkpoint import atomic_path
+from elmo_mf.io import atomic_path
 from elmo_mf.report.aggregate import Board
 from elmo_mf.report.page.data import page_data
 

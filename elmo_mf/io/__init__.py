@@ -1,0 +1,30 @@
+"""Files, as every command reads and writes them: whole or not at all, bounded, and with one-line errors.
+
+Reading: `read_bytes`, `read_text`, `read_json` for files that are read at once, `TextLines` for texts of any size.
+Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `hdf5_file` for HDF5.
+`exclusive` holds a folder or a file's neighbourhood for one process at a time.
+"""
+
+from elmo_mf.io.atomic import atomic_files, atomic_path, write_json, write_text
+from elmo_mf.io.hdf5 import hdf5_file
+from elmo_mf.io.output import OutputError, check_folder, check_output, exclusive, output_errors
+from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text
+from elmo_mf.io.text import TextLines
+
+__all__ = [
+    "OutputError",
+    "TextLines",
+    "atomic_files",
+    "atomic_path",
+    "check_folder",
+    "check_output",
+    "exclusive",
+    "hdf5_file",
+    "open_regular",
+    "output_errors",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,158 @@
+"""Files that appear whole or not at all, alone or several together.
+
+What is being written lies in a hidden folder beside its final place, `.NAME.XXXXXXXX.tmp`, which its writer holds a
+lock on. Where a writer was killed the lock is free, and the next writer in that folder clears up: files that were all
+written (the staging folder was renamed to `.NAME.XXXXXXXX.done.tmp`) are put in their places, others are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.io.output import output_errors
+
+_STAGING = ".*.tmp"
+_COMPLETE = ".done.tmp"
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path on which `path`'s new content is to be written.
+
+    It replaces `path` when the context ends, and vanishes when the context fails. Folders above `path` are made.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _staging(path.parent, path.name) as folder:
+            temporary = folder / path.name
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[Path]:
+    """A staging folder whose files appear in `folder` together when the context ends, or not at all.
+
+    Other files of `folder` stay as they are. When the process is killed while files take their places, the next
+    `atomic_files` or `atomic_path` in the same folder finishes what was begun.
+
+    Args:
+        folder: where the files go; made if there is none.
+        obsolete: names of files of an older result that are removed when the new ones appear.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    folder = Path(folder)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _staging(folder, folder.resolve().name) as staging:
+            yield staging
+            files = sorted(path for path in staging.rglob("*") if path.is_file())
+            for path in files:
+                _sync(path)
+            names = [path.relative_to(staging).as_posix() for path in files]
+            _sync(staging)
+            complete = staging.with_name(staging.name.removesuffix(".tmp") + _COMPLETE)
+            (staging / ".obsolete").write_text(json.dumps([n for n in obsolete if n not in names]), encoding="utf-8")
+            staging.rename(complete)
+            _put_in_place(complete)
+
+
+def recover(folder: Path) -> None:
+    """Finish or remove what killed writers left in `folder`; files of writers that still run are not touched."""
+    for left in folder.glob(_STAGING):
+        with contextlib.suppress(OSError):
+            if not left.is_dir() or left.is_symlink():
+                continue
+            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.name.endswith(_COMPLETE):
+                    _put_in_place(left)
+                else:
+                    shutil.rmtree(left)
+            finally:
+                os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file, indented, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _staging(parent: Path, name: str) -> Iterator[Path]:
+    recover(parent)
+    folder, descriptor = _made_and_locked(parent, name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _made_and_locked(parent: Path, name: str) -> tuple[Path, int]:
+    """A new staging folder and the descriptor that holds its lock; its name is short enough for any file system."""
+    while True:
+        folder = parent / f".{_cut(name)}.{uuid.uuid4().hex[:8]}.tmp"
+        folder.mkdir()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another process took it for one that was left behind
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                return folder, descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(descriptor)
+
+
+def _cut(name: str, most: int = 200) -> str:
+    return name.encode()[:most].decode(errors="ignore")
+
+
+def _put_in_place(complete: Path) -> None:
+    """Move the files of a complete staging folder to where they belong, and remove the folder."""
+    listed = complete / ".obsolete"
+    obsolete: Sequence[str] = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else ()
+    for path in sorted(complete.rglob("*")):
+        if path.is_file() and path != listed:
+            target = complete.parent / path.relative_to(complete)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    for name in obsolete:
+        (complete.parent / name).unlink(missing_ok=True)
+    _sync(complete.parent)
+    shutil.rmtree(complete)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file's or a folder's content before it gets its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

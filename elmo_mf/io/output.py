@@ -1,0 +1,125 @@
+"""Where results go: checked before the work, held by one process at a time, and with one-line errors when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from elmo_mf.errors import InputError, one_line
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
+
+class OutputError(InputError):
+    """A result cannot be written; the message names the path and the reason.
+
+    Args:
+        path: what could not be written.
+        error: the system's error.
+    """
+
+    def __init__(self, path: str | Path, error: BaseException) -> None:
+        self.path = Path(path)
+        super().__init__(f"{path}: cannot be written ({_reason(error)})")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return _FULL.get(error.errno, os.strerror(error.errno))
+    return one_line(error)
+
+
+@contextlib.contextmanager
+def output_errors(path: str | Path) -> Iterator[None]:
+    """Raise an `OSError` of the body as an `OutputError` that names `path`, unless it names a file elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str) and not _is_near(Path(error.filename), Path(path)):
+            raise
+        raise OutputError(path, error) from error
+
+
+def _is_near(found: Path, path: Path) -> bool:
+    """Whether `found` is `path`, a folder above it, or lies in its folder."""
+    found, folder = found.absolute(), path.absolute().parent
+    return found.is_relative_to(folder) or folder.is_relative_to(found)
+
+
+def check_output(option: str, path: Path) -> None:
+    """Check before the work that a file can be written.
+
+    Args:
+        option: the command-line option or argument, for the message.
+        path: the file; its folder need not exist yet.
+
+    Raises:
+        InputError: `path` is a folder, or no folder above it can be written to.
+    """
+    if path.is_dir():
+        raise InputError(f"{option}: found the folder {path}, expected the name of a file")
+    _check_writable(option, path, path.absolute().parent)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Check before the work that files can be written into a folder, which need not exist yet.
+
+    Raises:
+        InputError: `folder` is a file, or neither it nor the nearest folder above it can be written to.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{option}: found the file {folder}, expected a folder")
+    _check_writable(option, folder, folder.absolute())
+
+
+def _check_writable(option: str, path: Path, folder: Path) -> None:
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{option}: found {path} below {folder}, which is a file, expected a folder")
+    # access() is not enough: root passes it on file systems that refuse everybody, such as /proc
+    probe = folder / f".{os.getpid()}.probe"
+    try:
+        descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise InputError(
+            f"{option}: found {path}, but {folder} cannot be written to ({_reason(error)}), expected a writable folder"
+        ) from None
+    os.close(descriptor)
+    probe.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder`, which is made if there is none, so that no second process writes to it meanwhile.
+
+    The lock is on the folder itself and is freed by the kernel however its holder ends.
+
+    Args:
+        folder: the folder.
+        what: what is written, for the message, such as `the output out.hdf5`.
+
+    Raises:
+        InputError: another process holds it.
+        OutputError: the folder cannot be made.
+    """
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process is writing {what}, expected to be the only one; wait for it or choose "
+                "another name"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Reading files from people one does not know: regular files only, and never more than expected."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from elmo_mf.errors import InputError, missing, one_line
+
+MOST_DEPTH = 64
+"""Levels of nesting that a JSON file may have."""
+
+
+def open_regular(path: str | Path, kind: str, expected: str) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading; never waits on a pipe.
+
+    Args:
+        path: the file.
+        kind: what it is called in messages, such as `options file`.
+        expected: what the message says was expected.
+
+    Raises:
+        InputError: the file is missing, not a regular file, or cannot be opened.
+    """
+    path = Path(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise missing(path, kind, expected) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise InputError(f"{path}: the {kind} cannot be opened ({one_line(error)}), expected {expected}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: found something that is not a regular file, expected {expected}")
+    return open(descriptor, "rb")
+
+
+def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        InputError: as `open_regular`; or the file is larger, or cannot be read.
+    """
+    with open_regular(path, kind, expected) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as error:
+            raise InputError(f"{path}: the {kind} cannot be read ({one_line(error)}), expected {expected}") from None
+    if len(content) > most:
+        raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
+    return content
+
+
+def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
+    """As `read_bytes`, decoded as UTF-8; a byte order mark is dropped.
+
+    Raises:
+        InputError: as `read_bytes`; or the file is not UTF-8.
+    """
+    content = read_bytes(path, kind, expected, most=most)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}: found bytes that are not UTF-8, expected {expected}") from None
+
+
+def read_json(path: str | Path, kind: str, expected: str, *, most: int) -> Any:
+    """As `read_text`, parsed as JSON without NaN and infinity, nested at most `MOST_DEPTH` deep.
+
+    Raises:
+        InputError: as `read_text`; or the file is not such JSON.
+    """
+    text = read_text(path, kind, expected, most=most)
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+        if _depth_exceeds(value, MOST_DEPTH):
+            raise ValueError(f"nested more than {MOST_DEPTH} deep")
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: found something that is not valid JSON ({one_line(error)}), expected {expected}"
+        ) from None
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth_exceeds(value: Any, most: int) -> bool:
+    """Whether lists and objects are nested deeper; found without recursion."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        children = (c for parent in level for c in (parent.values() if isinstance(parent, dict) else parent))
+        level = [child for child in children if isinstance(child, dict | list)]
+    return bool(level)

@@ -1,0 +1,109 @@
+"""Files appear whole or not at all, also where their writer was killed at any step."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.io import OutputError, atomic_files, atomic_path, write_text
+
+
+def in_a_child(work: Callable[[], None], kill_at: int) -> bool:
+    """Run `work` in a process that is killed before its n-th renaming; whether it was."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+        replace, rename = Path.replace, Path.rename
+
+        def counted(real: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+            def call(self: Path, target: Path) -> Path:
+                nonlocal count
+                count += 1
+                if count == kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(self, target)
+
+            return call
+
+        Path.replace, Path.rename = counted(replace), counted(rename)  # type: ignore[method-assign, assignment]
+        work()
+        os._exit(0)
+    return os.waitpid(child, 0)[1] != 0
+
+
+def write_all(folder: Path, text: str, names: tuple[str, ...] = ("a", "b", "c")) -> None:
+    with atomic_files(folder, obsolete=["old"]) as staging:
+        for name in names:
+            (staging / name).write_text(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("kill_at", range(1, 5))
+def test_several_files_appear_together_after_a_kill(kill_at: int, tmp_path: Path) -> None:
+    """The next write of anything in the folder finds all old files or all new ones, and leaves nothing else."""
+    write_all(tmp_path, "old")
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "mine").write_text("kept")
+    assert in_a_child(lambda: write_all(tmp_path, "new"), kill_at)
+    write_text(tmp_path / "other", "x")
+    found = content(tmp_path)
+    assert found.pop("mine") == "kept"
+    assert found.pop("other") == "x"
+    if kill_at == 1:
+        assert found == {"a": "old", "b": "old", "c": "old", "old": "old"}
+    else:
+        assert found == {"a": "new", "b": "new", "c": "new"}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_killed_writer_of_one_file_leaves_nothing_for_long(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "old")
+    assert in_a_child(lambda: write_text(path, "new"), 1)
+    assert path.read_text() == "old"
+    assert list(tmp_path.glob(".*.tmp"))
+    write_text(tmp_path / "other", "x")
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_writer_that_still_runs_is_left_alone(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "slow") as temporary:
+        temporary.write_text("slow")
+        write_text(tmp_path / "quick", "quick")
+    assert content(tmp_path) == {"slow": "slow", "quick": "quick"}
+
+
+def test_a_body_that_fails_leaves_the_old_files(tmp_path: Path) -> None:
+    write_all(tmp_path, "old")
+    with pytest.raises(RuntimeError), atomic_files(tmp_path) as staging:
+        (staging / "a").write_text("new")
+        raise RuntimeError
+    assert content(tmp_path) == dict.fromkeys("abc", "old")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_name_of_a_file_may_be_as_long_as_file_systems_allow(tmp_path: Path) -> None:
+    write_text(tmp_path / ("é" * 127), "x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_text(tmp_path / ("é" * 128), "x")
+
+
+def test_modes_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "file", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_elsewhere_that_cannot_be_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out" / "file"):
+        Path("/nonexistent/input").read_text()

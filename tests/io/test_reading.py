@@ -1,0 +1,87 @@
+"""Files that are not what they should be end in one line, in bounded memory and time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.io import check_folder, check_output, exclusive, read_bytes, read_json, read_text
+
+
+def test_special_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("zero", "fifo", "."):
+        with pytest.raises(InputError, match=r"not a regular file|cannot be opened"):
+            read_bytes(tmp_path / name, "options file", "options.json", most=100)
+    with pytest.raises(InputError, match="no such options file"):
+        read_bytes(tmp_path / "none", "options file", "options.json", most=100)
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_bytes(tmp_path / ("x" * 300), "options file", "options.json", most=100)
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_bytes("a\0b", "options file", "options.json", most=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 65 + "]" * 65, "nested more than 64 deep"),
+        ('{"a":' * 65 + "1" + "}" * 65, "nested more than 64 deep"),
+        ("[" * 100_000, "RecursionError|Expecting value"),
+        ("[" + "9" * 5000 + "]", "ValueError"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ("", "Expecting value"),
+        ('{"a": 1', "JSONDecodeError"),
+    ],
+)
+def test_json_that_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match=problem):
+        read_json(tmp_path / "x.json", "options file", "options.json", most=1_000_000)
+
+
+def test_json_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf" + b"[" * 64 + b"]" * 64)
+    assert read_json(tmp_path / "x.json", "options file", "options.json", most=1_000_000)
+    (tmp_path / "x.json").write_text("1.5")
+    assert read_json(tmp_path / "x.json", "options file", "options.json", most=3) == 1.5
+    with pytest.raises(InputError, match="more than 2 bytes"):
+        read_json(tmp_path / "x.json", "options file", "options.json", most=2)
+
+
+def test_the_line_of_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"a\nb\xff\n")
+    with pytest.raises(InputError, match="line 2"):
+        read_text(tmp_path / "x", "task card", "TOML", most=100)
+
+
+@pytest.mark.parametrize("place", ["/proc/none/out", "file/out", "file/deep/out"])
+def test_places_that_cannot_be_written_to(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--out"):
+        check_output("--out", tmp_path / place)
+    with pytest.raises(InputError, match="--out"):
+        check_folder("--out", tmp_path / place)
+
+
+def test_places_that_can(tmp_path: Path) -> None:
+    check_output("--out", tmp_path / "a" / "b")
+    check_folder("--out", tmp_path / "a" / "b")
+    check_folder("--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="the name of a file"):
+        check_output("--out", tmp_path)
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "out", "the vectors"),
+        pytest.raises(InputError, match="another process"),
+        exclusive(tmp_path / "out", "the vectors"),
+    ):
+        pass
+    with exclusive(tmp_path / "out", "the vectors"):
+        pass
