@@ -9,6 +9,7 @@ import typer
 
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError, any_of, one_of
+from elmo_mf.io import check_folder
 
 if TYPE_CHECKING:
     from elmo_mf.fetch.catalogue import Kind, Source
@@ -43,8 +44,7 @@ def fetch(
     if name not in CATALOGUES[kind]:
         raise InputError(f"NAME: found {name!r}, {any_of(name, CATALOGUES[kind])}")
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out: found the file {folder}, expected a folder")
+    check_folder("--out", folder)
     if not put(kind, name, folder, mirror):
         typer.echo(f"{folder}: all there")
 

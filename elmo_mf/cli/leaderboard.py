@@ -36,14 +36,9 @@ def leaderboard(
             raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
         _serve(folder, port)
         return
-    from elmo_mf.report.exports import check_kinds, write_exports
-    from elmo_mf.report.leaderboard import write_leaderboard
-    from elmo_mf.report.page.write import write_page
+    from elmo_mf.report.write import write_reports
 
-    kinds = export.split(",") if export else []
-    check_kinds(kinds)
-    path, boards = write_leaderboard(folder)
-    written = [path, write_page(folder, boards), *write_exports(boards, folder, kinds)]
+    written, boards = write_reports(folder, export.split(",") if export else [])
     for board in boards:
         _print(board)
     typer.echo(f"wrote {', '.join(map(str, written))}")

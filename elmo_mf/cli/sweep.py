@@ -13,7 +13,7 @@ import typer
 
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_output, write_json
+from elmo_mf.io import check_folder, check_output, write_json
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -102,8 +102,8 @@ def sweep(
     others = {"--workers": workers > 1, "--ray": ray, "--status": status, "--dry-run": dry_run}
     for name in [name for name, given in others.items() if given and retime is not None]:
         raise InputError(f"--retime: found it with {name}, expected one of them")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output: found the file {output}, expected a folder")
+    if not (dry_run or status):
+        check_folder("--output", output)
     spec = SweepSpec.from_file(
         file,
         tasks=tasks and texts("--tasks", tasks), methods=methods and texts("--methods", methods),

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.io.output import output_errors
+from elmo_mf.io.output import OutputError, output_errors
 
 _STAGING = ".*.tmp"
 _COMPLETE = ".done.tmp"
@@ -61,7 +61,12 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _staging(folder, folder.resolve().name) as staging:
-            yield staging
+            try:
+                yield staging
+            except OutputError as error:
+                if not error.path.is_relative_to(staging):
+                    raise
+                raise OutputError(folder / error.path.relative_to(staging), error.error) from error
             files = sorted(path for path in staging.rglob("*") if path.is_file())
             for path in files:
                 _sync(path)

@@ -19,11 +19,11 @@ class OutputError(InputError):
 
     Args:
         path: what could not be written.
-        error: the system's error.
+        error: the system's error; both are attributes too.
     """
 
     def __init__(self, path: str | Path, error: BaseException) -> None:
-        self.path = Path(path)
+        self.path, self.error = Path(path), error
         super().__init__(f"{path}: cannot be written ({_reason(error)})")
 
 

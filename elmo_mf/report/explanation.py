@@ -12,7 +12,7 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
 from elmo_mf.report.pictures import COLORS, MARKERS, THEMES, picture, save, themed
@@ -23,11 +23,13 @@ _TARGETS = ("input", "recurrent", "projection")
 
 
 def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
-    """Write `folder/EXPLAIN.md`, and a figure a task; the same records give the same text.
+    """Write `folder/EXPLAIN.md`, and a figure a task, all together or none; the same records give the same text.
 
-    # Raises
-    InputError: there are no records, or none of a compression of one target with its error and norms.
+    Raises:
+        InputError: there are no records, or none of a compression of one target with its error and norms.
+        OutputError: a file cannot be written.
     """
+    check_folder("FOLDER", folder)
     records = records_of(folder)
     made = [explanation for explanation in map(explain, boards(records)) if len(explanation.costs)]
     if not made:
@@ -35,16 +37,14 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
             f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
-    parts = [_HEADER]
-    for explanation in made:
-        for theme in THEMES:
-            plot_explanation(explanation, folder / f"explain-{explanation.board.name}-{theme}.svg", theme)
-        parts.append(_section(explanation))
-    parts.insert(1, "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)]))
-    path = folder / "EXPLAIN.md"
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return path, made
+    answers = "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)])
+    parts = [_HEADER, answers, *map(_section, made)]
+    with atomic_files(folder) as staging:
+        for explanation in made:
+            for theme in THEMES:
+                plot_explanation(explanation, staging / f"explain-{explanation.board.name}-{theme}.svg", theme)
+        write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
+    return folder / "EXPLAIN.md", made
 
 
 _HEADER = """# What compresses, and why

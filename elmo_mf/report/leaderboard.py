@@ -9,23 +9,16 @@ from typing import Any
 import pandas as pd
 
 from elmo_mf.harness.record import timed
-from elmo_mf.io import atomic_path
-from elmo_mf.report.aggregate import BATCHES, Board, boards
+from elmo_mf.io import write_text
+from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.pictures import THEMES, picture
 from elmo_mf.report.plots import plot_board
-from elmo_mf.report.records import records_of
 from elmo_mf.report.table import interval, table
 from elmo_mf.report.units import Unit
 
 
-def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
-    """Rebuild `folder/README.md` and its plots from `folder/records`; the same records give the same bytes.
-
-    # Raises
-    InputError: there are no records.
-    """
-    records = records_of(folder)
-    made = boards(records)
+def write_leaderboard(records: list[dict[str, Any]], made: list[Board], folder: Path) -> Path:
+    """Write `README.md` and its plots into a folder; the same records and their boards give the same bytes."""
     sections = []
     for board in made:
         for theme in THEMES:
@@ -33,9 +26,8 @@ def write_leaderboard(folder: Path) -> tuple[Path, list[Board]]:
         sections.append(_section(board))
     parts = [header(records), _PAGE, summary(made), *sections, NOTES]
     path = folder / "README.md"
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return path, made
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
 
 
 _PAGE = "`index.html` beside this file, opened in a browser, is the same to sort, filter and look into."

@@ -9,13 +9,13 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
-from elmo_mf.report.leaderboard import write_leaderboard
+from elmo_mf.report.write import write_reports
 from tests.conftest import ROOT
 from tests.report.records import MACHINE, record, write
 
 
 def _page(folder: Path, *records: dict[str, object]) -> str:
-    return write_leaderboard(write(folder, list(records)))[0].read_text(encoding="utf-8")
+    return write_reports(write(folder, list(records)))[0][0].read_text(encoding="utf-8")
 
 
 def test_table(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     assert _page(tmp_path / "again" / "board", *records) == page
     names = {f"board-{task}-{theme}.svg" for task in ("sst", "snli") for theme in ("light", "dark")}
-    assert {path.name for path in (tmp_path / "board").iterdir()} == {"README.md", "records", *names}
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"README.md", "index.html", "records", *names}
     for name in names:
         assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
@@ -129,7 +129,7 @@ def test_highways_alone(tmp_path: Path) -> None:
 
 def test_nothing_to_show(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no records"):
-        write_leaderboard(tmp_path)
+        write_reports(tmp_path)
     assert not (tmp_path / "README.md").exists()
 
 
@@ -137,7 +137,7 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
     published = ROOT / "leaderboard"
     (tmp_path / "anywhere").mkdir()
     (tmp_path / "anywhere" / "records").symlink_to(published / "records")
-    path, _ = write_leaderboard(tmp_path / "anywhere")
+    (path, _), _ = write_reports(tmp_path / "anywhere")
     for made in path.parent.glob("*.*"):
         assert made.read_bytes() == (published / made.name).read_bytes(), made.name
 

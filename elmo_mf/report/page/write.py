@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from elmo_mf.io import atomic_path
+from elmo_mf.io import write_text
 from elmo_mf.report.aggregate import Board
 from elmo_mf.report.page.data import page_data
 
@@ -19,8 +19,7 @@ from elmo_mf.report.page.data import page_data
 def write_page(folder: Path, boards: Sequence[Board]) -> Path:
     """Write `folder/index.html`, atomically; the same records give the same bytes."""
     path = folder / "index.html"
-    with atomic_path(path) as temporary:
-        temporary.write_text(page(page_data(boards)), encoding="utf-8")
+    write_text(path, page(page_data(boards)))
     return path
 
 

@@ -1,0 +1,117 @@
+"""Outputs that cannot be written: found out before the work, in one line, and nothing is left half-written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.cli.main import main
+from elmo_mf.resources import demo_options, demo_weights
+from tests.conftest import ROOT, random_bilm
+from tests.report.records import record, write
+
+FOLDERS = ("/proc/none/out", "file/out")
+
+
+def _commands(out: str) -> list[list[str]]:
+    """Every command that writes, told to write to `out`."""
+    elmo = [str(demo_options()), str(demo_weights())]
+    return [
+        ["embed", "t.txt", out],
+        ["compress", *elmo, "--rank", "4", "--out", out],
+        ["pretrain", "t.txt", "--valid", "t.txt", "--out", out, "--cell", "8", "--projection", "4", "--min-count", "1"],
+        ["gradients", "sst", out],
+        ["inspect", *elmo, "--json", out],
+        ["inspect", *elmo, "--plot", f"{out}.svg"],
+        ["bench", "--size", "small", "--json", out],
+        ["bench", "--size", "small", "--plot", f"{out}.svg"],
+        ["perplexity", "t.txt", "--json", out],
+        ["tasks", "--json", out],
+        ["explain", "run", "--json", out],
+        ["compare", "run", "run", "--json", out],
+        ["sweep", "--tasks", "sst", "--dry-run", "--json", out],
+        ["sweep", "--tasks", "sst", "--limit", "4", "--output", out],
+        ["fetch", "data", "snli", "--out", out],
+    ]
+
+
+@pytest.mark.parametrize("out", FOLDERS)
+@pytest.mark.parametrize("index", range(len(_commands(""))))
+def test_a_place_that_cannot_be_written_to(
+    index: int, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("t.txt").write_text("A line .\n")
+    write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
+    assert main(_commands(out)[index]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("elmo-mf: error: ")
+    assert out in told[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run", "t.txt"]
+
+
+def _with_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose files may have 20 kB each; what is beyond fails as on a full disk."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    command = [sys.executable, "-m", "elmo_mf", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, env=environment, check=False)
+
+
+COMMANDS: list[Callable[[], list[str]]] = [
+    lambda: ["embed", "t.txt", "out/out.hdf5"],
+    lambda: ["compress", str(demo_options()), str(demo_weights()), "--rank", "4", "--out", "out"],
+    lambda: ["leaderboard", "run"],
+    lambda: ["inspect", str(demo_options()), str(demo_weights()), "--json", "out/out.json"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("".join(f"line {index} of a text\n" for index in range(60)))
+    write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
+    records = list((tmp_path / "run").rglob("*"))
+    done = _with_full_disk(*command())
+    told = [line for line in done.stderr.splitlines() if line.startswith("elmo-mf: error: ")]
+    assert (done.returncode, len(told)) == (2, 1), done.stderr
+    assert "cannot be written (File too large)" in told[0]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob(".*.tmp"))
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.name in ("out.hdf5", "weights.hdf5", "options.json")]
+    assert list((tmp_path / "run").rglob("*")) == records
+
+
+def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that cannot be made leaves the old table, plots and exports as they were."""
+    folder = write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
+    assert main(["leaderboard", str(folder), "--export", "csv"]) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert {"README.md", "index.html", "board.csv"} <= set(before)
+    write(folder, [record(8, 0.2)])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("elmo_mf.report.write.write_page", full)
+    assert main(["leaderboard", str(folder), "--export", "csv"]) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_that_holds_an_elmo_is_not_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random_bilm().save(tmp_path / "elmo")
+    assert main(["tasks", "--json", str(tmp_path / "elmo")]) == 2
+    assert "expected the name of a file" in capsys.readouterr().err
