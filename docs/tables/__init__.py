@@ -1,6 +1,10 @@
 """The tables of the documentation that are of records, made from these alone."""
 
-from docs.tables import compression, performance
+from docs.tables import compression, performance, sweeps
 from docs.tables.page import Tables
 
-PAGES: dict[str, Tables] = {"compression.md": compression.TABLES, "performance.md": performance.TABLES}
+PAGES: dict[str, Tables] = {
+    "compression.md": compression.TABLES,
+    "performance.md": performance.TABLES,
+    "sweeps.md": sweeps.TABLES,
+}

@@ -28,7 +28,9 @@ def names(text: str) -> list[str]:
 
 def _markdown(rows: Rows) -> str:
     head, *body = ["".join(["|", *(f" {text} |" if text else " |" for text in row), "\n"]) for row in rows]
-    return "".join([head, f"|:--{'|--:' * (len(rows[0]) - 1)}|\n", *body])
+    _, *columns = zip(*rows[1:], strict=True)
+    sides = "".join("|--:" if re.search(r"\d", "".join(column)) else "|:--" for column in columns)
+    return "".join([head, f"|:--{sides}|\n", *body])
 
 
 def read_json(name: str) -> Any:

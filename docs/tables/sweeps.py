@@ -1,0 +1,15 @@
+"""The table of `docs/sweeps.md`: how preset `paper` differs from the configs that AllenNLP published."""
+
+from __future__ import annotations
+
+from docs.tables.page import Rows, Tables, read_json
+
+
+def _differences() -> Rows:
+    body = [
+        [one["what"], ", ".join(one["keys"]), one["why"]] for one in read_json("sweeps/published.json")["differences"]
+    ]
+    return [["what differs", "in", "why"], *body]
+
+
+TABLES: Tables = {"published": _differences}
