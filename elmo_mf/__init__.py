@@ -1,6 +1,10 @@
 """elmo-mf: low-rank factorization of ELMo's biLSTM, and the harness that judges it."""
 
+from elmo_mf.compat import install
+
 __version__ = "0.1.0"
+
+install()
 
 TYPE_CHECKING = False  # not typing's: every Python start of the environment imports this file
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Unmodified AllenNLP 2.10.1 on a current stack.
 
-`elmo_mf_compat.pth` calls `install` at every interpreter start of the environment, because the `allennlp` script
-imports `allennlp.commands` before any plug-in. So this file imports nothing but `sys`: it puts a finder on
-`sys.meta_path`, and the cures are loaded when AllenNLP is.
+Importing `elmo_mf` calls `install`, and `elmo_mf_compat.pth` imports it at every interpreter start of the environment,
+because the `allennlp` script imports `allennlp.commands` before any plug-in. So this file imports nothing but `sys`: it
+puts a finder on `sys.meta_path`, and the cures are loaded when AllenNLP is. Where no `.pth` file is read,
+`python -m elmo_mf.compat` is the `allennlp` script.
 """
 
 from __future__ import annotations

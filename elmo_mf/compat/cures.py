@@ -58,24 +58,30 @@ def _narrativeqa() -> Iterator[None]:
     """py-rouge imports pkg_resources, which setuptools dropped; nltk.download asks the network at every start."""
     import nltk
 
-    download = nltk.download
-    nltk.download = lambda *args, **kwargs: False
-    try:
-        with _stand_in("rouge", _AbsentRouge):
-            yield
-    finally:
-        nltk.download = download
+    with _swapped(nltk, "download", lambda *args, **kwargs: False), _stand_in("rouge", _AbsentRouge):
+        yield
 
 
 @contextmanager
 def _transformers_adamw() -> Iterator[None]:
-    """transformers dropped its AdamW; torch's is the same. Set on the lazy module's class: the object is re-created."""
-    import torch
+    """transformers dropped its AdamW. Set on the lazy module's class: the object is re-created."""
     import transformers
 
     if not hasattr(transformers, "AdamW"):
-        type(transformers).AdamW = torch.optim.AdamW
+        from elmo_mf.compat.adamw import AdamW
+
+        type(transformers).AdamW = AdamW
     yield
+
+
+@contextmanager
+def _trees() -> Iterator[None]:
+    """nltk opens files in its own data folders alone."""
+    yield
+    from elmo_mf.compat.trees import TreeFiles
+
+    reader = sys.modules["allennlp_models.structured_prediction.dataset_readers.penn_tree_bank"]
+    vars(reader)["BracketParseCorpusReader"] = TreeFiles
 
 
 @contextmanager
@@ -91,6 +97,17 @@ def _huggingface_hub() -> Iterator[None]:
     finally:
         for name in missing:
             delattr(huggingface_hub, name)
+
+
+@contextmanager
+def _swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """For this long, `owner` has something else under a name."""
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
 
 
 @contextmanager
@@ -112,11 +129,8 @@ def _reduce_on_plateau() -> Iterator[None]:
 
     @functools.wraps(original)
     def without_verbose(self: Any, *args: Any, **kwargs: Any) -> None:
-        setattr(schedulers, "ReduceLROnPlateau", lambda *a, verbose=None, **k: plateau(*a, **k))  # noqa: B010
-        try:
+        with _swapped(schedulers, "ReduceLROnPlateau", lambda *a, verbose=None, **k: plateau(*a, **k)):
             original(self, *args, **kwargs)
-        finally:
-            setattr(schedulers, "ReduceLROnPlateau", plateau)  # noqa: B010
 
     scheduler.__init__ = without_verbose
 
@@ -136,11 +150,15 @@ def _recover() -> Iterator[None]:
 @contextmanager
 def _archives() -> Iterator[None]:
     """A model archive may come from a stranger: nothing in it is written outside its folder, as from Python 3.14 on."""
+    yield
     import tarfile
 
-    if tarfile.TarFile.extraction_filter is None:
+    if not hasattr(tarfile, "data_filter"):  # before Python 3.11.4
+        from elmo_mf.compat import tar
+
+        vars(sys.modules["allennlp.models.archival"])["tarfile"] = tar
+    elif tarfile.TarFile.extraction_filter is None:
         tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    yield
 
 
 @contextmanager
@@ -152,10 +170,35 @@ def _fairscale() -> Iterator[None]:
 
 
 @contextmanager
-def _autocast() -> Iterator[None]:
-    """So does AllenNLP's trainer in every training."""
+def _trainer() -> Iterator[None]:
+    """So does AllenNLP's trainer in every training; and torch's clipping of gradients takes no sparse ones."""
     warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning, r"allennlp\.training")
     yield
+    import functools
+
+    from torch.nn import utils
+
+    from elmo_mf.compat.sparse_gradients import clip_grad_norm_, clip_grad_value_
+
+    module = sys.modules["allennlp.training.gradient_descent_trainer"]
+    vars(module)["clip_grad_norm_"] = clip_grad_norm_
+    original = module.GradientDescentTrainer.clip_gradient
+
+    @functools.wraps(original)
+    def clip_gradient(self: Any) -> None:
+        with _swapped(utils, "clip_grad_value_", clip_grad_value_):
+            original(self)
+
+    module.GradientDescentTrainer.clip_gradient = clip_gradient
+
+
+@contextmanager
+def _training_util() -> Iterator[None]:
+    """The same clipping, for who trains without AllenNLP's trainer."""
+    yield
+    from elmo_mf.compat.sparse_gradients import clip_grad_norm_
+
+    vars(sys.modules["allennlp.training.util"])["clip_grad_norm_"] = clip_grad_norm_
 
 
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -167,10 +210,12 @@ CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,
     "allennlp.nn.parallel.fairscale_fsdp_accelerator": _fairscale,
     "allennlp.training.checkpointer": _recover,
-    "allennlp.training.gradient_descent_trainer": _autocast,
+    "allennlp.training.gradient_descent_trainer": _trainer,
     "allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers": _reduce_on_plateau,
     "allennlp.training.optimizers": _transformers_adamw,
+    "allennlp.training.util": _training_util,
     "allennlp_models.rc.tools.narrativeqa": _narrativeqa,
+    "allennlp_models.structured_prediction.dataset_readers.penn_tree_bank": _trees,
 }
 
 

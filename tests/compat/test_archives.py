@@ -33,6 +33,57 @@ def test_nothing_is_written_outside(name: str, tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.rglob("evil.txt")) and not Path("/tmp/elmo-mf-evil.txt").exists()
 
 
+@pytest.fixture
+def before_3_11_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python whose `tarfile` knows no filters."""
+    from allennlp.models import archival
+
+    from elmo_mf.compat.cures import CURES
+
+    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.setattr(tarfile.TarFile, "extraction_filter", None)
+    monkeypatch.setattr(archival, "tarfile", tarfile)
+    with CURES["allennlp.models.archival"]():
+        pass
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/elmo-mf-evil.txt", "weights/../../../evil.txt"])
+def test_nothing_is_written_outside_on_an_old_python(
+    name: str, before_3_11_4: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from allennlp.models.archival import extracted_archive
+
+    (tmp_path / "deep").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "deep"))
+    path = _archive(tmp_path / "model.tar.gz", {"config.json": b"{}", name: b"x"})
+    with pytest.raises(tarfile.ReadError, match="outside the archive"), extracted_archive(path):
+        pass
+    assert not list(tmp_path.rglob("evil.txt")) and not Path("/tmp/elmo-mf-evil.txt").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_no_links_on_an_old_python(kind: bytes, before_3_11_4: None, tmp_path: Path) -> None:
+    from allennlp.models.archival import extracted_archive
+
+    about = tarfile.TarInfo("weights.th")
+    about.type, about.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.addfile(about)
+    with pytest.raises(tarfile.ReadError, match="found a link or a device"), extracted_archive(archive.name):
+        pass
+
+
+def test_archives_on_an_old_python(before_3_11_4: None, tmp_path: Path) -> None:
+    """AllenNLP writes and reads its own."""
+    from allennlp.models.archival import archive_model, extracted_archive
+
+    (tmp_path / "vocabulary").mkdir()
+    for name in ("best.th", "config.json", "vocabulary/tokens.txt"):
+        (tmp_path / name).write_text(name)
+    with extracted_archive(archive_model(tmp_path)) as folder:
+        assert (Path(folder) / "vocabulary" / "tokens.txt").read_text() == "vocabulary/tokens.txt"
+
+
 class _Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("unpickled",)

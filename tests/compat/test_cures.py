@@ -74,10 +74,3 @@ def test_a_stand_in_says_what_is_missing() -> None:
         pytest.skip("torchvision is installed")
     with pytest.raises(ImportError, match=r"torchvision\.io\.read_image is not available here"):
         image_loader.torchvision.io.read_image("picture.png")
-
-
-def test_adamw_is_torchs() -> None:
-    import allennlp.training.optimizers  # noqa: F401 - cures
-    import transformers
-
-    assert transformers.AdamW is torch.optim.AdamW

@@ -1,0 +1,38 @@
+"""nltk's reader of bracketed trees, for files of the user: nltk itself opens nothing outside its own data folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from allennlp.common.checks import ConfigurationError
+from nltk.corpus.reader.bracket_parse import BracketParseCorpusReader
+from nltk.tree import Tree
+
+
+class TreeFiles(BracketParseCorpusReader):  # type: ignore[misc]
+    """Stands in for the class it derives from, where that is asked for the trees of some files and for nothing else."""
+
+    def __init__(self, root: str, fileids: Sequence[str]) -> None:
+        self._paths = [Path(root, name) for name in fileids]
+        self._comment_char, self._detect_blocks = None, "unindented_paren"
+
+    def parsed_sents(self) -> Iterator[Tree]:
+        """Each tree; a byte order mark, which would hide the first one, is dropped.
+
+        # Raises
+        ConfigurationError: brackets that do not match, which nltk makes a tree of pairs of words and tags.
+        """
+        for path in self._paths:
+            with open(path, encoding="utf-8-sig") as file:
+                while block := self._read_block(file):
+                    yield from (_tree(self._normalize(text), path) for text in block)
+
+
+def _tree(text: str, path: Path) -> Tree:
+    try:
+        tree = Tree.fromstring(text)
+    except ValueError:
+        found = " ".join(text.split())[:60]
+        raise ConfigurationError(f"{path}: found {found!r}, expected a tree whose brackets match") from None
+    return tree[0] if tree.label() == "" and len(tree) == 1 else tree
