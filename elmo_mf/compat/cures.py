@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
+from elmo_mf.compat.home import ensure_home
+
 
 class _Absent(ModuleType):
     """Stands in for a package that is not needed; using it raises, naming it."""
@@ -170,6 +172,13 @@ def _fairscale() -> Iterator[None]:
 
 
 @contextmanager
+def _home() -> Iterator[None]:
+    """AllenNLP wants a home folder to write to, even to read local files."""
+    ensure_home()
+    yield
+
+
+@contextmanager
 def _trainer() -> Iterator[None]:
     """So does AllenNLP's trainer in every training; and torch's clipping of gradients takes no sparse ones."""
     warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning, r"allennlp\.training")
@@ -202,6 +211,7 @@ def _training_util() -> Iterator[None]:
 
 
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "allennlp": _home,
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.data.image_loader": _torchvision,
     "allennlp.models.archival": _archives,

@@ -14,13 +14,16 @@ from allennlp.data.fields import TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
 from torch import Tensor
 
+from elmo_mf.io import TextLines
+from elmo_mf.paths import local_path
+
 END = "<eos>"
 
 
 @DatasetReader.register("language_text")
 class LanguageTextReader(DatasetReader):  # type: ignore[misc]
     """One sentence a line, tokenised; words are what white space separates, and each line ends in `<eos>`, an empty
-    one too. `<unk>` is a word like any other.
+    one too. `<unk>` is a word like any other. `elmo_mf.io.TextLines` says what a line is.
 
     # Parameters
     token_indexers: of the field `tokens`; single ids by default.
@@ -31,9 +34,8 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
         self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
 
     def _read(self, file_path: str) -> Iterable[Instance]:
-        with open(file_path, encoding="utf-8") as file:
-            for line in file:
-                yield self.text_to_instance(line.split())
+        for line in TextLines(local_path(file_path), "tokenised text, one sentence a line"):
+            yield self.text_to_instance(line.split())
 
     def text_to_instance(self, words: list[str]) -> Instance:
         """A line's words."""

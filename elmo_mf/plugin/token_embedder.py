@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from allennlp.common.file_utils import cached_path, is_url_or_existing_file
 from allennlp.modules.elmo import Elmo
 from allennlp.modules.time_distributed import TimeDistributed
 from allennlp.modules.token_embedders import TokenEmbedder
@@ -14,6 +13,7 @@ from elmo_mf.bilm.bilm import Bilm, StatePolicy
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
+from elmo_mf.paths import local_path
 from elmo_mf.plugin.activation_cache import ActivationCache
 
 
@@ -75,7 +75,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         wanted = None if compression is None else Compression.from_dict(compression)
         bilm = Bilm.from_files(
-            _local(options_file), _local(weight_file), wanted, cast(StatePolicy, state), word_cache_mb,
+            local_path(options_file), local_path(weight_file), wanted, cast(StatePolicy, state), word_cache_mb,
             cast(Precision, precision),
         )  # fmt: skip
         bilm.requires_grad_(requires_grad)
@@ -109,8 +109,3 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
                 projection = TimeDistributed(projection)
             vectors = projection(vectors)
         return vectors
-
-
-def _local(path: str) -> str:
-    """Addresses go through AllenNLP's cache; a path stays as it is, for `Bilm` to check."""
-    return str(cached_path(path)) if "://" in path and is_url_or_existing_file(path) else path

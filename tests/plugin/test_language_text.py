@@ -106,3 +106,21 @@ def test_too_little_text(tmp_path: Path) -> None:
 def test_a_loader_needs_a_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="index_with must be called first"):
         next(iter(TextStreams(LanguageTextReader(), str(tmp_path))))
+
+
+@pytest.mark.parametrize("form", ["~/text.txt", "file://{home}/text.txt"])
+def test_the_homes_and_files_that_allennlp_takes(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "text.txt").write_text("a b\n")
+    (instance,) = LanguageTextReader().read(form.format(home=tmp_path))
+    assert [token.text for token in instance["tokens"]] == ["a", "b", "<eos>"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_one_text_in_many_forms(end: str, mark: str, tmp_path: Path) -> None:
+    """A byte order mark is not part of the first word, and no kind of line end makes lines of its own."""
+    (tmp_path / "text.txt").write_bytes((mark + end.join(["a\u2028b", "", "c\x0cd"])).encode())
+    instances = LanguageTextReader().read(str(tmp_path / "text.txt"))
+    words = [[token.text for token in instance["tokens"]] for instance in instances]
+    assert words == [["a", "b", "<eos>"], ["<eos>"], ["c", "d", "<eos>"]]
