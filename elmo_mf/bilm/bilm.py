@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from elmo_mf.bilm.priming import primed_state
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_files, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.factorize import Compression
@@ -234,11 +233,13 @@ class Bilm(nn.Module):
         return BilmWeights(self.char_cnn.arrays(), lstms)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
-        """Write `options.json` and `weights.hdf5` into `folder`; `from_files` reads them back as they are."""
-        folder = Path(folder)
-        write_weights(folder / "weights.hdf5", self.weights(), dtype)
-        with atomic_path(folder / "options.json") as path:
-            path.write_text(json.dumps(self.options.to_dict(), indent=2) + "\n", encoding="utf-8")
+        """Write `options.json` and `weights.hdf5` into `folder`, both or neither; `from_files` reads them as they are.
+
+        With more files that belong to them, save into the staging folder of `elmo_mf.io.atomic_files`.
+        """
+        with atomic_files(folder) as staging:
+            write_weights(staging / "weights.hdf5", self.weights(), dtype)
+            write_json(staging / "options.json", self.options.to_dict())
 
 
 def _stored_state(weights: BilmWeights) -> tuple[Tensor, Tensor] | None:

@@ -31,7 +31,7 @@ from elmo_mf.bilm.weights import (
     with_highway,
 )
 from elmo_mf.errors import InputError, missing
-from elmo_mf.io import atomic_path, hdf5_file
+from elmo_mf.io import atomic_path, check_settled, hdf5_file
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
@@ -74,6 +74,7 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     than `options` asks for, or holds NaN or infinity.
     """
     path = Path(path)
+    check_settled(path.parent)
     if not path.is_file():
         raise missing(path, "weight file", "HDF5 in the official layout or factored")
     try:

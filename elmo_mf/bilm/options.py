@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io import check_settled
 
 ACTIVATIONS = ("relu", "tanh")
 _MOST_LAYERS = 1000  # of anything; far more than there are, and few enough to look at each
@@ -55,6 +56,11 @@ class BilmOptions:
         """Width of one layer's vectors: both directions, `2 * projection_dim`."""
         return 2 * self.lstm.projection_dim
 
+    @property
+    def compressions(self) -> list[dict[str, Any]]:
+        """What was done to the weights, oldest first, each as `Compression.identity` says it."""
+        return list(self.extra.get("elmo_mf", {}).get("compressions", []))
+
     @classmethod
     def from_file(cls, path: str | Path) -> BilmOptions:
         """Read and check an `options.json`.
@@ -63,6 +69,7 @@ class BilmOptions:
         InputError: the file is missing, not JSON, or a field is missing or has an impossible value.
         """
         path = Path(path)
+        check_settled(path.parent)
         try:
             if path.stat().st_size > _MOST_BYTES:
                 raise ValueError(f"{path.stat().st_size} bytes")

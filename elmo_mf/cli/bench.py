@@ -77,8 +77,8 @@ def bench(
         if precision not in PRECISIONS:
             raise InputError(f"--precisions: found {precision!r}, {any_of(precision, PRECISIONS)}")
     if json_file is not None:
-        check_output("--json", json_file)
-    check_picture("--plot", plot, theme)
+        check_output("--json", json_file, (options, weights))
+    check_picture("--plot", plot, theme, (options, weights))
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 

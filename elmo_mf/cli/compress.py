@@ -10,11 +10,14 @@ import typer
 from elmo_mf.cli import compressions
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
-from elmo_mf.io import write_json
+from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights
     from elmo_mf.factorize import Compression
+
+_FILES = ("options.json", "weights.hdf5", "report.json", "MODEL_CARD.md")
+_CHECKPOINT = "distill.pt"
 
 
 def compress(
@@ -71,18 +74,15 @@ def compress(
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
-    from elmo_mf.bilm import BilmOptions, read_weights
+    from elmo_mf.bilm import Bilm, BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.factorize import Distillation
     from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
-    from elmo_mf.report.card import write_compressed_card
+    from elmo_mf.report.card import Source, write_compressed_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out: found the file {out}, expected a folder")
-    if (out / "weights.hdf5").resolve() == weights.resolve():
-        raise InputError(f"--out: found the folder of the weights themselves, {out}, expected another")
+    check_folder("--out", out, _FILES, (options, weights, calibration, evaluation, gradients, distill))
     compression = compressions.compression(
         method, rank, budget, targets, highway_rank, allocation=allocation, layers=_layers(layers),
         directions=directions, allow_larger=allow_larger, granularity=granularity,
@@ -94,10 +94,18 @@ def compress(
     if compression is None:
         raise InputError("--rank, --budget, --highway-rank: found none, expected one of them")
     parsed = BilmOptions.from_file(options)
+    before = read_weights(weights, parsed)
+    compression.check(before)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # that it can be read
-    report = _run(compression, parsed, read_weights(weights, parsed), text, out, dense, dtype)
-    write_compressed_card(out, (options, weights), compression, report, parsed, licence, dense)
+    noted, source = compression.noted_in(parsed), Source.of(options, weights, licence)
+    with exclusive(out, f"a result to {out}"):
+        after, report = _run(compression, parsed, before, text, out / _CHECKPOINT)
+        report = {"compression": noted.compressions[-1]} | report
+        with atomic_files(out, obsolete=[_CHECKPOINT]) as staging:
+            Bilm(noted, after.dense() if dense else after).save(staging, dtype)
+            write_json(staging / "report.json", report)
+            write_compressed_card(staging, source, compression, report, parsed, dense)
     _tell(report, out, dense)
 
 
@@ -115,29 +123,21 @@ def _run(
     options: BilmOptions,
     before: BilmWeights,
     text: Path,
-    out: Path,
-    dense: bool,
-    dtype: str,
-) -> dict[str, Any]:
+    checkpoint: Path,
+) -> tuple[BilmWeights, dict[str, Any]]:
+    """The compressed weights, and the report on them."""
     import time
     from dataclasses import replace
 
-    from elmo_mf.bilm import Bilm
     from elmo_mf.factorize.report import compression_report
 
-    noted = compression.noted_in(options)  # reads the files that it names, before the work
     started = time.perf_counter()
     after = replace(compression, distill=None).apply(before, options)
     seconds = time.perf_counter() - started
     report: dict[str, Any] = {"seconds": round(seconds, 2)}
-    checkpoint = out / "distill.pt"
     if compression.distill is not None:
         after, report["distillation"] = _distilled(compression, options, before, after, checkpoint)
-    report = {"compression": compression.identity()} | compression_report(before, after, options, text) | report
-    Bilm(noted, after.dense() if dense else after).save(out, dtype)
-    write_json(out / "report.json", report)
-    checkpoint.unlink(missing_ok=True)
-    return report
+    return after, compression_report(before, after, options, text) | report
 
 
 def _tell(report: dict[str, Any], out: Path, dense: bool) -> None:

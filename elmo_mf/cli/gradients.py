@@ -40,7 +40,7 @@ def gradients(
     from elmo_mf.harness.spec import SweepSpec
     from elmo_mf.harness.workspace import workspace
 
-    check_output("OUTPUT", output)
+    check_output("OUTPUT", output, (file, options, weights))
     texts = [None if path is None else str(path) for path in (data, options, weights)]
     changes = dict(zip(("data", "options", "weights"), texts, strict=True))
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)

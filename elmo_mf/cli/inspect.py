@@ -35,9 +35,9 @@ def inspect(
     from elmo_mf.factorize.inspection import inspect as look
     from elmo_mf.report.spectra import plot_spectra, spectra_table
 
-    check_picture("--plot", plot, theme)
+    check_picture("--plot", plot, theme, (options, weights))
     if json_file is not None:
-        check_output("--json", json_file)
+        check_output("--json", json_file, (options, weights))
     facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)
     console = Console(highlight=False)
     if not console.is_terminal:

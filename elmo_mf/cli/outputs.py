@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import check_output
 
 
-def check_picture(option: str, path: Path | None, theme: str) -> None:
+def check_picture(option: str, path: Path | None, theme: str, inputs: Iterable[Path | None] = ()) -> None:
     """As `check_output`, for a picture; None for no picture.
 
     # Raises
@@ -22,4 +23,4 @@ def check_picture(option: str, path: Path | None, theme: str) -> None:
         return
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"{option}: found {path}, expected a name that ends in .svg, .png or .pdf")
-    check_output(option, path)
+    check_output(option, path, inputs)

@@ -52,7 +52,7 @@ def perplexity(
     from elmo_mf.resources import base_elmo
 
     if json_file is not None:
-        check_output("--json", json_file)
+        check_output("--json", json_file, (*texts, options, weights))
     if threads:
         torch.set_num_threads(threads)
     files, on = elmo_files(options, weights, base_elmo()), device_named(device)

@@ -326,8 +326,7 @@ class Compression:
 
     def noted_in(self, options: BilmOptions) -> BilmOptions:
         """The options with this compression in their history, under the key `elmo_mf`; files by their SHA-256."""
-        history = list(options.extra.get("elmo_mf", {}).get("compressions", []))
-        note = {"compressions": [*history, self.identity()]}
+        note = {**options.extra.get("elmo_mf", {}), "compressions": [*options.compressions, self.identity()]}
         return replace(options, extra={**options.extra, "elmo_mf": note})
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from elmo_mf.errors import InputError
 from elmo_mf.io.output import OutputError, output_errors
 
 _STAGING = ".*.tmp"
@@ -47,8 +48,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[Path]:
     """A staging folder whose files appear in `folder` together when the context ends, or not at all.
 
-    Other files of `folder` stay as they are. When the process is killed while files take their places, the next
-    `atomic_files` or `atomic_path` in the same folder finishes what was begun.
+    Whatever writes a file or a folder atomically, `Bilm.save` for example, can write into it. Other files of `folder`
+    stay as they are. When the process is killed while files take their places, the next `atomic_files` or `atomic_path`
+    in the same folder finishes what was begun, and so does `check_settled`.
 
     Args:
         folder: where the files go; made if there is none.
@@ -61,12 +63,7 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _staging(folder, folder.resolve().name) as staging:
-            try:
-                yield staging
-            except OutputError as error:
-                if not error.path.is_relative_to(staging):
-                    raise
-                raise OutputError(folder / error.path.relative_to(staging), error.error) from error
+            yield staging
             files = sorted(path for path in staging.rglob("*") if path.is_file())
             for path in files:
                 _sync(path)
@@ -78,14 +75,28 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
             _put_in_place(complete)
 
 
+def check_settled(folder: Path) -> None:
+    """Check before reading several files of `folder` that they belong together; finish what a killed writer began.
+
+    Raises:
+        InputError: another process is putting new files in their places, or was killed at it and is another user's.
+    """
+    if any(folder.glob(f".*{_COMPLETE}")):
+        recover(folder)
+        if any(folder.glob(f".*{_COMPLETE}")):
+            raise InputError(f"{folder}: found files that are being replaced, expected a folder that nobody writes to")
+
+
 def recover(folder: Path) -> None:
-    """Finish or remove what killed writers left in `folder`; files of writers that still run are not touched."""
+    """Finish or remove what this user's killed writers left in `folder`; those that still run are not touched."""
     for left in folder.glob(_STAGING):
         with contextlib.suppress(OSError):
             if not left.is_dir() or left.is_symlink():
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
+                if os.fstat(descriptor).st_uid != os.geteuid():  # a stranger's files must not replace anybody's
+                    continue
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if left.name.endswith(_COMPLETE):
                     _put_in_place(left)
@@ -112,9 +123,18 @@ def _staging(parent: Path, name: str) -> Iterator[Path]:
     folder, descriptor = _made_and_locked(parent, name)
     try:
         yield folder
+    except InputError as error:
+        raise _of_final_place(error, folder) from error.__cause__
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
+
+
+def _of_final_place(error: InputError, staging: Path) -> InputError:
+    """The error with the final place of a file in `staging`, which is all that its reader knows of."""
+    if isinstance(error, OutputError) and error.path.is_relative_to(staging):
+        return OutputError(staging.parent / error.path.relative_to(staging), error.error)
+    return InputError(str(error).replace(str(staging), str(staging.parent))) if str(staging) in str(error) else error
 
 
 def _made_and_locked(parent: Path, name: str) -> tuple[Path, int]:
@@ -149,7 +169,8 @@ def _put_in_place(complete: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
     for name in obsolete:
-        (complete.parent / name).unlink(missing_ok=True)
+        if not Path(name).is_absolute() and ".." not in Path(name).parts:  # a folder may be a stranger's
+            (complete.parent / name).unlink(missing_ok=True)
     _sync(complete.parent)
     shutil.rmtree(complete)
 

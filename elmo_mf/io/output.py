@@ -6,7 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from elmo_mf.errors import InputError, one_line
@@ -50,30 +50,58 @@ def _is_near(found: Path, path: Path) -> bool:
     return found.is_relative_to(folder) or folder.is_relative_to(found)
 
 
-def check_output(option: str, path: Path) -> None:
-    """Check before the work that a file can be written.
+def check_output(option: str, path: Path, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Check before the work that a file can be written, and is none of the files that the command reads.
 
     Args:
         option: the command-line option or argument, for the message.
         path: the file; its folder need not exist yet.
+        inputs: files that are read, None for those that were not given.
 
     Raises:
-        InputError: `path` is a folder, or no folder above it can be written to.
+        InputError: `path` is a folder, or one of the inputs, by whatever name; or no folder above it can be written to.
     """
     if path.is_dir():
         raise InputError(f"{option}: found the folder {path}, expected the name of a file")
+    _check_not_among(option, path, inputs)
     _check_writable(option, path, path.absolute().parent)
 
 
-def check_folder(option: str, folder: Path) -> None:
-    """Check before the work that files can be written into a folder, which need not exist yet.
+def check_folder(
+    option: str, folder: Path, names: Iterable[str] = (), inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """Check before the work that files can be written into a folder, and would replace none that the command reads.
+
+    Args:
+        option: the command-line option or argument, for the message.
+        folder: need not exist yet.
+        names: of the files that are written into it.
+        inputs: files that are read, None for those that were not given.
 
     Raises:
-        InputError: `folder` is a file, or neither it nor the nearest folder above it can be written to.
+        InputError: `folder` is a file; a name in it is one of the inputs, by whatever name; or neither it nor the
+            nearest folder above it can be written to.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{option}: found the file {folder}, expected a folder")
+    read = list(inputs)
+    for name in names:
+        _check_not_among(option, folder / name, read)
     _check_writable(option, folder, folder.absolute())
+
+
+def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None]) -> None:
+    for given in inputs:
+        if given is not None and _is_same(path, Path(given)):
+            raise InputError(f"{option}: found {path}, which would replace the input {given}, expected another place")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names stand for one file, through links of any kind."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def _check_writable(option: str, path: Path, folder: Path) -> None:
@@ -99,7 +127,8 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
 def exclusive(folder: Path, what: str) -> Iterator[None]:
     """Hold `folder`, which is made if there is none, so that no second process writes to it meanwhile.
 
-    The lock is on the folder itself and is freed by the kernel however its holder ends.
+    A folder that is empty in the end is removed. The lock is on the folder itself and is freed by the kernel however
+    its holder ends.
 
     Args:
         folder: the folder.
@@ -109,17 +138,26 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         InputError: another process holds it.
         OutputError: the folder cannot be made.
     """
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _opened(folder)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = not folder.is_dir() or not os.path.samestat(folder.stat(), os.fstat(descriptor))
         except BlockingIOError:
+            taken = True
+        if taken:
             raise InputError(
                 f"{folder}: another process is writing {what}, expected to be the only one; wait for it or choose "
                 "another name"
-            ) from None
+            )
         yield
     finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing was put in it
         os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.report import named_rows
-from elmo_mf.io import atomic_path
+from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
 
 CARD_FILE = "MODEL_CARD.md"
 NOT_STATED = "not stated"
+_MOST_BYTES = 1_000_000
+_MOST_TEXT = 10_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a card says of the checkpoint before: its files with their SHA-256, and its licence."""
+
+    options: str
+    weights: str
+    licence: str
+
+    @classmethod
+    def of(cls, options: Path, weights: Path, licence: str | None) -> Source:
+        """Read before the work, because files may change meanwhile; without a licence, that on the source's own card.
+
+        # Raises
+        InputError: there is a card and it cannot be read.
+        """
+        return cls(_file(options), _file(weights), licence or licence_on_card(weights.parent))
 
 
 def write_compressed_card(
-    folder: Path, source: tuple[Path, Path], compression: Compression, report: Mapping[str, Any], options: BilmOptions,
-    licence: str | None, dense: bool,
+    folder: Path, source: Source, compression: Compression, report: Mapping[str, Any], options: BilmOptions,
+    dense: bool,
 ) -> None:  # fmt: skip
     """That of a compressed checkpoint.
 
     # Parameters
-    source: options and weights before.
-    report: see `compression_report`.
-    licence: None for the one on the source's own card.
+    report: see `compression_report`; and `compression`, see `Compression.identity`.
     dense: whether the rebuilt matrices were stored.
     """
-    size, error = report["size"], report["activation_error"]
+    size, error, made = report["size"], report["activation_error"], report["compression"]
     form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
     facts = {
-        "source": _file(source[1]),
-        "its options": _file(source[0]),
-        "licence": licence or licence_on_card(source[1].parent),
+        "source": source.weights,
+        "its options": source.options,
+        "licence": source.licence,
         "architecture": _architecture(options),
         "method": f"{compression} ({form})",
         "parameters of the biLSTM": f"{size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,}",
@@ -42,8 +61,10 @@ def write_compressed_card(
         "multiply-adds a token": f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,}",
         "activation error": f"{error['all']:.3f} on {error['sentences']} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error["layers"]),
-        "calibrated on": _text(compression.calibration, "the text that comes with elmo-mf"),
-        "distilled on": "nothing" if compression.distill is None else _text(compression.distill.text, ""),
+        "calibrated on": _text(compression.calibration, made.get("calibration"), "the text that comes with elmo-mf"),
+        "distilled on": "nothing"
+        if compression.distill is None
+        else _text(compression.distill.text, made["distill"]["text"], ""),
     }
     rows = [
         (name, " x ".join(map(str, row["shape"])),
@@ -76,36 +97,46 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
 def licence_on_card(folder: Path) -> str:
     """What the card in a folder says, `not stated` where there is none."""
     path = folder / CARD_FILE
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not path.exists():
+        return NOT_STATED
+    text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
     found = re.search(r"^licence: (.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else NOT_STATED
+    return (found and _cell(found[1])) or NOT_STATED
 
 
 def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: str) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items() if version)
     parts = [
-        f"---\nlicence: {facts['licence']}\nlibrary: elmo-mf\n---",
+        f"---\nlicence: {_cell(facts['licence'])}\nlibrary: elmo-mf\n---",
         f"# {title}",
         _table(("", ""), list(facts.items())),
         *([more] if more else []),
         f"## Use\n\n{use}\n\n{_LOADING}",
         f"Made with {versions}.",
     ]
-    with atomic_path(folder / CARD_FILE) as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(folder / CARD_FILE, "\n\n".join(parts) + "\n")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
+    lines = [header, ["---"] * len(header), *([_cell(text) for text in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _cell(text: str) -> str:
+    """A text that stays within its cell: one line, without what divides cells."""
+    return " ".join(text.split()).replace("|", "/")[:_MOST_TEXT]
+
+
 def _file(path: Path) -> str:
-    return f"`{path.name}`, SHA-256 {file_hash(path)}"
+    return _named(path, file_hash(path))
 
 
-def _text(path: str | None, otherwise: str) -> str:
-    return otherwise if path is None else _file(Path(path))
+def _text(path: str | None, sha256: str | None, otherwise: str) -> str:
+    return otherwise if path is None else _named(Path(path), sha256)
+
+
+def _named(path: Path, sha256: str | None) -> str:
+    return f"`{path.name}`, SHA-256 {sha256}"
 
 
 def _architecture(options: BilmOptions) -> str:

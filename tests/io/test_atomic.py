@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.io import OutputError, atomic_files, atomic_path, write_text
+from elmo_mf.errors import InputError
+from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, write_text
 
 
-def in_a_child(work: Callable[[], None], kill_at: int) -> bool:
+def in_a_child(work: Callable[[], object], kill_at: int) -> bool:
     """Run `work` in a process that is killed before its n-th renaming; whether it was."""
     child = os.fork()
     if child == 0:
@@ -107,3 +109,44 @@ def test_modes_follow_the_umask(tmp_path: Path) -> None:
 def test_a_file_elsewhere_that_cannot_be_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out" / "file"):
         Path("/nonexistent/input").read_text()
+
+
+def test_an_error_names_the_final_place(tmp_path: Path) -> None:
+    """A staging folder, even one within another, is nothing that its reader has ever seen."""
+    for error in (InputError, lambda text: OutputError(text.partition(":")[0], OSError(28, ""))):
+        with pytest.raises(InputError) as caught, atomic_files(tmp_path) as outer, atomic_files(outer / "b") as inner:
+            raise error(f"{inner / 'file'}: found nothing")
+        assert str(caught.value).startswith(f"{tmp_path / 'b' / 'file'}: ")
+
+
+def test_the_names_that_a_strange_folder_lists_stay_within_it(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "downloaded", tmp_path / "mine"
+    outside.write_text("kept")
+    left = folder / ".x.00000000.done.tmp"
+    left.mkdir(parents=True)
+    (left / ".obsolete").write_text(json.dumps(["../mine", str(outside), "here"]))
+    (folder / "here").write_text("goes")
+    write_text(folder / "other", "x")
+    assert content(folder) == {"other": "x"} and outside.read_text() == "kept"
+
+
+def test_what_another_user_left_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that many may write to, /tmp for one, it could replace any file of anybody."""
+    left = tmp_path / ".x.00000000.done.tmp"
+    left.mkdir()
+    (left / "mine").write_text("theirs")
+    (tmp_path / "mine").write_text("mine")
+    theirs = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: theirs)
+    write_text(tmp_path / "other", "x")
+    assert (tmp_path / "mine").read_text() == "mine"
+    with pytest.raises(InputError, match="being replaced"):
+        check_settled(tmp_path)
+
+
+def test_a_reader_finishes_what_a_killed_writer_began(tmp_path: Path) -> None:
+    write_all(tmp_path, "old")
+    assert in_a_child(lambda: write_all(tmp_path, "new"), 3)
+    assert content(tmp_path) != dict.fromkeys("abc", "new")
+    check_settled(tmp_path)
+    assert content(tmp_path) == dict.fromkeys("abc", "new")

@@ -85,3 +85,35 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
     with exclusive(tmp_path / "out", "the vectors"):
         pass
+
+
+@pytest.mark.parametrize("link", ["none", "symbolic", "hard", "folder"])
+def test_an_output_is_no_input(tmp_path: Path, link: str) -> None:
+    given = tmp_path / "in" / "options.json"
+    given.parent.mkdir()
+    given.write_text("{}")
+    out = tmp_path / "out"
+    if link == "folder":
+        out.symlink_to(given.parent)
+    elif link == "none":
+        out = given.parent
+    else:
+        out.mkdir()
+        (out.joinpath("options.json").symlink_to if link == "symbolic" else out.joinpath("options.json").hardlink_to)(
+            given
+        )
+    with pytest.raises(InputError, match=r"--out: found .* which would replace the input .*in/options.json, expected"):
+        check_output("--out", out / "options.json", [None, tmp_path / "gone", given])
+    with pytest.raises(InputError, match="would replace the input"):
+        check_folder("--out", out, ["weights.hdf5", "options.json"], [None, str(given)])
+    check_folder("--out", out, ["weights.hdf5"], [given])
+    assert given.read_text() == "{}"
+
+
+def test_a_folder_that_was_held_and_stayed_empty_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="wrong"), exclusive(tmp_path / "a" / "b", "x"):
+        raise ValueError("wrong")
+    assert not (tmp_path / "a" / "b").exists()
+    with exclusive(tmp_path / "a", "x"):
+        (tmp_path / "a" / "kept").write_text("")
+    assert (tmp_path / "a" / "kept").exists()

@@ -1,0 +1,88 @@
+"""What `elmo-mf compress` leaves in its folder: one whole result, and never an input's ruins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elmo_mf import Bilm
+from elmo_mf.cli.main import main
+from tests.io.test_atomic import in_a_child
+
+Files = Callable[..., tuple[Path, Path]]
+NAMES = {"options.json", "weights.hdf5", "report.json", "MODEL_CARD.md"}
+
+
+def _compress(files: tuple[Path, Path], out: Path, rank: int, *more: str) -> int:
+    return main(["compress", *map(str, files), "--rank", str(rank), "--out", str(out), *more])
+
+
+def _ranks(out: Path) -> set[int]:
+    """What weights, options, report and card say."""
+    bilm = Bilm.from_files(out / "options.json", out / "weights.hdf5")
+    ranks = {m.rank for lstm in bilm.weights().lstms.values() for m in lstm.matrices.values()}  # type: ignore[union-attr]
+    report = json.loads((out / "report.json").read_text())
+    on_card = {rank for rank in (1, 3) if f"svd all rank {rank}" in (out / "MODEL_CARD.md").read_text()}
+    return ranks | on_card | {bilm.options.compressions[-1]["rank"], report["compression"]["rank"]}
+
+
+@pytest.mark.parametrize("kill_at", [1, 2, 5, 7, 8, 9, 10, 11])
+def test_killed_at_any_step(elmo_files: Files, tmp_path: Path, kill_at: int) -> None:
+    files, out = elmo_files(), tmp_path / "out"
+    assert _compress(files, out, 3) == 0
+    assert in_a_child(lambda: _compress(files, out, 1), kill_at)
+    assert _ranks(out) in ({3}, {1})
+    assert _compress(files, out, 1) == 0
+    assert _ranks(out) == {1} and {path.name for path in out.iterdir()} == NAMES
+
+
+@pytest.mark.parametrize("name", ["weights.hdf5", "model.hdf5"])
+def test_the_source_is_never_replaced(elmo_files: Files, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    options, weights = elmo_files()
+    weights = weights.rename(weights.with_name(name))
+    before = {path: path.read_bytes() for path in options.parent.iterdir()}
+    assert _compress((options, weights), options.parent, 2) == 2
+    assert "which would replace the input" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in options.parent.iterdir()}
+
+
+def test_a_calibration_text_is_never_replaced(
+    elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text("a text\n")
+    assert _compress(elmo_files(), out, 2, "--method", "whitened_svd", "--calibration", str(out / "report.json")) == 2
+    assert "which would replace the input" in capsys.readouterr().err
+    assert (out / "report.json").read_text() == "a text\n"
+
+
+def test_one_at_a_time(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from elmo_mf.io import exclusive
+
+    with exclusive(tmp_path / "out", "something"):
+        assert _compress(elmo_files(), tmp_path / "out", 2) == 2
+    assert "another process is writing a result to" in capsys.readouterr().err
+
+
+def test_what_fails_leaves_no_folder(elmo_files: Files, tmp_path: Path) -> None:
+    gradients = tmp_path / "gradients.hdf5"
+    gradients.write_text("no HDF5")
+    assert _compress(elmo_files(), tmp_path / "out", 2, "--method", "fisher_svd", "--gradients", str(gradients)) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_card_that_cannot_be_read_fails_before_the_work(elmo_files: Files, tmp_path: Path) -> None:
+    files = elmo_files()
+    (files[1].parent / "MODEL_CARD.md").mkdir()
+    assert _compress(files, tmp_path / "out", 2) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
+    assert _compress(elmo_files(), tmp_path / "out", 2, "--licence", "CC0 | x\n---\n# Another") == 0
+    text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "licence: CC0 / x --- # Another\nlibrary" in text and "| licence | CC0 / x --- # Another |\n" in text
