@@ -35,6 +35,14 @@ def one_line(error: object, most: int = 160) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:most]
 
 
+def shown(value: object) -> str:
+    """What was found, as part of a message, where its `repr` may fail: of integers with thousands of digits it does."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return f"something of type {type(value).__name__} that is too long to show"
+
+
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one line that names what, where, found and expected.
 

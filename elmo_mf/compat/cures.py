@@ -164,18 +164,18 @@ def _archives() -> Iterator[None]:
 
 
 @contextmanager
+def _home() -> Iterator[None]:
+    """AllenNLP wants a home folder to write to, even to read local files."""
+    ensure_home()
+    yield
+
+
+@contextmanager
 def _fairscale() -> Iterator[None]:
     """fairscale's import warns twice of functions that torch will rename."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning)
         yield
-
-
-@contextmanager
-def _home() -> Iterator[None]:
-    """AllenNLP wants a home folder to write to, even to read local files."""
-    ensure_home()
-    yield
 
 
 @contextmanager

@@ -2,21 +2,87 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from elmo_mf.errors import InputError, any_of, missing, one_of
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from elmo_mf.errors import InputError, any_of, one_of, shown
 from elmo_mf.harness.formats import FORMATS, DataFormat
+from elmo_mf.io import read_toml
 from elmo_mf.resources import share
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-T = TypeVar("T", bound=str)
 Kind = Literal["elmo", "language-model"]
-KINDS: tuple[Kind, ...] = ("elmo", "language-model")
-CHANCES = ("majority", "random-span", "unigram")
+
+
+_MOST_BYTES = 100_000
+
+
+def _below(name: str) -> str:
+    """The name of a file below the folder that it is looked for in."""
+    parts = Path(name).parts
+    if set(name) & {"\0", "\\"} or Path(name).is_absolute() or ".." in parts or max(map(_size, parts), default=0) > 255:
+        raise PydanticCustomError("file", "a file below its folder")
+    return name
+
+
+def _size(name: str) -> int:
+    return len(name.encode())
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=1000)]
+_Metric = Annotated[str, Field(min_length=1, max_length=100)]
+_File = Annotated[_Text, AfterValidator(_below)]
+
+
+class _Table(BaseModel):
+    """Of a card; keys that are not known say something to people."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Data(_Table):
+    format: Literal["ptb-trees", "snli-jsonl", "squad-json", "text-lines"]
+    train: _File
+    validation: _File
+    test: _File | None = None
+    source: _Text
+    licence: _Text
+
+
+class _Score(_Table):
+    split: Split
+    primary: _Text
+    chance: Literal["majority", "random-span", "unigram"]
+    metrics: Annotated[dict[_Metric, Literal["higher", "lower"]], Field(min_length=1, max_length=100)]
+
+
+class _Card(_Table):
+    title: _Text
+    kind: Kind = "elmo"
+    config: _File
+    data: _Data
+    score: _Score
+
+
+def _checked(path: Path, raw: dict[str, Any]) -> _Card:
+    try:
+        return _Card.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    where = ".".join(str(key) for key in first["loc"] if key != "[key]")
+    found = "nothing" if first["type"] == "missing" else shown(first["input"])
+    if first["type"] in ("dict_type", "model_type", "too_short") or where in ("data", "score", "score.metrics"):
+        raise InputError(f"{path}: {where}: found no table, expected one with at least one entry")
+    if first["type"] == "literal_error":
+        known = [name.strip("'") for name in first["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        raise InputError(f"{path}: {where}: found {found}, {one_of(first['input'], known)}")
+    expected = {"missing": "a text", "string_type": "a text", "string_too_short": "a text"}
+    raise InputError(f"{path}: {where}: found {found}, expected {expected.get(first['type'], first['msg'])}")
 
 
 @dataclass(frozen=True)
@@ -63,72 +129,30 @@ class Task:
         # Raises
         InputError: the file is missing, not TOML, or a field is missing or impossible.
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise missing(path, "task card", "a TOML file") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{path}: found something that is not TOML ({error}), expected a task card") from None
-        card = _Card(path, raw)
-        files = {
-            split: card.file("data", split) for split in SPLITS if split != "test" or card.table("data").get("test")
-        }
-        metrics = {
-            name: card.choice(("higher", "lower"), "score", "metrics", name) for name in card.table("score", "metrics")
-        }
+        card = _checked(path, read_toml(path, "task card", "a task card, in TOML", most=_MOST_BYTES))
+        named = {"train": card.data.train, "validation": card.data.validation, "test": card.data.test}
+        files = {split: name for split in SPLITS if (name := named[split]) is not None}
+        for field, found, known in (
+            ("split", card.score.split, list(files)),
+            ("primary", card.score.primary, list(card.score.metrics)),
+        ):
+            if found not in known:
+                raise InputError(f"{path}: score.{field}: found {found!r}, {one_of(found, known)}")
         return cls(
             name=path.parent.name,
-            title=card.text("title"),
-            kind=card.choice(KINDS, "kind") if "kind" in raw else "elmo",
-            config=path.parent.parent.parent / card.file("config"),
-            format=FORMATS[card.choice(tuple(FORMATS), "data", "format")],
+            title=card.title,
+            kind=card.kind,
+            config=path.parent.parent.parent / card.config,
+            format=FORMATS[card.data.format],
             files=files,
-            scored=card.choice(tuple(files), "score", "split"),
-            primary=card.choice(tuple(metrics), "score", "primary"),
-            metrics=metrics,
-            chance=card.choice(CHANCES, "score", "chance"),
-            source=card.text("data", "source"),
-            licence=card.text("data", "licence"),
+            scored=card.score.split,
+            primary=card.score.primary,
+            metrics=dict(card.score.metrics),
+            chance=card.score.chance,
+            source=card.data.source,
+            licence=card.data.licence,
             folder=path.parent,
         )
-
-
-class _Card:
-    def __init__(self, path: Path, raw: dict[str, Any]) -> None:
-        self.path, self.raw = path, raw
-
-    def _at(self, *keys: str) -> Any:
-        value: Any = self.raw
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
-    def text(self, *keys: str) -> str:
-        value = self._at(*keys)
-        if not isinstance(value, str) or not value:
-            found = "nothing" if value is None else repr(value)
-            raise InputError(f"{self.path}: {'.'.join(keys)}: found {found}, expected a text")
-        return value
-
-    def file(self, *keys: str) -> str:
-        """The name of a file below the folder that it is looked for in."""
-        value = self.text(*keys)
-        if "\0" in value or "\\" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-            raise InputError(f"{self.path}: {'.'.join(keys)}: found {value!r}, expected a file below its folder")
-        return value
-
-    def table(self, *keys: str) -> dict[str, Any]:
-        value = self._at(*keys)
-        if not isinstance(value, dict) or not value:
-            raise InputError(f"{self.path}: {'.'.join(keys)}: found no table, expected one with at least one entry")
-        return value
-
-    def choice(self, known: tuple[T, ...], *keys: str) -> T:
-        value = self.text(*keys)
-        for name in known:
-            if value == name:
-                return name
-        raise InputError(f"{self.path}: {'.'.join(keys)}: found {value!r}, {one_of(value, known)}")
 
 
 def task_names() -> list[str]:

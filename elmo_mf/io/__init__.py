@@ -1,6 +1,7 @@
 """Files, as every command reads and writes them: whole or not at all, bounded, and with one-line errors.
 
-Reading: `read_bytes`, `read_text`, `read_json` for files that are read at once, `TextLines` for texts of any size.
+Reading: `read_bytes`, `read_text`, `read_json`, `read_toml` for files that are read at once, `TextLines` for texts of
+any size.
 Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `hdf5_file` for HDF5.
 `exclusive` holds a folder or a file's neighbourhood for one process at a time.
 """
@@ -8,7 +9,7 @@ Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `
 from elmo_mf.io.atomic import atomic_files, atomic_path, check_settled, write_json, write_text
 from elmo_mf.io.hdf5 import hdf5_file
 from elmo_mf.io.output import OutputError, check_folder, check_output, exclusive, output_errors
-from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text
+from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text, read_toml
 from elmo_mf.io.text import TextLines
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_text",
+    "read_toml",
     "write_json",
     "write_text",
 ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from elmo_mf.errors import InputError, missing, one_line
 
 MOST_DEPTH = 64
-"""Levels of nesting that a JSON file may have."""
+"""Levels of nesting that a JSON or TOML file may have."""
 
 
 def open_regular(path: str | Path, kind: str, expected: str) -> BinaryIO:
@@ -75,13 +78,27 @@ def read_json(path: str | Path, kind: str, expected: str, *, most: int) -> Any:
         InputError: as `read_text`; or the file is not such JSON.
     """
     text = read_text(path, kind, expected, most=most)
+    return _parsed("valid JSON", partial(json.loads, parse_constant=_no_constant), text, path, expected)
+
+
+def read_toml(path: str | Path, kind: str, expected: str, *, most: int) -> dict[str, Any]:
+    """As `read_json`, parsed as TOML.
+
+    Raises:
+        InputError: as `read_text`; or the file is not TOML.
+    """
+    text = read_text(path, kind, expected, most=most)
+    return dict(_parsed("TOML", tomllib.loads, text, path, expected))
+
+
+def _parsed(language: str, parse: Callable[[str], Any], text: str, path: str | Path, expected: str) -> Any:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = parse(text)
         if _depth_exceeds(value, MOST_DEPTH):
             raise ValueError(f"nested more than {MOST_DEPTH} deep")
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: found something that is not valid JSON ({one_line(error)}), expected {expected}"
+            f"{path}: found something that is not {language} ({one_line(error)}), expected {expected}"
         ) from None
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import SPLITS, Task, load_task, task_names
@@ -75,6 +77,19 @@ def test_a_card(tmp_path: Path) -> None:
         ('"train.txt"', '"../../train.txt"', "data.train: found '../../train.txt', expected a file below its folder"),
         ('"train.txt"', '"/etc/passwd"', "data.train: found '/etc/passwd', expected a file below its folder"),
         ('"jsonnet/a.jsonnet"', '"../a.jsonnet"', "config: found '../a.jsonnet', expected a file below its folder"),
+        ('"train.txt"', f'"{"x" * 300}"', "expected a file below its folder"),
+        ('"A task"', f'"{"x" * 2000}"', "title: found"),
+        ('"A task"', '"A task"\nkind = 1', "kind: found 1, expected one of elmo, language-model"),
+        ('"A task"', "0x" + "f" * 5000, "title: found something of type int that is too long to show, expected a text"),
+        ('"A task"', "9" * 5000, "found something that is not TOML"),
+        ('"A task"', "[" * 2000 + "]" * 2000, "found something that is not TOML (RecursionError"),
+        ('"A task"', '"A task"\nz = ' + "{a=" * 400 + "1" + "}" * 400, "found something that is not TOML"),
+        ('"A task"', '"A task"\n' + "a." * 400 + "b = 1", "nested more than 64 deep"),
+        ('"A task"', '"A task" # ' + "x" * 100_000, "found more than 100,000 bytes"),
+        ('"A task"', '"A task" # \x00', "found something that is not TOML"),
+        ("[data]", "[dates]", "data: found no table, expected one with at least one entry"),
+        ('chance = "majority"', "chance = [1]", "score.chance: found [1], expected one of majority, random-span"),
+        ('primary = "accuracy"', "", "score.primary: found nothing, expected a text"),
     ],
 )
 def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -87,3 +102,27 @@ def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
 def test_unknown_task() -> None:
     with pytest.raises(InputError, match="tasks: found 'mnist', expected any of ptb, snli, squad, sst"):
         load_task("mnist")
+
+
+def test_a_card_that_is_no_regular_file(tmp_path: Path) -> None:
+    path = _card(tmp_path, CARD)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="found something that is not a regular file, expected a task card"):
+        Task.from_file(path)
+
+
+def test_keys_for_people_do_no_harm(tmp_path: Path) -> None:
+    path = _card(tmp_path, CARD + '\n[demo]\nsource = "generated"\ndate = 2026-01-01\n')
+    assert Task.from_file(path).title == "A task"
+
+
+@given(st.binary(max_size=8), st.integers(0, len(CARD)), st.integers(0, 40))
+def test_mutants_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, new: bytes, at: int, gone: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "tasks" / "mutant" / "task.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CARD.encode()[:at] + new + CARD.encode()[at + gone :])
+    try:
+        Task.from_file(path)
+    except InputError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
