@@ -83,13 +83,20 @@ class Compression:
         self._set_targets()
         self._check_size(method)
         self._check_highway_rank()
+        if type(self.allow_larger) is not bool:
+            raise InputError(f"compression.allow_larger: found {self.allow_larger!r}, expected true or false")
         if self.directions != "all":
+            if not isinstance(self.directions, Sequence):
+                raise InputError(
+                    f"compression.directions: found {self.directions!r}, expected 'all' or a list of names"
+                )
             directions = [self.directions] if isinstance(self.directions, str) else list(self.directions)
             check_names("directions", directions, DIRECTIONS)
             object.__setattr__(self, "directions", tuple(d for d in DIRECTIONS if d in directions))
         if self.layers != "all":
             layers = self.layers
-            if isinstance(layers, str) or not layers or not all(type(k) is int and k >= 0 for k in layers):
+            listed = isinstance(layers, Sequence) and not isinstance(layers, str) and layers
+            if not listed or not all(type(k) is int and k >= 0 for k in layers):
                 raise InputError(f"compression.layers: found {layers!r}, expected 'all' or a list of layer numbers")
             object.__setattr__(self, "layers", tuple(sorted(set(layers))))
         if self.granularity not in ("stacked", "gate"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -78,8 +79,7 @@ class Cell:
     @property
     def name(self) -> str:
         """For files: readable and unique."""
-        encoder = self.encoder.replace(" ", "-").replace("/", "-")[:120]
-        return f"{self.task.name}-{encoder}-seed-{self.seed}-{self.id[:10]}"
+        return _file_name(self.task.name, self.encoder, self.seed, self.id)
 
     def __str__(self) -> str:
         return f"{self.task.name} {self.encoder} seed {self.seed}"
@@ -97,6 +97,18 @@ def dense_finetune(identity: dict[str, Any]) -> FineTuning | None:
     """How a dense cell's model is trained again, by its identity."""
     about = identity.get("finetune")
     return None if about is None else FineTuning(**about)
+
+
+def cell_name(identity: dict[str, Any]) -> str:
+    """The `name` of the cell that has this identity."""
+    compression = identity["compression"] and Compression.from_dict(identity["compression"])
+    encoder = encoder_name(compression, dense_finetune(identity))
+    return _file_name(identity["task"], encoder, identity["seed"], digest(identity))
+
+
+def _file_name(task: str, encoder: str, seed: int, cell_id: str) -> str:
+    encoder = re.sub(r"[^A-Za-z0-9_.,()=%+-]", "-", encoder)[:120]
+    return f"{task}-{encoder}-seed-{seed}-{cell_id[:10]}"
 
 
 def encoder_name(compression: Compression | None, finetune: FineTuning | None = None) -> str:

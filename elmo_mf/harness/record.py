@@ -2,24 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import codecs
+import math
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.grid import dense_finetune, digest
 from elmo_mf.harness.task import Task, load_task
+from elmo_mf.io.reading import MOST_DEPTH, read_bytes
 
 FORMAT: Literal[2] = 2
-MOST_BYTES = 10_000_000
+MOST_BYTES = 1_000_000
+MOST_INT = 2**53 - 1
+"""Integers that are the same in every program that reads JSON."""
+_MOST_TEXT = 10_000  # characters of a text in a config
 
-_Count = Annotated[int, Field(ge=0)]
-_Positive = Annotated[float, Field(gt=0)]
+_Int = Annotated[int, Field(ge=-MOST_INT, le=MOST_INT)]
+_Count = Annotated[int, Field(ge=0, le=MOST_INT)]
+_Some = Annotated[int, Field(ge=1, le=MOST_INT)]
+_Number = Annotated[float, Field(ge=-1e30, le=1e30)]
+_Positive = Annotated[float, Field(ge=1e-12, le=1e30)]
+_Text = Annotated[str, Field(max_length=1000)]
+_Key = Annotated[str, Field(max_length=200)]
+_Many = Field(max_length=10_000)
+
+
+def _within_bounds(tree: dict[str, Any]) -> dict[str, Any]:
+    """Check what no schema describes, an AllenNLP config for one: its depth, and every number and text in it."""
+    level: list[tuple[str, Any]] = [("", tree)]
+    for _ in range(MOST_DEPTH):
+        level = [inner for where, value in level for inner in _children(where, value)]
+        for where, value in level:
+            if (expected := _unlike(value)) is not None:
+                raise _out_of_bounds(where, value, expected)
+    if level:
+        raise _out_of_bounds(level[0][0], level[0][1], f"at most {MOST_DEPTH} levels")
+    return tree
+
+
+def _children(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if len(key) > 200:
+                raise _out_of_bounds(where, key, "a key of at most 200 characters")
+            yield f"{where}.{key}", inner
+    elif isinstance(value, list):
+        yield from ((f"{where}.{index}", inner) for index, inner in enumerate(value))
+
+
+def _unlike(value: Any) -> str | None:
+    """What was expected in place of a value that no report can show."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(value, int) and abs(value) > MOST_INT:
+        return f"an integer of at most {MOST_INT}"
+    if isinstance(value, str) and len(value) > _MOST_TEXT:
+        return f"at most {_MOST_TEXT} characters"
+    return None
+
+
+def _out_of_bounds(where: str, value: Any, expected: str) -> PydanticCustomError:
+    about = {"where": where, "found": _shown(value), "expected": expected}
+    return PydanticCustomError("bounds", "{where}: found {found}, expected {expected}", about)
+
+
+_Tree = Annotated[dict[_Key, Any], AfterValidator(_within_bounds)]
 _closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute_docstrings=True))
 
 
@@ -27,19 +82,41 @@ _closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute
 class FileIdentity(TypedDict):
     """A data file, and how many of its examples were used; None for all."""
 
-    sha256: str
+    sha256: _Text
     """Of the whole file."""
-    limit: int | None
+    limit: _Count | None
     """Examples of it that were used; null for all."""
+
+
+@_closed
+class DataFiles(TypedDict):
+    """The splits' files."""
+
+    train: FileIdentity
+    """What the model is trained on."""
+    validation: FileIdentity
+    """What chooses its best epoch."""
+    test: NotRequired[FileIdentity]
+    """Where the task has one."""
+
+
+@_closed
+class ElmoFiles(TypedDict):
+    """SHA-256 of an ELMo's two files."""
+
+    options: _Text
+    """Of options.json."""
+    weights: _Text
+    """Of the weights."""
 
 
 @_closed
 class Tuning(TypedDict):
     """See `FineTuning`."""
 
-    epochs: int
+    epochs: _Some
     """Passes over the text."""
-    learning_rate: float
+    learning_rate: _Positive
     """At most."""
 
 
@@ -47,25 +124,25 @@ class Tuning(TypedDict):
 class CellIdentity(TypedDict):
     """All that a score depends on, see `Cell`."""
 
-    task: str
+    task: _Text
     """Its name."""
-    card: dict[str, Any]
+    card: _Tree
     """What of the task's card a score depends on."""
-    compression: dict[str, Any] | None
+    compression: _Tree | None
     """The keys of `Compression`, files by their SHA-256; null for the dense encoder."""
     finetune: NotRequired[Tuning]
     """How a dense language model is trained again; a compressed one has this in `compression`."""
-    seed: int
+    seed: _Count
     """Of initial weights, dropout and the order of batches."""
-    elmo: dict[Literal["options", "weights"], str] | None
+    elmo: ElmoFiles | None
     """SHA-256 of the ELMo's two files; null for a language model."""
-    words: str | None
+    words: _Text | None
     """SHA-256 of the word vectors, if there are any."""
-    data: dict[str, FileIdentity]
+    data: DataFiles
     """By split."""
-    config: dict[str, Any]
+    config: _Tree
     """AllenNLP's, with OPTIONS, WEIGHTS, DATA and SEED in place of what this cell has there."""
-    code: dict[str, int]
+    code: Annotated[dict[_Key, _Count], _Many]
     """Numbers of the code that computes the encoder, the factors and the training."""
 
 
@@ -89,13 +166,17 @@ class Times(TypedDict):
     """As `speed_up`, of AllenNLP's time over the cell's."""
 
 
+Batches = TypedDict("Batches", {"1": Times, "32": Times})
+_closed(Batches)
+
+
 @_closed
 class Latency(TypedDict):
     """Of the encoder and of the whole model, by batch size."""
 
-    encoder: dict[Literal["1", "32"], Times]
+    encoder: Batches
     """From characters; of a language model, its core."""
-    model: dict[Literal["1", "32"], Times]
+    model: Batches
     """The task's, with the encoder in it."""
 
 
@@ -103,23 +184,23 @@ class Latency(TypedDict):
 class Size(TypedDict):
     """Numbers of the biLSTM and of the encoder around it, see `SizeReport`."""
 
-    lstm_parameters: _Count
+    lstm_parameters: _Some
     """Numbers in the LSTMs, compressed."""
-    lstm_dense_parameters: _Count
+    lstm_dense_parameters: _Some
     """Before compression."""
-    encoder_parameters: _Count
+    encoder_parameters: _Some
     """Of the encoder with its character CNN, or of a language model with its embedding."""
-    lstm_bytes: _Count
+    lstm_bytes: _Some
     """As they are run."""
-    encoder_bytes: _Count
+    encoder_bytes: _Some
     """As they are run."""
-    lstm_ratio: float
+    lstm_ratio: _Positive
     """Dense parameters over own."""
-    encoder_ratio: float
+    encoder_ratio: _Positive
     """Dense parameters over own."""
-    lstm_multiply_adds: _Count
+    lstm_multiply_adds: _Some
     """For a token."""
-    lstm_dense_multiply_adds: _Count
+    lstm_dense_multiply_adds: _Some
     """For a token."""
     char_cnn_multiply_adds: _Count
     """For a token that has not been seen; 0 for a language model."""
@@ -129,9 +210,9 @@ class Size(TypedDict):
 class ActivationError(TypedDict):
     """|own - dense| / |dense| of each biLSTM layer, and of all."""
 
-    layers: list[float]
+    layers: Annotated[list[_Number], _Many]
     """Of each layer."""
-    all: float
+    all: _Number
     """Of all layers together."""
 
 
@@ -139,17 +220,17 @@ class ActivationError(TypedDict):
 class NormsOf(TypedDict):
     """Of a matrix before compression, see `Norms`."""
 
-    l1: float
+    l1: _Number
     """Sum of absolute values."""
-    frobenius: float
+    frobenius: _Number
     """Root of the sum of squares."""
-    spectral: float
+    spectral: _Number
     """Largest singular value."""
-    nuclear: float
+    nuclear: _Number
     """Sum of the singular values."""
-    std: float
+    std: _Number
     """Standard deviation of the entries."""
-    effective_rank: float
+    effective_rank: _Number
     """See `Norms`."""
 
 
@@ -161,19 +242,19 @@ class MatrixError(TypedDict):
     """Of its LSTM."""
     layer: _Count
     """From 0 on."""
-    target: str
-    """`input`, `recurrent`, `projection` or `joint`."""
-    shape: list[int]
+    target: Literal["input", "recurrent", "projection", "joint"]
+    """Of its LSTM too; `joint` is the first two as one."""
+    shape: Annotated[list[_Count], Field(min_length=2, max_length=2)]
     """Rows and columns."""
-    rank: int | None
+    rank: _Count | None
     """Of its factors; null if it is not factored."""
     parameters: _Count
     """Numbers kept."""
-    energy: float
+    energy: _Number
     """Share of the squared Frobenius norm that is kept."""
-    error: float
+    error: _Number
     """Frobenius norm of the difference over that of the matrix."""
-    input_error: float
+    input_error: _Number
     """The same of the products with the matrix's inputs."""
     norms: NormsOf
     """Before compression."""
@@ -185,17 +266,17 @@ class HighwayError(TypedDict):
 
     layer: _Count
     """From 0 on."""
-    shape: list[int]
+    shape: Annotated[list[_Count], Field(min_length=2, max_length=2)]
     """Rows and columns."""
     rank: _Count
     """Of its factors."""
     parameters: _Count
     """Numbers kept."""
-    energy: float
+    energy: _Number
     """Share of the squared Frobenius norm that is kept."""
-    error: float
+    error: _Number
     """Frobenius norm of the difference over that of the matrix."""
-    input_error: float
+    input_error: _Number
     """The same of the products with the matrix's inputs."""
     norms: NormsOf
     """Before compression."""
@@ -205,7 +286,7 @@ class HighwayError(TypedDict):
 class ElmoFacts(TypedDict):
     """The checkpoint's name and sizes."""
 
-    name: str
+    name: _Text
     """Folder and file."""
     layers: _Count
     """LSTM layers."""
@@ -219,19 +300,19 @@ class ElmoFacts(TypedDict):
 class Machine(TypedDict):
     """Where it ran."""
 
-    cpu: str
+    cpu: _Text
     """The processor's name."""
-    cores: int | None
+    cores: _Count | None
     """That the process may use."""
-    threads: int
+    threads: _Count
     """That it used."""
-    instructions: str
+    instructions: _Text
     """The widest that PyTorch uses."""
-    system: str
+    system: _Text
     """Kernel and architecture."""
-    gpu: NotRequired[str]
+    gpu: NotRequired[_Text]
     """The GPU's name, where it ran on one."""
-    environment: NotRequired[dict[str, str]]
+    environment: NotRequired[Annotated[dict[_Key, _Text], _Many]]
     """`ELMO_MF_NATIVE` and `ELMO_MF_CUDA_GRAPHS`, where they were set."""
 
 
@@ -239,10 +320,22 @@ class Machine(TypedDict):
 class Timed(TypedDict):
     """What times were measured with, where not with the rest of their record."""
 
-    versions: dict[str, str | None]
+    versions: Annotated[dict[_Key, _Text | None], _Many]
     """Of Python and of packages."""
     machine: Machine
     """The processor, and the threads."""
+
+
+@_closed
+class Examples(TypedDict):
+    """How many examples each split has."""
+
+    train: _Count
+    """Of the training."""
+    validation: _Count
+    """Of the validation split."""
+    test: NotRequired[_Count]
+    """Where the task has one."""
 
 
 @_closed
@@ -251,31 +344,31 @@ class Record(TypedDict):
 
     format: Literal[2]
     """Of this file."""
-    id: str
+    id: _Text
     """SHA-256 of `cell`."""
     cell: CellIdentity
     """What was run."""
-    scores: dict[str, float]
+    scores: Annotated[dict[_Key, _Number], _Many]
     """The task's metrics on the scored split."""
-    validation: dict[str, float]
+    validation: Annotated[dict[_Key, _Number], _Many]
     """And on the validation split."""
-    best_epoch: int
+    best_epoch: _Int
     """Whose weights were scored, by the validation split."""
-    epochs: int
+    epochs: _Count
     """That were trained."""
-    examples: dict[str, _Count]
+    examples: Examples
     """Of each split."""
-    chance: float
+    chance: _Number
     """The primary metric's value for a model that knows nothing."""
     size: Size
     """Parameters, bytes and multiply-adds."""
     activation_error: ActivationError | None
     """Of the outputs on sentences of the scored split; null for the dense encoder."""
-    matrices: list[MatrixError]
+    matrices: Annotated[list[MatrixError], _Many]
     """Each compressed matrix."""
-    highways: NotRequired[list[HighwayError]]
+    highways: NotRequired[Annotated[list[HighwayError], _Many]]
     """Each compressed highway layer, where there are any; older records leave them out."""
-    factorization_seconds: float | None
+    factorization_seconds: _Number | None
     """Null for the dense encoder."""
     latency: Latency
     """Times, measured while nothing else of the sweep ran."""
@@ -283,13 +376,13 @@ class Record(TypedDict):
     """What they were measured with, where `elmo-mf sweep --retime` has measured them."""
     elmo: ElmoFacts | None
     """Null for a language model."""
-    data: str
+    data: _Text
     """`demo`, or the name of the data folder."""
     seconds: _Positive
     """The whole cell."""
-    phases: NotRequired[dict[str, float]]
+    phases: NotRequired[Annotated[dict[_Key, _Number], _Many]]
     """Seconds by phase."""
-    versions: dict[str, str | None]
+    versions: Annotated[dict[_Key, _Text | None], _Many]
     """Of Python and of packages."""
     machine: Machine
     """The processor, and the threads that it ran on."""
@@ -304,24 +397,20 @@ def read_record(path: Path, task_named: Callable[[str], Task] = load_task) -> di
     # Raises
     InputError: the file is unreadable, not a record, of another format, altered, or of a task that is not known here.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: found {path.stat().st_size} bytes, expected a record of at most {MOST_BYTES}")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: found an unreadable file ({error.strerror}), expected a result record") from None
-    return check_record(raw, str(path), task_named)
+    return check_record(read_bytes(path, "record", "a result record", most=MOST_BYTES), str(path), task_named)
 
 
 def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = load_task) -> dict[str, Any]:
     """A record from its JSON, see `read_record`."""
     try:
-        record: dict[str, Any] = dict(RECORD.validate_json(raw))
+        record: dict[str, Any] = dict(RECORD.validate_json(raw.removeprefix(codecs.BOM_UTF8)))
     except ValidationError as error:
         raise InputError(f"{where}: {_first(error)}") from None
     cell = record["cell"]
     if record["id"] != digest(cell):
         raise InputError(f"{where}: id: found {record['id'][:20]!r}, expected {digest(cell)[:20]!r}, its cell's hash")
+    if (record["elmo"] is None) != (cell["elmo"] is None):
+        raise InputError(f"{where}: elmo: found {_shown(record['elmo'])}, expected what cell.elmo has: both or neither")
     try:
         if cell["compression"] is not None:
             Compression.from_dict(cell["compression"])
@@ -329,10 +418,29 @@ def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = loa
         task = task_named(cell["task"])
     except InputError as error:
         raise InputError(f"{where}: cell: {error}") from None
+    _check_scored(record, task, where)
+    return record
+
+
+def _check_scored(record: dict[str, Any], task: Task, where: str) -> None:
+    """That there are the numbers which the board ranks by."""
     for key, field in ((task.primary, "scores"), (task.scored, "examples")):
         if key not in record[field]:
             raise InputError(f"{where}: {field}.{key}: found nothing, expected the number of {task.name}")
-    return record
+    if record["examples"][task.scored] == 0:
+        raise InputError(f"{where}: examples.{task.scored}: found 0, expected the examples that the score is of")
+    score = record["scores"][task.primary]
+    if task.metrics[task.primary] == "lower" and score <= 0:
+        raise InputError(f"{where}: scores.{task.primary}: found {score}, expected a number above 0")
+
+
+def cell_key(record: dict[str, Any]) -> str:
+    """The same for records of one cell, however its compression is written."""
+    cell = record["cell"]
+    if cell["compression"] is None:
+        return str(record["id"])
+    plain = Compression.from_dict(cell["compression"]).to_dict()
+    return str(record["id"]) if plain == cell["compression"] else digest(cell | {"compression": plain})
 
 
 def timed(record: dict[str, Any]) -> dict[str, Any]:
@@ -351,6 +459,13 @@ def _first(error: ValidationError) -> str:
     detail = error.errors(include_url=False, include_context=False)[0]
     if detail["type"] == "json_invalid":
         return f"found something that is not JSON ({detail['msg'][:100]}), expected a result record"
-    where = ".".join(str(part) for part in detail["loc"]) or "it"
-    found = "nothing" if detail["type"] == "missing" else " ".join(repr(detail["input"]).split())[:60]
+    where = ".".join(str(part)[:60] for part in detail["loc"]) or "it"
+    if detail["type"] == "bounds":
+        return f"{where}{detail['msg']}"
+    found = "nothing" if detail["type"] == "missing" else _shown(detail["input"])
     return f"{where}: found {found}, expected a result record ({detail['msg']})"
+
+
+def _shown(value: Any) -> str:
+    """A value as it would be written, at most so much of it as tells what it is."""
+    return " ".join(repr(value).split())[:60]

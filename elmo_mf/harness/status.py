@@ -118,7 +118,7 @@ def cost_of(spec: SweepSpec, cells: list[Cell]) -> Cost:
 def _setting(identity: dict[str, Any]) -> str:
     """What decides how long a cell takes, but for its encoder; of a language model, what is trained at all too."""
     files = [(file["sha256"], file["limit"]) for file in identity["data"].values()]
-    setting = f"{identity['task']} {files} {identity['config']['trainer']} {identity['words']}"
+    setting = f"{identity['task']} {files} {identity['config'].get('trainer')} {identity['words']}"
     if identity["elmo"] is not None:
         return setting
     compression = identity["compression"]
@@ -130,7 +130,8 @@ def _work(identity: dict[str, Any], examples: int) -> float:
 
 
 def _epochs(identity: dict[str, Any]) -> int:
-    epochs = identity["config"]["trainer"].get("num_epochs", 1)
+    trainer = identity["config"].get("trainer")
+    epochs = trainer.get("num_epochs") if isinstance(trainer, dict) else None
     return max(1, epochs if isinstance(epochs, int) else 1)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import InputError
-from elmo_mf.harness.grid import Cell
-from elmo_mf.harness.record import FORMAT, check_record, known_tasks, read_record
+from elmo_mf.harness.grid import Cell, cell_name
+from elmo_mf.harness.record import FORMAT, cell_key, check_record, known_tasks, read_record
 from elmo_mf.io import atomic_path
 
 
@@ -69,8 +69,22 @@ class ResultStore:
         return self.write(cell, kept | part)
 
     def records(self) -> list[dict[str, Any]]:
-        """All records, in the order of their file names."""
-        return [record for path in sorted(self.folder.glob("*.json")) if (record := self._checked(path)) is not None]
+        """All records, in the order of their file names; a cell that several files are of counts once."""
+        found: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+        for path in sorted(self.folder.glob("*.json")):
+            if (record := self._checked(path)) is not None:
+                found.setdefault(cell_key(record), []).append((path, record))
+        return [record for _, record in sorted((self._one_of(same) for same in found.values()), key=lambda one: one[0])]
+
+    def _one_of(self, same: list[tuple[Path, dict[str, Any]]]) -> tuple[Path, dict[str, Any]]:
+        """Of files of one cell the one that has its name, or else the first by name; the others become problems."""
+        kept, *others = sorted(same, key=lambda one: one[0].stem != cell_name(one[1]["cell"]))
+        for path, record in others:
+            scores = "the same scores" if record["scores"] == kept[1]["scores"] else "other scores"
+            self.problems[path] = (
+                f"{path}: found the cell of {kept[0].name} again, with {scores}, expected one record of it"
+            )
+        return kept
 
     def _checked(self, path: Path) -> dict[str, Any] | None:
         try:

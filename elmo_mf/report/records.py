@@ -9,6 +9,8 @@ from typing import Any
 from elmo_mf.errors import InputError
 from elmo_mf.harness.store import ResultStore
 
+_MOST_WARNINGS = 20
+
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
     """All records of an output folder; warns of each file that is none, and leaves it out.
@@ -18,8 +20,12 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     """
     store = ResultStore(folder)
     records = store.records()
-    for problem in store.problems.values():
+    problems = list(store.problems.values())
+    for problem in problems[:_MOST_WARNINGS]:
         warnings.warn(f"{problem}; left out", stacklevel=2)
+    if len(problems) > _MOST_WARNINGS:
+        more = len(problems) - _MOST_WARNINGS
+        warnings.warn(f"{store.folder}: found {more} more files like these; left out", stacklevel=2)
     if not records:
         raise InputError(
             f"{store.folder}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}"

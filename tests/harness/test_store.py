@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.harness.grid import Cell, expand
+from elmo_mf.harness.grid import Cell, cell_name, expand
 from elmo_mf.harness.record import read_record
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.store import ResultStore
@@ -89,7 +90,7 @@ def test_what_is_no_record_is_set_aside(cells: list[Cell], tmp_path: Path) -> No
         (json.dumps(record(None, 0.4)).replace("0.4", "NaN"), "scores.accuracy: found nan"),
         (json.dumps(record(None, 0.4)).replace("0.4", "1" * 400), "scores.accuracy: found "),
         ("[" * 100_000, "found something that is not JSON"),
-        ("\0" * 11_000_000, "found 11000000 bytes, expected a record of at most 10000000"),
+        (" " * 1_100_000, "found more than 1,000,000 bytes, expected a result record"),
     ],
 )  # fmt: skip
 def test_errors(text: str, message: str, tmp_path: Path) -> None:
@@ -99,3 +100,105 @@ def test_errors(text: str, message: str, tmp_path: Path) -> None:
         read_record(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)
     assert len(str(error.value)) < 400 + len(str(path))
+
+
+def _deep(levels: int) -> Any:
+    return {} if levels == 0 else {"x": _deep(levels - 1)}
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        ("size.lstm_parameters", 10**30, "size.lstm_parameters: found 1000"),
+        ("size.lstm_parameters", 0, "size.lstm_parameters: found 0, "),
+        ("size.encoder_bytes", 10**400, "size.encoder_bytes: found 1000"),
+        ("cell.seed", 2**70, "cell.seed: found 1180591620717411303424, "),
+        ("cell.seed", -1, "cell.seed: found -1, "),
+        ("scores.accuracy", 1e300, "scores.accuracy: found 1e+300, "),
+        ("latency.encoder.1.median_ms", 1e-300, "latency.encoder.1.median_ms: found 1e-300, "),
+        ("latency", {"encoder": {}, "model": {}}, "latency.encoder.1: found nothing, "),
+        ("examples", {"train": 1, "validation": 1, "test": 0}, "examples.test: found 0, expected the examples"),
+        ("examples", {"test": 1}, "examples.train: found nothing, "),
+        ("cell.elmo", {}, "cell.elmo.options: found nothing, "),
+        ("cell.elmo", None, "elmo: found {'name': 'demo/weights.hdf5', "),
+        ("elmo", None, "elmo: found None, expected what cell.elmo has"),
+        ("cell.compression.layers", 5, "cell: compression.layers: found 5, expected 'all' or a list"),
+        ("cell.compression.directions", 5, "cell: compression.directions: found 5, expected 'all' or a list"),
+        ("cell.compression.directions", None, "cell: compression.directions: found None, expected 'all' or a list"),
+        ("cell.compression.allow_larger", {}, "cell: compression.allow_larger: found {}, expected true or false"),
+        ("cell.compression.rank", 10**300, "cell.compression.rank: found 1000"),
+        ("cell.config.x", float("nan"), "cell.config.x: found nan, expected a finite number"),
+        ("cell.config.x", {"y": [1, 10**20]}, "cell.config.x.y.1: found 100000000000000000000, expected an integer"),
+        ("cell.config.x", "x" * 10_001, "expected at most 10000 characters"),
+        ("cell.config.x", {"y" * 201: 1}, "expected a key of at most 200 characters"),
+        ("cell.config.x", _deep(64), "expected at most 64 levels"),
+        ("cell.config.x", "\ud800", "found something that is not JSON"),
+        ("cell.card.x", float("inf"), "cell.card.x: found inf, expected a finite number"),
+        ("machine.cpu", "x" * 1001, "machine.cpu: found 'xxx"),
+        ("versions.x", 1, "versions.x: found 1, "),
+        ("matrices", [{}], "matrices.0.direction: found nothing, "),
+    ],
+)  # fmt: skip
+def test_what_no_report_could_show(at: str, value: Any, message: str, tmp_path: Path) -> None:
+    """A number, a text or a depth out of bounds, though its id is right."""
+    made: Any = record(4, 0.4)
+    made["machine"] = dict(made["machine"])
+    *above, last = at.split(".")
+    inner = made
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(signed(made)))
+    with pytest.raises(InputError) as error:
+        read_record(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(record(4, 0.4)), encoding="utf-8-sig")
+    assert read_record(path)["scores"]["accuracy"] == 0.4
+
+
+def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
+    """Nothing is read from them, and nothing waits for them."""
+    store = ResultStore(tmp_path)
+    store.folder.mkdir()
+    (store.folder / "a-0123456789.json").symlink_to("/dev/zero")
+    os.mkfifo(store.folder / "b-0123456789.json")
+    (store.folder / "c-0123456789.json").symlink_to(tmp_path / "gone")
+    assert store.records() == [] and len(store.problems) == 3
+    assert [problem.count("not a regular file") for problem in store.problems.values()] == [1, 1, 0]
+
+
+def _named(made: dict[str, Any]) -> str:
+    return f"{cell_name(made['cell'])}.json"
+
+
+def test_a_cell_counts_once(tmp_path: Path) -> None:
+    """A copy does not count; nor does another run of the cell, whatever its file is called."""
+    store, first, again = ResultStore(tmp_path), record(4, 0.4), record(4, 0.3)
+    store.folder.mkdir()
+    (store.folder / _named(first)).write_text(json.dumps(first))
+    copy = store.folder / f"a-copy-{first['id'][:10]}.json"
+    copy.write_text(json.dumps(first))
+    assert store.records() == [first]
+    assert store.problems[copy].endswith(f"found the cell of {_named(first)} again, with the same scores, "
+                                         "expected one record of it")  # fmt: skip
+    copy.write_text(json.dumps(again))
+    assert store.records() == [first] and "again, with other scores" in store.problems[copy]
+    assert ResultStore(tmp_path).set_aside([copy]) == [] and copy.exists()
+    (store.folder / _named(first)).unlink()
+    copy.rename(store.folder / f"b-{first['id'][:10]}.json")
+    (store.folder / f"c-{first['id'][:10]}.json").write_text(json.dumps(first))
+    assert store.records() == [again]  # the first by name, where none has the cell's
+
+
+def test_a_cell_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
+    store, plain, other = ResultStore(tmp_path), record(4, 0.4), record(4, 0.4)
+    other["cell"]["compression"] |= {"targets": "all", "settings": {}}
+    store.folder.mkdir()
+    for made in (plain, signed(other)):
+        (store.folder / _named(made)).write_text(json.dumps(made))
+    assert len(store.records()) == len(store.problems) == 1
