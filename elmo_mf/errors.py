@@ -43,18 +43,20 @@ def shown(value: object) -> str:
         return f"something of type {type(value).__name__} that is too long to show"
 
 
+def printable(text: str, most: int = _MOST) -> str:
+    """Anybody's text in one line: what cannot be printed is escaped, and the middle is left out if it is too long."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
+
+
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one line that names what, where, found and expected.
 
-    What was found may be anything: line breaks and what cannot be printed are escaped, and the middle of a message that
-    is too long is left out.
+    What was found may be anything, see `printable`.
     """
 
     def __init__(self, message: str) -> None:
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-        if len(line) > _MOST:
-            line = f"{line[: _MOST // 2]} ... {line[-_MOST // 2 :]}"
-        super().__init__(line)
+        super().__init__(printable(message))
 
 
 def missing(path: Path, kind: str, expected: str) -> InputError:

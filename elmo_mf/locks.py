@@ -70,7 +70,7 @@ def holding(path: Path, *, shared: bool = False, remove: bool = False) -> Iterat
 def is_held(path: Path) -> bool:
     """Whether somebody holds it alone."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits on a pipe
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:

@@ -7,7 +7,7 @@ import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -241,10 +241,10 @@ def _warn(status: Status) -> None:
         typer.echo(f"elmo-mf: warning: {problem}", err=True)
 
 
-def _progress(note: dict[str, object]) -> str:
+def _progress(note: dict[str, Any]) -> str:
     share, phase = note.get("share"), note.get("phase", "starting")
     where = f"on {note.get('host', '?')}"
-    return f"{phase} {share:.0%} {where}" if isinstance(share, float) and share else f"{phase} {where}"
+    return f"{phase} {share:.0%} {where}" if share else f"{phase} {where}"
 
 
 def _estimate(status: Status) -> str:

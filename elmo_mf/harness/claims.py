@@ -11,10 +11,38 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from elmo_mf.errors import InputError, printable
 from elmo_mf.harness.grid import Cell
+from elmo_mf.io import read_bytes
 from elmo_mf.locks import Lock, acquire, is_held
+
+_MOST_BYTES = 10_000
+_Text = Annotated[str, AfterValidator(lambda text: printable(text, 60))]
+
+
+@with_config(ConfigDict(strict=True, extra="ignore"))
+class Note(TypedDict, total=False):
+    """What the holder of a claim says of itself."""
+
+    host: _Text
+    """The machine's name."""
+    pid: int
+    """Of the process."""
+    time: float
+    """When this was said, in seconds since 1970."""
+    phase: _Text
+    """As `Progress`, and so are the others."""
+    share: Annotated[float, Field(ge=0, le=1)]
+    loss: float | None
+    metric: float | None
+
+
+_NOTE = TypeAdapter(Note)
 
 
 class Claim:
@@ -46,7 +74,7 @@ class Claims:
         return None if lock is None else Claim(lock)
 
     def of(self, cell: Cell) -> dict[str, Any] | None:
-        """What the note on a claimed cell says; None if nobody has it."""
+        """What the note on a claimed cell says, nothing where it is no `Note`; None if nobody has the cell."""
         return self._note(self._path(cell))
 
     def all(self) -> dict[str, dict[str, Any]]:
@@ -55,13 +83,15 @@ class Claims:
         return {name: note for name, note in notes.items() if note is not None}
 
     def _note(self, path: Path) -> dict[str, Any] | None:
-        if not is_held(path):
+        try:
+            if not is_held(path):
+                return None
+        except OSError:  # nothing that could be a claim
             return None
         try:
-            note = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            note = {}
-        return note if isinstance(note, dict) else {}
+            return dict(_NOTE.validate_json(read_bytes(path, "note", "that of a claim", most=_MOST_BYTES)))
+        except (InputError, ValidationError):
+            return {}
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / f"{cell.name}.lock"

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from elmo_mf.errors import InputError, printable
 from elmo_mf.harness.grid import Cell
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_path, read_bytes
+
+_MOST_BYTES = 1_000_000
+
+
+@with_config(ConfigDict(strict=True, extra="ignore"))
+class _Note(TypedDict):
+    id: str
+    error: str
+
+
+_NOTE = TypeAdapter(_Note)
 
 
 @dataclass(frozen=True)
@@ -29,21 +43,13 @@ class Failures:
     def of(self, cell: Cell) -> Failure | None:
         """The cell's failure, None if it has not failed or the note is broken."""
         folder = self.folder / cell.name
-        try:
-            note = json.loads((folder / "error.json").read_text(encoding="utf-8"))
-            if note["id"] == cell.id:
-                return Failure(str(note["error"]), folder / "out.log")
-        except (OSError, ValueError, RecursionError, KeyError, TypeError):
-            pass
-        return None
+        note = _read(folder / "error.json")
+        return Failure(printable(note["error"]), folder / "out.log") if note and note["id"] == cell.id else None
 
     def all(self) -> dict[str, str]:
         """The errors of all cells that have failed, by the cells' names."""
-        found = {}
-        for path in sorted(self.folder.glob("*/error.json")):
-            with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
-                found[path.parent.name] = str(json.loads(path.read_text(encoding="utf-8"))["error"])
-        return found
+        notes = {path.parent.name: _read(path) for path in sorted(self.folder.glob("*/error.json"))}
+        return {name: printable(note["error"]) for name, note in notes.items() if note is not None}
 
     def write(self, cell: Cell, error: str, log: str, remembered: bool = True) -> Failure:
         """Keep a failure's log, and remember the failure, so that `of` tells it."""
@@ -59,3 +65,11 @@ class Failures:
     def clear(self, cell: Cell) -> None:
         """Forget a failure."""
         shutil.rmtree(self.folder / cell.name, ignore_errors=True)
+
+
+def _read(path: Path) -> _Note | None:
+    """A failure's note, None if it is broken."""
+    try:
+        return _NOTE.validate_json(read_bytes(path, "note", "that of a failure", most=_MOST_BYTES))
+    except (InputError, ValidationError):
+        return None

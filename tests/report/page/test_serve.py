@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import struct
@@ -12,7 +13,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,14 @@ from playwright.sync_api import expect
 
 from elmo_mf.errors import InputError
 from elmo_mf.locks import acquire
-from elmo_mf.report.page.serve import server
+from elmo_mf.report.page.bounded import BoundedServer
+from elmo_mf.report.page.serve import MOST_LINES, server
 from tests.report.page.conftest import Opens
 from tests.report.records import record, write
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
+def serving(tmp_path: Path) -> Iterator[BoundedServer]:
     with server(tmp_path, 0) as made:
         thread = threading.Thread(target=made.serve_forever, daemon=True)
         thread.start()
@@ -35,11 +36,16 @@ def serving(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
         thread.join()
 
 
-def _address(serving: ThreadingHTTPServer) -> str:
+def _address(serving: BoundedServer) -> str:
     return f"http://127.0.0.1:{serving.server_port}/"
 
 
-def test_records_come_as_they_are_written(opens: Opens, serving: ThreadingHTTPServer, tmp_path: Path) -> None:
+def _lines(serving: BoundedServer) -> list[str]:
+    with urllib.request.urlopen(f"{_address(serving)}status.json", timeout=60) as answer:
+        return list(json.load(answer)["text"].split("\n"))
+
+
+def test_records_come_as_they_are_written(opens: Opens, serving: BoundedServer, tmp_path: Path) -> None:
     page = opens(_address(serving))
     expect(page.locator("#live")).to_have_text("0 recorded, 0 running, 0 failed")
     write(tmp_path, [record(None, 0.4), record(4, 0.3)])
@@ -53,7 +59,7 @@ def test_records_come_as_they_are_written(opens: Opens, serving: ThreadingHTTPSe
     assert not (tmp_path / "index.html").exists() and not (tmp_path / "README.md").exists()
 
 
-def test_what_runs_and_what_failed(serving: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_what_runs_and_what_failed(serving: BoundedServer, tmp_path: Path) -> None:
     write(tmp_path, [record(None, 0.4)])
     lock = acquire(tmp_path / "running" / "sst-svd-seed-1.lock")
     assert lock is not None
@@ -61,8 +67,7 @@ def test_what_runs_and_what_failed(serving: ThreadingHTTPServer, tmp_path: Path)
     (tmp_path / "failed" / "sst-nmf-seed-1").mkdir(parents=True)
     (tmp_path / "failed" / "sst-nmf-seed-1" / "error.json").write_text('{"id": "x", "error": "out of memory"}')
     (tmp_path / "records" / "torn.json").write_text("{")
-    with urllib.request.urlopen(f"{_address(serving)}status.json") as answer:
-        lines = json.load(answer)["text"].splitlines()
+    lines = _lines(serving)
     lock.release(remove=True)
     assert lines[:3] == [
         "1 recorded, 1 running, 1 failed",
@@ -72,7 +77,7 @@ def test_what_runs_and_what_failed(serving: ThreadingHTTPServer, tmp_path: Path)
     assert "torn.json" in lines[3]
 
 
-def test_others_are_sent_away(serving: ThreadingHTTPServer) -> None:
+def test_others_are_sent_away(serving: BoundedServer) -> None:
     """Also those whose name leads here: a page of theirs could read the records otherwise."""
     for address, host, status in (
         ("nothing", "localhost:1", 404),
@@ -85,7 +90,7 @@ def test_others_are_sent_away(serving: ThreadingHTTPServer) -> None:
         assert error.value.code == status
 
 
-def test_who_goes_away_early(serving: ThreadingHTTPServer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_who_goes_away_early(serving: BoundedServer, capfd: pytest.CaptureFixture[str]) -> None:
     """Leaves no traceback behind."""
     serving.daemon_threads = False  # so that closing it waits for them
     with socket.create_connection(("127.0.0.1", serving.server_port)) as one:
@@ -97,7 +102,7 @@ def test_who_goes_away_early(serving: ThreadingHTTPServer, capfd: pytest.Capture
     assert "ConnectionResetError" not in capfd.readouterr().err
 
 
-def test_no_folder_and_no_port(serving: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_no_folder_and_no_port(serving: BoundedServer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: found no folder"):
         server(tmp_path / "nowhere", 0)
     with pytest.raises(InputError, match=f"--port: found {serving.server_port}, expected a port that is free"):
@@ -128,3 +133,51 @@ def test_the_command(tmp_path: Path) -> None:
             process.kill()
     assert line.startswith("http://127.0.0.1:") and line.endswith(f"shows {tmp_path}; Ctrl+C ends it\n")
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [b"", b"\xff", b"5", b"[" * 9000, b'{"phase": 5}', b'{"share": "much"}', b'{"share": 1e400}', b'{"share": -1}',
+     b'{"loss": [1]}', b'{"phase": "x", "pid": {}}', b'{"phase": "' + b"x" * 20_000 + b'"}',
+     b'{"pid": 1' + b"0" * 9000 + b"}"],
+)  # fmt: skip
+def test_notes_that_are_none(note: bytes, serving: BoundedServer, tmp_path: Path) -> None:
+    """Say nothing, and end nothing."""
+    lock = acquire(tmp_path / "running" / "cell.lock")
+    assert lock is not None
+    (tmp_path / "running" / "cell.lock").write_bytes(note)
+    for name, content in (("one", note), ("two", b'{"id": "x", "error": ["no"]}')):
+        (tmp_path / "failed" / name).mkdir(parents=True)
+        (tmp_path / "failed" / name / "error.json").write_bytes(content)
+    assert _lines(serving) == ["0 recorded, 1 running, 0 failed", "cell: starting"]
+    lock.release(remove=True)
+
+
+def test_notes_are_lines_of_text(serving: BoundedServer, tmp_path: Path) -> None:
+    lock = acquire(tmp_path / "running" / "a\nb.lock")
+    assert lock is not None
+    lock.note(json.dumps({"phase": "x\x1b[2J\n" + "y" * 99, "loss": float("nan")}))
+    (tmp_path / "failed" / "one").mkdir(parents=True)
+    (tmp_path / "failed" / "one" / "error.json").write_text(
+        json.dumps({"id": "x", "error": "\x1b]0;\n" + "z" * 99_999})
+    )
+    _, running, failed = _lines(serving)
+    lock.release(remove=True)
+    assert running.startswith(r"a\nb: x\x1b[2J\ny") and running.endswith("yyy loss nan") and len(running) < 100
+    assert failed.startswith(r"one: failed: \x1b]0;\nzzz") and len(failed) < 1100
+
+
+def test_what_is_no_file(serving: BoundedServer, tmp_path: Path) -> None:
+    for folder, name in (("running", "pipe.lock"), ("failed/one", "error.json")):
+        (tmp_path / folder).mkdir(parents=True)
+        os.mkfifo(tmp_path / folder / name)
+    (tmp_path / "running" / "folder.lock").mkdir()
+    assert _lines(serving) == ["0 recorded, 0 running, 0 failed"]
+
+
+def test_no_more_lines_than_a_page_can_show(serving: BoundedServer, tmp_path: Path) -> None:
+    for index in range(MOST_LINES + 5):
+        (tmp_path / "failed" / str(index)).mkdir(parents=True)
+        (tmp_path / "failed" / str(index) / "error.json").write_text('{"id": "x", "error": "no"}')
+    lines = _lines(serving)
+    assert len(lines) == MOST_LINES + 2 and lines[-1] == "and 5 more"
