@@ -23,7 +23,8 @@ class Lock:
     def release(self, remove: bool = False) -> None:
         """Let go; `remove` deletes the file too, which only the holder of an exclusive lock may ask."""
         if remove:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # another user's, which does no harm where it is
+                self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
@@ -40,8 +41,8 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # the folder was removed since
+            descriptor = _opened(path)
+        except FileNotFoundError:  # the folder or another user's file was removed since
             continue
         try:
             fcntl.flock(descriptor, how)
@@ -80,6 +81,15 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:  # another user's file, which can be locked but takes no note
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmo_mf.io import open_regular
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,6 +34,12 @@ SWITCHES = ("ELMO_MF_NATIVE", "ELMO_MF_CUDA_GRAPHS")
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def regular_hash(path: str | Path, kind: str, expected: str) -> str:
+    """As `file_hash`, of a file from people one does not know; see `open_regular` for what it raises."""
+    with open_regular(path, kind, expected) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,32 +5,49 @@
 
 from __future__ import annotations
 
+import io
+import math
+import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import open_regular, read_bytes
 from elmo_mf.plugin.activation_cache import sentence_key, sentence_vectors, split_sentences
 
 _KEYS = np.dtype([("key", "V16"), ("length", np.int64)])
 _CHUNK = 1024  # sentences sorted by length before they are run
 _BATCH = 64
+_MOST_SENTENCES = 1 << 30  # bytes of their keys and lengths
+_MOST_TOKENS = 1 << 24  # of a sentence
 
 
 class StoredActivations(Mapping[bytes, Tensor]):
-    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped: what is not read costs no memory."""
+    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped: what is not read costs no memory.
+
+    # Raises
+    InputError: a file is missing, or they are not of one another or of such an encoder.
+    """
 
     def __init__(self, folder: Path, layers: int, width: int) -> None:
-        sentences = np.load(folder / "sentences.npy", allow_pickle=False)
+        sentences = _read_sentences(folder / "sentences.npy")
         lengths = sentences["length"]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         shape = (int(starts[-1]), layers, width)
-        self._vectors = np.zeros(shape, np.float32)
-        if len(sentences):  # a map cannot be empty; copy on write, because PyTorch warns of what it cannot write to
-            self._vectors = np.memmap(folder / "vectors", np.float32, "c", shape=shape)
+        expected = f"{shape[0]:,} tokens of {layers} layers with {width} numbers"
+        with open_regular(folder / "vectors", "file of activations", expected) as file:
+            if (size := os.fstat(file.fileno()).st_size) != 4 * math.prod(shape):
+                raise InputError(f"{folder / 'vectors'}: found {size:,} bytes, expected {expected}")
+            self._vectors = np.zeros(shape, np.float32)
+            if size:  # a map cannot be empty; copy on write, because PyTorch warns of what it cannot write to
+                self._vectors = np.memmap(file, np.float32, "c", shape=shape)
         rows = zip(sentences["key"], starts[:-1].tolist(), starts[1:].tolist(), strict=True)
         self._places = {key.tobytes(): (start, end) for key, start, end in rows}
 
@@ -43,6 +60,20 @@ class StoredActivations(Mapping[bytes, Tensor]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def _read_sentences(path: Path) -> np.ndarray[Any, np.dtype[np.void]]:
+    expected = "keys and lengths of sentences"
+    content = read_bytes(path, "list of sentences", expected, most=_MOST_SENTENCES)
+    try:
+        sentences = np.load(io.BytesIO(content), allow_pickle=False, max_header_size=10_000)
+        if not isinstance(sentences, np.ndarray) or sentences.dtype != _KEYS or sentences.ndim != 1:
+            raise ValueError("other columns")
+        if ((sentences["length"] < 1) | (sentences["length"] > _MOST_TOKENS)).any():
+            raise ValueError("lengths out of range")
+    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: found no list of sentences ({one_line(error)}), expected {expected}") from None
+    return sentences
 
 
 def write_activations(

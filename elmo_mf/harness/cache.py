@@ -1,21 +1,33 @@
 """What cells share, in `OUTPUT/cache/`: each thing is made once, under a name that says what it depends on.
 
-Several processes and sweeps may use a cache at a time. It can be deleted whenever none does.
+Several processes, sweeps and users may use a cache at a time. It can be deleted whenever none does. What is read from
+it is as it was made, byte for byte: each folder lists the SHA-256 of its files, and what differs is made again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from elmo_mf.errors import InputError, one_line
 from elmo_mf.harness.turn import Turn
+from elmo_mf.io import read_json, replace_folder, staging, write_json
 from elmo_mf.locks import Lock, acquire, holding
+from elmo_mf.provenance import regular_hash
 
 _KINDS = ("encoders", "activations")  # what may grow large, and is made again when it is gone
+_CONTENTS = "contents.json"
+
+MOST_JSON = 10_000_000
+"""Bytes that a JSON file in a cache may have."""
+
+T = TypeVar("T")
 
 
 class Cache:
@@ -30,16 +42,25 @@ class Cache:
 
     def made(self, kind: str, name: str, make: Callable[[Path], None]) -> Path:
         """The folder `kind/name`, filled by `make` if nobody has made it; others wait meanwhile."""
+        return self.read(kind, name, make, lambda folder: folder)
+
+    def read(self, kind: str, name: str, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+        """What `read` finds in the folder `kind/name`, which is filled by `make` if nobody has made it.
+
+        It is made again, with a warning, where a file of it is not what was written, or `read` raises `InputError`.
+        """
         folder = self.folder / kind / name
         use = acquire(_use(folder), shared=True)
         assert use is not None
         self._used.append(use)
-        if not folder.exists():
+        try:
+            found = _read_whole(folder, read)
+        except InputError:
             with self._alone(folder.with_name(f".{name}.lock")):
-                if not folder.exists():
-                    self._make(folder, make)
-        os.utime(folder)
-        return folder
+                found = self._remade(folder, make, read)
+        with contextlib.suppress(PermissionError):  # another user's
+            os.utime(folder)
+        return found
 
     def close(self) -> None:
         """Need nothing any more."""
@@ -78,13 +99,48 @@ class Cache:
         finally:
             lock.release(remove=True)
 
-    def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    def _remade(self, folder: Path, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
         try:
+            return _read_whole(folder, read)  # what somebody else has made meanwhile
+        except InputError as error:
+            if os.path.lexists(folder):
+                _warn(f"{error}; it is made again")
+        with staging(folder.parent, folder.name) as work:
             make(work)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            write_json(work / _CONTENTS, _hashes(work))
+            replace_folder(work, folder)
+        return read(folder)
+
+
+def _read_whole(folder: Path, read: Callable[[Path], T]) -> T:
+    """What `read` finds in a folder whose files are those that were written."""
+    expected = "the files of this folder by their SHA-256"
+    listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MOST_JSON)
+    if not isinstance(listed, dict):
+        raise InputError(f"{folder / _CONTENTS}: found no object, expected {expected}")
+    found = _hashes(folder)
+    for name in sorted(found.keys() | listed.keys()):
+        if found.get(name) != listed.get(name):
+            raise InputError(f"{folder / name}: found another content than was written, or none")
+    return read(folder)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of a folder's files, by their path in it."""
+    hashes = {}
+    try:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if name != _CONTENTS and (path.is_symlink() or not path.is_dir()):
+                hashes[name] = regular_hash(path, "cached file", "a regular file")
+    except OSError as error:
+        raise InputError(f"{folder}: a cached file cannot be read ({one_line(error)})") from None
+    return hashes
+
+
+def _warn(message: str) -> None:
+    logging.warning(message)
+    print(f"elmo-mf: warning: {message}", file=sys.stderr)
 
 
 def _use(folder: Path) -> Path:
@@ -99,6 +155,6 @@ def _last_used(folder: Path) -> float:
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size * (path.name != _CONTENTS)
     return total

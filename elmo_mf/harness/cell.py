@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from elmo_mf.factorize import size_report
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.harness import latency
 from elmo_mf.harness.activations import StoredActivations, write_activations
+from elmo_mf.harness.cache import MOST_JSON
 from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.encoders import encoder_of
 from elmo_mf.harness.grid import Cell, cell_config, same_form
@@ -31,6 +31,7 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
 from elmo_mf.harness.training import train, training_loop
 from elmo_mf.harness.workspace import Progress, Workspace
+from elmo_mf.io import read_json, scratch
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
@@ -142,13 +143,13 @@ def _untrained(
     spec: SweepSpec, cell: Cell, workspace: Workspace
 ) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
     """What `trained` gives, but for the metrics, before the training."""
-    with tempfile.TemporaryDirectory(prefix="training-", dir=workspace.folder) as work:
+    with scratch(workspace.folder, "training") as work:
         with workspace.phase("encoder"):
             data = limited_data(spec, cell, workspace)
             encoder = encoder_of(spec, cell, workspace)
         with workspace.phase("data"):
             config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
-            loop = training_loop(config, work)
+            loop = training_loop(config, str(work))
         yield loop, latency.embedder_of(loop.model), data, encoder.report
 
 
@@ -169,8 +170,10 @@ def _share_activations(
             folder, bilm, batches, workspace.cache.make_room, lambda: workspace.step(Progress("activations"))
         )
 
-    folder = workspace.cache.made("activations", cell.activations_id[:32], make)
-    stored = StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
+    def read(folder: Path) -> StoredActivations:
+        return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
+
+    stored = workspace.cache.read("activations", cell.activations_id[:32], make, read)
     embedder.elmo_module.cache = ActivationCache(0, stored)
 
 
@@ -202,8 +205,10 @@ def _activation_error(cell: Cell, dense: Bilm, own: Bilm, instances: list[Any], 
         error = activation_error(dense, own, _sentences(instances))
         (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
 
-    folder = workspace.cache.made("errors", cell.activations_id[:32], make)
-    return json.loads((folder / "error.json").read_text(encoding="utf-8"))
+    def read(folder: Path) -> Any:
+        return read_json(folder / "error.json", "cached errors", "an activation error", most=MOST_JSON)
+
+    return workspace.cache.read("errors", cell.activations_id[:32], make, read)
 
 
 def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:

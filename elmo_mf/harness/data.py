@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elmo_mf.errors import InputError
+from elmo_mf.harness.cache import MOST_JSON
 from elmo_mf.harness.formats import Example, majority_accuracy, random_span_f1, unigram_chance
 from elmo_mf.harness.grid import Cell, digest
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Workspace
+from elmo_mf.io import read_json
 
 _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
     "majority": majority_accuracy,
@@ -47,5 +50,11 @@ def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     about = {"data": cell.identity["data"], "card": cell.identity["card"]}
-    folder = workspace.cache.made("facts", f"{task.name}-{digest(about)[:16]}", make)
-    return dict(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
+
+    def read(folder: Path) -> dict[str, Any]:
+        facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MOST_JSON)
+        if not isinstance(facts, dict) or facts.keys() != {"examples", "chance"}:
+            raise InputError(f"{folder / 'facts.json'}: found other facts, expected examples and chance")
+        return facts
+
+    return workspace.cache.read("facts", f"{task.name}-{digest(about)[:16]}", make, read)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.errors import InputError
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT
 from elmo_mf.factorize.report import compression_report
+from elmo_mf.harness.cache import MOST_JSON
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Workspace
+from elmo_mf.io import read_json
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,18 @@ def encoder_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Encoder:
     """The encoder that a cell runs, made now if no cell has run it yet."""
     if cell.compression is None:
         return Encoder(spec.options, spec.weights, {})
-    folder = workspace.cache.made("encoders", cell.encoder_id[:32], lambda work: _make(spec, cell, workspace, work))
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+    def make(folder: Path) -> None:
+        _make(spec, cell, workspace, folder)
+
+    return workspace.cache.read("encoders", cell.encoder_id[:32], make, _read)
+
+
+def _read(folder: Path) -> Encoder:
+    report = read_json(folder / "report.json", "cached report", "what a compression did", most=MOST_JSON)
+    if not isinstance(report, dict):
+        raise InputError(f"{folder / 'report.json'}: found no object, expected what a compression did")
+    BilmOptions.from_file(folder / "options.json")
     return Encoder(str(folder / "options.json"), str(folder / "weights.hdf5"), report)
 
 

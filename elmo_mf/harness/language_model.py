@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import TARGETS, Array
 from elmo_mf.determinism import deterministic
+from elmo_mf.errors import InputError, one_line
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.factorize.report import matrix_reports
 from elmo_mf.factorize.size import SizeReport, lstm_size
+from elmo_mf.harness.cache import MOST_JSON
 from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.grid import Cell, cell_config, dense_cell
 from elmo_mf.harness.latency import times
@@ -34,6 +36,7 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Split
 from elmo_mf.harness.training import train, training_device, training_loop
 from elmo_mf.harness.workspace import Progress, Workspace
+from elmo_mf.io import read_json, scratch
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.lm.evidence import core_activation_error, core_moments
 
@@ -44,6 +47,7 @@ _STREAMS, _STEPS = 20, 70  # of the batches that evidence is taken from
 _BATCHES = 36  # about 50,000 words
 _WINDOWS = 400  # whose gradients are taken
 _SCORED = 32  # streams of a long batch that is timed
+_METRICS = "best_epoch", "epoch"  # of its training, what records have
 _REPEATS = 20  # of a single step, which takes less than a millisecond
 
 Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
@@ -124,13 +128,13 @@ class _Run:
     @contextlib.contextmanager
     def _loop(self) -> Iterator[Any]:
         """AllenNLP's training loop, whose files are there while the context lasts."""
-        with tempfile.TemporaryDirectory(prefix="training-", dir=self.workspace.folder) as work:
-            yield training_loop(self.config, work)
+        with scratch(self.workspace.folder, "training") as work:
+            yield training_loop(self.config, str(work))
 
     def _trained(self) -> AwdLstm:
-        folder = self.workspace.cache.made("language-models", dense_cell(self.cell).id[:32], self._train)
-        self.trained = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return self._load(folder)
+        name = dense_cell(self.cell).id[:32]
+        self.trained, model = self.workspace.cache.read("language-models", name, self._train, self._load)
+        return model
 
     def _train(self, folder: Path) -> None:
         """The dense model, with its vocabulary and its training's metrics."""
@@ -139,9 +143,21 @@ class _Run:
                 metrics = train(loop, self.cell.task, self.workspace)
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))
             torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
-            (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+            kept = {key: metrics[key] for key in _METRICS}
+            (folder / "metrics.json").write_text(json.dumps(kept), encoding="utf-8")
 
-    def _load(self, folder: Path) -> AwdLstm:
+    def _load(self, folder: Path) -> tuple[dict[str, Any], AwdLstm]:
+        """The metrics of a cached training, and its model."""
+        path = folder / "metrics.json"
+        metrics = read_json(path, "cached metrics", "those of a training", most=MOST_JSON)
+        if not isinstance(metrics, dict) or metrics.keys() != set(_METRICS):
+            raise InputError(f"{path}: found other metrics, expected {', '.join(_METRICS)}")
+        try:
+            return metrics, self._model(folder)
+        except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
+            raise InputError(f"{folder}: found no language model ({one_line(error)}), expected a trained one") from None
+
+    def _model(self, folder: Path) -> AwdLstm:
         from allennlp.common import Params
         from allennlp.data import Vocabulary
         from allennlp.models import Model

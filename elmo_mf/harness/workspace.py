@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from elmo_mf.harness.cache import Cache
 from elmo_mf.harness.turn import Turn
+from elmo_mf.io import scratch
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def workspace(
     """A workspace below `output`, gone at the end but for the cache; logs go to its file, and not to the console."""
     running = output / "running"
     running.mkdir(parents=True, exist_ok=True)
-    scratch = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=running)
-    with Turn(output) as turn, scratch as folder, contextlib.closing(Cache(output, int(cache_mb * 1e6), turn)) as cache:
-        made = Workspace(Path(folder), cache, turn, report)
+    cache = Cache(output, int(cache_mb * 1e6), turn := Turn(output))
+    with turn, scratch(running, name) as folder, contextlib.closing(cache):
+        made = Workspace(folder, cache, turn, report)
         with _logging_to(made.log):
             yield made
 

@@ -6,7 +6,17 @@ Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `
 `exclusive` holds a folder or a file's neighbourhood for one process at a time.
 """
 
-from elmo_mf.io.atomic import atomic_files, atomic_path, check_settled, write_json, write_text
+from elmo_mf.io.atomic import (
+    atomic_files,
+    atomic_path,
+    check_settled,
+    recover,
+    replace_folder,
+    scratch,
+    staging,
+    write_json,
+    write_text,
+)
 from elmo_mf.io.hdf5 import hdf5_file
 from elmo_mf.io.output import OutputError, check_folder, check_output, exclusive, output_errors
 from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text, read_toml
@@ -28,6 +38,10 @@ __all__ = [
     "read_json",
     "read_text",
     "read_toml",
+    "recover",
+    "replace_folder",
+    "scratch",
+    "staging",
     "write_json",
     "write_text",
 ]

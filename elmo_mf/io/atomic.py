@@ -36,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _staging(path.parent, path.name) as folder:
+        with staging(path.parent, path.name) as folder:
             temporary = folder / path.name
             yield temporary
             _sync(temporary)
@@ -62,16 +62,16 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
     folder = Path(folder)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _staging(folder, folder.resolve().name) as staging:
-            yield staging
-            files = sorted(path for path in staging.rglob("*") if path.is_file())
+        with staging(folder, folder.resolve().name) as staged:
+            yield staged
+            files = sorted(path for path in staged.rglob("*") if path.is_file())
             for path in files:
                 _sync(path)
-            names = [path.relative_to(staging).as_posix() for path in files]
-            _sync(staging)
-            complete = staging.with_name(staging.name.removesuffix(".tmp") + _COMPLETE)
-            (staging / ".obsolete").write_text(json.dumps([n for n in obsolete if n not in names]), encoding="utf-8")
-            staging.rename(complete)
+            names = [path.relative_to(staged).as_posix() for path in files]
+            _sync(staged)
+            complete = staged.with_name(staged.name.removesuffix(".tmp") + _COMPLETE)
+            (staged / ".obsolete").write_text(json.dumps([n for n in obsolete if n not in names]), encoding="utf-8")
+            staged.rename(complete)
             _put_in_place(complete)
 
 
@@ -85,6 +85,22 @@ def check_settled(folder: Path) -> None:
         recover(folder)
         if any(folder.glob(f".*{_COMPLETE}")):
             raise InputError(f"{folder}: found files that are being replaced, expected a folder that nobody writes to")
+
+
+def replace_folder(staged: Path, folder: Path) -> None:
+    """Give a staging folder its name, in place of what has it; the disk holds all of it before."""
+    for path in staged.rglob("*"):
+        _sync(path)
+    _sync(staged)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    if folder.exists():  # which the next writer in the same place removes, if this one is killed
+        folder.rename(old := staged.with_name(f".{_cut(folder.name)}.{uuid.uuid4().hex[:8]}.tmp"))
+        staged.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        staged.rename(folder)
+    _sync(folder.parent)
 
 
 def recover(folder: Path) -> None:
@@ -118,8 +134,19 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def _staging(parent: Path, name: str) -> Iterator[Path]:
+def staging(parent: Path, name: str) -> Iterator[Path]:
+    """A hidden folder in `parent` for what will be called `name`, gone when the context ends; its errors are raw.
+
+    What killed writers left in `parent` is cleared up first.
+    """
     recover(parent)
+    with scratch(parent, name) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """As `staging`, and leaves to others what killed writers left. Unlike those of `tempfile`, a group can share it."""
     folder, descriptor = _made_and_locked(parent, name)
     try:
         yield folder

@@ -8,8 +8,9 @@ import stat
 import tomllib
 from collections.abc import Callable
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from elmo_mf.errors import InputError, missing, one_line
 
@@ -17,7 +18,7 @@ MOST_DEPTH = 64
 """Levels of nesting that a JSON or TOML file may have."""
 
 
-def open_regular(path: str | Path, kind: str, expected: str) -> BinaryIO:
+def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
     """Open a regular file, or a link to one, for reading; never waits on a pipe.
 
     Args:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from elmo_mf.harness.sweep import Outcome, Unwatched
 from elmo_mf.harness.workspace import Progress, workspace
 from elmo_mf.provenance import file_hash
 from tests.harness.conftest import TinySweep, records_here, run_here
+from tests.harness.test_language_model import SMALL
 
 
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
@@ -73,12 +76,41 @@ def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) 
     assert records_here(spec, tmp_path / "out")[1]["scores"] == expected
     assert (store / "vectors").read_bytes() == before
 
-    vectors = bytearray(before)
-    vectors[:] = bytes(len(vectors))  # all zeros: the score must be another if they are what is used
-    (store / "vectors").write_bytes(vectors)
-    zeros = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "out")[0]["scores"]
     true = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "other")[0]["scores"]
+    (store / "vectors").write_bytes(bytes(len(before)))  # all zeros: the score must be another if they are what is used
+    listed = json.loads((store / "contents.json").read_text())
+    (store / "contents.json").write_text(json.dumps(listed | {"vectors": file_hash(store / "vectors")}))
+    zeros = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "out")[0]["scores"]
     assert zeros["loss"] != pytest.approx(true["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("task", ["sst", "ptb"])
+def test_damage_in_the_cache_changes_no_score(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """As a power cut or a bad disk leaves it: in every file of every kind."""
+    keys = {"tasks": [task], "methods": ["fisher_svd"], "targets": ["all"], "limit": 12}
+    spec = tiny_sweep(**keys, overrides={"sst": {"trainer.num_epochs": 1}, "ptb": SMALL})
+    output, expected = tmp_path / "out", _results(records_here(spec, tmp_path / "out"))
+    files = sorted(path for path in (output / "cache").rglob("*") if path.is_file() and not path.name.startswith("."))
+    kinds = {path.relative_to(output / "cache").parts[0] for path in files}
+    assert kinds == (_ELMO_KINDS if task == "sst" else {"data", "facts", "language-models"})
+    before = {path: path.read_bytes() for path in files}
+    for number, path in enumerate(files):
+        content = before[path]
+        middle = len(content) // 2
+        flipped = bytes([content[middle] ^ 1])
+        path.write_bytes(bytes(len(content)) if number % 2 else content[:middle] + flipped + content[middle + 1 :])
+    shutil.rmtree(output / "records")
+    assert _results(records_here(spec, output)) == expected
+    deterministic = [path for path in files if path.name in ("vectors", "facts.json", "weights.hdf5", "train.txt")]
+    assert all(path.read_bytes() == before[path] for path in deterministic)
+
+
+_ELMO_KINDS = {"activations", "data", "encoders", "errors", "facts", "gradients"}
+
+
+def _results(records: list[dict[str, Any]]) -> list[Any]:
+    keys = ("scores", "validation", "activation_error", "examples", "chance", "size")
+    return [[record[key] for key in keys] for record in records]
 
 
 def test_an_encoder_that_is_trained_shares_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class LocalExecutor:
     def _salvage(self, cell: Cell) -> str:
         """The log of a dead process, whose scratch folder goes."""
         log = ""
-        for folder in (self.output / "running").glob(f".{glob.escape(cell.name)}-*"):
+        for folder in (self.output / "running").glob(f".{glob.escape(cell.name)}[.-]*"):
             with contextlib.suppress(OSError):
                 log = end_of(folder / "out.log")
             shutil.rmtree(folder, ignore_errors=True)
