@@ -40,6 +40,7 @@ class StackedLinear(nn.Module):
         self.left = nn.Parameter(_stack(lefts))
         mask = self.left.detach() != 0 if isinstance(matrices[0], Pruned) else None
         self.register_buffer("mask", mask, persistent=False)
+        self.register_load_state_dict_post_hook(_mask_anew)  # type: ignore[no-untyped-call]
 
     @property
     def rank(self) -> int | None:
@@ -80,6 +81,13 @@ class StackedLinear(nn.Module):
         if self.right is not None:
             return [Factors(left, _unstack(right)) for left, right in zip(lefts, self.right, strict=True)]
         return list(lefts) if self.mask is None else [Pruned(left) for left in lefts]
+
+
+def _mask_anew(module: nn.Module, _: object) -> None:
+    """Of pruned matrices whose values were loaded."""
+    linear = cast(StackedLinear, module)
+    if linear.mask is not None:
+        linear.mask = linear.left.detach() != 0
 
 
 def alike(first: Matrix | None, second: Matrix | None) -> bool:

@@ -171,6 +171,26 @@ def _home() -> Iterator[None]:
 
 
 @contextmanager
+def _model() -> Iterator[None]:
+    """A model that is loaded gets its parameters from a file: who constructs it may ask which."""
+    yield
+    import functools
+    import os
+
+    from elmo_mf.compat.loading import loading
+
+    module = sys.modules["allennlp.models.model"]
+    original = module.Model.load.__func__
+
+    @functools.wraps(original)
+    def load(cls: Any, config: Any, serialization_dir: Any, weights_file: Any = None, cuda_device: int = -1) -> Any:
+        with loading(weights_file or os.path.join(serialization_dir, module._DEFAULT_WEIGHTS)):  # noqa: PTH118
+            return original(cls, config, serialization_dir, weights_file, cuda_device)
+
+    module.Model.load = classmethod(load)
+
+
+@contextmanager
 def _fairscale() -> Iterator[None]:
     """fairscale's import warns twice of functions that torch will rename."""
     with warnings.catch_warnings():
@@ -215,6 +235,7 @@ CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.data.image_loader": _torchvision,
     "allennlp.models.archival": _archives,
+    "allennlp.models.model": _model,
     "allennlp.modules.vision.grid_embedder": _torchvision,
     "allennlp.modules.vision.region_detector": _torchvision,
     "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ class TrainedMatrix(nn.Module):
         mask = torch.from_numpy(matrix.values != 0) if isinstance(matrix, Pruned) else None
         self.mask: Tensor | None
         self.register_buffer("mask", mask, persistent=False)
+        self.register_load_state_dict_post_hook(_mask_anew)  # type: ignore[no-untyped-call]
 
     def forward(self) -> Tensor:
         """The matrix (m, n), for gradients to pass through."""
@@ -35,6 +38,13 @@ class TrainedMatrix(nn.Module):
         if self.factored:
             return Factors(arrays[0], arrays[1])
         return arrays[0] if self.mask is None else Pruned(arrays[0] * self.mask.cpu().numpy())
+
+
+def _mask_anew(module: nn.Module, _: object) -> None:
+    """Of a pruned matrix whose values were loaded."""
+    matrix = cast(TrainedMatrix, module)
+    if matrix.mask is not None:
+        matrix.mask = matrix.parts[0].detach() != 0
 
 
 def _values(matrix: Array | Pruned | Factors) -> Array:

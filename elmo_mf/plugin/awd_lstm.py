@@ -17,6 +17,7 @@ from elmo_mf.bilm.remade import Remade
 from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
 from elmo_mf.lm.softmax import PackedSoftmax
+from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
 
 
 @Model.register("awd_lstm")
@@ -60,7 +61,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.core = CoreLstm.random(core_sizes(embedding_dim, hidden_size, num_layers), weight_drop)
         if compression is not None:
-            self.core = self.core.compressed(Compression.from_dict(compression))
+            self._compress(compression, weight_drop)
         self.embedding_dropout = embedding_dropout
         self.input_dropout, self.hidden_dropout, self.output_dropout = (
             InputVariationalDropout(share) for share in (input_dropout, hidden_dropout, output_dropout)
@@ -73,6 +74,15 @@ class AwdLstm(Model):  # type: ignore[misc]
         self._softmax = Remade[PackedSoftmax]()
         self._state: list[State] | None = None
         self._total, self._words = 0.0, 0
+
+    def _compress(self, compression: dict[str, Any], weight_drop: float) -> None:
+        """Factorize the core, or give it the form that it had when it was stored."""
+        form = form_being_loaded(compression, [])
+        if form is None:
+            self.core = self.core.compressed(Compression.from_dict(compression))
+        else:
+            self.core = CoreLstm(list(form.zeros().lstms.values()), weight_drop)
+        self._form = StoredForm(Form.of(self.core.weights(), compression=compression))
 
     def forward(self, tokens: Tensor, targets: Tensor, start: bool) -> dict[str, Any]:
         """`tokens` and `targets` (streams, steps); `start` says that the text begins here.

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from allennlp.modules.elmo import Elmo
 from allennlp.modules.time_distributed import TimeDistributed
 from allennlp.modules.token_embedders import TokenEmbedder
 from torch import Tensor, nn
 
-from elmo_mf.bilm.bilm import Bilm, StatePolicy
-from elmo_mf.bilm.packed_linear import Precision
+from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.paths import local_path
 from elmo_mf.plugin.activation_cache import ActivationCache
+from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
 
 
 class ElmoModule(nn.Module):
@@ -73,11 +74,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         super().__init__()
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
-        wanted = None if compression is None else Compression.from_dict(compression)
-        bilm = Bilm.from_files(
-            local_path(options_file), local_path(weight_file), wanted, cast(StatePolicy, state), word_cache_mb,
-            cast(Precision, precision),
-        )  # fmt: skip
+        bilm = self._encoder(options_file, weight_file, compression, state, word_cache_mb, precision)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
@@ -86,6 +83,22 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         )  # fmt: skip
         self._projection = nn.Linear(bilm.output_dim, projection_dim) if projection_dim else None
         self._output_dim = projection_dim or bilm.output_dim
+
+    def _encoder(self, options_file: str, weight_file: str, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
+        """From the files; or, where a trained model is loaded, of the form that its weights have."""
+        form = form_being_loaded(compression, [options_file, weight_file])
+        if form is None:
+            wanted = None if compression is None else Compression.from_dict(compression)
+            bilm = Bilm.from_files(local_path(options_file), local_path(weight_file), wanted, *rest)
+        else:
+            bilm = Bilm(BilmOptions.from_dict(form.options), form.zeros(), *rest).eval()
+        self._form = StoredForm(
+            Form.of(
+                bilm.weights(), files=[options_file, weight_file], compression=compression,
+                options=bilm.options.to_dict(),
+            )
+        )  # fmt: skip
+        return bilm
 
     @property
     def bilm(self) -> Bilm:
