@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.factorize import Compression
-from elmo_mf.harness.grid import encoder_name
 from elmo_mf.report.aggregate import boards
+from elmo_mf.report.encoders import encoder_key, encoder_names
 from elmo_mf.report.explain import mean_interval
 from elmo_mf.report.records import records_of
 
@@ -51,7 +50,9 @@ _LARGER = {
 def _errors() -> Rows:
     """Activation errors, by the size that each encoder was asked for."""
     sizes, ranks = (84_992, 161_792, 315_392, 468_992), (4, 8, 16, 24)
-    found = {_name(one["compression"]): one for one in _json("reports")["reports"] if _short_text(one)}
+    reports = {encoder_key(_cell(one)): one for one in _json("reports")["reports"]}
+    called = encoder_names(map(_cell, reports.values()))
+    found = {called[key]: one for key, one in reports.items()}
     body = []
     for label, way in _WAYS.items():
         names = _names(way, sizes, ranks)
@@ -67,8 +68,8 @@ def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
     return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
 
 
-def _short_text(report: Row) -> bool:
-    return "calibration" not in report["compression"]
+def _cell(report: Row) -> Row:
+    return {"compression": report["compression"]}
 
 
 def _scores() -> Rows:
@@ -237,10 +238,6 @@ def _both_ways(name: str) -> dict[str, str]:
 
 def _json(name: str) -> Any:
     return read_json(f"compression/{name}.json")
-
-
-def _name(compression: dict[str, Any]) -> str:
-    return encoder_name(Compression.from_dict(compression), None)
 
 
 def _least_in_bold(body: Sequence[list[str]]) -> Rows:

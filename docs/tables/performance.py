@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.report.aggregate import encoder_of
+from elmo_mf.report.encoders import encoder_key, encoder_names
 
 Case = dict[str, Any]
 
@@ -176,10 +176,12 @@ def _registers() -> Rows:
 def _primed() -> Rows:
     """Accuracies of the state policies, and the difference with its standard error."""
     scores: dict[tuple[str, str], dict[int, float]] = {}
-    for path in sorted((DOCS / "performance" / "state" / "records").iterdir()):
-        record = read_json(str(path.relative_to(DOCS)))  # by an older form of record than a board takes
+    paths = sorted((DOCS / "performance" / "state" / "records").iterdir())
+    records = [read_json(str(path.relative_to(DOCS))) for path in paths]  # of an older form than a board takes
+    names = encoder_names(record["cell"] for record in records)
+    for record in records:
         embedder = record["cell"]["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-        own = scores.setdefault((encoder_of(record), embedder.get("state", "zero")), {})
+        own = scores.setdefault((names[encoder_key(record["cell"])], embedder.get("state", "zero")), {})
         own[record["cell"]["seed"]] = 100 * record["scores"]["accuracy"]
     body = []
     for encoder in ("dense", "svd all rank 16"):

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.factorize import Compression, FineTuning
-from elmo_mf.harness.grid import dense_finetune, encoder_name
 from elmo_mf.harness.task import Task, load_task
+from elmo_mf.report.encoders import encoder_key, encoder_names, tuning_key
 from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.settings import shared, told_apart
 
@@ -24,8 +23,9 @@ _TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allen
 class Board:
     """One table: a task in one setting (same data, ELMo and model config).
 
-    `rows` has one row an encoder, best score first: `encoder`, `compressed`, `compression` (its keys), `trained_again`
-    (after factorization; or dense, to compare with such a one), `seeds`, `score`, `goodness` (the same, higher is
+    `rows` has one row an encoder, best score first: its `key` and its name `encoder` (see `encoder_names`), which no
+    other has, `compressed`, `compression` (its keys), `trained_again` (after factorization; or dense, to compare with
+    such a one), `fine_tuned` (the same, of a language model), `seeds`, `score`, `goodness` (the same, higher is
     better), `std`; `difference` to dense with the same seed, tuned likewise, if there is such a one, its `baseline`,
     with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable` (compressed, with such a dense one),
     `worse` (than dense, all of the interval), `within_noise` (not worse, by three seeds or more), `best` (of the
@@ -74,12 +74,13 @@ def _of_task(settings: list[list[dict[str, Any]]]) -> list[Board]:
 
 def _board(records: list[dict[str, Any]]) -> Board:
     task = load_task(records[0]["cell"]["task"])
-    frame = pd.DataFrame([_flat(record, task) for record in records]).sort_values(["encoder", "seed"])
+    frame = pd.DataFrame([_flat(record, task) for record in records])
+    frame["encoder"] = frame["key"].map(encoder_names(record["cell"] for record in records))
+    frame = frame.sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]]
-    likewise = frame["tuned"].isin(dense["tuned"])
-    frame["baseline"] = frame["tuned"].where(likewise, "dense")
+    frame["against"] = frame["tuned"].where(frame["tuned"].isin(dense["tuned"]), "")
     known = dense.set_index(["tuned", "seed"])["score"].to_dict()
-    pairs = zip(frame["baseline"], frame["seed"], strict=True)
+    pairs = zip(frame["against"], frame["seed"], strict=True)
     frame["difference"] = frame["score"] - [known.get(pair, float("nan")) for pair in pairs]
     groups = frame.groupby("encoder", sort=True)
     rows = groups.agg("median", numeric_only=True).drop(
@@ -88,7 +89,9 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
     rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
-    rows["trained_again"] = groups["trained_again"].first()
+    rows["trained_again"], rows["key"] = groups["trained_again"].first(), groups["key"].first()
+    tuned, against = groups["tuned"].first(), groups["against"].first()
+    rows["fine_tuned"] = tuned != ""
     half = half_width(frame[frame["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     chance, n = records[0]["chance"], records[0]["examples"][task.scored]
@@ -96,8 +99,9 @@ def _board(records: list[dict[str, Any]]) -> Board:
     least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
     rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
     # what is tuned again has had more training than dense as it is, which says nothing of compression
-    rows["baseline"] = groups["baseline"].first()
-    rows["comparable"] = rows["compressed"] & (rows["baseline"] == groups["tuned"].first())
+    names = dict(zip(dense["tuned"], dense["encoder"], strict=True))
+    rows["baseline"] = [names.get(tuning, "dense") for tuning in against]
+    rows["comparable"] = rows["compressed"] & (against == tuned)
     rows["worse"] = rows["comparable"] & ((rows["high"] < 0) if higher else (rows["low"] > 0))
     rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (groups["difference"].count() >= ENOUGH)
     rows["goodness"] = rows["score"] if higher else -rows["score"]
@@ -117,31 +121,19 @@ def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
     return ~pd.Series(dominated, index=goodness.index)
 
 
-def encoder_of(record: dict[str, Any]) -> str:
-    """The name of a record's encoder."""
-    compression = record["cell"]["compression"]
-    return encoder_name(compression and Compression.from_dict(compression), dense_finetune(record["cell"]))
-
-
 def is_dense(record: dict[str, Any]) -> bool:
     """Whether its encoder is as it was trained."""
     return record["cell"]["compression"] is None and "finetune" not in record["cell"]
-
-
-def _tuned(record: dict[str, Any]) -> str:
-    """The name of the dense encoder that is tuned as this one."""
-    about = (record["cell"]["compression"] or record["cell"]).get("finetune")
-    return encoder_name(None, None if about is None else FineTuning(**about))
 
 
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
     compression = record["cell"]["compression"]
     about = compression or record["cell"]
     row = {
-        "encoder": encoder_of(record),
+        "key": encoder_key(record["cell"]),
         "compressed": compression is not None,
         "compression": compression,
-        "tuned": _tuned(record),
+        "tuned": tuning_key(record["cell"]),
         "trained_again": "finetune" in about or "distill" in about,
         "seed": record["cell"]["seed"],
         "score": record["scores"][task.primary],

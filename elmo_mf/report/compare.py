@@ -11,7 +11,8 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
-from elmo_mf.report.aggregate import Board, boards, encoder_of
+from elmo_mf.report.aggregate import Board, boards
+from elmo_mf.report.encoders import encoder_key, encoder_names
 from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.records import records_of
 from elmo_mf.report.settings import leaves, shared, short
@@ -63,8 +64,10 @@ def _by_task(folder: Path) -> dict[str, Board]:
 
 
 def _compared(first: Board, second: Board) -> Comparison:
+    names = encoder_names(record["cell"] for board in (first, second) for record in board.records)
     scores = [_scores(board) for board in (first, second)]
     pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
+    pairs["encoder"] = pairs["key"].map(names)
     pairs["difference"] = pairs["second"] - pairs["first"]
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
@@ -74,27 +77,27 @@ def _compared(first: Board, second: Board) -> Comparison:
     rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
     rows["changed"] = (rows["low"] > 0) | (rows["high"] < 0)
     rows["within_noise"] = ~rows["changed"] & (rows["seeds"] >= ENOUGH)
-    one, other = (board.rows.set_index("encoder") for board in (first, second))
+    one, other = (board.rows.set_index(board.rows["key"].map(names)) for board in (first, second))
     rows["speed"] = one["encoder_1_median"] / other["encoder_1_median"]
     rows["size"] = other["parameters"] / one["parameters"]
-    order = [name for name in first.rows["encoder"] if name in rows.index]
-    names = [set(board.rows["encoder"]) for board in (first, second)]
+    order = [name for name in one.index if name in rows.index]
     return Comparison(
         first.task,
-        rows.loc[order].reset_index(),
+        rows.loc[order].rename_axis("encoder").reset_index(),
         _changes(first.records, second.records),
-        sorted(names[0] - names[1]),
-        sorted(names[1] - names[0]),
+        sorted(set(one.index) - set(other.index)),
+        sorted(set(other.index) - set(one.index)),
     )
 
 
 def _scores(board: Board) -> pd.Series:
-    """By encoder and seed."""
+    """By the encoder's key and the seed."""
     values = {
-        (encoder_of(record), record["cell"]["seed"]): record["scores"][board.task.primary] for record in board.records
+        (encoder_key(record["cell"]), record["cell"]["seed"]): record["scores"][board.task.primary]
+        for record in board.records
     }
     series = pd.Series(values, dtype=float)
-    series.index = series.index.set_names(["encoder", "seed"])
+    series.index = series.index.set_names(["key", "seed"])
     return series
 
 

@@ -17,8 +17,11 @@ import pandas as pd
 
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.norms import NORMS
+from elmo_mf.harness.grid import digest
 from elmo_mf.harness.task import Task
 from elmo_mf.report.aggregate import Board, is_dense
+from elmo_mf.report.encoders import distinct, encoder_facts
+from elmo_mf.report.settings import leaves
 
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
 _GROUP = ["method", "size", "target", "layers"]
@@ -43,10 +46,11 @@ class Explanation:
     """Of one task's board.
 
     # Parameters
-    costs: a row a compression of one target: `method`, `size` (rank or budget), `target`, `layers`, `seeds`, `saved`
-        (parameters), `loss` and `loss_se` (score of the dense encoder with the same seed less its own, or the logarithm
-        of the perplexities' ratio; mean and standard error), `activation`, and both per 100,000 parameters saved,
-        `loss_per` and `activation_per`.
+    costs: a row a compression of one target: `method`, with what tells it from others of the board but for its size,
+        target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `saved` (parameters), `loss` and
+        `loss_se` (score of the dense encoder with the same seed less its own, or the logarithm of the perplexities'
+        ratio; mean and standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and
+        `activation_per`.
     correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
     additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer` says
         in how many of these pairs it does.
@@ -75,7 +79,7 @@ class Explanation:
 
 def explain(board: Board) -> Explanation:
     """The analysis of a board's records; those of dense encoders, or without errors and norms, say nothing."""
-    frame = pd.DataFrame(list(_single_targets(board)))
+    frame = _told_apart(pd.DataFrame(list(_single_targets(board))))
     costs = _costs(frame)
     points = {LOSS: _points(frame, "loss"), ACTIVATION: _points(frame, "activation")}
     matrices = pd.DataFrame(list(_matrices(board)))
@@ -104,7 +108,9 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         if len(compression.targets) != 1 or compression.directions != "all" or not compression.of_lstms_alone:
             continue
         layers = compression.layers
+        about = {key: value for key, value in encoder_facts(record["cell"]).items() if key not in ("targets", "layers")}
         yield {
+            "about": about,
             "method": compression.method,
             "size": compression.size_text,
             "target": compression.targets[0],
@@ -115,6 +121,17 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
             "activation": record["activation_error"]["all"],
             **_mean_norms(record["matrices"]),
         }
+
+
+def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """With methods whose name says what they differ in, where it is not their size, target or layers."""
+    if frame.empty:
+        return frame
+    keys = frame["about"].map(digest)
+    labels = dict(zip(keys, frame["method"] + " " + frame["size"], strict=True))
+    names = distinct(labels, {key: dict(leaves(about)) for key, about in zip(keys, frame["about"], strict=True)})
+    added = keys.map({key: names[key].removeprefix(label) for key, label in labels.items()})
+    return frame.assign(method=frame["method"] + added).drop(columns="about")
 
 
 def _loss(task: Task, dense: float, own: float) -> float:

@@ -187,8 +187,7 @@ def _remarks(board: Board) -> str:
         notes.append("One seed only: small differences are noise.")
     if board.task.kind == "language-model":
         notes.append(_LANGUAGE_MODEL)
-        tuned = board.rows["encoder"].str.contains(" fine-tuned ")
-        compressed = board.rows[tuned & board.rows["compressed"]]
+        compressed = board.rows[board.rows["fine_tuned"] & board.rows["compressed"]]
         if compressed["comparable"].any():
             notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
         elif len(compressed):

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from elmo_mf.factorize import Compression
+from elmo_mf.harness.grid import digest
 from elmo_mf.report.aggregate import Board, front
+from elmo_mf.report.encoders import distinct
 from elmo_mf.report.pictures import COLORS, MARKERS, save, themed
+from elmo_mf.report.settings import leaves
 from elmo_mf.report.units import Unit
 
 _LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
@@ -119,26 +122,45 @@ def _plain(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def line_of(one: Compression) -> str | None:
-    """Which compressions differ in rank alone, in a word; None where they have more to them."""
+def lines_of(board: Board) -> dict[str, str]:
+    """By key of its encoder, the name of the line that a compression is on with those that differ in rank alone.
+
+    Those that have more to them than a method, targets and a rank are on none.
+    """
+    facts = {row["key"]: _without_rank(_compression(row)) for row in _rows(board) if _has_line(row)}
+    lines = {key: digest(own) for key, own in facts.items()}
+    labels = {line: f"{facts[key]['method']} {facts[key]['targets']}" for key, line in lines.items()}
+    names = distinct(labels, {line: dict(leaves(facts[key])) for key, line in lines.items()})
+    return {key: names[line] for key, line in lines.items()}
+
+
+def _has_line(row: dict[str, Any]) -> bool:
+    if not row["compressed"]:
+        return False
+    one = _compression(row)
     plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
-    return f"{one.method} {one.targets_text}" if plain and one.of_lstms_alone else None
+    return plain and one.of_lstms_alone
+
+
+def _without_rank(one: Compression) -> dict[str, Any]:
+    return {"targets": one.targets_text} | {k: v for k, v in one.to_dict().items() if k not in ("rank", "targets")}
 
 
 def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None:
     """A line a method and target that were run at several ranks, all layers together."""
-    unit, lines = Unit.of(board.task), dict[tuple[str, str], list[tuple[int, float]]]()
-    for one, row in ((_compression(row), row) for row in _rows(board) if row["compressed"]):
-        if isinstance(one.rank, int) and line_of(one):
-            targets = "all" if len(one.targets) > 1 else one.targets[0]
-            lines.setdefault((one.method, targets), []).append((one.rank, unit.factor * row["score"]))
-    for (method, target), points in sorted(lines.items()):
-        style = {key: styles[method][key] for key in ("color", "marker")}
-        if len(points) > 1:
-            ranks, scores = zip(*sorted(points), strict=True)
-            axes.plot(ranks, scores, linestyle=_LINES[target], label=f"{method} {target}", **style)
+    unit, names, lines = Unit.of(board.task), lines_of(board), dict[str, list[dict[str, Any]]]()
+    for row in _rows(board):
+        if row["key"] in names:
+            lines.setdefault(names[row["key"]], []).append(row)
+    lines = {name: rows for name, rows in lines.items() if len(rows) > 1}
+    for name, rows in sorted(lines.items()):
+        one = _compression(rows[0])
+        style = {key: styles[one.method][key] for key in ("color", "marker")}
+        ranks, scores = zip(*sorted((_compression(row).rank, unit.factor * row["score"]) for row in rows), strict=True)
+        target = "all" if len(one.targets) > 1 else one.targets[0]
+        axes.plot(ranks, scores, linestyle=_LINES[target], label=name, **style)
     axes.set_xscale("log", base=2)
-    shown = sorted({rank for points in lines.values() if len(points) > 1 for rank, _ in points})
+    shown = sorted({row["compression"]["rank"] for rows in lines.values() for row in rows})
     axes.set_xticks(shown, [str(rank) for rank in shown])
     axes.minorticks_off()
     axes.set_xlabel("rank")

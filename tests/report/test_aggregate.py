@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from elmo_mf.report.aggregate import boards, encoder_of, front
+from elmo_mf.report.aggregate import boards, front
+from elmo_mf.report.encoders import encoder_label
 from elmo_mf.report.settings import told_apart
 from tests.report.records import record, signed
 
@@ -89,7 +90,7 @@ def test_tunings_of_other_learning_rates_are_others() -> None:
     for rate in (0.001, 0.01):
         tuned = record(4, 0.4)
         tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
-        names.append(encoder_of(signed(tuned)))
+        names.append(encoder_label(tuned["cell"]))
     assert names == ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"]
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from elmo_mf.factorize import Compression
-from elmo_mf.report.aggregate import Board, encoder_of
+from elmo_mf.report.aggregate import Board
+from elmo_mf.report.encoders import encoder_key
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
-from elmo_mf.report.plots import line_of
+from elmo_mf.report.plots import lines_of
 from elmo_mf.report.settings import OWN, shared
 from elmo_mf.report.table import columns
 from elmo_mf.report.units import Unit
@@ -62,10 +63,10 @@ def _board(board: Board) -> dict[str, Any]:
         record | {"cell": {key: value for key, value in record["cell"].items() if key in OWN}}
         for record in board.records
     ]
-    rows = board.rows.to_dict("records")
+    rows, lines = board.rows.to_dict("records"), lines_of(board)
     behind: dict[str, list[int]] = {}
     for index, record in enumerate(board.records):
-        behind.setdefault(encoder_of(record), []).append(index)
+        behind.setdefault(encoder_key(record["cell"]), []).append(index)
     return {
         "id": board.name,
         "title": board.title,
@@ -74,8 +75,12 @@ def _board(board: Board) -> dict[str, Any]:
         "higher": board.task.metrics[board.task.primary] == "higher",
         "columns": [column.title for column in made],
         "rows": [
-            _row(row, [[column.texts[index], _number(column.numbers[index])] for column in made])
-            | {"records": behind[row["encoder"]]}
+            _row(
+                row,
+                [[column.texts[index], _number(column.numbers[index])] for column in made],
+                lines.get(row["key"]),
+            )
+            | {"records": behind[row["key"]]}
             for index, row in enumerate(rows)
         ],
         "cell": shared(board.records[0]),
@@ -83,7 +88,7 @@ def _board(board: Board) -> dict[str, Any]:
     }
 
 
-def _row(row: dict[Any, Any], cells: list[list[Any]]) -> dict[str, Any]:
+def _row(row: dict[Any, Any], cells: list[list[Any]], line: str | None) -> dict[str, Any]:
     compression = Compression.from_dict(row["compression"]) if row["compressed"] else None
     rank = compression.rank if compression is not None and isinstance(compression.rank, int) else None
     return {
@@ -91,7 +96,7 @@ def _row(row: dict[Any, Any], cells: list[list[Any]]) -> dict[str, Any]:
         "method": compression.method if compression else "dense",
         "targets": compression.targets_text if compression else "none",
         "again": bool(row["trained_again"]),
-        "line": line_of(compression) if compression else None,
+        "line": line,
         "marks": [name for name in _MARKS if row[name]],
         "cells": cells,
         "score": _number(row["score"]),
