@@ -2,7 +2,8 @@
 
 Reading: `read_bytes`, `read_text`, `read_json`, `read_toml` for files that are read at once, `TextLines` for texts of
 any size.
-Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `hdf5_file` for HDF5.
+Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `hdf5_file` for HDF5,
+`checked_file` for other libraries that write; `staging` for what a piece of work needs meanwhile.
 `exclusive` holds a folder or a file's neighbourhood for one process at a time.
 """
 
@@ -11,14 +12,16 @@ from elmo_mf.io.atomic import (
     atomic_path,
     check_settled,
     recover,
+    remove_folder,
     replace_folder,
     scratch,
     staging,
     write_json,
     write_text,
 )
+from elmo_mf.io.checked import checked_file
 from elmo_mf.io.hdf5 import hdf5_file
-from elmo_mf.io.output import OutputError, check_folder, check_output, exclusive, output_errors
+from elmo_mf.io.output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
 from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text, read_toml
 from elmo_mf.io.text import TextLines
 
@@ -30,6 +33,8 @@ __all__ = [
     "check_folder",
     "check_output",
     "check_settled",
+    "check_space",
+    "checked_file",
     "exclusive",
     "hdf5_file",
     "open_regular",
@@ -39,6 +44,7 @@ __all__ = [
     "read_text",
     "read_toml",
     "recover",
+    "remove_folder",
     "replace_folder",
     "scratch",
     "staging",

@@ -34,14 +34,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    with output_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staging(path.parent, path.name) as folder:
-            temporary = folder / path.name
-            yield temporary
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
+    with output_errors(path), staging(path.parent, path.name) as folder:
+        temporary = folder / path.name
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -103,6 +101,17 @@ def replace_folder(staged: Path, folder: Path) -> None:
     _sync(folder.parent)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder whose content is worth nothing without all of it.
+
+    It gets the name of a temporary one first, so that the next writer beside it finishes what is begun here.
+    """
+    doomed = folder.with_name(f".{_cut(folder.name)}.{uuid.uuid4().hex[:8]}.tmp")
+    with output_errors(folder):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def recover(folder: Path) -> None:
     """Finish or remove what this user's killed writers left in `folder`; those that still run are not touched."""
     for left in folder.glob(_STAGING):
@@ -137,8 +146,9 @@ def write_json(path: str | Path, value: Any) -> None:
 def staging(parent: Path, name: str) -> Iterator[Path]:
     """A hidden folder in `parent` for what will be called `name`, gone when the context ends; its errors are raw.
 
-    What killed writers left in `parent` is cleared up first.
+    `parent` is made if there is none. What killed writers left in it is cleared up first.
     """
+    parent.mkdir(parents=True, exist_ok=True)
     recover(parent)
     with scratch(parent, name) as folder:
         yield folder

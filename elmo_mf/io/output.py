@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,31 @@ def check_folder(
     _check_writable(option, folder, folder.absolute())
 
 
+def check_space(option: str, path: Path, size: int) -> None:
+    """Check before the work that the disk has room for what it will write.
+
+    Args:
+        option: the command-line option or argument, for the message.
+        path: a file or folder that will be written; neither it nor its folder need exist yet.
+        size: bytes that will be written, at least.
+
+    Raises:
+        InputError: less is free.
+    """
+    folder = path.absolute()
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # a file system that does not say
+        return
+    if free < size:
+        raise InputError(
+            f"{option}: found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for what "
+            "will be written"
+        )
+
+
 def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None]) -> None:
     for given in inputs:
         if given is not None and _is_same(path, Path(given)):
@@ -138,13 +164,13 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         InputError: another process holds it.
         OutputError: the folder cannot be made.
     """
-    descriptor = _opened(folder)
+    descriptor, taken = _opened(folder), True
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             taken = not folder.is_dir() or not os.path.samestat(folder.stat(), os.fstat(descriptor))
         except BlockingIOError:
-            taken = True
+            pass
         if taken:
             raise InputError(
                 f"{folder}: another process is writing {what}, expected to be the only one; wait for it or choose "
@@ -153,7 +179,8 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing was put in it
+            if not taken:  # an empty folder may be of another process that has just made it
+                folder.rmdir()
         os.close(descriptor)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elmo_mf.errors import InputError, missing, one_line
+from elmo_mf.io.reading import open_regular
 
 MOST_LINE = 1 << 28
 """Bytes that a line may have."""
@@ -27,13 +28,14 @@ class TextLines:
     Args:
         path: the file; a pipe or device such as `/dev/stdin` is read as it comes.
         expected: what messages say was expected.
+        regular: refuse anything but a regular file: a file that is read more than once, or whose name a folder gives.
 
     Raises:
         InputError: on opening, the file is missing or cannot be opened.
     """
 
-    def __init__(self, path: str | Path, expected: str = "UTF-8 text") -> None:
-        self.path, self.expected = Path(path), expected
+    def __init__(self, path: str | Path, expected: str = "UTF-8 text", *, regular: bool = False) -> None:
+        self.path, self.expected, self.regular = Path(path), expected, regular
         self._digest = hashlib.sha256()
         self.lines = 0
         """Lines that have been read so far."""
@@ -51,7 +53,7 @@ class TextLines:
         """
         self._digest, self.lines = hashlib.sha256(), 0
         try:
-            with open(self.path, "rb") as file:
+            with self._open() as file:
                 yield from self._decoded(file)
         except FileNotFoundError:
             raise missing(self.path, "text file", self.expected) from None
@@ -59,6 +61,9 @@ class TextLines:
             raise InputError(
                 f"{self.path}: the text cannot be read ({one_line(error)}), expected {self.expected}"
             ) from None
+
+    def _open(self) -> BinaryIO:
+        return open_regular(self.path, "text file", self.expected) if self.regular else open(self.path, "rb")
 
     def _decoded(self, file: BinaryIO) -> Iterator[str]:
         for raw in self._raw_lines(file):

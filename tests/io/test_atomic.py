@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, write_text
+from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, exclusive, remove_folder, write_text
 
 
 def in_a_child(work: Callable[[], object], kill_at: int) -> bool:
@@ -150,3 +151,25 @@ def test_a_reader_finishes_what_a_killed_writer_began(tmp_path: Path) -> None:
     assert content(tmp_path) != dict.fromkeys("abc", "new")
     check_settled(tmp_path)
     assert content(tmp_path) == dict.fromkeys("abc", "new")
+
+
+def test_a_folder_that_is_removed_goes_wholly_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a").touch()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if killed meanwhile
+    remove_folder(tmp_path / "parts")
+    assert not (tmp_path / "parts").exists() and len(list(tmp_path.iterdir())) == 1
+    monkeypatch.undo()
+    write_text(tmp_path / "other", "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_an_empty_folder_that_is_held_stays(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "run", "the run"):
+        with (
+            pytest.raises(InputError, match="another process is writing the run"),
+            exclusive(tmp_path / "run", "the run"),
+        ):
+            pass
+        assert (tmp_path / "run").is_dir()
+    assert not (tmp_path / "run").exists()

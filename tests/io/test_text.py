@@ -75,3 +75,11 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         list(TextLines(tmp_path / "trian.txt"))
     with pytest.raises(InputError, match="cannot be read"):
         list(TextLines(tmp_path))
+
+
+def test_a_pipe_where_a_regular_file_must_be(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="found something that is not a regular file"):
+        list(TextLines(tmp_path / "pipe", regular=True))
+    (tmp_path / "file").write_text("a\nb")
+    assert list(TextLines(tmp_path / "file", regular=True)) == ["a", "b"]
