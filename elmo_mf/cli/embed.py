@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -12,10 +12,13 @@ from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.elmo import elmo_files
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.errors import InputError
+from elmo_mf.io import check_output, output_errors, staging
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm import StatePolicy
+    from elmo_mf.bilm import Bilm, StatePolicy
     from elmo_mf.bilm.packed_linear import Precision
+    from elmo_mf.embed.job import Settings
+    from elmo_mf.embed.text import TextFile
 
 
 def embed(
@@ -43,7 +46,8 @@ def embed(
 
     OUTPUT gets a dataset for each line, named by its number from 0 on: (layers, tokens, width) with --all, (tokens,
     width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a line
-    depend on nothing but the line. Memory stays bounded; a run that was cut goes on where it stopped.
+    depend on nothing but the line. Memory stays bounded; a run that was cut goes on where it stopped. INPUT may be a
+    pipe, such as /dev/stdin, whose text is kept beside OUTPUT meanwhile.
 
     Examples:
 
@@ -52,10 +56,9 @@ def embed(
       elmo-mf embed proteins.txt vectors.hdf5 --average --options options.json --weights weights.hdf5 --rank 64
     """
     import torch
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.bilm import Bilm
-    from elmo_mf.embed.job import KEEP, Settings, embed_file
+    from elmo_mf.embed.job import KEEP, Settings, expect_none
     from elmo_mf.embed.text import TextFile
     from elmo_mf.provenance import file_hash
 
@@ -67,24 +70,38 @@ def embed(
     if threads:
         torch.set_num_threads(threads)
     files = elmo_files(options, weights)
+    check_output("OUTPUT", output, inputs=[text, *files])
+    expect_none(output)
     compression = compressions.compression(method, rank, budget, targets, highway_rank)
-    bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
-    bilm = bilm.to(device_named(device))
-    made_by = {
-        "options": file_hash(files[0]),
-        "weights": file_hash(files[1]),
-        "compression": None if compression is None else compression.to_dict(),
-        "state": state,
-        "precision": precision,
-    }
-    lines = TextFile.scan(text)
+    on = device_named(device)
+    with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
+        lines = TextFile.scan(text, scratch / "text")
+        bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
+        made_by = {
+            "options": file_hash(files[0]),
+            "weights": file_hash(files[1]),
+            "compression": None if compression is None else compression.to_dict(),
+            "state": state,
+            "precision": precision,
+        }
+        there = _run(bilm.to(on), made_by, lines, output, Settings(keep[0], batch))
+    typer.echo(f"wrote {output}: {lines.lines} sentences" + (f", {there} of them by an earlier run" if there else ""))
+
+
+def _run(bilm: Bilm, made_by: dict[str, Any], text: TextFile, output: Path, settings: Settings) -> int:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from elmo_mf.embed.job import embed_file
+
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]} sentences/s"), TimeRemainingColumn())
     with progress_bar(*columns) as bar:
-        task = bar.add_task("embed", total=lines.lines, speed="-")
+        task = bar.add_task("embed", total=text.lines, speed="-")
 
         def progress(done: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0
             bar.update(task, completed=done, speed=f"{done / elapsed:,.0f}" if elapsed else "-")
 
-        embed_file(bilm, made_by, lines, output, Settings(keep[0], batch), progress)
-    typer.echo(f"wrote {output}: {lines.lines} sentences")
+        def resumes(folder: Path) -> None:
+            bar.console.print(f"going on with the parts in {folder}", markup=False)
+
+        return embed_file(bilm, made_by, text, output, settings, progress, resumes)

@@ -1,16 +1,16 @@
 """Embed a text file into HDF5: in bounded memory, and resumable.
 
 The result has the layout of the `allennlp elmo` command: a dataset for each line, named by its number from 0 on, and
-`sentence_to_index`, a JSON text from each sentence to its number (the last one's where a sentence repeats).
+`sentence_to_index`, see `index.py`.
 
-Each window of lines becomes a part, a file of its own in `OUTPUT.parts`, written whole or not at all. When all are
-there they are joined into OUTPUT, and the folder goes.
+Each window of lines becomes a part, a file of its own in `OUTPUT.parts`, see `parts.py`. When all are there they are
+joined into OUTPUT, and the folder goes.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,15 @@ import numpy as np
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.pieces import embed_in_pieces
 from elmo_mf.bilm.weights import Array
-from elmo_mf.embed.text import TextFile, Window, windows
+from elmo_mf.embed.index import SentenceIndex
+from elmo_mf.embed.parts import Parts
+from elmo_mf.embed.text import TextFile, Window, windows, words_of
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_path, hdf5_file
+from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder
 
 Keep = Literal["all", "top", "average"]
 KEEP: tuple[Keep, ...] = ("all", "top", "average")
-WINDOW_TOKENS = 16_384
+WINDOW_LINES, WINDOW_TOKENS = 1024, 16_384
 
 
 @dataclass(frozen=True)
@@ -53,51 +55,83 @@ def embed_file(
     output: Path,
     settings: Settings,
     progress: Callable[[int], None] = lambda _: None,
-) -> None:
+    resumes: Callable[[Path], None] = lambda _: None,
+) -> int:
     """Write the vectors of `text` to `output`, going on where a run that was cut had stopped.
 
     # Parameters
     made_by: what the encoder depends on (hashes, compression), to tell whether parts that are there can be used.
     progress: told how many lines are done.
+    resumes: told the folder of the parts that are there, if there are any.
+
+    # Returns
+    Of how many lines the vectors were there already.
 
     # Raises
-    InputError: `output` exists, or parts of another run lie beside it.
+    InputError: `output` exists, parts of another run lie beside it, or another process writes it.
+    OutputError: the disk has no room, or a file cannot be written.
     """
-    if output.exists():
+    expect_none(output)
+    folder = output.with_name(output.name + ".parts")
+    with output_errors(output), exclusive(folder, f"the output {output}"):
+        expect_none(output)  # the process that had the folder until now may have written it
+        identity = {"input": text.sha256, "keep": settings.keep, "elmo": made_by}
+        parts = Parts(folder, json.loads(json.dumps(identity)))
+        _check_space(bilm, text, output, settings, parts.size())
+        if parts.size():
+            resumes(folder)
+        with SentenceIndex(folder) as index:
+            files, there = _make_parts(bilm, text, settings, parts, index, progress)
+            with atomic_path(output) as path:
+                _join(files, index, path)
+                _check_complete(path, text.lines, output)
+        remove_folder(folder)
+    return there
+
+
+def expect_none(output: Path) -> None:
+    """Check that nothing would be overwritten.
+
+    # Raises
+    InputError: `output` exists.
+    """
+    if os.path.lexists(output):
         raise InputError(f"{output}: found a file already, expected a new name")
-    parts = output.with_name(output.name + ".parts")
-    _claim(parts, {"input": text.sha256, "keep": settings.keep, "elmo": made_by})
-    files = []
-    for window in windows(text, 32 * settings.batch, WINDOW_TOKENS):
-        files.append(parts / f"{window.start:012d}.hdf5")
-        if not files[-1].exists():
-            with atomic_path(files[-1]) as path:
+
+
+def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: Settings, there: int) -> None:
+    """For the parts and, before they go, the result."""
+    layers = bilm.options.lstm.n_layers + 1 if settings.keep == "all" else 1
+    vectors = 4 * layers * text.words * 2 * bilm.options.lstm.projection_dim
+    check_space("OUTPUT", output, 2 * vectors - min(there, vectors))
+
+
+def _make_parts(
+    bilm: Bilm,
+    text: TextFile,
+    settings: Settings,
+    parts: Parts,
+    index: SentenceIndex,
+    progress: Callable[[int], None],
+) -> tuple[list[Path], int]:
+    """All parts, and of how many lines they were there already."""
+    files, there = [], 0
+    for window in windows(text, WINDOW_LINES, WINDOW_TOKENS):
+        if parts.have(window):
+            there += len(window.sentences)
+        else:
+            with parts.writing(window) as path:
                 _write_part(bilm, window, path, settings)
+        files.append(parts.path(window))
+        for number, sentence in enumerate(window.sentences, start=window.start):
+            index.add(sentence, number)
         progress(window.start + len(window.sentences))
-    with atomic_path(output) as path:
-        _join(files, text, path, parts)
-    shutil.rmtree(parts)
-
-
-def _claim(parts: Path, identity: dict[str, Any]) -> None:
-    """Make the folder of parts, or check that the one there is of the same run."""
-    note = parts / "run.json"
-    if not parts.exists():
-        with atomic_path(note) as path:
-            path.write_text(json.dumps(identity), encoding="utf-8")
-    try:
-        found = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found != json.loads(json.dumps(identity)):
-        raise InputError(
-            f"{parts}: found parts of another run, expected none; remove the folder or choose another name"
-        )
+    return files, there
 
 
 def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> None:
     """Vectors of a window, computed in batches of similar length and written in the order of the lines."""
-    sentences = [sentence.split() for sentence in window.sentences]
+    sentences = [words_of(sentence) for sentence in window.sentences]
     short = sorted(
         (n for n, words in enumerate(sentences) if len(words) <= settings.piece), key=lambda n: len(sentences[n])
     )
@@ -114,7 +148,7 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> N
                 _write_long(bilm, words, file, name, settings)
 
 
-def _batches(order: list[int], sentences: list[list[str]], settings: Settings) -> Iterator[list[int]]:
+def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: Settings) -> Iterator[list[int]]:
     """At most `batch` sentences and, but for a single one, about eight pieces of tokens at a time."""
     chosen: list[int] = []
     for index in order:
@@ -141,21 +175,17 @@ def _kept(layers: Array, keep: Keep) -> Array:
     return layers[-1] if keep == "top" else np.asarray(layers.mean(axis=0), np.float32)
 
 
-def _join(files: list[Path], text: TextFile, path: Path, parts: Path) -> None:
+def _join(files: list[Path], index: SentenceIndex, path: Path) -> None:
     with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:
                 for name in file:
                     file.copy(name, joined)
-        _write_index(text, joined, parts / "sentence_to_index.json")
+        index.write(joined)
 
 
-def _write_index(text: TextFile, joined: h5py.File, spool: Path) -> None:
-    """`sentence_to_index`, spooled through a file that is mapped and never read into memory."""
-    with open(spool, "w", encoding="utf-8") as file:
-        for number, sentence in enumerate(text.sentences()):
-            file.write(f'{"," if number else "{"}{json.dumps(sentence)}: "{number}"')
-        file.write("}")
-    size = spool.stat().st_size
-    mapped = np.memmap(spool, dtype=f"S{size}", mode="r", shape=(1,))
-    joined.create_dataset("sentence_to_index", data=mapped)
+def _check_complete(path: Path, lines: int, output: Path) -> None:
+    with h5py.File(path) as file:
+        found = len(file) - 1
+    if found != lines:
+        raise InputError(f"{output}: found vectors of {found} lines, expected those of {lines}; run the command again")

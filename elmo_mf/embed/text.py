@@ -2,51 +2,82 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import itertools
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, overload
 
-from elmo_mf.errors import InputError, missing
+from elmo_mf.errors import InputError
+from elmo_mf.io import TextLines, output_errors
+
+_EXPECTED = "one tokenised sentence a line"
+_SPLIT_AT_ONCE = 1 << 16  # characters of a line whose words may all be strings at the same time
+_WORD = re.compile(r"\S+")  # white space is what `str.split` takes for it
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """`lines` and the SHA-256 of a file that has been read once, to the end, as UTF-8."""
+    """A text that has been read once, to the end.
+
+    # Parameters
+    path: where it lies.
+    lines, sha256, words: how many lines it has, the SHA-256 of its bytes as they came, and how many words.
+    copied: `path` is a copy of our own.
+    """
 
     path: Path
     lines: int
     sha256: str
+    words: int = 0
+    copied: bool = False
 
     @classmethod
-    def scan(cls, path: Path) -> TextFile:
+    def scan(cls, path: Path, copy: Path | None = None) -> TextFile:
         """Read it through.
+
+        # Parameters
+        copy: where the lines are written if `path` is a pipe or a device, which can be read only once.
 
         # Raises
         InputError: the file is missing, empty, or not UTF-8; names the line.
         """
-        digest, number = hashlib.sha256(), 0
-        try:
-            with open(path, "rb") as file:
-                for line in file:
-                    number += 1
-                    digest.update(line)
-                    line.decode("utf-8")
-        except FileNotFoundError:
-            raise missing(path, "text file", "one tokenised sentence a line") from None
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: line {number}: found {error.reason}, expected UTF-8") from None
-        except OSError as error:
-            raise InputError(f"{path}: found something unreadable ({error}), expected a text file") from None
-        if not number:
-            raise InputError(f"{path}: found no lines, expected one tokenised sentence a line")
-        return cls(path, number, digest.hexdigest())
+        text, n_words = TextLines(path, _EXPECTED), 0
+        copying = copy is not None and path.exists() and not (path.is_file() or path.is_dir())
+        with written(copy) if copying and copy else nullcontext() as file:
+            for line in text:
+                n_words += _count(line)
+                if file is not None:
+                    file.write(f"{line}\n")
+        if not text.lines:
+            raise InputError(f"{path}: found no lines, expected {_EXPECTED}")
+        return cls(copy if copying and copy else path, text.lines, text.sha256, n_words, copying)
 
     def sentences(self) -> Iterator[str]:
-        """All lines without their ends."""
-        with open(self.path, "rb") as file:
-            for line in file:
-                yield line.decode("utf-8").strip()
+        """All lines without their ends.
+
+        # Raises
+        InputError: the file is not the one that was scanned.
+        """
+        text = TextLines(self.path, _EXPECTED)
+        for line in text:
+            yield line.strip()
+        if not self.copied and text.sha256 != self.sha256:
+            raise InputError(f"{self.path}: found another text than a while ago, expected it to stay as it is")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[TextIO]:
+    """A new UTF-8 file.
+
+    # Raises
+    OutputError: it cannot be written.
+    """
+    with output_errors(path), open(path, "w", encoding="utf-8", newline="\n") as file:
+        yield file
 
 
 @dataclass(frozen=True)
@@ -59,12 +90,59 @@ class Window:
 
 def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
     """The file in windows of at most `lines` lines; one that reaches `tokens` tokens ends there."""
-    start, kept, size = 0, [], 0
+    start, kept, size = 0, list[str](), 0
     for number, sentence in enumerate(text.sentences()):
         kept.append(sentence)
-        size += len(sentence.split())
+        size += _count(sentence)
         if len(kept) == lines or size >= tokens:
             yield Window(start, kept)
             start, kept, size = number + 1, [], 0
     if kept:
         yield Window(start, kept)
+
+
+def words_of(sentence: str) -> Sequence[str]:
+    """As `sentence.split()`; of a very long one, the words are made when they are asked for."""
+    return sentence.split() if len(sentence) <= _SPLIT_AT_ONCE else _Words(sentence)
+
+
+def _count(sentence: str) -> int:
+    if len(sentence) <= _SPLIT_AT_ONCE:
+        return len(sentence.split())
+    return sum(1 for _ in _WORD.finditer(sentence))
+
+
+class _Words(Sequence[str]):
+    """The words of a sentence, of which the places of every 1024th are known."""
+
+    _STEP = 1024
+
+    def __init__(self, sentence: str) -> None:
+        self._sentence = sentence
+        self._starts, self._length = array("q"), 0
+        for match in _WORD.finditer(sentence):
+            if self._length % self._STEP == 0:
+                self._starts.append(match.start())
+            self._length += 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if not isinstance(index, slice):
+            index = range(self._length)[index]
+            return self._between(index, index + 1)[0]
+        start, stop, step = index.indices(self._length)
+        if step != 1:
+            raise ValueError("words are sliced in their order")
+        return self._between(start, stop)
+
+    def _between(self, start: int, stop: int) -> list[str]:
+        block = start // self._STEP
+        matches = _WORD.finditer(self._sentence, self._starts[block]) if start < stop else iter(())
+        skipped = start - block * self._STEP
+        return [match.group() for match in itertools.islice(matches, skipped, skipped + max(0, stop - start))]

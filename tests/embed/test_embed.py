@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +18,11 @@ from hypothesis import strategies as st
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
+from elmo_mf.embed import index as index_module
 from elmo_mf.embed import job
+from elmo_mf.embed import text as text_module
 from elmo_mf.embed.job import KEEP, Keep, Settings, embed_file
-from elmo_mf.embed.text import TextFile
+from elmo_mf.embed.text import TextFile, words_of
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 
@@ -75,6 +79,10 @@ class _Cut(Exception):
     pass
 
 
+def _raise(*_: object) -> None:
+    raise _Cut
+
+
 def test_a_run_that_was_cut_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "WINDOW_TOKENS", 1)
     bilm, text, output = random_bilm(), _text(tmp_path, LINES), tmp_path / "out.hdf5"
@@ -95,6 +103,192 @@ def test_a_run_that_was_cut_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     embed_file(bilm, {"x": 1}, text, output, Settings(), lambda _: times.append(first.stat().st_mtime_ns))
     assert set(times[:-1]) == {made}
     _check(output, LINES, bilm, "all")
+
+
+def _lines(count: int) -> list[str]:
+    return [f"w{number} a b" for number in range(count)]
+
+
+def _cut_run(text: TextFile, output: Path, settings: Settings, at: int) -> None:
+    def cut(done: int) -> None:
+        if done >= at:
+            raise _Cut
+
+    with pytest.raises(_Cut):
+        embed_file(random_bilm(), {}, text, output, settings, cut)
+
+
+def test_a_run_goes_on_with_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "WINDOW_LINES", 8)
+    text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
+    _cut_run(text, output, Settings(batch=2), at=20)
+    there = embed_file(random_bilm(), {}, text, output, Settings(batch=7))
+    assert there == 24
+    _check(output, _lines(60), random_bilm(), "all")
+
+
+@pytest.mark.parametrize("lines", [3, 16])
+def test_parts_of_other_windows_are_made_again(lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a later version may cut the text."""
+    text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
+    monkeypatch.setattr(job, "WINDOW_LINES", 8)
+    _cut_run(text, output, Settings(), at=20)
+    monkeypatch.setattr(job, "WINDOW_LINES", lines)
+    embed_file(random_bilm(), {}, text, output, Settings())
+    _check(output, _lines(60), random_bilm(), "all")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: bytes(len(data)), lambda data: data[: len(data) // 2], lambda data: data[:-9] + b"x" * 9]
+)
+def test_damaged_parts_are_made_again(
+    damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros, as a power cut leaves them, and others."""
+    monkeypatch.setattr(job, "WINDOW_LINES", 8)
+    text, output = _text(tmp_path, _lines(30)), tmp_path / "out.hdf5"
+    _cut_run(text, output, Settings(), at=24)
+    first, second, _ = sorted((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
+    first.write_bytes(damage(first.read_bytes()))
+    second.with_suffix(".json").write_bytes(damage(second.with_suffix(".json").read_bytes()))
+    assert embed_file(random_bilm(), {}, text, output, Settings()) == 8
+    _check(output, _lines(30), random_bilm(), "all")
+
+
+def test_a_folder_without_its_note(tmp_path: Path) -> None:
+    """Empty, as a run that was killed at its start leaves it; or of somebody else."""
+    folder, output = tmp_path / "out.hdf5.parts", tmp_path / "out.hdf5"
+    (folder / ".run.json.0.tmp").mkdir(parents=True)
+    embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
+    assert not folder.exists()
+    output.unlink()
+    folder.mkdir()
+    (folder / "letters.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"out\.hdf5\.parts: found parts of another run"):
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
+    assert (folder / "letters.txt").read_text() == "precious"
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """The second is refused, and the first ends as if it were alone; so is one that comes when it has just ended."""
+    text, output, refused = _text(tmp_path, LINES), tmp_path / "out.hdf5", []
+
+    def second(_: int) -> None:
+        with pytest.raises(InputError, match="another process is writing the output") as error:
+            embed_file(random_bilm(), {}, text, output, Settings())
+        refused.append(error)
+
+    embed_file(random_bilm(), {}, text, output, Settings(), second)
+    assert refused
+    _check(output, LINES, random_bilm(), "all")
+
+
+def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "WINDOW_LINES", 2)
+    text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
+    text.path.write_text(text.path.read_text().replace("dd", "xx"))
+    with pytest.raises(InputError, match=r"in\.txt: found another text than a while ago"):
+        embed_file(random_bilm(), {}, text, output, Settings())
+    assert not output.exists()
+    _text(tmp_path, LINES)
+    assert embed_file(random_bilm(), {}, text, output, Settings()) == 4
+    _check(output, LINES, random_bilm(), "all")
+
+
+def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = job._join
+    monkeypatch.setattr(job, "WINDOW_LINES", 2)
+    monkeypatch.setattr(job, "_join", lambda files, index, path: real(files[1:], index, path))
+    with pytest.raises(InputError, match=r"out\.hdf5: found vectors of 4 lines, expected those of 6"):
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
+    assert not (tmp_path / "out.hdf5").exists()
+
+
+def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 has no text of 2 GiB; together they are the whole, later ones first."""
+    monkeypatch.setattr(index_module, "MOST_CHARACTERS", 40)
+    lines = [*LINES, *_lines(20), "dd"]
+    embed_file(random_bilm(), {}, _text(tmp_path, lines), tmp_path / "out.hdf5", Settings())
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        texts = list(file["sentence_to_index"])
+    assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence has more by itself
+    found = {sentence: number for text in texts for sentence, number in json.loads(text).items()}
+    assert found == {line.strip(): str(number) for number, line in enumerate(lines)}
+
+
+def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = sum(len(line.split()) for line in LINES)
+    usage = shutil.disk_usage(tmp_path)._replace(free=2 * words * 3 * 12 * 4 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"OUTPUT: found 0\.0 MB free on the disk"):
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(["a", "é\u2028", " \x1c", "\t", "w" * 9, "  "]), max_size=60), st.data())
+def test_words_of_a_long_line(pieces: list[str], data: st.DataObject) -> None:
+    line = "".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_module, "_SPLIT_AT_ONCE", 1)
+        patch.setattr(text_module._Words, "_STEP", 4)
+        found, expected = words_of(line), line.split()
+        assert text_module._count(line) == len(found) == len(expected) and list(found) == expected
+        start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
+        assert found[start:stop] == expected[start:stop]
+
+
+def _allennlp_lines(path: Path) -> list[str]:
+    """As the command of AllenNLP 0.9 reads them."""
+    with open(path, encoding="utf-8") as file:
+        return [line.strip() for line in file]
+
+
+@pytest.mark.parametrize(
+    "content", ["a b\r\nc\r\n", "a b\rc", "a b\n\n \nc", "a\u2028b\x0cc\x85d\n", "a b", "\n"], ids=repr
+)
+def test_lines(content: str, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(content.encode())
+    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", Settings())
+    _check(tmp_path / "out.hdf5", _allennlp_lines(tmp_path / "in.txt"), random_bilm(), "all")
+
+
+def test_a_byte_order_mark_is_no_word(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbfa b\n")
+    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", Settings())
+    _check(tmp_path / "out.hdf5", ["a b"], random_bilm(), "all")
+
+
+def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a file gives, and nothing is left beside it; a run that was cut goes on from either."""
+    options, weights = elmo_files()
+    command = ["--options", str(options), "--weights", str(weights)]
+    content, output = "".join(f"{line}\r\n" for line in LINES).encode(), tmp_path / "v" / "out.hdf5"
+    (tmp_path / "in.txt").write_bytes(content)
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "WINDOW_LINES", 2)
+        patch.setattr(job, "_join", _raise)
+        with pytest.raises(_Cut):
+            main(["embed", str(tmp_path / "in.txt"), str(output), *command])
+        patch.undo()
+        patch.setattr(job, "WINDOW_LINES", 2)
+        assert main(["embed", f"/dev/fd/{reading}", str(output), *command]) == 0
+    os.close(reading)
+    said = capsys.readouterr().out
+    assert f"going on with the parts in {output}.parts" in said
+    assert said.endswith(f"wrote {output}: 6 sentences, 6 of them by an earlier run\n")
+    _check(output, LINES, Bilm.from_files(options, weights), "all")
+    assert [path.name for path in output.parent.iterdir()] == ["out.hdf5"]
+
+
+def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = str(_text(tmp_path, LINES).path)
+    for output in (f"{text}/out.hdf5", "/proc/none/out.hdf5", str(tmp_path)):
+        assert main(["embed", text, output]) == 2
+        error = capsys.readouterr().err
+        assert "OUTPUT: found" in error and error.count("\n") == 1
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
