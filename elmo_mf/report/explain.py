@@ -1,15 +1,15 @@
 """The paper's analysis on recorded results: what each matrix costs when it is compressed, and what norms say of it.
 
 From records alone. Winata et al. 2019 hold that the additive recurrence (target `input`) matters more than
-the multiplicative one (`recurrent`), and that norms of a matrix go with how well it compresses.
+the multiplicative one (`recurrent`), and that norms of a matrix go with how well it compresses: the larger, the dearer.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,23 @@ _GROUP = ["method", "size", "target", "layers"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean or a correlation of `n` values, with its 95 % confidence interval; nan where `n` is too small."""
+    """A mean or a correlation of `n` values, with its 95 % confidence interval; nan where there are too few.
+
+    `seeds` are those that a mean's interval is over, where several of its values share one; `p` is a rank correlation's
+    probability, of none larger in amount when the values are paired at random.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    seeds: int | None = None
+    p: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        """At 5 %; by `p` where there is one, since intervals of a handful of ranks are rough."""
+        return self.low > 0 or self.high < 0 if self.p is None else self.p < 0.05
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,11 @@ class Explanation:
         `activation_per`.
     correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
     additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer` says
-        in how many of these pairs it does.
-    first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed.
-    points: what the correlations are of: for each outcome, a row a matrix or a compression with all norms.
+        in how many of these pairs it does. Pairs of a seed share its dense encoder, and all layers are in a pair beside
+        each of them, so that the interval is over the seeds' means.
+    first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed; so is its interval.
+    points: what the correlations are of: for each outcome, a row a matrix, or a compression of matrices that are in no
+        other row, with all norms.
     """
 
     board: Board
@@ -92,8 +101,9 @@ def explain(board: Board) -> Explanation:
         if len(table)
     ]
     pairs = _differences(frame, "target", "input", "recurrent")
-    first = mean_interval(_differences(frame, "layers", "0", "1"))
-    return Explanation(board, costs, pd.DataFrame(rows), mean_interval(pairs), int((pairs > 0).sum()), first, points)
+    first = interval_over_seeds(_differences(frame, "layers", "0", "1"))
+    dearer = int((pairs > 0).to_numpy().sum())
+    return Explanation(board, costs, pd.DataFrame(rows), interval_over_seeds(pairs), dearer, first, points)
 
 
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
@@ -119,6 +129,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
             "saved": dense[seed]["size"]["lstm_parameters"] - record["size"]["lstm_parameters"],
             "loss": _loss(task, dense[seed]["scores"][task.primary], record["scores"][task.primary]),
             "activation": record["activation_error"]["all"],
+            "covers": _covers(record["matrices"]),
             **_mean_norms(record["matrices"]),
         }
 
@@ -141,6 +152,16 @@ def _loss(task: Task, dense: float, own: float) -> float:
     return float(np.log(own / dense)) if task.primary == "perplexity" else own - dense
 
 
+def _covers(matrices: list[Mapping[str, Any]]) -> frozenset[tuple[str, int, str]]:
+    """Which matrices were compressed; `joint` is input and recurrent."""
+    parts = {"joint": ("input", "recurrent")}
+    return frozenset(
+        (one["direction"], one["layer"], part)
+        for one in matrices
+        for part in parts.get(one["target"], (one["target"],))
+    )
+
+
 def _mean_norms(matrices: list[Mapping[str, Any]]) -> dict[str, float]:
     return {norm: float(np.mean([matrix["norms"][norm] for matrix in matrices])) for norm in NORMS}
 
@@ -159,12 +180,26 @@ def _costs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a compression, mean over seeds, of the method and size with the most of them."""
+    """One row a compression, mean over seeds, of the method and size with the most of them; no two of one matrix."""
     if frame.empty:
         return frame
-    means = frame.groupby(_GROUP).mean(numeric_only=True).reset_index()
-    _, chosen = max(means.groupby(["method", "size"]), key=lambda group: len(group[1]))
+    groups = frame.groupby(_GROUP)
+    means = groups.mean(numeric_only=True).assign(covers=groups["covers"].first()).reset_index()
+    alone = (_disjoint(one) for _, one in means.groupby(["method", "size"]))
+    chosen = max(alone, key=len)
     return chosen.assign(outcome=chosen[column])
+
+
+def _disjoint(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those that share no matrix; of what overlaps, the parts and not the whole."""
+    seen: set[tuple[str, int, str]] = set()
+    kept = []
+    places = list(enumerate(rows["covers"]))
+    for place, covers in sorted(places, key=lambda item: len(item[1])):
+        if not seen & covers:
+            seen |= covers
+            kept.append(place)
+    return rows.iloc[sorted(kept)]
 
 
 def _matrices(board: Board) -> Iterator[dict[str, Any]]:
@@ -184,20 +219,57 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
 
 
 def _correlations(table: pd.DataFrame, norm: str) -> dict[str, Interval]:
-    x, y = table[norm].to_numpy(float), table["outcome"].to_numpy(float)
-    return {"pearson": correlation(x, y), "spearman": correlation(_ranks(x), _ranks(y), spearman=True)}
+    x, y = (_rounded(table[name].to_numpy(float)) for name in (norm, "outcome"))
+    return {"pearson": correlation(x, y), "spearman": rank_correlation(x, y)}
 
 
-def correlation(x: np.ndarray, y: np.ndarray, spearman: bool = False) -> Interval:
-    """Pearson's r with Fisher's interval; of ranks, Spearman's with that of Bonett and Wright (2000)."""
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """To 12 digits: means of equal numbers differ in their last bits, which are no ranks."""
+    return np.array([float(f"{value:.12g}") for value in values])
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> Interval:
+    """Pearson's r with Fisher's interval; nan for fewer than four values or constant ones, its bounds where r is 1."""
+    return _fisher(x, y, lambda r: 1.0)
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
+    """Spearman's rho with the interval of Bonett and Wright (2000), and its `p`.
+
+    That is exact up to eight values, by all permutations; fewer than five cannot come below 5 % and give nan.
+    """
+    one, other = _ranks(x), _ranks(y)
+    found = _fisher(one, other, lambda r: 1 + r**2 / 2)
+    if len(x) < _FEWEST or np.isnan(found.value):
+        return Interval(float("nan"), float("nan"), float("nan"), len(x))
+    return replace(found, p=_probability(one, other, found.value))
+
+
+_FEWEST, _EXACT = 5, 8
+
+
+def _probability(one: np.ndarray, other: np.ndarray, rho: float) -> float:
+    """Of a rho as large in amount, two-sided: by all permutations, or by Student's t where those are too many."""
+    from scipy.special import stdtr
+
+    n = len(one)
+    if n > _EXACT:
+        t = rho * np.sqrt((n - 2) / max(1e-300, 1 - rho**2))
+        return float(2 * stdtr(n - 2, -abs(t)))
+    centred = other - other.mean()
+    sums = np.abs(one[np.array(list(permutations(range(n))))] @ centred)
+    return float((sums >= abs(one @ centred) * (1 - 1e-9)).mean())
+
+
+def _fisher(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float]) -> Interval:
     n = len(x)
     if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(float("nan"), float("nan"), float("nan"), n)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        r = float(np.corrcoef(x, y)[0, 1])
-    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-    error = np.sqrt((1 + r**2 / 2 if spearman else 1) / (n - 3))
+    r = float(np.corrcoef(x, y)[0, 1])
+    if abs(r) > 1 - 1e-12:  # where Fisher's interval has no width
+        return Interval(r, float("nan"), float("nan"), n)
+    z = np.arctanh(r)
+    error = np.sqrt(variance(r) / (n - 3))
     return Interval(r, float(np.tanh(z - 1.96 * error)), float(np.tanh(z + 1.96 * error)), n)
 
 
@@ -207,15 +279,25 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray(rankdata(values))
 
 
-def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> np.ndarray:
-    """Of the losses of two values of a column, where all else is the same."""
-    same = [name for name in (*_GROUP, "seed") if name != column]
-    pairs = np.array([])
+def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> pd.DataFrame:
+    """Of the losses of two values of a column, where all else is the same: a row a case, a column a seed."""
+    same = [name for name in _GROUP if name != column]
     if not frame.empty:
-        table = frame.pivot_table(index=same, columns=column, values="loss")
+        table = frame.pivot_table(index=[*same, "seed"], columns=column, values="loss")
         if {one, other} <= set(table.columns):
-            pairs = (table[one] - table[other]).dropna().to_numpy(float)
-    return pairs
+            return (table[one] - table[other]).dropna().unstack("seed")
+    return pd.DataFrame()
+
+
+def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
+    """The mean of all pairs, with Student's interval over the means of the seeds, in the cases that all seeds have."""
+    values = pairs.to_numpy(float)
+    n = int(np.isfinite(values).sum())
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0, seeds=0)
+    over = mean_interval(pairs.dropna().mean().dropna().to_numpy(float))
+    shift = float(np.nanmean(values)) - over.value
+    return Interval(float(np.nanmean(values)), over.low + shift, over.high + shift, n, seeds=over.n)
 
 
 def mean_interval(values: np.ndarray) -> Interval:

@@ -69,32 +69,51 @@ def _additive(explanation: Explanation) -> str:
     return (
         f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} more "
         f"than `recurrent` at the same method, size, layers and seed, and more in {explanation.dearer} of {one.n} "
-        "pairs."
+        f"pairs{_over(one)}."
     )
+
+
+def _over(one: Interval) -> str:
+    """What a mean's interval is over."""
+    return ", of one seed, which has no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
 
 
 def _norms(explanation: Explanation) -> str:
     task, rows = explanation.board.title, _dicts(explanation.correlations)
-    told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and row["spearman"].n >= 4]
+    told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and not np.isnan(row["spearman"].value)]
     if not told:
-        return f"- **Norms tell, {task}: nothing to say**: fewer than four compressions of one target."
-    clear = [row for row in told if row["spearman"].excludes_zero]
-    if clear:
-        text = f"- **Norms tell, {task}: agrees** where Spearman's correlation is clear of zero: {_named(clear)}."
-    else:
-        best = max(told, key=lambda row: abs(row["spearman"].value))
-        text = (
-            f"- **Norms tell, {task}: undecided.** No norm's Spearman correlation with a loss or an activation error "
-            f"is clear of zero over {best['spearman'].n} compressions; the largest is {_named([best])}."
+        return (
+            f"- **Norms tell, {task}: nothing to say**: fewer than five compressions of one target that share no "
+            "matrix, or norms that are all the same."
         )
+    clear = [row for row in told if row["spearman"].excludes_zero]
+    rising = [row for row in clear if row["spearman"].value > 0]
+    falling = [row for row in clear if row["spearman"].value < 0]
+    parts = []
+    if rising:
+        parts.append(f"A larger norm goes with a larger error or loss, by Spearman's correlation: {_named(rising)}.")
+    if falling:
+        parts.append(f"Against the paper, a larger norm goes with a smaller one: {_named(falling)}.")
+    if not clear:
+        best = max(told, key=lambda row: abs(row["spearman"].value))
+        parts.append(
+            "No norm's Spearman correlation with a loss or an activation error is clear of zero over "
+            f"{best['spearman'].n} compressions; the largest is {_named([best])}."
+        )
+    verdict = (
+        "agrees in part" if rising and falling else "agrees" if rising else "disagrees" if falling else "undecided"
+    )
     own = [row for row in rows if row["outcome"] == MATRIX and row["spearman"].excludes_zero]
     own.sort(key=lambda row: -abs(row["spearman"].value))
-    return f"{text} Of the matrices' own error they do tell: {_named(own[:2])}." if own else text
+    if own:
+        parts.append(f"With the matrices' own error, which comes from the same singular values: {_named(own[:2])}.")
+    return f"- **Norms tell, {task}: {verdict}.** {' '.join(parts)}"
 
 
 def _named(rows: list[dict[str, Any]]) -> str:
     return "; ".join(
-        f"{row['norm'].replace('_', ' ')} with {row['outcome']} {_interval(row['spearman'])}" for row in rows
+        f"{row['norm'].replace('_', ' ')} with {row['outcome']} {_interval(row['spearman'])}, p {_p(row['spearman'])}"
+        for row in rows
     )
 
 
@@ -111,14 +130,16 @@ def _dearest(explanation: Explanation) -> str:
         f"- **Dearest, {explanation.board.title}**: by activation error per 100,000 parameters saved {dear}, "
         f"cheapest {cheap}."
     )
-    return text if first.n < 2 else f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1."
+    if first.n < 2:
+        return text
+    return f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1, in {first.n} pairs{_over(first)}."
 
 
 def _section(explanation: Explanation) -> str:
     board = explanation.board
     unit = Unit.of_loss(board.task).name
     costs = cost_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
-    norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(6, 2))
+    norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(7, 2))
     return f"""## {board.title}
 
 What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
@@ -127,9 +148,11 @@ and both for every 100,000 parameters saved.
 {costs}
 
 What norms say, over the compressions above of one method and size (loss, activation error), and over all matrices of
-the lowest-ranked plain SVD (matrix error, error on inputs). Norms are those of the dense matrices, the mean over
-directions; L1, Frobenius and nuclear norm also grow with a matrix's size. A dozen correlations a task are looked at, so
-that one in twenty is clear of zero by chance.
+the lowest-ranked plain SVD (matrix error, error on inputs). No matrix is in two of these compressions: one of all
+layers is left out beside those of each. Norms are those of the dense matrices, the mean over directions; L1, Frobenius
+and nuclear norm also grow with a matrix's size, and what a matrix loses comes from the same singular values as its
+norms. The paper expects that all rise. p is of Spearman's, two-sided, by all permutations up to eight values. A dozen
+correlations a task are looked at, so that one in twenty is clear of zero by chance.
 
 {norms}
 
@@ -169,9 +192,18 @@ def norm_table(explanation: Explanation) -> pd.DataFrame:
             "n": [str(row["pearson"].n) for row in rows],
             "Pearson": [_interval(row["pearson"]) for row in rows],
             "Spearman": [_interval(row["spearman"]) for row in rows],
-            "clear of zero": ["yes" if row["spearman"].excludes_zero else "" for row in rows],
+            "p": [_p(row["spearman"]) for row in rows],
+            "clear of zero": [_clear(row["spearman"]) for row in rows],
         }
     )
+
+
+def _p(one: Interval) -> str:
+    return "" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
+
+
+def _clear(one: Interval) -> str:
+    return "" if not one.excludes_zero else "yes" if one.value > 0 else "yes, falling"
 
 
 def norm_summary(explanation: Explanation) -> pd.DataFrame:
@@ -267,8 +299,10 @@ def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _interval(one: Interval) -> str:
-    return "too few" if np.isnan(one.value) else f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
+    within = "" if np.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"
+    return "too few" if np.isnan(one.value) else f"{one.value:+.2f}{within}"
 
 
 def _loss_text(one: Interval, unit: Unit) -> str:
-    return f"{unit.signed(one.value)} [{unit.signed(one.low)}, {unit.signed(one.high)}] {unit.name}"
+    within = "" if np.isnan(one.low) else f" [{unit.signed(one.low)}, {unit.signed(one.high)}]"
+    return f"{unit.signed(one.value)}{within} {unit.name}"

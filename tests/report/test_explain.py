@@ -19,8 +19,20 @@ from scipy import stats
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import boards
-from elmo_mf.report.explain import ACTIVATION, INPUTS, LOSS, MATRIX, Explanation, correlation, explain, mean_interval
-from elmo_mf.report.explanation import _bars, findings, plot_explanation, write_explanation
+from elmo_mf.report.explain import (
+    ACTIVATION,
+    INPUTS,
+    LOSS,
+    MATRIX,
+    Explanation,
+    _covers,
+    _disjoint,
+    correlation,
+    explain,
+    mean_interval,
+    rank_correlation,
+)
+from elmo_mf.report.explanation import _bars, findings, norm_table, plot_explanation, write_explanation
 from tests.report.records import record, signed, write
 
 NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
@@ -113,6 +125,107 @@ def test_scores_that_tell_of_more_than_a_target_are_left_out(more: dict[str, Any
     other["cell"]["compression"] |= more
     with_it, without = (explain(boards(records)[0]) for records in ([*_records(0.05), signed(other)], _records(0.05)))
     assert with_it.costs.equals(without.costs)
+
+
+def test_a_whole_does_not_stand_beside_its_parts() -> None:
+    """Where all layers, or one direction of them, are compressed together too, the matrices are counted once."""
+    records = _records(0.05)
+    for target in ("input", "recurrent", "projection"):
+        for changes in ({"layers": "all"}, {"layers": [0, 1]}, {"directions": ["forward"]}):
+            whole = _one(target, 0, 1, 0.1, 99.0)
+            whole["cell"]["compression"] |= {"layers": "all"} | changes
+            whole["matrices"] = [_matrix(target, layer, 99.0) for layer in (0, 1)]
+            records.append(signed(whole))
+    explanation = explain(boards(records)[0])
+    points = explanation.points[ACTIVATION]
+    assert sorted(zip(points["target"], points["layers"], strict=True)) == [
+        (target, layer) for target in ("input", "projection", "recurrent") for layer in "01"
+    ]
+    assert {row.n for row in explanation.correlations["spearman"]} == {6}
+    assert len(explanation.costs) == 6 + 6  # all is [0, 1], and forward of them the same layers
+
+
+def test_a_whole_without_its_parts_stays() -> None:
+    records = [one for one in _records(0.05) if (one["cell"]["compression"] or {}).get("layers") != [1]]
+    for target in ("recurrent", "projection"):
+        whole = _one(target, 1, 1, 0.1, 99.0)
+        whole["cell"]["compression"]["layers"] = "all"
+        whole["matrices"] = [_matrix(target, layer, 99.0) for layer in ((1,) if target == "recurrent" else (0, 1))]
+        records.append(signed(whole))
+    points = explain(boards(records)[0]).points[LOSS]
+    assert sorted(zip(points["target"], points["layers"], strict=True)) == [
+        ("input", "0"), ("projection", "0"), ("recurrent", "0"), ("recurrent", "all"),
+    ]  # fmt: skip
+
+
+def test_joint_is_input_and_recurrent() -> None:
+    rows = pd.DataFrame({"covers": [_covers([{"direction": "forward", "layer": 0, "target": target}])
+                                    for target in ("joint", "input", "projection")]})  # fmt: skip
+    assert list(_disjoint(rows).index) == [1, 2]
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "agrees"), (-1, "disagrees")])
+def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
+    """The paper expects larger norms to be dearer; where they are cheaper, that is no agreement."""
+    records = [record(None, 0.50)]
+    for layer, norm in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0)):
+        made = _one("input", layer, 1, 0.4 - sign * 0.01 * layer, norm)
+        made["activation_error"]["all"] = 1 + sign * 0.1 * norm
+        records.append(made)
+    explanation = explain(boards(records)[0])
+    (norms,) = (line for line in findings([explanation]) if "Norms tell" in line)
+    assert f": {verdict}.**" in norms and ("Against the paper" in norms) == (sign < 0) and "p 0.003" in norms
+    assert set(norm_table(explanation)["clear of zero"]) == {"yes" if sign > 0 else "yes, falling"}
+
+
+def test_seeds_are_not_pairs() -> None:
+    """Many pairs of one seed have no interval; the interval of several is SciPy's over the means of the seeds."""
+    records = _records(0.05)
+    alone = explain(boards([one for one in records if one["cell"]["seed"] == 1])[0])
+    assert alone.additive.n == 2 and alone.additive.value == pytest.approx(0.04) and np.isnan(alone.additive.low)
+    assert ": undecided.**" in findings([alone])[0] and "of one seed, which has no interval" in findings([alone])[0]
+    rng = np.random.default_rng(0)
+    for made in records:
+        made["scores"]["accuracy"] += rng.normal() / 100
+    found = explain(boards(records)[0])
+    scores: dict[tuple[Any, int], list[float]] = {}
+    for made in records[3:]:
+        cell = made["cell"]
+        scores.setdefault((tuple(cell["compression"]["targets"]), cell["seed"]), []).append(made["scores"]["accuracy"])
+    means = [np.mean(scores[("recurrent",), seed]) - np.mean(scores[("input",), seed]) for seed in (1, 2, 3)]
+    wanted = stats.ttest_1samp(means, 0).confidence_interval()
+    assert (found.additive.n, found.additive.seeds) == (6, 3)
+    assert [found.additive.low, found.additive.high] == pytest.approx([wanted.low, wanted.high])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(5, 7), st.data())
+def test_rank_correlations_are_scipys(n: int, data: st.DataObject) -> None:
+    """With ties too: its rho, and its permutation test's p."""
+    x, y = (np.array(data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))) for _ in range(2))
+    found = rank_correlation(x, y)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert np.isnan(found.value) and found.p is None and not found.excludes_zero
+        return
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    test = stats.permutation_test(
+        (x,), lambda one: stats.spearmanr(one, y).statistic, permutation_type="pairings", n_resamples=np.inf
+    )
+    larger = np.abs(test.null_distribution) >= abs(found.value) - 1e-9
+    assert found.p == pytest.approx(larger.mean())
+
+
+def test_many_ranks_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40)
+    y = x + 2 * rng.normal(size=40)
+    assert rank_correlation(x, y).p == pytest.approx(stats.spearmanr(x, y).pvalue)
+
+
+def test_four_ranks_say_nothing() -> None:
+    assert np.isnan(rank_correlation(np.arange(4.0), np.arange(4.0)).value)
+    perfect = rank_correlation(np.arange(5.0), np.arange(5.0))
+    assert perfect.p == pytest.approx(2 / 120) and np.isnan(perfect.low)
 
 
 @settings(max_examples=100, deadline=None)
