@@ -9,7 +9,8 @@ from typing import Any
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.cache import MOST_JSON
-from elmo_mf.harness.formats import Example, majority_accuracy, random_span_f1, unigram_chance
+from elmo_mf.harness.examples import Example
+from elmo_mf.harness.formats import majority_accuracy, random_span_f1, unigram_chance
 from elmo_mf.harness.grid import Cell, digest
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Workspace
@@ -23,18 +24,22 @@ _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
 
 
 def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
-    """The data folder of a cell: the given one, or one with its files cut to size."""
+    """The data folder of a cell: the given one, or one with its files cut to size and as AllenNLP's readers take them.
+
+    # Raises
+    InputError: a file is not of its task's format.
+    """
     source, task = spec.data_of(cell.task), cell.task
     limits = {split: spec.limit_of(task.name, split) for split in task.files}
-    if not any(limits.values()):
-        return source
 
     def make(folder: Path) -> None:
-        for split, name in task.files.items():
-            count = limits[split] or len(task.format.read(source / name))
-            task.format.cut(source / name, folder / name, count)
+        contents = {split: task.format.contents(source / name) for split, name in task.files.items()}
+        if any(limits.values()) or not all(one.plain for one in contents.values()):
+            for split, name in task.files.items():
+                task.format.write(contents[split].examples, folder / name, limits[split])
 
-    return workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+    made = workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+    return made if all((made / name).exists() for name in task.files.values()) else source
 
 
 def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:

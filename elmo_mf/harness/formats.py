@@ -5,169 +5,141 @@ from __future__ import annotations
 import json
 import random
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from elmo_mf.errors import InputError, missing
-from elmo_mf.io import atomic_path
+from elmo_mf.errors import InputError, shown
+from elmo_mf.harness.examples import Contents, DataFormat, Example, encodable
+from elmo_mf.harness.squad import SquadJson
+from elmo_mf.io import TextLines as LinesOf
+from elmo_mf.io import unique_pairs
 from elmo_mf.unigram import unigram_perplexity
 
-
-@dataclass(frozen=True)
-class Example:
-    """One unit that a limit counts: its label or answer, and what it takes to write it again."""
-
-    label: str
-    raw: Any
-
-
-class DataFormat(ABC):
-    """Reads a data file into examples and writes some of them back in the same form."""
-
-    @abstractmethod
-    def parse(self, text: str, path: Path) -> list[Example]:
-        """All examples; InputError names the file and line of what is wrong."""
-
-    @abstractmethod
-    def render(self, examples: list[Example]) -> str:
-        """File content with these examples."""
-
-    def read(self, path: Path) -> list[Example]:
-        """All examples of a file.
-
-        # Raises
-        InputError: the file is missing, unreadable, empty or not of this format.
-        """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise missing(path, "data file", "a split of a task") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: found something unreadable ({error}), expected UTF-8 text") from None
-        examples = self.parse(text, path)
-        if not examples:
-            raise InputError(f"{path}: found no examples, expected at least one")
-        return examples
-
-    def cut(self, source: Path, target: Path, limit: int) -> None:
-        """Write `limit` examples of `source` to `target`."""
-        examples = self.read(source)
-        chosen = self.chosen(examples, min(limit, len(examples)))
-        with atomic_path(target) as path:
-            path.write_text(self.render(chosen), encoding="utf-8")
-
-    def chosen(self, examples: list[Example], count: int) -> list[Example]:
-        """Which of them a limit leaves: some evenly spread."""
-        return [examples[index * len(examples) // count] for index in range(count)]
+__all__ = ["FORMATS", "DataFormat", "Example", "majority_accuracy", "random_span_f1", "unigram_chance"]
 
 
 class _Lines(DataFormat):
+    """One example a line."""
+
     @abstractmethod
-    def label(self, line: str) -> str | None:
-        """The label of a line, None where it is not of the format."""
+    def label(self, line: str) -> str:
+        """The label of a line; ValueError says what is wrong with it."""
 
-    expected = ""
+    def foreign(self, line: str) -> str | None:
+        """What a file with such a first line is, if that is known."""
+        return None
 
-    def parse(self, text: str, path: Path) -> list[Example]:
-        examples = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
+    @staticmethod
+    @abstractmethod
+    def takes_blank(line: str) -> bool:
+        """Whether AllenNLP's reader takes an empty line, or one of white space."""
+
+    def parse(self, path: Path) -> Contents:
+        examples, plain, first = [], True, True
+        lines = LinesOf(path, self.expected)
+        for line in lines:
+            if not line.strip():
+                plain = plain and self.takes_blank(line)
+                continue
+            try:
                 label = self.label(line)
-                if label is None:
-                    raise InputError(f"{path}: line {number}: found {line[:40]!r}, expected {self.expected}")
-                if label != "-":  # SNLI's mark for pairs without a majority
-                    examples.append(Example(label, line))
-        return examples
+            except (ValueError, RecursionError) as error:
+                other = self.foreign(line) if first else None
+                if other is not None:
+                    raise InputError(f"{path}: found {other}, expected {self.expected}") from None
+                raise InputError(
+                    f"{path}: line {lines.lines}: found {line[:40]!r}, expected {self.expected} ({error})"
+                ) from None
+            first = False
+            if label != "-":  # SNLI's mark for pairs without a majority
+                examples.append(Example(label, line))
+        return Contents(examples, plain)
 
-    def render(self, examples: list[Example]) -> str:
+    def render(self, examples: Sequence[Example]) -> str:
         return "".join(f"{example.raw}\n" for example in examples)
 
 
 class PtbTrees(_Lines):
     """Sentiment trees in brackets, each node labelled 0 to 4."""
 
-    expected = "a tree such as (3 (2 It) (3 works)) with labels 0 to 4"
+    expected = "a tree such as (3 (2 It) (3 works)) with labels 0 to 4; elmo-mf fetch data sst gets them"
 
-    def label(self, line: str) -> str | None:
-        line = line.strip()
-        closed = line.endswith(")") and line.count("(") == line.count(")")
-        labelled = len(re.findall(r"\([0-4] ", line)) == line.count("(")
-        return line[1] if line.startswith("(") and closed and labelled else None
+    def label(self, line: str) -> str:
+        from nltk.tree import Tree  # by which AllenNLP reads them
+
+        tree = Tree.fromstring(line)
+        for node in tree.subtrees():
+            if node.label() not in _SENTIMENTS:
+                raise ValueError(f"a node is labelled {node.label()[:20]!r}")
+            if not len(node):
+                raise ValueError("a node has no words")
+        return str(tree.label())
+
+    def foreign(self, line: str) -> str | None:
+        if line.startswith(("{", "[")) and '"label"' in line:
+            return "Hugging Face's form, sentences with labels in JSON"
+        return "a table of sentences and labels" if re.search(r"[,\t][\"']?([0-4]|[a-z]+)[\"']?\s*$", line) else None
+
+    @staticmethod
+    def takes_blank(line: str) -> bool:
+        return not line
 
 
 class SnliJsonl(_Lines):
     """SNLI 1.0's JSON lines."""
 
-    expected = "a JSON object with gold_label, sentence1 and sentence2"
+    expected = "a JSON object with gold_label, sentence1 and sentence2; elmo-mf fetch data snli gets them"
 
-    def label(self, line: str) -> str | None:
-        try:
-            row = json.loads(line)
-            complete = isinstance(row["sentence1"], str) and isinstance(row["sentence2"], str)
-            known = row["gold_label"] in ("entailment", "neutral", "contradiction", "-")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return row["gold_label"] if complete and known else None
+    def label(self, line: str) -> str:
+        row = json.loads(line, object_pairs_hook=unique_pairs)
+        if not isinstance(row, dict):
+            raise ValueError("it is no object")
+        for name in ("sentence1", "sentence2"):
+            text = row.get(name)
+            if not isinstance(text, str) or not text.split() or not encodable(text):
+                raise ValueError(f"{name} is {shown(text)[:40]}, not a sentence")
+        label = row.get("gold_label")
+        if label not in _INFERENCES:
+            raise ValueError(f"gold_label is {shown(label)[:40]}, not one of {', '.join(_INFERENCES)}")
+        return str(label)
+
+    def foreign(self, line: str) -> str | None:
+        if line.startswith(("gold_label\t", "gold_label,")):
+            return "SNLI as a table"
+        if '"premise"' in line and '"hypothesis"' in line:
+            return "Hugging Face's form, with premise, hypothesis and a number as label"
+        return None
+
+    @staticmethod
+    def takes_blank(line: str) -> bool:
+        return False
+
+
+_SENTIMENTS = ("0", "1", "2", "3", "4")
+_INFERENCES = ("entailment", "neutral", "contradiction", "-")
 
 
 class TextLines(DataFormat):
     """Tokenised text for language models, a sentence a line; an empty line is a sentence without words."""
 
-    def parse(self, text: str, path: Path) -> list[Example]:
-        lines = text.removesuffix("\n").split("\n")
-        if not any(line.split() for line in lines):
-            raise InputError(f"{path}: found no words, expected tokenised text, one sentence a line")
-        return [Example("", line) for line in lines]
+    expected = "tokenised text, one sentence a line"
 
-    def render(self, examples: list[Example]) -> str:
+    def parse(self, path: Path) -> Contents:
+        lines = list(LinesOf(path, self.expected))
+        if not any(line.split() for line in lines):
+            raise InputError(f"{path}: found no words, expected {self.expected}")
+        return Contents([Example("", line) for line in lines], plain=True)
+
+    def render(self, examples: Sequence[Example]) -> str:
         return "".join(f"{example.raw}\n" for example in examples)
 
-    def chosen(self, examples: list[Example], count: int) -> list[Example]:
+    def chosen(self, examples: Sequence[Example], count: int) -> list[Example]:
         """Some on end, from the first one with words on, so that the text stays one."""
         start = next(index for index, example in enumerate(examples) if example.raw.split())
         start = min(start, len(examples) - count)
-        return examples[start : start + count]
-
-
-class SquadJson(DataFormat):
-    """SQuAD 1.1's JSON; an example is a question."""
-
-    def parse(self, text: str, path: Path) -> list[Example]:
-        try:
-            articles = json.loads(text)["data"]
-            return [
-                Example(
-                    qa["answers"][0]["text"], (article.get("title", ""), paragraph["context"], _checked(qa, paragraph))
-                )
-                for article in articles
-                for paragraph in article["paragraphs"]
-                for qa in paragraph["qas"]
-            ]
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            found = f"{type(error).__name__}: {error}"[:100]
-            raise InputError(f"{path}: found something else ({found}), expected SQuAD 1.1 JSON") from None
-
-    def render(self, examples: list[Example]) -> str:
-        articles: dict[str, dict[str, list[Any]]] = {}
-        for example in examples:
-            title, context, qa = example.raw
-            articles.setdefault(title, {}).setdefault(context, []).append(qa)
-        data = [
-            {"title": title, "paragraphs": [{"context": context, "qas": qas} for context, qas in paragraphs.items()]}
-            for title, paragraphs in articles.items()
-        ]
-        return json.dumps({"version": "1.1", "data": data}) + "\n"
-
-
-def _checked(qa: dict[str, Any], paragraph: dict[str, Any]) -> dict[str, Any]:
-    answer = qa["answers"][0]
-    start = answer["answer_start"]
-    if paragraph["context"][start : start + len(answer["text"])] != answer["text"]:
-        raise ValueError(f"answer_start of {qa['id']} does not point at its text")
-    return qa
+        return list(examples[start : start + count])
 
 
 FORMATS: dict[str, DataFormat] = {

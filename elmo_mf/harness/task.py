@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from elmo_mf.errors import InputError, any_of, one_of, shown
-from elmo_mf.harness.formats import FORMATS, DataFormat
+from elmo_mf.harness.examples import DataFormat
+from elmo_mf.harness.formats import FORMATS
 from elmo_mf.io import read_toml
 from elmo_mf.resources import share
 

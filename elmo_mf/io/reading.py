@@ -72,14 +72,18 @@ def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
         raise InputError(f"{path}: line {line}: found bytes that are not UTF-8, expected {expected}") from None
 
 
-def read_json(path: str | Path, kind: str, expected: str, *, most: int) -> Any:
+def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_keys: bool = False) -> Any:
     """As `read_text`, parsed as JSON without NaN and infinity, nested at most `MOST_DEPTH` deep.
+
+    With `unique_keys` no object may name a key twice, where otherwise the last one counts.
 
     Raises:
         InputError: as `read_text`; or the file is not such JSON.
     """
     text = read_text(path, kind, expected, most=most)
-    return _parsed("valid JSON", partial(json.loads, parse_constant=_no_constant), text, path, expected)
+    pairs = unique_pairs if unique_keys else None
+    parse = partial(json.loads, parse_constant=_no_constant, object_pairs_hook=pairs)
+    return _parsed("valid JSON", parse, text, path, expected)
 
 
 def read_toml(path: str | Path, kind: str, expected: str, *, most: int) -> dict[str, Any]:
@@ -102,6 +106,19 @@ def _parsed(language: str, parse: Callable[[str], Any], text: str, path: str | P
             f"{path}: found something that is not {language} ({one_line(error)}), expected {expected}"
         ) from None
     return value
+
+
+def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose keys differ, for `json.loads`.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
 
 
 def _no_constant(name: str) -> None:

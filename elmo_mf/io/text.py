@@ -2,7 +2,8 @@
 
 A line ends at LF, CR LF or CR, as in Python's text mode and so in AllenNLP's readers; other characters that Unicode
 calls line breaks (U+2028, form feed, U+0085 and the like) are white space within a line. The encoding is UTF-8; a byte
-order mark at the start of a file is dropped. A last line without an end counts.
+order mark at the start of a file is dropped, and a null character, which text in another encoding is full of, is an
+error. A last line without an end counts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TextLines:
         """The lines, without their ends.
 
         Raises:
-            InputError: the file is missing or cannot be read, is not UTF-8, or has a line that is too long.
+            InputError: the file is missing or cannot be read, is not UTF-8, has a null character or a line that is too
+                long.
         """
         self._digest, self.lines = hashlib.sha256(), 0
         try:
@@ -70,6 +72,8 @@ class TextLines:
             self.lines += 1
             if self.lines == 1:
                 raw = self._without_mark(raw)
+            if b"\0" in raw:
+                raise self._error("found a null character, as in UTF-16", "UTF-8")
             try:
                 yield raw.decode("utf-8")
             except UnicodeDecodeError as error:
