@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.report.aggregate import boards
+from elmo_mf.report.aggregate import Board, boards
 from elmo_mf.report.encoders import encoder_key, encoder_names
 from elmo_mf.report.explain import mean_interval
 from elmo_mf.report.records import records_of
@@ -50,9 +51,7 @@ _LARGER = {
 def _errors() -> Rows:
     """Activation errors, by the size that each encoder was asked for."""
     sizes, ranks = (84_992, 161_792, 315_392, 468_992), (4, 8, 16, 24)
-    reports = {encoder_key(_cell(one)): one for one in _json("reports")["reports"]}
-    called = encoder_names(map(_cell, reports.values()))
-    found = {called[key]: one for key, one in reports.items()}
+    found = reports()
     body = []
     for label, way in _WAYS.items():
         names = _names(way, sizes, ranks)
@@ -74,7 +73,7 @@ def _cell(report: Row) -> Row:
 
 def _scores() -> Rows:
     """Every encoder that treats all layers alike, on the three tasks."""
-    rows = {task: _board(task, "demo") for task in ("sst", "snli", "squad")}
+    rows = {task: board(task, "demo") for task in ("sst", "snli", "squad")}
     budget, by_matrices = (f"whitened_svd joint+projection {way.format(161792)}" for way in (_BUDGET, _BY_MATRICES))
     names = {
         "dense": "dense",
@@ -103,48 +102,65 @@ def _scores() -> Rows:
 
 def _base() -> Rows:
     """The larger embedded ELMo's differences to dense."""
-    rows = {task: _board(task, "base") for task in ("sst", "snli", "squad")}
+    rows = {task: board(task, "base") for task in ("sst", "snli", "squad")}
     body = []
     for label, name in _LARGER.items():
         own = [of[name] for of in rows.values()]
         differences = [
-            f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})" for row in own
+            f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})"
+            + elsewhere(task, "base", name)
+            for task, row in zip(rows, own, strict=True)
         ]
         body.append([label, f"{own[0]['parameters']:,.0f}", *differences])
     return [["", "parameters", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
 
 
 def _language(task: str) -> Rows:
-    rows = _board(task)
+    rows = board(task)
     methods = ("svd", "whitened_svd", "fisher_svd", "semi_nmf", "prune", "nmf", "random")
     body = []
     for rank in (128, 32, 8):
         for method in methods:
             what = f"as many weights as rank {rank}" if method == "prune" else f"rank {rank}"
             names = [f"{method} {target} rank {rank}" for target in ("input", "recurrent", "all")]
-            body.append([f"`{method}`, {what}", *(_perplexity(rows.get(name)) for name in names)])
+            body.append([f"`{method}`, {what}", *(_perplexity(task, rows.get(name)) for name in names)])
     budgets = {
         "`svd`, budget of 324,000 parameters, as rank 32 of both has": "svd",
         "`whitened_svd`, the same budget": "whitened_svd",
     }
     for label, method in budgets.items():
-        body.append([label, "", "", _perplexity(rows[f"{method} all {_BUDGET.format(324000)}"])])
+        body.append([label, "", "", _perplexity(task, rows[f"{method} all {_BUDGET.format(324000)}"])])
     return [["", "input", "recurrent", "both"], *body]
 
 
 def _tuned() -> Rows:
     body = []
     for task, title in (("ptb", "Penn Treebank"), ("wikitext2", "WikiText-2")):
-        rows = _board(task)
+        rows = board(task)
         for method in ("svd", "whitened_svd"):
             names = [f"{method} {target} rank 32 fine-tuned 1" for target in ("input", "recurrent", "all")]
-            body.append([f"{title}, `{method}`, rank 32", *(_perplexity(rows.get(name)) for name in names)])
+            body.append([f"{title}, `{method}`, rank 32", *(_perplexity(task, rows.get(name)) for name in names)])
     return [["", "input", "recurrent", "both"], *body]
 
 
-def _perplexity(row: Row | None) -> str:
+def _perplexity(task: str, row: Row | None) -> str:
     """With the difference to dense, tuned likewise."""
-    return "" if row is None else f"{row['score']:.1f} ({row['difference']:+.1f})"
+    if row is None:
+        return ""
+    return f"{row['score']:.1f} ({row['difference']:+.1f}){elsewhere(task, None, row['encoder'])}"
+
+
+def elsewhere(task: str, elmo: str | None, encoder: str) -> str:
+    """The mark of a row that was scored on another processor than the dense one that it is compared with."""
+    against = board(task, elmo)[encoder]["baseline"]
+    own, other = (
+        {
+            json.dumps([one["machine"][key] for key in ("cpu", "instructions")])
+            for one in board_records(task, elmo, name)
+        }
+        for name in (encoder, against)
+    )
+    return "" if own == other else " *"
 
 
 def _elmo_targets() -> Rows:
@@ -216,18 +232,24 @@ TABLES: Tables = {
 }
 
 
-def _board(task: str, elmo: str | None = None) -> dict[str, Row]:
+def board(task: str, elmo: str | None = None) -> dict[str, Row]:
     """The rows of the published board, by encoder."""
-    return _all_boards()[task, elmo]
+    rows = _boards()[task, elmo].rows
+    return {str(row["encoder"]): dict(row) for _, row in rows.iterrows()}
+
+
+def board_records(task: str, elmo: str | None, encoder: str) -> list[Row]:
+    """The records behind a row."""
+    key = board(task, elmo)[encoder]["key"]
+    return [record for record in _boards()[task, elmo].records if encoder_key(record["cell"]) == key]
 
 
 @cache
-def _all_boards() -> dict[tuple[str, str | None], dict[str, Row]]:
+def _boards() -> dict[tuple[str, str | None], Board]:
     found = {}
-    for board in boards(records_of(DOCS.parent / "leaderboard")):
-        elmo = board.records[0].get("elmo")
-        name = Path(elmo["name"]).parent.name if elmo else None
-        found[board.task.name, name] = {str(row["encoder"]): dict(row) for _, row in board.rows.iterrows()}
+    for one in boards(records_of(DOCS.parent / "leaderboard")):
+        elmo = one.records[0].get("elmo")
+        found[one.task.name, Path(elmo["name"]).parent.name if elmo else None] = one
     return found
 
 
@@ -238,6 +260,13 @@ def _both_ways(name: str) -> dict[str, str]:
 
 def _json(name: str) -> Any:
     return read_json(f"compression/{name}.json")
+
+
+def reports() -> dict[str, Row]:
+    """Those of `elmo-mf compress` on the smaller embedded ELMo, by encoder."""
+    found = {encoder_key(_cell(one)): one for one in _json("reports")["reports"]}
+    called = encoder_names(map(_cell, found.values()))
+    return {called[key]: one for key, one in found.items()}
 
 
 def _least_in_bold(body: Sequence[list[str]]) -> Rows:

@@ -23,7 +23,7 @@ class Column(NamedTuple):
 
     @property
     def cases(self) -> list[Case]:
-        return _cases(self.record, self.part)
+        return bench(self.record, self.part)
 
     def of(self, like: Case) -> dict[str, Any]:
         """Its times for the same sentences."""
@@ -35,7 +35,8 @@ class Column(NamedTuple):
 
 
 @cache
-def _cases(record: str, part: str) -> list[Case]:
+def bench(record: str, part: str) -> list[Case]:
+    """The cases of one part of a benchmark's record."""
     return [case for case in read_json(f"performance/{record}.json")["cases"] if case["part"] == part]
 
 
@@ -48,7 +49,7 @@ def _sentences(case: Case) -> str:
     return f"batch {case['batch']}, length {f'{longest // 2} to ' if _ragged(case) else ''}{longest}"
 
 
-def _shortly(case: Case) -> str:
+def short_label(case: Case) -> str:
     """Where a length of 20 goes without saying."""
     longest = max(case["lengths"])
     if _ragged(case):
@@ -118,7 +119,7 @@ def _characters() -> Rows:
         "rank 32, int8": ("dense, int8", "svd all rank 32, int8"),
     }
     body = []
-    for case in _cases(record, "characters"):
+    for case in bench(record, "characters"):
         row = [_sentences(case)]
         for own, whole in encoders.values():
             part = Column("", record, "characters", own).milliseconds(case)
@@ -192,18 +193,44 @@ def _primed() -> Rows:
     return [["encoder", "zero", "primed", "primed - zero, same seed (standard error)"], *body]
 
 
+def _in_short() -> Rows:
+    """What README has: rounded, and one sentence of 20 words beside 32 of them."""
+    ranks = ("dense", "svd all rank 128", "svd all rank 32")
+    int8 = tuple(f"{encoder}, int8" for encoder in ranks)
+    rows = {
+        "biLSTM, AVX-512": ("original", "lstm", ranks),
+        "biLSTM, AVX2": ("original-avx2", "lstm", ranks),
+        "whole encoder, AVX-512": ("original-encoder", "encoder", ranks),
+        "whole encoder, AVX-512, `precision: 'int8'`": ("original-encoder", "encoder", int8),
+        "whole encoder, AVX-512, `highway_rank: 256`": (
+            "original-highways", "encoder", ("", "", "svd all rank 32 highways 256"),
+        ),
+        "whole encoder, AVX2": ("original-characters-avx2", "encoder", ranks),
+    }  # fmt: skip
+    body = []
+    for label, (record, part, variants) in rows.items():
+        cases = [case for case in bench(record, part) if set(case["lengths"]) == {20} and case["batch"] in (1, 32)]
+        columns = [Column("", record, part, variant) for variant in variants]
+        texts = [
+            ", ".join(f"{column.of(case)['ratio']:.0f}" for case in cases) if column.variant else ""
+            for column in columns
+        ]
+        body.append([label, *texts])
+    return [["", "dense", "rank 128", "rank 32"], *body]
+
+
 def _gpu(part: str, *variants: str) -> Rows:
     """Batches of length 20, then of others where there are any."""
     columns = _columns("gpu", part, *variants, "dense", "svd all rank 128", "svd all rank 32")
-    head, *body = _ratios(columns, _shortly)
+    head, *body = _ratios(columns, short_label)
     if part == "lstm":
-        body += _ratios([column._replace(record="gpu-long") for column in columns], _shortly)[1:]
+        body += _ratios([column._replace(record="gpu-long") for column in columns], short_label)[1:]
     return [["biLSTM alone" if part == "lstm" else "whole encoder", *head[1:]], *body]
 
 
 def _whole(number: int) -> Rows:
     """All that was recorded of one case."""
-    case = _cases("original", "lstm")[number]
+    case = bench("original", "lstm")[number]
     body = []
     for one in case["variants"]:
         low, high = (_figures(time, 3) for time in one["spread_ms"])
@@ -218,6 +245,8 @@ def _whole(number: int) -> Rows:
 def _figures(number: float, how_many: int) -> str:
     return f"{float(f'{number:.{how_many}g}'):g}"
 
+
+IN_SHORT: Tables = {"speeds": _in_short}
 
 TABLES: Tables = {
     "aims": _aims,

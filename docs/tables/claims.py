@@ -1,0 +1,409 @@
+"""Sentences of the documentation that state what was measured, each with its numbers taken from a record."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from docs.tables.compression import board, board_records, elsewhere, reports
+from docs.tables.page import DOCS, read_json
+from docs.tables.performance import Case, Column, bench, short_label
+from elmo_mf.report.explain import mean_interval
+
+TASKS = ("sst", "snli", "squad")
+_BUDGET, _JOINT = "budget 161792 parameters", "whitened_svd joint+projection"
+_DEMO, _BASE = f"{_JOINT} {_BUDGET}", f"{_JOINT} budget 403456 parameters"
+_SHARED = f"{_JOINT} budget 501760 parameters with highways"
+
+
+def claims() -> Iterator[tuple[str, str]]:
+    """Page and text, wherever its lines break."""
+    for page, texts in {
+        "../README.md": itertools.chain(_what_to_take(), _gpu_in_short(), _embedded()),
+        "how-to.md": _precisions_in_short(),
+        "sweeps.md": itertools.chain(_processors(), _sweeps()),
+        "compression.md": itertools.chain(
+            _errors(), _allocation(), _scores(), _language(), _elmo(), _highways(), _longer()
+        ),
+        "performance.md": itertools.chain(_limits(), _precisions(), _gpu()),
+    }.items():
+        for text in texts:
+            yield page, text
+
+
+def _what_to_take() -> Iterator[str]:
+    budget, plain = (board("sst", "demo")[name]["encoder_1_speed_up"] for name in (_DEMO, "svd all rank 16"))
+    yield f"makes the encoder {budget:.2f} times as fast as dense, `svd` at rank 16 {plain:.2f} times"
+    ratio = board("sst", "demo")["svd all rank 16"]["parameters"] / board("sst", "demo")[_DEMO]["parameters"]
+    assert round(ratio) == 2
+    ratios = [*_additive("ptb"), *_additive("wikitext2")]
+    yield f"{min(ratios):.1f} to {max(ratios):.1f} times as much perplexity as `recurrent`"
+
+
+def _gpu_in_short() -> Iterator[str]:
+    one, many = (_gpu_ratios(label) for label in ("batch 1", "batch 32"))
+    cudnn, dense, high, low = (round(ratio) for ratio in one)
+    yield f"biLSTM of one sentence is {dense} times as fast as AllenNLP's there, {high} and {low} at ranks 128 and 32"
+    yield "of 32 sentences {1:.1f}, {2:.1f} and {3:.1f}".format(*many)
+    yield f"is at {cudnn} and {many[0]:.1f}"
+    eight = _gpu_ratios("batch 8")
+    assert eight[3] > eight[0] > eight[2] and many[0] > max(many[1:]) and one[0] > one[1]
+
+
+def _gpu_ratios(label: str) -> list[float]:
+    """Of cuDNN, dense, rank 128 and rank 32, the biLSTM alone."""
+    variants = ("torch.nn.LSTM", "dense", "svd all rank 128", "svd all rank 32")
+    case = next(case for case in bench("gpu", "lstm") if short_label(case) == label)
+    return [Column("", "gpu", "lstm", variant).of(case)["ratio"] for variant in variants]
+
+
+def _embedded() -> Iterator[str]:
+    for name in ("demo", "base"):
+        about = json.loads((DOCS.parent / "weights" / name / "pretrain.json").read_text(encoding="utf-8"))
+        size = (DOCS.parent / "weights" / name / "weights.hdf5").stat().st_size / 1e6
+        held_out = about["held_out_perplexity"]
+        both = f"{held_out['forward']:.1f}, {held_out['backward']:.1f}"
+        yield f"| {both} ({about['held_out_unigram_perplexity']:.1f})"
+        yield f"| {size:.1f} |"
+        yield f"{about['held_out_words']:,} words of a held-out book"
+    better, *level = (_mean(_paired(task, "base", "dense", "demo", "dense")) for task in ("squad", "sst", "snli"))
+    yield f"{better.value:.1f} points better on SQuAD (± {better.value - better.low:.1f})"
+    assert all(one.low < 0 < one.high for one in level)
+    sst, squad, snli = (_mean(_rounding(task)) for task in ("sst", "squad", "snli"))
+    yield f"SST is {sst.value:.1f} points higher (± {sst.value - sst.low:.1f})"
+    yield f"SQuAD {squad.value:.1f} (± {squad.value - squad.low:.1f})"
+    yield f"SNLI level (± {snli.value - snli.low:.1f})"
+
+
+def _rounding(task: str) -> np.ndarray:
+    """Float32 weights against the float16 that they are kept in, seed by seed, in points."""
+    own = _float16(task)
+    return np.array([100 * (own["float32"][seed] - own["float16"][seed]) for seed in own["float16"]])
+
+
+def _float16(task: str) -> dict[str, dict[str, float]]:
+    record = read_json("compression/float16.json")
+    return dict(record["f1" if task == "squad" else "accuracy"][task])
+
+
+def _processors() -> Iterator[str]:
+    """The same cells on two processors: `float16.json` has AVX2, the board AVX-512."""
+    apart, seeds = [], []
+    for task in TASKS:
+        found = _scores_of(task, "base", "dense")
+        apart += [100 * (score - found[int(seed)]) for seed, score in _float16(task)["float16"].items()]
+        seeds += [100 * (one - other) for one, other in itertools.combinations(found.values(), 2)]
+    assert {record["machine"]["instructions"] for record in board_records("sst", "base", "dense")} == {"AVX512"}
+    assert read_json("compression/float16.json")["machine"]["instructions"] == "AVX2"
+    yield f"{len(apart)} cells scored on both, {_root_mean_square(apart):.1f} points apart (root mean square)"
+    yield f"two seeds of them are {_root_mean_square(seeds):.1f} apart"
+
+
+def _sweeps() -> Iterator[str]:
+    record = read_json("sweeps/measured.json")
+    one, two = record["workers"]["seconds"].values()
+    yield f"took {one} seconds one after another with two threads, and {two} with two workers of one thread each"
+    cells = record["cells of --workers 1"]
+    dense, small = ([cells[f"sst-{name}-seed-{seed}"] for seed in (1, 2, 3)] for name in ("dense", "svd-all-rank-8"))
+    yield f"spent {dense[0]['phases']['activations']:.1f} of {dense[0]['seconds']} seconds on activations"
+    yield f"({dense[1]['seconds']} and {dense[2]['seconds']} seconds in all)"
+    phases = small[0]["phases"]
+    yield f"{phases['encoder']:.1f} seconds on the encoder and {phases['activations']:.1f} of {small[0]['seconds']} on"
+    busy = {
+        run["machine"]["threads"]: run["latency"]["encoder"]["1"]["median_ms"]
+        for run in read_json("sweeps/busy-core.json")["runs"]
+    }
+    yield f"encoder {busy[2]:.0f} ms with `--threads 2` on two cores and {busy[1]:.0f} ms with one"
+    load = record["load"]["result"]
+    yield f"| a cell, first fifth of the sweep | {load['ms_a_cell_first_fifth']:.0f} ms |"
+    yield f"| a cell, last fifth | {load['ms_a_cell_last_fifth']:.0f} ms |"
+    yield f"| `--status` on 10,000 records | {load['status_seconds']:.1f} s |"
+
+
+def _errors() -> Iterator[str]:
+    """What is said below the first table."""
+    found = {encoder: report["activation_error"]["all"] for encoder, report in reports().items()}
+    plain, spent, both = (
+        found[label] for label in ("svd all rank 8", f"svd all {_BUDGET}", f"whitened_svd all {_BUDGET}")
+    )
+    yield {7: "Seven tenths of the way is the budget"}[round(10 * (plain - spent) / (plain - both))]
+    yield f"(`whitened_svd`, rank 7, 153,344 parameters) {found['whitened_svd all by gate rank 7']:.2f}"
+    joint = [found[f"svd joint+projection {_BUDGET}{how}"] for how in ("", " by matrices")]
+    yield "`svd` with `joint+projection` and a budget {:.2f} (by matrices {:.2f})".format(*joint)
+    longer = [found[f"{_DEMO}{how} calibrated on 728c77e8"] for how in ("", " by matrices")]
+    yield "(`joint+projection`, budget) {:.2f} (by matrices {:.2f})".format(*longer)
+    yield f"brings {found[_DEMO]:.2f} down to {longer[0]:.2f}"
+
+
+def _allocation() -> Iterator[str]:
+    """Which ranks a budget gives the layers of the larger embedded ELMo."""
+    gates, projections = _ranks(_BASE)
+    yield f"the first layer's gates get ranks of {gates[0]} and its projections {projections[0]}"
+    yield f"the second layer's {gates[1]}, {projections[1]}"
+    gates, projections = _ranks(f"{_BASE} by matrices")
+    yield f"by matrices it is {gates[0]} and {projections[0]}, {gates[1]}, {projections[1]}"
+
+
+def _ranks(encoder: str) -> tuple[list[str], list[str]]:
+    """Of the gates and of the projections, layer by layer."""
+    record = board_records("sst", "base", encoder)[0]
+    found: list[list[str]] = []
+    for target in ("joint", "projection"):
+        own = [
+            sorted({one["rank"] for one in record["matrices"] if (one["target"], one["layer"]) == (target, layer)})
+            for layer in (0, 1)
+        ]
+        found.append([" and ".join(map(str, ranks)) for ranks in own])
+    return found[0], found[1]
+
+
+def _scores() -> Iterator[str]:
+    means = [_mean(_paired(task, "demo", _DEMO, "demo", "svd all rank 16")) for task in TASKS]
+    yield "SST {:+.1f} (± {:.1f}), SNLI {:+.1f} (± {:.1f}), SQuAD {:+.1f} (± {:.1f})".format(
+        *(number for mean in means for number in (mean.value, mean.value - mean.low))
+    )
+    distilled = [_mean(_paired(task, "demo", f"{_DEMO} distilled 1500", "demo", "svd all rank 16")) for task in TASKS]
+    first, second, third = (f"{mean.value:+.1f} (± {mean.value - mean.low:.1f})" for mean in distilled)
+    yield f"Distilled: {first}, {second} and {third}"
+    yield from _by_outputs()
+    gains = [100 * (_score(task, "fisher_svd all rank 8") - _score(task, "svd all rank 8")) for task in TASKS]
+    yield f"{min(gains):.1f} to {max(gains):.1f} points better than `svd` of the same rank in every task"
+    regained = [
+        _mean(_paired(task, "base", "svd all budget 403456 parameters", "base", "svd all rank 16")) for task in TASKS
+    ]
+    first, second, third = (f"{mean.value:.1f} (± {mean.value - mean.low:.1f})" for mean in regained)
+    yield f"it gains {first}, {second} and {third} points"
+
+
+def _by_outputs() -> Iterator[str]:
+    """Budgets by the outputs' loss against budgets by matrices."""
+    pairs = {
+        ("demo", _DEMO): f"{_DEMO} by matrices",
+        ("demo", f"{_DEMO} distilled 1500"): f"{_DEMO} by matrices distilled 1500",
+        ("base", _BASE): f"{_BASE} by matrices",
+        ("base", _SHARED): f"{_BASE} by matrices highways 64",
+    }
+    apart = [_paired(task, elmo, own, elmo, other) for (elmo, own), other in pairs.items() for task in TASKS]
+    assert sum(own.mean() > 0 for own in apart) == 9 and len(apart) == 12
+    assert all(mean.low < 0 < mean.high for mean in map(_mean, apart))
+    mean = _mean(np.concatenate(apart))
+    yield f"({mean.value:+.1f} ± {mean.value - mean.low:.1f}, over {mean.n} pairs of one seed)"
+
+
+def _language() -> Iterator[str]:
+    ptb, wikitext2 = board("ptb"), board("wikitext2")
+    yield f"its mean is {ptb['dense']['score']:.1f}"
+    yield f"with a dense mean of {wikitext2['dense']['score']:.1f}"
+    tuned = [rows["dense fine-tuned 1"]["score"] for rows in (ptb, wikitext2)]
+    yield f"{tuned[0]:.1f} on the Penn Treebank and at {tuned[1]:.1f} on WikiText-2"
+    ratios = [_additive(task) for task in ("ptb", "wikitext2")]
+    yield f"`input` costs {min(ratios[0]):.1f} to {max(ratios[0]):.1f} times as much perplexity as `recurrent`"
+    yield f"on WikiText-2 {min(ratios[1]):.1f} to {max(ratios[1]):.1f} times as much"
+    prune = [
+        rows[f"prune {target} rank 8"]["difference"] / rows[f"svd {target} rank 8"]["difference"]
+        for rows in (ptb, wikitext2)
+        for target in ("input", "recurrent")
+    ]
+    yield f"with those of rank 8 it loses {min(prune):.1f} to {max(prune):.1f} times as much"
+    layers = [
+        "{:.1f}, {:.1f} and {:.1f}".format(*(rows[f"svd {target} layers {n} rank 32"]["difference"] for n in range(3)))
+        for rows in (ptb, wikitext2)
+        for target in ("input", "recurrent")
+    ]
+    yield "`input` costs {} in the first, second and third layer, `recurrent` {}; on WikiText-2 {}, and {}".format(
+        *layers
+    )
+    for size, fall in ((ptb, (29.7, 18.5)), (wikitext2, (33.2, 22.2))):
+        names = ("svd all rank 32", "svd all budget 324000 parameters")
+        assert tuple(round(size[name]["difference"], 1) for name in names) == fall
+        yield f"{fall[0]} become {fall[1]}"
+    yield from _speeds(ptb, wikitext2)
+    yield from _budget_of_a_core()
+
+
+def _additive(task: str) -> list[float]:
+    """How many times as much `input` costs as `recurrent`, of one method and rank, scored where dense was."""
+    rows = board(task)
+    methods = ("svd", "whitened_svd", "fisher_svd", "semi_nmf", "prune", "nmf", "random")
+    found = []
+    for method, rank in itertools.product(methods, (128, 32, 8)):
+        names = [f"{method} {target} rank {rank}" for target in ("input", "recurrent")]
+        if not any(elsewhere(task, None, name) for name in names):
+            found.append(rows[names[0]]["difference"] / rows[names[1]]["difference"])
+    return found
+
+
+def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
+    def of(rows: dict[str, Any], encoder: str, part: str = "encoder") -> list[str]:
+        return [f"{rows[encoder][f'{part}_{batch}_speed_up']:.1f}" for batch in (1, 32)]
+
+    first, second = of(ptb, "svd all rank 32"), of(wikitext2, "svd all rank 32")
+    yield f"a step of generation {first[0]} times as fast and scores 32 texts {first[1]} times as fast"
+    yield f"on WikiText-2 {second[0]} and {second[1]}"
+    yield "at rank 8 it is {} and {}, and {} and {}".format(
+        *of(ptb, "svd all rank 8"), *of(wikitext2, "svd all rank 8")
+    )
+    model = *of(ptb, "svd all rank 32", "model"), *of(wikitext2, "svd all rank 32", "model")
+    yield "a step at rank 32 is {} times as fast and scoring {} times".format(*model)
+    yield "where the softmax takes most of the time, {2} and {3}".format(*model)
+    yield "Our dense core is at {} and {:.2f}, and {} and {:.2f}".format(
+        *(
+            number
+            for rows in (ptb, wikitext2)
+            for number in (of(rows, "dense")[0], rows["dense"]["encoder_32_speed_up"])
+        )
+    )
+
+
+def _budget_of_a_core() -> Iterator[str]:
+    """Median ranks that a language model's budget gives."""
+    found: dict[tuple[int, str], list[str]] = {}
+    recurrent = []
+    for task in ("ptb", "wikitext2"):
+        records = board_records(task, None, "svd all budget 324000 parameters")
+        for layer, target in itertools.product(range(3), ("input", "recurrent")):
+            ranks = [
+                one["rank"] for record in records for one in record["matrices"]
+                if (one["layer"], one["target"]) == (layer, target)
+            ]  # fmt: skip
+            found.setdefault((layer, target), []).append(f"{median(ranks):.0f}")
+            recurrent += [median(ranks)] if target == "recurrent" else []
+    third, second, first = (" and ".join(found[layer, "input"]) for layer in (2, 1, 0))
+    yield f"the third layer's `input` gets rank {third}, the second's {second} and the first's {first}"
+    yield f"`recurrent` {min(recurrent):.0f} to {max(recurrent):.0f}"
+
+
+def _elmo() -> Iterator[str]:
+    """ELMo as a language model."""
+    found = {one["encoder"]: one["forward"] for one in read_json("compression/perplexities.json")["perplexities"]}
+    dense = found["as it is"]
+    low, lower = ([found[f"svd {t} rank {rank}"] - dense for t in ("input", "recurrent")] for rank in (32, 16))
+    yield f"`input` costs {low[0]:.0f} and `recurrent` {low[1]:.0f} of {dense:.0f}"
+    yield f"at rank 16 {lower[0]:.0f} and {lower[1]:.0f}"
+    gates, projections = (
+        sorted(int(rank) for text in own for rank in text.split(" and ")) for own in _ranks(f"{_BASE} by matrices")
+    )
+    yield f"gives it ranks of {projections[0]} to {projections[-1]}, and the gates {gates[0]} to {gates[-1]}"
+
+
+def _highways() -> Iterator[str]:
+    record = read_json("compression/highways.json")
+    found = {one["encoder"]: (one["forward"], one["backward"]) for one in record["perplexities"]}
+    alone = [" and ".join(f"{one:.1f}" for one in found[f"highways {rank}"]) for rank in (256, 128, 64, 32)]
+    yield "of the dense encoder {}, {}, {}, {}".format(*alone)
+    own = record["report"]["highways"][0]
+    yield f"is off by half ({own['error']:.2f}), and what it gives for the words of a text by {own['input_error']:.2f}"
+    speeds = [board(task, "base")[_SHARED]["encoder_32_allennlp"] for task in ("sst", "squad")]
+    yield f"{speeds[0]:.0f} and {speeds[1]:.0f} times as fast as AllenNLP's in batches of 32"
+    means = [_mean(_paired(task, "base", _SHARED, "base", _BASE)) for task in TASKS]
+    yield "it is {:+.1f} (± {:.1f}) on SST, {:+.1f} (± {:.1f}) on SNLI and {:+.1f} (± {:.1f}) on SQuAD".format(
+        *(number for mean in means for number in (mean.value, mean.value - mean.low))
+    )
+    sizes = [board("sst", "base")[name]["megabytes"] for name in ("dense", _SHARED, _BASE)]
+    yield f"is {sizes[0] / sizes[1]:.1f} times smaller than dense in place of {sizes[0] / sizes[2]:.1f}"
+
+
+def _longer() -> Iterator[str]:
+    norms = read_json("compression/longer.json")["norms"]
+    for targets, text in (
+        (
+            ("input", "recurrent"),
+            "are {:.1f} to {:.1f} times as large and their effective ranks {:.0f} to {:.0f} of 128",
+        ),
+        (("projection",), "are {:.1f} to {:.1f} times as large, and {:.0f} to {:.0f} in place of"),
+    ):
+        own, other = ([one for one in norms[name] if one["target"] in targets] for name in ("longer", "embedded"))
+        ratios = [one["frobenius"] / two["frobenius"] for one, two in zip(own, other, strict=True)]
+        ranks = [one["effective_rank"] for one in own]
+        yield text.format(min(ratios), max(ratios), min(ranks), max(ranks))
+
+
+def _limits() -> Iterator[str]:
+    """How much faster than AllenNLP's anything is at least."""
+    with_avx512 = [name for name, own in _benches().items() if own["machine"]["instructions"] == "AVX512"]
+    measured = [name for name in with_avx512 if not name.startswith(("gpu", "original-without"))]
+    cases = [case for name in measured for case in _benches()[name]["cases"]]
+    ours = [one for case in cases for one in case["variants"] if one["variant"] not in ("AllenNLP", "torch.nn.LSTM")]
+    least = min(one["ratio"] for one in ours)
+    plain = min(one["ratio"] for one in ours if one["precision"] == "float32")
+    yield f"In all {len(cases)} cases with AVX-512"
+    yield f"in float32 the least ratio is {plain:.1f} (the character CNN alone, one sentence)"
+    yield f"over all precisions {least:.1f}"
+
+
+@cache
+def _benches() -> dict[str, dict[str, Any]]:
+    return {path.stem: read_json(f"performance/{path.name}") for path in sorted((DOCS / "performance").glob("*.json"))}
+
+
+def _precisions() -> Iterator[str]:
+    characters, encoder = _gains("characters"), _gains("encoder")
+    yield f"the character CNN alone {characters['bfloat16']} times as fast with `bfloat16`"
+    yield f"and {characters['int8']} with `int8`"
+    yield f"the whole encoder at the lower rank of each table {encoder['bfloat16']} and {encoder['int8']} times"
+
+
+def _precisions_in_short() -> Iterator[str]:
+    yield f"makes the whole {_gains('encoder')['int8']} times as fast at inference"
+
+
+def _gains(part: str) -> dict[str, str]:
+    """From least to most, of each precision over float32, of all sizes; the encoder at its lower rank."""
+    found: dict[str, list[float]] = {"bfloat16": [], "int8": []}
+    for size, rank in (("original", 32), ("medium", 16), ("small", 8)):
+        own = "dense" if part == "characters" else f"svd all rank {rank}"
+        plain = Column("", f"{size}-encoder", part, own)
+        for case, (precision, gains) in itertools.product(plain.cases, found.items()):
+            other = plain._replace(variant=f"{own}, {precision}")
+            gains.append(plain.milliseconds(case) / other.milliseconds(case))
+    return {precision: f"{min(gains):.1f} to {max(gains):.1f}" for precision, gains in found.items()}
+
+
+def _gpu() -> Iterator[str]:
+    def of(record: str, label: str, variant: str) -> Case:
+        case = next(case for case in bench(record, "lstm") if short_label(case) == label)
+        return Column("", record, "lstm", variant).of(case)
+
+    yield f"(at {of('gpu', 'batch 512', 'torch.nn.LSTM')['product_share']:.1f} times what a float32 product reaches)"
+    shares = of("gpu", "batch 1", "dense"), of("gpu-long", "batch 1, length 150", "dense")
+    yield "at {:.0f} % of the GPU's bandwidth, at length 150 at {:.0f} %".format(
+        *(100 * own["read_share"] for own in shares)
+    )
+    yield f"{100 * of('gpu', 'batch 512', 'dense')['product_share']:.0f} % of what a large float32 product reaches"
+    errors = {
+        part: max(one["error"] or 0 for case in bench("gpu", part) for one in case["variants"])
+        for part in ("encoder", "lstm")
+    }
+    yield f"differs by up to {errors['encoder']:.0e} from AllenNLP's, the biLSTM alone by {errors['lstm']:.0e}".replace(
+        "e-0", "e-"
+    )
+
+
+def _score(task: str, encoder: str) -> float:
+    return float(board(task, "demo")[encoder]["score"])
+
+
+def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
+    """By seed."""
+    primary = "f1" if task == "squad" else "accuracy"
+    return {one["cell"]["seed"]: one["scores"][primary] for one in board_records(task, elmo, encoder)}
+
+
+def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:
+    """One encoder's scores less another's, seed by seed, in points."""
+    own, others = _scores_of(task, elmo, encoder), _scores_of(task, other_elmo, other)
+    return np.array([100 * (own[seed] - others[seed]) for seed in sorted(own.keys() & others.keys())])
+
+
+def _mean(differences: np.ndarray) -> Any:
+    return mean_interval(differences)
+
+
+def _root_mean_square(numbers: list[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(numbers))))
