@@ -166,7 +166,13 @@ class Times(TypedDict):
     """As `speed_up`, of AllenNLP's time over the cell's."""
 
 
-Batches = TypedDict("Batches", {"1": Times, "32": Times})
+Batches = TypedDict(
+    "Batches",
+    {
+        "1": Annotated[Times, Field(description="Of one text, or for a language model of one step.")],
+        "32": Annotated[Times, Field(description="Of 32 texts.")],
+    },
+)
 _closed(Batches)
 
 
