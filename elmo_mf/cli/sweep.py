@@ -90,10 +90,11 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
     from elmo_mf.cli.live import live_view
+    from elmo_mf.harness.preflight import check_needs
     from elmo_mf.harness.spec import SweepSpec
     from elmo_mf.harness.status import status_of
     from elmo_mf.harness.store import ResultStore
-    from elmo_mf.harness.sweep import run_sweep
+    from elmo_mf.harness.sweep import present, run_sweep
 
     if json_file is not None:
         if not (dry_run or status):
@@ -132,9 +133,11 @@ def sweep(
         for line in ResultStore(output).set_aside(found.problems):
             typer.echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
-            where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
-            with live_view(len(cells), done, quiet) as view:
-                outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
+            with present(output):
+                check_needs(spec, todo, output, workers)
+                where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
+                with live_view(len(cells), done, quiet) as view:
+                    outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 

@@ -23,6 +23,7 @@ from elmo_mf.provenance import regular_hash
 
 _KINDS = ("encoders", "activations")  # what may grow large, and is made again when it is gone
 _CONTENTS = "contents.json"
+_LEFT = 200_000_000  # bytes of a disk, for records and checkpoints
 
 MOST_JSON = 10_000_000
 """Bytes that a JSON file in a cache may have."""
@@ -72,22 +73,31 @@ class Cache:
         self._used.clear()
 
     def make_room(self, needed: int) -> bool:
-        """Delete what nobody uses, from what was used longest ago, until `needed` more bytes fit; whether they do."""
+        """Delete what nobody uses, from what was used longest ago, until `needed` more bytes fit; whether they do.
+
+        They fit within the bound, and on the disk, where some room is left to others.
+        """
         if not self.max_bytes:
-            return True
+            return self._disk_has(needed)
         with holding(self.folder / ".room.lock"):
             folders = [path for kind in _KINDS for path in (self.folder / kind).glob("*") if path.is_dir()]
             sizes = {path: _size(path) for path in folders}
             total = sum(sizes.values())
             for path in sorted((path for path in folders if not path.name.startswith(".")), key=_last_used):
-                if total + needed <= self.max_bytes:
+                if total + needed <= self.max_bytes and self._disk_has(needed):
                     break
                 use = acquire(_use(path), wait=False)
                 if use is not None:
                     shutil.rmtree(path, ignore_errors=True)
                     total -= sizes[path]
                     use.release(remove=True)
-            return total + needed <= self.max_bytes
+            return total + needed <= self.max_bytes and self._disk_has(needed)
+
+    def _disk_has(self, needed: int) -> bool:
+        try:
+            return shutil.disk_usage(self.folder).free >= needed + _LEFT
+        except OSError:  # a file system that does not say
+            return True
 
     @contextlib.contextmanager
     def _alone(self, path: Path) -> Iterator[None]:

@@ -88,7 +88,7 @@ def run_sweep(
     # Raises
     OSError: `output` cannot be written to. Records of the cells that were done before are kept.
     """
-    with _present(output):
+    with present(output):
         run = _Run(output, executor, view or Unwatched(), fail_fast, retime)
         try:
             return run.all(cells, retry_failed)
@@ -199,8 +199,11 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _present(output: Path) -> Iterator[None]:
-    """Be known as a sweep of this folder; the first of them clears away what killed ones have left."""
+def present(output: Path) -> Iterator[None]:
+    """Be known as a sweep of this folder; the first of them clears away what killed ones have left.
+
+    May be entered again by who is in it.
+    """
     path = output / "running" / ".sweeps"
     alone = acquire(path, wait=False)
     if alone is not None:

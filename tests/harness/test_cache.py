@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -226,3 +227,13 @@ with workspace(output, "cell") as work:
 lock = acquire(output / "running" / "cell.lock")
 lock.release()
 """
+
+
+@pytest.mark.parametrize("bound", [0, 10**9])
+def test_a_disk_that_is_nearly_full_bounds_it_too(bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type(shutil.disk_usage(tmp_path))
+    with Turn(tmp_path) as turn:
+        cache = Cache(tmp_path, bound, turn)
+        _fill(cache, "encoders", "a", 100)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, 300_000_000))
+        assert cache.make_room(50_000_000) and not cache.make_room(150_000_000)
