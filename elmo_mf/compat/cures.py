@@ -102,6 +102,25 @@ def _huggingface_hub() -> Iterator[None]:
 
 
 @contextmanager
+def _spacy_models() -> Iterator[None]:
+    """A spaCy model that is not installed is downloaded, even where its tokenizer is all that is asked for."""
+    yield
+    from elmo_mf.compat.spacy_models import model_getter
+
+    util = sys.modules["allennlp.common.util"]
+    vars(util)["get_spacy_model"] = model_getter(util.get_spacy_model)
+
+
+@contextmanager
+def _spacy_tokenizer() -> Iterator[None]:
+    """AllenNLP's tokenizer asks for tags by default."""
+    yield
+    from elmo_mf.compat.spacy_models import tag_where_asked
+
+    tag_where_asked(sys.modules["allennlp.data.tokenizers.spacy_tokenizer"].SpacyTokenizer)
+
+
+@contextmanager
 def _swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
     """For this long, `owner` has something else under a name."""
     kept = getattr(owner, name)
@@ -233,7 +252,9 @@ def _training_util() -> Iterator[None]:
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp": _home,
     "allennlp.common.push_to_hf": _huggingface_hub,
+    "allennlp.common.util": _spacy_models,
     "allennlp.data.image_loader": _torchvision,
+    "allennlp.data.tokenizers.spacy_tokenizer": _spacy_tokenizer,
     "allennlp.models.archival": _archives,
     "allennlp.models.model": _model,
     "allennlp.modules.vision.grid_embedder": _torchvision,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from allennlp.modules.elmo import Elmo
 from allennlp.modules.time_distributed import TimeDistributed
-from allennlp.modules.token_embedders import TokenEmbedder
+from allennlp.modules.token_embedders import ElmoTokenEmbedder, TokenEmbedder
 from torch import Tensor, nn
 
 from elmo_mf.bilm.bilm import Bilm
@@ -35,12 +36,16 @@ class ElmoModule(nn.Module):
         return {"activations": list(activations.layers), "mask": activations.mask}
 
 
+_THEIRS = signature(ElmoTokenEmbedder.__init__).parameters
+
+
 @TokenEmbedder.register("elmo_mf")
 class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     """A weighted sum of a biLM's layers for each token, as AllenNLP's `elmo_token_embedder` gives it.
 
     # Parameters
-    options_file, weight_file: an ELMo checkpoint, official or factored; paths or addresses.
+    options_file, weight_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by
+        default, as in `elmo_token_embedder`.
     compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
     state: `zero`, `primed` or `carried`, see `Bilm`.
     dropout: on the weighted sum.
@@ -51,6 +56,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
     word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
     precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
+    vocab_to_cache: of `elmo_token_embedder`; refused.
 
     # Raises
     InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or `carried`.
@@ -58,8 +64,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
 
     def __init__(
         self,
-        options_file: str,
-        weight_file: str,
+        options_file: str = _THEIRS["options_file"].default,
+        weight_file: str = _THEIRS["weight_file"].default,
         compression: dict[str, Any] | None = None,
         state: str = "zero",
         dropout: float = 0.5,
@@ -70,8 +76,12 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         cache_mb: int = 0,
         word_cache_mb: float = 0,
         precision: str = "float32",
+        vocab_to_cache: list[str] | None = None,
     ) -> None:
         super().__init__()
+        if vocab_to_cache:
+            found = f"found {len(vocab_to_cache)} words"
+            raise InputError(f"vocab_to_cache: {found}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         bilm = self._encoder(options_file, weight_file, compression, state, word_cache_mb, precision)
