@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import threading
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from elmo_mf.errors import InputError, missing
+from elmo_mf.errors import InputError
 from elmo_mf.harness import sandbox
+from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
 
 PRESETS = ("demo", "paper")
+_SECONDS = 120.0  # that pass, for 20 of processor time
+_PIECE = 1 << 16  # bytes
+_MOST_PIECES = 6 * sandbox.MOST_TEXT // _PIECE  # a character may be escaped
 
 
 def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any:
@@ -24,16 +34,41 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any
     # Raises
     InputError: the file is missing or does not evaluate.
     """
-    if not path.is_file():
-        raise missing(path, "jsonnet file", "a sweep or a config")
+    text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MOST_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
-    request = json.dumps([str(path), arguments or {}, [str(root) for root in roots]])
-    command = [sys.executable, "-I", sandbox.__file__]
-    done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
-    if done.returncode:
-        message = " ".join(done.stderr.split())[:300] or "it takes too much time or memory"
+    answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]])
+    if "value" not in answer:
+        message = " ".join(answer.get("error", "it takes too much time or memory").split())[:300]
         raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")
-    return json.loads(done.stdout)
+    return parse_json(answer["value"], path, "a config")
+
+
+def _answer(request: list[Any]) -> dict[str, str]:
+    """What the sandbox says to a request; empty if it did not live to say it, or said too much."""
+    command = [sys.executable, "-I", "-X", "utf8", sandbox.__file__]
+    # what jsonnet traces goes nowhere: there may be gigabytes of it
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
+        assert process.stdin is not None and process.stdout is not None
+        alarm = threading.Timer(_SECONDS, process.kill)
+        alarm.start()
+        try:
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(json.dumps(request).encode("ascii"))
+            pieces = iter(partial(process.stdout.read, _PIECE), b"")
+            said = b"".join(islice(pieces, _MOST_PIECES))
+        finally:
+            alarm.cancel()
+            process.kill()
+    try:
+        answer = json.loads(said)
+    except ValueError:  # it is cut
+        answer = {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _utf8(path: Path) -> str:
+    """A path as the sandbox knows it, whatever the locale is here."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,48 +1,64 @@
 """Evaluates one jsonnet file, in a process of its own: run as a script by `configs.evaluate_jsonnet`.
 
 Jsonnet is a programming language, and a sweep file may come from a stranger: its imports stay in the given folders, and
-it ends when it takes more time or memory than any config needs.
+it ends when it takes more time or memory than any config needs. The request comes and the answer goes as JSON, in ASCII
+whatever the locale is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from pathlib import Path
 
-SECONDS = 20
+SECONDS = 20  # of processor time
 BYTES = 2_000_000_000
-_MOST_TEXT = 20_000_000
+MOST_TEXT = 20_000_000
 
 
-def evaluate(path: str, arguments: dict[str, str], roots: list[str]) -> str:
-    """JSON text; RuntimeError says what is wrong with the file."""
+def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) -> str:
+    """JSON text; RuntimeError says what is wrong with the file at `path`, whose content is `text`."""
     import _jsonnet
 
     folders = [Path(root).resolve() for root in roots]
 
     def load(folder: str, name: str) -> tuple[str, bytes]:
-        found = (Path(folder) / name).resolve()
-        if not any(found.is_relative_to(root) for root in folders):
-            raise RuntimeError(f"import of {name} leads out of {', '.join(map(str, folders))}")
-        if not found.is_file():
-            raise RuntimeError(f"no such file: {name}")
-        return str(found), found.read_bytes()
+        try:
+            found = (Path(folder) / name).resolve()
+            if not any(found.is_relative_to(root) for root in folders):
+                raise RuntimeError(f"import of {name:.100} leads out of {', '.join(map(str, folders))}")
+            if not found.is_file():
+                raise RuntimeError(f"no such file: {name:.100}")
+            if found.stat().st_size > MOST_TEXT:
+                raise RuntimeError(f"import of {name:.100}: it has more than {MOST_TEXT:,} bytes")
+            return str(found), found.read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            raise RuntimeError(f"import of {name:.100}: {getattr(error, 'strerror', None) or error}") from None
 
-    text: str = _jsonnet.evaluate_file(path, tla_codes=arguments, import_callback=load)
-    if len(text) > _MOST_TEXT:
-        raise RuntimeError(f"{len(text)} characters come out, at most {_MOST_TEXT} may")
-    return text
+    evaluated: str = _jsonnet.evaluate_snippet(path, text, tla_codes=arguments, import_callback=load)
+    if len(evaluated) > MOST_TEXT:
+        raise RuntimeError(f"{len(evaluated):,} characters come out, at most {MOST_TEXT:,} may")
+    return evaluated
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CPU, SECONDS)
+    _limit(resource.RLIMIT_AS, BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
     try:
-        print(evaluate(*json.load(sys.stdin)))
-    except RuntimeError as error:
-        sys.exit(f"{error}")
+        answer = {"value": evaluate(*json.load(sys.stdin.buffer))}
+    except (RuntimeError, ValueError) as error:  # ValueError: an import that is not UTF-8
+        answer = {"error": f"{error}"}
     except MemoryError:
-        sys.exit("it takes too much memory")
+        answer = {"error": "it takes too much memory"}
+    sys.stdout.buffer.write(json.dumps(answer).encode("ascii"))
+    sys.stdout.flush()
+    os._exit(0)  # nothing need be freed

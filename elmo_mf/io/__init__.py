@@ -22,7 +22,7 @@ from elmo_mf.io.atomic import (
 from elmo_mf.io.checked import checked_file
 from elmo_mf.io.hdf5 import hdf5_file
 from elmo_mf.io.output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
-from elmo_mf.io.reading import open_regular, read_bytes, read_json, read_text, read_toml, unique_pairs
+from elmo_mf.io.reading import open_regular, parse_json, read_bytes, read_json, read_text, read_toml, unique_pairs
 from elmo_mf.io.text import TextLines
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "hdf5_file",
     "open_regular",
     "output_errors",
+    "parse_json",
     "read_bytes",
     "read_json",
     "read_text",

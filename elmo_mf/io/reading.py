@@ -81,6 +81,11 @@ def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_k
         InputError: as `read_text`; or the file is not such JSON.
     """
     text = read_text(path, kind, expected, most=most)
+    return parse_json(text, path, expected, unique_keys=unique_keys)
+
+
+def parse_json(text: str, path: str | Path, expected: str, *, unique_keys: bool = False) -> Any:
+    """As `read_json`, of a text that comes from `path`."""
     pairs = unique_pairs if unique_keys else None
     parse = partial(json.loads, parse_constant=_no_constant, object_pairs_hook=pairs)
     return _parsed("valid JSON", parse, text, path, expected)
