@@ -13,13 +13,16 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
+from elmo_mf.errors import InputError, one_line
 from elmo_mf.harness.attempt import ENVIRONMENT, Attempt, Result, attempt, end_of
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
@@ -27,6 +30,10 @@ from elmo_mf.harness.workspace import Progress
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["elmo_mf.harness.executors.preload"])
+
+
+_LOST = 255  # what `multiprocessing` says where the server was killed
+_DYING = 2.0  # seconds that a killed process may take to end
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,31 @@ class LocalExecutor:
         return self.workers
 
     def start(self, cell: Cell) -> None:
+        """Begin a cell.
+
+        # Raises
+        InputError: the server of processes was killed, and the one started in its place was too.
+        """
+        try:
+            running = self._started(cell)
+        except (EOFError, OSError):
+            try:
+                running = self._started(cell)
+            except (EOFError, OSError) as error:
+                raise InputError(f"{cell}: the process that runs are forked from {_end_of_server(error)}") from error
+        self._running.append(running)
+
+    def _started(self, cell: Cell) -> _Running:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        process = CONTEXT.Process(
-            target=_child,
-            args=(theirs, self.run, self.spec, cell, self.output, self.threads),
-            name=cell.name,
-        )
-        process.start()
-        theirs.close()
-        self._running.append(_Running(cell, process, ours))
+        with theirs:
+            arguments = theirs, self.run, self.spec, cell, self.output, self.threads
+            process = CONTEXT.Process(target=_child, args=arguments, name=cell.name)
+            try:
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
+        return _Running(cell, process, ours)
 
     def events(self, timeout: float) -> Iterator[tuple[Cell, Progress | Result]]:
         ready = set(wait([one.news for one in self._running], timeout))
@@ -131,7 +154,20 @@ def _death(code: int | None) -> str:
             return f"was killed by {signal.Signals(-code).name}" + (
                 ", out of memory?" if -code == signal.SIGKILL else ""
             )
-    return f"ended with status {code}"
+    return "was cut off from the process that it was forked from" if code == _LOST else f"ended with status {code}"
+
+
+def _end_of_server(error: BaseException) -> str:
+    """How the server ended, which is left to `multiprocessing` to wait for."""
+    server: Any = forkserver._forkserver
+    deadline = time.monotonic() + _DYING
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError, TypeError):  # TypeError: there is none
+            end = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if end is not None:
+                return _death(end.si_status if end.si_code == os.CLD_EXITED else -end.si_status)
+        time.sleep(0.01)
+    return f"does not answer ({one_line(error)})"
 
 
 def _child(news: Connection, run: Attempt, spec: SweepSpec, cell: Cell, output: Path, threads: int) -> None:

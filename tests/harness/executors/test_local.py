@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +19,7 @@ from elmo_mf.harness.executors.local import LocalExecutor, available_cores
 from elmo_mf.harness.grid import Cell, expand
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Progress, workspace
+from tests.conftest import ROOT
 from tests.harness.conftest import TinySweep
 
 Report = Callable[[Progress], None]
@@ -100,3 +104,54 @@ def test_a_process_that_ends_by_itself(tiny_sweep: TinySweep, tmp_path: Path) ->
     spec = tiny_sweep()
     (result, _) = _results(LocalExecutor(spec, tmp_path, 2, 1, _raises), expand(spec))
     assert (result.error, result.fault) == ("its process ended with status 1", "killed")
+
+
+def _segfault(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError
+
+
+def test_a_crash_is_named(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    (result, _) = _results(LocalExecutor(tiny_sweep(), tmp_path, 1, 1, _segfault), expand(tiny_sweep()))
+    assert (result.error, result.fault) == ("its process was killed by SIGSEGV", "killed")
+
+
+_SERVER = """
+import os, signal, sys
+from pathlib import Path
+from multiprocessing import forkserver
+from elmo_mf.errors import InputError
+from elmo_mf.harness.executors import local
+from elmo_mf.harness.grid import expand
+from elmo_mf.harness.spec import SweepSpec
+from tests.harness.executors.test_local import _about
+
+server, kills, most = forkserver._forkserver, [], int(sys.argv[1])
+run_server = server.ensure_running
+
+def killed():
+    run_server()
+    if len(kills) < most:
+        kills.append(os.kill(server._forkserver_pid, signal.SIGKILL))
+
+server.ensure_running = killed
+local.CONTEXT.set_forkserver_preload([])
+cell = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
+executor = local.LocalExecutor(None, Path(sys.argv[2]), 1, 1, _about)
+try:
+    executor.start(cell)
+    print(next(executor.events(500))[1].error or "ran")
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kills", "said"),
+    [(1, "ran"), (2, "sst dense seed 13: the process that runs are forked from was killed by SIGKILL, out of memory?")],
+)
+def test_a_server_that_is_killed_at_its_start(kills: int, said: str, tmp_path: Path) -> None:
+    """Is started again, once."""
+    command = [sys.executable, "-c", _SERVER, str(kills), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == f"{said}\n", done.stderr
