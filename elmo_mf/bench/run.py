@@ -72,7 +72,6 @@ def run_bench(
     # Raises
     InputError: a file or a compression is wrong.
     """
-    limits = measure_limits(device)
     dense = Ours(*files, None, device)
     variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
     variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
@@ -81,7 +80,7 @@ def run_bench(
         variants += [ours, *(ours.in_precision(precision) for precision in lower)]
     if device.type == "cpu" and any(case.part == "characters" for case in cases):
         variants.append(WordCache(*files, dense.size))
-    timings = {}
+    limits, timings = measure_limits(device), {}
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
         done(case, timings[case], limits)

@@ -19,6 +19,7 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.options import LstmOptions
 from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing
+from elmo_mf.errors import InputError, one_line
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 
@@ -69,7 +70,7 @@ class Ours(Variant):
         cnn = self.bilm.char_cnn
         dense = [layer for layer in cnn.highways if isinstance(layer, nn.Linear)]
         integers = sum(parameter.numel() for layer in dense for parameter in layer.parameters())
-        products = sum(parameter.numel() for part in (cnn.highways, cnn.projection) for parameter in part.parameters())
+        products = sum(parameter.numel() for part in cnn.products for parameter in part.parameters())
         saved = {"float32": 0, "bfloat16": 2 * products, "int8": 2 * products + integers}
         return super().around_bytes - saved[self.precision]
 
@@ -135,10 +136,17 @@ class AllenNlp(Variant):
     name = BASELINE
 
     def __init__(self, options: Path, weights: Path, size: SizeReport, device: torch.device) -> None:
+        from allennlp.common.checks import ConfigurationError
         from allennlp.modules.elmo import _ElmoBiLm
 
         self.size = size
-        self.module: Any = _ElmoBiLm(str(options), str(weights)).to(device).eval()
+        try:
+            self.module: Any = _ElmoBiLm(str(options), str(weights)).to(device).eval()
+        except (KeyError, ValueError, RuntimeError, ConfigurationError) as error:
+            raise InputError(
+                f"{weights}: found weights that AllenNLP cannot read ({one_line(error)}), expected a dense ELMo in the "
+                "official layout, to compare with AllenNLP's"
+            ) from None
 
     def prepare(self, case: Case, device: torch.device) -> Run:
         module, lstm = self.module, self.module._elmo_lstm
@@ -178,15 +186,20 @@ class TorchLstm(Variant):
     def __init__(self, options: LstmOptions, size: SizeReport, device: torch.device) -> None:
         self.size = size
         d, n = options.projection_dim, options.dim
+        self.directions: list[torch.nn.LSTM] = []
+        if d > n:  # PyTorch has none
+            return
+        projected = d if d < n else 0
         self.directions = [
-            torch.nn.LSTM(d, n, options.n_layers, batch_first=True, proj_size=d, device=device).eval() for _ in range(2)
+            torch.nn.LSTM(d, n, options.n_layers, batch_first=True, proj_size=projected, device=device).eval()
+            for _ in range(2)
         ]
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # said once: oneDNN has no projections
             self.directions[0](torch.zeros(1, 1, d, device=device))
 
     def runs(self, case: Case) -> bool:
-        return case.part == "lstm"
+        return case.part == "lstm" and bool(self.directions)
 
     def prepare(self, case: Case, device: torch.device) -> Run:
         forward, backward = self.directions

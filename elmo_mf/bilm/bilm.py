@@ -238,7 +238,7 @@ class Bilm(nn.Module):
         With more files that belong to them, save into the staging folder of `elmo_mf.io.atomic_files`.
         """
         with atomic_files(folder) as staging:
-            write_weights(staging / "weights.hdf5", self.weights(), dtype)
+            write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions)
             write_json(staging / "options.json", self.options.to_dict())
 
 

@@ -28,7 +28,8 @@ class CharCnn(nn.Module):
     # Parameters
     options: sizes.
     projection_dim: width of the token vectors, p.
-    arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`.
+    arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`; without those of
+        `CNN_proj` where nothing is projected.
     precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
     """
 
@@ -52,8 +53,11 @@ class CharCnn(nn.Module):
         for index, matrix in enumerate(highway_matrices(arrays)):
             bias = np.concatenate([arrays[f"CNN_high_{index}/b_{gate}"] for gate in HIGHWAY_GATES])
             self.highways.append(_linear(matrix, bias))
-        self.projection = nn.Linear(options.n_filters, projection_dim)
-        _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+        self.projection: nn.Linear | None = None
+        if "CNN_proj/W_proj" in arrays:
+            self.projection = nn.Linear(options.n_filters, projection_dim)
+            _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
+        self.output_dim = projection_dim
         self.precision: Precision = precision if supports(precision) else "float32"
         self._tables = Remade[CharacterTables]()
         self._packed = Remade[list[Callable[[Tensor], Tensor]]]()
@@ -67,14 +71,20 @@ class CharCnn(nn.Module):
     def steps(self, ids: Tensor) -> Iterator[Tensor]:
         """What each product is applied to, the highways' and the projection's (tokens, n), and `forward`'s result."""
         vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
-        *highways, projection = self._products(vectors)
-        for highway in highways:
+        products = self._products(vectors)
+        for highway in products[: len(self.highways)]:
             yield vectors
             carry, transform = highway(vectors).to(vectors.dtype).chunk(2, dim=1)
             gate = carry.sigmoid()
             vectors = gate * transform.relu() + (1 - gate) * vectors
         yield vectors
-        yield projection(vectors).to(vectors.dtype)
+        for projection in products[len(self.highways) :]:
+            yield projection(vectors).to(vectors.dtype)
+
+    @property
+    def products(self) -> list[nn.Module]:
+        """The highways and, where there is one, the projection."""
+        return [*self.highways, *([] if self.projection is None else [self.projection])]
 
     def _maxima(self, ids: Tensor) -> Tensor:
         """Each filter's maximum over a token's windows, (tokens, n)."""
@@ -88,7 +98,7 @@ class CharCnn(nn.Module):
 
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """The highways' products and the projection, in inference on a CPU with packed weights."""
-        layers: list[nn.Module] = [*self.highways, self.projection]
+        layers = self.products
         if not packs(inputs, self.parameters()):
             return layers
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
@@ -122,6 +132,8 @@ class CharCnn(nn.Module):
             for gate, part in zip(HIGHWAY_GATES, np.split(bias, 2), strict=True):
                 arrays[f"CNN_high_{index}/b_{gate}"] = part
             arrays = with_highway(arrays, index, matrix)
+        if self.projection is None:
+            return arrays
         return arrays | {
             "CNN_proj/W_proj": _array(self.projection.weight).T,
             "CNN_proj/b_proj": _array(self.projection.bias),

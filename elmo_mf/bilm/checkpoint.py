@@ -1,6 +1,8 @@
 """ELMo's HDF5 layout: read with every shape checked against the options, and written atomically.
 
-The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. A factored checkpoint keeps the
+The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. bilm-tf leaves out `W_P_0` where
+`dim` is `projection_dim`, and `CNN_proj` where the filters add up to `projection_dim`; so may a checkpoint here, whose
+LSTM then has no projection, or whose token vectors are what the highway layers give. A factored checkpoint keeps the
 layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its place with `X_left @ X_right` close to `X`,
 in the orientation `X` has in the file (inputs first); `X_left` has 4 r columns where each gate has its own factors. A
 pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is factored as
@@ -11,9 +13,12 @@ hold `primed_h` and `primed_c`, the state that the state policy `primed` starts 
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 
 from elmo_mf.bilm.options import BilmOptions
@@ -30,12 +35,13 @@ from elmo_mf.bilm.weights import (
     Target,
     with_highway,
 )
-from elmo_mf.errors import InputError, missing
+from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_settled, hdf5_file
+from elmo_mf.io.numbers import NumbersFile, as_stored, show_shape, write_numbers
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 DTYPES = ("float16", "float32")
-MOST_NUMBERS = 1 << 28  # in a dataset: what is larger is not read, however small its file
+_HISTORY = "compressions"  # attribute: a digest of each, as a JSON list
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _NAMES: dict[Target, str] = {
     JOINT: "W_0",
@@ -43,7 +49,8 @@ _NAMES: dict[Target, str] = {
     "recurrent": "W_0_recurrent",
     "projection": "W_P_0",
 }
-_FORMS = ("", "_left", "_pruned")
+_PROJECTION = "CNN_proj"
+_FORMS = ("", "_left", "_right", "_pruned")
 
 
 def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
@@ -58,7 +65,7 @@ def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
         for gate in HIGHWAY_GATES:
             shapes[f"CNN_high_{index}/W_{gate}"] = (n, n)
             shapes[f"CNN_high_{index}/b_{gate}"] = (n,)
-    return shapes | {"CNN_proj/W_proj": (n, p), "CNN_proj/b_proj": (p,)}
+    return shapes | {f"{_PROJECTION}/W_proj": (n, p), f"{_PROJECTION}/b_proj": (p,)}
 
 
 def cell_group(direction: int, layer: int) -> str:
@@ -75,17 +82,10 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     """
     path = Path(path)
     check_settled(path.parent)
-    if not path.is_file():
-        raise missing(path, "weight file", "HDF5 in the official layout or factored")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path}: found a file that is truncated or not HDF5 ({_short(error)}), expected ELMo weights"
-        ) from None
-    with file:
-        reader = _Reader(path, file)
+    with _Reader(path, "weight file", "HDF5 in the official layout or factored") as reader:
         reader.refuse_surplus(options)
+        reader.refuse_other_history(options)
+        reader.check_size(_all_names(options))
         char_cnn = _read_char_cnn(reader, options)
         lstms = {
             (direction, layer): _read_lstm(reader, cell_group(direction, layer), options)
@@ -95,8 +95,22 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     return BilmWeights(char_cnn, lstms)
 
 
+def _all_names(options: BilmOptions) -> Iterator[str]:
+    """Every dataset that a checkpoint may have."""
+    yield from char_cnn_shapes(options)
+    yield from (
+        f"CNN_high_{layer}/W{form}" for layer in range(options.char_cnn.n_highway) for form in ("_left", "_right")
+    )
+    for direction in (0, 1):
+        for layer in range(options.lstm.n_layers):
+            names = ("B", "primed_h", "primed_c", *(f"{name}{form}" for name in _NAMES.values() for form in _FORMS))
+            yield from (f"{cell_group(direction, layer)}/{name}" for name in names)
+
+
 def _read_char_cnn(reader: _Reader, options: BilmOptions) -> dict[str, Array]:
     shapes, n = char_cnn_shapes(options), options.char_cnn.n_filters
+    if n == options.lstm.projection_dim and not reader.has(_PROJECTION):
+        shapes = {name: shape for name, shape in shapes.items() if not name.startswith(_PROJECTION)}
     factored = [k for k in range(options.char_cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
     left_out = [f"CNN_high_{layer}/W_{gate}" for layer in factored for gate in HIGHWAY_GATES]
     arrays = {name: reader.read(name, shape) for name, shape in shapes.items() if name not in left_out}
@@ -115,76 +129,21 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
     else:
         stacked = reader.read(f"{group}/W_0", (2 * p, 4 * n))
         matrices = {"input": np.ascontiguousarray(stacked[:p].T), "recurrent": np.ascontiguousarray(stacked[p:].T)}
-    matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
+    if n != p or reader.has_matrix(f"{group}/W_P_0"):
+        matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
     primed = None
     if reader.has(f"{group}/primed_h"):
         primed = reader.read(f"{group}/primed_h", (p,)), reader.read(f"{group}/primed_c", (n,))
     return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)), primed)
 
 
-def is_here(file: h5py.File, name: str) -> bool:
-    """Whether a dataset is stored in this file, and not in others of whoever reads it, or nowhere."""
-    parts = name.split("/")
-    links = (file.get("/".join(parts[: n + 1]), getlink=True) for n in range(len(parts)))
-    if not all(isinstance(link, h5py.HardLink) for link in links):
-        return False
-    dataset = file[name]
-    return not dataset.is_virtual and not dataset.external and dataset.id.get_storage_size() > 0
-
-
-class _Reader:
-    def __init__(self, path: Path, file: h5py.File) -> None:
-        self.path, self.file = path, file
-
-    def fail(self, name: str, found: str, expected: str) -> None:
-        raise InputError(f"{self.path}: {name}: found {found}, expected {expected}")
-
-    def has(self, name: str) -> bool:
-        try:
-            return name in self.file
-        except (OSError, RuntimeError, KeyError) as error:
-            raise InputError(
-                f"{self.path}: {name}: found an unreadable group ({_short(error)}), expected a dataset"
-            ) from None
-
+class _Reader(NumbersFile):
     def is_split(self, group: str) -> bool:
-        return any(self.has(f"{group}/{_NAMES[target]}{form}") for target in _STACKED for form in _FORMS)
+        return any(self.has_matrix(f"{group}/{_NAMES[target]}") for target in _STACKED)
 
-    def dataset(self, name: str, expected: str) -> h5py.Dataset:
-        if not self.has(name):
-            self.fail(name, "nothing", expected)
-        try:
-            dataset = self.file[name]
-        except (OSError, RuntimeError, KeyError) as error:
-            self.fail(name, f"an unreadable object ({_short(error)})", expected)
-        if not isinstance(dataset, h5py.Dataset):
-            self.fail(name, "a group", expected)
-        if dataset.dtype.name not in DTYPES:
-            self.fail(name, f"dtype {dataset.dtype}", " or ".join(DTYPES))
-        if dataset.size and not is_here(self.file, name):
-            self.fail(name, "a dataset without data of its own", expected)
-        if (dataset.size or 0) > MOST_NUMBERS:
-            self.fail(name, f"shape {dataset.shape}", f"at most {MOST_NUMBERS} numbers")
-        return dataset
-
-    def read(self, name: str, shape: tuple[int, ...]) -> Array:
-        """One dataset as float32; `shape` may leave one length open with -1."""
-        dataset = self.dataset(name, f"a dataset of shape {_show(shape)}")
-        found = dataset.shape
-        if (
-            found is None
-            or len(found) != len(shape)
-            or any(want not in (-1, got) for got, want in zip(found, shape, strict=True))
-        ):
-            self.fail(name, f"shape {found}", f"{_show(shape)} as the options say")
-        try:
-            array = dataset[()].astype(np.float32)
-        except (OSError, RuntimeError, ValueError, MemoryError) as error:
-            self.fail(name, f"unreadable data ({_short(error)})", f"shape {_show(shape)}")
-        if not np.isfinite(array).all():
-            bad = int(np.size(array) - np.isfinite(array).sum())
-            self.fail(name, f"{bad} values that are NaN or infinite", "finite numbers")
-        return np.asarray(array)
+    def has_matrix(self, name: str) -> bool:
+        """In any form."""
+        return any(self.has(f"{name}{form}") for form in _FORMS)
 
     def read_matrix(self, name: str, shape: tuple[int, int], most_blocks: int = 1) -> Matrix:
         """A dataset of `shape` (inputs, outputs), dense or pruned, or its factors; transposed to outputs first."""
@@ -197,7 +156,7 @@ class _Reader:
             self.fail(f"{name}_left", f"shape {left.shape}", "a rank of 1 or more")
         ranks = sorted({left.shape[1] // blocks for blocks in (1, most_blocks) if left.shape[1] % blocks == 0})
         if right.shape[0] not in ranks:
-            shapes = " or ".join(_show((rank, shape[1])) for rank in ranks)
+            shapes = " or ".join(show_shape((rank, shape[1])) for rank in ranks)
             self.fail(f"{name}_right", f"shape {right.shape}", f"{shapes}, as {name}_left has {left.shape[1]} columns")
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
@@ -214,12 +173,32 @@ class _Reader:
             if self.has(name):
                 self.fail(name, "a surplus group", f"{expected} as the options say")
 
+    def refuse_other_history(self, options: BilmOptions) -> None:
+        """Options of another result, with weights of the same sizes. Those of a source may stand for its result's."""
+        stored, own = self.text(_HISTORY), _digests(options.compressions)
+        if stored is not None and own and not stored.startswith(json.dumps(own)[:-1]):
+            found = f"{len(own)} compressions of which one is not that of these weights"
+            raise InputError(
+                f"{self.path}: found options that note {found}, expected the options.json that was written with them"
+            )
 
-def write_weights(path: str | Path, weights: BilmWeights, dtype: str = "float32") -> None:
+
+def write_weights(
+    path: str | Path,
+    weights: BilmWeights,
+    dtype: str = "float32",
+    compressions: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
     """Write `weights` to `path`, atomically; dense cells in the official layout, factored ones as described above.
 
+    Each dataset has the SHA-256 of its numbers as an attribute, which `read_weights` verifies.
+
+    # Parameters
+    compressions: what was done to the weights, see `BilmOptions.compressions`; options that say something else are
+        then refused beside them.
+
     # Raises
-    InputError: a value does not fit in `dtype`.
+    InputError: a value does not fit in `dtype`, or is no number.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -229,12 +208,16 @@ def write_weights(path: str | Path, weights: BilmWeights, dtype: str = "float32"
         arrays[f"{group}/B"] = lstm.bias
         arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
+        if compressions is not None:
+            file.attrs[_HISTORY] = json.dumps(_digests(compressions))
         for name, array in arrays.items():
-            with np.errstate(over="ignore"):
-                stored = array.astype(dtype)
-            if not np.isfinite(stored).all():
-                raise InputError(f"{path}: {name}: found values beyond {dtype}'s range, expected finite numbers")
-            file.create_dataset(name, data=stored, compression="gzip" if name.endswith("_pruned") else None)
+            stored = as_stored(array, dtype, f"{path}: {name}")
+            write_numbers(file, name, stored, "gzip" if name.endswith("_pruned") else None)
+
+
+def _digests(compressions: Sequence[Mapping[str, Any]]) -> list[str]:
+    texts = (json.dumps(compression, sort_keys=True) for compression in compressions)
+    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
 
 
 def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
@@ -255,16 +238,3 @@ def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
     if lstm.primed is not None:
         datasets["primed_h"], datasets["primed_c"] = lstm.primed
     return datasets
-
-
-def _show(shape: tuple[int, ...]) -> str:
-    return (
-        "("
-        + ", ".join("any" if length == -1 else str(length) for length in shape)
-        + ("," if len(shape) == 1 else "")
-        + ")"
-    )
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:100]

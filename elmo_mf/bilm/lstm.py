@@ -38,7 +38,7 @@ class ProjectedLstm(nn.Module):
 
     # Parameters
     weights: one `LstmWeights` a direction.
-    cell_clip, proj_clip: bounds on the memory cell and on the state, None for no bound.
+    cell_clip, proj_clip: bounds on the memory cell and on the projected state, None for no bound.
     precision: of the weights in inference on a CPU.
     """
 
@@ -57,7 +57,7 @@ class ProjectedLstm(nn.Module):
         self.projection = StackedLinear(projections) if projections else None
         bias = np.stack([regated_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
-        self.cell_clip, self.proj_clip = cell_clip, proj_clip
+        self.cell_clip, self.proj_clip = cell_clip, proj_clip if projections else None
         self.precision: Precision = precision if supports(precision) else "float32"
         self._inference = Remade[InferenceLstm]()
         self._graphed = Remade[GraphedLstm]()

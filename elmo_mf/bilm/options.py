@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from elmo_mf.errors import InputError, missing
-from elmo_mf.io import check_settled
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-ACTIVATIONS = ("relu", "tanh")
+from elmo_mf.errors import InputError
+from elmo_mf.io import check_settled, read_json
+from elmo_mf.io.reading import MOST_DEPTH, nested_deeper
+
 _MOST_LAYERS = 1000  # of anything; far more than there are, and few enough to look at each
 _MOST_BYTES = 10_000_000
 
@@ -70,56 +72,42 @@ class BilmOptions:
         """
         path = Path(path)
         check_settled(path.parent)
-        try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"{path.stat().st_size} bytes")
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise missing(path, "options file", "options.json of an ELMo") from None
-        except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"{path}: found something that is not JSON ({_one_line(error)}), expected options.json"
-            ) from None
+        raw = read_json(path, "options file", "options.json of an ELMo", most=_MOST_BYTES)
         return cls.from_dict(raw, str(path))
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "options") -> BilmOptions:
         """As `from_file`, from the parsed JSON; `where` names it in errors."""
-        root = _Fields(raw, where, "")
-        lstm, cnn = root.section("lstm"), root.section("char_cnn")
-        n_characters = cnn.integer("n_characters", default=262)
-        if n_characters not in (261, 262):
-            cnn.fail("n_characters", n_characters, "261 or 262")
-        activation = cnn.value("activation")
-        if activation not in ACTIVATIONS:
-            cnn.fail("activation", activation, " or ".join(ACTIVATIONS))
-        options = cls(
+        if nested_deeper(raw, MOST_DEPTH):
+            raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
+        try:
+            parsed = _Options.model_validate(raw)
+        except ValidationError as error:
+            raise InputError(f"{where}: {_first(error)}") from None
+        lstm, cnn = parsed.lstm, parsed.char_cnn
+        widest = max(width for width, _ in cnn.filters)
+        if widest > cnn.max_characters_per_token:
+            expected = f"at most max_characters_per_token, {cnn.max_characters_per_token}"
+            raise InputError(f"{where}: char_cnn.filters: found a width of {widest}, expected {expected}")
+        return cls(
             lstm=LstmOptions(
-                dim=lstm.integer("dim"),
-                projection_dim=lstm.integer("projection_dim"),
-                n_layers=lstm.integer("n_layers", most=_MOST_LAYERS),
-                cell_clip=lstm.clip("cell_clip"),
-                proj_clip=lstm.clip("proj_clip"),
-                use_skip_connections=lstm.boolean("use_skip_connections"),
+                dim=lstm.dim,
+                projection_dim=lstm.projection_dim,
+                n_layers=lstm.n_layers,
+                cell_clip=lstm.cell_clip or None,
+                proj_clip=lstm.proj_clip or None,
+                use_skip_connections=lstm.use_skip_connections,
             ),
             char_cnn=CharCnnOptions(
-                embedding_dim=cnn.section("embedding").integer("dim"),
-                filters=cnn.filters("filters"),
-                n_highway=cnn.integer("n_highway", least=0, most=_MOST_LAYERS),
-                activation=str(activation),
-                n_characters=n_characters,
-                max_characters_per_token=cnn.integer("max_characters_per_token", least=3, most=10_000, default=50),
+                embedding_dim=cnn.embedding.dim,
+                filters=tuple((width, number) for width, number in cnn.filters),
+                n_highway=cnn.n_highway or 0,
+                activation=cnn.activation,
+                n_characters=cnn.n_characters,
+                max_characters_per_token=cnn.max_characters_per_token,
             ),
             extra={key: value for key, value in raw.items() if key not in ("lstm", "char_cnn")},
         )
-        widest = max(width for width, _ in options.char_cnn.filters)
-        if widest > options.char_cnn.max_characters_per_token:
-            cnn.fail(
-                "filters",
-                f"a width of {widest}",
-                f"at most max_characters_per_token, {options.char_cnn.max_characters_per_token}",
-            )
-        return options
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `from_dict` reads back."""
@@ -145,69 +133,78 @@ class BilmOptions:
         }
 
 
-class _Fields:
-    """One JSON object of the options, read field by field with errors that name the field."""
+def _integer(least: int, most: int = 1 << 20) -> Any:
+    return Field(ge=least, le=most, description=f"an integer from {least} to {most}")
 
-    def __init__(self, raw: Any, where: str, name: str) -> None:
-        self.where, self.name = where, name
-        if not isinstance(raw, dict):
-            raise InputError(f"{where}: {name or 'top level'}: found {_kind(raw)}, expected an object")
-        self.raw = raw
 
-    def fail(self, key: str, found: Any, expected: str) -> None:
-        raise InputError(f"{self.where}: {self.path(key)}: found {found}, expected {expected}")
+_Size = Annotated[int, _integer(1)]
+_Pair = Annotated[list[_Size], Field(min_length=2, max_length=2)]
+_Clip = Annotated[float | None, Field(ge=0, lt=1e30, description="a number from 0 on, or null")]
 
-    def path(self, key: str) -> str:
-        return f"{self.name}.{key}" if self.name else key
 
-    def value(self, key: str) -> Any:
-        if key not in self.raw:
-            self.fail(key, "nothing", "a value")
-        return self.raw[key]
+class _Fields(BaseModel):
+    """An object of options.json; a field's description is what is expected of it. Defaults are bilm-tf's."""
 
-    def section(self, key: str) -> _Fields:
-        return _Fields(self.value(key), self.where, self.path(key))
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
-    def integer(self, key: str, least: int = 1, default: int | None = None, most: int = 1 << 20) -> int:
-        value = self.raw.get(key, default) if default is not None else self.value(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.fail(key, json.dumps(value)[:60], f"an integer from {least} to {most}")
-        return int(value)
 
-    def boolean(self, key: str) -> bool:
-        value = self.value(key)
-        if not isinstance(value, bool):
-            self.fail(key, json.dumps(value), "true or false")
-        return bool(value)
+class _Lstm(_Fields):
+    dim: _Size
+    projection_dim: _Size
+    n_layers: Annotated[int, _integer(1, _MOST_LAYERS)] = 1
+    cell_clip: _Clip = None
+    proj_clip: _Clip = None
+    use_skip_connections: Annotated[bool, Field(description="true or false")] = False
 
-    def clip(self, key: str) -> float | None:
-        """A positive number, or null or 0 for no clipping (as AllenNLP reads it)."""
-        value = self.value(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e30:
-            self.fail(key, json.dumps(value), "a number from 0 on, or null")
-        return float(value) or None
 
-    def filters(self, key: str) -> tuple[tuple[int, int], ...]:
-        value = self.value(key)
-        expected = "a list of [width, number] pairs of positive integers"
-        if not isinstance(value, list) or not 0 < len(value) <= _MOST_LAYERS:
-            self.fail(key, _kind(value), f"{expected}, at most {_MOST_LAYERS}")
-        for pair in value:
-            if (
-                not isinstance(pair, list)
-                or len(pair) != 2
-                or not all(type(x) is int and 0 < x <= 1 << 20 for x in pair)
-            ):
-                self.fail(key, json.dumps(pair)[:60], expected)
-        return tuple((width, number) for width, number in value)
+class _Embedding(_Fields):
+    dim: _Size
+
+
+class _CharCnn(_Fields):
+    embedding: Annotated[_Embedding, Field(description="an object")]
+    filters: Annotated[
+        list[_Pair],
+        Field(
+            min_length=1,
+            max_length=_MOST_LAYERS,
+            description=f"a list of [width, number] pairs of positive integers, at most {_MOST_LAYERS}",
+        ),
+    ]
+    n_highway: Annotated[int | None, _integer(0, _MOST_LAYERS)] = 0
+    activation: Annotated[Literal["relu", "tanh"], Field(description="relu or tanh")]
+    n_characters: Annotated[Literal[261, 262], Field(description="261 or 262")] = 262
+    max_characters_per_token: Annotated[int, _integer(3, 10_000)] = 50
+
+
+class _Notes(_Fields):
+    compressions: Annotated[
+        list[dict[str, Any]], Field(max_length=_MOST_LAYERS, description=f"a list of at most {_MOST_LAYERS} objects")
+    ] = []
+
+
+class _Options(_Fields):
+    lstm: Annotated[_Lstm, Field(description="an object")]
+    char_cnn: Annotated[_CharCnn, Field(description="an object")]
+    elmo_mf: Annotated[_Notes, Field(description="an object")] = _Notes()
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, with what was expected of the innermost field that it is in."""
+    detail = error.errors(include_url=False, include_context=False)[0]
+    names = [str(part) for part in detail["loc"] if isinstance(part, str)]
+    fields: Any = _Options
+    expected = "an object"
+    for name in names:
+        if name in getattr(fields, "model_fields", {}):
+            own = fields.model_fields[name]
+            fields, expected = own.annotation, own.description or expected
+    found = "nothing" if detail["type"] == "missing" else _kind(detail["input"])
+    return f"{'.'.join(names) or 'top level'}: found {found}, expected {expected}"
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    return "an empty list" if value == [] else names.get(type(value), json.dumps(value))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]
+    names = {dict: "an object", type(None): "null"}
+    if value == []:
+        return "an empty list"
+    return names.get(type(value)) or json.dumps(value, default=str)[:60]

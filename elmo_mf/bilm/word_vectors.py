@@ -41,7 +41,7 @@ class WordVectors:
         keys = [row.tobytes() for row in ids.to(torch.int16).numpy()]
         slots = [self._slots.get(key) for key in keys]
         fresh = [index for index, slot in enumerate(slots) if slot is None]
-        result = ids.new_empty(len(ids), cnn.projection.out_features, dtype=cnn.projection.weight.dtype)
+        result = ids.new_empty(len(ids), cnn.output_dim, dtype=cnn.embedding.dtype)
         kept = [index for index, slot in enumerate(slots) if slot is not None]
         if kept:
             result[kept] = self._vectors[[slot for slot in slots if slot is not None]]
@@ -55,12 +55,11 @@ class WordVectors:
     def _empty_if_changed(self, cnn: CharCnn) -> None:
         made_by = fingerprint(cnn.parameters())
         if made_by != self._made_by:
-            width = cnn.projection.out_features
-            weight = cnn.projection.weight
-            capacity = int(self.cache_mb * 1e6 / (width * weight.element_size()))
+            width, dtype = cnn.output_dim, cnn.embedding.dtype
+            capacity = int(self.cache_mb * 1e6 / (width * dtype.itemsize))
             self._slots.clear()
             with torch.inference_mode(False):  # so that it can be used in any mode
-                self._vectors = torch.empty(capacity, width, dtype=weight.dtype)
+                self._vectors = torch.empty(capacity, width, dtype=dtype)
             self._made_by = made_by
 
     def _keep(self, keys: list[bytes], vectors: Tensor) -> None:

@@ -105,9 +105,7 @@ class _Recorder:
             self.seen.setdefault(module, []).append(arguments[0].detach())
 
         self.handles = [
-            linear.register_forward_pre_hook(hook)
-            for _, _, group in self.groups
-            for linear in (group.input, group.recurrent, _projection(group))
+            linear.register_forward_pre_hook(hook) for _, _, group in self.groups for linear in _linears(group)
         ]
         self.mode = torch.enable_grad()
         self.mode.__enter__()
@@ -119,9 +117,9 @@ class _Recorder:
 
     def end_batch(self) -> None:
         for layer, first, group in self.groups:
-            x, h, cell = (torch.cat(self.seen[m], dim=1) for m in (group.input, group.recurrent, _projection(group)))
-            for index, (y, z) in enumerate(zip(torch.cat([x, h], dim=2), cell, strict=True)):
-                for name, rows in (("gates", y), ("cells", z)):
+            x, h, *cells = (torch.cat(self.seen[linear], dim=1) for linear in _linears(group))
+            for name, seen in zip(("gates", "cells"), (torch.cat([x, h], dim=2), *cells), strict=False):
+                for index, rows in enumerate(seen):
                     key = first + index, layer, name
                     product = rows.T @ rows
                     self.sums[key] = self.sums[key] + product if key in self.sums else product.double()
@@ -131,10 +129,11 @@ class _Recorder:
     def moments(self) -> dict[tuple[int, int], Moments]:
         means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}
         width = self.groups[0][2].state_size  # of the inputs of all of ELMo's layers too
-        keys = [(direction, layer) for direction, layer, name in means if name == "cells"]
-        return {key: Moments(means[*key, "gates"], means[*key, "cells"], width) for key in keys}
+        keys = [(direction, layer) for direction, layer, name in means if name == "gates"]
+        nothing = np.empty((0, 0))
+        return {key: Moments(means[*key, "gates"], means.get((*key, "cells"), nothing), width) for key in keys}
 
 
-def _projection(lstm: ProjectedLstm) -> StackedLinear:
-    assert lstm.projection is not None  # an ELMo has one
-    return lstm.projection
+def _linears(lstm: ProjectedLstm) -> list[StackedLinear]:
+    """Input, recurrent and, where there is one, projection."""
+    return [lstm.input, lstm.recurrent, *([] if lstm.projection is None else [lstm.projection])]

@@ -102,7 +102,8 @@ def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count parameters and multiply-adds of `weights`."""
     char_cnn = sum(array.size for array in weights.char_cnn.values())
     saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.char_cnn))
-    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options) - saved, saved)
+    projected = "CNN_proj/W_proj" in weights.char_cnn
+    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options, projected) - saved, saved)
 
 
 def lstm_size(
@@ -136,10 +137,11 @@ def _matrix_size(direction: int, layer: int, target: Target, matrix: Matrix) -> 
     return MatrixSize(DIRECTIONS[direction], layer, target, (m, n), rank, int(matrix.size), stored)
 
 
-def _char_cnn_multiply_adds(options: BilmOptions) -> int:
+def _char_cnn_multiply_adds(options: BilmOptions, projected: bool) -> int:
     """With dense highway layers."""
     cnn = options.char_cnn
     convolutions = sum(
         (cnn.max_characters_per_token - width + 1) * width * cnn.embedding_dim * number for width, number in cnn.filters
     )
-    return convolutions + cnn.n_highway * 2 * cnn.n_filters**2 + cnn.n_filters * options.lstm.projection_dim
+    projection = cnn.n_filters * options.lstm.projection_dim if projected else 0
+    return convolutions + cnn.n_highway * 2 * cnn.n_filters**2 + projection

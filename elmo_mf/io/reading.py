@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import tomllib
@@ -87,7 +88,7 @@ def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_k
 def parse_json(text: str, path: str | Path, expected: str, *, unique_keys: bool = False) -> Any:
     """As `read_json`, of a text that comes from `path`."""
     pairs = unique_pairs if unique_keys else None
-    parse = partial(json.loads, parse_constant=_no_constant, object_pairs_hook=pairs)
+    parse = partial(json.loads, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=pairs)
     return _parsed("valid JSON", parse, text, path, expected)
 
 
@@ -104,7 +105,7 @@ def read_toml(path: str | Path, kind: str, expected: str, *, most: int) -> dict[
 def _parsed(language: str, parse: Callable[[str], Any], text: str, path: str | Path, expected: str) -> Any:
     try:
         value = parse(text)
-        if _depth_exceeds(value, MOST_DEPTH):
+        if nested_deeper(value, MOST_DEPTH):
             raise ValueError(f"nested more than {MOST_DEPTH} deep")
     except (ValueError, RecursionError) as error:
         raise InputError(
@@ -130,7 +131,14 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _depth_exceeds(value: Any, most: int) -> bool:
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def nested_deeper(value: Any, most: int) -> bool:
     """Whether lists and objects are nested deeper; found without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):

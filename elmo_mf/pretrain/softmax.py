@@ -7,16 +7,14 @@ attributes `kind`, `dim` and `words`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import h5py
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.checkpoint import MOST_NUMBERS, is_here
-from elmo_mf.errors import InputError, missing, one_line
-from elmo_mf.io import atomic_path, hdf5_file
+from elmo_mf.errors import InputError, one_of
+from elmo_mf.io import atomic_path, check_settled, hdf5_file
+from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
 from elmo_mf.pretrain.cross_entropy import cross_entropy
 
 SOFTMAX_FILE = "softmax.hdf5"
@@ -63,11 +61,15 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
 
 
 def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
-    """Write a softmax, atomically."""
+    """Write a softmax, atomically.
+
+    # Raises
+    InputError: a value does not fit in `dtype`, or is no number.
+    """
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
         for name, value in softmax.state_dict().items():
-            file.create_dataset(name, data=value.cpu().numpy().astype(dtype))
+            write_numbers(file, name, as_stored(value.cpu().numpy(), dtype, f"{path}: {name}"))
 
 
 def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
@@ -76,39 +78,22 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
     # Raises
     InputError: the file is missing, truncated or not HDF5, of other sizes, or a dataset is not what it should be.
     """
-    if not path.is_file():
-        raise missing(path, "file", "the softmax that elmo-mf pretrain writes beside its weights")
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(path, file, dim, n_words)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: found a file that is truncated or not HDF5 ({one_line(error, 100)})") from None
-
-
-def _read(path: Path, file: Any, dim: int, n_words: int) -> nn.Module:
-    kinds = [kind for kind in SOFTMAXES if kind == file.attrs.get("kind")]
-    found = {name: int(file.attrs.get(name, 0)) for name in ("dim", "words")}
-    if not kinds:
-        raise InputError(f"{path}: kind: found {file.attrs.get('kind')!r}, expected one of {', '.join(SOFTMAXES)}")
-    if found != {"dim": dim, "words": n_words}:
-        raise InputError(
-            f"{path}: found a softmax of {found['words']} words on vectors of {found['dim']}, "
-            f"expected {n_words} words on vectors of {dim}"
-        )
+    check_settled(path.parent)
+    with NumbersFile(path, "file", "the softmax that elmo-mf pretrain writes beside its weights") as file:
+        kind = file.text("kind")
+        kinds = [known for known in SOFTMAXES if known == kind]
+        if not kinds:
+            raise InputError(f"{path}: kind: found {kind!r}, {one_of(kind, SOFTMAXES)}")
+        found = file.number("dim"), file.number("words")
+        if found != (dim, n_words):
+            raise InputError(
+                f"{path}: found a softmax of {found[1]} words on vectors of {found[0]}, "
+                f"expected {n_words} words on vectors of {dim}"
+            )
+        with torch.device("meta"):  # its shapes, before there is memory for it
+            shapes = {name: tuple(own.shape) for name, own in word_softmax(kinds[0], dim, n_words).state_dict().items()}
+        file.check_size(shapes)
+        state = {name: torch.from_numpy(file.read(name, shape)) for name, shape in shapes.items()}
     softmax = word_softmax(kinds[0], dim, n_words)
-    state = {}
-    for name, own in softmax.state_dict().items():
-        stored = file.get(name)
-        shape = tuple(own.shape)
-        if not isinstance(stored, h5py.Dataset) or not is_here(file, name) or stored.shape != shape:
-            raise InputError(f"{path}: {name}: found {getattr(stored, 'shape', 'nothing')}, expected {shape} numbers")
-        if stored.dtype.kind != "f" or stored.size > MOST_NUMBERS:
-            raise InputError(f"{path}: {name}: found {stored.dtype}, expected floats")
-        values = np.asarray(stored[()], dtype=np.float32)
-        if not np.isfinite(values).all():
-            raise InputError(f"{path}: {name}: found NaN or infinity, expected finite numbers")
-        state[name] = torch.from_numpy(values)
     softmax.load_state_dict(state)
     return softmax.eval()

@@ -105,4 +105,5 @@ def test_gradients(elmo_files: Files, state: StatePolicy) -> None:
     torch.testing.assert_close(
         ours.char_cnn.embedding.grad[1:], cnn._char_embedding_weights.grad[1:], atol=1e-5, rtol=1e-5
     )
+    assert ours.char_cnn.projection is not None
     torch.testing.assert_close(ours.char_cnn.projection.weight.grad, cnn._projection.weight.grad, atol=1e-5, rtol=1e-5)

@@ -78,6 +78,7 @@ def test_a_copy_has_products_of_its_own(cnn: CharCnn) -> None:
     before = _inference(cnn)
     other = copy.deepcopy(cnn)
     with torch.no_grad():
+        assert other.projection is not None
         other.projection.weight.mul_(2)
     assert torch.equal(_inference(cnn), before)
     torch.testing.assert_close(_inference(other), other(IDS).detach(), atol=1e-5, rtol=1e-5)

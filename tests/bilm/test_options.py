@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from elmo_mf.bilm import BilmOptions
+from elmo_mf.bilm import BilmOptions, LstmOptions
 from elmo_mf.errors import InputError
 from tests.conftest import raw_options
 
@@ -26,7 +28,7 @@ def _error(tmp_path: Path, text: str) -> str:
     ("changes", "named"),
     [
         ({"n_characters": 260}, "char_cnn.n_characters: found 260, expected 261 or 262"),
-        ({"activation": "gelu"}, "char_cnn.activation: found gelu, expected relu or tanh"),
+        ({"activation": "gelu"}, 'char_cnn.activation: found "gelu", expected relu or tanh'),
         ({"dim": 0}, "lstm.dim: found 0"),
         ({"dim": 2.5}, "lstm.dim: found 2.5"),
         ({"dim": True}, "lstm.dim: found true"),
@@ -38,17 +40,79 @@ def _error(tmp_path: Path, text: str) -> str:
         ({"filters": [[1, 2, 3]]}, "char_cnn.filters: found [1, 2, 3]"),
         ({"filters": [[60, 4]]}, "char_cnn.filters: found a width of 60, expected at most"),
         ({"embedding": 4}, "char_cnn.embedding: found 4, expected an object"),
+        ({"embedding": {}}, "char_cnn.embedding.dim: found nothing, expected an integer from 1 to 1048576"),
+        ({"filters": [[1, "4"]]}, 'char_cnn.filters: found "4", expected a list of [width, number] pairs'),
+        ({"cell_clip": True}, "lstm.cell_clip: found true, expected a number from 0 on, or null"),
     ],
 )
 def test_bad_field(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     assert named in _error(tmp_path, json.dumps(raw_options(**changes)))
 
 
-@pytest.mark.parametrize("key", ["dim", "projection_dim", "n_layers", "cell_clip", "use_skip_connections"])
+@pytest.mark.parametrize("key", ["dim", "projection_dim"])
 def test_missing_field(tmp_path: Path, key: str) -> None:
     raw = raw_options()
     del raw["lstm"][key]
     assert f"lstm.{key}: found nothing" in _error(tmp_path, json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"elmo_mf": None}, "elmo_mf: found null, expected an object"),
+        ({"elmo_mf": [1]}, "elmo_mf: found [1], expected an object"),
+        ({"elmo_mf": {"compressions": 5}}, "elmo_mf.compressions: found 5, expected a list of at most 1000 objects"),
+        ({"elmo_mf": {"compressions": [5]}}, "elmo_mf.compressions: found 5, expected a list"),
+        ({"elmo_mf": {"compressions": [{}] * 1001}}, "elmo_mf.compressions: found [{}, {}"),
+        ({"lstm": None}, "lstm: found null, expected an object"),
+        ({"z": json.loads("[" * 70 + "]" * 70)}, "nested more than 64 deep"),
+    ],
+)
+def test_keys_that_are_kept(tmp_path: Path, keys: dict[str, Any], named: str) -> None:
+    """What is kept is written again, by whom the options pass through: it is looked at first."""
+    assert named in _error(tmp_path, json.dumps(raw_options() | keys))
+    with pytest.raises(InputError, match=r"^options: "):
+        BilmOptions.from_dict(raw_options() | keys)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "9" * 5000])
+def test_numbers_that_no_json_file_may_have(tmp_path: Path, number: str) -> None:
+    _error(tmp_path, json.dumps(raw_options())[:-1] + f', "z": {number}}}')
+
+
+def test_what_bilm_tf_leaves_out(tmp_path: Path) -> None:
+    """The defaults of its `options.get`."""
+    raw = raw_options()
+    for key in ("n_layers", "cell_clip", "proj_clip", "use_skip_connections"):
+        del raw["lstm"][key]
+    for key in ("n_highway", "n_characters", "max_characters_per_token"):
+        del raw["char_cnn"][key]
+    options = BilmOptions.from_dict(raw)
+    assert options.lstm == LstmOptions(12, 6, 1, None, None, False)
+    assert (options.char_cnn.n_highway, options.char_cnn.max_characters_per_token) == (0, 50)
+    assert BilmOptions.from_dict(raw_options(n_highway=None)).char_cnn.n_highway == 0
+    assert BilmOptions.from_dict(options.to_dict()) == options
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = [("lstm", key) for key in raw_options()["lstm"]] + [("char_cnn", key) for key in raw_options()["char_cnn"]]
+
+
+@given(st.sampled_from([*FIELDS, ("lstm", None), ("char_cnn", None), ("elmo_mf", "compressions")]), json_values)
+def test_anything_in_any_field(place: tuple[str, str | None], value: Any) -> None:
+    section, key = place
+    raw = raw_options()
+    raw[section] = value if key is None else raw.get(section, {}) | {key: value}
+    try:
+        options = BilmOptions.from_dict(raw)
+    except InputError as error:
+        assert "found" in str(error) and "expected" in str(error)
+    else:
+        assert BilmOptions.from_dict(options.to_dict()) == options and isinstance(options.compressions, list)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "\x00"])

@@ -1,0 +1,133 @@
+"""HDF5 files of numbers, as anybody may have made or damaged them."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.io import hdf5_file
+from elmo_mf.io.numbers import CHECKSUM, NumbersFile, as_stored, write_numbers
+
+ARRAYS: dict[str, np.ndarray] = {
+    "a": np.linspace(-1, 1, 300, dtype=np.float32).reshape(20, 15),
+    "group/b": np.arange(7, dtype=np.float16),
+    "group/c": np.full((2, 3), np.pi),
+    "empty": np.zeros((0, 4), np.float32),
+}
+
+
+def _write(path: Path, compression: str | None = None) -> Path:
+    with hdf5_file(path) as file:
+        for name, array in ARRAYS.items():
+            write_numbers(file, name, array, compression if array.size else None)
+    return path
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with NumbersFile(path, "file", "numbers") as file:
+        return {name: file.read(name, array.shape, array.dtype.name) for name, array in ARRAYS.items()}
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_round_trip(tmp_path: Path, compression: str | None) -> None:
+    path = _write(tmp_path / "x.hdf5", compression)
+    for name, array in _read(path).items():
+        np.testing.assert_array_equal(array, ARRAYS[name])
+    with h5py.File(path) as file:  # as anybody else reads them
+        assert np.array_equal(file["group/b"][...], ARRAYS["group/b"])
+        assert len(file["a"].attrs[CHECKSUM]) == 64
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_any_flipped_byte_is_found_or_harmless(tmp_path: Path, compression: str | None) -> None:
+    """Of the numbers, each one is found; elsewhere the file is refused, or the numbers are what they were."""
+    path = _write(tmp_path / "x.hdf5", compression)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for place in rng.choice(len(content), 150, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = _read(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:
+            assert all(np.array_equal(found[name], array) for name, array in ARRAYS.items()), place
+    assert refused
+
+
+def test_a_flipped_byte_of_the_numbers_names_the_dataset(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.hdf5")
+    content = path.read_bytes()
+    place = content.index(ARRAYS["group/b"].tobytes())
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(InputError, match=r"x\.hdf5: group/b: found other numbers than were written, by their checksum"):
+        _read(path)
+
+
+@pytest.mark.parametrize("value", [5, np.zeros(1000), "no checksum", np.bytes_(b"\xff" * 64), np.array([b"a", b"b"])])
+def test_attributes_that_are_no_checksum(tmp_path: Path, value: object) -> None:
+    path = _write(tmp_path / "x.hdf5")
+    with h5py.File(path, "a") as file:
+        file["a"].attrs[CHECKSUM] = value
+    with pytest.raises(InputError, match=r"x\.hdf5: a: "):
+        _read(path)
+
+
+def test_files_without_checksums_are_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        for name, array in ARRAYS.items():
+            file[name] = array.astype(array.dtype.newbyteorder(">"))
+    for name, array in _read(tmp_path / "x.hdf5").items():
+        np.testing.assert_array_equal(array, ARRAYS[name])
+
+
+def test_no_more_memory_than_the_file_is_worth(tmp_path: Path) -> None:
+    path = tmp_path / "x.hdf5"
+    with h5py.File(path, "w") as file:
+        for name in "abc":
+            file.create_dataset(name, (1 << 14, 1 << 12), "f4", chunks=(1 << 10, 1 << 10), compression="gzip")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with NumbersFile(path, "file", "numbers") as file:
+        file.check_size(["a", "b", "none"])
+        with pytest.raises(InputError, match="201,326,592 numbers together, expected at most 134,217,728 numbers"):
+            file.check_size("abc")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_chunk_that_is_much_larger_than_its_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "x.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", (4,), "f4", maxshape=(None,), chunks=(1 << 24,), compression="gzip")[:] = 1
+    with NumbersFile(path, "file", "numbers") as file, pytest.raises(InputError, match="a: found chunks of shape"):
+        file.read("a", (4,))
+
+
+def test_special_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("fifo", "zero", "."):
+        with pytest.raises(InputError, match=r"not a regular file|cannot be opened"):
+            NumbersFile(tmp_path / name, "file", "numbers")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "message"),
+    [
+        ([1.0, np.nan], "float16", "there: found 1 values that are NaN, 0 infinite, expected finite"),
+        ([1.0, 1e6], "float16", "there: found values beyond float16's range"),
+        ([1.0, np.inf], "float32", "there: found 0 values that are NaN, 1 infinite"),
+        ([1.0, 1e300], "float32", "there: found values beyond float32's range"),
+    ],
+)
+def test_numbers_that_cannot_be_stored(values: list[float], dtype: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_stored(np.array(values), dtype, "there")
