@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from statistics import median
@@ -211,6 +212,13 @@ def _language() -> Iterator[str]:
         for target in ("input", "recurrent")
     ]
     yield f"with those of rank 8 it loses {min(prune):.1f} to {max(prune):.1f} times as much"
+    explained = (DOCS.parent / "leaderboard" / "EXPLAIN.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"frobenius with loss in score (\S+) \[[^]]*\], (p [\d.]+)", explained)
+    yield f"a Spearman correlation of {first[0]} on the Penn Treebank ({first[1]})"
+    yield f"{second[0]} on WikiText-2 ({second[1]})"
+    pairs = [f"{more} of {of}" for more, of in re.findall(r"nats more .* in (\d+) of (\d+) pairs", explained)]
+    yield f"more in {pairs[1]}"
+    assert pairs[0] == "72 of 72" and explained.count("**Additive matters more") == 5
     layers = [
         "{:.1f}, {:.1f} and {:.1f}".format(*(rows[f"svd {target} layers {n} rank 32"]["difference"] for n in range(3)))
         for rows in (ptb, wikitext2)
