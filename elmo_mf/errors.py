@@ -43,9 +43,14 @@ def shown(value: object) -> str:
         return f"something of type {type(value).__name__} that is too long to show"
 
 
+def visible(text: str) -> str:
+    """Anybody's text in one line: what cannot be printed, or turns the order of what can, is escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def printable(text: str, most: int = _MOST) -> str:
-    """Anybody's text in one line: what cannot be printed is escaped, and the middle is left out if it is too long."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """As `visible`, and the middle is left out if it is too long."""
+    line = visible(text)
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 

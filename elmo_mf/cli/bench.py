@@ -50,11 +50,11 @@ def bench(
     from contextlib import nullcontext
 
     import torch
-    from rich.console import Console
 
     from elmo_mf.bench.cases import PARTS, cases
     from elmo_mf.bench.run import elmo_of_size, run_bench
     from elmo_mf.bilm.packed_linear import PRECISIONS
+    from elmo_mf.cli.console import Console
     from elmo_mf.factorize import Compression
     from elmo_mf.provenance import gpu_name
     from elmo_mf.report.bench import bench_table, plot_bench
@@ -82,9 +82,9 @@ def bench(
     wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
     where = device_named(device)
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     if not console.is_terminal:
-        console = Console(highlight=False, soft_wrap=True, width=120)
+        console = Console(soft_wrap=True, width=120)
     given = nullcontext((options, weights)) if options and weights else elmo_of_size(size)
     name = str(weights) if weights else f"{size}, random weights"
     with given as files:

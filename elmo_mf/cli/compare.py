@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmo_mf.cli.terminal import echo
+
 if TYPE_CHECKING:
     from elmo_mf.report.compare import Comparison
 
@@ -43,13 +45,13 @@ def compare(
 
 
 def _print(comparison: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from elmo_mf.cli.console import Console
     from elmo_mf.report.compare import verdict
     from elmo_mf.report.units import Unit
 
-    unit, console = Unit.of(comparison.task), Console(highlight=False)
+    unit, console = Unit.of(comparison.task), Console()
     rows: list[dict[str, Any]] = [dict(row) for row in comparison.rows.to_dict("records")]  # type: ignore[arg-type]
     shown = Table(title=f"{comparison.task.title}: {unit.title}", title_justify="left", box=None, pad_edge=False)
     for name in ("encoder", "first", "second", "95 % of change", "", "faster"):
@@ -65,7 +67,7 @@ def _print(comparison: Comparison) -> None:
         if names:
             console.print(f"{title}: {', '.join(names)}", soft_wrap=True)
     for change in comparison.changed:
-        console.print(f"changed: {change}", soft_wrap=True, markup=False)
+        echo(f"changed: {change}")
     console.print()
 
 

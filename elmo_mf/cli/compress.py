@@ -9,6 +9,7 @@ import typer
 
 from elmo_mf.cli import compressions
 from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
 
@@ -144,8 +145,8 @@ def _tell(report: dict[str, Any], out: Path, dense: bool) -> None:
     _print(report)
     size = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
-        typer.echo("written with rebuilt matrices, as large and as fast as the dense encoder")
-    typer.echo(f"wrote {out}/options.json, weights.hdf5 ({size:.1f} MB), report.json and MODEL_CARD.md")
+        echo("written with rebuilt matrices, as large and as fast as the dense encoder")
+    echo(f"wrote {out}/options.json, weights.hdf5 ({size:.1f} MB), report.json and MODEL_CARD.md")
 
 
 def _distilled(
@@ -168,9 +169,9 @@ def _distilled(
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from elmo_mf.cli.console import Console
     from elmo_mf.factorize.report import named_rows
 
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
@@ -188,7 +189,7 @@ def _print(report: dict[str, Any]) -> None:
     console.print(table)
     console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of what it gives for real inputs")
     for line in _summary(report):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _summary(report: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from elmo_mf.cli import compressions
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.elmo import elmo_files
 from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, output_errors, staging
 
@@ -85,7 +86,7 @@ def embed(
             "precision": precision,
         }
         there = _run(bilm.to(on), made_by, lines, output, Settings(keep[0], batch))
-    typer.echo(f"wrote {output}: {lines.lines} sentences" + (f", {there} of them by an earlier run" if there else ""))
+    echo(f"wrote {output}: {lines.lines} sentences" + (f", {there} of them by an earlier run" if there else ""))
 
 
 def _run(bilm: Bilm, made_by: dict[str, Any], text: TextFile, output: Path, settings: Settings) -> int:

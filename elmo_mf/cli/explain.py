@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
+
+    from elmo_mf.cli.console import Console
 
 
 def explain(
@@ -30,22 +32,23 @@ def explain(
       elmo-mf sweep --tasks snli --targets input,recurrent,projection --ranks 4 --seeds 1,2,3 --output runs/why
       elmo-mf explain runs/why
     """
-    from rich.console import Console
+    from elmo_mf.cli.console import Console
 
     if json_file is not None:
         check_output("--json", json_file)
+    from elmo_mf.report.escape import plain
     from elmo_mf.report.explanation import cost_table, findings, norm_summary, write_explanation
 
     path, made = write_explanation(folder)
-    console = Console(highlight=False)
+    console = Console()
     for explanation in made:
         _print(console, explanation.board.title, cost_table(explanation))
         _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
     for line in findings(made):
-        console.print(line.replace("**", ""), soft_wrap=True)
+        console.print(plain(line), soft_wrap=True)
     if json_file is not None:
         write_json(json_file, {explanation.board.name: explanation.to_dict() for explanation in made})
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")
 
 
 def _print(console: Console, title: str, frame: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import check_folder
 
@@ -46,7 +47,7 @@ def fetch(
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     check_folder("--out", folder)
     if not put(kind, name, folder, mirror):
-        typer.echo(f"{folder}: all there")
+        echo(f"{folder}: all there")
 
 
 def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
@@ -63,5 +64,5 @@ def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[
 
         new = fetch_into(CATALOGUES[kind][name], folder, check(kind, name), mirror, advance)
     for path in new:
-        typer.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     return new

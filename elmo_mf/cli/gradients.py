@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output
 
@@ -50,4 +51,4 @@ def gradients(
     scratch = tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent)
     with scratch as folder, workspace(Path(folder)) as work:
         gradients_of(spec, cell, work).replace(output)
-    typer.echo(f"wrote {output}")
+    echo(f"wrote {output}")

@@ -29,9 +29,8 @@ def inspect(
       elmo-mf inspect options.json weights.hdf5
       elmo-mf inspect options.json weights.hdf5 --no-gates --plot spectra.svg --json spectra.json
     """
-    from rich.console import Console
-
     from elmo_mf.bilm import BilmOptions, read_weights
+    from elmo_mf.cli.console import Console
     from elmo_mf.factorize.inspection import inspect as look
     from elmo_mf.report.spectra import plot_spectra, spectra_table
 
@@ -39,9 +38,9 @@ def inspect(
     if json_file is not None:
         check_output("--json", json_file, (options, weights))
     facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)
-    console = Console(highlight=False)
+    console = Console()
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = Console(width=120)
     console.print(spectra_table(facts))
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})

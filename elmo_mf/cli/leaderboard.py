@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,22 +42,22 @@ def leaderboard(
     written, boards = write_reports(folder, export.split(",") if export else [])
     for board in boards:
         _print(board)
-    typer.echo(f"wrote {', '.join(map(str, written))}")
+    echo(f"wrote {', '.join(map(str, written))}")
 
 
 def _serve(folder: Path, port: int) -> None:
     from elmo_mf.report.page.serve import server
 
     with server(folder, port) as serving:
-        typer.echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
+        echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
         serving.serve_forever()
 
 
 def _print(board: Board) -> None:
     """The columns that fit a terminal of 80."""
-    from rich.console import Console
     from rich.table import Table
 
+    from elmo_mf.cli.console import Console
     from elmo_mf.report.table import table
     from elmo_mf.report.units import Unit
 
@@ -74,7 +75,7 @@ def _print(board: Board) -> None:
         name = title == "encoder"
         shown.add_column(title, justify="left" if name else "right", no_wrap=not name)
     for row in frame[list(titles)].itertuples(index=False):
-        shown.add_row(*(str(value).replace("**", "") for value in row))
-    console = Console(highlight=False)
+        shown.add_row(*map(str, row))
+    console = Console()
     console.print(shown)
     console.print()

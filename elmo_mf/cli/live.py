@@ -10,6 +10,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
+from elmo_mf.errors import visible
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.sweep import Outcome, Unwatched, View
 from elmo_mf.harness.workspace import Progress
@@ -26,7 +27,7 @@ class _Lines:
     def progress(self, cell: Cell, progress: Progress) -> None: ...
 
     def done(self, outcome: Outcome) -> None:
-        self.console.print(line(outcome), markup=False)
+        self.console.print(visible(line(outcome)), markup=False, emoji=False)
 
 
 class _Live(_Lines):

@@ -24,6 +24,7 @@ from elmo_mf.cli import (
     pretrain,
     sweep,
     tasks,
+    terminal,
 )
 from elmo_mf.errors import InputError
 
@@ -52,7 +53,7 @@ app.command()(tasks.tasks)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"elmo-mf {__version__}")
+        terminal.echo(f"elmo-mf {__version__}")
         raise typer.Exit
 
 
@@ -65,15 +66,16 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 bad input, 130 interrupted."""
+    terminal.set_up()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="elmo-mf")
     except InputError as error:
-        print(f"elmo-mf: error: {error}", file=sys.stderr)
+        terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
     except OSError as error:  # of the system, where nothing else has said what it means
         where = f"{error.filename}: " if error.filename else ""
-        print(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    print(f"elmo-mf: warning: {message}", file=sys.stderr)
+    terminal.echo(f"elmo-mf: warning: {message}", err=True)
 
 
 def entry() -> None:

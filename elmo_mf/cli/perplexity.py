@@ -9,6 +9,7 @@ import typer
 from elmo_mf.cli import compressions
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.elmo import elmo_files
+from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
 
@@ -61,7 +62,7 @@ def perplexity(
     for compression in [None] if compressed is None else [None, compressed]:
         one = judge(*files, texts, compression, softmax, on, max_tokens, limit)
         judgements.append(one)
-        typer.echo(
+        echo(
             f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "
             f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
         )

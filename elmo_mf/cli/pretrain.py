@@ -10,6 +10,7 @@ import typer
 from elmo_mf.cli import compressions
 from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 
 
@@ -117,7 +118,7 @@ def pretrain(
         record = trainer.run(report, tensorboard=tensorboard)
     write_pretrained_card(out, record, settings.options(), licence)
     held_out = record["held_out_perplexity"]
-    typer.echo(
+    echo(
         f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "
         f"unigram {record['held_out_unigram_perplexity']:.1f}; wrote {out}/weights.hdf5"
     )

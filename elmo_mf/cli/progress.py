@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 @contextmanager
 def progress_bar(*columns: ProgressColumn) -> Iterator[Progress]:
     """A bar of these columns on a terminal, and nothing elsewhere; print through its console."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    bar = Progress(*columns, console=Console(soft_wrap=True, highlight=False))
+    from elmo_mf.cli.console import Console
+
+    bar = Progress(*columns, console=Console(soft_wrap=True))
     if bar.console.is_terminal:
         with bar:
             yield bar

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from elmo_mf.cli.lists import integers, texts
+from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
 
@@ -126,12 +127,12 @@ def sweep(
         return
     done = len(found.recorded)
     if not quiet:
-        typer.echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
+        echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
     recorded = {cell.id for cell in found.recorded}
     todo = [cell for cell in cells if cell.id not in recorded]
     with _writing(output):
         for line in ResultStore(output).set_aside(found.problems):
-            typer.echo(f"elmo-mf: warning: {line}", err=True)
+            echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
             with present(output):
                 check_needs(spec, todo, output, workers)
@@ -157,7 +158,7 @@ def _retime(
     todo = [cell for cell in found.recorded if wanted(store.read(cell) or {})]
     _warn(found)
     if not quiet:
-        typer.echo(f"{len(found.recorded)} cells recorded, {len(todo)} to time again")
+        echo(f"{len(found.recorded)} cells recorded, {len(todo)} to time again")
     with _writing(output), live_view(len(todo), 0, quiet) as view:
         outcomes = run_sweep(todo, output, where, view, fail_fast=fail_fast, retime=wanted) if todo else []
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
@@ -202,21 +203,21 @@ def _writing(output: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
-        typer.echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
+        echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
         raise typer.Exit(1) from None
 
 
 def _tell_failures(failed: list[Outcome], total: int) -> None:
     if not failed:
         return
-    typer.echo(f"{len(failed)} of {total} cells failed:", err=True)
+    echo(f"{len(failed)} of {total} cells failed:", err=True)
     for outcome in failed:
-        typer.echo(f"  {outcome.cell}: {outcome.error}; log: {outcome.log}", err=True)
+        echo(f"  {outcome.cell}: {outcome.error}; log: {outcome.log}", err=True)
     again = sum(outcome.again for outcome in failed)
     if again:
-        typer.echo(f"the same command runs {again} of them again", err=True)
+        echo(f"the same command runs {again} of them again", err=True)
     if again < len(failed):
-        typer.echo(f"--retry-failed runs {len(failed) - again} of them again", err=True)
+        echo(f"--retry-failed runs {len(failed) - again} of them again", err=True)
     raise typer.Exit(1)
 
 
@@ -227,21 +228,21 @@ def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
     recorded = {cell.id for cell in status.recorded}
     for cell in cells:
         if cell.id in running:
-            typer.echo(f"{cell}  (running, {_progress(running[cell.id])})")
+            echo(f"{cell}  (running, {_progress(running[cell.id])})")
         elif cell.id in failed:
-            typer.echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
+            echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
         elif list_all:
-            typer.echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
+            echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
     _warn(status)
     counts = f"{len(recorded)} recorded, {len(running)} running, {len(failed)} failed, {len(status.left)} to run"
-    typer.echo(f"{len(cells)} cells: {counts}")
+    echo(f"{len(cells)} cells: {counts}")
     if running or status.left:
-        typer.echo(_estimate(status))
+        echo(_estimate(status))
 
 
 def _warn(status: Status) -> None:
     for problem in status.problems.values():
-        typer.echo(f"elmo-mf: warning: {problem}", err=True)
+        echo(f"elmo-mf: warning: {problem}", err=True)
 
 
 def _progress(note: dict[str, Any]) -> str:
@@ -261,7 +262,7 @@ def _tell_cost(spec: SweepSpec, cells: list[Cell]) -> None:
     from elmo_mf.harness.status import cost_of
 
     cost = cost_of(spec, cells)
-    typer.echo(
+    echo(
         f"cost: {cost.trainings} trainings that read {cost.examples:,} examples at most, "
         f"{cost.encoders} encoders to make"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def tasks(
 
     known = [load_task(name) for name in task_names()]
     for task in known:
-        typer.echo(f"{task.name}: {task.title}")
-        typer.echo(f"  metric: {task.primary} on {task.scored}, {task.metrics[task.primary]} is better")
-        typer.echo(f"  files: {', '.join(task.files.values())}; demo data in {task.demo_data}")
-        typer.echo(f"  source: {task.source}; {task.licence}")
+        echo(f"{task.name}: {task.title}")
+        echo(f"  metric: {task.primary} on {task.scored}, {task.metrics[task.primary]} is better")
+        echo(f"  files: {', '.join(task.files.values())}; demo data in {task.demo_data}")
+        echo(f"  source: {task.source}; {task.licence}")
     if json_file is not None:
         write_json(json_file, {task.name: _as_json(task) for task in known})
 

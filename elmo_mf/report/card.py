@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from elmo_mf.factorize import Compression
 from elmo_mf.factorize.report import named_rows
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
+from elmo_mf.report.escape import code, markdown, yaml
 
 CARD_FILE = "MODEL_CARD.md"
 NOT_STATED = "not stated"
@@ -55,7 +57,7 @@ def write_compressed_card(
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": f"{compression} ({form})",
+        "method": f"{markdown(str(compression))} ({form})",
         "parameters of the biLSTM": f"{size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,}",
         "times smaller": f"{size['lstm_ratio']:.2f} (with the character CNN {size['encoder_ratio']:.2f})",
         "multiply-adds a token": f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,}",
@@ -72,7 +74,13 @@ def write_compressed_card(
         for name, row in named_rows(report)
     ]  # fmt: skip
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
-    _write(folder, f"ELMo compressed by {compression}", facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)
+    _write(
+        folder,
+        f"ELMo compressed by {markdown(str(compression))}",
+        facts,
+        f"## Matrices\n\n{errors}\n\n{_ERRORS}",
+        _COMPRESSED,
+    )
 
 
 def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
@@ -82,13 +90,13 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
     facts = {
         "licence": licence or NOT_STATED,
         "architecture": _architecture(options),
-        "low-rank from the start": "no" if compression is None else str(Compression.from_dict(compression)),
+        "low-rank from the start": "no" if compression is None else markdown(str(Compression.from_dict(compression))),
         "trained on": f"{record['train_words']:,} words, SHA-256 " + ", ".join(record["train_sha256"]),
         "held-out perplexity": f"forward {perplexity['forward']:.1f}, backward {perplexity['backward']:.1f} on "
         f"{record['held_out_words']:,} words (a unigram model: {record['held_out_unigram_perplexity']:.1f})",
         "vocabulary of the softmax": f"{record['vocabulary_size']:,} words",
-        "command": f"`{record['command']}`",
-        "hours of training": f"{record['training_seconds'] / 3600:.2f} on {record['device']}",
+        "command": code(record["command"]),
+        "hours of training": f"{record['training_seconds'] / 3600:.2f} on {markdown(record['device'])}",
         "weights": f"SHA-256 {record['weights_sha256']}",
     }
     _write(folder, "ELMo, pretrained", facts, "", _PRETRAINED)
@@ -101,15 +109,24 @@ def licence_on_card(folder: Path) -> str:
         return NOT_STATED
     text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
     found = re.search(r"^licence: (.+)$", text, re.MULTILINE)
-    return (found and _cell(found[1])) or NOT_STATED
+    return (found and _unquoted(_cell(found[1]))) or NOT_STATED
+
+
+def _unquoted(value: str) -> str:
+    """A value of YAML as a text."""
+    try:
+        text = json.loads(value) if value.startswith('"') else value
+    except ValueError:
+        return value
+    return _cell(text)
 
 
 def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: str) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items() if version)
     parts = [
-        f"---\nlicence: {_cell(facts['licence'])}\nlibrary: elmo-mf\n---",
+        f"---\nlicence: {yaml(_cell(facts['licence']))}\nlibrary: elmo-mf\n---",
         f"# {title}",
-        _table(("", ""), list(facts.items())),
+        _table(("", ""), list({**facts, "licence": markdown(facts["licence"])}.items())),
         *([more] if more else []),
         f"## Use\n\n{use}\n\n{_LOADING}",
         f"Made with {versions}.",
@@ -136,7 +153,7 @@ def _text(path: str | None, sha256: str | None, otherwise: str) -> str:
 
 
 def _named(path: Path, sha256: str | None) -> str:
-    return f"`{path.name}`, SHA-256 {sha256}"
+    return f"{code(path.name)}, SHA-256 {sha256}"
 
 
 def _architecture(options: BilmOptions) -> str:

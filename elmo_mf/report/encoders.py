@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from elmo_mf.errors import visible
 from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.grid import dense_finetune, digest, encoder_name
 from elmo_mf.report.settings import leaves
@@ -40,7 +41,7 @@ def encoder_names(cells: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for label, same in labels.items():
         for key, text in distinct(dict.fromkeys(same, label), same).items():
-            names[key] = text if text not in names.values() else f"{text} ({key[:8]})"
+            names[key] = visible(text if text not in names.values() else f"{text} ({key[:8]})")
     return names
 
 

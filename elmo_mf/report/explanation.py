@@ -14,6 +14,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize.norms import NORMS
 from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.report.aggregate import boards
+from elmo_mf.report.escape import markdown
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
 from elmo_mf.report.pictures import COLORS, MARKERS, THEMES, picture, save, themed
 from elmo_mf.report.records import records_of
@@ -62,7 +63,7 @@ def findings(made: list[Explanation]) -> list[str]:
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task, unit = explanation.additive, explanation.board.title, Unit.of_loss(explanation.board.task)
+    one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.task)
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
@@ -79,7 +80,7 @@ def _over(one: Interval) -> str:
 
 
 def _norms(explanation: Explanation) -> str:
-    task, rows = explanation.board.title, _dicts(explanation.correlations)
+    task, rows = markdown(explanation.board.title), _dicts(explanation.correlations)
     told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and not np.isnan(row["spearman"].value)]
     if not told:
         return (
@@ -127,7 +128,7 @@ def _dearest(explanation: Explanation) -> str:
         for row in (rows[0], rows[-1])
     )
     text = (
-        f"- **Dearest, {explanation.board.title}**: by activation error per 100,000 parameters saved {dear}, "
+        f"- **Dearest, {markdown(explanation.board.title)}**: by activation error per 100,000 parameters saved {dear}, "
         f"cheapest {cheap}."
     )
     if first.n < 2:
@@ -138,9 +139,11 @@ def _dearest(explanation: Explanation) -> str:
 def _section(explanation: Explanation) -> str:
     board = explanation.board
     unit = Unit.of_loss(board.task).name
-    costs = cost_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
+    table = cost_table(explanation)
+    table["method"], table["size"] = table["method"].map(markdown), table["size"].map(markdown)
+    costs = table.to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(7, 2))
-    return f"""## {board.title}
+    return f"""## {markdown(board.title)}
 
 What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
 and both for every 100,000 parameters saved.

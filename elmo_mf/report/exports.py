@@ -12,8 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from tabulate import tabulate
 from typing_extensions import TypedDict
 
-from elmo_mf.errors import InputError, any_of
+from elmo_mf.errors import InputError, any_of, visible
 from elmo_mf.io import atomic_path
+from elmo_mf.report import escape
 from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.table import table
 from elmo_mf.report.units import Unit
@@ -127,7 +128,10 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
 
 
 def _csv(boards: Sequence[Board], path: Path) -> None:
-    tidy(boards).to_csv(path, index=False)
+    frame = tidy(boards)
+    for name in ("task", "metric", "setting", "encoder"):
+        frame[name] = frame[name].map(escape.csv)
+    frame.to_csv(path, index=False)
 
 
 def _parquet(boards: Sequence[Board], path: Path) -> None:
@@ -141,7 +145,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
     """Tables for the package booktabs."""
     parts = []
     for board in boards:
-        frame = table(board).map(lambda text: str(text).replace("**", "").translate(_WORDS).strip())
+        frame = table(board, visible).map(lambda text: str(text).translate(_WORDS).strip())
         frame.columns = pd.Index([str(name).translate(_WORDS) for name in frame.columns])
         rows = tabulate(
             frame, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True,
@@ -149,7 +153,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
         )  # fmt: skip
         for mark, command in _MARKS_IN_LATEX.items():
             rows = rows.replace(mark, command)
-        parts.append(f"% {board.title}, {Unit.of(board.task).title}\n{rows}\n")
+        parts.append(f"% {visible(board.title)}, {Unit.of(board.task).title}\n{rows}\n")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 

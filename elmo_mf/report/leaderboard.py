@@ -11,6 +11,7 @@ import pandas as pd
 from elmo_mf.harness.record import timed
 from elmo_mf.io import write_text
 from elmo_mf.report.aggregate import BATCHES, Board
+from elmo_mf.report.escape import code, markdown
 from elmo_mf.report.pictures import THEMES, picture
 from elmo_mf.report.plots import plot_board
 from elmo_mf.report.table import interval, table
@@ -65,7 +66,7 @@ def header(records: list[dict[str, Any]]) -> str:
         "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
         "data": _distinct(_data(record) for record in records),
         **_machines(records),
-        "versions": _versions(records),
+        "versions": markdown(_versions(records)),
     }
     lines = [f"- {name}: {text}" for name, text in facts.items()]
     hours = sum(record["seconds"] for record in records) / 3600
@@ -83,7 +84,7 @@ def header(records: list[dict[str, Any]]) -> str:
 
 def summary(made: Sequence[Board]) -> str:
     """One sentence a task: the cheapest encoder within noise of dense."""
-    return "\n".join(["## In short", "", *(f"- **{board.title}**: {_in_short(board)}" for board in made)])
+    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {_in_short(board)}" for board in made)])
 
 
 def _in_short(board: Board) -> str:
@@ -104,7 +105,8 @@ def _in_short(board: Board) -> str:
     if allennlp := _at_batches(row, "allennlp"):
         faster += f" ({allennlp} against AllenNLP's)"
     return (
-        f"{said} `{row['encoder']}`, {unit.signed(row['difference'])}{within} {unit.name} from {row['baseline']}, "
+        f"{said} {code(row['encoder'])}, {unit.signed(row['difference'])}{within} {unit.name} "
+        f"from {markdown(row['baseline'])}, "
         f"{row['ratio']:.1f} times smaller, and {faster}."
     )
 
@@ -118,7 +120,7 @@ def _at_batches(row: pd.Series, times: str) -> str:
 def _elmo(record: dict[str, Any]) -> str:
     elmo = record["elmo"]
     size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
-    return f"`{elmo['name']}` ({size}, sha256 {record['cell']['elmo']['weights'][:12]})"
+    return f"{code(elmo['name'])} ({size}, sha256 {markdown(record['cell']['elmo']['weights'][:12])})"
 
 
 def _data(record: dict[str, Any]) -> str:
@@ -130,12 +132,12 @@ def _data(record: dict[str, Any]) -> str:
 def _machines(records: list[dict[str, Any]]) -> dict[str, str]:
     """Where times were measured, and where scores come from if that was elsewhere."""
     times = _timed_on(records)
-    scores = _distinct(_machine(record) for record in records)
+    scores = markdown(_distinct(_machine(record) for record in records))
     return {"machine": times} if times == scores else {"timed on": times, "scored on": scores}
 
 
 def _timed_on(records: list[dict[str, Any]]) -> str:
-    return _distinct(_machine(timed(record)) for record in records)
+    return markdown(_distinct(_machine(timed(record)) for record in records))
 
 
 def _machine(about: dict[str, Any]) -> str:
@@ -162,8 +164,10 @@ def _distinct(texts: Any) -> str:
 
 def _section(board: Board) -> str:
     said = f"{Unit.of(board.task).title} against speed, size and rank: {board.title}"
-    markdown = table(board).to_markdown(index=False, colalign=_alignment(board), disable_numparse=True)
-    return f"## {board.title}\n\n{about(board)}\n\n{picture(f'board-{board.name}', said)}\n\n{markdown}"
+    frame = table(board, markdown, "**{}**")
+    alignment = ["left"] + ["right"] * (frame.shape[1] - 1)
+    rows = frame.to_markdown(index=False, colalign=alignment, disable_numparse=True)
+    return f"## {markdown(board.title)}\n\n{about(board)}\n\n{picture(f'board-{board.name}', said)}\n\n{rows}"
 
 
 def about(board: Board) -> str:
@@ -197,7 +201,3 @@ def _remarks(board: Board) -> str:
     if board.task.scored == "validation":
         notes.append("The scored split also chose each run's best epoch.")
     return "".join(f" {note}" for note in notes)
-
-
-def _alignment(board: Board) -> list[str]:
-    return ["left"] + ["right"] * (table(board).shape[1] - 1)

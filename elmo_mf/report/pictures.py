@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmo_mf.io import atomic_path
+from elmo_mf.report.escape import html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,14 +30,17 @@ def themed(theme: str) -> Iterator[None]:
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
     grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     values: Any = dict.fromkeys(inks, ink) | dict.fromkeys(grounds, ground)
-    with mpl.rc_context(values | {"font.size": 9, "svg.fonttype": "none"}):
+    # a dollar is a dollar, and characters that the font lacks are the viewer's to find
+    settings = {"font.size": 9, "svg.fonttype": "none", "text.parse_math": False}
+    with mpl.rc_context(values | settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
 
 def picture(name: str, said: str) -> str:
     """Markdown of `NAME-light.svg` or, on a dark page, `NAME-dark.svg`; `said` is for who cannot see it."""
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
-    return f'<picture>{dark}<img alt="{said}" src="{name}-light.svg"></picture>'
+    return f'<picture>{dark}<img alt="{html(said)}" src="{name}-light.svg"></picture>'
 
 
 def save(figure: Figure, path: Path) -> None:

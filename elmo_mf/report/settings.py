@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from elmo_mf.errors import visible
+from elmo_mf.harness.grid import digest
 
 OWN = ("compression", "finetune", "seed")
 """What tells the cells of a board apart; the rest of a cell they share."""
@@ -26,9 +30,23 @@ def told_apart(records: Sequence[Mapping[str, Any]]) -> list[str]:
         name = names.pop(0)
         if len({one.get(name) for one in facts}) > 1:
             needed.append(name)
-    return [
-        ", ".join(f"{name} {short(one[name])}" for name in needed if one.get(name, _NONE) != _NONE) for one in facts
+    shown = {name: _cut([one[name] for one in facts if name in one]) for name in needed}
+    texts = [
+        ", ".join(f"{short(name, 100)} {shown[name][one[name]]}" for name in needed if one.get(name, _NONE) != _NONE)
+        for one in facts
     ]
+    told = [
+        text if texts.count(text) == 1 else f"{text} ({digest(shared(record))[:8]})".strip()
+        for text, record in zip(texts, records, strict=True)
+    ]
+    return [visible(text) for text in told]
+
+
+def _cut(values: Sequence[str]) -> dict[str, str]:
+    """Values by as much of their beginning as tells them apart."""
+    different = set(values)
+    longest = next(n for n in itertools.count(_LONGEST) if len({value[:n] for value in different}) == len(different))
+    return {value: short(value, longest) for value in different}
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
@@ -53,6 +71,6 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value)
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _LONGEST) -> str:
     """A long value's beginning."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -25,10 +25,15 @@ class Column:
     numbers: list[float]
 
 
-def table(board: Board) -> pd.DataFrame:
-    """The whole table as text; the first column is the encoder, in Markdown."""
+def table(board: Board, escaped: Callable[[str], str] = str, best: str = "{}") -> pd.DataFrame:
+    """The whole table as text; the first column is the encoder.
+
+    # Parameters
+    escaped: what makes a name part of the text around the table, see `escape`.
+    best: what the best encoder's name is put into.
+    """
     texts = {column.title: column.texts for column in columns(board)}
-    return pd.DataFrame({"encoder": [_name(row) for row in _dicts(board.rows)]} | texts)
+    return pd.DataFrame({"encoder": [_name(row, escaped, best) for row in _dicts(board.rows)]} | texts)
 
 
 def columns(board: Board) -> list[Column]:
@@ -76,8 +81,9 @@ def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _name(row: dict[str, Any]) -> str:
-    name = f"**{row['encoder']}** ★" if row["best"] else str(row["encoder"])
+def _name(row: dict[str, Any], escaped: Callable[[str], str], best: str) -> str:
+    name = escaped(row["encoder"])
+    name = f"{best.format(name)} ★" if row["best"] else name
     return f"{name} ◆" if row["front"] else name
 
 

@@ -37,7 +37,7 @@ _MARKS = {
     "within_noise": ("≈", "within noise of dense"),
     "at_chance": ("†", "at chance"),
 }
-_markdown = MarkdownIt("commonmark", {"html": False})
+_markdown = MarkdownIt("commonmark", {"html": False}).disable(["image", "link", "autolink"])
 
 
 def page_data(boards: Sequence[Board]) -> dict[str, Any]:

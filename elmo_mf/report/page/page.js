@@ -241,11 +241,17 @@ function facts(record) {
   ];
 }
 
+// With what cannot be seen, or turns the order of what can, escaped as in JSON.
+function printable(text) {
+  const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (found) => found.split("").map(escaped).join(""));
+}
+
 function showRecord(index) {
   const record = recordOf(index);
   $("facts").replaceChildren(...facts(record).flatMap(([name, text]) =>
-    [element("dt", { textContent: name }), element("dd", { textContent: text })]));
-  $("json").textContent = JSON.stringify(record, null, 1);
+    [element("dt", { textContent: name }), element("dd", { textContent: printable(text) })]));
+  $("json").textContent = printable(JSON.stringify(record, null, 1));
 }
 
 function openRecord(row) {

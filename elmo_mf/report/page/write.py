@@ -32,8 +32,8 @@ def page(data: dict[str, Any], version: str | None = None) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that no HTML can break out of."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    """JSON that any browser reads and no HTML can break out of."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 @cache

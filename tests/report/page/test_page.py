@@ -16,6 +16,7 @@ from elmo_mf.report.page.write import write_page
 from elmo_mf.report.records import records_of
 from tests.report.page.conftest import Opens
 from tests.report.records import MACHINE, record, signed, write
+from tests.report.test_hostile import hostile
 
 
 def _records() -> list[dict[str, Any]]:
@@ -130,6 +131,18 @@ def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
     page.select_option("#axis", "rank")
     _wait_for_points(page, 4)
     assert "rank" in str(page.locator("#plot").get_attribute("aria-label"))
+
+
+def test_texts_of_strangers(opens: Opens, tmp_path: Path) -> None:
+    """They are shown; nothing that they ask for is loaded, and nothing runs."""
+    page = opens(f"{_write(tmp_path, hostile())}#sst")
+    expect(page.locator("#table tbody .open")).to_have_count(2)
+    assert page.locator("img, script[src], #header a, #about a, b").count() == 0
+    assert "<script>alert(1)</script>" in page.locator("#header").inner_text()
+    page.locator("#table tbody .open").first.click()
+    shown = page.locator("#json").inner_text()
+    assert "\\u202e" in shown and "\u202e" not in shown + page.locator("#facts").inner_text()
+    assert json.loads(shown) in hostile()
 
 
 def test_what_was_trained_again_is_hollow(opens: Opens, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""What is printed: on terminals of any encoding, and without what a stranger's text could tell a terminal to do."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+from elmo_mf.errors import visible
+
+_READABLE = {
+    "★": "*", "◆": "^", "≈": "~", "†": "+", "±": "+-", "…": "...", "\u00d7": "x", "\u2013": "-", "\u2014": "-",
+    "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2212": "-",
+}  # fmt: skip
+_HANDLER = "elmo-mf-readable"
+
+
+def set_up() -> None:
+    """Have both streams write something readable for characters that their encoding lacks."""
+    codecs.register_error(_HANDLER, _readable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _readable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    shown = (_READABLE.get(c, c.encode("ascii", "backslashreplace").decode()) for c in found)
+    return "".join(shown), error.end
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print a line; what cannot be printed is escaped."""
+    print(visible(text), file=sys.stderr if err else sys.stdout)

@@ -1,0 +1,93 @@
+"""What commands print, on terminals of any encoding."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.cli import terminal
+from elmo_mf.cli.console import Console
+from elmo_mf.cli.main import main
+from tests.report.records import MACHINE, record, write
+
+Files = Callable[..., tuple[Path, Path]]
+_ESCAPES = "\x1b[31m \x9b0m \u202e [bold]x[/b] :smile: \r \x07"
+
+
+def _records(folder: Path) -> Path:
+    """With every mark of the board: best, front, chance, noise and spreads."""
+    machine = MACHINE | {"cpu": f"caf\xe9 \u2713 {_ESCAPES}"}
+    norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
+    matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
+              "energy": 0.5, "error": 0.1, "input_error": 0.2, "norms": norms}  # fmt: skip
+    more: dict[str, Any] = {"matrices": [matrix], "activation_error": {"layers": [0.1], "all": 0.1}}
+    made = []
+    for seed in (1, 2, 3):
+        made += [record(None, 0.40 + seed / 100, seed), record(2, 0.1, seed), record(8, 0.41 + seed / 100, seed)]
+        one = record(4, 0.40, seed, machine=machine, **more)
+        one["cell"]["compression"]["targets"] = ["input"]
+        made.append(one)
+    other = record(None, 0.3)
+    other["cell"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
+    return write(folder, [*made, other])
+
+
+def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -> str:
+    """What a command writes to terminals of an encoding; it must end well."""
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+    with monkeypatch.context() as patch:
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        assert main(words) == 0
+    for stream in streams.values():
+        stream.flush()
+    return "".join(stream.buffer.getvalue().decode(encoding) for stream in streams.values())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost but marks, for which there are others; and nothing tells the terminal anything."""
+    folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
+    for path in other.glob("records/00012*"):
+        path.unlink()
+    monkeypatch.setattr("elmo_mf.report.leaderboard.plot_board", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.report.explanation.plot_explanation", lambda *_: None)
+    options, weights = map(str, elmo_files("\u2713"))
+    sweep = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(folder)]
+    for words in (
+        ["leaderboard", str(folder)],
+        ["compare", str(other), str(other)],
+        ["explain", str(folder)],
+        ["inspect", options, weights, "--no-gates"],
+        ["compress", options, weights, "--rank", "2", "--out", str(tmp_path / "out \u2713")],
+        ["tasks"],
+        ["--help"],
+        [*sweep, "--status"],
+        [*sweep, "--dry-run"],
+    ):
+        said = _printed(monkeypatch, encoding, words)
+        assert said.replace("\n", "").isprintable(), (words, said)
+        if words[0] == "leaderboard":
+            marks = "★◆±≈†" if encoding == "utf-8" else "*^~+"
+            assert all(mark in said for mark in marks)
+
+
+def test_what_has_no_replacement_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal.set_up()
+    terminal.echo("a ★ \u20ac \udcff\n\x1b[31m")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"a * \\u20ac \\udcff\\n\\x1b[31m\n"
+
+
+def test_texts_are_no_markup() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, color_system="truecolor")
+    console.print("[/b] [bold]x[/bold] :smile: \x1b[31m \u202e")
+    assert file.getvalue() == "[/b] [bold]x[/bold] :smile: \\x1b[31m \\u202e\n"
