@@ -11,6 +11,17 @@ from elmo_mf.errors import InputError, one_line
 _ADDRESS = re.compile(r"(https?|s3|gs|hf):/+(.+)")
 
 
+def expanded(path: str | Path) -> str:
+    """A path without a leading `~` or `file://`; addresses stay as they are, for files that strangers write."""
+    text = str(path)
+    if text.startswith("file:/"):
+        return expanded(text.removeprefix("file:").removeprefix("//"))
+    try:
+        return os.path.expanduser(text)  # noqa: PTH111 - Path raises where the user is unknown
+    except ValueError:  # a null character or half of a surrogate pair in the user's name
+        return text
+
+
 def local_path(path: str | Path) -> str:
     """The path on this machine of a file that may be given by an address.
 
@@ -20,12 +31,9 @@ def local_path(path: str | Path) -> str:
     # Raises
     InputError: the address cannot be read.
     """
-    text = str(path)
-    if text.startswith("file:/"):
-        return local_path(text.removeprefix("file:").removeprefix("//"))
-    address = _ADDRESS.fullmatch(text)
+    address = _ADDRESS.fullmatch(str(path))
     if address is None:
-        return os.path.expanduser(text)  # noqa: PTH111 - Path raises where the user is unknown
+        return expanded(path)
     from allennlp.common.file_utils import cached_path
 
     scheme, rest = address.groups()  # in a Path one of the two slashes is gone

@@ -33,7 +33,7 @@ def test_local_files_are_where_allennlp_finds_them(form: str, home: Path) -> Non
         assert local_path(Path(given)) == local_path(given)
 
 
-@pytest.mark.parametrize("path", ["gone.txt", "/", "", "a:b/c", "ftp:/x", "~nobody-of-that-name/x"])
+@pytest.mark.parametrize("path", ["gone.txt", "/", "", "a:b/c", "ftp:/x", "~nobody-of-that-name/x", "~\0", "~\ud800/x"])
 def test_other_names_stay_as_they_are(path: str) -> None:
     assert local_path(path) == path
 

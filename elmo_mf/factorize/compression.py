@@ -17,6 +17,7 @@ from elmo_mf.factorize.highways import HIGHWAY_METHOD, check_highways
 from elmo_mf.factorize.reading import Reading
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
+from elmo_mf.paths import expanded
 from elmo_mf.provenance import file_hash
 
 ALLOCATIONS = ("outputs", "matrices")
@@ -192,7 +193,8 @@ class Compression:
         for key in ("method", "targets", *(() if raw.get("budget") else ("rank",))):
             if key not in raw:
                 raise InputError(f"compression.{key}: found nothing, expected a value")
-        return cls(**{"rank": None} | dict(raw))
+        files = {key: expanded(raw[key]) for key in ("calibration", "gradients") if isinstance(raw.get(key), str)}
+        return cls(**{"rank": None} | dict(raw) | files)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, which `from_dict` reads back; without the newer keys where they say nothing."""

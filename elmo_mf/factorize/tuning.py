@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from elmo_mf.errors import InputError
 from elmo_mf.factorize.checks import check_above_zero
+from elmo_mf.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Distillation:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text:
             raise InputError(f"compression.distill.text: found {self.text!r}, expected the path of a text file")
+        object.__setattr__(self, "text", expanded(self.text))
         if type(self.steps) is not int or self.steps < 1:
             raise InputError(f"compression.distill.steps: found {self.steps!r}, expected an integer from 1 on")
         check_above_zero("compression.distill.learning_rate", self.learning_rate)

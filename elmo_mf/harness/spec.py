@@ -11,6 +11,7 @@ from elmo_mf.errors import InputError, any_of
 from elmo_mf.factorize import Compression
 from elmo_mf.harness.configs import PRESETS, evaluate_jsonnet
 from elmo_mf.harness.task import SPLITS, Split, Task, load_task, task_names
+from elmo_mf.paths import expanded
 from elmo_mf.resources import demo_options, demo_weights
 
 
@@ -80,6 +81,13 @@ class SweepSpec:
             for text in texts if value is not None else []:
                 if not isinstance(text, str) or "\0" in text:
                     raise InputError(f"{where}: {key}: found {value!r}, expected a text")
+            if isinstance(value, str) and key != "preset":
+                raw[key] = expanded(value)
+            elif isinstance(value, dict):
+                raw[key] = {task: expanded(text) for task, text in value.items()}
+        for seed in raw.get("seeds", ()):
+            if not 0 <= seed < 1 << 32:
+                raise InputError(f"{where}: seeds: found {seed}, expected integers from 0 on, below 2^32")
         overrides = raw.get("overrides", {})
         if not isinstance(overrides, dict) or not all(isinstance(one, dict) for one in overrides.values()):
             raise InputError(f"{where}: overrides: found {overrides!r}, expected an object by task")
