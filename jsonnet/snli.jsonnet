@@ -26,7 +26,7 @@ function(
   {
     dataset_reader: {
       type: 'snli',
-      tokenizer: { type: 'spacy_rules' },
+      [if p.tokenizer != null then 'tokenizer']: p.tokenizer,
       token_indexers: w.indexers + elmo.indexers,
     },
     train_data_path: data + '/train.jsonl',

@@ -22,7 +22,7 @@ function(
   {
     dataset_reader: {
       type: 'squad1',
-      tokenizer: { type: 'spacy_rules' },
+      [if p.tokenizer != null then 'tokenizer']: p.tokenizer,
       token_indexers: w.indexers + elmo.indexers + (
         if characters == null then {} else {
           token_characters: {

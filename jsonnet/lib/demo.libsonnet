@@ -1,6 +1,7 @@
 // Sizes that train in minutes on two cores. ELMo alone, no word vectors; and of ELMo its two biLSTM layers alone, because
 // the character CNN's layer is not compressed and would hide what compression costs.
 local lstm_layers = [-1e4, 0, 0];
+local rules = { type: 'spacy_rules' };
 local language_model = {
   model: {
     embedding_dim: 200,
@@ -24,7 +25,7 @@ local language_model = {
 {
   sst: {
     glove: null,
-    tokenizer: { type: 'spacy_rules' },
+    tokenizer: rules,
     subtrees: false,
     elmo_dropout: 0.2,
     elmo_mix: lstm_layers,
@@ -40,6 +41,7 @@ local language_model = {
   },
   snli: {
     glove: null,
+    tokenizer: rules,
     elmo_dropout: 0.2,
     elmo_mix: lstm_layers,
     hidden: 64,
@@ -66,6 +68,7 @@ local language_model = {
   },
   squad: {
     glove: null,
+    tokenizer: rules,
     characters: null,
     elmo_dropout: 0.2,
     elmo_mix: lstm_layers,

@@ -24,6 +24,7 @@ function(glove_file) {
   },
   snli: {
     glove: null,
+    tokenizer: null,  // AllenNLP's default, spaCy's
     elmo_dropout: 0.0,
     elmo_mix: null,
     hidden: 300,
@@ -50,6 +51,7 @@ function(glove_file) {
   },
   squad: {
     glove: { file: glove_file, dim: 100, lowercase: true },
+    tokenizer: null,
     characters: { dim: 16, filters: 100, width: 5, dropout: 0.2 },
     elmo_dropout: 0.0,
     elmo_mix: null,
