@@ -27,8 +27,9 @@ def fetch(
 ) -> None:
     """Download ELMo's published weights, a task's data, or GloVe, from where their authors publish them.
 
-    Downloads are checked against known hashes. Where none are published the first download's are kept in
-    fetch.lock beside the files, and later downloads must be the same. A download that was cut is gone on from.
+    Downloads are checked against published hashes: those of all data and words. Nobody has published any of
+    ELMo's weights: the first download is trusted as it comes, its hashes are kept in fetch.lock beside the
+    files, and later downloads must be the same. A download that was cut is gone on from.
     Mind the data's licences: elmo-mf tasks names them.
 
     Examples:
@@ -54,6 +55,7 @@ def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[
     """Fetch an entry of the catalogue into a folder, with bars, and tell which files are new."""
     from elmo_mf.fetch.catalogue import CATALOGUES
     from elmo_mf.fetch.checks import check
+    from elmo_mf.fetch.fetch import LOCK
     from elmo_mf.fetch.fetch import fetch as fetch_into
 
     with progress_bar() as bars:
@@ -62,7 +64,14 @@ def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[
             row = bars.add_task(source.name, total=None)
             return lambda there, total: bars.update(row, completed=there, total=total)
 
-        new = fetch_into(CATALOGUES[kind][name], folder, check(kind, name), mirror, advance)
+        trusted: list[Source] = []
+        new = fetch_into(CATALOGUES[kind][name], folder, check(kind, name), mirror, advance, trusted.append)
     for path in new:
         echo(f"wrote {path}")
+    for source in trusted:
+        echo(
+            f"elmo-mf: warning: {source.name}: trusted as it came, for nobody has published its SHA-256; "
+            f"{folder / LOCK} has it now, and later downloads must be the same",
+            err=True,
+        )
     return new

@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
-import shutil
+import lzma
+import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import open_regular, output_errors
 
 MOST_BYTES = 8_000_000_000
+_MOST_GROWTH = 1100  # bytes out of one that is deflated: a little more than there can be
+_BLOCK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # a compression that Python has not
+    RuntimeError,
+    ValueError,
+    OSError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def extract(archive: Path, member: str, target: Path) -> None:
     """Write one member of a zip archive to `target`; names in the archive decide no path.
 
     # Raises
-    InputError: no zip archive, no such member, or a member that is damaged or too large.
+    InputError: no zip archive; no such member, more than one, or one that is damaged, encrypted, a link, or too large.
+    OutputError: `target` cannot be written.
     """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            size = opened.getinfo(member).file_size
-            if size > MOST_BYTES:
-                raise InputError(f"{archive}: {member}: found {size:,} bytes, expected at most {MOST_BYTES:,}")
-            with opened.open(member) as source, open(target, "wb") as file:
-                shutil.copyfileobj(source, file)  # zipfile reads no more than `size`
-    except KeyError:
-        raise InputError(f"{archive}: found no {member}, expected it in the archive") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"{archive}: found a damaged archive ({error}), expected a zip file") from None
+    with output_errors(target), open(target, "wb") as file:
+        for block in _blocks(archive, member):
+            file.write(block)
+
+
+def _blocks(archive: Path, member: str) -> Iterator[bytes]:
+    with open_regular(archive, "archive", "a zip file") as raw:
+        try:
+            with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member)) as source:
+                while block := source.read(_BLOCK):  # in all no more than was checked, or its checksum is wrong
+                    yield block
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            raise InputError(f"{archive}: found a damaged archive ({one_line(error)}), expected a zip file") from None
+
+
+def _checked(archive: Path, opened: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+    """What the archive says of a member, if it may be read."""
+    found = [info for info in opened.infolist() if info.filename == member]
+    if not found:
+        raise InputError(f"{archive}: found no {member}, expected it in the archive")
+    (info, *others) = found
+    most = min(MOST_BYTES, info.compress_size * _MOST_GROWTH)
+    if others:
+        raise InputError(f"{archive}: found {len(found)} files {member}, expected one")
+    if info.flag_bits & 1:
+        raise InputError(f"{archive}: {member}: found an encrypted file, expected a plain one")
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        raise InputError(f"{archive}: {member}: found something that is not a regular file, expected one")
+    if info.file_size > most:
+        raise InputError(f"{archive}: {member}: found {info.file_size:,} bytes, expected at most {most:,}")
+    return info

@@ -16,40 +16,58 @@ class Source:
     url: where its authors publish it.
     files: what it becomes, by its name in the archive; one entry with an empty name where it is no archive.
     sha256: of the download; None where nobody has published it: then the first download's is kept in the lock file.
+    size: in bytes, where it is known.
     """
 
     url: str
     files: dict[str, str] = field(default_factory=dict)
     sha256: str | None = None
+    size: int | None = None
 
     @property
     def name(self) -> str:
         return self.url.rsplit("/", 1)[1]
 
 
-def _weights(folder: str) -> tuple[Source, Source]:
+def _weights(folder: str, *sizes: int) -> tuple[Source, Source]:
     address = f"https://allennlp.s3.amazonaws.com/models/elmo/{folder}/elmo_{folder}"
+    options, weights = sizes or (None, None)
     return (
-        Source(f"{address}_options.json", {"": "options.json"}),
-        Source(f"{address}_weights.hdf5", {"": "weights.hdf5"}),
+        Source(f"{address}_options.json", {"": "options.json"}, size=options),
+        Source(f"{address}_weights.hdf5", {"": "weights.hdf5"}, size=weights),
     )
 
 
 WEIGHTS: dict[str, tuple[Source, ...]] = {
     "small": _weights("2x1024_128_2048cnn_1xhighway"),
     "medium": _weights("2x2048_256_2048cnn_1xhighway"),
-    "original": _weights("2x4096_512_2048cnn_2xhighway"),
+    "original": _weights("2x4096_512_2048cnn_2xhighway", 336, 374_434_792),
     "original-5.5b": _weights("2x4096_512_2048cnn_2xhighway_5.5B"),
 }
-"""ELMo as its authors published it (Peters et al. 2018)."""
+"""ELMo as its authors published it (Peters et al. 2018), without hashes; sizes as in logs of AllenNLP and Flair."""
 
 _GLOVE = "https://nlp.stanford.edu/data"
 
 WORDS: dict[str, tuple[Source, ...]] = {
-    "glove.840B.300d": (Source(f"{_GLOVE}/glove.840B.300d.zip", {"glove.840B.300d.txt": "glove.840B.300d.txt"}),),
-    "glove.6B.100d": (Source(f"{_GLOVE}/glove.6B.zip", {"glove.6B.100d.txt": "glove.6B.100d.txt"}),),
+    "glove.840B.300d": (
+        Source(
+            f"{_GLOVE}/glove.840B.300d.zip",
+            {"glove.840B.300d.txt": "glove.840B.300d.txt"},
+            "c06db255e65095393609f19a4cfca20bf3a71e20cc53e892aafa490347e3849f",
+            2_176_768_927,
+        ),
+    ),
+    "glove.6B.100d": (
+        Source(
+            f"{_GLOVE}/glove.6B.zip",
+            {"glove.6B.100d.txt": "glove.6B.100d.txt"},
+            "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
+            862_182_613,
+        ),
+    ),
 }
-"""The word vectors of the preset `paper` (Pennington et al. 2014)."""
+"""The word vectors of the preset `paper` (Pennington et al. 2014), with the hashes that torchtext, Embeddings.jl and
+NumPy's tutorials check these archives by."""
 
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 

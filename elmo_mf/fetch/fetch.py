@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from elmo_mf.errors import InputError
 from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.catalogue import Source
 from elmo_mf.fetch.download import Advance, download
-from elmo_mf.io import atomic_path
+from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, write_json
 from elmo_mf.provenance import file_hash
 
 LOCK = "fetch.lock"
 """Beside what was fetched."""
+_MOST_LOCK = 1_000_000  # bytes
+_HASHES = TypeAdapter(dict[str, Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]])
 
 
 class Lock:
@@ -26,19 +30,19 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.hashes: dict[str, str] = {}
-        if path.exists():
+        if os.path.lexists(path):
+            expected = "a SHA-256 for each address and file"
             try:
-                raw = json.loads(path.read_text(encoding="utf-8"))
-                self.hashes = {str(key): str(value) for key, value in raw.items()}
-            except (OSError, ValueError, AttributeError, RecursionError) as error:
-                raise InputError(f"{path}: found an unreadable lock file ({error}), expected JSON") from None
+                raw = read_json(path, "lock file", expected, most=_MOST_LOCK, unique_keys=True)
+                self.hashes = _HASHES.validate_python(raw)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = "".join(f"{key}: " for key in first["loc"])
+                raise InputError(f"{path}: {where}found {str(first['input'])[:100]!r}, expected {expected}") from None
 
-    def note(self, key: str, sha256: str) -> None:
-        self.hashes[key] = sha256
-        with atomic_path(self.path) as path:
-            path.write_text(json.dumps(self.hashes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    def write(self, path: Path) -> None:
+        write_json(path, dict(sorted(self.hashes.items())))
 
 
 def fetch(
@@ -47,49 +51,64 @@ def fetch(
     check: Callable[[Path], None],
     mirror: str | None = None,
     advance: Callable[[Source], Advance] = lambda _: lambda *_: None,
+    trusted: Callable[[Source], None] = lambda _: None,
 ) -> list[Path]:
-    """Put the files of `sources` into `folder`, those that are there already excepted.
+    """Put the files of `sources` into `folder`, together, those that are there already excepted.
 
     # Parameters
     check: reads the complete files in a folder and raises InputError if they are not what they should be.
     mirror: address or folder that has the downloads under their own names.
+    trusted: told of what was taken as it came, because there is no hash to check it against.
 
     # Returns
     The files that are new.
 
     # Raises
-    InputError: see `download`, `extract` and `check`; then nothing in `folder` has changed but for what has come of
-    a download that was cut.
+    InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Nothing in
+    `folder` has changed then but for what has come of a download that was cut.
+    OutputError: `folder` cannot be written to.
     """
-    lock = Lock(folder / LOCK)
-    wanted = [source for source in sources if not _complete(source, folder, lock)]
-    if not wanted:
-        return []
-    work = folder / ".fetch"
-    work.mkdir(parents=True, exist_ok=True)
-    got = {
-        source: download(source, work, mirror, source.sha256 or lock.hashes.get(source.url), advance(source))
-        for source in wanted
-    }
-    new = []
-    with tempfile.TemporaryDirectory(dir=work) as made:
-        ready = Path(made)
+    with output_errors(folder), exclusive(folder, "downloads"):
+        lock = Lock(folder / LOCK)
+        wanted = [source for source in sources if not _complete(source, folder, lock)]
+        if not wanted:
+            return []
+        work = folder / ".fetch"
+        work.mkdir(exist_ok=True)
+        got = {
+            source: download(source, work, mirror, source.sha256 or lock.hashes.get(source.url), advance(source))
+            for source in wanted
+        }
         try:
-            for source in sources:
-                _unpack(source, got.get(source), folder, ready)
-            check(ready)
+            _put(sources, got, folder, check, lock, trusted)
+        except OutputError:
+            raise
         except InputError:
             for path in got.values():
                 path.unlink()  # so that the next call does not take it for good
             raise
+        shutil.rmtree(work, ignore_errors=True)
+    return [folder / name for source in wanted for name in source.files.values()]
+
+
+def _put(
+    sources: tuple[Source, ...],
+    got: dict[Source, Path],
+    folder: Path,
+    check: Callable[[Path], None],
+    lock: Lock,
+    trusted: Callable[[Source], None],
+) -> None:
+    with atomic_files(folder) as ready:
+        for source in sources:
+            _unpack(source, got.get(source), folder, ready)
+        check(ready)
         for source, path in got.items():
-            lock.note(source.url, file_hash(path))
-            for name in source.files.values():
-                (ready / name).replace(folder / name)
-                lock.note(name, file_hash(folder / name))
-                new.append(folder / name)
-    shutil.rmtree(work, ignore_errors=True)
-    return new
+            if source.sha256 is None and source.url not in lock.hashes:
+                trusted(source)
+            lock.hashes[source.url] = file_hash(path)
+            lock.hashes |= {name: file_hash(ready / name) for name in source.files.values()}
+        lock.write(ready / LOCK)
 
 
 def _unpack(source: Source, path: Path | None, folder: Path, ready: Path) -> None:

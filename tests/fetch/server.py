@@ -10,10 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """`files` by name; `trouble` of the next requests, one each: `cut`, `stall`, `garbage`, `no-range`, `error`."""
+    """`files` by name; `trouble` of the next requests, one each.
+
+    Those are `cut`, `stall`, `garbage`, `no-range`, `error`, `other-range`, `long`, `status`, or an address to go to.
+    """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
+        self.etag = ""
         self.trouble: list[str] = []
         self.ranges: list[str | None] = []
         self.sent = 0
@@ -32,13 +36,32 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
             if content is None or trouble == "error":
                 self.send_error(404 if content is None else 503)
                 return
+            if "://" in trouble or trouble == "status":
+                self.send_response(203 if trouble == "status" else 302)
+                self.send_header("Location", trouble)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             start = int((self.headers.get("Range") or "bytes=0-")[6:-1]) if trouble != "no-range" else 0
+            if server.etag and self.headers.get("If-Range", server.etag) != server.etag:
+                start = 0
             if start >= len(content) > 0 and start:
-                self.send_error(416)
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             self.send_response(206 if start else 200)
             body = bytes(len(content)) if trouble == "garbage" else content[start:]
-            self.send_header("Content-Length", str(len(body)))
+            if start:
+                first = start - 1 if trouble == "other-range" else start
+                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            if server.etag:
+                self.send_header("ETag", server.etag)
+            if trouble != "long":
+                self.send_header("Content-Length", str(len(body)))
+            else:
+                body += b"more"
             self.end_headers()
             part = body[: len(body) // 2] if trouble in ("cut", "stall") else body
             self.wfile.write(part)

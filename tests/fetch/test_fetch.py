@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
+import random
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,9 @@ from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.catalogue import DATA, WEIGHTS, Source
 from elmo_mf.fetch.fetch import fetch
 from elmo_mf.harness.task import load_task
+from elmo_mf.io import OutputError, exclusive
 from tests.fetch.server import Server, serving
+from tests.fuzz import mutated_bytes
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -131,14 +137,143 @@ def test_what_does_not_read_is_not_put_in_place(server: Server, tmp_path: Path) 
     [
         ("{}/gone.bin", None, r"gone.bin: found 404 .*, expected a file"),
         ("http://127.0.0.1:1/big.bin", None, r"127.0.0.1:1/big.bin: not reached or cut off 5 times \(ConnectionError"),
-        ("{}/big.bin", "gone", r"gone/big.bin: found no readable file \(No such file or directory\), expected it in"),
-        ("{}/big.bin", "ftp://x", r"--mirror: found ftp://, expected http, https or a folder"),
+        ("{}/big.bin", "gone", r"gone/big.bin: no such file, expected it in the mirror"),
+        ("{}/big.bin", "ftp://x", r"--mirror: found ftp://, expected https or a folder"),
+        ("{}/big.bin", "http://example.org", r"--mirror: found http://, expected https or a folder"),
+        ("{}/big.bin", "file:///etc", r"--mirror: found file://, expected https or a folder"),
+        ("http://example.org/big.bin", None, r"found http://, expected https or a folder"),
     ],
 )
 def test_errors(url: str, mirror: str | None, message: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as error:
         fetch((Source(url.format(server.address), {"": "file.bin"}),), tmp_path, _nothing, mirror)
     assert "\n" not in str(error.value) and not (tmp_path / "file.bin").exists()
+
+
+@pytest.mark.parametrize("to", ["http://example.org/big.bin", "file:///etc/passwd", "ftp://127.0.0.1/big.bin"])
+def test_a_redirect_to_what_is_not_encrypted(to: str, server: Server, tmp_path: Path) -> None:
+    server.trouble = [to]
+    with pytest.raises(InputError, match=f"found a redirect to {to}, expected one to https"):
+        fetch((_source(server, known=False),), tmp_path, _nothing)
+    assert _left(tmp_path) == set()
+
+
+def test_redirects(server: Server, tmp_path: Path) -> None:
+    """Are followed, a few of them; from elsewhere, this machine's addresses are not safe either."""
+    again = f"{server.address}/big.bin"
+    server.trouble = [again] * 3
+    fetch((_source(server),), tmp_path / "a", _nothing)
+    assert (tmp_path / "a" / "file.bin").read_bytes() == CONTENT
+    server.trouble = [again] * 20
+    with pytest.raises(InputError, match="found more than 10 redirects"):
+        fetch((_source(server),), tmp_path / "b", _nothing)
+    assert not downloads._is_safe(again, "https://example.org/big.bin")
+
+
+def test_a_status_that_is_no_file(server: Server, tmp_path: Path) -> None:
+    server.trouble = ["status"]
+    with pytest.raises(InputError, match="found status 203, expected a file"):
+        fetch((_source(server, known=False),), tmp_path, _nothing)
+
+
+def test_a_file_that_changes_between_two_pieces(server: Server, tmp_path: Path) -> None:
+    """Is fetched from its start, by its ETag; what cannot be told from another version is too."""
+    other = CONTENT[::-1]
+    for before, after in (('"a"', '"b"'), ("", "")):
+        server.files["big.bin"], server.etag, server.trouble = CONTENT, before, ["cut"] * 5
+        folder = tmp_path / f"etag{len(before)}"
+        with pytest.raises(InputError, match="cut off 5 times"):
+            fetch((_source(server, known=False),), folder, _nothing)
+        server.files["big.bin"], server.etag = other, after
+        fetch((_source(server, known=False),), folder, _nothing)
+        assert (folder / "file.bin").read_bytes() == other
+
+
+def test_an_unknown_file_goes_on_by_its_etag(server: Server, tmp_path: Path) -> None:
+    server.etag, server.trouble = '"a"', ["cut"]
+    fetch((_source(server, known=False),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges[1] is not None
+    assert server.sent - len(CONTENT) < 2 * downloads._CHUNK and _left(tmp_path) == {"file.bin", "fetch.lock"}
+
+
+@pytest.mark.parametrize("left", [len(CONTENT), len(CONTENT) + 5])
+def test_a_part_that_is_all_of_it_or_more(left: int, server: Server, tmp_path: Path) -> None:
+    server.etag = '"a"'
+    (tmp_path / ".fetch").mkdir()
+    (tmp_path / ".fetch" / "big.bin.part").write_bytes((CONTENT + b"extra")[:left])
+    (tmp_path / ".fetch" / "big.bin.part.version").write_text('"a"')
+    fetch((_source(server, known=False),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_another_range_than_was_asked_for(server: Server, tmp_path: Path) -> None:
+    server.trouble = ["cut", "other-range"]
+    fetch((_source(server),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges[2] is None
+
+
+@pytest.mark.parametrize("trouble", ["", "long"])
+def test_a_size_that_is_known(trouble: str, server: Server, tmp_path: Path) -> None:
+    server.trouble = [trouble]
+    size = len(CONTENT) - 1 if not trouble else len(CONTENT)
+    source = Source(f"{server.address}/big.bin", {"": "file.bin"}, size=size)
+    with pytest.raises(InputError, match=r"found (1,024,000|more than 1,024,000) bytes, expected (1,023,999|no more)"):
+        fetch((source,), tmp_path, _nothing)
+    assert not (tmp_path / "file.bin").exists()
+
+
+def test_two_at_once(server: Server, tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path, "downloads"),
+        pytest.raises(InputError, match=f"{tmp_path}: another process is writing downloads"),
+    ):
+        fetch((_source(server),), tmp_path, _nothing)
+    assert fetch((_source(server),), tmp_path, _nothing)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"a": 1}',
+        '{"a": "b"}',
+        "[" * 5000,
+        '{"a": NaN}',
+        f'{{"a": "{"0" * 63}"}}',
+        "\0",
+        '{"a": "1", "a": 2}',
+    ],
+)
+def test_a_lock_that_is_none(content: str, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "fetch.lock").write_text(content)
+    with pytest.raises(InputError, match=r"fetch\.lock: ") as error:
+        fetch((_source(server),), tmp_path, _nothing)
+    assert "\n" not in str(error.value) and server.ranges == []
+
+
+def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and the download is gone on from."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            fetch((_source(server),), tmp_path, _nothing)
+    assert _left(tmp_path) == {".fetch/big.bin"}
+    fetch((_source(server),), tmp_path, _nothing)
+    assert len(server.ranges) == 1 and _left(tmp_path) == {"file.bin", "fetch.lock"}
+
+
+def test_all_files_appear_or_none(server: Server, tmp_path: Path) -> None:
+    archive = _zip({"a.txt": b"a", "b.txt": b"b"})
+    server.files["a.zip"] = archive
+    source = Source(f"{server.address}/a.zip", {"a.txt": "a.txt", "b.txt": "b.txt", "c.txt": "c.txt"})
+    with pytest.raises(InputError, match=r"found no c\.txt"):
+        fetch((source,), tmp_path, _nothing)
+    assert _left(tmp_path) == set()
 
 
 def test_too_large(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,11 +295,13 @@ def test_mirrors(server: Server, tmp_path: Path) -> None:
         fetch((source,), tmp_path / "c", _nothing, str(tmp_path / "mirror"))
 
 
-def _zip(members: dict[str, bytes]) -> bytes:
+def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED, more: tuple[Any, ...] = ()) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", compression) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+        if more:
+            archive.writestr(*more)
     return content.getvalue()
 
 
@@ -176,20 +313,57 @@ def test_only_what_was_asked_for_leaves_an_archive(tmp_path: Path) -> None:
     assert _left(tmp_path) == {"a.zip", "in/train.txt"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "missing", "bomb"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "garbage", "missing", "bomb", "growth", "encrypted", "link", "twice", "pipe", "compression"]
+)
 def test_damaged_archives(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = _zip({"a.txt": b"some text " * 1000})
-    name = "b.txt" if damage == "missing" else "a.txt"
+    name, place = "b.txt" if damage == "missing" else "a.txt", content.index(b"PK\1\2")
     if damage == "cut":
         content = content[: len(content) // 2]
     elif damage == "garbage":
         content = content[:40] + bytes(len(content) - 80) + content[-40:]
     elif damage == "bomb":
         monkeypatch.setattr("elmo_mf.fetch.archive.MOST_BYTES", 5000)
+    elif damage == "growth":
+        content = _zip({"a.txt": bytes(5_000_000)}, zipfile.ZIP_LZMA)
+    elif damage == "encrypted":
+        content = content[: place + 8] + b"\1" + content[place + 9 :]
+    elif damage == "compression":
+        content = content[: place + 10] + b"\x63" + content[place + 11 :]
+    elif damage == "link":
+        content = content[: place + 38] + (0o120777 << 16).to_bytes(4, "little") + content[place + 42 :]
+    elif damage == "twice":
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            content = _zip({"a.txt": b"one", "other": b""}, more=("a.txt", b"two"))
     (tmp_path / "a.zip").write_bytes(content)
+    if damage == "pipe":
+        (tmp_path / "a.zip").unlink()
+        os.mkfifo(tmp_path / "a.zip")
     with pytest.raises(InputError) as error:
         extract(tmp_path / "a.zip", name, tmp_path / "out")
     assert str(error.value).startswith(f"{tmp_path / 'a.zip'}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_mutated_archives(compression: int, tmp_path: Path) -> None:
+    """Give the file that was packed, or one line; and what is fetched is not kept for the next call."""
+    text, chance = bytes(random.Random(1).choices(b"abc", k=3000)), random.Random(compression)
+    content = _zip({"trees/a.txt": text, "b.txt": b"b" * 100}, compression)
+    source, mirror = Source("https://example.org/a.zip", {"trees/a.txt": "a.txt"}), tmp_path / "mirror"
+    mirror.mkdir()
+    refused = 0
+    for number in range(150):
+        folder = tmp_path / str(number)
+        (mirror / "a.zip").write_bytes(mutated_bytes(content, chance))
+        try:
+            fetch((source,), folder, _nothing, str(mirror))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error) and _left(folder) == set()
+        else:
+            assert (folder / "a.txt").read_bytes() == text
+    assert 20 < refused < 150
 
 
 def test_the_catalogue_is_what_the_tasks_read() -> None:
@@ -215,9 +389,11 @@ def test_the_command(
     files = dict(zip((source.name for source in WEIGHTS["small"]), (options, weights), strict=True))
     with serving({name: path.read_bytes() for name, path in files.items()}) as server:
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
-        assert capsys.readouterr().out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
+        said = capsys.readouterr()
+        assert said.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
+        assert said.err.count(": trusted as it came, for nobody has published its SHA-256; ") == 2
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
-        assert capsys.readouterr().out == "weights/small: all there\n"
+        assert capsys.readouterr() == ("weights/small: all there\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())
         assert lock[WEIGHTS["small"][1].url] == lock["weights.hdf5"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
