@@ -77,6 +77,34 @@ def _transformers_adamw() -> Iterator[None]:
 
 
 @contextmanager
+def _transformers_tokenizers() -> Iterator[None]:
+    """transformers 5 takes `add_special_tokens` where it tokenizes alone, and calls `encode_plus` by another name."""
+    yield
+    import functools
+
+    module = sys.modules["allennlp.common.cached_transformers"]
+    original = module.get_tokenizer
+
+    @functools.wraps(original)
+    def get_tokenizer(model_name: str, **kwargs: Any) -> Any:
+        kwargs.pop("add_special_tokens", None)  # AllenNLP says it again wherever it tokenizes
+        tokenizer = original(model_name, **kwargs)
+        if not hasattr(tokenizer, "encode_plus"):
+            tokenizer.encode_plus = tokenizer.__call__
+        return tokenizer
+
+    vars(module)["get_tokenizer"] = get_tokenizer
+
+
+@contextmanager
+def _augmented_lstm() -> Iterator[None]:
+    """As an encoder it is asked for its sizes by names that it never had."""
+    yield
+    lstm = sys.modules["allennlp.modules.augmented_lstm"].AugmentedLstm
+    lstm.input_size, lstm.hidden_size = property(lambda self: self.embed_dim), property(lambda self: self.lstm_dim)
+
+
+@contextmanager
 def _trees() -> Iterator[None]:
     """nltk opens files in its own data folders alone."""
     yield
@@ -251,12 +279,14 @@ def _training_util() -> Iterator[None]:
 
 CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp": _home,
+    "allennlp.common.cached_transformers": _transformers_tokenizers,
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.common.util": _spacy_models,
     "allennlp.data.image_loader": _torchvision,
     "allennlp.data.tokenizers.spacy_tokenizer": _spacy_tokenizer,
     "allennlp.models.archival": _archives,
     "allennlp.models.model": _model,
+    "allennlp.modules.augmented_lstm": _augmented_lstm,
     "allennlp.modules.vision.grid_embedder": _torchvision,
     "allennlp.modules.vision.region_detector": _torchvision,
     "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,
