@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +18,8 @@ from elmo_mf.harness.grid import Cell, digest
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import load_task
 from elmo_mf.io import atomic_path
-from elmo_mf.provenance import file_hash
+from elmo_mf.locks import acquire
+from elmo_mf.provenance import file_hash, regular_hash
 
 MOST_BYTES = 4_000_000_000
 """Of all files of a sweep together: weights, data cut to the sweep's limits, word vectors and texts."""
@@ -36,7 +42,7 @@ class Order:
         return cls(spec, cell.task.name, compression, cell.seed, cell.identity)
 
     def unpacked(self, folder: Path) -> tuple[SweepSpec, Cell]:
-        """With paths of this machine: files are in `folder`, data in `folder/data/<task>`."""
+        """With paths of this machine, where the files are in `folder`."""
 
         def place(name: str) -> str:
             return str(folder / name)
@@ -50,7 +56,10 @@ class Order:
 
 
 class Files:
-    """The files of a sweep, by name: a file's hash and last name, or `data/<task>/<file>`."""
+    """The files of a sweep, by name: a file's hash and last two names, or `data/<name>/<task>/<file>`.
+
+    Records name weights and data by their last names, and so as where the sweep was begun.
+    """
 
     def __init__(self, spec: SweepSpec, cells: list[Cell], scratch: Path) -> None:
         self.paths: dict[str, Path] = {}
@@ -62,7 +71,7 @@ class Files:
             if path is not None and cell.identity["words"] is not None:
                 words[cell.task.name] = self.name(path)
         options, weights = self.name(spec.options), self.name(spec.weights)
-        data = spec.data and "data"
+        data = spec.data and f"data/{last_names(spec.data, 1)}"
         self.spec = replace(spec, options=options, weights=weights, glove=words, data=data, compressions=())
         for cell in cells:
             if cell.compression is not None:
@@ -77,12 +86,17 @@ class Files:
     @property
     def id(self) -> str:
         """Hash of all contents."""
-        return digest({name: file_hash(path) for name, path in self.paths.items()})
+        return digest(self.hashes)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each file, by its name."""
+        return {name: file_hash(path) for name, path in self.paths.items()}
 
     def name(self, path: str) -> str:
         """A file's name in the bundle, of which it is part from then on."""
         if path not in self._names:
-            self._names[path] = f"{file_hash(path)[:16]}-{Path(path).name}"
+            self._names[path] = f"{file_hash(path)[:16]}/{last_names(path, 2)}"
             self.paths[self._names[path]] = Path(path)
         return self._names[path]
 
@@ -95,15 +109,54 @@ class Files:
             if limit is not None:
                 cell.task.format.cut(source, scratch / cell.task.name / file, limit)
                 source = scratch / cell.task.name / file
-            self.paths[f"data/{cell.task.name}/{file}"] = source
+            self.paths[f"data/{last_names(spec.data, 1)}/{cell.task.name}/{file}"] = source
+
+
+def last_names(path: str, count: int) -> str:
+    """The end of a path: its last name, or with those of folders above it."""
+    absolute = os.path.abspath(path)  # noqa: PTH100, because `resolve` would follow links
+    return "/".join(Path(absolute).parts[1:][-count:])
 
 
 def unpack(folder: Path, name: str, content: bytes) -> None:
-    """Write a file of a bundle, if it is not there."""
-    path = folder / name
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(content)
+    """Write a file of a bundle."""
+    with atomic_path(folder / name) as temporary:
+        temporary.write_bytes(content)
+
+
+def is_there(folder: Path, name: str, sha256: str) -> bool:
+    """Whether a file of a bundle is there, with the content that it should have."""
+    try:
+        return regular_hash(folder / name, "file of a bundle", "what was sent") == sha256
+    except (InputError, OSError):
+        return False
+
+
+def own_folder(path: Path) -> Path:
+    """A folder that nobody else can write to, made if there is none.
+
+    # Raises
+    InputError: something else is there: a link, or what is or was open to others.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise InputError(
+            f"{path}: found a link, or a folder that others can write to, expected one of this user's own; "
+            "remove it or set TMPDIR"
+        )
+    path.chmod(0o700)
+    return path
+
+
+def clear_unused(folder: Path, days: float = 7) -> None:
+    """Remove the bundles in `folder` that nobody holds and that nobody has used for so long."""
+    for path in folder.glob("*/.use"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > days * 86_400 and (lock := acquire(path, wait=False)) is not None:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                lock.release()
 
 
 def _by_task(spec: SweepSpec) -> dict[str, str]:

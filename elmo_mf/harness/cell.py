@@ -22,6 +22,7 @@ from elmo_mf.factorize import size_report
 from elmo_mf.factorize.activations import activation_error
 from elmo_mf.harness import latency
 from elmo_mf.harness.activations import StoredActivations, write_activations
+from elmo_mf.harness.bundle import last_names
 from elmo_mf.harness.cache import MOST_JSON
 from elmo_mf.harness.data import data_facts, limited_data
 from elmo_mf.harness.encoders import encoder_of
@@ -45,7 +46,7 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
     measured, device = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
     return {
         **measured,
-        "data": "demo" if spec.data is None else Path(spec.data).name,
+        "data": "demo" if spec.data is None else last_names(spec.data, 1),
         "seconds": round(time.perf_counter() - started, 1),
         "phases": workspace.phases,
         **provenance(device),
@@ -233,5 +234,9 @@ def _sentences(instances: list[Any]) -> list[list[str]]:
 
 def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
     lstm = BilmOptions.from_file(spec.options).lstm
-    name = Path(spec.weights).parent.name + "/" + Path(spec.weights).name
-    return {"name": name, "layers": lstm.n_layers, "cell": lstm.dim, "projection": lstm.projection_dim}
+    return {
+        "name": last_names(spec.weights, 2),
+        "layers": lstm.n_layers,
+        "cell": lstm.dim,
+        "projection": lstm.projection_dim,
+    }

@@ -20,6 +20,7 @@ from elmo_mf.harness.failures import Failures
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.workspace import Progress
+from elmo_mf.io import OutputError
 from elmo_mf.locks import acquire
 
 _POLL = 0.5  # seconds between two looks at what other sweeps have finished
@@ -175,6 +176,8 @@ class _Run:
         if result.record is not None:
             try:
                 record = (self.store.update if self.retime else self.store.write)(cell, result.record)
+            except OutputError as error:  # the cell is not to blame
+                raise OSError(f"{cell}: {error}") from error
             except ValueError as error:
                 result = Result(error=str(error))
             else:

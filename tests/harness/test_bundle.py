@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness import bundle
-from elmo_mf.harness.bundle import Files, Order, unpack
+from elmo_mf.harness.bundle import Files, Order, clear_unused, is_there, last_names, own_folder, unpack
 from elmo_mf.harness.cell import run_cell
 from elmo_mf.harness.grid import expand
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import workspace
+from elmo_mf.locks import holding
+from elmo_mf.provenance import file_hash
 from tests.harness.conftest import TinySweep, records_here
 
 
@@ -40,7 +44,7 @@ def test_a_cell_runs_where_its_paths_are_gone(
 
     order, contents = pickle.loads(sent)
     assert str(tmp_path) not in json.dumps([asdict(order.spec), asdict(order.compression), order.identity])
-    assert sum(len(content) for name, content in contents.items() if name.startswith("data/sst/train")) < 4_000
+    assert sum(len(content) for name, content in contents.items() if name.startswith("data/data/sst/train")) < 4_000
     for name, content in contents.items():
         unpack(tmp_path / "there", name, content)
     monkeypatch.chdir(tmp_path)
@@ -48,7 +52,9 @@ def test_a_cell_runs_where_its_paths_are_gone(
     there, again = order.unpacked(tmp_path / "there")
     assert again.id == cell.id
     with workspace(tmp_path / "there" / "work") as work:
-        assert run_cell(there, again, work)["scores"] == pytest.approx(expected["scores"], rel=1e-5)
+        record = run_cell(there, again, work)
+    assert record["scores"] == pytest.approx(expected["scores"], rel=1e-5)
+    assert [record[key] for key in ("elmo", "data")] == [expected[key] for key in ("elmo", "data")]
 
 
 def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -85,3 +91,55 @@ def test_too_large(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_demo_data_is_there_already(tmp_path: Path) -> None:
     spec = SweepSpec.from_file(None, tasks=["sst"], ranks=[4])
     assert not [name for name in Files(spec, expand(spec), tmp_path).paths if name.startswith("data")]
+
+
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    own = own_folder(tmp_path / "own")
+    assert own_folder(own) == own and own.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(own)
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    names = ["link", "file", "open"]
+    if os.getuid() == 0:
+        names.append("stranger")
+        (tmp_path / "stranger").mkdir(0o700)
+        os.chown(tmp_path / "stranger", 1001, 1001)
+    for name in names:
+        with pytest.raises(InputError, match=f"{name}: found a link, or a folder that others can write to, expected"):
+            own_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("what", ["same", "other", "cut", "link", "pipe", "gone"])
+def test_a_file_that_is_there_is_compared_with_its_hash(what: str, tmp_path: Path) -> None:
+    unpack(tmp_path, "a/weights", b"content")
+    sha256, path = file_hash(tmp_path / "a" / "weights"), tmp_path / "a" / "weights"
+    if what in ("other", "cut"):
+        path.write_bytes(b"contend" if what == "other" else b"conten")
+    elif what != "same":
+        path.unlink()
+        if what == "link":
+            path.symlink_to("/dev/zero")
+        elif what == "pipe":
+            os.mkfifo(path)
+    assert is_there(tmp_path, "a/weights", sha256) is (what == "same")
+    unpack(tmp_path, "a/weights", b"content")
+    assert is_there(tmp_path, "a/weights", sha256) and not path.is_symlink()
+
+
+def test_bundles_that_nobody_uses_go(tmp_path: Path) -> None:
+    for name, days in (("old", 9), ("held", 9), ("new", 1)):
+        unpack(tmp_path, f"{name}/weights", b"content")
+        (tmp_path / name / ".use").touch()
+        os.utime(tmp_path / name / ".use", (0, time.time() - days * 86_400))
+    with holding(tmp_path / "held" / ".use", shared=True):
+        clear_unused(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["held", "new"]
+
+
+@pytest.mark.parametrize("data", ["corpora", ".", "../x/", "/"])
+def test_names_in_a_bundle_end_as_where_it_was_made(data: str) -> None:
+    """Which is what records have, and leads out of no folder."""
+    name = last_names(data, 1)
+    assert name == Path(data).resolve().name and last_names(f"/there/data/{name}", 1) == (name or "data")
+    assert last_names("weights.hdf5", 2) == f"{Path.cwd().name}/weights.hdf5"

@@ -23,6 +23,7 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.sweep import Outcome, Unwatched
 from elmo_mf.harness.workspace import Progress
+from elmo_mf.io import OutputError
 from tests.harness.conftest import TinySweep, records_here, run_here
 from tests.harness.drivers import driver
 from tests.report.records import record
@@ -216,6 +217,22 @@ def test_a_full_disk_ends_the_sweep_and_loses_nothing(tiny_sweep: TinySweep, tmp
     (output / "freed").touch()
     assert len(run_here(spec, output, run=_no_space)) == 3
     assert sorted(_ran(output)) == sorted(cell.id for cell in expand(spec))
+
+
+def test_a_record_that_finds_no_room_is_no_failure_of_its_cell(
+    tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, output = tiny_sweep(seeds=[1], methods=[]), tmp_path / "out"
+    output.mkdir()
+
+    def full(store: ResultStore, cell: Cell, record: object) -> None:
+        raise OutputError(store.path(cell), OSError(errno.ENOSPC, ""))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"sst dense seed 1: .*the disk is full"):
+        patch.setattr(ResultStore, "write", full)
+        run_here(spec, output, run=_quick)
+    assert not (output / "failed").exists()
+    assert [outcome.error for outcome in run_here(spec, output, run=_quick)] == [""]
 
 
 @pytest.mark.parametrize("limit", [2_000, 30_000])

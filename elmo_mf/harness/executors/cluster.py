@@ -16,10 +16,12 @@ from typing import Any
 from elmo_mf import __version__
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.harness.attempt import ENVIRONMENT, Attempt, Result, attempt
-from elmo_mf.harness.bundle import Files, Order, unpack
+from elmo_mf.harness.bundle import Files, Order, clear_unused, is_there, own_folder, unpack
 from elmo_mf.harness.grid import Cell
 from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.workspace import Progress
+from elmo_mf.io import recover
+from elmo_mf.locks import holding
 
 _RETRIES = 5  # of a cell whose machine died
 
@@ -53,7 +55,8 @@ class RayExecutor:
         with tempfile.TemporaryDirectory() as scratch:
             files = Files(spec, cells, Path(scratch))
             self._folder = files.id[:32]
-            self._files = {name: self._ray.put(path.read_bytes()) for name, path in files.paths.items()}
+            hashes = files.hashes
+            self._files = {n: (hashes[n], self._ray.put(path.read_bytes())) for n, path in files.paths.items()}
         self._bundle = files
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             self._ray.get_runtime_context().get_node_id(), soft=False
@@ -137,7 +140,7 @@ def _connected(address: str) -> Any:
 
 
 def _run_there(
-    version: str, order: Order, name: str, files: dict[str, Any], news: Any, run: Attempt, threads: int
+    version: str, order: Order, name: str, files: dict[str, tuple[str, Any]], news: Any, run: Attempt, threads: int
 ) -> Result:
     """On a machine of the cluster: fetch the files that are not there yet, and run the cell."""
     import ray
@@ -146,11 +149,19 @@ def _run_there(
 
     if version != __version__:
         return Result(error=f"found elmo-mf {__version__} on the cluster, expected {version}")
-    folder = Path(tempfile.gettempdir()) / f"elmo-mf-{os.getuid()}" / name
-    for file, reference in files.items():
-        if not (folder / file).exists():
-            unpack(folder, file, ray.get(reference))
-    spec, cell = order.unpacked(folder)
-    torch.set_num_threads(threads)
-    with threadpool_limits(threads):
-        return run(spec, cell, folder / "work", lambda progress: news.put.remote(cell.id, progress))
+    try:
+        own = own_folder(Path(tempfile.gettempdir()) / f"elmo-mf-{os.getuid()}")
+        clear_unused(own)
+        folder = own / name
+        with holding(folder / ".use", shared=True):
+            os.utime(folder / ".use")
+            for file, (sha256, reference) in files.items():
+                if not is_there(folder, file, sha256):
+                    unpack(folder, file, ray.get(reference))
+            recover(folder / "work" / "running")
+            spec, cell = order.unpacked(folder)
+            torch.set_num_threads(threads)
+            with threadpool_limits(threads):
+                return run(spec, cell, folder / "work", lambda progress: news.put.remote(cell.id, progress))
+    except InputError as error:
+        return Result(error=str(error))
