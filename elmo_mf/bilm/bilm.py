@@ -127,15 +127,36 @@ class Bilm(nn.Module):
         return self.char_cnn.embedding.device
 
     def forward(self, ids: Tensor) -> Activations:
-        """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors."""
-        if ids.shape[2] != self.options.char_cnn.max_characters_per_token:
-            expected = self.options.char_cnn.max_characters_per_token
-            raise ValueError(f"character ids: found {ids.shape[2]} characters a token, expected {expected}")
+        """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors.
+
+        # Raises
+        InputError: see `accepted`.
+        """
+        ids = self.accepted(ids)
+        if not len(ids):
+            shape = self.options.lstm.n_layers + 1, 0, ids.shape[1] + 2, self.output_dim
+            return Activations(self.char_cnn.embedding.new_zeros(shape), ids.new_zeros(shape[1:3], dtype=torch.bool))
         ids, lengths = self.with_bounds(ids)
         packing = Packing.of(lengths, ids.shape[1])
         layers = self.contextualize(self.token_vectors(packing.pack(ids)), packing)
         steps = torch.arange(ids.shape[1], device=ids.device)
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
+
+    def accepted(self, ids: Tensor) -> Tensor:
+        """Character ids as int64, where the parameters are.
+
+        # Raises
+        InputError: they are of another shape, or of a type that cannot hold them.
+        """
+        characters = self.options.char_cnn.max_characters_per_token
+        if ids.dim() != 3:
+            found, expected = tuple(ids.shape), f"(sentences, longest, {characters})"
+            raise InputError(f"character ids: found shape {found}, expected {expected}")
+        if ids.shape[2] != characters:
+            raise InputError(f"character ids: found {ids.shape[2]} characters a token, expected {characters}")
+        if ids.dtype not in _ID_TYPES:
+            raise InputError(f"character ids: found {ids.dtype}, expected int64, or another integer of 16 bits or more")
+        return ids.to(self.device, torch.long)
 
     def with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Add the tokens that begin and end a sentence to ids as `forward` takes them; the new ids and lengths."""
@@ -214,11 +235,16 @@ class Bilm(nn.Module):
 
         Sentences run in batches of `batch_size`, in order. But for `carried`, the vectors do not depend on that but for
         rounding.
+
+        # Raises
+        InputError: a sentence is a text, and no list of tokens.
         """
+        if isinstance(sentences, str):
+            sentences = [sentences]  # which is refused there
         vectors: list[Array] = []
         for start in range(0, len(sentences), batch_size):
             batch = sentences[start : start + batch_size]
-            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token).to(self.device)).layers
+            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token)).layers
             vectors += [layers[:, i, 1 : len(sentence) + 1].cpu().numpy().copy() for i, sentence in enumerate(batch)]
         return vectors
 
@@ -240,6 +266,9 @@ class Bilm(nn.Module):
         with atomic_files(folder) as staging:
             write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions)
             write_json(staging / "options.json", self.options.to_dict())
+
+
+_ID_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint64, torch.uint32, torch.uint16)
 
 
 def _stored_state(weights: BilmWeights) -> tuple[Tensor, Tensor] | None:

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, QuantizedLinear, packs, supports, unquantized
+from elmo_mf.bilm.packed_linear import (
+    PackedLinear,
+    Precision,
+    QuantizedLinear,
+    full_precision,
+    packs,
+    supports,
+    unquantized,
+)
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
@@ -64,9 +72,14 @@ class CharCnn(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""
-        parts = torch.split(ids, _WORDS) if packs(self.embedding, self.parameters()) else (ids,)
-        vectors = [deque(self.steps(part), maxlen=1)[0] for part in parts]
+        if not packs(self.embedding, self.parameters()):
+            return self._vectors(ids)
+        with full_precision():
+            vectors = [self._vectors(part) for part in torch.split(ids, _WORDS)]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
+
+    def _vectors(self, ids: Tensor) -> Tensor:
+        return deque(self.steps(ids), maxlen=1)[0]
 
     def steps(self, ids: Tensor) -> Iterator[Tensor]:
         """What each product is applied to, the highways' and the projection's (tokens, n), and `forward`'s result."""
@@ -91,7 +104,8 @@ class CharCnn(nn.Module):
         parameters = [self.embedding, *self.convolutions.parameters()]
         convolutions = cast(list[nn.Conv1d], list(self.convolutions))
         if packs(self.embedding, parameters):
-            return self._tables.of(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
+            with full_precision():
+                return self._tables.of(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
         embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
         convolved = (_convolved(convolution, embedded) for convolution in convolutions)
         return torch.cat([windows.max(dim=2).values for windows in convolved], dim=1)

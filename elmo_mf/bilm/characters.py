@@ -7,12 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from elmo_mf.errors import InputError
+
 # UTF-8 bytes are 0..255; every id is then shifted by one, so that 0 is the mask.
 BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = 256, 257, 258, 259, 260
+BOUNDS = ("<S>", "</S>")
+"""Words of a text that stand for the beginning and the end of a sentence."""
 
 
 def character_ids(word: str, length: int = 50) -> list[int]:
-    """`length` shifted ids of one word: begin, its bytes (cut to fit), end, padding."""
+    """`length` shifted ids of one word: begin, its bytes (cut to fit), end, padding; of `BOUNDS`, `sentence_bound`."""
+    if word in BOUNDS:
+        return sentence_bound(word == BOUNDS[0], length)
     return _framed(list(word.encode("utf-8", "ignore")[: length - 2]), length)
 
 
@@ -26,8 +32,26 @@ def _framed(codes: list[int], length: int) -> list[int]:
     return [code + 1 for code in framed + [PADDING] * (length - len(framed))]
 
 
+def _check_tokens(sentences: Sequence[Sequence[str]]) -> None:
+    """A text is a sequence of texts too: each of its characters would be taken for a token."""
+    if isinstance(sentences, (str, bytes)):
+        raise InputError(f"sentences: found the text {sentences[:40]!r}, expected a list of lists of tokens")
+    for number, sentence in enumerate(sentences):
+        if isinstance(sentence, (str, bytes)):
+            expected = "expected a list of tokens, such as its split()"
+            raise InputError(f"sentences: {number}: found the text {sentence[:40]!r}, {expected}")
+        for word in sentence:
+            if not isinstance(word, str):
+                raise InputError(f"sentences: {number}: found a token of type {type(word).__name__}, expected str")
+
+
 def batch_to_ids(sentences: Sequence[Sequence[str]], length: int = 50) -> Tensor:
-    """Tokenised sentences to ids of shape (sentences, longest, length); rows past a sentence's end are 0."""
+    """Tokenised sentences to ids of shape (sentences, longest, length); rows past a sentence's end are 0.
+
+    # Raises
+    InputError: a text in place of a list of tokens, or a token that is no text.
+    """
+    _check_tokens(sentences)
     longest = max((len(sentence) for sentence in sentences), default=0)
     empty = [0] * length
     rows = [[character_ids(word, length) for word in s] + [empty] * (longest - len(s)) for s in sentences]

@@ -24,7 +24,7 @@ from elmo_mf.bilm.cell import clipped, lstm_cell
 from elmo_mf.bilm.graphs import GraphedLstm, suits_graphs
 from elmo_mf.bilm.inference import InferenceLstm
 from elmo_mf.bilm.linear import StackedLinear, alike
-from elmo_mf.bilm.packed_linear import Precision, supports
+from elmo_mf.bilm.packed_linear import Precision, full_precision, supports
 from elmo_mf.bilm.packing import State, groups, joined
 from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Target, regated, regated_rows
@@ -79,8 +79,9 @@ class ProjectedLstm(nn.Module):
             state = self._zeros(batch_sizes[0])
         if not self._needs_gradients(inputs, *state):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
-                inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
-                return inference(inputs, batch_sizes, state)
+                with full_precision():
+                    inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
+                    return inference(inputs, batch_sizes, state)
             if suits_graphs(inputs.device, batch_sizes[0]):
                 graphed = self._graphed.of(self.parameters(), lambda: GraphedLstm(self), copied=False)
                 return graphed(inputs, batch_sizes, state)

@@ -7,6 +7,7 @@ an LSTM's step, both are far from what the processor can do. These products have
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Literal, Protocol
 
@@ -117,6 +118,11 @@ def packs(inputs: Tensor, parameters: Iterable[Tensor]) -> bool:
     return not wanted and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
 
 
+def full_precision() -> AbstractContextManager[None]:
+    """Where `torch.autocast` is on: without it, because packed products have types of their own."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+
+
 @cache
 def supports(precision: Precision) -> bool:
     """Whether this processor and this PyTorch have fast products of that precision; tried out on a small one."""
@@ -131,12 +137,13 @@ def supports(precision: Precision) -> bool:
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.rand(32, 16, generator=generator), torch.rand(3, 16, generator=generator)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             if precision == "int8":
                 found = QuantizedLinear(weight)(x)
             else:
                 dtype = getattr(torch, precision)
                 found = PackedLinear(weight.to(dtype))(x.to(dtype), "none").float()
+            expected = x @ weight.T
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
-    return torch.allclose(found, x @ weight.T, rtol=1e-5 if precision == "float32" else 0.02)
+    return torch.allclose(found, expected, rtol=1e-5 if precision == "float32" else 0.02)

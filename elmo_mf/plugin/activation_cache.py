@@ -25,6 +25,9 @@ class ActivationCache:
 
     def __call__(self, bilm: Bilm, ids: Tensor) -> Activations:
         """As `bilm(ids)`; `ids` (sentences, longest, characters)."""
+        ids = bilm.accepted(ids)
+        if not len(ids):
+            return bilm(ids)  # type: ignore[no-any-return]
         sentences = split_sentences(ids)
         lengths = torch.tensor([len(sentence) for sentence in sentences], device=ids.device)
         keys = [sentence_key(sentence) for sentence in sentences]

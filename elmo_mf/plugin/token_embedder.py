@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
+from math import prod
 from typing import Any
 
 from allennlp.modules.elmo import Elmo
@@ -125,10 +126,11 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
 
     def forward(self, elmo_tokens: Tensor) -> Tensor:
         """Character ids (..., tokens, characters) to vectors (..., tokens, output_dim)."""
-        vectors: Tensor = self._elmo(elmo_tokens)["elmo_representations"][0]
+        characters = self.bilm.options.char_cnn.max_characters_per_token
+        if not elmo_tokens.shape[-1]:  # AllenNLP's indexer, where no text of a batch has a token
+            elmo_tokens = elmo_tokens.new_zeros(*elmo_tokens.shape, characters)
+        outer, (tokens, width) = elmo_tokens.shape[:-2], elmo_tokens.shape[-2:]
+        vectors: Tensor = self._elmo(elmo_tokens.reshape(prod(outer), tokens, width))["elmo_representations"][0]
         if self._projection is not None:
-            projection: nn.Module = self._projection
-            for _ in range(vectors.dim() - 2):
-                projection = TimeDistributed(projection)
-            vectors = projection(vectors)
-        return vectors
+            vectors = TimeDistributed(self._projection)(vectors)
+        return vectors.reshape(*outer, tokens, self._output_dim)
