@@ -31,7 +31,8 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Task, load_task
 from elmo_mf.resources import share
 from tests.conftest import random_bilm, raw_options
-from tests.report.records import record
+from tests.fuzz_records import read_and_report, signed_mutant
+from tests.report.test_hostile import full
 
 SECONDS = 10
 MEGABYTES = 1500
@@ -210,10 +211,6 @@ def targets(folder: Path) -> dict[str, Target]:
             for layer in range(2):
                 for target, length in (("input", 48), ("recurrent", 48), ("projection", 6)):
                     file[f"{direction}/{layer}/{target}"] = np.ones(length)
-    norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
-    matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
-              "energy": 0.5, "error": 0.1, "input_error": 0.2, "norms": norms}  # fmt: skip
-    made = record(4, 0.4, activation_error={"layers": [0.1], "all": 0.1}, matrices=[matrix])
 
     def sweep(path: Path) -> object:
         return expand(SweepSpec.from_value(json.loads(path.read_bytes()), str(path)))
@@ -224,7 +221,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "factored": Target("hdf5", factored.make, lambda path: read_weights(path, factored.options)),
         "gradients": Target("hdf5", _bytes(gradients.read_bytes()), lambda path: read_row_weights(path, own)),
         "options": Target("json", _json_or_bytes(raw_options()), BilmOptions.from_file),
-        "records": Target("json", _json_or_bytes(made), read_record),
+        "records": Target("json", _json_or_bytes(full()), read_record),
+        "reports": Target("json", signed_mutant(mutated_json), read_and_report),
         "cards": Target("toml", _bytes((share() / "tasks" / "sst" / "task.toml").read_bytes()), _card),
         "sweeps": Target("json", _json(SWEEP), sweep),
         "jsonnet": Target("jsonnet", _bytes(demo), evaluate_jsonnet),

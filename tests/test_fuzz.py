@@ -13,7 +13,11 @@ from tests.conftest import ROOT
 READERS = ["weights", "factored", "gradients", "options", "records", "cards", "sweeps", "sst", "snli", "squad"]
 
 
-@pytest.mark.parametrize(("readers", "examples"), [(READERS, 500), (["jsonnet"], 100)], ids=["files", "jsonnet"])
+@pytest.mark.parametrize(
+    ("readers", "examples"),
+    [(READERS, 500), (["jsonnet"], 100), (["reports"], 200)],
+    ids=["files", "jsonnet", "reports"],
+)
 def test_mutated_inputs(readers: list[str], examples: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--examples", str(examples), "--folder", str(tmp_path)]
     command += [part for reader in readers for part in ("--target", reader)]

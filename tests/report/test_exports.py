@@ -48,6 +48,14 @@ def test_tables(kind: str, tmp_path: Path) -> None:
     assert row["encoder_1_speed_up"] == 2 and pd.isna(row["encoder_1_allennlp"]) and row["best"]
 
 
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    """Whatever a method is called that somebody registers."""
+    made = _boards()
+    made[0].rows["encoder"] = "=1+1"
+    (path,) = write_exports(made, tmp_path, ["csv"])
+    assert pd.read_csv(path)["encoder"][0] == "'=1+1"
+
+
 def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
     (path,) = write_exports(_boards(), tmp_path, ["json"])
     value = json.loads(path.read_text())

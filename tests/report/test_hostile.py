@@ -171,7 +171,7 @@ def hostile() -> list[dict[str, Any]]:
     other["elmo"]["name"] = HOSTILE
     other["cell"]["config"] |= {KEY: HOSTILE}
     other["cell"]["compression"]["calibration"] = HOSTILE
-    other["cell"]["elmo"]["weights"] = f"$\\frac{{{HOSTILE}"
+    other["cell"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # whose beginning is in titles
     plain = json.loads(json.dumps(other))
     del plain["cell"]["compression"]["calibration"]
     return [_dense(1), full(), signed(other), signed(plain)]

@@ -1,0 +1,91 @@
+"""Every report on mutated records that are signed again, so that what is behind their hash is reached."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.errors import InputError
+from elmo_mf.harness.grid import digest
+from elmo_mf.harness.record import read_record
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.status import seconds_of
+from elmo_mf.report.aggregate import Board, boards
+from elmo_mf.report.compare import compare, verdict
+from elmo_mf.report.escape import markdown
+from elmo_mf.report.explain import explain
+from elmo_mf.report.explanation import cost_table, findings, norm_table
+from elmo_mf.report.exports import KINDS
+from elmo_mf.report.leaderboard import about, header, summary
+from elmo_mf.report.page.data import page_data
+from elmo_mf.report.page.write import as_json
+from elmo_mf.report.plots import plot_board
+from elmo_mf.report.records import records_of
+from elmo_mf.report.table import table
+from tests.report.records import record, write
+from tests.report.test_hostile import full
+
+_PLOTTED = 25  # one record of so many is drawn too
+Mutation = Callable[[Any, random.Random], Any]
+
+
+def signed_mutant(mutated: Mutation) -> Callable[[Path, random.Random], None]:
+    """Writes a mutated record with the id that its mutated cell has."""
+
+    def make(path: Path, chance: random.Random) -> None:
+        made = full()
+        if part := chance.choice((None, "config", "compression", "card")):  # which are small beside the rest
+            made["cell"][part] = mutated(made["cell"][part], chance)
+        else:
+            made = mutated(made, chance)
+        if isinstance(made.get("cell"), dict):
+            made["id"] = digest(made["cell"])
+        path.write_bytes(json.dumps(made).encode())
+
+    return make
+
+
+def read_and_report(path: Path) -> None:
+    """Every report on a record beside others.
+
+    Raises:
+        InputError: it is no record.
+    """
+    found = read_record(path)
+    dense = found | {"matrices": [], "activation_error": None, "cell": found["cell"] | {"compression": None}}
+    dense["cell"].pop("finetune", None)
+    folder = path.parent / "sweep"
+    for old in (folder / "records").glob("*.json"):
+        old.unlink()
+    records = records_of(write(folder, [dense, found, record(None, 0.4), record(4, 0.3, seed=2)]))
+    seconds_of(SweepSpec.from_file(None, tasks=["sst"]), [], records)
+    made = boards(records)
+    as_json(page_data(made))
+    assert header(records) and summary(made)
+    for kind in KINDS:
+        KINDS[kind](made, folder / f"board.{kind}")
+    for board in made:
+        _tables(board)
+    try:
+        compared = compare(folder, folder)
+    except InputError:  # a task in several settings
+        compared = []
+    for one in compared:
+        assert {verdict({str(key): value for key, value in row.items()}) for row in one.rows.to_dict("records")}
+    if zlib.crc32(path.read_bytes()) % _PLOTTED == 0:
+        for board in made:
+            plot_board(board, folder / "board.svg", "light")
+
+
+def _tables(board: Board) -> None:
+    about(board)
+    table(board, markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
+    explanation = explain(board)
+    if len(explanation.costs):
+        for made in (cost_table, norm_table):
+            made(explanation)
+        assert findings([explanation]) and explanation.to_dict()
