@@ -48,7 +48,7 @@ def perplexity(
     """
     import torch
 
-    from elmo_mf.pretrain.judge import judge
+    from elmo_mf.pretrain.judge import judge_each
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo
 
@@ -59,8 +59,8 @@ def perplexity(
     files, on = elmo_files(options, weights, base_elmo()), device_named(device)
     compressed = compressions.compression(method, rank, budget, targets, highway_rank, allocation=allocation)
     judgements = []
-    for compression in [None] if compressed is None else [None, compressed]:
-        one = judge(*files, texts, compression, softmax, on, max_tokens, limit)
+    wanted = [None] if compressed is None else [None, compressed]
+    for one in judge_each(*files, texts, wanted, softmax, on, max_tokens, limit):
         judgements.append(one)
         echo(
             f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "

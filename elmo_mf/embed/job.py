@@ -24,7 +24,7 @@ from elmo_mf.bilm.pieces import embed_in_pieces
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed.index import SentenceIndex
 from elmo_mf.embed.parts import Parts
-from elmo_mf.embed.text import TextFile, Window, windows, words_of
+from elmo_mf.embed.text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder
 
@@ -131,7 +131,7 @@ def _make_parts(
 
 def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> None:
     """Vectors of a window, computed in batches of similar length and written in the order of the lines."""
-    sentences = [words_of(sentence) for sentence in window.sentences]
+    sentences = [split(sentence) for sentence in window.sentences]
     short = sorted(
         (n for n, words in enumerate(sentences) if len(words) <= settings.piece), key=lambda n: len(sentences[n])
     )

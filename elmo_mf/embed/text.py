@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,10 +12,9 @@ from typing import TextIO, overload
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, output_errors
+from elmo_mf.sentences import SPLIT_AT_ONCE, WORD, words_of
 
 _EXPECTED = "one tokenised sentence a line"
-_SPLIT_AT_ONCE = 1 << 16  # characters of a line whose words may all be strings at the same time
-_WORD = re.compile(r"\S+")  # white space is what `str.split` takes for it
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,13 @@ def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
         yield Window(start, kept)
 
 
-def words_of(sentence: str) -> Sequence[str]:
+def split(sentence: str) -> Sequence[str]:
     """As `sentence.split()`; of a very long one, the words are made when they are asked for."""
-    return sentence.split() if len(sentence) <= _SPLIT_AT_ONCE else _Words(sentence)
+    return sentence.split() if len(sentence) <= SPLIT_AT_ONCE else _Words(sentence)
 
 
 def _count(sentence: str) -> int:
-    if len(sentence) <= _SPLIT_AT_ONCE:
-        return len(sentence.split())
-    return sum(1 for _ in _WORD.finditer(sentence))
+    return sum(1 for _ in words_of(sentence))
 
 
 class _Words(Sequence[str]):
@@ -120,7 +116,7 @@ class _Words(Sequence[str]):
     def __init__(self, sentence: str) -> None:
         self._sentence = sentence
         self._starts, self._length = array("q"), 0
-        for match in _WORD.finditer(sentence):
+        for match in WORD.finditer(sentence):
             if self._length % self._STEP == 0:
                 self._starts.append(match.start())
             self._length += 1
@@ -143,6 +139,6 @@ class _Words(Sequence[str]):
 
     def _between(self, start: int, stop: int) -> list[str]:
         block = start // self._STEP
-        matches = _WORD.finditer(self._sentence, self._starts[block]) if start < stop else iter(())
+        matches = WORD.finditer(self._sentence, self._starts[block]) if start < stop else iter(())
         skipped = start - block * self._STEP
         return [match.group() for match in itertools.islice(matches, skipped, skipped + max(0, stop - start))]

@@ -20,7 +20,7 @@ from elmo_mf.bilm.linear import StackedLinear
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
-from elmo_mf.sentences import read_sentences
+from elmo_mf.sentences import stream_sentences
 
 CALIBRATION_TEXT = Path(__file__).with_suffix(".txt")
 MAX_TOKENS = 100
@@ -66,7 +66,7 @@ def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str
     """The sentences that calibration reads, at most so many tokens."""
     kept: list[list[str]] = []
     total = 0
-    for sentence in read_sentences(text, MAX_TOKENS):
+    for sentence in stream_sentences(text, MAX_TOKENS):
         total += len(sentence)
         if kept and total > most:
             break

@@ -13,15 +13,18 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.characters import character_ids, sentence_bound
-from elmo_mf.errors import InputError, missing
-from elmo_mf.io import atomic_path
+from elmo_mf.errors import InputError
+from elmo_mf.io import TextLines, atomic_path
 
 END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
+MOST_WORDS = 10_000_000
+"""Of a vocabulary's file."""
+_UNUSED = "!!!MAXTERMID"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that the softmax knows, most frequent first, after `</S>`, `<S>` and `<UNK>`."""
+    """The words that the softmax knows, most frequent first, after `</S>`, `<S>` and `<UNK>`, or as a file has them."""
 
     words: tuple[str, ...]
 
@@ -36,28 +39,32 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: Path) -> Vocabulary:
-        """One word a line, as `save` and bilm-tf write it.
+        """One word a line: as `save` writes them, as bilm-tf has them (`<S>`, `</S>`, `<UNK>` first), or without these.
+
+        A word's number is that of its line, counted from 0, as in bilm-tf, whose marks of unused lines are left out;
+        in a file without the three they come first.
 
         # Raises
-        InputError: the file cannot be read, begins with other words, or has a word twice.
+        InputError: the file cannot be read, has some of the three only, or has a word twice or too many.
         """
-        try:
-            words = tuple(path.read_text(encoding="utf-8").splitlines())
-        except FileNotFoundError:
-            raise missing(
-                path, "file", "the softmax's words, which elmo-mf pretrain writes beside its weights"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: found something unreadable ({error}), expected one word a line") from None
-        if words[:3] != _SPECIAL:
-            found = ", ".join(words[:3])
-            raise InputError(f"{path}: found {found!r} in the first three lines, expected {', '.join(_SPECIAL)}")
-        seen: set[str] = set()
-        for number, word in enumerate(words, start=1):
-            if not word or word in seen or word.split() != [word]:
-                raise InputError(f"{path}: line {number}: found {word[:40]!r}, expected a word that is new")
-            seen.add(word)
-        return cls(words)
+        lines = TextLines(path, "the softmax's words, one a line", regular=True)
+        seen: dict[str, None] = {}
+        for line in lines:
+            word = line.strip()
+            if word == _UNUSED:
+                continue
+            if word in seen or word.split() != [word]:
+                raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
+            if len(seen) == MOST_WORDS:
+                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+            seen[word] = None
+        lacking = [word for word in _SPECIAL if word not in seen]
+        if not seen or len(lacking) in (1, 2):
+            found = f"no {', '.join(lacking)}" if seen else "no words"
+            raise InputError(
+                f"{path}: found {found}, expected one word a line, with all of {', '.join(_SPECIAL)} or none"
+            )
+        return cls((*lacking, *seen))
 
     def save(self, path: Path) -> None:
         """Write one word a line, atomically."""
@@ -101,12 +108,14 @@ class Corpus:
 
     def __init__(self, sentences: list[list[str]], vocabulary: Vocabulary, max_characters: int) -> None:
         spellings = {END: 0, BEGIN: 1}
-        unknown = vocabulary.ids[UNKNOWN]
+        begin, end, unknown = (vocabulary.ids[word] for word in (BEGIN, END, UNKNOWN))
         self._types: list[np.ndarray] = []
         self._words: list[np.ndarray] = []
         for sentence in sentences:
-            self._types.append(np.array([1, *(spellings.setdefault(w, len(spellings)) for w in sentence), 0]))
-            self._words.append(np.array([1, *(vocabulary.ids.get(w, unknown) for w in sentence), 0]))
+            types = [1, *(spellings.setdefault(word, len(spellings)) for word in sentence), 0]
+            words = [begin, *(vocabulary.ids.get(word, unknown) for word in sentence), end]
+            self._types.append(np.array(types, np.int32))
+            self._words.append(np.array(words, np.int32))
         rows = [sentence_bound(False, max_characters), sentence_bound(True, max_characters)]
         rows += [character_ids(word, max_characters) for word in list(spellings)[2:]]
         self.characters = torch.tensor(rows)  # (distinct words, characters)

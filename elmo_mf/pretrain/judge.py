@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.factorize import Compression, size_report
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
-from elmo_mf.sentences import read_sentences
+from elmo_mf.sentences import read_with_hash
 
 VOCABULARY_FILE = "vocabulary.txt"
 _BATCH_TOKENS = 4096
@@ -60,26 +61,42 @@ def judge(
     # Raises
     InputError: a file is missing, or is not what the others ask for.
     """
+    return next(judge_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
+
+
+def judge_each(
+    options_file: Path,
+    weight_file: Path,
+    texts: Sequence[Path],
+    compressions: Sequence[Compression | None],
+    beside: Path | None = None,
+    device: torch.device | None = None,
+    max_tokens: int = 80,
+    limit: int | None = None,
+) -> Iterator[Judgement]:
+    """As `judge`, one compression after the other; the texts are read once, so that they may be pipes."""
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
-    model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
-    sentences = [sentence for path in texts for sentence in read_sentences(path, max_tokens, limit)]
-    options = model.bilm.options
-    corpus = Corpus(sentences, vocabulary, options.char_cnn.max_characters_per_token)
-    batches = corpus.batches(_BATCH_TOKENS, None)
-    forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
-    unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
+    read = [read_with_hash(path, max_tokens, limit) for path in texts]
+    sentences = [sentence for own, _ in read for sentence in own]
     files = {"options": options_file, "weights": weight_file, "softmax": folder / SOFTMAX_FILE}
-    hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [file_hash(path) for path in texts]}
-    return Judgement(
-        encoder="as it is" if compression is None else str(compression),
-        compression=None if compression is None else compression.identity(),
-        forward=forward,
-        backward=backward,
-        words=corpus.n_words,
-        unknown=unknown,
-        parameters=size_report(model.bilm.weights(), options).lstm_parameters,
-        hashes=hashes,
-    )
+    for compression in compressions:
+        model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
+        options = model.bilm.options
+        corpus = Corpus(sentences, vocabulary, options.char_cnn.max_characters_per_token)
+        batches = corpus.batches(_BATCH_TOKENS, None)
+        forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
+        unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
+        hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [sha256 for _, sha256 in read]}
+        yield Judgement(
+            encoder="as it is" if compression is None else str(compression),
+            compression=None if compression is None else compression.identity(),
+            forward=forward,
+            backward=backward,
+            words=corpus.n_words,
+            unknown=unknown,
+            parameters=size_report(model.bilm.weights(), options).lstm_parameters,
+            hashes=hashes,
+        )
 
 
 def read_language_model(
@@ -90,7 +107,8 @@ def read_language_model(
     # Raises
     InputError: a file is missing, or is not what the others ask for.
     """
-    bilm = Bilm.from_files(options_file, weight_file, compression)
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
-    softmax = read_softmax(folder / SOFTMAX_FILE, bilm.options.lstm.projection_dim, len(vocabulary))
+    width = BilmOptions.from_file(options_file).lstm.projection_dim
+    softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # before the work of a compression
+    bilm = Bilm.from_files(options_file, weight_file, compression)
     return LanguageModel(bilm, softmax).eval(), vocabulary

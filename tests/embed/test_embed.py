@@ -16,13 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from elmo_mf import sentences
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
 from elmo_mf.embed import index as index_module
 from elmo_mf.embed import job
 from elmo_mf.embed import text as text_module
 from elmo_mf.embed.job import KEEP, Keep, Settings, embed_file
-from elmo_mf.embed.text import TextFile, words_of
+from elmo_mf.embed.text import TextFile, split
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 
@@ -229,9 +230,10 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_words_of_a_long_line(pieces: list[str], data: st.DataObject) -> None:
     line = "".join(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "_SPLIT_AT_ONCE", 1)
+        patch.setattr(text_module, "SPLIT_AT_ONCE", 1)
+        patch.setattr(sentences, "SPLIT_AT_ONCE", 1)
         patch.setattr(text_module._Words, "_STEP", 4)
-        found, expected = words_of(line), line.split()
+        found, expected = split(line), line.split()
         assert text_module._count(line) == len(found) == len(expected) and list(found) == expected
         start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
         assert found[start:stop] == expected[start:stop]

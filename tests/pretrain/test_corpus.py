@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.errors import InputError
+from elmo_mf.pretrain import corpus as corpus_module
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary
 from elmo_mf.unigram import unigram_perplexity
 
@@ -62,10 +63,60 @@ def test_a_vocabulary_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     vocabulary.save(tmp_path / "vocabulary.txt")
     assert (tmp_path / "vocabulary.txt").read_text(encoding="utf-8") == "</S>\n<S>\n<UNK>\na\nnaïve\n"
     assert Vocabulary.from_file(tmp_path / "vocabulary.txt") == vocabulary
-    with pytest.raises(InputError, match=r"none\.txt: no such file, expected the softmax's words"):
+    with pytest.raises(InputError, match=r"none\.txt: no such text file, expected the softmax's words"):
         Vocabulary.from_file(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="found something unreadable"):
+    with pytest.raises(InputError, match="not a regular file"):
         Vocabulary.from_file(tmp_path)
+
+
+def _bilm_tf_ids(path: Path) -> dict[str, int]:
+    """As `bilm.data.Vocabulary` of bilm-tf numbers words."""
+    ids: dict[str, int] = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if (word := line.strip()) != "!!!MAXTERMID":
+                ids[word] = len(ids)
+    return ids
+
+
+@pytest.mark.parametrize("marks", ["<S>\n</S>\n<UNK>\n", "</S>\n<S>\n<UNK>\n", "the\n<UNK>\n!!!MAXTERMID\n</S>\n<S>\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_bilm_tfs_vocabularies_have_the_same_ids(marks: str, end: str, tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.txt"
+    path.write_bytes(f"{marks}cat\nsat".replace("\n", end).encode())
+    vocabulary = Vocabulary.from_file(path)
+    ids = _bilm_tf_ids(path)
+    assert vocabulary.ids == ids
+    (batch,) = Corpus([["cat", "sat", "mat"]], vocabulary, 50).batches(100, None)
+    assert batch.words.tolist() == [[ids[word] for word in ("<S>", "cat", "sat", "<UNK>", "</S>")]]
+    vocabulary.save(tmp_path / "again.txt")
+    assert Vocabulary.from_file(tmp_path / "again.txt") == vocabulary
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\xef\xbb\xbfcat\nsat\n", None),
+        (b"cat\nsat\n", None),
+        (b"<S>\n</S>\ncat\n", "found no <UNK>, expected one word a line, with all of </S>, <S>, <UNK> or none"),
+        (b"", "found no words"),
+        (b"cat\n\nsat\n", "line 2: found '', expected a word that is new"),
+        (b"cat\nsat\ncat\n", "line 3: found 'cat'"),
+        (b"cat sat\n", "line 1: found 'cat sat'"),
+        (b"cat\n\xe9\n", "line 2: found .*, expected UTF-8"),
+        (b"a\nb\nc\nd\n", "found more than 3 words"),
+    ],
+)
+def test_other_vocabularies(
+    content: bytes, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_module, "MOST_WORDS", 3)
+    (tmp_path / "v.txt").write_bytes(content)
+    if problem is None:
+        assert Vocabulary.from_file(tmp_path / "v.txt").words == ("</S>", "<S>", "<UNK>", "cat", "sat")
+    else:
+        with pytest.raises(InputError, match=problem):
+            Vocabulary.from_file(tmp_path / "v.txt")
 
 
 @given(sentences)

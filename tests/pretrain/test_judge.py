@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.judge import Judgement, judge
+from elmo_mf.provenance import file_hash
 from tests.conftest import ROOT
 from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
 
@@ -115,7 +117,7 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
         (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values that are NaN or infinite"),
         (_set("bias", [1] * 8), "softmax.hdf5: bias: found dtype int64, expected float16, float32 or float64"),
         (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\n"), "found a softmax of 8 words on .* expected 4 words"),
-        (_write("vocabulary.txt", "red\ngreen\n"), "vocabulary.txt: found 'red, green' in the first three lines"),
+        (_write("vocabulary.txt", "<S>\nred\n"), "vocabulary.txt: found no </S>, <UNK>, expected one word a line"),
         (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\nred\n"), "vocabulary.txt: line 5: found 'red'"),
     ],
 )
@@ -137,6 +139,19 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
     assert written["perplexities"][0]["forward"] == _judge(elmo, texts[1]).forward
     assert main(["perplexity", str(texts[1]), *files, "--highway-rank", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("highways 1: forward ")
+
+
+def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
+    """Read once, for the dense and the compressed encoder, and their hash is that of what was read."""
+    reading, writing = os.pipe()
+    os.write(writing, texts[1].read_bytes())
+    os.close(writing)
+    files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
+    assert main(["perplexity", f"/dev/fd/{reading}", *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
+    os.close(reading)
+    dense, low = json.loads((tmp_path / "it.json").read_text())["perplexities"]
+    assert dense["words"] == low["words"] and dense["forward"] == _judge(elmo, texts[1]).forward
+    assert dense["hashes"]["texts"] == low["hashes"]["texts"] == [file_hash(texts[1])]
 
 
 def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:
