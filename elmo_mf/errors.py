@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
@@ -62,6 +63,16 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+def check_finite(what: str, value: float, advice: str) -> None:
+    """Stop a training whose numbers have become useless.
+
+    Raises:
+        InputError: `value` is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise InputError(f"{what}: found {value}, expected a finite number; {advice}")
 
 
 def missing(path: Path, kind: str, expected: str) -> InputError:

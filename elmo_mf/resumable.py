@@ -1,48 +1,174 @@
-"""States of long runs: written atomically, and gone on from only by the same run."""
+"""States of long runs: written atomically, checked before anything is taken from them, and gone on from only by the
+same run."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import pickletools
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_path
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import atomic_path, checked_file, open_regular
+
+if TYPE_CHECKING:
+    import torch
+
+_EXPECTED = "one of this run; remove it to begin anew"
+_MOST_PICKLE = 1 << 24  # bytes that say what the tensors are
+_KNOWN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
+    f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool")
+}
+_FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale", "_growth_tracker"})
+"""Numbers of optimisers and schedulers that change while they run."""
 
 
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
-    """Write tensors, numbers and texts; `identity` says which run's they are."""
+    """Write tensors, numbers and texts; `identity` says which run's they are.
+
+    # Raises
+    OutputError: the disk is full, or the file cannot be written for another reason.
+    """
     import torch
 
-    with atomic_path(path) as temporary:
-        torch.save({"identity": identity, **state}, temporary)
+    with atomic_path(path) as temporary, checked_file(temporary) as file:
+        torch.save({"identity": identity, **state}, file)
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What `save_state` wrote, None if there is no file.
+    """What `save_state` wrote, None if there is no file; tensors are on the CPU.
 
     # Raises
     InputError: the file is broken, or of a run with another identity.
     """
     import torch
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        with open_regular(path, "checkpoint", _EXPECTED) as file:
+            _check_archive(file)
+            file.seek(0)
+            state: dict[str, Any] = torch.load(file, "cpu", weights_only=True)
         found = dict(state["identity"])
+    except InputError:
+        raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
-        raise InputError(f"{path}: found an unreadable checkpoint ({reason}), expected one of this run") from None
+        raise InputError(
+            f"{path}: found an unreadable checkpoint ({one_line(error, 80)}), expected {_EXPECTED}"
+        ) from None
     if found != identity:
         differing = _difference(found, identity)
         raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")
     return state
 
 
+@contextlib.contextmanager
+def taking_from(path: Path) -> Iterator[None]:
+    """Raise whatever goes wrong while a state is checked and taken over as an error that names its file.
+
+    # Raises
+    InputError: in place of any exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"{path}: found a checkpoint with other content ({one_line(error, 200)}), expected {_EXPECTED}"
+        ) from None
+
+
+def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
+    """Check a part of a state against what the run itself has: the same keys, types, shapes, and settings.
+
+    # Raises
+    ValueError: names what differs.
+    """
+    import torch
+
+    same = type(found) is type(wanted)
+    if isinstance(wanted, torch.Tensor):
+        if not isinstance(found, torch.Tensor) or _form(found) != _form(wanted):
+            raise ValueError(f"{name}: {_form(found)}, not {_form(wanted)}")
+    elif isinstance(wanted, dict):
+        if not isinstance(found, dict) or found.keys() != wanted.keys():
+            raise ValueError(f"{name}: other keys")
+        for key, value in wanted.items():
+            check_like(found[key], value, f"{name}.{key}", free or key in _FREE)
+    elif isinstance(wanted, list | tuple):
+        if not same or len(found) != len(wanted):
+            raise ValueError(f"{name}: another length")
+        for index, value in enumerate(wanted):
+            check_like(found[index], value, f"{name}.{index}", free)
+    elif isinstance(wanted, int | float) and free:
+        if isinstance(found, bool) or not isinstance(found, type(wanted) | int) or not math.isfinite(found):
+            raise ValueError(f"{name}: {found!r}")
+    elif not isinstance(wanted, bool) and (not same or found != wanted):
+        raise ValueError(f"{name}: {found!r}, not {wanted!r}")
+    elif not same:
+        raise ValueError(f"{name}: {found!r}")
+
+
+def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
+    """As `check_like`, for Adam's state, of which a new one has none.
+
+    # Raises
+    ValueError: names what differs.
+    """
+    import torch
+
+    own = optimizer.state_dict()
+    if isinstance(found, dict) and found.get("state"):
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        own["state"] = {
+            index: {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+            for index, parameter in enumerate(parameters)
+        }
+    check_like(found, own, name)
+
+
+def _form(value: Any) -> str:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """That no byte is another than what was written, and nothing in it asks for more memory than the file has.
+
+    # Raises
+    ValueError: names the entry.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed entries")
+        if sum(entry.file_size for entry in entries) > os.fstat(file.fileno()).st_size:
+            raise ValueError("entries that overlap")
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is damaged")
+        for entry in entries:
+            if entry.filename.endswith("/data.pkl"):
+                _check_pickle(archive.read(entry) if entry.file_size <= _MOST_PICKLE else b"")
+
+
+def _check_pickle(content: bytes) -> None:
+    for code, argument, _ in pickletools.genops(content):
+        if code.name == "GLOBAL" and argument not in _KNOWN:
+            raise ValueError(f"{argument} is neither tensor, number nor text")
+
+
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """The first setting that is not the same, with its values; else the first thing."""
+    settings = found.get("settings")
     for name, value in wanted["settings"].items():
-        other = found.get("settings", {}).get(name)
+        other = settings.get(name) if isinstance(settings, dict) else None
         if other != value:
             return f"settings ({name} {other}, not {value})"
-    return next(name for name in wanted if found.get(name) != wanted[name])
+    return next((name for name in wanted if found.get(name) != wanted[name]), "settings")

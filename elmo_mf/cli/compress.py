@@ -164,7 +164,10 @@ def _distilled(
         def show(step: int, loss: float) -> None:
             bar.update(row, completed=step, description=f"{loss:.4f}")
 
-        made = distill(before, after, options, compression.distill, checkpoint, show)
+        def resumes(step: int) -> None:
+            bar.console.print(f"distillation goes on after step {step} of {bar.tasks[0].total:.0f}, from {checkpoint}")
+
+        made = distill(before, after, options, compression.distill, checkpoint, show, resumes)
     return made.weights, {"activation_error_before": made.before, "activation_error_after": made.after}
 
 

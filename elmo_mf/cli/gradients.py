@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import typer
 
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_output
+from elmo_mf.io import check_output, output_errors, staging
 
 
 def gradients(
@@ -48,7 +47,6 @@ def gradients(
     (cell,) = expand(spec)
     if cell.task.kind != "elmo":
         raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
-    scratch = tempfile.TemporaryDirectory(prefix=".gradients-", dir=output.absolute().parent)
-    with scratch as folder, workspace(Path(folder)) as work:
+    with output_errors(output), staging(output.absolute().parent, output.name) as folder, workspace(folder) as work:
         gradients_of(spec, cell, work).replace(output)
     echo(f"wrote {output}")

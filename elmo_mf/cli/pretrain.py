@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +13,21 @@ from elmo_mf.cli.devices import device_named
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
+from elmo_mf.io import check_folder, check_space, exclusive
+
+if TYPE_CHECKING:
+    from elmo_mf.pretrain.progress import Progress
+    from elmo_mf.pretrain.train import Trainer
+
+_FILES = (
+    "options.json",
+    "weights.hdf5",
+    "softmax.hdf5",
+    "vocabulary.txt",
+    "pretrain.json",
+    "MODEL_CARD.md",
+    "checkpoint.pt",
+)
 
 
 def pretrain(
@@ -35,7 +51,9 @@ def pretrain(
     grad_norm: float = typer.Option(1.0, min=0, help="Gradients are scaled down to this norm."),
     dropout: float = typer.Option(0.0, min=0, max=0.99, help="On the states before the softmax."),
     softmax: str = typer.Option("adaptive", help="adaptive, full or sampled."),
-    vocabulary: Path | None = typer.Option(None, help="The softmax's words, one a line; else they are counted."),
+    vocabulary: Path | None = typer.Option(
+        None, help="The softmax's words, one a line, as bilm-tf has them or without <S>, </S>, <UNK>; else counted."
+    ),
     min_count: int = typer.Option(3, min=1, help="Rarer words count as <UNK> in the output."),
     max_words: int | None = typer.Option(None, min=1, help="At most so many words are counted."),
     max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
@@ -65,11 +83,9 @@ def pretrain(
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
     """
     import torch
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.options import BilmOptions
-    from elmo_mf.pretrain.progress import Progress as Step
     from elmo_mf.pretrain.settings import Settings
     from elmo_mf.pretrain.train import Trainer
     from elmo_mf.report.card import write_pretrained_card
@@ -95,7 +111,27 @@ def pretrain(
         mixed=mixed, patience=patience, compression=compression,  # type: ignore[arg-type]
         architecture=None if options is None else BilmOptions.from_file(options).to_dict(),
     )  # fmt: skip
-    trainer = Trainer(train, valid, out, settings, vocabulary, on)
+    check_folder("--out", out, _FILES, [*train, *valid, options, vocabulary])
+    with exclusive(out, f"the run in {out}"):
+        trainer = Trainer(train, valid, out, settings, vocabulary, on)
+        check_space("--out", out, trainer.size())
+        if trainer.step:
+            echo(f"going on with the run in {out}: {trainer}")
+
+        def card(folder: Path, record: dict[str, Any]) -> None:
+            write_pretrained_card(folder, record, settings.options(), licence)
+
+        record = _run(trainer, tensorboard, card)
+    held_out = record["held_out_perplexity"]
+    echo(
+        f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "
+        f"unigram {record['held_out_unigram_perplexity']:.1f}; wrote {out}/weights.hdf5"
+    )
+
+
+def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
     columns = [
         "{task.completed}/{task.total} steps",
         "{task.fields[speed]} words/s",
@@ -106,7 +142,7 @@ def pretrain(
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}
 
-        def report(step: Step) -> None:
+        def report(step: Progress) -> None:
             for name in ("words_per_second", "perplexity"):
                 value = getattr(step, name)
                 smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
@@ -115,10 +151,4 @@ def pretrain(
             if not bar.console.is_terminal and step.step % every == 0:
                 bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
 
-        record = trainer.run(report, tensorboard=tensorboard)
-    write_pretrained_card(out, record, settings.options(), licence)
-    held_out = record["held_out_perplexity"]
-    echo(
-        f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "
-        f"unigram {record['held_out_unigram_perplexity']:.1f}; wrote {out}/weights.hdf5"
-    )
+        return trainer.run(report, tensorboard=tensorboard, beside=card)

@@ -21,10 +21,10 @@ from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.weights import BilmWeights, to_dense
+from elmo_mf.errors import check_finite
 from elmo_mf.factorize.calibration import MAX_TOKENS, batches
-from elmo_mf.provenance import file_hash
-from elmo_mf.resumable import load_state, save_state
-from elmo_mf.sentences import read_sentences
+from elmo_mf.resumable import check_like, check_optimizer, load_state, save_state, taking_from
+from elmo_mf.sentences import read_with_hash
 
 if TYPE_CHECKING:
     from elmo_mf.factorize.tuning import Distillation
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = 600
 _HELD_OUT = 20  # of so many batches, one is never trained on
 _CHECKPOINT_STEPS = 100
+_ADVICE = "try a lower learning rate or a higher rank; the last checkpoint stays"
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,23 @@ def distill(
     settings: Distillation,
     checkpoint: Path | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    resumes: Callable[[int], None] = lambda step: None,
 ) -> Distilled:
     """Tune `factored` towards `dense` with Adam, the learning rate falling to zero as a cosine.
 
     # Parameters
     checkpoint: where the state is kept every 100 steps; one of the same run is gone on from.
     report: called with the number of steps done and the last loss.
+    resumes: called with the number of steps that a checkpoint has, if there is one.
 
     # Raises
-    InputError: the text cannot be read, or the checkpoint is of another run.
+    InputError: the text cannot be read, the checkpoint is damaged or of another run, or the loss is no number.
     """
     run = _Run(dense, factored, options, settings)
     if checkpoint is not None:
         run.resume(checkpoint)
+    if run.step:
+        resumes(run.step)
     before = run.first_error
     while run.step < settings.steps:
         loss = run.advance()
@@ -78,7 +83,7 @@ class _Run:
     def __init__(self, dense: BilmWeights, factored: BilmWeights, options: BilmOptions, settings: Distillation) -> None:
         self.settings = settings
         self.teacher, self.student = Bilm(options, dense).eval(), Bilm(options, factored).eval()
-        sentences = read_sentences(settings.text, MAX_TOKENS)
+        sentences, text = read_with_hash(settings.text, MAX_TOKENS, regular=True)
         every = list(batches(sentences, _BATCH_TOKENS))
         order = np.random.default_rng(0).permutation(len(every))
         held_out = max(1, len(every) // _HELD_OUT) if len(every) > 1 else 0
@@ -98,14 +103,17 @@ class _Run:
                 for array in (lstm.bias, *(to_dense(matrix) for matrix in lstm.matrices.values())):
                     digest.update(np.ascontiguousarray(array).tobytes())
         steps = {"steps": settings.steps, "learning_rate": settings.learning_rate}
-        self.identity = {"settings": steps, "text": file_hash(settings.text), "weights": digest.hexdigest()}
+        self.identity = {"settings": steps, "text": text, "weights": digest.hexdigest()}
 
     def advance(self) -> float:
         """One step; returns its loss."""
         loss = self._loss(self._batch(self.step))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        where = f"distillation: step {self.step + 1}"
+        check_finite(f"{where}: loss", float(loss.detach()), _ADVICE)
+        check_finite(f"{where}: norm of the gradients", float(norm), _ADVICE)
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
@@ -152,7 +160,14 @@ class _Run:
 
     def resume(self, path: Path) -> None:
         state = load_state(path, self.identity)
-        if state is not None:
+        if state is None:
+            return
+        with taking_from(path):
+            own = {"layers": self.student.layers.state_dict(), "scheduler": self.scheduler.state_dict(), "step": 0}
+            check_like({name: state[name] for name in own}, own, "state")
+            check_optimizer(state["optimizer"], self.optimizer)
+            if not 0 <= state["step"] == state["scheduler"]["last_epoch"] <= self.settings.steps:
+                raise ValueError(f"step: {state['step']}")
             self.student.layers.load_state_dict(state["layers"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])

@@ -18,6 +18,7 @@ import torch
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.weights import TARGETS, Array, Target, to_dense
+from elmo_mf.errors import check_finite
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.harness.grid import Cell, dense_cell
 from elmo_mf.harness.latency import on_its_device
@@ -26,6 +27,7 @@ from elmo_mf.harness.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 _EXAMPLES = 400
+_ADVICE = "the task's model did not learn; try another seed or more examples"
 
 
 def gradients_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
@@ -55,7 +57,9 @@ def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWe
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for instance in instances:
             bilm.zero_grad()
-            _loss(model, instance).backward()  # type: ignore[no-untyped-call]
+            loss = _loss(model, instance)
+            check_finite("gradients: loss", float(loss.detach()), _ADVICE)
+            loss.backward()  # type: ignore[no-untyped-call]
             for key, target, squares in _squared_gradients(bilm):
                 sums[(*key, target)] = sums.get((*key, target), 0) + squares.sum(axis=1)
     bilm.requires_grad_(False)

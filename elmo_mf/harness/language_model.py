@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import TARGETS, Array
 from elmo_mf.determinism import deterministic
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, check_finite, one_line
 from elmo_mf.factorize import Compression
 from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.factorize.report import matrix_reports
@@ -48,6 +48,7 @@ _BATCHES = 36  # about 50,000 words
 _WINDOWS = 400  # whose gradients are taken
 _SCORED = 32  # streams of a long batch that is timed
 _METRICS = "best_epoch", "epoch"  # of its training, what records have
+_ADVICE = "try a lower finetune.learning_rate"
 _REPEATS = 20  # of a single step, which takes less than a millisecond
 
 Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
@@ -202,7 +203,9 @@ class _Run:
         for batch in windows:
             self.workspace.step(Progress("encoder"))
             self.model.zero_grad()
-            self.model(**batch)["loss"].backward()
+            loss = self.model(**batch)["loss"]
+            check_finite("gradients: loss", float(loss.detach()), "the language model did not learn; try another seed")
+            loss.backward()
             for key, squares in _squared_gradients(self.dense):
                 sums[key] = sums.get(key, 0) + squares / len(windows)
         self.model.zero_grad()
@@ -227,6 +230,7 @@ class _Run:
         for step, batch in enumerate(itertools.chain.from_iterable(loader for _ in range(epochs))):
             loss = model(**batch)["loss"]
             optimizer.zero_grad()
+            check_finite(f"fine-tuning: step {step + 1}: loss", float(loss.detach()), _ADVICE)
             loss.backward()
             clip_grad_norm_(model.parameters(), self.config["trainer"]["grad_norm"])
             optimizer.step()

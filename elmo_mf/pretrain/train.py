@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,9 @@ from torch import nn
 from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.initial import random_weights
 from elmo_mf.determinism import deterministic
+from elmo_mf.errors import check_finite
 from elmo_mf.factorize import Compression
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_files, write_json
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model
@@ -27,9 +27,10 @@ from elmo_mf.pretrain.progress import Log, Progress
 from elmo_mf.pretrain.schedule import scheduler
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.softmax import SOFTMAX_FILE, word_softmax, write_softmax
+from elmo_mf.pretrain.state import Advance, NumpyState, check_carried
 from elmo_mf.provenance import file_hash, provenance
-from elmo_mf.resumable import load_state, save_state
-from elmo_mf.sentences import read_sentences
+from elmo_mf.resumable import check_like, check_optimizer, load_state, save_state, taking_from
+from elmo_mf.sentences import read_with_hash
 from elmo_mf.unigram import unigram_perplexity
 
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
@@ -60,12 +61,14 @@ class Trainer:
         self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
         np.random.seed(settings.seed % 2**32)  # of AllenNLP's sampled softmax
-        sentences = self._read(train)
+        sentences, train_hashes = self._read(train)
         counted = None if vocabulary else Vocabulary.count(sentences, settings.min_count, settings.max_words)
         self.vocabulary = counted or Vocabulary.from_file(vocabulary or Path())
-        self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(self._read(valid))
+        held_out, valid_hashes = self._read(valid)
+        self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(held_out)
         self.model = self._new_model().to(self.device)
-        self.steps = sum(self._n_steps(epoch) for epoch in range(settings.epochs))
+        self._ends = list(itertools.accumulate(self._n_steps(epoch) for epoch in range(settings.epochs)))
+        self.steps = self._ends[-1]
         self.step, self.seconds = 0, 0.0
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
@@ -76,17 +79,28 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.mixed == "float16")
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
+        self.saved = 0
         self._identity = {
             "settings": settings.to_dict(),
-            "train text": [file_hash(path) for path in train],
-            "valid text": [file_hash(path) for path in valid],
+            "train text": train_hashes,
+            "valid text": valid_hashes,
             "vocabulary": vocabulary and file_hash(vocabulary),
         }
         self._resume()
 
-    def _read(self, files: Sequence[Path]) -> list[list[str]]:
-        settings = self.settings
-        return [s for path in files for s in read_sentences(path, settings.max_tokens, settings.limit)]
+    def __str__(self) -> str:
+        epoch = min(len(self.history) + 1, self.settings.epochs)
+        return f"epoch {epoch} of {self.settings.epochs}, {self.step} of {self.steps} steps done"
+
+    def size(self) -> int:
+        """Bytes that the run will write at least: a checkpoint, and another while the first is there."""
+        copies = 4 if self.settings.patience is not None else 3  # with the optimiser's two moments, and the best
+        return 2 * 4 * copies * sum(parameter.numel() for parameter in self.model.parameters())
+
+    def _read(self, files: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
+        """Sentences of all files, and each file's hash."""
+        texts = [read_with_hash(path, self.settings.max_tokens, self.settings.limit) for path in files]
+        return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
     def _corpus(self, sentences: list[list[str]]) -> Corpus:
         characters = self.settings.options().char_cnn.max_characters_per_token
@@ -110,8 +124,18 @@ class Trainer:
         report: Callable[[Progress], None] = lambda _: None,
         checkpoint_seconds: float = 120,
         tensorboard: bool = False,
+        beside: Callable[[Path, dict[str, Any]], None] = lambda folder, record: None,
     ) -> dict[str, Any]:
-        """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`."""
+        """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`.
+
+        # Parameters
+        report: told of each step.
+        beside: writes more files of the result into a folder, from the record; all appear together.
+
+        # Raises
+        InputError: the loss is no number any more; what was saved before it stays.
+        OutputError: a file cannot be written.
+        """
         log = Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
@@ -136,7 +160,7 @@ class Trainer:
                 log.epoch(self.step, self.history[-1])
                 self._checkpoint()
         log.close()
-        return self._export(valid_batches)
+        return self._export(valid_batches, beside)
 
     def _train_step(self, batches: Sequence[Batch]) -> Progress:
         """One step of the optimiser; the loss is the mean over all words that the batches predict."""
@@ -148,8 +172,11 @@ class Trainer:
             loss = (losses.forward + losses.backward) / (2 * predictions)
             self.scaler.scale(loss).backward()
             total += float(loss.detach())
+        self._check_finite("loss", total)
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
+        if not self.scaler.is_enabled():  # which leaves out steps with infinite gradients
+            self._check_finite("norm of the gradients", float(norm))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.scheduler.step()
@@ -180,6 +207,7 @@ class Trainer:
 
     def _validate(self, epoch: int, batches: list[Batch]) -> None:
         forward, backward = perplexities(self.model, batches, self.valid_corpus.characters)
+        self._check_finite("held-out perplexity", forward + backward)
         self.history.append({"epoch": epoch + 1, "forward": forward, "backward": backward})
         if self.settings.patience is not None and self._epochs_since_best() == 0:
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
@@ -191,7 +219,14 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self._epochs_since_best() >= self.settings.patience
 
+    def _check_finite(self, what: str, value: float) -> None:
+        rate = f"try a --learning-rate below {self.settings.learning_rate:g} or a lower --grad-norm in another --out"
+        saved = f"{self.folder / CHECKPOINT} has step {self.saved}" if self.saved else "no step was saved"
+        check_finite(f"step {self.step + 1} of {self.steps}: {what}", value, f"{rate}; {saved}")
+
     def _checkpoint(self) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            self._check_finite("largest weight", math.inf)
         name, keys, *rest = np.random.get_state(legacy=True)
         state = {
             "model": self.model.state_dict(),
@@ -208,43 +243,71 @@ class Trainer:
             "history": self.history,
         }
         save_state(self.folder / CHECKPOINT, self._identity, state)
+        self.saved = self.step
 
     def _resume(self) -> None:
-        state = load_state(self.folder / CHECKPOINT, self._identity)
-        if state is None:
-            return
+        path = self.folder / CHECKPOINT
+        state = load_state(path, self._identity)
+        if state is not None:
+            with taking_from(path):
+                advance = self._checked(state)
+                self._take(state, NumpyState.of(state["numpy_rng"]))
+            self.step = self.saved = advance.step
+            self.seconds, self.history = advance.seconds, [epoch.model_dump() for epoch in advance.history]
+
+    def _checked(self, state: dict[str, Any]) -> Advance:
+        """How far a state is, all of which belongs to this run."""
+        own: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        check_like({name: state[name] for name in own}, own, "state")
+        check_optimizer(state["optimizer"], self.optimizer)
+        if state["best"] is not None:
+            check_like(state["best"], own["model"], "best")
+        lstm = self.model.bilm.options.lstm
+        check_carried(state["carried"], (lstm.projection_dim, lstm.dim), lstm.n_layers)
+        advance = Advance.model_validate({name: state[name] for name in Advance.model_fields})
+        advance.check(self._ends)
+        if state["scheduler"]["last_epoch"] != advance.step:
+            raise ValueError(f"scheduler: step {state['scheduler']['last_epoch']}, not {advance.step}")
+        return advance
+
+    def _take(self, state: dict[str, Any], numpy_state: NumpyState) -> None:
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        keys, position = np.array(numpy_state.keys, np.uint32), int(numpy_state.position)
+        np.random.set_state((numpy_state.name, keys, position, int(numpy_state.has_gauss), numpy_state.gauss))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if state["carried"] is not None:
             self.model.bilm.carried_state = [(h.to(self.device), c.to(self.device)) for h, c in state["carried"]]
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        name, keys, position, has_gauss, gauss = state["numpy_rng"]
-        np.random.set_state((name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), gauss))
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.history, self.best = state["history"], state["best"]
+        self.best = state["best"]
 
-    def _export(self, valid_batches: list[Batch]) -> dict[str, Any]:
+    def _export(self, valid_batches: list[Batch], beside: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
         """Write weights, softmax, vocabulary and record; the perplexities are those of the files."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         settings, model = self.settings, self.model.cpu()
-        model.bilm.save(self.folder, settings.dtype)
         dim, n_words = model.bilm.options.lstm.projection_dim, len(self.vocabulary)
-        write_softmax(self.folder / SOFTMAX_FILE, model.softmax, settings.softmax, dim, n_words, settings.dtype)
-        self.vocabulary.save(self.folder / VOCABULARY_FILE)
-        stored, _ = read_language_model(self.folder / "options.json", self.folder / "weights.hdf5", None, self.folder)
         self.valid_corpus.characters = self.valid_corpus.characters.cpu()
-        forward, backward = perplexities(stored, valid_batches, self.valid_corpus.characters)
-        record = self._record() | {"held_out_perplexity": {"forward": forward, "backward": backward}}
-        with atomic_path(self.folder / "pretrain.json") as path:
-            path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        with atomic_files(self.folder) as folder:
+            model.bilm.save(folder, settings.dtype)
+            write_softmax(folder / SOFTMAX_FILE, model.softmax, settings.softmax, dim, n_words, settings.dtype)
+            self.vocabulary.save(folder / VOCABULARY_FILE)
+            stored, _ = read_language_model(folder / "options.json", folder / "weights.hdf5", None, folder)
+            forward, backward = perplexities(stored, valid_batches, self.valid_corpus.characters)
+            record = self._record(folder) | {"held_out_perplexity": {"forward": forward, "backward": backward}}
+            write_json(folder / "pretrain.json", record)
+            beside(folder, record)
         return record
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, folder: Path) -> dict[str, Any]:
         train, valid = self.files
         n_words = len(self.vocabulary)
         unigram = unigram_perplexity(self.train_corpus.predictions(), self.valid_corpus.predictions(), n_words)
@@ -259,8 +322,8 @@ class Trainer:
             "training_seconds": round(self.seconds, 1),
             "train_sha256": self._identity["train text"],
             "valid_sha256": self._identity["valid text"],
-            "weights_sha256": file_hash(self.folder / "weights.hdf5"),
-            "softmax_sha256": file_hash(self.folder / SOFTMAX_FILE),
+            "weights_sha256": file_hash(folder / "weights.hdf5"),
+            "softmax_sha256": file_hash(folder / SOFTMAX_FILE),
             "device": str(self.device),
             **provenance(self.device),
         }

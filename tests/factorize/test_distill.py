@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.weights import BilmWeights, Pruned, to_dense
 from elmo_mf.errors import InputError
 from elmo_mf.factorize import Distillation
 from elmo_mf.factorize.calibration import CALIBRATION_TEXT
-from elmo_mf.factorize.distill import Distilled, distill
+from elmo_mf.factorize.distill import Distilled, _Run, distill
+from elmo_mf.resumable import save_state
 from tests.conftest import random_bilm
 from tests.factorize.conftest import error_of
 
@@ -20,7 +24,14 @@ DENSE = random_bilm(scale=3.0)
 TEXT = str(CALIBRATION_TEXT)
 
 
-def _distill(method: str, targets: str, checkpoint: Path | None = None, steps: int = 60, cut: int = 0) -> Distilled:
+def _distill(
+    method: str,
+    targets: str,
+    checkpoint: Path | None = None,
+    steps: int = 60,
+    cut: int = 0,
+    resumes: Callable[[int], None] = lambda _: None,
+) -> Distilled:
     weights = DENSE.weights()
     factored = Compression(method, 2, targets).apply(weights, DENSE.options)
 
@@ -28,7 +39,7 @@ def _distill(method: str, targets: str, checkpoint: Path | None = None, steps: i
         if step == cut:
             raise KeyboardInterrupt
 
-    return distill(weights, factored, DENSE.options, Distillation(TEXT, steps), checkpoint, report)
+    return distill(weights, factored, DENSE.options, Distillation(TEXT, steps), checkpoint, report, resumes)
 
 
 @pytest.mark.parametrize(("method", "targets"), [("svd", "all"), ("svd", "joint+projection"), ("prune", "all")])
@@ -53,7 +64,9 @@ def test_a_cut_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pyte
     whole = _distill("svd", "all", steps=30)
     with pytest.raises(KeyboardInterrupt):
         _distill("svd", "all", tmp_path / "d.pt", steps=30, cut=17)
-    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30)
+    found: list[int] = []
+    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, resumes=found.append)
+    assert found == [10]
     assert resumed.after == pytest.approx(whole.after, rel=1e-5) and resumed.before == whole.before
     assert _all_close(whole.weights, resumed.weights)
 
@@ -75,6 +88,54 @@ def test_another_runs_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "d.pt").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match=r"d.pt: found an unreadable checkpoint"):
         _distill("svd", "all", tmp_path / "d.pt", steps=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", 1.5), ("step", -1), ("step", 9), ("step", "2"), ("layers", {}), ("layers", None), ("optimizer", {}),
+        ("optimizer", {"state": {0: {}}, "param_groups": []}), ("scheduler", {"last_epoch": 2}), ("scheduler", 3),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_with_other_content(name: str, value: object, tmp_path: Path) -> None:
+    """As if this program had written it."""
+    path = tmp_path / "d.pt"
+    _distill("svd", "all", path, steps=2)
+    state = torch.load(path, weights_only=True)
+    identity = state.pop("identity")
+    for changed in (state | {name: value}, {key: part for key, part in state.items() if key != name}):
+        save_state(path, identity, changed)
+        with pytest.raises(InputError, match=r"d.pt: found a checkpoint with other content") as error:
+            _distill("svd", "all", path, steps=2)
+        assert "\n" not in str(error.value)
+
+
+def test_a_pickle_that_asks_for_more(tmp_path: Path) -> None:
+    """Memory that the file does not have, or anything but tensors, numbers and texts."""
+    path = tmp_path / "d.pt"
+    torch.save({"identity": bytearray(10)}, path)
+    with pytest.raises(InputError, match=r"bytearray is neither tensor, number nor text"):
+        _distill("svd", "all", path, steps=2)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("d/data.pkl", bytes(10**6))
+    with pytest.raises(InputError, match=r"d.pt: found an unreadable checkpoint \(ValueError: compressed entries\)"):
+        _distill("svd", "all", path, steps=2)
+
+
+def test_a_loss_that_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops the run, and the last checkpoint stays good."""
+    monkeypatch.setattr("elmo_mf.factorize.distill._CHECKPOINT_STEPS", 3)
+    real, steps, path = _Run._loss, list[int](), tmp_path / "d.pt"
+
+    def loss(self: _Run, batch: list[list[str]]) -> torch.Tensor:
+        steps.append(self.step)
+        return real(self, batch) * (float("nan") if self.step == 4 else 1)
+
+    monkeypatch.setattr(_Run, "_loss", loss)
+    with pytest.raises(InputError, match="distillation: step 5: loss: found nan, expected a finite number"):
+        _distill("svd", "all", path, steps=8)
+    assert torch.load(path, weights_only=True)["step"] == 3
+    assert steps == [0, 1, 2, 3, 4]
 
 
 def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None:

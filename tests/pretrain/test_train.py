@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -14,7 +18,9 @@ import torch
 
 from elmo_mf.bilm import Bilm, read_weights
 from elmo_mf.bilm.weights import Factors
+from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
+from elmo_mf.io import exclusive
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.progress import Progress
 from elmo_mf.pretrain.settings import Mixed, Settings
@@ -22,6 +28,7 @@ from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
+from elmo_mf.resumable import load_state, save_state
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, trainer
 
@@ -232,6 +239,215 @@ def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: Texts, tmp
     with pytest.raises(InputError, match="found an unreadable checkpoint") as error:
         trainer(texts, tmp_path / "out")
     assert "\n" not in str(error.value)
+
+
+def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of everything in a state."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _nodes(child, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            yield from _nodes(child, (*path, index))
+
+
+def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value, or without one, at a place."""
+    first, *rest = path
+    if isinstance(value, dict):
+        copy = dict(value)
+        copy[first] = _changed(value[first], tuple(rest), new) if rest else new
+        return {key: child for key, child in copy.items() if child is not _GONE}
+    items = list(value)
+    items[first] = _changed(value[first], tuple(rest), new) if rest else new
+    return type(value)(item for item in items if item is not _GONE)
+
+
+_GONE = object()
+STRANGE = [
+    _GONE,
+    None,
+    "x",
+    10**30,
+    float("nan"),
+    -1,
+    [],
+    {"a": 1},
+    torch.zeros(3),
+    torch.zeros(2, 2, dtype=torch.long),
+]
+
+
+@pytest.mark.parametrize("changes", [{}, {"stateful": True, "patience": 3, "schedule": "linear", "softmax": "full"}])
+def test_whatever_a_checkpoint_holds_is_taken_or_refused_in_one_line(
+    changes: dict[str, Any], texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of it replaced or left out, as if this program had written it; of what is refused, nothing is taken."""
+
+    def cut(progress: Progress) -> None:
+        if progress.step == 16:
+            raise _Cut
+
+    settings, path = replace(TINY, **changes), tmp_path / "out" / CHECKPOINT
+    with pytest.raises(_Cut):
+        trainer(texts, tmp_path / "out", settings).run(cut, checkpoint_seconds=0)
+    run = trainer(texts, tmp_path / "other", settings)
+    fresh = {name: value.clone() for name, value in run.model.state_dict().items()}
+    good = load_state(path, run._identity)
+    assert good is not None and good["history"] and good["optimizer"]["state"]
+    places = [place for place in _nodes(good) if place[0] != "identity"]
+    places = [place for place in places if place[:2] != ("optimizer", "state") or place[2:3] in ((), (0,))]
+    rng, refused = random.Random(0), 0
+    for place in places:
+        for new in rng.sample(STRANGE, 3):
+            state = _changed(good, place, new)
+            monkeypatch.setattr("elmo_mf.pretrain.train.load_state", lambda *_, state=state: state)
+            run.model.load_state_dict(fresh)
+            run.scheduler.last_epoch = 0
+            try:
+                run._resume()
+            except InputError as error:
+                refused += 1
+                assert re.match(r"\S+checkpoint.pt: found a checkpoint with other content [^\n]+$", str(error))
+                assert run.scheduler.last_epoch == 0, place
+                assert all(torch.equal(value, fresh[name]) for name, value in run.model.state_dict().items()), place
+    assert refused > 2.5 * len(places)  # some changes change nothing that matters
+
+
+@pytest.mark.parametrize("name", ["step", "history", "numpy_rng", "rng"])
+def test_values_out_of_range(name: str, texts: Texts, tmp_path: Path) -> None:
+    wrong = {
+        "step": 10**6,
+        "history": [{"epoch": 2, "forward": 2.0, "backward": 2.0}],
+        "numpy_rng": ["MT19937", torch.zeros(624, dtype=torch.int64) - 1, 1000.0, 0.0, 0.0],
+        "rng": torch.get_rng_state() * 0 + 255,
+    }
+    run = trainer(texts, tmp_path / "out")
+    run._checkpoint()
+    good = load_state(tmp_path / "out" / CHECKPOINT, run._identity)
+    assert good is not None
+    save_state(tmp_path / "out" / CHECKPOINT, good.pop("identity"), good | {name: wrong[name]})
+    with pytest.raises(InputError, match="other content"):
+        run._resume()
+
+
+def test_zeros_in_a_checkpoint_are_noticed(texts: Texts, tmp_path: Path) -> None:
+    """As a power cut leaves them, in a tensor's numbers too."""
+    trainer(texts, tmp_path / "out")._checkpoint()
+    path = tmp_path / "out" / CHECKPOINT
+    content = path.read_bytes()
+    for start in range(0, len(content) - 512, max(512, len(content) // 10)):
+        if content[start : start + 512].count(0) < 400:
+            path.write_bytes(content[:start] + bytes(512) + content[start + 512 :])
+            with pytest.raises(InputError, match=r"unreadable checkpoint|other content"):
+                trainer(texts, tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", ["loss", "gradients"])
+def test_a_loss_that_is_no_number_stops_the_run(
+    what: str, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(texts, tmp_path / "out")
+    good: list[dict[str, torch.Tensor]] = []
+
+    def spoil(progress: Progress) -> None:
+        if progress.step == 4:
+            run._checkpoint()
+            good.append({name: value.clone() for name, value in run.model.state_dict().items()})
+            if what == "loss":
+                next(run.model.softmax.parameters()).data.fill_(float("nan"))
+            else:
+                first: Any = next(run.model.parameters())
+                first.register_hook(lambda gradient: gradient * float("inf"))
+
+    with pytest.raises(InputError) as error:
+        run.run(spoil)
+    told = str(error.value)
+    assert told.startswith(f"step 5 of {run.steps}: {'loss' if what == 'loss' else 'norm of the gradients'}: found ")
+    assert "try a --learning-rate below 0.01" in told and told.endswith("checkpoint.pt has step 4")
+    again = trainer(texts, tmp_path / "out")
+    assert again.step == 4 and all(
+        torch.equal(value, good[0][name]) for name, value in again.model.state_dict().items()
+    )
+    assert not (tmp_path / "out" / "weights.hdf5").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(texts: Texts, tmp_path: Path) -> None:
+    run = trainer(texts, tmp_path / "out")
+    run._checkpoint()
+    kept = (tmp_path / "out" / CHECKPOINT).read_bytes()
+    next(run.model.parameters()).data.fill_(float("inf"))
+    with pytest.raises(InputError, match="largest weight: found inf"):
+        run._checkpoint()
+    assert (tmp_path / "out" / CHECKPOINT).read_bytes() == kept
+
+
+COMMAND = ["--cell", "16", "--projection", "8", "--epochs", "1", "--min-count", "1", "--batch-tokens", "128"]
+
+
+def test_the_result_appears_together(texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails last."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out"
+    command = ["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(out), *COMMAND]
+    with monkeypatch.context() as patch:
+        patch.setattr("elmo_mf.report.card.write_pretrained_card", full)
+        assert main(command) == 2
+    assert {path.name for path in out.iterdir()} == {CHECKPOINT}
+    assert main(command) == 0
+    names = ["options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json", "MODEL_CARD.md"]
+    assert {path.name for path in out.iterdir()} == {CHECKPOINT, *names}
+
+
+def test_the_command_says_what_it_goes_on_with(
+    texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(out), *COMMAND]
+    assert main(command) == 0 and "going on" not in capsys.readouterr().out
+    assert main(command) == 0
+    steps = trainer(texts, tmp_path / "other", replace(TINY, epochs=1)).steps
+    assert f"going on with the run in {out}: epoch 1 of 1, {steps} of {steps} steps done" in capsys.readouterr().out
+    with exclusive(out, "a run"):
+        assert main(command) == 2
+    assert "another process is writing the run" in capsys.readouterr().err
+
+
+def test_no_room(
+    texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert main(["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(tmp_path / "out"), *COMMAND]) == 2
+    assert "--out: found 0.0 MB free" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", ["/proc/none", "{text}", "{text}/out"])
+def test_outputs_that_cannot_be_written(
+    path: str, texts: Texts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Trainer, "__init__", None)  # before anything is read
+    out = path.format(text=texts[0])
+    assert main(["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", out, *COMMAND]) == 2
+    error = capsys.readouterr().err
+    assert "--out: found" in error and error.count("\n") == 1
+
+
+def test_texts_from_a_pipe(texts: Texts, tmp_path: Path) -> None:
+    """Read once; the record has the hash of what was read."""
+    reading, writing = os.pipe()
+    os.write(writing, texts[1].read_bytes())
+    os.close(writing)
+    record = Trainer([texts[0]], [Path(f"/dev/fd/{reading}")], tmp_path / "out", TINY).run()
+    os.close(reading)
+    assert record["valid_sha256"] == [file_hash(texts[1])]
+    trainer(texts, tmp_path / "files").run()
+    assert _same(tmp_path / "out", tmp_path / "files")
 
 
 def test_allennlp_reads_the_export(texts: Texts, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""The state of a pretraining run, checked against the run itself before anything is taken from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+_Perplexity = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Epoch(_Strict):
+    """Held-out perplexities after an epoch, counted from 1."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    forward: _Perplexity
+    backward: _Perplexity
+
+
+class Advance(_Strict):
+    """How far a run is."""
+
+    step: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    history: list[Epoch]
+
+    def check(self, ends: list[int]) -> None:
+        """Check that steps and epochs go together.
+
+        # Parameters
+        ends: number of steps after each epoch.
+
+        # Raises
+        ValueError: says what does not.
+        """
+        if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
+            raise ValueError("history: epochs out of order")
+        done = len(self.history)
+        if done > len(ends) or not [0, *ends][done] <= self.step <= ends[min(done, len(ends) - 1)]:
+            raise ValueError(f"step: {self.step} after {done} epochs")
+
+
+class NumpyState(_Strict):
+    """Of NumPy's global generator."""
+
+    name: Literal["MT19937"]
+    keys: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=624, max_length=624)
+    position: Annotated[float, Field(ge=0, le=624)]
+    has_gauss: Annotated[float, Field(ge=0, le=1)]
+    gauss: Annotated[float, Field(allow_inf_nan=False)]
+
+    @classmethod
+    def of(cls, found: Any) -> NumpyState:
+        """That of a list, as a checkpoint has it.
+
+        # Raises
+        ValueError: it is none.
+        """
+        name, keys, *rest = found
+        if not isinstance(keys, Tensor) or keys.dtype != torch.int64 or keys.shape != (624,):
+            raise ValueError("numpy_rng: other keys")
+        return cls.model_validate(
+            dict(zip(("name", "keys", "position", "has_gauss", "gauss"), (name, keys.tolist(), *rest), strict=True))
+        )
+
+
+def check_carried(carried: Any, widths: tuple[int, int], layers: int) -> None:
+    """Check the states that sentences start from.
+
+    # Parameters
+    carried: None, or h (2, rows, p) and c (2, rows, n) of each layer.
+    widths: p and n.
+
+    # Raises
+    ValueError: they are none.
+    """
+    if carried is None:
+        return
+    if not isinstance(carried, list) or len(carried) != layers:
+        raise ValueError("carried: another number of layers")
+    rows = carried[0][0].shape[1]
+    for pair in carried:
+        for part, width in zip(pair, widths, strict=True):
+            if not isinstance(part, Tensor) or not part.is_floating_point() or part.shape != (2, rows, width):
+                raise ValueError("carried: other shapes")
