@@ -78,22 +78,12 @@ def _transformers_adamw() -> Iterator[None]:
 
 @contextmanager
 def _transformers_tokenizers() -> Iterator[None]:
-    """transformers 5 takes `add_special_tokens` where it tokenizes alone, and calls `encode_plus` by another name."""
+    """transformers 5 renamed or dropped what AllenNLP calls of its tokenizers."""
     yield
-    import functools
+    from elmo_mf.compat.transformers_tokenizers import tokenizer_getter
 
     module = sys.modules["allennlp.common.cached_transformers"]
-    original = module.get_tokenizer
-
-    @functools.wraps(original)
-    def get_tokenizer(model_name: str, **kwargs: Any) -> Any:
-        kwargs.pop("add_special_tokens", None)  # AllenNLP says it again wherever it tokenizes
-        tokenizer = original(model_name, **kwargs)
-        if not hasattr(tokenizer, "encode_plus"):
-            tokenizer.encode_plus = tokenizer.__call__
-        return tokenizer
-
-    vars(module)["get_tokenizer"] = get_tokenizer
+    vars(module)["get_tokenizer"] = tokenizer_getter(module.get_tokenizer)
 
 
 @contextmanager

@@ -105,8 +105,8 @@ class StoredForm(nn.Module):
         self.register_load_state_dict_post_hook(_may_be_missing)  # type: ignore[no-untyped-call]
 
     def get_extra_state(self) -> Tensor:
-        """Bytes, since not all that handles states knows more than tensors."""
-        return torch.frombuffer(bytearray(self.form.model_dump_json().encode()), dtype=torch.uint8)
+        """Numbers, since not all that handles states knows more than tensors of them: `allennlp diff` subtracts."""
+        return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
         """Nothing: whoever loads a state has read the form before."""
@@ -158,10 +158,10 @@ def _numbers(tensors: Mapping[str, Tensor], prefix: str) -> int:
 
 def _parsed(value: Tensor, where: str, most: int) -> Form:
     """A form that asks for no more numbers than there are beside it."""
-    if value.dtype != torch.uint8 or value.numel() > _MOST_BYTES:
+    if value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).to(value.dtype)):
         raise InputError(f"{where}: found {value.dtype} {tuple(value.shape)}, expected at most {_MOST_BYTES} bytes")
     try:
-        form = Form.model_validate_json(bytes(value.flatten().tolist()))
+        form = Form.model_validate_json(bytes(value.flatten().to(torch.uint8).tolist()))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "top level"

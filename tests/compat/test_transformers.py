@@ -59,3 +59,13 @@ def test_pooler_and_vocabulary(bert: str) -> None:
     assert pooler(torch.zeros(2, 3, 8)).shape == (2, 8)
     vocabulary = Vocabulary.from_params(Params({"type": "from_pretrained_transformer", "model_name": bert}))
     assert vocabulary.get_token_index("cat", "tokens") == transformer.WORDS.index("cat")
+
+
+def test_long_texts_in_pieces(bert: str) -> None:
+    """Each between its own special tokens."""
+    params = Params({"type": "pretrained_transformer", "model_name": bert, "max_length": 4})
+    indexer: Any = TokenIndexer.from_params(params)
+    words = "[CLS] the cat sat . [SEP]".split()
+    found = indexer.tokens_to_indices([Token(word) for word in words], Vocabulary())["token_ids"]
+    expected = "[CLS] the cat [SEP] [CLS] sat . [SEP]".split()
+    assert [transformer.WORDS[index] for index in found] == expected

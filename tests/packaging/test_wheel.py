@@ -7,6 +7,7 @@ that `elmo_mf` and its cures come from the wheel alone.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -105,3 +106,37 @@ def test_allennlp_is_cured(python: Path, tmp_path: Path) -> None:
     assert _run(tmp_path, python, script, "--version").stdout.startswith("allennlp 2.10.1")
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
     assert _run(tmp_path, python, "worker.py").stdout == "allennlp_models.rc.tools.narrativeqa\n"
+
+
+@pytest.fixture(scope="module")
+def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `pip install --target` makes: a folder on the path, in which no `.pth` file is read."""
+    folder = tmp_path_factory.mktemp("target")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    return folder
+
+
+def _without_pth(target: Path, cwd: Path, *arguments: str | Path) -> str:
+    """Python that finds packages through `sys.path` alone, as do its worker processes."""
+    path = f"{target}:{sysconfig.get_path('purelib')}"
+    command = [sys.executable, "-S", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_plugin_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
+    code = "import elmo_mf.plugin; print(elmo_mf.plugin.__file__)"
+    assert _without_pth(target, tmp_path, "-c", code).startswith(str(target))
+
+
+def test_commands_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
+    """The sweep's trainings run in worker processes."""
+    assert _without_pth(target, tmp_path, "-m", "elmo_mf.compat", "--version").startswith("allennlp 2.10.1")
+    (tmp_path / "short.jsonnet").write_text(
+        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
+    )
+    grid = "--tasks sst --ranks 4 --limit 16 --output out".split()
+    _without_pth(target, tmp_path, "-m", "elmo_mf", "sweep", "short.jsonnet", *grid)
+    assert len(list((tmp_path / "out" / "records").iterdir())) == 2

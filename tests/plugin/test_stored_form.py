@@ -251,7 +251,7 @@ def test_training_reads_no_form(outside: Path, tmp_path: Path) -> None:
 
 
 def _bytes(text: str) -> torch.Tensor:
-    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    return torch.tensor(list(text.encode()), dtype=torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -263,12 +263,14 @@ def _bytes(text: str) -> torch.Tensor:
         (lambda form: form.replace('"bias":48', '"bias":48000000000'), "found shapes of 192,000,"),
         (lambda form: "[" * 100_000, "recursion limit|Invalid JSON"),
         (lambda form: " " * (1 << 21), "expected at most 1048576 bytes"),
+        (lambda form: torch.tensor([0.5, float("nan")]), "expected at most 1048576 bytes"),
     ],
 )
 def test_a_strangers_form(change: Any, message: str, outside: Path, tmp_path: Path) -> None:
     archive, _ = _trained(outside, tmp_path / "out", elmo_mf={})
     state = torch.load(archive.parent / "best.th")
-    state[FORM_KEY] = _bytes(change(bytes(state[FORM_KEY].tolist()).decode()))
+    changed = change(bytes(state[FORM_KEY].byte().tolist()).decode())
+    state[FORM_KEY] = changed if isinstance(changed, torch.Tensor) else _bytes(changed)
     torch.save(state, archive.parent / "best.th")
     with pytest.raises(InputError, match=message) as caught:
         _loaded(archive.parent)
