@@ -1,4 +1,4 @@
-# Everything runs in .venv, which `make setup` builds once from the lock.
+# Everything runs in .venv, which `make setup` builds once from the lock, whose files are checked by their SHA-256.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -28,10 +28,11 @@ clean:
 	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # AllenNLP comes last and without its dependencies: its pins ask for a stack that no longer installs.
-$(READY): requirements.lock pyproject.toml elmo_mf_compat.pth
+$(READY): requirements.torch requirements.lock pyproject.toml elmo_mf_compat.pth
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "elmo-mf needs Python 3.11 to 3.13; run make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(PIP) install -r requirements.lock
+	$(PIP) install -r requirements.torch
+	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps allennlp==2.10.1 allennlp-models==2.10.1
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
