@@ -153,7 +153,7 @@ class Compression:
             check_budget(self.budget, self.method if method.stays_dense else None)
         elif isinstance(self.rank, Mapping):
             if set(self.rank) != set(self.targets):
-                found = "+".join(self.rank)
+                found = "+".join(map(str, self.rank))
                 raise InputError(
                     f"compression.rank: found ranks of {found}, expected those of {'+'.join(self.targets)}"
                 )
@@ -184,6 +184,8 @@ class Compression:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Compression:
         """From the keys of a config file; unknown or missing keys are errors. `highway_rank` may be the only one."""
+        if not isinstance(raw, Mapping):
+            raise InputError(f"compression: found {raw!r}, expected an object with its keys")
         known = {field.name for field in fields(cls)}
         for key in raw:
             if key not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from elmo_mf import Compression
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Distillation, FineTuning, break_even_rank, method_names, size_report
+from elmo_mf.factorize import Distillation, FineTuning, break_even_rank, method_named, method_names, size_report
 from tests.conftest import random_bilm
 
 OPTIONS, WEIGHTS = (
@@ -244,3 +245,50 @@ def test_of_lstms_alone() -> None:
 )
 def test_names_tell_compressions_apart(compression: Compression, name: str) -> None:
     assert str(compression) == name
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 70)
+    | st.floats()
+    | st.sampled_from(["all", "svd", "input", "share", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["share", "bytes", "input", "text", "steps", "epochs", "x"]), inner, max_size=2
+        )
+    ),
+    max_leaves=4,
+)
+SETTINGS = [(name, key) for name in method_names() for key in getattr(method_named(name), "__dataclass_fields__", ())]
+
+
+@given(st.sampled_from([field.name for field in fields(Compression)]), json_values)
+def test_anything_in_any_key(key: str, value: Any) -> None:
+    """What a file says, of a sweep or of a checkpoint's history, is refused in one line, or taken and told again."""
+    raw: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input", key: value}
+    if key == "budget":
+        del raw["rank"]
+    _taken_or_refused(raw)
+
+
+@given(st.sampled_from(SETTINGS), json_values)
+def test_anything_in_any_setting(setting: tuple[str, str], value: Any) -> None:
+    method, name = setting
+    _taken_or_refused({"method": method, "rank": 2, "targets": "input", "settings": {name: value}})
+
+
+@given(json_values)
+def test_anything_at_all(raw: Any) -> None:
+    _taken_or_refused(raw)
+
+
+def _taken_or_refused(raw: Any) -> None:
+    try:
+        made = Compression.from_dict(raw)
+    except InputError as error:
+        assert "found" in str(error) and "\n" not in str(error)
+    else:
+        assert Compression.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+        assert str(made)
