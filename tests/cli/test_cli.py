@@ -397,7 +397,7 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([train, "--valid", train, "--mixed", "float16"], "--mixed: found float16 on a CPU, expected bfloat16"),
         ([train, "--valid", train, "--mixed", "int8"], "--mixed: found int8, expected one of none"),
         ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 beside a budget"),
-        ([train, "--valid", train, "--vocabulary", train], "t.txt: found 'a b c, a b c, a b c' in the first three"),
+        ([train, "--valid", train, "--vocabulary", train], "t.txt: line 1: found 'a b c', expected a word that is new"),
     ]
     for arguments, message in cases:
         assert message in _fails(capsys, "pretrain", *arguments, "--out", out)
