@@ -31,6 +31,7 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.task import Task, load_task
 from elmo_mf.resources import share
 from tests.conftest import random_bilm, raw_options
+from tests.fuzz_files import file_targets
 from tests.fuzz_records import read_and_report, signed_mutant
 from tests.report.test_hostile import full
 
@@ -202,6 +203,13 @@ SWEEP = {
 }
 
 
+OPTIONS = raw_options() | {
+    "elmo_mf": {
+        "compressions": [{"method": "svd", "rank": 2, "targets": ["input"], "layers": [0], "directions": "all"}]
+    }
+}
+
+
 def targets(folder: Path) -> dict[str, Target]:
     dense, factored = Weights(folder / "dense", False), Weights(folder / "factored", True)
     own = random_bilm().weights()
@@ -220,12 +228,13 @@ def targets(folder: Path) -> dict[str, Target]:
         "weights": Target("hdf5", dense.make, lambda path: read_weights(path, dense.options)),
         "factored": Target("hdf5", factored.make, lambda path: read_weights(path, factored.options)),
         "gradients": Target("hdf5", _bytes(gradients.read_bytes()), lambda path: read_row_weights(path, own)),
-        "options": Target("json", _json_or_bytes(raw_options()), BilmOptions.from_file),
+        "options": Target("json", _json_or_bytes(OPTIONS), BilmOptions.from_file),
         "records": Target("json", _json_or_bytes(full()), read_record),
         "reports": Target("json", signed_mutant(mutated_json), read_and_report),
         "cards": Target("toml", _bytes((share() / "tasks" / "sst" / "task.toml").read_bytes()), _card),
         "sweeps": Target("json", _json(SWEEP), sweep),
         "jsonnet": Target("jsonnet", _bytes(demo), evaluate_jsonnet),
+        **file_targets(folder, mutated_bytes, mutated_json),
     }  # fmt: skip
     for name in ("sst", "snli", "squad"):
         task = load_task(name)

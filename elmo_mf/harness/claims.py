@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError, printable
@@ -23,6 +24,7 @@ from elmo_mf.locks import Lock, acquire, is_held
 
 _MOST_BYTES = 10_000
 _Text = Annotated[str, AfterValidator(lambda text: printable(text, 60))]
+_Number = Annotated[float | None, AfterValidator(lambda number: number if math.isfinite(number or 0) else None)]
 
 
 @with_config(ConfigDict(strict=True, extra="ignore"))
@@ -33,13 +35,13 @@ class Note(TypedDict, total=False):
     """The machine's name."""
     pid: int
     """Of the process."""
-    time: float
+    time: FiniteFloat
     """When this was said, in seconds since 1970."""
     phase: _Text
     """As `Progress`, and so are the others."""
     share: Annotated[float, Field(ge=0, le=1)]
-    loss: float | None
-    metric: float | None
+    loss: _Number
+    metric: _Number
 
 
 _NOTE = TypeAdapter(Note)
