@@ -13,6 +13,9 @@ from elmo_mf.errors import InputError
 if TYPE_CHECKING:
     from elmo_mf.report.aggregate import Board
 
+MOST_ROWS = 100
+"""Of a table, that are printed."""
+
 
 def leaderboard(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
@@ -74,8 +77,10 @@ def _print(board: Board) -> None:
     for title in titles.values():
         name = title == "encoder"
         shown.add_column(title, justify="left" if name else "right", no_wrap=not name)
-    for row in frame[list(titles)].itertuples(index=False):
+    for row in frame[list(titles)].head(MOST_ROWS).itertuples(index=False):
         shown.add_row(*map(str, row))
     console = Console()
     console.print(shown)
+    if len(frame) > MOST_ROWS:
+        console.print(f"and {len(frame) - MOST_ROWS:,} more, which README.md and index.html show too")
     console.print()

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression
+from elmo_mf.harness.compressions import compression_of, plain_form
 from elmo_mf.harness.grid import dense_finetune, digest
 from elmo_mf.harness.task import Task, load_task
 from elmo_mf.io.reading import MOST_DEPTH, read_bytes
@@ -419,7 +419,7 @@ def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = loa
         raise InputError(f"{where}: elmo: found {_shown(record['elmo'])}, expected what cell.elmo has: both or neither")
     try:
         if cell["compression"] is not None:
-            Compression.from_dict(cell["compression"])
+            compression_of(cell["compression"])
         dense_finetune(cell)
         task = task_named(cell["task"])
     except InputError as error:
@@ -445,7 +445,7 @@ def cell_key(record: dict[str, Any]) -> str:
     cell = record["cell"]
     if cell["compression"] is None:
         return str(record["id"])
-    plain = Compression.from_dict(cell["compression"]).to_dict()
+    plain = plain_form(cell["compression"])
     return str(record["id"]) if plain == cell["compression"] else digest(cell | {"compression": plain})
 
 

@@ -78,6 +78,8 @@ class ResultStore:
 
     def _one_of(self, same: list[tuple[Path, dict[str, Any]]]) -> tuple[Path, dict[str, Any]]:
         """Of files of one cell the one that has its name, or else the first by name; the others become problems."""
+        if len(same) == 1:
+            return same[0]
         kept, *others = sorted(same, key=lambda one: one[0].stem != cell_name(one[1]["cell"]))
         for path, record in others:
             scores = "the same scores" if record["scores"] == kept[1]["scores"] else "other scores"

@@ -114,11 +114,14 @@ def _board(records: list[dict[str, Any]]) -> Board:
 
 def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
     """The Pareto front: which are not dominated, because nothing is as good at a lower cost, or better at the same."""
-    dominated = [
-        bool((((goodness >= good) & (cost < price)) | ((goodness > good) & (cost <= price))).any())
-        for good, price in zip(goodness, cost, strict=True)
-    ]
-    return ~pd.Series(dominated, index=goodness.index)
+    good, price = goodness.to_numpy(float), cost.to_numpy(float)
+    known = ~np.isnan(good) & ~np.isnan(price)
+    order = np.argsort(price[known], kind="stable")
+    prices = price[known][order]
+    best = np.concatenate([[-np.inf], np.maximum.accumulate(good[known][order])])  # of the first so many
+    cheaper, as_cheap = (np.searchsorted(prices, price, side) for side in ("left", "right"))
+    dominated = known & ((cheaper > 0) & (best[cheaper] >= good) | (best[as_cheap] > good))
+    return pd.Series(~dominated, index=goodness.index)
 
 
 def is_dense(record: dict[str, Any]) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from elmo_mf.errors import visible
-from elmo_mf.factorize import Compression, FineTuning
+from elmo_mf.factorize import FineTuning
+from elmo_mf.harness.compressions import compression_of, plain_form
 from elmo_mf.harness.grid import dense_finetune, digest, encoder_name
 from elmo_mf.report.settings import leaves
 
@@ -29,26 +31,35 @@ _PHRASES = {
 
 def encoder_key(cell: Mapping[str, Any]) -> str:
     """The same for all cells of one encoder, whatever their seeds, and for no others."""
-    return digest(encoder_facts(cell))
+    compression = cell["compression"]
+    if compression is None:
+        return digest(encoder_facts(cell))
+    return _key(json.dumps(compression), cell.get("seed") if "gradients" in compression else None)
+
+
+@lru_cache(20_000)
+def _key(compression: str, seed: int | None) -> str:
+    return digest(encoder_facts({"compression": json.loads(compression), "seed": seed}))
 
 
 def encoder_names(cells: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What each encoder is called, by its key; where labels are the same, with what tells the encoders apart."""
     labels: dict[str, dict[str, dict[str, str]]] = {}
-    for cell in cells:
-        about = encoder_facts(cell)
-        labels.setdefault(encoder_label(cell), {})[digest(about)] = dict(leaves(about))
+    for key, cell in {encoder_key(cell): cell for cell in cells}.items():
+        labels.setdefault(encoder_label(cell), {})[key] = dict(leaves(encoder_facts(cell)))
     names: dict[str, str] = {}
+    taken: set[str] = set()
     for label, same in labels.items():
         for key, text in distinct(dict.fromkeys(same, label), same).items():
-            names[key] = visible(text if text not in names.values() else f"{text} ({key[:8]})")
+            names[key] = visible(text if text not in taken else f"{text} ({key[:8]})")
+            taken.add(names[key])
     return names
 
 
 def encoder_label(cell: Mapping[str, Any]) -> str:
     """The name of a cell's encoder, which others may have too."""
     compression = cell["compression"]
-    return encoder_name(compression and Compression.from_dict(compression), dense_finetune(dict(cell)))
+    return encoder_name(compression and compression_of(compression), dense_finetune(dict(cell)))
 
 
 def tuning_key(cell: Mapping[str, Any]) -> str:
@@ -90,7 +101,7 @@ def encoder_facts(cell: Mapping[str, Any]) -> dict[str, Any]:
     """What a cell's encoder is, but for the model that it is made of: keys of `Compression`, or how it is tuned."""
     if cell["compression"] is None:
         return {"finetune": cell.get("finetune")}
-    about = Compression.from_dict(cell["compression"]).to_dict()
+    about = dict(plain_form(cell["compression"]))
     if about.get("gradients") == f"seed {cell.get('seed')}":  # which the sweep took itself
         about["gradients"] = _OWN
     return about

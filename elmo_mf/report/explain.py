@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.factorize import Compression
 from elmo_mf.factorize.norms import NORMS
+from elmo_mf.harness.compressions import compression_of
 from elmo_mf.harness.grid import digest
 from elmo_mf.harness.task import Task
 from elmo_mf.report.aggregate import Board, is_dense
@@ -114,7 +114,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         raw, seed = record["cell"]["compression"], record["cell"]["seed"]
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
             continue
-        compression = Compression.from_dict(raw)
+        compression = compression_of(raw)
         if len(compression.targets) != 1 or compression.directions != "all" or not compression.of_lstms_alone:
             continue
         layers = compression.layers
@@ -209,7 +209,7 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
         raw = record["cell"]["compression"]
         if raw is None or not record.get("matrices"):
             continue
-        compression = Compression.from_dict(raw)
+        compression = compression_of(raw)
         plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
         if plain and compression.layers == "all" and compression.directions == "all" and compression.of_lstms_alone:
             found.append((compression.rank, record["cell"]["seed"], record["matrices"]))

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from elmo_mf.factorize import Compression
+from elmo_mf.harness.compressions import compression_of
 from elmo_mf.harness.grid import digest
 from elmo_mf.report.aggregate import Board, front
 from elmo_mf.report.encoders import distinct
 from elmo_mf.report.pictures import COLORS, MARKERS, save, themed
 from elmo_mf.report.settings import leaves
 from elmo_mf.report.units import Unit
+
+_MOST_RANKS = 24  # of which each has a number on the axis; of more, powers of two have
 
 _LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
 
@@ -74,7 +77,7 @@ def _rows(board: Board) -> list[dict[str, Any]]:
 
 
 def _compression(row: dict[str, Any]) -> Compression:
-    return Compression.from_dict(row["compression"])
+    return compression_of(row["compression"])
 
 
 def _method(row: dict[str, Any]) -> str:
@@ -88,11 +91,13 @@ def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str,
     """
     unit, rows = Unit.of(board.task), board.rows
     ink = axes.xaxis.label.get_color()
-    for row in sorted(_rows(board), key=lambda row: (row["compressed"], _method(row), row["encoder"])):
-        style = styles[_method(row)]
+    looks = rows.assign(method=list(map(_method, _rows(board)))).groupby(["compressed", "method", "trained_again"])
+    for look, own in looks:
+        compressed, method, again = cast(tuple[bool, str, bool], look)
+        style = styles[method]
         axes.errorbar(
-            row[column], unit.factor * row["score"], yerr=unit.factor * np.nan_to_num(row["std"]), linestyle="",
-            elinewidth=0.8, zorder=2 if row["compressed"] else 3, **(_hollow(style) if row["trained_again"] else style),
+            own[column], unit.factor * own["score"], yerr=unit.factor * np.nan_to_num(own["std"]), linestyle="",
+            elinewidth=0.8, zorder=2 if compressed else 3, **(_hollow(style) if again else style),
         )  # fmt: skip
     for score in rows[~rows["compressed"]]["score"]:
         axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
@@ -161,6 +166,8 @@ def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None
         axes.plot(ranks, scores, linestyle=_LINES[target], label=name, **style)
     axes.set_xscale("log", base=2)
     shown = sorted({row["compression"]["rank"] for rows in lines.values() for row in rows})
+    if len(shown) > _MOST_RANKS:
+        shown = [rank for rank in (1 << power for power in range(shown[-1].bit_length())) if rank >= shown[0] / 2]
     axes.set_xticks(shown, [str(rank) for rank in shown])
     axes.minorticks_off()
     axes.set_xlabel("rank")

@@ -109,6 +109,17 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> N
     assert found.any()
 
 
+@given(
+    st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, float("inf"), -float("inf"), float("nan")])] * 2), max_size=8)
+)
+def test_the_front_of_what_is_not_known(points: list[tuple[float, float]]) -> None:
+    """What has no number dominates nothing, and nothing dominates it."""
+    good, cost = (pd.Series([point[place] for point in points], dtype=float) for place in (0, 1))
+    found = front(good, cost)
+    for index, (g, c) in enumerate(points):
+        assert found[index] == (not any((a >= g and b < c) or (a > g and b <= c) for a, b in points))
+
+
 def test_marks_of_chance() -> None:
     (board,) = boards([record(None, 0.40), record(4, 0.21), record(8, 0.23)])
     assert dict(zip(board.rows["encoder"], board.rows["at_chance"], strict=True)) == {

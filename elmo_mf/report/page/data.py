@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markdown_it import MarkdownIt
 
-from elmo_mf.factorize import Compression
+from elmo_mf.harness.compressions import compression_of
 from elmo_mf.report.aggregate import Board
 from elmo_mf.report.encoders import encoder_key
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
@@ -89,7 +89,7 @@ def _board(board: Board) -> dict[str, Any]:
 
 
 def _row(row: dict[Any, Any], cells: list[list[Any]], line: str | None) -> dict[str, Any]:
-    compression = Compression.from_dict(row["compression"]) if row["compressed"] else None
+    compression = compression_of(row["compression"]) if row["compressed"] else None
     rank = compression.rank if compression is not None and isinstance(compression.rank, int) else None
     return {
         "encoder": row["encoder"],
