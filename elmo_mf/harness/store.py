@@ -10,6 +10,7 @@ from typing import Any
 
 from elmo_mf.errors import InputError
 from elmo_mf.harness.grid import Cell, cell_name
+from elmo_mf.harness.packed import Packed, Records
 from elmo_mf.harness.record import FORMAT, cell_key, check_record, known_tasks, read_record
 from elmo_mf.io import atomic_path
 
@@ -70,22 +71,27 @@ class ResultStore:
 
     def records(self) -> list[dict[str, Any]]:
         """All records, in the order of their file names; a cell that several files are of counts once."""
-        found: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+        return list(self.packed())
+
+    def packed(self) -> Records:
+        """The same in little memory."""
+        found: dict[str, list[Packed]] = {}
         for path in sorted(self.folder.glob("*.json")):
             if (record := self._checked(path)) is not None:
-                found.setdefault(cell_key(record), []).append((path, record))
-        return [record for _, record in sorted((self._one_of(same) for same in found.values()), key=lambda one: one[0])]
+                found.setdefault(cell_key(record), []).append(Packed.of(record, path.name))
+        return Records(sorted(map(self._one_of, found.values()), key=lambda one: one.name))
 
-    def _one_of(self, same: list[tuple[Path, dict[str, Any]]]) -> tuple[Path, dict[str, Any]]:
+    def _one_of(self, same: list[Packed]) -> Packed:
         """Of files of one cell the one that has its name, or else the first by name; the others become problems."""
         if len(same) == 1:
             return same[0]
-        kept, *others = sorted(same, key=lambda one: one[0].stem != cell_name(one[1]["cell"]))
-        for path, record in others:
-            scores = "the same scores" if record["scores"] == kept[1]["scores"] else "other scores"
-            self.problems[path] = (
-                f"{path}: found the cell of {kept[0].name} again, with {scores}, expected one record of it"
-            )
+        records = {one.name: one.record() for one in same}
+        kept, *others = sorted(same, key=lambda one: one.name != f"{cell_name(records[one.name]['cell'])}.json")
+        for one in others:
+            alike = records[one.name]["scores"] == records[kept.name]["scores"]
+            scores = "the same scores" if alike else "other scores"
+            path, found = self.folder / one.name, f"found the cell of {kept.name} again, with {scores}"
+            self.problems[path] = f"{path}: {found}, expected one record of it"
         return kept
 
     def _checked(self, path: Path) -> dict[str, Any] | None:

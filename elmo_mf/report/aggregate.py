@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from elmo_mf.harness.task import Task, load_task
+from elmo_mf.harness.packed import some_of
+from elmo_mf.harness.record import known_tasks
+from elmo_mf.harness.task import Task
 from elmo_mf.report.encoders import encoder_key, encoder_names, tuning_key
 from elmo_mf.report.noise import ENOUGH, half_width
-from elmo_mf.report.settings import shared, told_apart
+from elmo_mf.report.origin import Origin
+from elmo_mf.report.settings import own, shared, told_apart
 
 BATCHES = ("1", "32")
 
@@ -32,14 +36,18 @@ class Board:
     comparable) and `front` (see `front`, by multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is
     around them `megabytes`, and `multiply_adds` for a token; `activation_error`; and for the parts `encoder` and
     `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over
-    AllenNLP. What was not recorded is nan. `records` are the records behind it. Where a task has several boards,
+    AllenNLP. What was not recorded is nan. `records` are the records behind it, `first` the first of them, `keys` those
+    of their encoders, and `origin` what they were made with. Where a task has several boards,
     `setting` is the board's number among them and `told` says what tells it apart.
     """
 
     task: Task
     rows: pd.DataFrame
     chance: float
-    records: list[dict[str, Any]]
+    records: Sequence[dict[str, Any]]
+    first: dict[str, Any]
+    keys: list[str]
+    origin: Origin
     setting: int = 1
     told: str = ""
 
@@ -54,28 +62,52 @@ class Board:
         return f"{self.task.title}; {self.told}" if self.told else self.task.title
 
 
-def boards(records: list[dict[str, Any]]) -> list[Board]:
-    """All boards of some records, by task."""
-    settings: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for record in records:
+def boards(records: Sequence[dict[str, Any]]) -> list[Board]:
+    """All boards of some records, by task; each record is looked at once."""
+    load, settings = known_tasks(), dict[str, dict[str, _Setting]]()
+    for index, record in enumerate(records):
         # what must be the same for scores to be compared
         setting = json.dumps(shared(record), sort_keys=True)
-        settings.setdefault(record["cell"]["task"], {}).setdefault(setting, []).append(record)
-    return [board for _, own in sorted(settings.items()) for board in _of_task([own[key] for key in sorted(own)])]
-
-
-def _of_task(settings: list[list[dict[str, Any]]]) -> list[Board]:
-    told = told_apart([records[0] for records in settings])
+        of_task = settings.setdefault(record["cell"]["task"], {})
+        if setting not in of_task:
+            of_task[setting] = _Setting(load(record["cell"]["task"]), record)
+        of_task[setting].add(index, record)
     return [
-        replace(_board(records), setting=number, told=text)
-        for number, (records, text) in enumerate(zip(settings, told, strict=True), start=1)
+        board for _, own in sorted(settings.items()) for board in _of_task([own[key] for key in sorted(own)], records)
     ]
 
 
-def _board(records: list[dict[str, Any]]) -> Board:
-    task = load_task(records[0]["cell"]["task"])
-    frame = pd.DataFrame([_flat(record, task) for record in records])
-    frame["encoder"] = frame["key"].map(encoder_names(record["cell"] for record in records))
+class _Setting:
+    """What a board is made of."""
+
+    def __init__(self, task: Task, first: dict[str, Any]) -> None:
+        self.task, self.first = task, first
+        self.places: list[int] = []
+        self.rows: list[dict[str, Any]] = []
+        self.cells: dict[str, dict[str, Any]] = {}
+        self.origin = Origin()
+
+    def add(self, index: int, record: dict[str, Any]) -> None:
+        row = _flat(record, self.task)
+        self.places.append(index)
+        self.rows.append(row)
+        self.cells[row["key"]] = own(record)
+        self.origin.add(record)
+
+
+def _of_task(settings: list[_Setting], records: Sequence[dict[str, Any]]) -> list[Board]:
+    told = told_apart([setting.first for setting in settings])
+    return [
+        replace(_board(setting, some_of(records, setting.places)), setting=number, told=text)
+        for number, (setting, text) in enumerate(zip(settings, told, strict=True), start=1)
+    ]
+
+
+def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
+    task, first = setting.task, setting.first
+    frame = pd.DataFrame(setting.rows)
+    keys = list(frame["key"])
+    frame["encoder"] = frame["key"].map(encoder_names(setting.cells.values()))
     frame = frame.sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]]
     frame["against"] = frame["tuned"].where(frame["tuned"].isin(dense["tuned"]), "")
@@ -94,7 +126,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows["fine_tuned"] = tuned != ""
     half = half_width(frame[frame["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
-    chance, n = records[0]["chance"], records[0]["examples"][task.scored]
+    chance, n = first["chance"], first["examples"][task.scored]
     higher = task.metrics[task.primary] == "higher"
     least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
     rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
@@ -109,7 +141,7 @@ def _board(records: list[dict[str, Any]]) -> Board:
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     comparable = rows.index[rows["comparable"]]
     rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
-    return Board(task, rows.reset_index(drop=True), chance, records)
+    return Board(task, rows.reset_index(drop=True), chance, records, first, keys, setting.origin)
 
 
 def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +101,14 @@ def _scores(board: Board) -> pd.Series:
     return series
 
 
-def _changes(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[str]:
+def _changes(first: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]]) -> list[str]:
     """Of everything that is the same throughout one sweep and something else in the other."""
     one, other = (_facts(records) for records in (first, second))
     names = [name for name in one if one[name] != other.get(name)] + [name for name in other if name not in one]
     return [f"{name}: {one.get(name, 'nothing')} -> {other.get(name, 'nothing')}" for name in names]
 
 
-def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
+def _facts(records: Iterable[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for record in records:
         facts = {**shared(record), "versions": record["versions"], "machine": record["machine"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.escape import markdown
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
-from elmo_mf.report.pictures import COLORS, MARKERS, THEMES, picture, save, themed
+from elmo_mf.report.pictures import COLORS, MARKERS, in_both_themes, picture, save, themed
 from elmo_mf.report.records import records_of
 from elmo_mf.report.units import Unit
 
@@ -42,8 +43,7 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
     parts = [_HEADER, answers, *map(_section, made)]
     with atomic_files(folder) as staging:
         for explanation in made:
-            for theme in THEMES:
-                plot_explanation(explanation, staging / f"explain-{explanation.board.name}-{theme}.svg", theme)
+            in_both_themes(partial(plot_explanation, explanation), staging, f"explain-{explanation.board.name}")
         write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
     return folder / "EXPLAIN.md", made
 

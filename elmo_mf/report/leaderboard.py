@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from elmo_mf.harness.record import timed
 from elmo_mf.io import write_text
 from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.escape import code, markdown
-from elmo_mf.report.pictures import THEMES, picture
+from elmo_mf.report.origin import Origin
+from elmo_mf.report.pictures import in_both_themes, picture
 from elmo_mf.report.plots import plot_board
 from elmo_mf.report.table import interval, table
 from elmo_mf.report.units import Unit
 
 
-def write_leaderboard(records: list[dict[str, Any]], made: list[Board], folder: Path) -> Path:
-    """Write `README.md` and its plots into a folder; the same records and their boards give the same bytes."""
+def write_leaderboard(made: list[Board], folder: Path) -> Path:
+    """Write `README.md` and its plots into a folder; the same boards give the same bytes."""
     sections = []
     for board in made:
-        for theme in THEMES:
-            plot_board(board, folder / f"board-{board.name}-{theme}.svg", theme)
+        in_both_themes(partial(plot_board, board), folder, f"board-{board.name}")
         sections.append(_section(board))
-    parts = [header(records), _PAGE, summary(made), *sections, NOTES]
+    parts = [header(made), _PAGE, summary(made), *sections, NOTES]
     path = folder / "README.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
@@ -60,16 +59,11 @@ _LANGUAGE_MODEL = (
 )
 
 
-def header(records: list[dict[str, Any]]) -> str:
+def header(made: Sequence[Board]) -> str:
     """What was run, on what, and where; in Markdown."""
-    facts = {
-        "ELMo": _distinct(_elmo(record) for record in records if record["elmo"] is not None) or "none",
-        "data": _distinct(_data(record) for record in records),
-        **_machines(records),
-        "versions": markdown(_versions(records)),
-    }
-    lines = [f"- {name}: {text}" for name, text in facts.items()]
-    hours = sum(record["seconds"] for record in records) / 3600
+    origin = Origin.of_all(board.origin for board in made)
+    lines = [f"- {name}: {text}" for name, text in origin.lines().items()]
+    took = f"{origin.count} cells, {origin.seconds / 3600:.1f} hours"
     return "\n".join(
         [
             "# Leaderboard",
@@ -77,7 +71,7 @@ def header(records: list[dict[str, Any]]) -> str:
             "Compressed encoders against the dense one, from the records beside this file.",
             "",
             *lines,
-            f"- {len(records)} cells, {hours:.1f} hours; rebuilt by `elmo-mf leaderboard .` in this folder",
+            f"- {took}; rebuilt by `elmo-mf leaderboard .` in this folder",
         ]
     )
 
@@ -117,51 +111,6 @@ def _at_batches(row: pd.Series, times: str) -> str:
     return " and ".join(f"{value:.2f} at batch {batch}" for batch, value in known.items() if not pd.isna(value))
 
 
-def _elmo(record: dict[str, Any]) -> str:
-    elmo = record["elmo"]
-    size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
-    return f"{code(elmo['name'])} ({size}, sha256 {markdown(record['cell']['elmo']['weights'][:12])})"
-
-
-def _data(record: dict[str, Any]) -> str:
-    if record["data"] == "demo":
-        return "the demo data written for this project"
-    return "real data, named at each table; the files' SHA-256 are in the records"
-
-
-def _machines(records: list[dict[str, Any]]) -> dict[str, str]:
-    """Where times were measured, and where scores come from if that was elsewhere."""
-    times = _timed_on(records)
-    scores = markdown(_distinct(_machine(record) for record in records))
-    return {"machine": times} if times == scores else {"timed on": times, "scored on": scores}
-
-
-def _timed_on(records: list[dict[str, Any]]) -> str:
-    return markdown(_distinct(_machine(timed(record)) for record in records))
-
-
-def _machine(about: dict[str, Any]) -> str:
-    machine = about["machine"]
-    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
-    switches = "".join(f", {name}={value}" for name, value in machine.get("environment", {}).items())
-    return f"{gpu}{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}{switches}"
-
-
-def _versions(records: list[dict[str, Any]]) -> str:
-    """Of each package all that were used."""
-    used: dict[str, dict[str, None]] = {}
-    for record in records:
-        for versions in (record["versions"], timed(record)["versions"]):
-            for name, version in versions.items():
-                used.setdefault(name, {})[str(version)] = None
-    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in used.items())
-
-
-def _distinct(texts: Any) -> str:
-    return "; ".join(dict.fromkeys(texts))
-
-
 def _section(board: Board) -> str:
     said = f"{Unit.of(board.task).title} against speed, size and rank: {board.title}"
     frame = table(board, markdown, "**{}**")
@@ -172,12 +121,12 @@ def _section(board: Board) -> str:
 
 def about(board: Board) -> str:
     """What a reader must know before the table, in Markdown."""
-    task, record = board.task, board.records[0]
+    task, record = board.task, board.first
     sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
     source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
     percent = " %" if Unit.of(task).factor == 100 else ""
     metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
-    return f"{metric} {sizes} examples. Data: {source}. Timed on {_timed_on(board.records)}.{_remarks(board)}"
+    return f"{metric} {sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}.{_remarks(board)}"
 
 
 def _remarks(board: Board) -> str:
@@ -196,7 +145,7 @@ def _remarks(board: Board) -> str:
             notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
         elif len(compressed):
             notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
-    if any(limit is not None for limit in (split["limit"] for split in board.records[0]["cell"]["data"].values())):
+    if any(limit is not None for limit in (split["limit"] for split in board.first["cell"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
     if board.task.scored == "validation":
         notes.append("The scored split also chose each run's best epoch.")

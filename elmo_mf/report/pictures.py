@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_path, write_text
 from elmo_mf.report.escape import html
 
 if TYPE_CHECKING:
@@ -41,6 +42,18 @@ def picture(name: str, said: str) -> str:
     """Markdown of `NAME-light.svg` or, on a dark page, `NAME-dark.svg`; `said` is for who cannot see it."""
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
     return f'<picture>{dark}<img alt="{html(said)}" src="{name}-light.svg"></picture>'
+
+
+def in_both_themes(draw: Callable[[Path, str], object], folder: Path, name: str) -> None:
+    """Write `NAME-light.svg` by `draw`, and `NAME-dark.svg`, the same in the other theme's colours.
+
+    To draw it again would take as long and give the same but for these.
+    """
+    light, dark = (folder / f"{name}-{theme}.svg" for theme in THEMES)
+    draw(light, "light")
+    colors = dict(zip(THEMES["light"], THEMES["dark"], strict=True))
+    found = re.compile(f'(?<=fill: |roke: )({"|".join(colors)})(?=[;"])')
+    write_text(dark, found.sub(lambda color: colors[color[0]], light.read_text(encoding="utf-8")))
 
 
 def save(figure: Figure, path: Path) -> None:

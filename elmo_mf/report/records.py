@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.errors import InputError
+from elmo_mf.harness.packed import Records
 from elmo_mf.harness.store import ResultStore
 
 _MOST_WARNINGS = 20
 
 
-def records_of(folder: Path) -> list[dict[str, Any]]:
+def records_of(folder: Path) -> Records:
     """All records of an output folder; warns of each file that is none, and leaves it out.
 
     # Raises
     InputError: there are none.
     """
     store = ResultStore(folder)
-    records = store.records()
+    records = store.packed()
     problems = list(store.problems.values())
     for problem in problems[:_MOST_WARNINGS]:
         warnings.warn(f"{problem}; left out", stacklevel=2)

@@ -21,6 +21,11 @@ def shared(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record["cell"].items() if key not in OWN}
 
 
+def own(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a record's cell what they do not share."""
+    return {key: value for key, value in record["cell"].items() if key in OWN}
+
+
 def told_apart(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """For one record of each setting of a task, the fewest facts that no other setting has all of, as a text."""
     facts = [_facts(record) for record in records]

@@ -31,9 +31,8 @@ def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], 
     """
     check_kinds(kinds)
     check_folder("FOLDER", folder)
-    records = records_of(folder)
-    made = boards(records)
+    made = boards(records_of(folder))
     with atomic_files(folder) as staging:
-        written = [write_leaderboard(records, made, staging), write_page(staging, made)]
+        written = [write_leaderboard(made, staging), write_page(staging, made)]
         written += write_exports(made, staging, kinds)
     return [folder / path.name for path in written], made

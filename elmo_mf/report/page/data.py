@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
 from markdown_it import MarkdownIt
 
 from elmo_mf.harness.compressions import compression_of
+from elmo_mf.harness.grid import cell_name
+from elmo_mf.harness.packed import Records
 from elmo_mf.report.aggregate import Board
-from elmo_mf.report.encoders import encoder_key
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
 from elmo_mf.report.plots import lines_of
-from elmo_mf.report.settings import OWN, shared
+from elmo_mf.report.settings import own, shared
 from elmo_mf.report.table import columns
 from elmo_mf.report.units import Unit
+
+MOST_INSIDE = 3_200_000
+"""Bytes of records that the page itself may hold."""
 
 AXES = {
     "encoder_1_speed_up": "times as fast as dense, batch 1",
@@ -40,17 +46,42 @@ _MARKS = {
 _markdown = MarkdownIt("commonmark", {"html": False}).disable(["image", "link", "autolink"])
 
 
-def page_data(boards: Sequence[Board]) -> dict[str, Any]:
-    """The whole page's; numbers that were not recorded are null."""
-    records = [record for board in boards for record in board.records]
+def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any]:
+    """The whole page's; numbers that were not recorded are null.
+
+    Records that together take more than `most` bytes are left out: the page names their files then.
+    """
+    inside = _inside(boards, most)
     return {
-        "header": _html(header(records)) if records else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
-        "summary": _html(summary(boards)) if records else "",
+        "header": _html(header(boards)) if boards else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
+        "summary": _html(summary(boards)) if boards else "",
         "notes": _html(NOTES),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
         "axes": [{"key": key, "title": title, "less": key in _LESS_IS_BETTER} for key, title in AXES.items()],
-        "boards": [_board(board) for board in boards],
+        "boards": [_board(board) | _behind(board, inside) for board in boards],
     }
+
+
+def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]]] | None:
+    """By board its records, without what its cells share; None where that is too much."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for board in boards:
+        for record in board.records:
+            slim = record | {"cell": own(record)}
+            most -= len(json.dumps(slim, separators=(",", ":")))
+            if most < 0:
+                return None
+            found.setdefault(board.name, []).append(slim)
+    return found
+
+
+def _behind(board: Board, inside: dict[str, list[dict[str, Any]]] | None) -> dict[str, Any]:
+    """A board's records, or else the seeds of each with the name of its file."""
+    if inside is not None:
+        return {"cell": shared(board.first), "records": inside[board.name]}
+    names = board.records.names() if isinstance(board.records, Records) else []
+    cells = (record["cell"] for record in board.records)
+    return {"files": [[cell["seed"], name or f"{cell_name(cell)}.json"] for cell, name in zip_longest(cells, names)]}
 
 
 def _html(markdown: str) -> str:
@@ -59,14 +90,10 @@ def _html(markdown: str) -> str:
 
 def _board(board: Board) -> dict[str, Any]:
     unit, made = Unit.of(board.task), columns(board)
-    own = [
-        record | {"cell": {key: value for key, value in record["cell"].items() if key in OWN}}
-        for record in board.records
-    ]
     rows, lines = board.rows.to_dict("records"), lines_of(board)
     behind: dict[str, list[int]] = {}
-    for index, record in enumerate(board.records):
-        behind.setdefault(encoder_key(record["cell"]), []).append(index)
+    for index, key in enumerate(board.keys):
+        behind.setdefault(key, []).append(index)
     return {
         "id": board.name,
         "title": board.title,
@@ -83,8 +110,6 @@ def _board(board: Board) -> dict[str, Any]:
             | {"records": behind[row["key"]]}
             for index, row in enumerate(rows)
         ],
-        "cell": shared(board.records[0]),
-        "records": own,
     }
 
 

@@ -1,12 +1,19 @@
 // The page's behaviour: what the choices leave is shown by the plot and by the table, and each row opens its records.
 const $ = (id) => document.getElementById(id);
 const ALL = "all";
+const MOST_ROWS = 500; // of the table at once
 // Okabe and Ito's colours, which colour-blind readers tell apart; shapes differ too
 const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300"];
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left", "triangle-right"];
 const STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z";
 
-let data = JSON.parse($("data").textContent);
+async function unpacked(found) {
+  if (!found.packed) return found;
+  const bytes = Uint8Array.from(atob(found.packed), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+let data = await unpacked(JSON.parse($("data").textContent));
 let board = null;
 let table = null;
 let view = null;
@@ -59,7 +66,7 @@ function element(tag, properties, ...children) {
 function encoderCell(row) {
   const cell = element("span", { className: row.marks.includes("best") ? "best" : "" });
   const button = element("button", { type: "button", className: "open", textContent: row.encoder });
-  button.dataset.row = board.rows.indexOf(row);
+  button.dataset.row = row.index;
   cell.append(button);
   for (const name of row.marks) {
     const { sign, meaning } = data.marks[name];
@@ -87,8 +94,8 @@ function showTable() {
   table?.destroy();
   $("scroll").replaceChildren(element("table", { id: "table" }));
   table = jQuery("#table").DataTable({
-    data: board.rows, columns: columns(), paging: false, order: [], autoWidth: false,
-    layout: { topStart: "search", topEnd: null, bottomStart: "info", bottomEnd: null },
+    data: board.rows, columns: columns(), paging: board.rows.length > MOST_ROWS, pageLength: MOST_ROWS, lengthChange: false, order: [], autoWidth: false,
+    layout: { topStart: "search", topEnd: null, bottomStart: "info", bottomEnd: board.rows.length > MOST_ROWS ? "paging" : null },
     language: { search: "Find", info: "_TOTAL_ encoders", infoEmpty: "no encoder", infoFiltered: "of _MAX_" },
   });
   table.search.fixed("choice", (_text, row) => chosen(row));
@@ -105,7 +112,7 @@ function points(axis) {
   return table.rows({ search: "applied" }).data().toArray()
     .filter((row) => row.across[axis.key] !== null && row.score !== null)
     .map((row) => ({
-      index: board.rows.indexOf(row), encoder: row.encoder, method: row.method, targets: row.targets,
+      index: row.index, encoder: row.encoder, method: row.method, targets: row.targets,
       line: row.line, again: row.again, x: row.across[axis.key], y: factor * row.score,
       low: row.std === null ? null : factor * (row.score - row.std),
       high: row.std === null ? null : factor * (row.score + row.std), shown: row.cells[0][0],
@@ -247,17 +254,30 @@ function printable(text) {
   return text.replace(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (found) => found.split("").map(escaped).join(""));
 }
 
+// A record that is in a file of its own, which a page from disk may show but not read.
+function showFile(name) {
+  const link = element("a", { href: `records/${encodeURIComponent(name)}`, target: "_blank", textContent: name });
+  $("facts").replaceChildren(element("dt", { textContent: "file" }), element("dd", {}, link));
+  $("json").textContent = "";
+}
+
 function showRecord(index) {
+  if (board.files) {
+    showFile(board.files[index][1]);
+    return;
+  }
   const record = recordOf(index);
   $("facts").replaceChildren(...facts(record).flatMap(([name, text]) =>
     [element("dt", { textContent: name }), element("dd", { textContent: printable(text) })]));
   $("json").textContent = printable(JSON.stringify(record, null, 1));
 }
 
+const seedOf = (index) => (board.files ? board.files[index][0] : board.records[index].cell.seed);
+
 function openRecord(row) {
   const { encoder, records } = board.rows[row];
   $("record-title").textContent = `${encoder}: ${board.title}`;
-  fill($("seed"), records.map((index) => [String(index), String(board.records[index].cell.seed)]));
+  fill($("seed"), records.map((index) => [String(index), String(seedOf(index))]));
   $("seed").value = String(records[0]);
   showRecord(records[0]);
   $("record").showModal();
@@ -268,6 +288,7 @@ function openRecord(row) {
 function showBoard() {
   board = data.boards.find(({ id }) => id === $("task").value) ?? data.boards[0];
   if (!board) return;
+  board.rows.forEach((row, index) => { row.index = index; });
   $("title").textContent = board.title;
   $("about").innerHTML = board.about;
   fillForBoard();

@@ -7,16 +7,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from elmo_mf.errors import InputError, printable
 from elmo_mf.harness.claims import Claims
 from elmo_mf.harness.failures import Failures
+from elmo_mf.harness.record import MOST_BYTES
 from elmo_mf.harness.store import ResultStore
+from elmo_mf.io import read_bytes
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.page.bounded import PATIENCE, BoundedHandler, BoundedServer
 from elmo_mf.report.page.data import page_data
 from elmo_mf.report.page.write import as_json, page
 
+_RECORDS = "/records/"
 MOST_LINES = 200
 """Of what runs, has failed or is no record, that are shown."""
 
@@ -29,7 +33,7 @@ class Live:
         self._lock = threading.Lock()
         self._version: str | None = None
         self._data: dict[str, Any] = {}
-        self._recorded = 0
+        self._names: set[str] = set()
         self._problems: list[str] = []
 
     def data(self) -> tuple[str, dict[str, Any]]:
@@ -38,10 +42,19 @@ class Live:
             version = self._seen()
             if version != self._version:
                 store = ResultStore(self._folder)
-                records = store.records()
+                records = store.packed()
                 self._data, self._version = page_data(boards(records)), version
-                self._recorded, self._problems = len(records), list(store.problems.values())
+                self._names, self._problems = set(records.names()), list(store.problems.values())
             return version, self._data
+
+    def record(self, name: str) -> bytes | None:
+        """The content of a record's file, None if there is no such record."""
+        if name not in self._names:
+            return None
+        try:
+            return read_bytes(self._folder / "records" / name, "record", "a result record", most=MOST_BYTES)
+        except InputError:  # gone meanwhile
+            return None
 
     def status(self) -> dict[str, str]:
         """The version, and how far the sweep is, in a text."""
@@ -51,7 +64,7 @@ class Live:
         lines += [f"{printable(name)}: failed: {error}" for name, error in failed.items()]
         lines += self._problems
         more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
-        counts = f"{self._recorded} recorded, {len(running)} running, {len(failed)} failed"
+        counts = f"{len(self._names)} recorded, {len(running)} running, {len(failed)} failed"
         return {"version": version, "text": "\n".join([counts, *lines[:MOST_LINES], *more])}
 
     def _seen(self) -> str:
@@ -97,6 +110,9 @@ def server(folder: Path, port: int, patience: float = PATIENCE) -> BoundedServer
 
     class Handler(BoundedHandler):
         def answer(self, path: str) -> tuple[str, bytes] | None:
+            if path.startswith(_RECORDS):
+                record = live.record(unquote(path.removeprefix(_RECORDS)))
+                return None if record is None else ("application/json", record)
             if path not in pages:
                 return None
             kind, text = pages[path]

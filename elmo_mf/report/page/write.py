@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -15,6 +17,9 @@ from elmo_mf.io import write_text
 from elmo_mf.report.aggregate import Board
 from elmo_mf.report.page.data import page_data
 
+MOST_PLAIN = 3_300_000
+"""Bytes of data that the page holds as they are."""
+
 
 def write_page(folder: Path, boards: Sequence[Board]) -> Path:
     """Write `folder/index.html`, atomically; the same records give the same bytes."""
@@ -23,11 +28,19 @@ def write_page(folder: Path, boards: Sequence[Board]) -> Path:
     return path
 
 
+def packed(data: dict[str, Any]) -> dict[str, Any]:
+    """Data that takes much room, compressed; `page.js` unpacks it."""
+    text = as_json(data)
+    if len(text) <= MOST_PLAIN:
+        return data
+    return {"packed": base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()}
+
+
 def page(data: dict[str, Any], version: str | None = None) -> str:
     """The page of some data; with the data's version, one that asks its server for a newer one, see `serve`."""
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     template = environment.from_string(_own("page.html"))
-    own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(data)}
+    own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
     return template.render(data=data, version=version, **own, **_libraries())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from playwright.sync_api import Page, expect
 
 from elmo_mf.factorize import Compression
 from elmo_mf.report.aggregate import boards
+from elmo_mf.report.page import data as data_module
+from elmo_mf.report.page import write as page_module
 from elmo_mf.report.page.data import page_data
 from elmo_mf.report.page.write import write_page
 from elmo_mf.report.records import records_of
@@ -197,3 +201,41 @@ def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
         assert facts.get_by_text("another, AVX2, 1 thread", exact=True).count() == wanted
         assert facts.get_by_text("torch 3.0", exact=True).count() == wanted
         page.keyboard.press("Escape")
+
+
+def test_many_records_are_in_their_files(opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page holds its rows, packed where they are many, and leads to the records beside it."""
+    monkeypatch.setattr(page_module, "MOST_PLAIN", 1000)
+    monkeypatch.setattr(data_module.page_data, "__defaults__", (1000,))
+    address = _write(tmp_path, _records())
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '"packed":' in text and "factorization_seconds" not in text
+    page = opens(f"{address}#sst")
+    _expect_encoders(page, _BY_SCORE)
+    _wait_for_points(page, 5)
+    page.get_by_role("button", name="svd all rank 8", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    for index, seed in enumerate((1, 2, 3)):
+        dialog.get_by_label("Seed").select_option(label=str(seed))
+        link = dialog.locator("#facts a")
+        name = f"{6 + index:05}-{_records()[6 + index]['id'][:10]}.json"
+        assert (link.inner_text(), link.get_attribute("href")) == (name, f"records/{name}")
+        assert (tmp_path / "records" / name).is_file()
+
+
+def test_a_long_table_has_pages(opens: Opens, tmp_path: Path) -> None:
+    page = opens(_write(tmp_path, [record(None, 0.4), *(record(rank, 0.3 + rank / 9999) for rank in range(1, 520))]))
+    expect(page.locator("#table tbody tr")).to_have_count(500)
+    _wait_for_points(page, 520)
+    page.locator(".dt-paging-button.next").click()
+    expect(page.locator("#table tbody tr")).to_have_count(20)
+    _wait_for_points(page, 520)
+
+
+def test_the_same_data_packs_to_the_same_bytes() -> None:
+    data = page_data(boards(_records()), 0)
+    found = page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    assert list(found) == ["packed"] and found == page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    unpacked = json.loads(gzip.decompress(base64.b64decode(found["packed"])))
+    assert unpacked["boards"] == json.loads(json.dumps(data["boards"]))
+    assert page_module.packed(data) is data

@@ -181,3 +181,18 @@ def test_no_more_lines_than_a_page_can_show(serving: BoundedServer, tmp_path: Pa
         (tmp_path / "failed" / str(index) / "error.json").write_text('{"id": "x", "error": "no"}')
     lines = _lines(serving)
     assert len(lines) == MOST_LINES + 2 and lines[-1] == "and 5 more"
+
+
+def test_records_of_a_page_that_leaves_them_out(serving: BoundedServer, tmp_path: Path) -> None:
+    """Are served by their names, and nothing else is."""
+    one = record(None, 0.4)
+    write(tmp_path, [one])
+    (tmp_path / "records" / "other.json").write_text("{}")
+    (tmp_path / "secret.json").write_text("{}")
+    _lines(serving)
+    with urllib.request.urlopen(f"{_address(serving)}records/00000-{one['id'][:10]}.json", timeout=60) as answer:
+        assert json.load(answer) == one
+    for name in ("other.json", "..%2Fsecret.json", "%2e%2e/secret.json", "", "%00", "x" * 9000):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"{_address(serving)}records/{name}", timeout=60)
+        assert error.value.code == 404
