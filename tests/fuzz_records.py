@@ -65,7 +65,7 @@ def read_and_report(path: Path) -> None:
     seconds_of(SweepSpec.from_file(None, tasks=["sst"]), [], records)
     made = boards(records)
     as_json(page_data(made))
-    assert header(records) and summary(made)
+    assert header(made) and summary(made)
     for kind in KINDS:
         KINDS[kind](made, folder / f"board.{kind}")
     for board in made:

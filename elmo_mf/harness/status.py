@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -66,7 +67,7 @@ def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
     return replace(status, seconds_left=seconds, unknown=unknown)
 
 
-def seconds_of(spec: SweepSpec, cells: list[Cell], records: list[dict[str, Any]]) -> tuple[float, list[str]]:
+def seconds_of(spec: SweepSpec, cells: list[Cell], records: Iterable[dict[str, Any]]) -> tuple[float, list[str]]:
     """How long cells will take one after another, from what cells of their tasks took; and the tasks without any.
 
     A cell takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
