@@ -11,6 +11,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from elmo_mf.plugin.activation_cache import sentence_key, sentence_vectors, spli
 _KEYS = np.dtype([("key", "V16"), ("length", np.int64)])
 _CHUNK = 1024  # sentences sorted by length before they are run
 _BATCH = 64
+_NO_ARRAY = (ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, TokenError, zipfile.BadZipFile)
 _MOST_SENTENCES = 1 << 30  # bytes of their keys and lengths
 _MOST_TOKENS = 1 << 24  # of a sentence
 
@@ -71,7 +73,7 @@ def _read_sentences(path: Path) -> np.ndarray[Any, np.dtype[np.void]]:
             raise ValueError("other columns")
         if ((sentences["length"] < 1) | (sentences["length"] > _MOST_TOKENS)).any():
             raise ValueError("lengths out of range")
-    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, zipfile.BadZipFile) as error:
+    except _NO_ARRAY as error:
         raise InputError(f"{path}: found no list of sentences ({one_line(error)}), expected {expected}") from None
     return sentences
 

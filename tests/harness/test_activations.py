@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ import torch
 
 from elmo_mf.bilm.bilm import Activations, Bilm
 from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.errors import InputError
 from elmo_mf.harness.activations import StoredActivations, write_activations
 from elmo_mf.plugin.activation_cache import ActivationCache, sentence_key, split_sentences
 from tests.conftest import random_bilm
+from tests.fuzz import mutated_bytes
 
 SENTENCES = [["one"], ["a", "longer", "one", "here"], [], ["one"], ["two", "words"]]
 
@@ -21,6 +25,7 @@ class _Counting:
 
     def __init__(self, bilm: Bilm) -> None:
         self.bilm, self.options, self.output_dim, self.device = bilm, bilm.options, bilm.output_dim, bilm.device
+        self.accepted = bilm.accepted
         self.ran: list[bytes] = []
 
     def __call__(self, ids: torch.Tensor) -> Activations:
@@ -72,3 +77,21 @@ def test_it_rests_between_batches(tmp_path: Path) -> None:
     rests: list[int] = []
     write_activations(tmp_path, random_bilm(), _batches(), lambda _: True, lambda: rests.append(1))
     assert rests
+
+
+def test_mutated_files_read_or_are_refused(tmp_path: Path) -> None:
+    """Whoever lists their hashes anew."""
+    bilm, chance, counts = random_bilm(), random.Random(0), Counter[str]()
+    write_activations(tmp_path, bilm, _batches(), lambda _: True)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for path in list(before) * 150:
+        for other, content in before.items():
+            other.write_bytes(mutated_bytes(content, chance) if other == path else content)
+        try:
+            for vectors in StoredActivations(tmp_path, 3, bilm.output_dim).values():
+                assert vectors.shape[0] == 3 and vectors.shape[2] == bilm.output_dim
+            counts["read"] += 1
+        except InputError as error:
+            assert "\n" not in str(error)
+            counts["refused"] += 1
+    assert min(counts["read"], counts["refused"]) > 30
