@@ -122,7 +122,7 @@ def test_word_vectors_that_allennlp_reads(text: str, suffix: str, tmp_path: Path
     from allennlp.modules.token_embedders.embedding import _read_embeddings_from_text_file
 
     path = tmp_path / f"words{suffix}"
-    path.write_bytes(gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode())
+    path.write_bytes(gzip.compress(text.encode(), mtime=0) if suffix.endswith("gz") else text.encode())
     check_words(path, 2)
     vocabulary = Vocabulary({"tokens": {"the": 1, ",": 1, "it": 1}})
     read = _read_embeddings_from_text_file(str(path), 2, vocabulary)
@@ -141,7 +141,7 @@ def test_word_vectors_that_allennlp_reads(text: str, suffix: str, tmp_path: Path
         (b"\xef\xbb\xbfthe 1 2\n", "line 1: found a byte order mark"),
         ("café 1 2\n".encode("latin-1"), "found word vectors that cannot be read (UnicodeDecodeError"),
         (b"", "found word vectors that cannot be read"),
-        (gzip.compress(GLOVE.encode() * 99)[:-20], "found word vectors that cannot be read"),
+        (gzip.compress(GLOVE.encode() * 99, mtime=0)[:-20], "found word vectors that cannot be read"),
     ],
 )
 def test_wrong_word_vectors(content: bytes, message: str, tmp_path: Path) -> None:
