@@ -230,7 +230,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--batches", "x"], "--batches: found 'x'"),
         (["--plot", "b.txt"], "--plot: found b.txt, expected a name that ends in .svg, .png or .pdf"),
         (["--precisions", "float16"], "--precisions: found 'float16', expected any of float32, bfloat16, int8"),
-        (["--plot", __file__ + "/b.svg"], "which cannot be written to, expected a writable folder"),
+        (["--plot", __file__ + "/b.svg"], "which is a file, expected a folder"),
         (["--json", "."], "--json: found the folder ., expected the name of a file"),
         (["--device", "tpu"], "--device: found tpu"),
         (["--options", "o.json"], "found only one of --options and --weights"),
