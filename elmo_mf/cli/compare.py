@@ -49,6 +49,7 @@ def _print(comparison: Comparison) -> None:
 
     from elmo_mf.cli.console import Console
     from elmo_mf.report.compare import verdict
+    from elmo_mf.report.machines import SIGN
     from elmo_mf.report.units import Unit
 
     unit, console = Unit.of(comparison.task), Console()
@@ -59,8 +60,13 @@ def _print(comparison: Comparison) -> None:
     for row in rows:
         interval = "" if isnan(row["low"]) else f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
         scores = unit.text(row["first"]), unit.text(row["second"])
-        shown.add_row(row["encoder"], *scores, interval, verdict(row), f"{row['speed']:.2f}x")
+        said = f"{verdict(row)} {SIGN}" if row["mixed"] else verdict(row)
+        speed = f"{row['speed']:.2f}x" + (f" {SIGN}" if row["timed_apart"] else "")
+        shown.add_row(row["encoder"], *scores, interval, said, speed)
     console.print(shown)
+    if any(row["mixed"] or row["timed_apart"] for row in rows):
+        console.print(f"{SIGN} on different kinds of machine: scores differ by that alone as with another seed,")
+        console.print("  and times do not compare")
     counts = Counter(map(verdict, rows))
     console.print(f"{len(rows)} encoders: {', '.join(f'{count} {said}' for said, count in counts.items())}")
     for title, names in (("only in the first", comparison.only_first), ("only in the second", comparison.only_second)):

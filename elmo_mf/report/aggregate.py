@@ -14,6 +14,7 @@ from elmo_mf.harness.packed import some_of
 from elmo_mf.harness.record import known_tasks
 from elmo_mf.harness.task import Task
 from elmo_mf.report.encoders import encoder_key, encoder_names, tuning_key
+from elmo_mf.report.machines import kind
 from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.origin import Origin
 from elmo_mf.report.settings import own, shared, told_apart
@@ -33,12 +34,14 @@ class Board:
     better), `std`; `difference` to dense with the same seed, tuned likewise, if there is such a one, its `baseline`,
     with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable` (compressed, with such a dense one),
     `worse` (than dense, all of the interval), `within_noise` (not worse, by three seeds or more), `best` (of the
-    comparable) and `front` (see `front`, by multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is
-    around them `megabytes`, and `multiply_adds` for a token; `activation_error`; and for the parts `encoder` and
-    `model` and the batches 1 and 32 `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over
-    AllenNLP. What was not recorded is nan. `records` are the records behind it, `first` the first of them, `keys` those
-    of their encoders, and `origin` what they were made with. Where a task has several boards,
-    `setting` is the board's number among them and `told` says what tells it apart.
+    comparable), `mixed` (scored on another kind of machine than that dense one, or its seeds on several; where three
+    seeds or more have a dense one of their kind, these alone make the difference) and `front` (see `front`, by
+    multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is around them `megabytes`, and `multiply_adds`
+    for a token; `activation_error`; and for the parts `encoder` and `model` and the batches 1 and 32
+    `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over AllenNLP. What was not recorded is
+    nan. `records` are the records behind it, `first` the first of them, `keys` those of their encoders, and `origin`
+    what they were made with. Where a task has several boards, `setting` is the board's number among them and `told`
+    says what tells it apart.
     """
 
     task: Task
@@ -111,12 +114,17 @@ def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
     frame = frame.sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]]
     frame["against"] = frame["tuned"].where(frame["tuned"].isin(dense["tuned"]), "")
-    known = dense.set_index(["tuned", "seed"])["score"].to_dict()
-    pairs = zip(frame["against"], frame["seed"], strict=True)
-    frame["difference"] = frame["score"] - [known.get(pair, float("nan")) for pair in pairs]
+    known = dense.set_index(["tuned", "seed"])[["score", "machine"]].T.to_dict("list")
+    others = [known.get(pair, [float("nan"), ""]) for pair in zip(frame["against"], frame["seed"], strict=True)]
+    frame["difference"] = frame["score"] - [score for score, _ in others]
+    alike = frame["machine"] == [machine for _, machine in others]
+    # like with like, where there is enough of it
+    enough = (alike & frame["difference"].notna()).groupby(frame["encoder"]).transform("sum") >= ENOUGH
+    frame.loc[~alike & enough, "difference"] = float("nan")
+    frame["mixed"] = frame["difference"].notna() & ~alike
     groups = frame.groupby("encoder", sort=True)
     rows = groups.agg("median", numeric_only=True).drop(
-        columns=["seed", "score", "difference", "compressed", "trained_again"]
+        columns=["seed", "score", "difference", "compressed", "trained_again", "mixed"]
     )
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
@@ -124,6 +132,7 @@ def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
     rows["trained_again"], rows["key"] = groups["trained_again"].first(), groups["key"].first()
     tuned, against = groups["tuned"].first(), groups["against"].first()
     rows["fine_tuned"] = tuned != ""
+    rows["mixed"] = groups["mixed"].any() | (groups["machine"].nunique() > 1)
     half = half_width(frame[frame["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     chance, n = first["chance"], first["examples"][task.scored]
@@ -171,6 +180,7 @@ def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
         "tuned": tuning_key(record["cell"]),
         "trained_again": "finetune" in about or "distill" in about,
         "seed": record["cell"]["seed"],
+        "machine": kind(record["machine"]),
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],
         "ratio": record["size"]["lstm_ratio"],

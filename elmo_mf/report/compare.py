@@ -13,6 +13,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.harness.task import Task
 from elmo_mf.report.aggregate import Board, boards
 from elmo_mf.report.encoders import encoder_key, encoder_names
+from elmo_mf.report.machines import kind, timed_on
 from elmo_mf.report.noise import ENOUGH, half_width
 from elmo_mf.report.records import records_of
 from elmo_mf.report.settings import leaves, shared, short
@@ -26,8 +27,9 @@ class Comparison:
     rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the mean
         `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan with one
         seed), `changed` (all of the interval on one side of zero), `within_noise` (not so, by three seeds or more),
-        `same` where every score is, and how many times as fast and as large the second's encoder is, `speed` and
-        `size`.
+        `same` where every score is, `mixed` where any seed was scored on different kinds of machine, and how many times
+        as fast and as large the second's encoder is, `speed` and `size`; `timed_apart` where times are of several
+        machines.
     changed: what else is different, in the cells' identities and in the machines and versions, as texts.
     only_first, only_second: encoders that only one has.
     """
@@ -69,12 +71,18 @@ def _compared(first: Board, second: Board) -> Comparison:
     pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
     pairs["encoder"] = pairs["key"].map(names)
     pairs["difference"] = pairs["second"] - pairs["first"]
+    machines = [_machines(board) for board in (first, second)]
+    cells = list(zip(pairs["key"], pairs["seed"], strict=True))
+    pairs["mixed"] = [len({own[cell][0] for own in machines}) > 1 for cell in cells]
+    pairs["times"] = [tuple(own[cell][1] for own in machines) for cell in cells]
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
     rows["seeds"] = groups["seed"].nunique()
     half = half_width(pairs)
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
     rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
+    rows["mixed"] = groups["mixed"].any()
+    rows["timed_apart"] = groups["times"].apply(lambda times: len({machine for both in times for machine in both}) > 1)
     rows["changed"] = (rows["low"] > 0) | (rows["high"] < 0)
     rows["within_noise"] = ~rows["changed"] & (rows["seeds"] >= ENOUGH)
     one, other = (board.rows.set_index(board.rows["key"].map(names)) for board in (first, second))
@@ -99,6 +107,14 @@ def _scores(board: Board) -> pd.Series:
     series = pd.Series(values, dtype=float)
     series.index = series.index.set_names(["key", "seed"])
     return series
+
+
+def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
+    """By the encoder's key and the seed, where scores and where times are from."""
+    return {
+        (encoder_key(record["cell"]), record["cell"]["seed"]): (kind(record["machine"]), timed_on(record))
+        for record in board.records
+    }
 
 
 def _changes(first: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]]) -> list[str]:

@@ -21,6 +21,7 @@ from elmo_mf.harness.grid import digest
 from elmo_mf.harness.task import Task
 from elmo_mf.report.aggregate import Board, is_dense
 from elmo_mf.report.encoders import distinct, encoder_facts
+from elmo_mf.report.machines import kind
 from elmo_mf.report.settings import leaves
 
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
@@ -54,10 +55,10 @@ class Explanation:
 
     # Parameters
     costs: a row a compression of one target: `method`, with what tells it from others of the board but for its size,
-        target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `saved` (parameters), `loss` and
-        `loss_se` (score of the dense encoder with the same seed less its own, or the logarithm of the perplexities'
-        ratio; mean and standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and
-        `activation_per`.
+        target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on another
+        kind of machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (score of the dense encoder
+        with the same seed less its own, or the logarithm of the perplexities' ratio; mean and standard error),
+        `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
     correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
     additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer` says
         in how many of these pairs it does. Pairs of a seed share its dense encoder, and all layers are in a pair beside
@@ -126,6 +127,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
             "target": compression.targets[0],
             "layers": "all" if layers == "all" else "+".join(map(str, layers)),
             "seed": seed,
+            "mixed": kind(record["machine"]) != kind(dense[seed]["machine"]),
             "saved": dense[seed]["size"]["lstm_parameters"] - record["size"]["lstm_parameters"],
             "loss": _loss(task, dense[seed]["scores"][task.primary], record["scores"][task.primary]),
             "activation": record["activation_error"]["all"],
@@ -171,8 +173,8 @@ def _costs(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     groups = frame.groupby(_GROUP, sort=True)
     costs = groups.agg(
-        seeds=("seed", "nunique"), saved=("saved", "first"), loss=("loss", "mean"), loss_se=("loss", "sem"),
-        activation=("activation", "mean"),
+        seeds=("seed", "nunique"), mixed=("mixed", "any"), saved=("saved", "first"), loss=("loss", "mean"),
+        loss_se=("loss", "sem"), activation=("activation", "mean"),
     ).reset_index()  # fmt: skip
     for name in ("loss", "activation"):
         costs[f"{name}_per"] = costs[name] / costs["saved"] * 100_000

@@ -17,6 +17,7 @@ from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.report.aggregate import boards
 from elmo_mf.report.escape import markdown
 from elmo_mf.report.explain import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
+from elmo_mf.report.machines import SIGN
 from elmo_mf.report.pictures import COLORS, MARKERS, in_both_themes, picture, save, themed
 from elmo_mf.report.records import records_of
 from elmo_mf.report.units import Unit
@@ -148,7 +149,7 @@ def _section(explanation: Explanation) -> str:
 What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
 and both for every 100,000 parameters saved.
 
-{costs}
+{costs}{_mixed(explanation)}
 
 What norms say, over the compressions above of one method and size (loss, activation error), and over all matrices of
 the lowest-ranked plain SVD (matrix error, error on inputs). No matrix is in two of these compressions: one of all
@@ -162,6 +163,16 @@ correlations a task are looked at, so that one in twenty is clear of zero by cha
 {picture(f"explain-{board.name}", f"Costs of each matrix, and norms against them: {board.title}")}"""
 
 
+def _mixed(explanation: Explanation) -> str:
+    """What the sign means, where it is."""
+    if not explanation.costs["mixed"].any():
+        return ""
+    return (
+        f"\n\n{SIGN} scored on another kind of machine than the dense encoder with the same seed, which alone changes "
+        "a\nscore about as much as another seed does."
+    )
+
+
 def _alignment(columns: int, left: int) -> list[str]:
     return ["left"] * left + ["right"] * (columns - left)
 
@@ -169,7 +180,10 @@ def _alignment(columns: int, left: int) -> list[str]:
 def cost_table(explanation: Explanation) -> pd.DataFrame:
     """Costs as text."""
     costs, unit = explanation.costs, Unit.of_loss(explanation.board.task)
-    spread = ["" if np.isnan(se) else f" ± {unit.text(se)}" for se in costs["loss_se"]]
+    spread = [
+        ("" if np.isnan(se) else f" ± {unit.text(se)}") + (f" {SIGN}" if mixed else "")
+        for se, mixed in zip(costs["loss_se"], costs["mixed"], strict=True)
+    ]
     return pd.DataFrame(
         {
             "target": costs["target"],

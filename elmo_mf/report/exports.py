@@ -16,12 +16,13 @@ from elmo_mf.errors import InputError, any_of, visible
 from elmo_mf.io import atomic_path
 from elmo_mf.report import escape
 from elmo_mf.report.aggregate import BATCHES, Board
+from elmo_mf.report.machines import SIGN
 from elmo_mf.report.table import table
 from elmo_mf.report.units import Unit
 
 _closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute_docstrings=True))
 _NUMBERS = ("score", "std", "difference", "low", "high", "ratio", "megabytes", "activation_error")
-_MARKS = ("compressed", "best", "within_noise", "front", "at_chance")
+_MARKS = ("compressed", "best", "within_noise", "front", "at_chance", "mixed")
 _COUNTS = ("seeds", "parameters", "multiply_adds")
 _TIMES = tuple(
     f"{part}_{batch}_{name}"
@@ -41,7 +42,7 @@ class Row(TypedDict):
     compression: dict[str, Any] | None
     """The keys of `Compression`; null for the dense encoder."""
     marks: dict[str, bool]
-    """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance."""
+    """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance, of mixed machines."""
     counts: dict[str, int]
     """Seeds; the LSTMs' parameters; multiply-adds of the whole encoder for a token."""
     numbers: dict[str, float | None]
@@ -158,13 +159,14 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
 
 
 # letters that stand for themselves until tabulate has escaped the rest
-_WORDS = str.maketrans({"★": "\ue000", "◆": "\ue001", "≈": "\ue002", "†": "\ue003", "±": "\ue004"})
+_WORDS = str.maketrans({"★": "\ue000", "◆": "\ue001", "≈": "\ue002", "†": "\ue003", "±": "\ue004", SIGN: "\ue005"})
 _MARKS_IN_LATEX = {
     "\ue000": r"$\star$",
     "\ue001": r"$\diamond$",
     "\ue002": r"$\approx$",
     "\ue003": r"\dag{}",
     "\ue004": r"$\pm$",
+    "\ue005": r"\ddag{}",
 }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from elmo_mf.io import write_text
 from elmo_mf.report.aggregate import BATCHES, Board
 from elmo_mf.report.escape import code, markdown
+from elmo_mf.report.machines import SIGN
 from elmo_mf.report.origin import Origin
 from elmo_mf.report.pictures import in_both_themes, picture
 from elmo_mf.report.plots import plot_board
@@ -50,7 +51,11 @@ NOTES = """## How to read it
   machine trust it before milliseconds.
 - **over AllenNLP** is how many times as fast as AllenNLP's own dense encoder, where that was timed too.
 - **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
-  a score within two standard errors of chance."""
+  a score within two standard errors of chance.
+- **‡** marks what was scored on another kind of machine (processor, instruction set or GPU) than the dense encoder with
+  the same seed, or whose seeds were on several: that alone changes a score about as much as another seed does (by 0.7
+  points, root mean square, where it was measured), and the interval knows nothing of it. Where three seeds or more
+  have a dense encoder of their kind, the difference is over these alone."""
 
 
 _LANGUAGE_MODEL = (
@@ -95,13 +100,14 @@ def _in_short(board: Board) -> str:
         cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
         said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
     within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
+    mixed = f"; scored on another kind of machine than dense {SIGN}" if row["mixed"] else ""
     faster = f"{_at_batches(row, 'speed_up')} times as fast"
     if allennlp := _at_batches(row, "allennlp"):
         faster += f" ({allennlp} against AllenNLP's)"
     return (
         f"{said} {code(row['encoder'])}, {unit.signed(row['difference'])}{within} {unit.name} "
         f"from {markdown(row['baseline'])}, "
-        f"{row['ratio']:.1f} times smaller, and {faster}."
+        f"{row['ratio']:.1f} times smaller, and {faster}{mixed}."
     )
 
 
@@ -138,6 +144,8 @@ def _remarks(board: Board) -> str:
         notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
     if board.rows["seeds"].max() == 1:
         notes.append("One seed only: small differences are noise.")
+    if len(board.origin.timed) > 1:
+        notes.append("Times are from several machines: milliseconds do not compare, speed-ups hardly.")
     if board.task.kind == "language-model":
         notes.append(_LANGUAGE_MODEL)
         compressed = board.rows[board.rows["fine_tuned"] & board.rows["compressed"]]

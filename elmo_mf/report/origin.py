@@ -8,6 +8,7 @@ from typing import Any
 
 from elmo_mf.harness.record import timed
 from elmo_mf.report.escape import code, markdown
+from elmo_mf.report.machines import machine_text, timed_on
 
 
 @dataclass
@@ -30,9 +31,8 @@ class Origin:
             self.elmos[_elmo(record)] = None
         self.data[_data(record)] = None
         self.scored[machine_text(record["machine"])] = None
-        times = timed(dict(record))
-        self.timed[machine_text(times["machine"])] = None
-        for versions in (record["versions"], times["versions"]):
+        self.timed[timed_on(record)] = None
+        for versions in (record["versions"], timed(dict(record))["versions"]):
             for name, version in versions.items():
                 self.versions.setdefault(name, {})[str(version)] = None
 
@@ -64,14 +64,6 @@ class Origin:
             **({"machine": scored} if same else {"timed on": self.timed_on(), "scored on": scored}),
             "versions": markdown(versions),
         }
-
-
-def machine_text(machine: Mapping[str, Any]) -> str:
-    """A record's machine in a few words."""
-    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
-    switches = "".join(f", {name}={value}" for name, value in machine.get("environment", {}).items())
-    return f"{gpu}{machine['cpu']}, {machine['instructions']}, {threads}, {machine['system']}{switches}"
 
 
 def _elmo(record: Mapping[str, Any]) -> str:

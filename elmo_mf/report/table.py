@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from elmo_mf.report.aggregate import BATCHES, Board
+from elmo_mf.report.machines import SIGN
 from elmo_mf.report.units import Unit
 
 
@@ -84,7 +85,8 @@ def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _name(row: dict[str, Any], escaped: Callable[[str], str], best: str) -> str:
     name = escaped(row["encoder"])
     name = f"{best.format(name)} ★" if row["best"] else name
-    return f"{name} ◆" if row["front"] else name
+    name = f"{name} ◆" if row["front"] else name
+    return f"{name} {SIGN}" if row["mixed"] else name
 
 
 def _difference(row: dict[str, Any], unit: Unit) -> str:

@@ -16,6 +16,7 @@ from elmo_mf.harness.grid import cell_name
 from elmo_mf.harness.packed import Records
 from elmo_mf.report.aggregate import Board
 from elmo_mf.report.leaderboard import NOTES, about, header, summary
+from elmo_mf.report.machines import SIGN
 from elmo_mf.report.plots import lines_of
 from elmo_mf.report.settings import own, shared
 from elmo_mf.report.table import columns
@@ -42,6 +43,7 @@ _MARKS = {
     "front": ("◆", "on the Pareto front"),
     "within_noise": ("≈", "within noise of dense"),
     "at_chance": ("†", "at chance"),
+    "mixed": (SIGN, "scored on several kinds of machine, or another than dense"),
 }
 _markdown = MarkdownIt("commonmark", {"html": False}).disable(["image", "link", "autolink"])
 
