@@ -83,7 +83,7 @@ def compress(
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    check_folder("--out", out, _FILES, (options, weights, calibration, evaluation, gradients, distill))
+    check_folder("--out", out, (*_FILES, _CHECKPOINT), (options, weights, calibration, evaluation, gradients, distill))
     compression = compressions.compression(
         method, rank, budget, targets, highway_rank, allocation=allocation, layers=_layers(layers),
         directions=directions, allow_larger=allow_larger, granularity=granularity,

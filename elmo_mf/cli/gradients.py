@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_output, output_errors, staging
+from elmo_mf.io import OutputError, check_output, exclusive, output_errors, remove_folder
+
+if TYPE_CHECKING:
+    from elmo_mf.harness.grid import Cell
+    from elmo_mf.harness.spec import SweepSpec
 
 
 def gradients(
@@ -25,7 +30,7 @@ def gradients(
     """Train a task's model on the dense encoder, and write the second moments of the loss's gradients in the encoder.
 
     The file is what fisher_svd weights rows by, in elmo-mf compress and in configs (the key gradients). A sweep makes
-    such files itself.
+    such files itself. A run that was cut goes on from what OUTPUT.parts has: the data, the encoder, its activations.
 
     Examples:
 
@@ -35,10 +40,8 @@ def gradients(
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.harness.gradients import gradients_of
     from elmo_mf.harness.grid import expand
     from elmo_mf.harness.spec import SweepSpec
-    from elmo_mf.harness.workspace import workspace
 
     check_output("OUTPUT", output, (file, options, weights))
     texts = [None if path is None else str(path) for path in (data, options, weights)]
@@ -47,6 +50,26 @@ def gradients(
     (cell,) = expand(spec)
     if cell.task.kind != "elmo":
         raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
-    with output_errors(output), staging(output.absolute().parent, output.name) as folder, workspace(folder) as work:
-        gradients_of(spec, cell, work).replace(output)
+    folder = output.with_name(f"{output.name}.parts")
+    with output_errors(output), exclusive(folder, f"the output {output}"):
+        if any(folder.iterdir()):
+            echo(f"going on with what is in {folder}")
+        try:
+            _make(spec, cell, folder, output)
+        except OutputError:
+            raise
+        except InputError:  # of which nothing is of use
+            remove_folder(folder)
+            raise
+        remove_folder(folder)
     echo(f"wrote {output}")
+
+
+def _make(spec: SweepSpec, cell: Cell, folder: Path, output: Path) -> None:
+    from elmo_mf.harness.gradients import gradients_of
+    from elmo_mf.harness.preflight import check_needs
+    from elmo_mf.harness.workspace import workspace
+
+    check_needs(spec, [cell], folder, workers=1, option="OUTPUT")
+    with workspace(folder) as work:
+        gradients_of(spec, cell, work).replace(output)

@@ -28,6 +28,9 @@ from elmo_mf.cli import (
 )
 from elmo_mf.errors import InputError
 
+_INTERRUPTED = 130
+_GOES_ON = frozenset({"embed", "fetch", "gradients", "pretrain", "sweep"})
+
 app = typer.Typer(
     name="elmo-mf",
     help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out.",
@@ -68,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 bad input, 130 interrupted."""
     terminal.set_up()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="elmo-mf")
+        app(args=given, prog_name="elmo-mf")
     except InputError as error:
         terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
@@ -78,8 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2
     except SystemExit as error:
+        if error.code == _INTERRUPTED:
+            terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
         return error.code if isinstance(error.code, int) else 1
     return 0
+
+
+def _interruption(arguments: Sequence[str]) -> str:
+    goes_on = _GOES_ON.intersection(arguments[:1]) or any(one.startswith("--distill") for one in arguments)
+    return "interrupted" + ("; the same command goes on from what is saved" if goes_on else "")
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

@@ -24,8 +24,10 @@ _CHECKPOINTS = 3  # that AllenNLP keeps while it trains: the last two and the be
 _RECORD = 100_000  # bytes
 
 
-def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int) -> None:
+def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, option: str = "--output") -> None:
     """Check the data, word vectors and texts of `cells`, each file as a whole, and that the disk has room.
+
+    `option` is what `output` was given by, for the message.
 
     # Raises
     InputError: names the file and line of what a cell would fail on, perhaps after hours.
@@ -36,7 +38,7 @@ def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int) 
             _check_words(spec, cell, work)
         for text in dict.fromkeys(itertools.chain.from_iterable(_texts(cell.compression) for cell in cells)):
             _once(work, "texts", text, partial(_check_text, text))
-    check_space("--output", output, _least_size(spec, cells, workers))
+    check_space(option, output, _least_size(spec, cells, workers))
 
 
 def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:

@@ -19,9 +19,12 @@ from typing import Any
 
 from elmo_mf.errors import InputError
 from elmo_mf.io.output import OutputError, output_errors
+from elmo_mf.io.reading import read_json
 
 _STAGING = ".*.tmp"
 _COMPLETE = ".done.tmp"
+_OBSOLETE = ".obsolete"
+_MOST_OBSOLETE = 1 << 16  # bytes
 
 
 @contextlib.contextmanager
@@ -66,9 +69,10 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
             for path in files:
                 _sync(path)
             names = [path.relative_to(staged).as_posix() for path in files]
-            _sync(staged)
             complete = staged.with_name(staged.name.removesuffix(".tmp") + _COMPLETE)
-            (staged / ".obsolete").write_text(json.dumps([n for n in obsolete if n not in names]), encoding="utf-8")
+            (staged / _OBSOLETE).write_text(json.dumps([n for n in obsolete if n not in names]), encoding="utf-8")
+            _sync(staged / _OBSOLETE)
+            _sync(staged)
             staged.rename(complete)
             _put_in_place(complete)
 
@@ -124,7 +128,8 @@ def recover(folder: Path) -> None:
                     continue
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if left.name.endswith(_COMPLETE):
-                    _put_in_place(left)
+                    if _stays_within(left):
+                        _put_in_place(left)
                 else:
                     shutil.rmtree(left)
             finally:
@@ -193,23 +198,42 @@ def _made_and_locked(parent: Path, name: str) -> tuple[Path, int]:
 
 
 def _cut(name: str, most: int = 200) -> str:
-    return name.encode()[:most].decode(errors="ignore")
+    """As much of a name as fits; of one that is not UTF-8, what is."""
+    return os.fsencode(name)[:most].decode(errors="ignore")
+
+
+def _stays_within(complete: Path) -> bool:
+    """Whether no file would go through a link to another place; a folder that was unpacked may be a stranger's."""
+    folders = (path.relative_to(complete) for path in complete.rglob("*") if path.is_dir())
+    return not any((complete.parent / folder).is_symlink() for folder in folders)
 
 
 def _put_in_place(complete: Path) -> None:
     """Move the files of a complete staging folder to where they belong, and remove the folder."""
-    listed = complete / ".obsolete"
-    obsolete: Sequence[str] = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else ()
+    listed = complete / _OBSOLETE
+    obsolete = _names(listed)
     for path in sorted(complete.rglob("*")):
         if path.is_file() and path != listed:
             target = complete.parent / path.relative_to(complete)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
     for name in obsolete:
-        if not Path(name).is_absolute() and ".." not in Path(name).parts:  # a folder may be a stranger's
-            (complete.parent / name).unlink(missing_ok=True)
+        (complete.parent / name).unlink(missing_ok=True)
     _sync(complete.parent)
     shutil.rmtree(complete)
+
+
+def _names(listed: Path) -> Sequence[str]:
+    """Those of files in a folder that are listed as obsolete; of a list that is not as written, what could be."""
+    try:
+        names = read_json(listed, "list of obsolete files", "their names", most=_MOST_OBSOLETE)
+    except InputError:
+        return ()
+    return [name for name in names if isinstance(name, str) and _is_name(name)] if isinstance(names, list) else ()
+
+
+def _is_name(name: str) -> bool:
+    return "\0" not in name and name not in ("", ".", "..") and "/" not in name
 
 
 def _sync(path: Path) -> None:

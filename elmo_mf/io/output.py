@@ -60,10 +60,14 @@ def check_output(option: str, path: Path, inputs: Iterable[str | Path | None] = 
         inputs: files that are read, None for those that were not given.
 
     Raises:
-        InputError: `path` is a folder, or one of the inputs, by whatever name; or no folder above it can be written to.
+        InputError: `path` is a folder, a device, a pipe, or one of the inputs, by whatever name; no file can have such
+            a name; or no folder above it can be written to.
     """
+    _check_name(option, path)
     if path.is_dir():
         raise InputError(f"{option}: found the folder {path}, expected the name of a file")
+    if _is_special(path):
+        raise InputError(f"{option}: found {path}, which is a device or a pipe, expected the name of a file")
     _check_not_among(option, path, inputs)
     _check_writable(option, path, path.absolute().parent)
 
@@ -80,14 +84,17 @@ def check_folder(
         inputs: files that are read, None for those that were not given.
 
     Raises:
-        InputError: `folder` is a file; a name in it is one of the inputs, by whatever name; or neither it nor the
-            nearest folder above it can be written to.
+        InputError: `folder` is a file; a name in it is that of a folder, or of one of the inputs, by whatever name; no
+            folder can have such a name; or neither it nor the nearest folder above it can be written to.
     """
+    _check_name(option, folder)
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{option}: found the file {folder}, expected a folder")
     read = list(inputs)
     for name in names:
         _check_not_among(option, folder / name, read)
+        if (folder / name).is_dir():
+            raise InputError(f"{option}: found the folder {folder / name}, expected a file or nothing of that name")
     _check_writable(option, folder, folder.absolute())
 
 
@@ -114,6 +121,23 @@ def check_space(option: str, path: Path, size: int) -> None:
             f"{option}: found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for what "
             "will be written"
         )
+
+
+def _check_name(option: str, path: Path) -> None:
+    """That the system has no objection to a name, such as that it is too long."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise InputError(f"{option}: found {path}, expected a possible name ({_reason(error)})") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is neither a file nor a link to one; the links of /dev, such as /dev/stdout, are the system's."""
+    if path.is_symlink() and path.absolute().parts[1:2] in (("dev",), ("proc",)):
+        return True
+    return path.exists() and not path.is_file()
 
 
 def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None]) -> None:

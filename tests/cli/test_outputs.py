@@ -115,3 +115,27 @@ def test_a_folder_that_holds_an_elmo_is_not_a_file(tmp_path: Path, capsys: pytes
     random_bilm().save(tmp_path / "elmo")
     assert main(["tasks", "--json", str(tmp_path / "elmo")]) == 2
     assert "expected the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["embed", "pretrain", "compress", "fetch", "sweep"])
+def test_an_interrupted_command_says_that_it_can_be_gone_on_from(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("A line .\n")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    places = {
+        "embed": "elmo_mf.embed.job.embed_file", "pretrain": "elmo_mf.pretrain.train.Trainer.run",
+        "compress": "elmo_mf.factorize.distill.distill", "fetch": "elmo_mf.fetch.fetch.fetch",
+        "sweep": "elmo_mf.harness.sweep.run_sweep",
+    }  # fmt: skip
+    monkeypatch.setattr(places[command], interrupted)
+    (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]
+    assert main([*arguments, *(["--distill", "t.txt"] if command == "compress" else [])]) == 130
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1] == "elmo-mf: interrupted; the same command goes on from what is saved"
+    assert not any("Traceback" in line for line in told)
+    assert not Path("out").is_file() and not list(Path("out").glob("*.json"))

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, exclusive, remove_folder, write_text
+from elmo_mf.io import (
+    OutputError,
+    atomic,
+    atomic_files,
+    atomic_path,
+    check_settled,
+    exclusive,
+    remove_folder,
+    write_text,
+)
 
 
 def in_a_child(work: Callable[[], object], kill_at: int) -> bool:
@@ -173,3 +182,53 @@ def test_an_empty_folder_that_is_held_stays(tmp_path: Path) -> None:
             pass
         assert (tmp_path / "run").is_dir()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [b"", bytes(20), b"[" * 100_000, b'{"old": 1}', b'["../old"]', b'["/old"]', b"[1]", b'["."]', b'["a\\u0000"]'],
+)
+def test_a_list_of_obsolete_files_that_is_not_as_written_removes_nothing(listed: bytes, tmp_path: Path) -> None:
+    """As a power cut leaves it, or a stranger's folder has it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_all(folder, "old")
+    for place in (folder, tmp_path):
+        (place / "old").write_text("mine")
+    assert in_a_child(lambda: write_all(folder, "new"), 3)
+    (left,) = folder.glob(".*.done.tmp")
+    (left / ".obsolete").write_bytes(listed)
+    check_settled(folder)
+    assert content(folder) == {**dict.fromkeys("abc", "new"), "old": "mine"}
+    assert content(tmp_path) == {"old": "mine"}
+
+
+def test_the_list_of_obsolete_files_is_on_disk_before_the_files_take_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(atomic, "_sync", lambda path: synced.append(path.name))
+    real = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda *names: synced.append("renamed") or real(*names))  # type: ignore[func-returns-value]
+    write_all(tmp_path, "new")
+    assert ".obsolete" in synced[: synced.index("renamed")]
+
+
+def test_a_strangers_complete_files_do_not_go_through_links_of_the_folder(tmp_path: Path) -> None:
+    """A model folder that somebody unpacks could otherwise write anywhere when it is read."""
+    (tmp_path / "home").mkdir()
+    folder = tmp_path / "model"
+    (folder / ".model.12345678.done.tmp" / "link").mkdir(parents=True)
+    (folder / ".model.12345678.done.tmp" / "link" / ".profile").write_text("evil")
+    (folder / "link").symlink_to(tmp_path / "home")
+    with pytest.raises(InputError, match="found files that are being replaced"):
+        check_settled(folder)
+    assert not list((tmp_path / "home").iterdir())
+
+
+def test_a_name_that_is_not_utf_8_can_be_written(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "out") + b"\xff"))
+    write_text(path, "x")
+    write_all(path.with_name(f"{path.name}.d"), "x")
+    assert path.read_text() == "x"
+    assert len(list(tmp_path.iterdir())) == 2

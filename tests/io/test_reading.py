@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_folder, check_output, exclusive, read_bytes, read_json, read_text
+from elmo_mf.io import check_folder, check_output, exclusive, read_bytes, read_json, read_text, write_text
 
 
 def test_special_files_are_refused(tmp_path: Path) -> None:
@@ -74,6 +74,31 @@ def test_places_that_can(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="the name of a file"):
         check_output("--out", tmp_path)
+
+
+def test_names_that_no_result_can_have(tmp_path: Path) -> None:
+    """Found before the work: they would fail after it, or a device would be replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout")):
+        with pytest.raises(InputError, match=r"--out: found .*expected"):
+            check_output("--out", path)
+    for check in (check_output, check_folder):
+        for name in ("x" * 256, "a\0b"):
+            with pytest.raises(InputError, match=r"--out: found .* expected a possible name"):
+                check("--out", tmp_path / name)
+    (tmp_path / "out" / "weights.hdf5").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"--out: found the folder .*weights.hdf5, expected a file or nothing"):
+        check_folder("--out", tmp_path / "out", ["options.json", "weights.hdf5"])
+
+
+def test_a_link_to_a_file_or_to_nothing_may_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    for name, target in (("link", "file"), ("nowhere", "gone")):
+        (tmp_path / name).symlink_to(target)
+        check_output("--out", tmp_path / name)
+        write_text(tmp_path / name, "new")
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
