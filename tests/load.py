@@ -71,7 +71,7 @@ def sweep_load(cells: int, folder: Path) -> dict[str, float]:
 
 
 def records_load(records: int, folder: Path) -> dict[str, float]:
-    """Seconds of `--status` and of the leaderboard on many records."""
+    """Seconds of `--status` and of the leaderboard on many records, and the size of its page."""
     grid = ["--tasks", "sst", "--seeds", ",".join(map(str, range(records // 2))), "--ranks", "4"]
     spec = SweepSpec.from_file(None, tasks=["sst"], seeds=list(range(records // 2)), ranks=[4])
     store = ResultStore(folder)
@@ -87,7 +87,7 @@ def records_load(records: int, folder: Path) -> dict[str, float]:
         with contextlib.redirect_stdout(out):
             assert main(command) == 0
         seconds[f"{name}_seconds"] = time.perf_counter() - started
-    return seconds
+    return seconds | {"page_megabytes": (folder / "index.html").stat().st_size / 1e6}
 
 
 def load(cells: int, records: int) -> dict[str, float]:

@@ -1,12 +1,16 @@
 """The encoder: options, HDF5 checkpoint, character CNN, projected LSTM, and the biLM made of them.
 
-Nothing here imports AllenNLP.
+Nothing here imports AllenNLP, and PyTorch is imported when something that needs it is first asked for.
 """
 
-from elmo_mf.bilm.bilm import Activations, Bilm, StatePolicy
-from elmo_mf.bilm.checkpoint import read_weights, write_weights
-from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, LstmOptions
-from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from elmo_mf.bilm.bilm import Activations, Bilm, StatePolicy
+    from elmo_mf.bilm.checkpoint import read_weights, write_weights
+    from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, LstmOptions
+    from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
 __all__ = [
     "DIRECTIONS",
@@ -26,3 +30,16 @@ __all__ = [
     "read_weights",
     "write_weights",
 ]
+
+_FILES = {
+    "bilm": ("Activations", "Bilm", "StatePolicy"),
+    "checkpoint": ("read_weights", "write_weights"),
+    "options": ("BilmOptions", "CharCnnOptions", "LstmOptions"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    file = next((file for file, names in _FILES.items() if name in names), "weights")
+    return getattr(import_module(f"{__name__}.{file}"), name)

@@ -21,7 +21,7 @@ def compression(
     InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
     """
     from elmo_mf.factorize import Compression
-    from elmo_mf.factorize.highways import HIGHWAY_METHOD
+    from elmo_mf.factorize.checks import HIGHWAY_METHOD
 
     more["highway_rank"] = highway_rank(highways)
     if size is not None and within is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -88,6 +90,8 @@ def balanced(left: Array, right: Array) -> Factors:
 
 
 _METHODS: dict[str, type[Method]] = {}
+_FILES = {"random": "random_subspace"}
+"""Files of this folder with another name than their method's; any other is looked into when no name fits."""
 M = TypeVar("M", bound=type[Method])
 
 
@@ -103,7 +107,22 @@ def register(name: str) -> Callable[[M], M]:
 
 def method_names() -> list[str]:
     """All registered methods, sorted."""
+    for file in _files():
+        import_module(f"elmo_mf.factorize.{file}")
     return sorted(_METHODS)
+
+
+@cache
+def _files() -> list[str]:
+    return [module.name for module in iter_modules(import_module("elmo_mf.factorize").__path__)]
+
+
+def _known(name: str) -> bool:
+    """Whether there is such a method; a method is registered when its file is imported, and most need no others."""
+    file = _FILES.get(name, name)
+    if name not in _METHODS and file in _files():
+        import_module(f"elmo_mf.factorize.{file}")
+    return name in _METHODS or name in method_names()
 
 
 def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
@@ -112,7 +131,7 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     # Raises
     InputError: there is none, or it has not these settings; lists what there is.
     """
-    if not isinstance(name, str) or name not in _METHODS:
+    if not isinstance(name, str) or not _known(name):
         raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
     kind = _METHODS[name]
     known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []

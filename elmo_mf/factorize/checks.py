@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from elmo_mf.errors import InputError, any_of
 
+HIGHWAY_METHOD = "whitened_svd"
+"""Which highway layers are factorized by."""
 _BUDGETS = ("share", "parameters", "bytes", "multiply_adds")
 
 

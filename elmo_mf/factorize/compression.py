@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, BilmWeights, Target
 from elmo_mf.errors import InputError, any_of
-from elmo_mf.factorize import application
 from elmo_mf.factorize.base import Method, method_named
-from elmo_mf.factorize.checks import check_budget, check_names, check_rank
-from elmo_mf.factorize.highways import HIGHWAY_METHOD, check_highways
-from elmo_mf.factorize.reading import Reading
+from elmo_mf.factorize.checks import HIGHWAY_METHOD, check_budget, check_names, check_rank
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
 from elmo_mf.paths import expanded
 from elmo_mf.provenance import file_hash
+
+if TYPE_CHECKING:
+    from elmo_mf.factorize.reading import Reading
 
 ALLOCATIONS = ("outputs", "matrices")
 _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
@@ -264,11 +264,15 @@ class Compression:
         InputError: a layer that does not exist, a matrix that is factored already, a rank above the matrix's, or one
         at or above break-even without `allow_larger`; a budget that is too small; a file that cannot be read.
         """
+        from elmo_mf.factorize import application
+
         return application.apply(self, weights, options)
 
     def apply_to_language_model(self, weights: BilmWeights, reading: Reading) -> BilmWeights:
         """As `apply`, for the core of a language model, see `CoreLstm.weights`; who has the text may fine-tune it."""
         self.check(weights, language_model=True)
+        from elmo_mf.factorize import application
+
         return application.factorized(self, weights, reading)
 
     @property
@@ -290,9 +294,13 @@ class Compression:
         """Raise what `apply` would raise but for its files, without the work."""
         self._check_kind(language_model)
         if self.highway_rank is not None:
+            from elmo_mf.factorize.highways import check_highways
+
             check_highways(weights, self.highway_rank, self.allow_larger)
         slots = self.slots(weights)
         if self.budget is not None:
+            from elmo_mf.factorize import application
+
             application.parameters_within(self, weights)
         elif not self.allow_larger:
             for slot in slots:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from elmo_mf.bilm.weights import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def svd(matrix: Array) -> tuple[Array, Array, Array]:
@@ -16,6 +18,8 @@ def svd(matrix: Array) -> tuple[Array, Array, Array]:
     if matrix.shape[0] < matrix.shape[1]:
         u, s, vt = svd(matrix.T)
         return vt.T, s, u.T
+    import torch
+
     q, r = torch.linalg.qr(_float64(matrix))
     u, s, vt = torch.linalg.svd(r, full_matrices=False)
     return (q @ u).numpy(), s.numpy(), vt.numpy()
@@ -23,10 +27,14 @@ def svd(matrix: Array) -> tuple[Array, Array, Array]:
 
 def singular_values(matrix: Array) -> Array:
     """(k,), falling, in float64."""
+    import torch
+
     long = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     values: Array = torch.linalg.svdvals(torch.linalg.qr(_float64(long), mode="r").R).numpy()
     return values
 
 
 def _float64(matrix: Array) -> Tensor:
+    import torch
+
     return torch.tensor(matrix, dtype=torch.float64)

@@ -27,7 +27,6 @@ from elmo_mf.factorize.slot import HighwaySlot, highway_slots
 from elmo_mf.factorize.svd_method import Truncations
 from elmo_mf.factorize.whitened_svd import WhitenedSvd
 
-HIGHWAY_METHOD = "whitened_svd"
 _WORDS = 500  # at once
 
 

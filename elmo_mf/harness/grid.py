@@ -18,7 +18,6 @@ from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.configs import override, task_config
 from elmo_mf.harness.spec import SweepSpec, known_keys
 from elmo_mf.harness.task import Split, Task, load_task, task_names
-from elmo_mf.lm.core import core_sizes, zero_weights
 from elmo_mf.provenance import file_hash
 
 CODE = {"encoder": 1, "factorization": 1, "training": 1}
@@ -171,6 +170,8 @@ def _tuned(
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
+    from elmo_mf.lm.core import core_sizes, zero_weights
+
     return zero_weights(core_sizes(*(model[key] for key in ("embedding_dim", "hidden_size", "num_layers"))))
 
 

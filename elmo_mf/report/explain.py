@@ -304,10 +304,10 @@ def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
 
 def mean_interval(values: np.ndarray) -> Interval:
     """The mean with Student's interval."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = len(values)
     if n < 2:
         return Interval(float(values[0]) if n else float("nan"), float("nan"), float("nan"), n)
-    mean, half = float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    mean, half = float(values.mean()), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)

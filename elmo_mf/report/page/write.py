@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -52,14 +54,19 @@ def as_json(value: Any) -> str:
 @cache
 def _libraries() -> dict[str, str]:
     """Vega for the plot; DataTables, as itables brings it, for the table."""
-    import vl_convert
-
     bundle = files("itables") / "html"
     return {
-        "plot_script": _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")),
+        "plot_script": _script(_vega()),
         "table_script": _script((bundle / "dt_bundle.js").read_text(encoding="utf-8")),
         "table_style": (bundle / "dt_bundle.css").read_text(encoding="utf-8"),
     }
+
+
+def _vega() -> str:
+    """As a process of its own writes it, which gives V8's 100 MB back."""
+    code = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
+    command = [sys.executable, "-c", code, "window.vegaEmbed = vegaEmbed;"]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
 
 
 def _own(name: str) -> str:
