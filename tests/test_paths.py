@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from allennlp.common.file_utils import cached_path
 
+from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.paths import local_path
+from tests.conftest import random_bilm
 
 
 @pytest.fixture
@@ -63,3 +65,34 @@ def test_addresses(address: str, home: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert Path(local_path(given)).read_text() == "from afar"
     with pytest.raises(InputError, match=r"gone\.txt: cannot be fetched \(.*\), expected an address of a file"):
         local_path(f"{address}/gone.txt")
+
+
+@pytest.mark.parametrize("kind", ["~", "file://", "http://"])
+def test_files_on_the_command_line(
+    kind: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that a command reads, and `~` and `file://` of those that it writes."""
+    monkeypatch.setattr("allennlp.common.file_utils.CACHE_DIRECTORY", str(home / "cache"))
+    random_bilm().save(home / "elmo")
+    (home / "t.txt").write_text("a b\nc\n" * 20)
+    start = {"~": "~", "file://": f"file://{home}", "http://": address}[kind]
+    out = "~/out" if kind == "http://" else f"{start}/out"
+    elmo = [f"{start}/elmo/options.json", f"{start}/elmo/weights.hdf5"]
+    given = ["--options", elmo[0], "--weights", elmo[1]]
+    text = f"{start}/t.txt"
+    bench = ["--seconds", "0", "--batches", "1", "--lengths", "3", "--ranks", "2", "--parts", "characters"]
+    for command in (
+        ["inspect", *elmo, "--json", f"{out}/spectra.json"],
+        ["compress", *elmo, "--rank", "2", "--out", f"{out}/small"],
+        ["compress", *elmo, "--method", "whitened_svd", "--rank", "2", "--calibration", text, "--out", f"{out}/white"],
+        ["compress", *elmo, "--rank", "2", "--distill", text, "--distill-steps", "1", "--out", f"{out}/tuned"],
+        ["embed", text, f"{out}/vectors.hdf5", *given],
+        ["bench", *given, *bench, "--precisions", "float32", "--json", f"{out}/bench.json"],
+        ["tasks", "--json", f"{out}/tasks.json"],
+    ):
+        assert main(command) == 0, capsys.readouterr().err
+    written = {path.name for path in (home / "out").iterdir()}
+    assert written == {"spectra.json", "small", "white", "tuned", "vectors.hdf5", "bench.json", "tasks.json"}
+    assert {path.name for path in home.iterdir()} <= {"elmo", "out", "t.txt", "cache", "a b%20c.txt"}
+    assert main(["inspect", f"{address}/gone.json", elmo[1]]) == 2
+    assert "gone.json: cannot be fetched" in capsys.readouterr().err

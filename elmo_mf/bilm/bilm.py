@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids, sentence_bound
+from elmo_mf.bilm.characters import batch_to_ids, sentence_bound, token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
@@ -206,6 +206,7 @@ class Bilm(nn.Module):
             return self.fixed_states(batch)
 
         def fitted(state: Tensor) -> Tensor:
+            state = state.to(self.char_cnn.embedding)  # which may have been moved or converted since
             missing = batch - state.shape[1]
             if missing > 0:
                 state = torch.cat([state, state.new_zeros(state.shape[0], missing, state.shape[2])], dim=1)
@@ -230,20 +231,20 @@ class Bilm(nn.Module):
         self.carried_state = None
 
     @torch.no_grad()
-    def embed(self, sentences: Sequence[Sequence[str]], batch_size: int = 32) -> list[Array]:
+    def embed(self, sentences: Iterable[Iterable[str]], batch_size: int = 32) -> list[Array]:
         """Tokenised sentences to one float32 array each, (n_layers + 1, tokens, 2p), in the order given.
 
         Sentences run in batches of `batch_size`, in order. But for `carried`, the vectors do not depend on that but for
         rounding.
 
         # Raises
-        InputError: a sentence is a text, and no list of tokens.
+        InputError: a sentence is a text, and no list of tokens; or `batch_size` is below 1.
         """
-        if isinstance(sentences, str):
-            sentences = [sentences]  # which is refused there
-        vectors: list[Array] = []
-        for start in range(0, len(sentences), batch_size):
-            batch = sentences[start : start + batch_size]
+        if batch_size < 1:
+            raise InputError(f"batch_size: found {batch_size!r}, expected an integer from 1 on")
+        lists, vectors = list(token_lists(sentences)), list[Array]()
+        for start in range(0, len(lists), batch_size):
+            batch = lists[start : start + batch_size]
             layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token)).layers
             vectors += [layers[:, i, 1 : len(sentence) + 1].cpu().numpy().copy() for i, sentence in enumerate(batch)]
         return vectors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -32,27 +32,37 @@ def _framed(codes: list[int], length: int) -> list[int]:
     return [code + 1 for code in framed + [PADDING] * (length - len(framed))]
 
 
-def _check_tokens(sentences: Sequence[Sequence[str]]) -> None:
-    """A text is a sequence of texts too: each of its characters would be taken for a token."""
-    if isinstance(sentences, (str, bytes)):
-        raise InputError(f"sentences: found the text {sentences[:40]!r}, expected a list of lists of tokens")
+def token_lists(sentences: Iterable[Iterable[str]]) -> Iterator[list[str]]:
+    """The tokens of each sentence. A text is a sequence of texts too: each of its characters would be one.
+
+    # Raises
+    InputError: a text in place of a list of tokens, a token that is no text, or something else altogether.
+    """
+    if isinstance(sentences, (str, bytes)) or not isinstance(sentences, Iterable):
+        raise InputError(f"sentences: found {_told(sentences)}, expected a list of lists of tokens")
     for number, sentence in enumerate(sentences):
-        if isinstance(sentence, (str, bytes)):
-            expected = "expected a list of tokens, such as its split()"
-            raise InputError(f"sentences: {number}: found the text {sentence[:40]!r}, {expected}")
-        for word in sentence:
+        if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
+            expected = "expected a list of tokens, such as the split() of a text"
+            raise InputError(f"sentences: {number}: found {_told(sentence)}, {expected}")
+        tokens = list(sentence)
+        for word in tokens:
             if not isinstance(word, str):
                 raise InputError(f"sentences: {number}: found a token of type {type(word).__name__}, expected str")
+        yield tokens
 
 
-def batch_to_ids(sentences: Sequence[Sequence[str]], length: int = 50) -> Tensor:
+def _told(value: object) -> str:
+    return f"the text {value[:40]!r}" if isinstance(value, (str, bytes)) else f"a {type(value).__name__}"
+
+
+def batch_to_ids(sentences: Iterable[Iterable[str]], length: int = 50) -> Tensor:
     """Tokenised sentences to ids of shape (sentences, longest, length); rows past a sentence's end are 0.
 
     # Raises
-    InputError: a text in place of a list of tokens, or a token that is no text.
+    InputError: see `token_lists`.
     """
-    _check_tokens(sentences)
-    longest = max((len(sentence) for sentence in sentences), default=0)
+    lists = list(token_lists(sentences))
+    longest = max(map(len, lists), default=0)
     empty = [0] * length
-    rows = [[character_ids(word, length) for word in s] + [empty] * (longest - len(s)) for s in sentences]
+    rows = [[character_ids(word, length) for word in s] + [empty] * (longest - len(s)) for s in lists]
     return torch.tensor(rows, dtype=torch.long).reshape(len(rows), longest, length)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from elmo_mf.errors import InputError
-from elmo_mf.paths import local_path
 
 
 def elmo_files(
@@ -14,12 +13,12 @@ def elmo_files(
     """The two files of an ELMo; where neither is given, those of `embedded`, or of the small embedded one.
 
     # Raises
-    InputError: only one is given, or an address cannot be read.
+    InputError: only one is given.
     """
     from elmo_mf.resources import demo_options, demo_weights
 
     if (options is None) != (weights is None):
         raise InputError("found only one of --options and --weights, expected both or neither")
     if options and weights:
-        return Path(local_path(options)), Path(local_path(weights))
+        return options, weights
     return embedded or (demo_options(), demo_weights())

@@ -26,6 +26,7 @@ from elmo_mf.cli import (
     tasks,
     terminal,
 )
+from elmo_mf.cli.files import on_this_machine
 from elmo_mf.errors import InputError
 
 _INTERRUPTED = 130
@@ -39,19 +40,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(bench.bench)
-app.command()(compare.compare)
-app.command()(compress.compress)
-app.command()(embed.embed)
-app.command()(explain.explain)
-app.command()(fetch.fetch)
-app.command()(gradients.gradients)
-app.command()(inspect.inspect)
-app.command()(leaderboard.leaderboard)
-app.command()(perplexity.perplexity)
-app.command()(pretrain.pretrain)
-app.command()(sweep.sweep)
-app.command()(tasks.tasks)
+for command in (
+    bench.bench,
+    compare.compare,
+    compress.compress,
+    embed.embed,
+    explain.explain,
+    fetch.fetch,
+    gradients.gradients,
+    inspect.inspect,
+    leaderboard.leaderboard,
+    perplexity.perplexity,
+    pretrain.pretrain,
+    sweep.sweep,
+    tasks.tasks,
+):
+    app.command()(on_this_machine(command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -228,6 +228,24 @@ def _model() -> Iterator[None]:
 
 
 @contextmanager
+def _bfloat16() -> Iterator[None]:
+    """What keeps a division from being one by zero is known of all floats but bfloat16, mixed precision's on a CPU."""
+    yield
+    import functools
+
+    import torch
+
+    module = sys.modules["allennlp.nn.util"]
+    original = module.tiny_value_of_dtype
+
+    @functools.wraps(original)
+    def tiny_value_of_dtype(dtype: Any) -> Any:
+        return original(torch.float32 if dtype == torch.bfloat16 else dtype)  # whose exponents they have
+
+    vars(module)["tiny_value_of_dtype"] = tiny_value_of_dtype
+
+
+@contextmanager
 def _fairscale() -> Iterator[None]:
     """fairscale's import warns twice of functions that torch will rename."""
     with warnings.catch_warnings():
@@ -281,6 +299,7 @@ CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp.modules.vision.region_detector": _torchvision,
     "allennlp.nn.checkpoint.fairscale_checkpoint_wrapper": _fairscale,
     "allennlp.nn.parallel.fairscale_fsdp_accelerator": _fairscale,
+    "allennlp.nn.util": _bfloat16,
     "allennlp.training.checkpointer": _recover,
     "allennlp.training.gradient_descent_trainer": _trainer,
     "allennlp.training.learning_rate_schedulers.pytorch_lr_schedulers": _reduce_on_plateau,

@@ -80,12 +80,59 @@ def test_ids_that_are_none(ids: Tensor, message: str) -> None:
         ([["A"], "Another ."], "1: found the text 'Another .'"),
         ([[b"A"]], "0: found a token of type bytes, expected str"),
         ([[["A"]]], "0: found a token of type list, expected str"),
+        ([["A"], None], "1: found a NoneType, expected a list of tokens"),
+        (3, "found a int, expected a list of lists of tokens"),
+        ({"A": 1}, "0: found the text 'A'"),
     ],
 )
 def test_texts_in_place_of_tokens(sentences: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         random_bilm().embed(sentences)
-    assert random_bilm().embed(np.array([["A", "b"]]))[0].shape == (3, 2, 12)  # type: ignore[arg-type]
+    assert random_bilm().embed(np.array([["A", "b"]]))[0].shape == (3, 2, 12)
+
+
+def test_sentences_of_any_kind() -> None:
+    """They need be gone through once only."""
+    bilm = random_bilm()
+    expected = bilm.embed(SENTENCES)
+    kinds: list[Any] = [
+        (sentence for sentence in SENTENCES),
+        tuple(map(tuple, SENTENCES)),
+        [(word for word in sentence) for sentence in SENTENCES],
+        [dict.fromkeys(sentence).keys() for sentence in SENTENCES],
+    ]
+    for kind in kinds:
+        for one, other in zip(bilm.embed(kind, batch_size=2), expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    for size in (0, -1):
+        with pytest.raises(InputError, match=f"batch_size: found {size}, expected an integer from 1 on"):
+            bilm.embed(SENTENCES, batch_size=size)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_carried_state_of_another_type(tmp_path: Path, grad: bool) -> None:
+    """The encoder was converted meanwhile, or is used outside mixed precision now and was within it before."""
+    random_bilm().save(tmp_path)
+    bilm = Bilm.from_files(tmp_path / "options.json", tmp_path / "weights.hdf5", state="carried").requires_grad_(grad)
+    ids = batch_to_ids(SENTENCES)
+    with torch.autocast("cpu", torch.bfloat16):
+        bilm(ids)
+    assert bilm(ids).layers.dtype == torch.float32
+    carried = bilm(ids).layers
+    assert bilm.double()(ids).layers.dtype == torch.float64
+    torch.testing.assert_close(bilm(ids).layers.float(), carried, atol=0.1, rtol=0.1)
+    assert bilm.bfloat16()(ids).layers.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("grad", [False, True])
+def test_layer_norm_in_mixed_precision(tmp_path: Path, dtype: torch.dtype, grad: bool) -> None:
+    embedder = _embedder(random_bilm(), tmp_path, do_layer_norm=True, requires_grad=grad)
+    ids = batch_to_ids(SENTENCES)
+    with torch.autocast("cpu", dtype):
+        within = embedder(ids)
+    torch.testing.assert_close(within.float(), embedder(ids), atol=0.1, rtol=0.1)
+    within.float().sum().backward()
 
 
 @pytest.mark.parametrize("state", ["zero", "carried", "primed"])

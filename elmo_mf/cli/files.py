@@ -1,0 +1,35 @@
+"""Files that a command is given: named by a path or an address, as everywhere else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.paths import expanded, local_path
+
+_WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax")
+"""Parameters of commands that name no file to be read."""
+
+
+def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose paths may begin with `~` or `file://`, and which reads addresses too.
+
+    # Raises
+    InputError: an address cannot be read.
+    """
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: _local(value, name) for name, value in given.items()})
+
+    return run
+
+
+def _local(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [_local(one, name) for one in value]
+    if not isinstance(value, Path):
+        return value
+    return Path(expanded(value) if name in _WRITTEN_OR_FOLDERS else local_path(value))
