@@ -79,6 +79,6 @@ def missing(path: Path, kind: str, expected: str) -> InputError:
     """For a file that is not there, with the neighbour that was perhaps meant."""
     try:
         neighbours = sorted(file.name for file in islice(path.parent.iterdir(), _NEIGHBOURS))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file system has
         neighbours = []
     return InputError(f"{path}: no such {kind}, expected {expected}{_meant(path.name, neighbours)}")

@@ -47,7 +47,7 @@ class CharCnnOptions:
 
 @dataclass(frozen=True)
 class BilmOptions:
-    """Everything `options.json` says; `extra` keeps the keys this project does not read."""
+    """Everything `options.json` says; `extra` keeps the keys this project does not read, those inside objects too."""
 
     lstm: LstmOptions
     char_cnn: CharCnnOptions
@@ -106,15 +106,17 @@ class BilmOptions:
                 n_characters=cnn.n_characters,
                 max_characters_per_token=cnn.max_characters_per_token,
             ),
-            extra={key: value for key, value in raw.items() if key not in ("lstm", "char_cnn")},
+            extra=_unread(raw, parsed),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `from_dict` reads back."""
         lstm, cnn = self.lstm, self.char_cnn
+        unread = {"lstm": {}, "char_cnn": {}} | self.extra
         return {
             **self.extra,
             "lstm": {
+                **unread["lstm"],
                 "dim": lstm.dim,
                 "projection_dim": lstm.projection_dim,
                 "n_layers": lstm.n_layers,
@@ -123,7 +125,8 @@ class BilmOptions:
                 "use_skip_connections": lstm.use_skip_connections,
             },
             "char_cnn": {
-                "embedding": {"dim": cnn.embedding_dim},
+                **unread["char_cnn"],
+                "embedding": {**unread["char_cnn"].get("embedding", {}), "dim": cnn.embedding_dim},
                 "filters": [list(pair) for pair in cnn.filters],
                 "n_highway": cnn.n_highway,
                 "activation": cnn.activation,
@@ -187,6 +190,18 @@ class _Options(_Fields):
     lstm: Annotated[_Lstm, Field(description="an object")]
     char_cnn: Annotated[_CharCnn, Field(description="an object")]
     elmo_mf: Annotated[_Notes, Field(description="an object")] = _Notes()
+
+
+def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
+    """What of an object has no field; all of `elmo_mf`, which is read as it is."""
+    found = {}
+    for key, value in raw.items():
+        inner = getattr(parsed, key) if key in type(parsed).model_fields else None
+        if key == "elmo_mf" or key not in type(parsed).model_fields:
+            found[key] = value
+        elif isinstance(inner, _Fields) and (left := _unread(value, inner)):
+            found[key] = left
+    return found
 
 
 def _first(error: ValidationError) -> str:

@@ -132,3 +132,17 @@ def test_round_trip_keeps_other_keys() -> None:
 
 def test_zero_means_no_clip() -> None:
     assert BilmOptions.from_dict(raw_options(proj_clip=0)).lstm.proj_clip is None
+
+
+def test_keys_that_nobody_reads_are_kept() -> None:
+    """Inside objects too; there is nothing else beside what is read."""
+    raw = raw_options()
+    assert BilmOptions.from_dict(raw).extra == {}
+    raw |= {"dropout": 0.1, "elmo_mf": {"compressions": [], "more": 1}}
+    raw["lstm"] |= {"bidirectional": True}
+    raw["char_cnn"] |= {"max": [1]}
+    raw["char_cnn"]["embedding"] |= {"trained": None}
+    found = BilmOptions.from_dict(raw)
+    assert found.to_dict() == raw
+    assert BilmOptions.from_dict(found.to_dict()).extra == found.extra
+    assert found == BilmOptions.from_dict(raw_options())
