@@ -8,7 +8,7 @@ import importlib.machinery
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -310,6 +310,16 @@ CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
 }
 
 
+_READERS = ".dataset_readers."
+
+
+def _opened(
+    file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, *rest: Any, **named: Any
+) -> Any:
+    """What readers find as `open`: a text of which no encoding is said is UTF-8, whatever the locale says."""
+    return open(file, mode, buffering, encoding or (None if "b" in mode else "utf-8"), *rest, **named)
+
+
 class _Loader(importlib.abc.Loader):
     """Runs a module inside its cure."""
 
@@ -322,6 +332,8 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         with self.cure():
             self.loader.exec_module(module)
+        if _READERS in module.__name__:
+            vars(module).setdefault("open", _opened)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -331,9 +343,10 @@ def cured_spec(
     name: str, path: Sequence[str] | None, target: ModuleType | None
 ) -> importlib.machinery.ModuleSpec | None:
     """The spec of a module that needs a cure, None for all others."""
-    if name not in CURES:
+    reads = _READERS in name and name.startswith(("allennlp.", "allennlp_models."))
+    if name not in CURES and not reads:
         return None
     spec = importlib.machinery.PathFinder.find_spec(name, path, target)
     if spec is not None and spec.loader is not None:
-        spec.loader = _Loader(spec.loader, CURES[name])
+        spec.loader = _Loader(spec.loader, CURES.get(name, nullcontext))
     return spec
