@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.fetch.catalogue import Source
-from elmo_mf.io import open_regular
+from elmo_mf.io import open_regular, read_text, write_text
 from elmo_mf.provenance import file_hash
 
 MOST_BYTES = 4_000_000_000
@@ -22,6 +24,8 @@ _CHUNK = 1 << 14  # bytes; so many are lost when a connection breaks
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces
 _PAUSE = 1.0
 _MOST_VALIDATOR = 1000  # characters
+_MOST_NOTE = 10_000  # bytes
+_NOTED = 1 << 25  # bytes; so many more are lost where the process is killed and no hash is known
 
 Advance = Callable[[int, int | None], None]
 """Told the bytes that are there, and how many there will be if that is known."""
@@ -65,12 +69,14 @@ def _copy(where: Path, path: Path, advance: Advance) -> None:
 class _Remote:
     """A file at an address, fetched into one that stays when the connection breaks, and is gone on from then.
 
-    Beside it stands, if the server gave one, what tells this version of the file from others (its ETag or date).
+    Beside it stands, if the server gave one, what tells this version of the file from others (its ETag or date); and,
+    where no hash is known, how many of the bytes are on the disk, and their hash.
     """
 
     def __init__(self, url: str, partial: Path, sha256: str | None, size: int | None, advance: Advance) -> None:
         self.url, self.partial, self.sha256, self.size, self.advance = url, partial, sha256, size, advance
         self.version = partial.with_name(f"{partial.name}.version")
+        self._digest = hashlib.sha256()
 
     def fetch(self, path: Path) -> None:
         import requests
@@ -121,13 +127,28 @@ class _Remote:
 
     def _there(self) -> tuple[int, str]:
         """The bytes that are there of a file that can be told from others, and by what."""
-        try:
-            version = self.version.read_text(encoding="latin-1")[:_MOST_VALIDATOR]
-        except OSError:
-            version = ""
-        if not self.partial.is_file() or not (self.sha256 or version):
+        version, size, digest = self._noted()
+        if not self.partial.is_file():
             return 0, ""
-        return self.partial.stat().st_size, version
+        if self.sha256:  # which will tell
+            return self.partial.stat().st_size, version
+        self._digest = _hash_of_start(self.partial, size)
+        if not version or self._digest.hexdigest() != digest:
+            return 0, ""
+        os.truncate(self.partial, size)
+        return size, version
+
+    def _noted(self) -> tuple[str, int, str]:
+        """The version, and of the bytes that were on the disk, the number and the hash."""
+        try:
+            version, size, digest, *_ = [
+                *read_text(self.version, "note", "a version", most=_MOST_NOTE).split("\n"),
+                "",
+                "",
+            ]
+            return version, int(size or 0), digest
+        except ValueError:  # of which InputError is one
+            return "", 0, ""
 
     def _forget(self) -> None:
         self.partial.unlink(missing_ok=True)
@@ -142,14 +163,22 @@ class _Remote:
         if (total or 0) > most or (self.size and total not in (None, self.size)):
             raise InputError(f"{self.url}: found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
         if not there:
+            self._digest = hashlib.sha256()
             self._note(answer.headers)
+        noted = there
         with open(self.partial, "ab" if there else "wb") as file:
-            for chunk in answer.iter_content(_CHUNK):
-                file.write(chunk)
-                there += len(chunk)
-                self.advance(there, total)
-                if there > most:
-                    raise InputError(f"{self.url}: found more than {most:,} bytes, expected no more")
+            try:
+                for chunk in answer.iter_content(_CHUNK):
+                    file.write(chunk)
+                    self._digest.update(chunk)
+                    there += len(chunk)
+                    self.advance(there, total)
+                    if there > most:
+                        raise InputError(f"{self.url}: found more than {most:,} bytes, expected no more")
+                    if there - noted >= _NOTED:
+                        self._note_bytes(file, noted := there)
+            finally:
+                self._note_bytes(file, there)
         if total is not None and there != total:
             raise requests.RequestException(f"found {there:,} bytes, expected {total:,}")
 
@@ -158,7 +187,25 @@ class _Remote:
         version = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # a weak ETag is of no use here
         self._forget()
         if version and version.isprintable() and len(version) <= _MOST_VALIDATOR:
-            self.version.write_text(version, encoding="latin-1")
+            write_text(self.version, version)
+
+    def _note_bytes(self, file: IO[bytes], size: int) -> None:
+        """That so many bytes are on the disk, and their hash, where no other hash is known."""
+        version = self._noted()[0]
+        if version and not self.sha256:
+            file.flush()
+            os.fsync(file.fileno())
+            write_text(self.version, f"{version}\n{size}\n{self._digest.hexdigest()}")
+
+
+def _hash_of_start(path: Path, size: int) -> Any:
+    """The SHA-256, to go on with, of the first `size` bytes of a file, or of all if there are fewer."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while size > 0 and (chunk := file.read(min(size, 1 << 20))):
+            digest.update(chunk)
+            size -= len(chunk)
+    return digest
 
 
 def _answer(url: str, headers: dict[str, str]) -> Any:

@@ -196,6 +196,35 @@ def test_an_unknown_file_goes_on_by_its_etag(server: Server, tmp_path: Path) -> 
     assert server.sent - len(CONTENT) < 2 * downloads._CHUNK and _left(tmp_path) == {"file.bin", "fetch.lock"}
 
 
+@pytest.mark.parametrize("start", [0, 100_000])
+def test_zeros_in_an_unknown_part_are_fetched_again(start: int, server: Server, tmp_path: Path) -> None:
+    """As a power cut leaves them: no hash would tell, and the file would be trusted for good."""
+    server.etag, server.trouble = '"a"', ["cut"] * 5
+    with pytest.raises(InputError, match="cut off 5 times"):
+        fetch((_source(server, known=False),), tmp_path, _nothing)
+    with open(tmp_path / ".fetch" / "big.bin.part", "r+b") as file:
+        file.seek(start)
+        file.write(bytes(5000))
+    fetch((_source(server, known=False),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_of_an_unknown_part_what_was_noted_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process notes nothing more; what lies behind its last note is fetched again."""
+    monkeypatch.setattr(downloads, "_NOTED", 1 << 16)
+    server.etag, server.trouble = '"a"', ["cut"] * 5
+    with pytest.raises(InputError, match="cut off 5 times"):
+        fetch((_source(server, known=False),), tmp_path, _nothing)
+    with open(tmp_path / ".fetch" / "big.bin.part", "ab") as file:
+        file.write(bytes(70_000))
+    asked = len(server.ranges)
+    fetch((_source(server, known=False),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert int(str(server.ranges[asked])[6:-1]) > len(CONTENT) // 2
+
+
 @pytest.mark.parametrize("left", [len(CONTENT), len(CONTENT) + 5])
 def test_a_part_that_is_all_of_it_or_more(left: int, server: Server, tmp_path: Path) -> None:
     server.etag = '"a"'
