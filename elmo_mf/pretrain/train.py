@@ -93,9 +93,10 @@ class Trainer:
         return f"epoch {epoch} of {self.settings.epochs}, {self.step} of {self.steps} steps done"
 
     def size(self) -> int:
-        """Bytes that the run will write at least: a checkpoint, and another while the first is there."""
+        """Bytes that the run will write at least: a checkpoint, and another while the first is there, as it may be."""
         copies = 4 if self.settings.patience is not None else 3  # with the optimiser's two moments, and the best
-        return 2 * 4 * copies * sum(parameter.numel() for parameter in self.model.parameters())
+        checkpoint = 4 * copies * sum(parameter.numel() for parameter in self.model.parameters())
+        return checkpoint if self.saved else 2 * checkpoint
 
     def _read(self, files: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
         """Sentences of all files, and each file's hash."""

@@ -100,6 +100,17 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     assert record["validation"]["perplexity"] == pytest.approx(metrics["best_validation_perplexity"], rel=1e-5)
 
 
+@pytest.mark.parametrize("what", ["fine-tuning: step 1", "gradients"])
+def test_a_loss_that_is_no_number_stops_the_cell(what: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = _spec(tiny_sweep, methods=[])
+    (cell,) = expand(spec)
+    with workspace(tmp_path / "out") as work:
+        run = _Run(spec, cell, work, spec.data_of(cell.task), trained=False)
+        next(run.model.parameters()).data.fill_(math.nan)
+        with pytest.raises(InputError, match=f"^{what}: loss: found nan, expected a finite number; "):
+            run.finetune(1, 0.01) if "fine" in what else run._gradients()
+
+
 def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """E[(dL/dw)^2] summed over rows, against gradients of PyTorch's own LSTM, window by window."""
     from elmo_mf.factorize.gradients import read_row_weights

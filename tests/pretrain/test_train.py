@@ -427,6 +427,16 @@ def test_no_room(
     assert "--out: found 0.0 MB free" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_a_run_that_goes_on_needs_less_room(texts: Texts, tmp_path: Path) -> None:
+    """Where a run had just enough room, its checkpoint takes half of it, and the next call must not refuse."""
+    run = trainer(texts, tmp_path / "out")
+    run._train_step(next(run._steps_of(0)))
+    run._checkpoint()
+    size = (tmp_path / "out" / CHECKPOINT).stat().st_size
+    fresh, going_on = trainer(texts, tmp_path / "new").size(), trainer(texts, tmp_path / "out").size()
+    assert fresh - size <= going_on <= size
+
+
 @pytest.mark.parametrize("path", ["/proc/none", "{text}", "{text}/out"])
 def test_outputs_that_cannot_be_written(
     path: str, texts: Texts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
