@@ -103,7 +103,7 @@ def compress(
     with exclusive(out, f"a result to {out}"):
         after, report = _run(compression, parsed, before, text, out / _CHECKPOINT)
         report = {"compression": noted.compressions[-1]} | report
-        with atomic_files(out, obsolete=[_CHECKPOINT]) as staging:
+        with atomic_files(out, obsolete=[_CHECKPOINT] if compression.distill else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             write_json(staging / "report.json", report)
             write_compressed_card(staging, source, compression, report, parsed, dense)

@@ -86,3 +86,12 @@ def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert _compress(elmo_files(), tmp_path / "out", 2, "--licence", "CC0 | x\n---\n# Another") == 0
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert "licence: CC0 / x --- # Another\nlibrary" in text and "| licence | CC0 / x --- # Another |\n" in text
+
+
+def test_a_distillation_that_was_cut_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
+    """By a command that does not distil: its checkpoint may be the work of hours."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "distill.pt").write_text("of another command")
+    assert _compress(elmo_files(), out, 2) == 0
+    assert (out / "distill.pt").read_text() == "of another command"
