@@ -88,6 +88,7 @@ class LocalExecutor:
             arguments = theirs, self.run, self.spec, cell, self.output, self.threads
             process = CONTEXT.Process(target=_child, args=arguments, name=cell.name)
             try:
+                start_server()
                 process.start()
             except BaseException:
                 ours.close()
@@ -135,6 +136,22 @@ class LocalExecutor:
             process.join()
         self._running.clear()
         self._leaving.clear()
+
+
+def start_server() -> None:
+    """Have the server of processes run, and ignore interrupts from its start: a terminal sends them to all.
+
+    It ignores them by itself once it has imported what cells need, and would end in a traceback before.
+    """
+    server: Any = forkserver._forkserver
+    if threading.current_thread() is not threading.main_thread():
+        server.ensure_running()
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def available_cores() -> int:

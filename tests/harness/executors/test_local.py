@@ -148,10 +148,30 @@ except InputError as error:
 
 @pytest.mark.parametrize(
     ("kills", "said"),
-    [(1, "ran"), (2, "sst dense seed 13: the process that runs are forked from was killed by SIGKILL, out of memory?")],
+    [(2, "ran"), (4, "sst dense seed 13: the process that runs are forked from was killed by SIGKILL, out of memory?")],
 )
 def test_a_server_that_is_killed_at_its_start(kills: int, said: str, tmp_path: Path) -> None:
-    """Is started again, once."""
+    """Is started again, once; each start looks twice whether it runs."""
     command = [sys.executable, "-c", _SERVER, str(kills), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout == f"{said}\n", done.stderr
+
+
+_STARTED = """
+import signal
+from multiprocessing import forkserver
+from elmo_mf.harness.executors import local
+
+local.CONTEXT.set_forkserver_preload(["time"])
+local.start_server()
+pid = forkserver._forkserver._forkserver_pid
+with open(f"/proc/{pid}/status") as file:
+    ignored = next(int(line.split()[1], 16) for line in file if line.startswith("SigIgn"))
+print(bool(ignored >> signal.SIGINT - 1 & 1), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_an_interrupt_does_not_end_the_server_while_it_imports() -> None:
+    """It would print a traceback between the lines of the sweep, which says all that there is to say."""
+    ran = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stdout.split() == ["True", "True"]
