@@ -34,7 +34,11 @@ SWITCHES = ("ELMO_MF_NATIVE", "ELMO_MF_CUDA_GRAPHS")
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            error.filename = str(path)  # which reading, other than opening, leaves out
+            raise
 
 
 def regular_hash(path: str | Path, kind: str, expected: str) -> str:

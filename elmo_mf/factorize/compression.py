@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.options import BilmOptions
@@ -14,8 +13,9 @@ from elmo_mf.factorize.base import Method, method_named
 from elmo_mf.factorize.checks import HIGHWAY_METHOD, check_budget, check_names, check_rank
 from elmo_mf.factorize.slot import Slot
 from elmo_mf.factorize.tuning import Distillation, FineTuning
+from elmo_mf.io import is_regular
 from elmo_mf.paths import expanded
-from elmo_mf.provenance import file_hash
+from elmo_mf.provenance import regular_hash
 
 if TYPE_CHECKING:
     from elmo_mf.factorize.reading import Reading
@@ -78,7 +78,7 @@ class Compression:
             raise InputError(f"compression.settings: found {self.settings!r}, expected names with their values")
         for name in ("calibration", "gradients"):
             path = getattr(self, name)
-            if path is not None and not isinstance(path, str):
+            if path is not None and not (isinstance(path, str) and path):
                 raise InputError(f"compression.{name}: found {path!r}, expected the path of a file")
         method = self.factorizer
         self._set_targets()
@@ -350,6 +350,6 @@ class Compression:
 
 
 def _hash(path: str, field: str) -> str:
-    if not Path(path).is_file():
+    if not is_regular(path):
         raise InputError(f"compression.{field}: found {path}, expected a file")
-    return file_hash(path)
+    return regular_hash(path, f"file of compression.{field}", "one that can be read")

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
@@ -18,6 +17,7 @@ from elmo_mf.factorize import Compression, FineTuning
 from elmo_mf.harness.configs import override, task_config
 from elmo_mf.harness.spec import SweepSpec, known_keys
 from elmo_mf.harness.task import Split, Task, load_task, task_names
+from elmo_mf.io import is_regular
 from elmo_mf.provenance import file_hash
 
 CODE = {"encoder": 1, "factorization": 1, "training": 1}
@@ -210,7 +210,7 @@ def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: t
 
 def _file_identity(task: Task, split: Split, spec: SweepSpec) -> dict[str, Any]:
     path = spec.data_of(task) / task.files[split]
-    if not path.is_file():
+    if not is_regular(path):
         raise missing(path, "data file", f"the {split} split of {task.name}")
     return {"sha256": file_hash(path), "limit": spec.limit_of(task.name, split)}
 
@@ -220,7 +220,7 @@ def _words(spec: SweepSpec, task: Task, config: dict[str, Any]) -> str | None:
     if "GLOVE" not in json.dumps(config):
         return None
     path = spec.glove_of(task.name)
-    if path is None or not Path(path).is_file():
+    if path is None or not is_regular(path):
         found = "none" if path is None else path
         raise InputError(f"glove: {task.name}: found {found}, expected the file of its word vectors (preset paper)")
     return file_hash(path)

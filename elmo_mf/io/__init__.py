@@ -22,7 +22,16 @@ from elmo_mf.io.atomic import (
 from elmo_mf.io.checked import checked_file
 from elmo_mf.io.hdf5 import hdf5_file
 from elmo_mf.io.output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
-from elmo_mf.io.reading import open_regular, parse_json, read_bytes, read_json, read_text, read_toml, unique_pairs
+from elmo_mf.io.reading import (
+    is_regular,
+    open_regular,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_text,
+    read_toml,
+    unique_pairs,
+)
 from elmo_mf.io.text import TextLines
 
 __all__ = [
@@ -37,6 +46,7 @@ __all__ = [
     "checked_file",
     "exclusive",
     "hdf5_file",
+    "is_regular",
     "open_regular",
     "output_errors",
     "parse_json",

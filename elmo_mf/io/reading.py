@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.errors import InputError, missing, one_line
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 MOST_DEPTH = 64
 """Levels of nesting that a JSON or TOML file may have."""
+
+
+_BUFFER = 1 << 16
 
 
 def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
@@ -28,7 +35,8 @@ def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
         expected: what the message says was expected.
 
     Raises:
-        InputError: the file is missing, not a regular file, or cannot be opened.
+        InputError: the file is missing, not a regular file, or cannot be opened; also while it is read, where that
+            fails.
     """
     path = Path(path)
     try:
@@ -40,7 +48,35 @@ def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError(f"{path}: found something that is not a regular file, expected {expected}")
-    return open(descriptor, "rb")
+    return BufferedReader(_Regular(descriptor, f"{path}: the {kind} cannot be read", expected), _BUFFER)
+
+
+class _Regular(FileIO):
+    """Errors of the system, which name no file when it is read, in one line."""
+
+    def __init__(self, descriptor: int, what: str, expected: str) -> None:
+        super().__init__(descriptor, "rb")
+        self._what, self._expected = what, expected
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        with self._read_errors():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with self._read_errors():
+            return super().readall() or b""
+
+    @contextlib.contextmanager
+    def _read_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"{self._what} ({one_line(error)}), expected {self._expected}") from None
+
+
+def is_regular(path: str | Path) -> bool:
+    """Whether there is a regular file of that name; False too for a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's raises where a name is too long, or is no text
 
 
 def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> bytes:
@@ -50,10 +86,7 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
         InputError: as `open_regular`; or the file is larger, or cannot be read.
     """
     with open_regular(path, kind, expected) as file:
-        try:
-            content = file.read(most + 1)
-        except OSError as error:
-            raise InputError(f"{path}: the {kind} cannot be read ({one_line(error)}), expected {expected}") from None
+        content = file.read(most + 1)
     if len(content) > most:
         raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
     return content

@@ -65,7 +65,12 @@ class TextLines:
             ) from None
 
     def _open(self) -> BinaryIO:
-        return open_regular(self.path, "text file", self.expected) if self.regular else open(self.path, "rb")
+        try:
+            return open_regular(self.path, "text file", self.expected) if self.regular else open(self.path, "rb")
+        except InputError:
+            raise
+        except ValueError as error:  # of a name that no file can have
+            raise OSError(str(error)) from None
 
     def _decoded(self, file: BinaryIO) -> Iterator[str]:
         for raw in self._raw_lines(file):

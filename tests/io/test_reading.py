@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from elmo_mf import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_folder, check_output, exclusive, read_bytes, read_json, read_text, write_text
+from elmo_mf.io import TextLines, check_folder, check_output, exclusive, read_bytes, read_json, read_text, write_text
 
 
 def test_special_files_are_refused(tmp_path: Path) -> None:
@@ -142,3 +145,47 @@ def test_a_folder_that_was_held_and_stayed_empty_is_removed(tmp_path: Path) -> N
     with exclusive(tmp_path / "a", "x"):
         (tmp_path / "a" / "kept").write_text("")
     assert (tmp_path / "a" / "kept").exists()
+
+
+BROKEN = Path("/proc/self/mem")  # a regular file whose first byte cannot be read
+
+
+def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
+    """As on a disk that is going: in one line that names the file."""
+    from elmo_mf.factorize.gradients import read_row_weights
+    from elmo_mf.harness.formats import FORMATS
+    from elmo_mf.provenance import file_hash
+    from tests.conftest import random_bilm
+
+    readers: list[Callable[[], object]] = [
+        lambda: read_json(BROKEN, "file", "JSON", most=10),
+        lambda: list(TextLines(BROKEN)),
+        lambda: list(TextLines(BROKEN, regular=True)),
+        lambda: read_row_weights(BROKEN, random_bilm().weights()),
+        lambda: Compression("svd", 2, "all", calibration=str(BROKEN)).identity(),
+        *(partial(data.contents, BROKEN) for data in FORMATS.values()),
+    ]
+    for read in readers:
+        with pytest.raises(InputError, match=r"^/proc/self/mem: .*, expected "):
+            read()
+    with pytest.raises(OSError, match="/proc/self/mem"):
+        file_hash(BROKEN)
+
+
+@pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "~\ud800/x", "x" * 5000, "a\nb", "\ud800/x"])
+def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from elmo_mf.harness.grid import expand
+    from elmo_mf.harness.spec import SweepSpec
+
+    monkeypatch.chdir(tmp_path)
+    readers: list[Callable[[], object]] = [
+        lambda: read_json(name, "file", "JSON", most=10),
+        lambda: list(TextLines(name)),
+        lambda: list(TextLines(name, regular=True)),
+        lambda: Compression("svd", 2, "all", calibration=name).identity(),
+        lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "data": name}, "s")),
+        lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "preset": "paper", "glove": name}, "s")),
+    ]
+    for read in readers:
+        with pytest.raises(InputError, match="expected"):
+            read()
