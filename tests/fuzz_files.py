@@ -46,7 +46,7 @@ TEXT = "The cat sat .\nOn the mat , of course .\n\nÉté 1914 .\n" * 5
 
 def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -> dict[str, Target]:
     """Targets by name; `folder` is for what they begin with."""
-    from tests.fuzz import Target
+    from tests.fuzz import Target, signed_bytes
 
     def of_bytes(content: bytes) -> Callable[[Path, random.Random], None]:
         return lambda path, chance: (path.write_bytes(mutated(content, chance)), None)[1]
@@ -69,7 +69,7 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "vocabulary": Target("txt", of_bytes(vocabulary), Vocabulary.from_file),
         "words": Target("txt", of_bytes(words), lambda path: check_words(path, 3)),
         "packed-words": Target("gz", of_bytes(gzip.compress(words, mtime=0)), lambda path: check_words(path, 3)),
-        "softmax": Target("hdf5", of_bytes(softmax.read_bytes()), lambda path: read_softmax(path, 6, 9)),
+        "softmax": Target("hdf5", signed_bytes(softmax.read_bytes()), lambda path: read_softmax(path, 6, 9)),
         "zip": Target("zip", of_bytes(_archive()), lambda path: extract(path, "a.txt", path.with_suffix(".out"))),
         "fetch-lock": Target("lock", of_json(hashes), Lock),
         "model-card": Target("md", of_bytes(b'---\nlicence: "MIT"\n---\n# A card\n'), _licence),

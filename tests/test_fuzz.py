@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.conftest import ROOT
-from tests.fuzz import targets
+from tests.fuzz import sign, targets
 
 SLOW = {"jsonnet": 100, "reports": 200, "training-state": 60}
 """Examples of readers that take more than some milliseconds; others get 250."""
@@ -39,3 +41,27 @@ def _fuzz(readers: list[str], examples: int, folder: Path) -> None:
     assert not [
         name for name, found in counts.items() if name not in ONE_SIDED and ("'read': 0," in found or ": 0}" in found)
     ]
+
+
+def test_mutants_behind_their_checksums(tmp_path: Path) -> None:
+    """Some checkpoints whose numbers were changed are read, or refused for something else."""
+    from elmo_mf.bilm import read_weights
+    from elmo_mf.errors import InputError
+    from tests.fuzz import Weights
+
+    weights, found = Weights(tmp_path / "elmo", False), set[str]()
+    path = tmp_path / "w.hdf5"
+    with h5py.File(tmp_path / "elmo" / "weights.hdf5") as file:
+        place = file["char_embed"].id.get_offset()
+    content = bytearray(weights.content)
+    content[place] ^= 1
+    for seed in range(8):
+        path.write_bytes(content)
+        sign(path, random.Random(seed))
+        try:
+            read_weights(path, weights.options)
+            found.add("read")
+        except InputError as error:
+            assert "by their checksum" in str(error)
+            found.add("refused")
+    assert found == {"read", "refused"}
