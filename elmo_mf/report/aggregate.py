@@ -39,9 +39,9 @@ class Board:
     multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is around them `megabytes`, and `multiply_adds`
     for a token; `activation_error`; and for the parts `encoder` and `model` and the batches 1 and 32
     `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over AllenNLP. What was not recorded is
-    nan. `records` are the records behind it, `first` the first of them, `keys` those of their encoders, and `origin`
-    what they were made with. Where a task has several boards, `setting` is the board's number among them and `told`
-    says what tells it apart.
+    nan. `records` are the records behind it, `first` the first of them, `keys` and `seeds` those of their encoders and
+    runs, and `origin` what they were made with. Where a task has several boards, `setting` is the board's number among
+    them and `told` says what tells it apart.
     """
 
     task: Task
@@ -50,6 +50,7 @@ class Board:
     records: Sequence[dict[str, Any]]
     first: dict[str, Any]
     keys: list[str]
+    seeds: list[int]
     origin: Origin
     setting: int = 1
     told: str = ""
@@ -109,7 +110,7 @@ def _of_task(settings: list[_Setting], records: Sequence[dict[str, Any]]) -> lis
 def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
     task, first = setting.task, setting.first
     frame = pd.DataFrame(setting.rows)
-    keys = list(frame["key"])
+    keys, seeds = list(frame["key"]), [int(seed) for seed in frame["seed"]]
     frame["encoder"] = frame["key"].map(encoder_names(setting.cells.values()))
     frame = frame.sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]]
@@ -150,7 +151,7 @@ def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     comparable = rows.index[rows["comparable"]]
     rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
-    return Board(task, rows.reset_index(drop=True), chance, records, first, keys, setting.origin)
+    return Board(task, rows.reset_index(drop=True), chance, records, first, keys, seeds, setting.origin)
 
 
 def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -81,9 +80,9 @@ def _behind(board: Board, inside: dict[str, list[dict[str, Any]]] | None) -> dic
     """A board's records, or else the seeds of each with the name of its file."""
     if inside is not None:
         return {"cell": shared(board.first), "records": inside[board.name]}
-    names = board.records.names() if isinstance(board.records, Records) else []
-    cells = (record["cell"] for record in board.records)
-    return {"files": [[cell["seed"], name or f"{cell_name(cell)}.json"] for cell, name in zip_longest(cells, names)]}
+    records = board.records
+    names = records.names() if isinstance(records, Records) else [f"{cell_name(one['cell'])}.json" for one in records]
+    return {"files": [[seed, name] for seed, name in zip(board.seeds, names, strict=True)]}
 
 
 def _html(markdown: str) -> str:
