@@ -25,7 +25,8 @@ ENVIRONMENT = {
 _LOG_BYTES = 1_000_000  # of a failed cell's log, its end
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _MEMORY = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-_DISK_TEXTS = ("No space left on device", "errno = 28", "PytorchStreamWriter failed")
+_DISK_TEXTS = ("No space left on device", "errno = 28")
+_WRITER_TEXTS = ("PytorchStreamWriter failed", "inline_container")  # torch.save does not say why it cannot write
 _MEMORY_TEXTS = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 
@@ -65,7 +66,10 @@ def attempt(
                 log = end_of(work.log)
                 raise
     except Exception as error:
-        return Result(error=one_line(error, 300), log=log, fault=fault_of(error))
+        text, fault = one_line(error, 300), fault_of(error)
+        if fault == "disk" and any(writer in text for writer in _WRITER_TEXTS):
+            text = f"No space left on device, or none to write to ({text})"
+        return Result(error=text, log=log, fault=fault)
 
 
 attempt_times: Attempt = partial(attempt, times_alone=True)
@@ -82,7 +86,7 @@ def fault_of(error: BaseException) -> str:
     """`disk` or `memory` where the machine ran out of it, else nothing."""
     for cause in _causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
-        if number in _DISK or any(text in str(cause) for text in _DISK_TEXTS):
+        if number in _DISK or any(text in str(cause) for text in (*_DISK_TEXTS, *_WRITER_TEXTS)):
             return "disk"
         if number in _MEMORY or isinstance(cause, MemoryError) or any(text in str(cause) for text in _MEMORY_TEXTS):
             return "memory"

@@ -95,8 +95,8 @@ def _each() -> list[dict[str, Any]]:
 
 def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Left out with a warning, or shown as a text in Markdown, LaTeX, CSV, JSON, HTML and on the terminal."""
-    monkeypatch.setattr("elmo_mf.report.leaderboard.plot_board", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.report.explanation.plot_explanation", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.report.leaderboard.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.report.explanation.in_both_themes", lambda *_: None)
     monkeypatch.setattr("elmo_mf.report.page.write._libraries", lambda: dict.fromkeys(
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
@@ -140,7 +140,7 @@ def _check_exports(folder: Path) -> None:
     for line in latex.splitlines():
         commands = set() if line.startswith("%") else set(re.findall(r"\\([A-Za-z]+)", line))
         assert commands <= {
-            "begin", "end", "toprule", "midrule", "bottomrule", "star", "diamond", "approx", "dag", "pm",
+            "begin", "end", "toprule", "midrule", "bottomrule", "star", "diamond", "approx", "dag", "ddag", "pm",
             "textbackslash", "ensuremath",
         }  # fmt: skip
     json.loads((folder / "board.json").read_text(), parse_constant=lambda _: pytest.fail("no JSON"))
