@@ -126,7 +126,7 @@ def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: s
     parts = [
         f"---\nlicence: {yaml(_cell(facts['licence']))}\nlibrary: elmo-mf\n---",
         f"# {title}",
-        _table(("", ""), list({**facts, "licence": markdown(facts["licence"])}.items())),
+        _table(("", ""), list({**facts, "licence": markdown(_cell(facts["licence"]))}.items())),
         *([more] if more else []),
         f"## Use\n\n{use}\n\n{_LOADING}",
         f"Made with {versions}.",

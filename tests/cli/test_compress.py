@@ -10,7 +10,6 @@ import pytest
 
 from elmo_mf import Bilm
 from elmo_mf.cli.main import main
-from elmo_mf.report.escape import markdown
 from tests.io.test_atomic import in_a_child
 
 Files = Callable[..., tuple[Path, Path]]
@@ -86,10 +85,8 @@ def test_a_card_that_cannot_be_read_fails_before_the_work(elmo_files: Files, tmp
 def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert _compress(elmo_files(), tmp_path / "out", 2, "--licence", "CC0 | x\n---\n# Another") == 0
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert (
-        'licence: "CC0 / x --- # Another"\nlibrary' in text
-        and f"| licence | {markdown('CC0 / x --- # Another')} |\n" in text
-    )
+    assert 'licence: "CC0 / x --- # Another"\nlibrary' in text
+    assert "| licence | CC0 / x --- # Another |\n" in text
 
 
 def test_a_distillation_that_was_cut_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
