@@ -53,7 +53,7 @@ NOTES = """## How to read it
 - **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
   a score within two standard errors of chance.
 - **‡** marks what was scored on another kind of machine (processor, instruction set or GPU) than the dense encoder with
-  the same seed, or whose seeds were on several: that alone changes a score about as much as another seed does (by 0.7
+  the same seed, or whose seeds were on several: that alone changes a score about as much as another seed does (by 0.6
   points, root mean square, where it was measured), and the interval knows nothing of it. Where three seeds or more
   have a dense encoder of their kind, the difference is over these alone."""
 
