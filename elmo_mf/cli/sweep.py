@@ -135,7 +135,7 @@ def sweep(
             echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
             with present(output):
-                check_needs(spec, todo, output, workers)
+                check_needs(spec, todo, output, workers if ray is None else 0)
                 where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
                 with live_view(len(cells), done, quiet) as view:
                     outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
@@ -149,9 +149,10 @@ def _retime(
     from elmo_mf.cli.live import live_view
     from elmo_mf.harness.attempt import attempt_times
     from elmo_mf.harness.executors.local import LocalExecutor
+    from elmo_mf.harness.preflight import check_needs
     from elmo_mf.harness.retime import picked
     from elmo_mf.harness.store import ResultStore
-    from elmo_mf.harness.sweep import run_sweep
+    from elmo_mf.harness.sweep import present, run_sweep
 
     where = LocalExecutor(spec, output, 1, threads, attempt_times)
     wanted, store = picked(choice, spec, where.threads), ResultStore(output)
@@ -159,8 +160,12 @@ def _retime(
     _warn(found)
     if not quiet:
         echo(f"{len(found.recorded)} cells recorded, {len(todo)} to time again")
-    with _writing(output), live_view(len(todo), 0, quiet) as view:
-        outcomes = run_sweep(todo, output, where, view, fail_fast=fail_fast, retime=wanted) if todo else []
+    if not todo:
+        return
+    with _writing(output), present(output):
+        check_needs(spec, todo, output, 0)
+        with live_view(len(todo), 0, quiet) as view:
+            outcomes = run_sweep(todo, output, where, view, fail_fast=fail_fast, retime=wanted)
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 

@@ -1,6 +1,6 @@
 """What the cells of a sweep need, checked before the first of them starts.
 
-What was checked once is known by its hash, so that the next sweep into the same folder does not read it again.
+A file that passed is remembered by its hash, so that the next sweep into the same folder does not read it again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from elmo_mf.harness.workspace import Workspace, workspace
 from elmo_mf.io import TextLines, check_space
 from elmo_mf.provenance import file_hash
 
-_CHECKPOINTS = 3  # that AllenNLP keeps while it trains: the last two and the best
+_CHECKPOINTS = 3  # those that AllenNLP keeps while it trains: the last two and the best
 _RECORD = 100_000  # bytes
 
 
 def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, option: str = "--output") -> None:
     """Check the data, word vectors and texts of `cells`, each file as a whole, and that the disk has room.
 
-    `option` is what `output` was given by, for the message.
+    # Parameters
+    workers: how many cells train on this disk at once; 0 where none does.
+    option: the command-line option that gave `output`, for the message.
 
     # Raises
-    InputError: names the file and line of what a cell would fail on, perhaps after hours.
+    InputError: a file is wrong, and a cell would fail on it, perhaps after hours; the message names file and line.
     """
     with workspace(output, "checks", spec.cache_mb) as work:
         for cell in {cell.task.name: cell for cell in cells}.values():
@@ -42,7 +44,7 @@ def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, 
 
 
 def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:
-    """Check a file unless one of the same content was."""
+    """Check a file, unless one with the same content has passed."""
     work.cache.made(kind, file_hash(path)[:32], lambda _: check())
 
 
@@ -54,7 +56,7 @@ def _check_words(spec: SweepSpec, cell: Cell, work: Workspace) -> None:
 
 
 def _texts(compression: Compression | None) -> list[Path]:
-    """What a compression reads for calibration and distillation."""
+    """The texts that a compression reads for calibration and distillation."""
     if compression is None:
         return []
     found = [compression.calibration, compression.distill and compression.distill.text]
@@ -67,7 +69,7 @@ def _check_text(path: Path) -> None:
 
 
 def _least_size(spec: SweepSpec, cells: list[Cell], workers: int) -> int:
-    """Bytes that will be written at least: a training's checkpoints, with the encoder in them, and the records."""
+    """A lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
     if all(cell.task.kind == "language-model" for cell in cells):
         return _RECORD * len(cells)
     return min(workers, len(cells)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(cells)

@@ -1,24 +1,39 @@
-"""Word vectors' files, read as AllenNLP does: a word and its numbers a line, plain or compressed."""
+"""Files of word vectors, a word and its numbers on each line, plain or compressed: checked for AllenNLP's reader."""
 
 from __future__ import annotations
 
-import logging
+import bz2
+import gzip
+import io
+import lzma
 import math
-from collections.abc import Iterable, Iterator
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import open_regular
+
+_MOST_LINE = 1 << 20  # characters
+_MOST_TEXT = 20_000_000_000  # characters of the whole file, unpacked
+_EXPECTED = "lines of a word and its numbers"
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def check_words(path: Path, dim: int) -> None:
     """Read the whole file, as AllenNLP will for each model.
 
-    AllenNLP skips words that are followed by more numbers, as a few of GloVe are that have spaces in them; fewer
-    numbers are a file that was cut.
+    AllenNLP skips words that are followed by too many numbers; a few of GloVe's are, because they have spaces in them.
+    Too few numbers mean that the file was cut.
 
     # Raises
-    InputError: it cannot be read, a line has fewer numbers or something else, or none has as many.
+    InputError: the file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
+    something else; or no word has `dim` numbers.
     """
     found, most = False, 0
     for number, line in enumerate(_lines(path), start=1):
@@ -33,7 +48,7 @@ def check_words(path: Path, dim: int) -> None:
             raise InputError(f"{path}: line {number}: found {line[:40]!r}, expected a word and {dim} numbers")
         found = True
     if not found:
-        raise InputError(f"{path}: found {most} numbers a word, expected {dim}")
+        raise InputError(f"{path}: found at most {most} numbers after a word, expected {dim}")
 
 
 def word_dims(config: Any) -> Iterator[int]:
@@ -45,20 +60,42 @@ def word_dims(config: Any) -> Iterator[int]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """As AllenNLP opens the file; errors of whatever library unpacks it are one line."""
-    from allennlp.modules.token_embedders.embedding import EmbeddingsTextFile
+    """The lines with their ends; errors of whatever library unpacks the file become one line."""
+    total = 0
+    with open_regular(path, "file of word vectors", _EXPECTED) as raw, ExitStack() as stack:
+        try:
+            text = io.TextIOWrapper(stack.enter_context(_unpacked(raw, path.suffix.lower(), stack)), encoding="utf-8")
+            for number, line in enumerate(iter(partial(text.readline, _MOST_LINE + 1), ""), start=1):
+                total += len(line)
+                if len(line) > _MOST_LINE or total > _MOST_TEXT:
+                    what = f"a line of more than {_MOST_LINE:,}" if total <= _MOST_TEXT else f"more than {_MOST_TEXT:,}"
+                    raise InputError(f"{path}: line {number}: found {what} characters, expected {_EXPECTED}")
+                yield line
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{path}: found word vectors that cannot be read ({one_line(error)}), expected {_EXPECTED}"
+            ) from None
 
-    logging.getLogger("allennlp.modules.token_embedders.embedding").setLevel(logging.ERROR)
-    try:
-        with EmbeddingsTextFile(str(path)) as file:
-            if file.num_tokens:
-                yield str(file.num_tokens)  # of a header line, which the file keeps to itself
-            yield from file
-    except Exception as error:
-        raise InputError(
-            f"{path}: found word vectors that cannot be read ({one_line(error)}), expected lines of a word and its "
-            "numbers"
-        ) from None
+
+def _unpacked(raw: BufferedReader, suffix: str, stack: ExitStack) -> IO[bytes]:
+    """The content of a file, in the forms that AllenNLP unpacks: an archive of one file, or compressed by its name."""
+    if zipfile.is_zipfile(raw):
+        archive = stack.enter_context(zipfile.ZipFile(raw))
+        (name,) = archive.namelist()
+        return archive.open(name)
+    raw.seek(0)
+    if tarfile.is_tarfile(raw):
+        raw.seek(0)
+        members = stack.enter_context(tarfile.open(fileobj=raw))  # noqa: SIM115 - the stack closes it
+        (member,) = members.getmembers()
+        content = members.extractfile(member)
+        if content is None:
+            raise ValueError("no regular file in the archive")
+        return content
+    raw.seek(0)
+    return _OPENERS[suffix](raw) if suffix in _OPENERS else raw
 
 
 def _is_header(line: str) -> bool:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import gzip
+import io
 import json
+import lzma
+import os
 import shutil
+import tarfile
+import tracemalloc
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,16 +21,20 @@ import pytest
 
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
+from elmo_mf.harness import words
 from elmo_mf.harness.data import limited_data
 from elmo_mf.harness.examples import Contents
 from elmo_mf.harness.formats import SnliJsonl
 from elmo_mf.harness.grid import expand
 from elmo_mf.harness.preflight import check_needs
+from elmo_mf.harness.spec import SweepSpec
+from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.task import load_task
 from elmo_mf.harness.words import check_words
 from elmo_mf.harness.workspace import workspace
 from tests.conftest import small_data
 from tests.harness.conftest import TinySweep
+from tests.report.records import record
 
 WRONG = {"sst": "(3 (2 It) (3 works)", "snli": '{"gold_label": 1}', "squad": "", "ptb": "bad \0"}
 
@@ -112,17 +125,68 @@ def test_room_on_the_disk(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: py
             assert right
 
 
+@pytest.mark.parametrize(("workers", "right"), [(0, True), (1, False)])
+def test_no_room_is_needed_where_nothing_is_trained(
+    workers: int, right: bool, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Ray cluster, whose machines have the checkpoints, and for times alone."""
+    spec = tiny_sweep()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=250_000))
+    with contextlib.nullcontext() if right else pytest.raises(InputError, match="free on the disk of"):
+        check_needs(spec, expand(spec), tmp_path / "out", workers)
+
+
+def test_a_wrong_line_ends_a_retiming_before_its_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record of wrong data can be an older version's, which did not check as much."""
+    path = small_data("sst", tmp_path / "data" / "sst") / "dev.txt"
+    path.write_text(path.read_text() + WRONG["sst"])
+    dense = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], data=str(tmp_path / "data")))[0]
+    store = ResultStore(tmp_path / "out")
+    kept = {key: value for key, value in record(None, 0.4).items() if key not in ("format", "id", "cell")}
+    store.write(dense, kept)
+    before = store.path(dense).read_bytes()
+    command = ["sweep", "--tasks", "sst", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
+    assert main([*command, "--retime", "all"]) == 2
+    assert f"elmo-mf: error: {path}: line " in capsys.readouterr().err
+    assert store.path(dense).read_bytes() == before and not (tmp_path / "out" / "failed").exists()
+
+
 GLOVE = "the 0.5 -1e-3\n, 1 2\nat name@domain 3 4\nit 5 6\n"
 
 
+def _zip(content: bytes) -> bytes:
+    with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
+        archive.writestr("words.txt", content)
+    return made.getvalue()
+
+
+def _tar(content: bytes) -> bytes:
+    with tarfile.open(fileobj=(made := io.BytesIO()), mode="w:gz") as archive:
+        member = tarfile.TarInfo("words.txt")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".txt": bytes,
+    ".vec": bytes,
+    ".GZ": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zip": _zip,
+    ".tar.gz": _tar,
+}
+
+
 @pytest.mark.parametrize("text", [GLOVE, "2 2\n" + GLOVE, GLOVE.replace("\n", "\r\n"), GLOVE + "\n", GLOVE.rstrip()])
-@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+@pytest.mark.parametrize("suffix", PACKED)
 def test_word_vectors_that_allennlp_reads(text: str, suffix: str, tmp_path: Path) -> None:
     from allennlp.data import Vocabulary
     from allennlp.modules.token_embedders.embedding import _read_embeddings_from_text_file
 
     path = tmp_path / f"words{suffix}"
-    path.write_bytes(gzip.compress(text.encode(), mtime=0) if suffix.endswith("gz") else text.encode())
+    path.write_bytes(PACKED[suffix](text.encode()))
     check_words(path, 2)
     vocabulary = Vocabulary({"tokens": {"the": 1, ",": 1, "it": 1}})
     read = _read_embeddings_from_text_file(str(path), 2, vocabulary)
@@ -137,10 +201,11 @@ def test_word_vectors_that_allennlp_reads(text: str, suffix: str, tmp_path: Path
         (b"the 0.5 x\n", "line 1: found 'the 0.5 x', expected"),
         (b"the nan 1\n", "line 1: found 'the nan 1', expected"),
         (b"the\t1\t2\n", "line 1: found"),
-        (b"the 1 2 3\n", "found 3 numbers a word, expected 2"),
+        (b"the 1 2 3\n", "found at most 3 numbers after a word, expected 2"),
         (b"\xef\xbb\xbfthe 1 2\n", "line 1: found a byte order mark"),
         ("café 1 2\n".encode("latin-1"), "found word vectors that cannot be read (UnicodeDecodeError"),
-        (b"", "found word vectors that cannot be read"),
+        (b"", "found at most 0 numbers after a word, expected 2"),
+        (b"the 1 2\n" + b"1" * 1_100_000, "line 2: found a line of more than 1,048,576 characters, expected lines of"),
         (gzip.compress(GLOVE.encode() * 99, mtime=0)[:-20], "found word vectors that cannot be read"),
     ],
 )
@@ -150,6 +215,31 @@ def test_wrong_word_vectors(content: bytes, message: str, tmp_path: Path) -> Non
     with pytest.raises(InputError) as error:
         check_words(path, 2)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_word_vectors_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    """However long the first line is, and however small the file."""
+    path = tmp_path / "words.gz"
+    path.write_bytes(gzip.compress(b"1" * 200_000_000, 1))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="line 1: found a line of more than"):
+        check_words(path, 2)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_word_vectors_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_MOST_TEXT", 10_000)
+    (tmp_path / "words.gz").write_bytes(gzip.compress(b"\n" * 20_000))
+    with pytest.raises(InputError, match="line 10001: found more than 10,000 characters, expected lines of"):
+        check_words(tmp_path / "words.gz", 2)
+
+
+def test_a_pipe_holds_no_word_vectors(tmp_path: Path) -> None:
+    """Nothing waits for it."""
+    os.mkfifo(tmp_path / "words.txt")
+    with pytest.raises(InputError, match=r"words\.txt: found something that is not a regular file"):
+        check_words(tmp_path / "words.txt", 2)
 
 
 def test_the_real_word_vectors(shared_data: Path) -> None:
