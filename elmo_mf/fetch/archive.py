@@ -14,7 +14,7 @@ from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular, output_errors
 
 MOST_BYTES = 8_000_000_000
-_MOST_GROWTH = 1100  # bytes out of one that is deflated: a little more than there can be
+_MOST_GROWTH = 1100  # bytes unpacked from one; deflate reaches at most 1032
 _BLOCK = 1 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -22,7 +22,7 @@ _DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression that Python has not
+    NotImplementedError,  # a compression that Python does not have
     RuntimeError,
     ValueError,
     OSError,
@@ -35,7 +35,8 @@ def extract(archive: Path, member: str, target: Path) -> None:
     """Write one member of a zip archive to `target`; names in the archive decide no path.
 
     # Raises
-    InputError: no zip archive; no such member, more than one, or one that is damaged, encrypted, a link, or too large.
+    InputError: the file is no zip archive; it has no such member or several; or the member is damaged, encrypted, a
+    link, or too large.
     OutputError: `target` cannot be written.
     """
     with output_errors(target), open(target, "wb") as file:
@@ -47,7 +48,7 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
     with open_regular(archive, "archive", "a zip file") as raw:
         try:
             with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member)) as source:
-                while block := source.read(_BLOCK):  # in all no more than was checked, or its checksum is wrong
+                while block := source.read(_BLOCK):  # zipfile reads at most the size that was checked
                     yield block
         except InputError:
             raise
@@ -56,7 +57,7 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
 
 
 def _checked(archive: Path, opened: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
-    """What the archive says of a member, if it may be read."""
+    """The archive's entry of a member, if it may be read."""
     found = [info for info in opened.infolist() if info.filename == member]
     if not found:
         raise InputError(f"{archive}: found no {member}, expected it in the archive")

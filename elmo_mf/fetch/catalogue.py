@@ -44,7 +44,7 @@ WEIGHTS: dict[str, tuple[Source, ...]] = {
     "original": _weights("2x4096_512_2048cnn_2xhighway", 336, 374_434_792),
     "original-5.5b": _weights("2x4096_512_2048cnn_2xhighway_5.5B"),
 }
-"""ELMo as its authors published it (Peters et al. 2018), without hashes; sizes as in logs of AllenNLP and Flair."""
+"""ELMo as its authors published it (Peters et al. 2018), without hashes. The sizes are those in logs of downloads."""
 
 _GLOVE = "https://nlp.stanford.edu/data"
 
@@ -66,8 +66,8 @@ WORDS: dict[str, tuple[Source, ...]] = {
         ),
     ),
 }
-"""The word vectors of the preset `paper` (Pennington et al. 2014), with the hashes that torchtext, Embeddings.jl and
-NumPy's tutorials check these archives by."""
+"""The word vectors of the preset `paper` (Pennington et al. 2014). Of both archives torchtext and Embeddings.jl have
+these hashes, and of glove.6B NumPy's tutorials have it too."""
 
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 

@@ -1,7 +1,8 @@
-"""Downloads that are checked; what a broken connection left is gone on from, if it is still of the same file."""
+"""Downloads that are checked, and resumed after a broken connection if the file is still the same version."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import os
@@ -9,26 +10,27 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 from urllib.parse import urljoin, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.fetch.catalogue import Source
-from elmo_mf.io import open_regular, read_text, write_text
+from elmo_mf.io import open_regular, read_bytes, write_text
 from elmo_mf.provenance import file_hash
 
 MOST_BYTES = 4_000_000_000
 _ATTEMPTS = 5
 _REDIRECTS = 10
-_CHUNK = 1 << 14  # bytes; so many are lost when a connection breaks
+_CHUNK = 1 << 14  # bytes, which are lost when a connection breaks
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces
 _PAUSE = 1.0
-_MOST_VALIDATOR = 1000  # characters
 _MOST_NOTE = 10_000  # bytes
-_NOTED = 1 << 25  # bytes; so many more are lost where the process is killed and no hash is known
+_NOTED = 1 << 25  # bytes between two notes, which are lost when the process is killed and no hash is known
 
 Advance = Callable[[int, int | None], None]
-"""Told the bytes that are there, and how many there will be if that is known."""
+"""Called with the number of bytes that are there, and the number that there will be if it is known."""
 
 
 def download(
@@ -37,8 +39,8 @@ def download(
     """Download `source` to `folder`, from a mirror if one is given, and check it against `sha256` if that is known.
 
     # Raises
-    InputError: the address or file cannot be reached or does not keep its promise of length, leads to an address
-    without encryption, or the content is another.
+    InputError: the address or file cannot be reached, sends fewer bytes than it announces or redirects to an address
+    without encryption; or its content is not what was expected.
     OSError: `folder` cannot be written to.
     """
     path = folder / source.name
@@ -52,12 +54,19 @@ def download(
         _Remote(where, folder / f"{source.name}.part", sha256, source.size, advance).fetch(path)
     else:
         _copy(Path(where), path, advance)
-    found = file_hash(path)
-    if found != (sha256 or found) or path.stat().st_size != (source.size or path.stat().st_size):
-        path.unlink()
-        expected = f"that of SHA-256 {sha256}" if sha256 else f"{source.size:,} bytes"
-        raise InputError(f"{where}: found another content, expected {expected}")
+    _check(path, where, sha256, source.size)
     return path
+
+
+def _check(path: Path, where: str, sha256: str | None, size: int | None) -> None:
+    """Remove a download that is not what was expected."""
+    found = path.stat().st_size
+    if size is not None and found != size:
+        path.unlink()
+        raise InputError(f"{where}: found {found:,} bytes, expected {size:,}")
+    if sha256 is not None and file_hash(path) != sha256:
+        path.unlink()
+        raise InputError(f"{where}: found another content, expected that of SHA-256 {sha256}")
 
 
 def _copy(where: Path, path: Path, advance: Advance) -> None:
@@ -66,16 +75,25 @@ def _copy(where: Path, path: Path, advance: Advance) -> None:
         advance(file.tell(), file.tell())
 
 
-class _Remote:
-    """A file at an address, fetched into one that stays when the connection breaks, and is gone on from then.
+class _Note(BaseModel):
+    """What stands beside a partial download whose version the server named."""
 
-    Beside it stands, if the server gave one, what tells this version of the file from others (its ETag or date); and,
-    where no hash is known, how many of the bytes are on the disk, and their hash.
-    """
+    model_config = ConfigDict(strict=True)
+
+    version: Annotated[str, Field(pattern=r"^[ -~]{1,1000}$")]
+    """The server's ETag or date, by which this version of the file differs from others."""
+    size: Annotated[int, Field(ge=0)] = 0
+    """Where no hash is known, how many bytes are on the disk."""
+    sha256: str = hashlib.sha256().hexdigest()
+    """The hash of these bytes."""
+
+
+class _Remote:
+    """A file at an address, fetched into a partial file that stays when the connection breaks, and is then resumed."""
 
     def __init__(self, url: str, partial: Path, sha256: str | None, size: int | None, advance: Advance) -> None:
         self.url, self.partial, self.sha256, self.size, self.advance = url, partial, sha256, size, advance
-        self.version = partial.with_name(f"{partial.name}.version")
+        self.note = partial.with_name(f"{partial.name}.json")
         self._digest = hashlib.sha256()
 
     def fetch(self, path: Path) -> None:
@@ -86,7 +104,7 @@ class _Remote:
             if attempt:
                 time.sleep(_PAUSE)
             try:
-                self._go_on()
+                self._resume()
                 break
             except requests.RequestException as error:  # as when less comes than was promised
                 status = getattr(getattr(error, "response", None), "status_code", 0)
@@ -95,64 +113,56 @@ class _Remote:
                 problem = error
         else:
             raise InputError(
-                f"{self.url}: not reached or cut off {_ATTEMPTS} times ({one_line(problem)}); the same command goes on "
-                "from what is there, and elmo-mf fetch --mirror takes another address or a folder"
+                f"{self.url}: not reached or cut off {_ATTEMPTS} times ({one_line(problem)}); the same command "
+                "resumes the download, and elmo-mf fetch --mirror takes another address or a folder"
             )
         self.partial.replace(path)
-        self.version.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         import requests
 
-        there, version = self._there()
+        there, note = self._there(), self._noted()
         headers = {"Accept-Encoding": "identity"}
         if there:
-            headers |= {"Range": f"bytes={there}-"} | ({"If-Range": version} if version else {})
+            headers |= {"Range": f"bytes={there}-"} | ({"If-Range": note.version} if note else {})
         with _answer(self.url, headers) as answer:
-            said = answer.headers.get("Content-Range", "")
-            if answer.status_code == 416:
-                if said == f"bytes */{there}" or (
-                    self.sha256 and not said
-                ):  # all of it is there, or the hash will tell
-                    return
+            part = answer.headers.get("Content-Range", "")
+            if answer.status_code == 416 and (part == f"bytes */{there}" or (self.sha256 and not part)):
+                return  # all of it is there, or the hash will show that it is not
+            if answer.status_code == 416 or (answer.status_code == 206 and not part.startswith(f"bytes {there}-")):
                 self._forget()
-                raise requests.RequestException(f"{said or 'nothing'} where {there} bytes are there")
+                raise requests.RequestException(f"found {part or 'no range'}, expected one from byte {there}")
             answer.raise_for_status()
-            if answer.status_code == 206 and there and said and not said.startswith(f"bytes {there}-"):
-                self._forget()
-                raise requests.RequestException(f"found {said}, expected it from byte {there}")
             if answer.status_code not in (200, 206):
                 raise InputError(f"{self.url}: found status {answer.status_code}, expected a file")
             self._write(answer, there if answer.status_code == 206 else 0)
 
-    def _there(self) -> tuple[int, str]:
-        """The bytes that are there of a file that can be told from others, and by what."""
-        version, size, digest = self._noted()
+    def _there(self) -> int:
+        """The number of bytes from which the download can be resumed."""
         if not self.partial.is_file():
-            return 0, ""
-        if self.sha256:  # which will tell
-            return self.partial.stat().st_size, version
-        self._digest = _hash_of_start(self.partial, size)
-        if not version or self._digest.hexdigest() != digest:
-            return 0, ""
-        os.truncate(self.partial, size)
-        return size, version
+            return 0
+        if self.sha256:  # by which all of it is checked in the end
+            return self.partial.stat().st_size
+        note = self._noted()
+        if note is None or note.size > self.partial.stat().st_size:
+            return 0
+        self._digest = _hash_of_start(self.partial, note.size)
+        if self._digest.hexdigest() != note.sha256:
+            return 0
+        os.truncate(self.partial, note.size)
+        return note.size
 
-    def _noted(self) -> tuple[str, int, str]:
-        """The version, and of the bytes that were on the disk, the number and the hash."""
+    def _noted(self) -> _Note | None:
+        """The note beside the partial file, None where there is none or it is broken."""
         try:
-            version, size, digest, *_ = [
-                *read_text(self.version, "note", "a version", most=_MOST_NOTE).split("\n"),
-                "",
-                "",
-            ]
-            return version, int(size or 0), digest
-        except ValueError:  # of which InputError is one
-            return "", 0, ""
+            return _Note.model_validate_json(read_bytes(self.note, "note", "that of a download", most=_MOST_NOTE))
+        except (InputError, ValidationError):
+            return None
 
     def _forget(self) -> None:
         self.partial.unlink(missing_ok=True)
-        self.version.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
     def _write(self, answer: Any, there: int) -> None:
         import requests
@@ -164,7 +174,7 @@ class _Remote:
             raise InputError(f"{self.url}: found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
         if not there:
             self._digest = hashlib.sha256()
-            self._note(answer.headers)
+            self._begin(answer.headers)
         noted = there
         with open(self.partial, "ab" if there else "wb") as file:
             try:
@@ -182,24 +192,26 @@ class _Remote:
         if total is not None and there != total:
             raise requests.RequestException(f"found {there:,} bytes, expected {total:,}")
 
-    def _note(self, headers: Any) -> None:
+    def _begin(self, headers: Any) -> None:
+        """Forget what is there of another version, and note this one."""
         etag = headers.get("ETag", "")
-        version = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # a weak ETag is of no use here
+        version = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # If-Range takes no weak ETag
         self._forget()
-        if version and version.isprintable() and len(version) <= _MOST_VALIDATOR:
-            write_text(self.version, version)
+        with contextlib.suppress(ValidationError):  # no version, or a strange one
+            write_text(self.note, _Note(version=version).model_dump_json())
 
     def _note_bytes(self, file: IO[bytes], size: int) -> None:
-        """That so many bytes are on the disk, and their hash, where no other hash is known."""
-        version = self._noted()[0]
-        if version and not self.sha256:
+        """Note how many bytes are on the disk, and their hash, where no hash of the whole is known."""
+        note = self._noted()
+        if note and not self.sha256:
             file.flush()
             os.fsync(file.fileno())
-            write_text(self.version, f"{version}\n{size}\n{self._digest.hexdigest()}")
+            new = _Note(version=note.version, size=size, sha256=self._digest.hexdigest())
+            write_text(self.note, new.model_dump_json())
 
 
 def _hash_of_start(path: Path, size: int) -> Any:
-    """The SHA-256, to go on with, of the first `size` bytes of a file, or of all if there are fewer."""
+    """The SHA-256 of the first `size` bytes of a file, or of all if there are fewer; more bytes can be added to it."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while size > 0 and (chunk := file.read(min(size, 1 << 20))):
@@ -209,7 +221,7 @@ def _hash_of_start(path: Path, size: int) -> Any:
 
 
 def _answer(url: str, headers: dict[str, str]) -> Any:
-    """To a request, behind redirects that are safe."""
+    """The server's answer, after redirects, each of which must be safe."""
     import requests
 
     first = url
@@ -225,7 +237,7 @@ def _answer(url: str, headers: dict[str, str]) -> Any:
 
 
 def _is_safe(url: str, first: str) -> bool:
-    """Whether an address is encrypted; or this machine's, where the first was too."""
+    """Whether an address is https; or on this machine, if the `first` one was too."""
     scheme = url.split("://")[0].lower()
     return scheme == "https" or (scheme == "http" and _is_loopback(url) and _is_loopback(first))
 

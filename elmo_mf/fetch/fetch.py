@@ -53,19 +53,19 @@ def fetch(
     advance: Callable[[Source], Advance] = lambda _: lambda *_: None,
     trusted: Callable[[Source], None] = lambda _: None,
 ) -> list[Path]:
-    """Put the files of `sources` into `folder`, together, those that are there already excepted.
+    """Put the files of `sources` into `folder`, all together; files that are there already stay.
 
     # Parameters
     check: reads the complete files in a folder and raises InputError if they are not what they should be.
     mirror: address or folder that has the downloads under their own names.
-    trusted: told of what was taken as it came, because there is no hash to check it against.
+    trusted: called with each source for which there is no hash to check the download against.
 
     # Returns
     The files that are new.
 
     # Raises
-    InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Nothing in
-    `folder` has changed then but for what has come of a download that was cut.
+    InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Then nothing in
+    `folder` has changed, except that the start of an interrupted download is kept.
     OutputError: `folder` cannot be written to.
     """
     with output_errors(folder), exclusive(folder, "downloads"):
@@ -85,7 +85,7 @@ def fetch(
             raise
         except InputError:
             for path in got.values():
-                path.unlink()  # so that the next call does not take it for good
+                path.unlink()  # or the next call would use it
             raise
         shutil.rmtree(work, ignore_errors=True)
     return [folder / name for source in wanted for name in source.files.values()]

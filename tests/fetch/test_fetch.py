@@ -159,7 +159,7 @@ def test_a_redirect_to_what_is_not_encrypted(to: str, server: Server, tmp_path: 
 
 
 def test_redirects(server: Server, tmp_path: Path) -> None:
-    """Are followed, a few of them; from elsewhere, this machine's addresses are not safe either."""
+    """A few are followed; from another machine, none to this machine's addresses is."""
     again = f"{server.address}/big.bin"
     server.trouble = [again] * 3
     fetch((_source(server),), tmp_path / "a", _nothing)
@@ -170,14 +170,14 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
     assert not downloads._is_safe(again, "https://example.org/big.bin")
 
 
-def test_a_status_that_is_no_file(server: Server, tmp_path: Path) -> None:
+def test_a_status_without_a_file(server: Server, tmp_path: Path) -> None:
     server.trouble = ["status"]
     with pytest.raises(InputError, match="found status 203, expected a file"):
         fetch((_source(server, known=False),), tmp_path, _nothing)
 
 
 def test_a_file_that_changes_between_two_pieces(server: Server, tmp_path: Path) -> None:
-    """Is fetched from its start, by its ETag; what cannot be told from another version is too."""
+    """It is fetched again from its start if its ETag is another, or if it has none."""
     other = CONTENT[::-1]
     for before, after in (('"a"', '"b"'), ("", "")):
         server.files["big.bin"], server.etag, server.trouble = CONTENT, before, ["cut"] * 5
@@ -189,7 +189,7 @@ def test_a_file_that_changes_between_two_pieces(server: Server, tmp_path: Path) 
         assert (folder / "file.bin").read_bytes() == other
 
 
-def test_an_unknown_file_goes_on_by_its_etag(server: Server, tmp_path: Path) -> None:
+def test_an_unknown_file_is_resumed_by_its_etag(server: Server, tmp_path: Path) -> None:
     server.etag, server.trouble = '"a"', ["cut"]
     fetch((_source(server, known=False),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges[1] is not None
@@ -198,7 +198,7 @@ def test_an_unknown_file_goes_on_by_its_etag(server: Server, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("start", [0, 100_000])
 def test_zeros_in_an_unknown_part_are_fetched_again(start: int, server: Server, tmp_path: Path) -> None:
-    """As a power cut leaves them: no hash would tell, and the file would be trusted for good."""
+    """A power cut can leave zeros; without a known hash, the file would be trusted for good."""
     server.etag, server.trouble = '"a"', ["cut"] * 5
     with pytest.raises(InputError, match="cut off 5 times"):
         fetch((_source(server, known=False),), tmp_path, _nothing)
@@ -209,10 +209,10 @@ def test_zeros_in_an_unknown_part_are_fetched_again(start: int, server: Server, 
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_of_an_unknown_part_what_was_noted_is_kept(
+def test_the_noted_start_of_an_unknown_part_is_kept(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A killed process notes nothing more; what lies behind its last note is fetched again."""
+    """A killed process notes nothing more; bytes after its last note are fetched again."""
     monkeypatch.setattr(downloads, "_NOTED", 1 << 16)
     server.etag, server.trouble = '"a"', ["cut"] * 5
     with pytest.raises(InputError, match="cut off 5 times"):
@@ -225,20 +225,48 @@ def test_of_an_unknown_part_what_was_noted_is_kept(
     assert int(str(server.ranges[asked])[6:-1]) > len(CONTENT) // 2
 
 
-@pytest.mark.parametrize("left", [len(CONTENT), len(CONTENT) + 5])
-def test_a_part_that_is_all_of_it_or_more(left: int, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("more", "requests"), [(b"", 1), (b"extra", 2)])
+def test_a_part_that_is_all_of_it_or_more(
+    more: bytes, requests: int, known: bool, server: Server, tmp_path: Path
+) -> None:
+    """The server has no bytes from there on; it is asked again from the start if there are too many."""
+    server.etag, part = '"a"', CONTENT + more
+    note = {"version": '"a"', "size": len(part), "sha256": hashlib.sha256(part).hexdigest()}
+    (tmp_path / ".fetch").mkdir()
+    (tmp_path / ".fetch" / "big.bin.part").write_bytes(part)
+    (tmp_path / ".fetch" / "big.bin.part.json").write_text(json.dumps(note))
+    fetch((_source(server, known=known),), tmp_path, _nothing)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(part)}-", None][:requests]
+
+
+@pytest.mark.parametrize(
+    "note", ["", "[]", '{"version": "a", "size": -1}', '{"version": ""}', "{" * 5000, "\0" * 20_000]
+)
+def test_a_broken_note_on_a_part(note: str, server: Server, tmp_path: Path) -> None:
+    """The download starts again."""
     server.etag = '"a"'
     (tmp_path / ".fetch").mkdir()
-    (tmp_path / ".fetch" / "big.bin.part").write_bytes((CONTENT + b"extra")[:left])
-    (tmp_path / ".fetch" / "big.bin.part.version").write_text('"a"')
+    (tmp_path / ".fetch" / "big.bin.part").write_bytes(CONTENT[:5000])
+    (tmp_path / ".fetch" / "big.bin.part.json").write_text(note)
     fetch((_source(server, known=False),), tmp_path, _nothing)
-    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges == [None]
 
 
 def test_another_range_than_was_asked_for(server: Server, tmp_path: Path) -> None:
     server.trouble = ["cut", "other-range"]
     fetch((_source(server),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges[2] is None
+
+
+def test_a_mirror_without_the_known_size(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "big.bin").write_bytes(CONTENT)
+    source = Source("https://example.org/big.bin", {"": "file.bin"}, size=5)
+    with pytest.raises(InputError, match=r"mirror/big\.bin: found 1,024,000 bytes, expected 5"):
+        fetch((source,), tmp_path / "out", _nothing, str(tmp_path / "mirror"))
+    assert _left(tmp_path / "out") == set()
 
 
 @pytest.mark.parametrize("trouble", ["", "long"])
@@ -274,7 +302,7 @@ def test_two_at_once(server: Server, tmp_path: Path) -> None:
         '{"a": "1", "a": 2}',
     ],
 )
-def test_a_lock_that_is_none(content: str, server: Server, tmp_path: Path) -> None:
+def test_a_broken_lock(content: str, server: Server, tmp_path: Path) -> None:
     (tmp_path / "fetch.lock").write_text(content)
     with pytest.raises(InputError, match=r"fetch\.lock: ") as error:
         fetch((_source(server),), tmp_path, _nothing)
@@ -282,7 +310,7 @@ def test_a_lock_that_is_none(content: str, server: Server, tmp_path: Path) -> No
 
 
 def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line, and the download is gone on from."""
+    """One line, and the next call uses the download."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -376,7 +404,7 @@ def test_damaged_archives(damage: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_mutated_archives(compression: int, tmp_path: Path) -> None:
-    """Give the file that was packed, or one line; and what is fetched is not kept for the next call."""
+    """They give the packed file or a one-line error, after which no download is kept."""
     text, chance = bytes(random.Random(1).choices(b"abc", k=3000)), random.Random(compression)
     content = _zip({"trees/a.txt": text, "b.txt": b"b" * 100}, compression)
     source, mirror = Source("https://example.org/a.zip", {"trees/a.txt": "a.txt"}), tmp_path / "mirror"
