@@ -35,7 +35,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
     None if somebody else holds it and `wait` is not set.
 
     # Raises
-    OSError: the file cannot be made, or its file system has no locks.
+    OSError: the file cannot be made or is a link, or its file system has no locks.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
@@ -85,11 +85,11 @@ def is_held(path: Path) -> bool:
 
 def _opened(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except PermissionError:  # another user's file, which can be locked but takes no note
-        if not path.exists():
+        if not os.path.lexists(path):
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _is(path: Path, descriptor: int) -> bool:

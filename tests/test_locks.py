@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from elmo_mf.locks import acquire, holding, is_held
 
 _HOLDER = """
@@ -39,6 +41,16 @@ def test_alone_between_processes_until_the_holder_is_killed(tmp_path: Path) -> N
     assert lock is not None and is_held(path)
     lock.release()
     assert not is_held(path)
+
+
+def test_a_link_is_no_lock(tmp_path: Path) -> None:
+    """In a shared folder it may be a stranger's, and a note would overwrite the file that it leads to."""
+    for target in ("file", "gone/file"):
+        (tmp_path / "lock").unlink(missing_ok=True)
+        (tmp_path / "lock").symlink_to(tmp_path / target)
+        with pytest.raises(OSError, match="symbolic links"):
+            acquire(tmp_path / "lock")
+    assert not (tmp_path / "file").exists()
 
 
 def test_shared(tmp_path: Path) -> None:
