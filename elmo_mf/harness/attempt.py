@@ -26,7 +26,10 @@ _LOG_BYTES = 1_000_000  # of a failed cell's log, its end
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _MEMORY = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 _DISK_TEXTS = ("No space left on device", "errno = 28")
-_WRITER_TEXTS = ("PytorchStreamWriter failed", "inline_container")  # torch.save does not say why it cannot write
+_WRITER_TEXTS = (
+    "PytorchStreamWriter failed",
+    "unexpected pos",
+)  # of torch.save, which does not say why it cannot write
 _MEMORY_TEXTS = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 
@@ -68,7 +71,7 @@ def attempt(
     except Exception as error:
         text, fault = one_line(error, 300), fault_of(error)
         if fault == "disk" and any(writer in text for writer in _WRITER_TEXTS):
-            text = f"No space left on device, or none to write to ({text})"
+            text = f"No space left on device, or another reason why PyTorch cannot write ({text})"
         return Result(error=text, log=log, fault=fault)
 
 

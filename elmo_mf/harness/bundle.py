@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ class Order:
 
 
 class Files:
-    """The files of a sweep, by name: a file's hash and last two names, or `data/<name>/<task>/<file>`.
+    """The files of a sweep, by name: a file's hash and the end of its path, or `data/<name>/<task>/<file>`.
 
-    Records name weights and data by their last names, and so as where the sweep was begun.
+    Records name weights and data by the ends of their paths, which are therefore those of the machine that sends them.
     """
 
     def __init__(self, spec: SweepSpec, cells: list[Cell], scratch: Path) -> None:
@@ -88,13 +89,13 @@ class Files:
         """Hash of all contents."""
         return digest(self.hashes)
 
-    @property
+    @cached_property
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of each file, by its name."""
         return {name: file_hash(path) for name, path in self.paths.items()}
 
     def name(self, path: str) -> str:
-        """A file's name in the bundle, of which it is part from then on."""
+        """A file's name in the bundle, to which the file is added."""
         if path not in self._names:
             self._names[path] = f"{file_hash(path)[:16]}/{last_names(path, 2)}"
             self.paths[self._names[path]] = Path(path)
@@ -113,8 +114,8 @@ class Files:
 
 
 def last_names(path: str, count: int) -> str:
-    """The end of a path: its last name, or with those of folders above it."""
-    absolute = os.path.abspath(path)  # noqa: PTH100, because `resolve` would follow links
+    """The end of a path: its last `count` parts."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - `resolve` would follow links
     return "/".join(Path(absolute).parts[1:][-count:])
 
 
@@ -125,7 +126,7 @@ def unpack(folder: Path, name: str, content: bytes) -> None:
 
 
 def is_there(folder: Path, name: str, sha256: str) -> bool:
-    """Whether a file of a bundle is there, with the content that it should have."""
+    """Whether a file of a bundle is there, with the right content."""
     try:
         return regular_hash(folder / name, "file of a bundle", "what was sent") == sha256
     except (InputError, OSError):
@@ -136,14 +137,14 @@ def own_folder(path: Path) -> Path:
     """A folder that nobody else can write to, made if there is none.
 
     # Raises
-    InputError: something else is there: a link, or what is or was open to others.
+    InputError: something else is there: a link, another user's folder, or one that others can write to.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise InputError(
-            f"{path}: found a link, or a folder that others can write to, expected one of this user's own; "
+            f"{path}: found a link, or a folder that others can write to, expected a folder of this user alone; "
             "remove it or set TMPDIR"
         )
     path.chmod(0o700)
@@ -151,7 +152,7 @@ def own_folder(path: Path) -> Path:
 
 
 def clear_unused(folder: Path, days: float = 7) -> None:
-    """Remove the bundles in `folder` that nobody holds and that nobody has used for so long."""
+    """Remove the bundles in `folder` that nobody holds or has used for `days`."""
     for path in folder.glob("*/.use"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > days * 86_400 and (lock := acquire(path, wait=False)) is not None:

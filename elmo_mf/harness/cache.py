@@ -1,13 +1,12 @@
 """What cells share, in `OUTPUT/cache/`: each thing is made once, under a name that says what it depends on.
 
-Several processes, sweeps and users may use a cache at a time. It can be deleted whenever none does. What is read from
-it is as it was made, byte for byte: each folder lists the SHA-256 of its files, and what differs is made again.
+Several processes, sweeps and users may use a cache at once. It can be deleted whenever none does. Each folder lists the
+SHA-256 of its files; a folder whose files differ from its list is rebuilt.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import sys
@@ -42,13 +41,13 @@ class Cache:
         self._used: list[Lock] = []
 
     def made(self, kind: str, name: str, make: Callable[[Path], None]) -> Path:
-        """The folder `kind/name`, filled by `make` if nobody has made it; others wait meanwhile."""
+        """The folder `kind/name`, which `make` fills if nobody has yet; others wait meanwhile."""
         return self.read(kind, name, make, lambda folder: folder)
 
     def read(self, kind: str, name: str, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
-        """What `read` finds in the folder `kind/name`, which is filled by `make` if nobody has made it.
+        """What `read` finds in the folder `kind/name`, which `make` fills if nobody has yet.
 
-        It is made again, with a warning, where a file of it is not what was written, or `read` raises `InputError`.
+        The folder is rebuilt, with a warning, if a file in it is not as it was written or `read` raises `InputError`.
         """
         folder = self.folder / kind / name
         use = acquire(_use(folder), shared=True)
@@ -73,9 +72,9 @@ class Cache:
         self._used.clear()
 
     def make_room(self, needed: int) -> bool:
-        """Delete what nobody uses, from what was used longest ago, until `needed` more bytes fit; whether they do.
+        """Delete folders that nobody uses, least recently used first, until `needed` more bytes fit; whether they do.
 
-        They fit within the bound, and on the disk, where some room is left to others.
+        They must fit within the bound and on the disk, where some room is left for other files.
         """
         if not self.max_bytes:
             return self._disk_has(needed)
@@ -96,7 +95,7 @@ class Cache:
     def _disk_has(self, needed: int) -> bool:
         try:
             return shutil.disk_usage(self.folder).free >= needed + _LEFT
-        except OSError:  # a file system that does not say
+        except OSError:  # a file system that does not report its free space
             return True
 
     @contextlib.contextmanager
@@ -111,10 +110,10 @@ class Cache:
 
     def _remade(self, folder: Path, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
         try:
-            return _read_whole(folder, read)  # what somebody else has made meanwhile
+            return _read_whole(folder, read)  # another process may have made it meanwhile
         except InputError as error:
             if os.path.lexists(folder):
-                _warn(f"{error}; it is made again")
+                print(f"elmo-mf: warning: {error}; it is rebuilt", file=sys.stderr)
         with staging(folder.parent, folder.name) as work:
             make(work)
             write_json(work / _CONTENTS, _hashes(work))
@@ -123,20 +122,24 @@ class Cache:
 
 
 def _read_whole(folder: Path, read: Callable[[Path], T]) -> T:
-    """What `read` finds in a folder whose files are those that were written."""
-    expected = "the files of this folder by their SHA-256"
+    """What `read` finds in a folder whose files are as they were written.
+
+    # Raises
+    InputError: they are not, or the folder is not there.
+    """
+    expected = "the SHA-256 of each file in this folder"
     listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MOST_JSON)
     if not isinstance(listed, dict):
         raise InputError(f"{folder / _CONTENTS}: found no object, expected {expected}")
     found = _hashes(folder)
     for name in sorted(found.keys() | listed.keys()):
         if found.get(name) != listed.get(name):
-            raise InputError(f"{folder / name}: found another content than was written, or none")
+            raise InputError(f"{folder / name}: found a file that is not as it was written, or none")
     return read(folder)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of a folder's files, by their path in it."""
+    """The SHA-256 of each file in a folder, by its path there."""
     hashes = {}
     try:
         for path in sorted(folder.rglob("*")):
@@ -146,11 +149,6 @@ def _hashes(folder: Path) -> dict[str, str]:
     except OSError as error:
         raise InputError(f"{folder}: a cached file cannot be read ({one_line(error)})") from None
     return hashes
-
-
-def _warn(message: str) -> None:
-    logging.warning(message)
-    print(f"elmo-mf: warning: {message}", file=sys.stderr)
 
 
 def _use(folder: Path) -> Path:

@@ -166,7 +166,10 @@ class _Run:
                 self.noted[cell.id] = time.monotonic()
                 claim.note(asdict(news))
             return
-        outcome = self._settle(cell, news)
+        try:
+            outcome = self._settle(cell, news)
+        except OutputError as error:  # the cell is not to blame
+            raise OSError(f"{cell}: {error}") from error
         del self.running[cell.id]
         claim.release()
         self._end(outcome)
@@ -176,8 +179,8 @@ class _Run:
         if result.record is not None:
             try:
                 record = (self.store.update if self.retime else self.store.write)(cell, result.record)
-            except OutputError as error:  # the cell is not to blame
-                raise OSError(f"{cell}: {error}") from error
+            except OutputError:
+                raise
             except ValueError as error:
                 result = Result(error=str(error))
             else:
@@ -205,7 +208,7 @@ class _Run:
 def present(output: Path) -> Iterator[None]:
     """Be known as a sweep of this folder; the first of them clears away what killed ones have left.
 
-    May be entered again by who is in it.
+    A process may enter it again while it is in it.
     """
     path = output / "running" / ".sweeps"
     alone = acquire(path, wait=False)

@@ -106,7 +106,10 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
         (tmp_path / "stranger").mkdir(0o700)
         os.chown(tmp_path / "stranger", 1001, 1001)
     for name in names:
-        with pytest.raises(InputError, match=f"{name}: found a link, or a folder that others can write to, expected"):
+        with pytest.raises(
+            InputError,
+            match=f"{name}: found a link, or a folder that others can write to, expected a folder of this user alone",
+        ):
             own_folder(tmp_path / name)
 
 
@@ -139,7 +142,7 @@ def test_bundles_that_nobody_uses_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", ["corpora", ".", "../x/", "/"])
 def test_names_in_a_bundle_end_as_where_it_was_made(data: str) -> None:
-    """Which is what records have, and leads out of no folder."""
+    """Records have these names, and they lead out of no folder."""
     name = last_names(data, 1)
     assert name == Path(data).resolve().name and last_names(f"/there/data/{name}", 1) == (name or "data")
     assert last_names("weights.hdf5", 2) == f"{Path.cwd().name}/weights.hdf5"

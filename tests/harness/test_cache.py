@@ -122,7 +122,7 @@ def _piped(path: Path) -> None:
 
 
 def _foreign(path: Path) -> None:
-    (path.parent / "more").write_text("what nobody wrote")
+    (path.parent / "more").write_text("not in the list")
 
 
 DAMAGE = [_flipped, _zeroed, _cut, _linked, _piped, _foreign, Path.unlink]
@@ -130,7 +130,7 @@ DAMAGE = [_flipped, _zeroed, _cut, _linked, _piped, _foreign, Path.unlink]
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["numbers", "deep/er/text", "contents.json"])
-def test_what_is_not_as_it_was_written_is_made_again(
+def test_a_damaged_folder_is_rebuilt(
     name: str, damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Turn(tmp_path) as turn:
@@ -141,7 +141,7 @@ def test_what_is_not_as_it_was_written_is_made_again(
             assert Cache(tmp_path, 1000, turn).made("encoders", "a", _filled) == folder
             assert _content(folder) == expected
             error = capsys.readouterr().err
-            assert error.count("elmo-mf: warning: ") == error.count("; it is made again\n") == made
+            assert error.count("elmo-mf: warning: ") == error.count("; it is rebuilt\n") == made
     assert [path.name for path in folder.parent.iterdir() if path.suffix == ".tmp"] == []
 
 
@@ -155,8 +155,8 @@ def test_something_else_in_place_of_a_folder(kind: str, tmp_path: Path) -> None:
     assert folder.is_dir() and not folder.is_symlink()
 
 
-def test_what_does_not_read_is_made_again(tmp_path: Path) -> None:
-    """As where its list of contents was written by somebody who did not make it."""
+def test_a_folder_that_cannot_be_read_is_rebuilt(tmp_path: Path) -> None:
+    """Even if its list of contents is right."""
     seen: list[bytes] = []
 
     def read(folder: Path) -> bytes:
@@ -192,7 +192,7 @@ def test_the_disk_holds_everything_before_it_has_its_name(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("mask", ["002", "022"])
 def test_two_users_of_a_group(mask: str) -> None:
-    """Who share an output folder; under the usual mask the second can but read what the first has made."""
+    """They share an output folder; under the usual mask the second user can only read what the first has made."""
     if os.getuid() != 0:
         pytest.skip("needs the right to be somebody else")
     with tempfile.TemporaryDirectory() as name:
@@ -230,7 +230,9 @@ lock.release()
 
 
 @pytest.mark.parametrize("bound", [0, 10**9])
-def test_a_disk_that_is_nearly_full_bounds_it_too(bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_nearly_full_bounds_the_cache_too(
+    bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = type(shutil.disk_usage(tmp_path))
     with Turn(tmp_path) as turn:
         cache = Cache(tmp_path, bound, turn)
