@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.embed.parts import Parts, _digest
 from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
@@ -32,7 +33,7 @@ from elmo_mf.pretrain.softmax import read_softmax, word_softmax, write_softmax
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.report.card import CARD_FILE, licence_on_card
 from elmo_mf.sentences import read_sentences
-from tests.conftest import raw_options
+from tests.conftest import random_bilm, raw_options
 
 if TYPE_CHECKING:
     from tests.fuzz import Target
@@ -78,6 +79,7 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "failure": Target("json", of_json({"id": "0" * 64, "error": "it failed"}), _failure),
         "cache": Target("bin", of_bytes(CACHED), _cached),
         "cache-list": Target("json", of_json({"content": hashlib.sha256(CACHED).hexdigest()}), _cached_list),
+        "form": _form(of_json),
         "training-state": _training_state(folder, mutated, mutated_json),
     }
 
@@ -164,6 +166,24 @@ def _from_cache(path: Path, name: str) -> None:
             cache.close()
     if made:
         raise InputError("made again")
+
+
+def _form(of_json: Callable[[Any], Callable[[Path, random.Random], None]]) -> Target:
+    """The form of an encoder in a trained model's archive."""
+    from elmo_mf.plugin.stored_form import Form, _parsed
+    from tests.fuzz import Target
+
+    def read(path: Path) -> None:
+        form = _parsed(torch.tensor(list(path.read_bytes()), dtype=torch.float32), "weights")
+        if form.numbers > 1 << 20:
+            raise InputError("found more numbers than bytes")
+        options = BilmOptions.from_dict(form.options)
+        form.built(lambda weights: Bilm(options, weights))
+
+    bilm = random_bilm()
+    made_from = {"files": ["options.json", "weights.hdf5"], "compression": {"method": "svd", "rank": 2}}
+    form = Form.of(bilm.weights(), options=bilm.options.to_dict(), **made_from)
+    return Target("json", of_json(form.model_dump(mode="json")), read)
 
 
 def _training_state(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -> Target:

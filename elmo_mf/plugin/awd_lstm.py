@@ -81,7 +81,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         if form is None:
             self.core = self.core.compressed(Compression.from_dict(compression))
         else:
-            self.core = CoreLstm(list(form.zeros().lstms.values()), weight_drop)
+            self.core = form.built(lambda weights: CoreLstm(list(weights.lstms.values()), weight_drop))
         self._form = StoredForm(Form.of(self.core.weights(), compression=compression))
 
     def forward(self, tokens: Tensor, targets: Tensor, start: bool) -> dict[str, Any]:

@@ -1,25 +1,29 @@
-"""What a trained model's weights say of their own form: loading them needs no other file, and no factorization."""
+"""The form of a trained encoder, stored with its weights: loading them needs no other file and no factorization."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import Tensor, nn
 
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 from elmo_mf.compat.loading import weights_being_loaded
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import open_regular
 
+M = TypeVar("M", bound=nn.Module)
 Shape = tuple[PositiveInt, ...]
 _SUFFIX = "_form._extra_state"
 _MOST_BYTES = 1 << 20
+_EXPECTED = "those of a trained model"
 
 
 class _Strict(BaseModel):
@@ -65,7 +69,7 @@ class LstmForm(_Strict):
 
 
 class Form(_Strict):
-    """Of weights that were made from files by a compression: what they were made from, and their shapes.
+    """What weights were made from (files and a compression), and their shapes.
 
     `options` are those of an ELMo, with the compression in their history; empty for a language model.
     """
@@ -83,14 +87,36 @@ class Form(_Strict):
         char_cnn = {name: array.shape for name, array in weights.char_cnn.items()}
         return cls(char_cnn=char_cnn, lstms=[(*key, LstmForm.of(w)) for key, w in weights.lstms.items()], **made_from)
 
-    def zeros(self) -> BilmWeights:
-        """Weights of these shapes, for parameters that are about to be loaded."""
-        char_cnn = {name: np.zeros(shape, np.float32) for name, shape in self.char_cnn.items()}
-        return BilmWeights(char_cnn, {(direction, layer): form.zeros() for direction, layer, form in self.lstms})
+    def built(self, build: Callable[[BilmWeights], M]) -> M:
+        """What `build` makes of weights of these shapes, for parameters that are about to be loaded.
+
+        # Raises
+        InputError: the shapes do not belong together, as a stranger may have changed them.
+        """
+        try:
+            char_cnn = {name: np.zeros(shape, np.float32) for name, shape in self.char_cnn.items()}
+            lstms = {(direction, layer): form.zeros() for direction, layer, form in self.lstms}
+            return build(BilmWeights(char_cnn, lstms))
+        except InputError:
+            raise
+        except Exception as error:
+            found = f"found shapes that make no encoder ({one_line(error)})"
+            raise InputError(f"weights: the form of an encoder: {found}, expected those of its options") from None
+
+    @property
+    def made_from(self) -> str:
+        """For messages."""
+        return " and ".join(self.files) or "random weights"
+
+    @property
+    def encoder(self) -> tuple[Any, ...]:
+        """What two encoders must share to have the same parameters and give the same vectors with them."""
+        options = BilmOptions.from_dict(self.options) if self.options else None
+        return options, self.char_cnn, [(*key, lstm.matrices, lstm.bias) for *key, lstm in self.lstms]
 
     @property
     def numbers(self) -> int:
-        """How many numbers the weights are."""
+        """How many numbers the weights consist of."""
         matrices = (matrix for *_, lstm in self.lstms for matrix in lstm.matrices.values())
         shapes = [*self.char_cnn.values(), *(shape for matrix in matrices for shape in matrix.shapes)]
         return sum(map(prod, shapes)) + sum(lstm.bias + sum(lstm.primed or ()) for *_, lstm in self.lstms)
@@ -105,11 +131,21 @@ class StoredForm(nn.Module):
         self.register_load_state_dict_post_hook(_may_be_missing)  # type: ignore[no-untyped-call]
 
     def get_extra_state(self) -> Tensor:
-        """Numbers, since not all that handles states knows more than tensors of them: `allennlp diff` subtracts."""
+        """Numbers, because not everything that handles states knows more than tensors: `allennlp diff` subtracts."""
         return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
-        """Nothing: whoever loads a state has read the form before."""
+        """Check that the parameters that are loaded beside the form are this encoder's.
+
+        # Raises
+        InputError: they are another encoder's: their sizes may be the same and their options not.
+        """
+        loaded = _parsed(state, "weights: the form of an encoder")
+        if loaded.encoder != self.form.encoder:
+            raise InputError(
+                f"weights: found an encoder made from {loaded.made_from}, expected the one made from "
+                f"{self.form.made_from}: where two encoders have equal compressions, their paths tell them apart"
+            )
 
 
 def _may_be_missing(module: nn.Module, keys: Any) -> None:
@@ -118,12 +154,12 @@ def _may_be_missing(module: nn.Module, keys: Any) -> None:
 
 
 def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -> Form | None:
-    """The form of an encoder with this config, in the weights that AllenNLP is loading; None where they say nothing.
+    """The form of an encoder with this config, in the weights that AllenNLP is loading; None where they have no form.
 
-    Files may have moved since, so that their paths only tell encoders of the same compression from each other.
+    Files may have moved since, so their paths only distinguish encoders of the same compression.
 
     # Raises
-    InputError: what the weights say is not a form, or not theirs.
+    InputError: the weights cannot be read, or what they hold is not a form, or too large for their file.
     """
     path = weights_being_loaded()
     if path is None:
@@ -134,38 +170,31 @@ def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -
 
 
 def _forms(path: Path) -> Iterator[Form]:
-    try:
-        state = _read(path)
-    except (OSError, RuntimeError, pickle.UnpicklingError):  # AllenNLP reads it next, and says what is wrong
-        return
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    for name, value in tensors.items():
-        if name.endswith(_SUFFIX):
-            yield _parsed(value, f"{path}: {name}", _numbers(tensors, name.removesuffix(_SUFFIX)))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A state, of which only what is looked at is read."""
-    with open(path, "rb") as file:
+    with open_regular(path, "weight file", _EXPECTED) as file:
+        size = os.fstat(file.fileno()).st_size
         mapped = file.read(2) == b"PK"  # of torch 1.6 on
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    return state if isinstance(state, dict) else {}
-
-
-def _numbers(tensors: Mapping[str, Tensor], prefix: str) -> int:
-    return sum(value.numel() for name, value in tensors.items() if name.startswith(prefix))
-
-
-def _parsed(value: Tensor, where: str, most: int) -> Form:
-    """A form that asks for no more numbers than there are beside it."""
-    if value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).to(value.dtype)):
-        raise InputError(f"{where}: found {value.dtype} {tuple(value.shape)}, expected at most {_MOST_BYTES} bytes")
     try:
-        form = Form.model_validate_json(bytes(value.flatten().to(torch.uint8).tolist()))
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # torch raises nearly anything
+        raise InputError(
+            f"{path}: found weights that cannot be read ({one_line(error)}), expected {_EXPECTED}"
+        ) from None
+    for name, value in state.items() if isinstance(state, dict) else ():
+        if isinstance(name, str) and name.endswith(_SUFFIX):
+            form = _parsed(value, f"{path}: {name}")
+            if form.numbers > size:  # of which each has a byte at least
+                raise InputError(f"{path}: {name}: found shapes of {form.numbers:,} numbers in {size:,} bytes")
+            yield form
+
+
+def _parsed(value: Any, where: str) -> Form:
+    tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.dtype == torch.float32
+    if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
+        found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"{where}: found {found}, expected at most {_MOST_BYTES} bytes as float32")
+    try:
+        return Form.model_validate_json(bytes(value.flatten().to(torch.uint8).tolist()))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "top level"
         raise InputError(f"{where}: {field}: {first['msg']}") from None
-    if form.numbers > most:
-        raise InputError(f"{where}: found shapes of {form.numbers:,} numbers, expected those of {most:,} beside it")
-    return form

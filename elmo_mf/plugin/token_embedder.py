@@ -96,13 +96,14 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         self._output_dim = projection_dim or bilm.output_dim
 
     def _encoder(self, options_file: str, weight_file: str, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
-        """From the files; or, where a trained model is loaded, of the form that its weights have."""
+        """Read from the files; or, where a trained model is loaded, of the form that is stored with its weights."""
         form = form_being_loaded(compression, [options_file, weight_file])
         if form is None:
             wanted = None if compression is None else Compression.from_dict(compression)
             bilm = Bilm.from_files(local_path(options_file), local_path(weight_file), wanted, *rest)
         else:
-            bilm = Bilm(BilmOptions.from_dict(form.options), form.zeros(), *rest).eval()
+            options = BilmOptions.from_dict(form.options)
+            bilm = form.built(lambda weights: Bilm(options, weights, *rest).eval())
         self._form = StoredForm(
             Form.of(
                 bilm.weights(), files=[options_file, weight_file], compression=compression,
