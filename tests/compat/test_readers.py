@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -89,14 +90,27 @@ READERS: dict[str, tuple[dict[str, Any], str, int]] = {
     "multitask_shim": ({"inner": LINES, "head": "one"}, LINE, 1),
     "sharded": ({"base_reader": LINES}, "shards", 2),
 }
-OWN_TESTS = {"cnn_dm", "multitask", "triviaqa"}
-DOWNLOADS = {"piqa_tt"}  # roberta-large, beside the transformer that it is told
-PICTURES = {"flickr30k", "gqa", "nlvr2", "vgqa", "visual-entailment", "vqav2"}
+OWN_TESTS = {"cnn_dm", "multitask", "piqa_tt", "triviaqa"}
+GQA = {"1": {"imageId": "p", "question": "a b", "answer": "c"}}
+VGQA = [{"qas": [{"image_id": "p", "qa_id": 1, "question": "a b", "answer": "c"}]}]
+VQA = {"questions": [{"question_id": 1, "image_id": 7, "question": "a b"}]}
+VQA_ANSWERS = {"annotations": [{"question_id": 1, "answers": [{"answer": "c"}]}]}
+ENTAILMENT = {"Flickr30K_ID": "p", "sentence2": "a b", "gold_label": "neutral"}
+PICTURES: dict[str, tuple[dict[str, Any], str]] = {
+    "flickr30k": ({"data_dir": "captions", "featurize_captions": False}, "p\n"),
+    "gqa": ({}, json.dumps(GQA)),
+    "nlvr2": ({}, json.dumps({"identifier": "p-0", "sentence": "a b", "label": "True"}) + "\n"),
+    "vgqa": ({}, json.dumps(VGQA)),
+    "visual-entailment": ({}, json.dumps(ENTAILMENT) + "\n"),
+    "vqav2": ({}, json.dumps(VQA)),
+}
+WITHOUT_PICTURES = ("gqa", "visual-entailment", "vqav2")
+"""They read the texts where no `image_loader` is named."""
 
 
 def test_nothing_is_left_out() -> None:
     found = set(Registrable._registry[DatasetReader])
-    assert found == {*READERS, *OWN_TESTS, *DOWNLOADS, *PICTURES}
+    assert found == {*READERS, *OWN_TESTS, *PICTURES}
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +173,59 @@ def test_trivia(folder: Path) -> None:
             archive.addfile(about, io.BytesIO(text.encode()))
     reader = DatasetReader.from_params(Params({"type": "triviaqa", "base_tarball_path": str(folder / "trivia.tar")}))
     assert _batch(reader, "wikipedia-train.json") == 1
+
+
+def test_piqa_tt(folder: Path, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It downloads roberta-large, whatever transformer the config names: that name stands for the small one here."""
+    from transformers import AutoTokenizer
+
+    load = AutoTokenizer.from_pretrained
+    monkeypatch.setattr(
+        AutoTokenizer, "from_pretrained", lambda name, **keys: load(bert if name == "roberta-large" else name, **keys)
+    )
+    (folder / "file.jsonl").write_text(READERS["piqa"][1], encoding="utf-8")
+    (folder / "file-labels.lst").write_text("1\n", encoding="utf-8")
+    reader = DatasetReader.from_params(Params({"type": "piqa_tt", "transformer_model_name": bert}))
+    assert _batch(reader, str(folder / "file.jsonl")) == 1
+
+
+@pytest.fixture
+def pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pictures under the names of every reader, captions, and the one place where `vqav2` reads a file."""
+    for name in ("p.jpg", "p-img0.png", "p-img1.png", f"{7:012}.jpg"):
+        (folder / name).touch()
+    (folder / "captions").mkdir()
+    (folder / "captions" / "p.txt").write_text("a b\n" * 5, encoding="utf-8")
+    fixtures = folder / "test_fixtures" / "vision" / "vqav2"
+    fixtures.mkdir(parents=True)
+    (fixtures / "questions.json").write_text(PICTURES["vqav2"][1], encoding="utf-8")
+    (fixtures / "annotations.json").write_text(json.dumps(VQA_ANSWERS), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def _of_pictures(name: str, folder: Path, **loaders: str) -> list[Any]:
+    keys, text = PICTURES[name]
+    (folder / "file").write_text(text, encoding="utf-8")
+    words = {"tokenizer": "just_spaces", "token_indexers": {"tokens": "single_id"}}
+    reader = DatasetReader.from_params(Params({"type": name, "image_dir": str(folder), **words, **loaders, **keys}))
+    return list(reader.read("unittest" if name == "vqav2" else str(folder / "file")))
+
+
+@pytest.mark.parametrize("name", WITHOUT_PICTURES)
+def test_texts_of_pictures(name: str, pictures: Path) -> None:
+    assert len(_of_pictures(name, pictures)) == 1
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_refused(name: str, pictures: Path) -> None:
+    """In one line that names the package which is not there."""
+    if importlib.util.find_spec("torchvision"):
+        pytest.skip("torchvision is installed")
+    with pytest.raises(ImportError, match=r"^torchvision\.[\w.]+ is not available here: elmo-mf runs .* without it$"):
+        _of_pictures(
+            name, pictures, image_loader="torch", image_featurizer="resnet_backbone", region_detector="faster_rcnn"
+        )
 
 
 def test_multitask(folder: Path) -> None:
