@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 MOST_DEPTH = 64
 """Levels of nesting that a JSON or TOML file may have."""
-
-
-_BUFFER = 1 << 16
+_BUFFER, _CHUNK = 1 << 16, 1 << 20
 
 
 def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
@@ -85,11 +83,13 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
     Raises:
         InputError: as `open_regular`; or the file is larger, or cannot be read.
     """
+    content = bytearray()
     with open_regular(path, kind, expected) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
-    return content
+        while chunk := file.read(_CHUNK):  # whose length, unlike the file's, is known before
+            content += chunk
+            if len(content) > most:
+                raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
+    return bytes(content)
 
 
 def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:

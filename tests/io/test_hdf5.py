@@ -1,4 +1,4 @@
-"""No error of a write is lost, whenever HDF5 happens to make it."""
+"""No write error is lost, whenever HDF5 happens to write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from elmo_mf.io import OutputError, hdf5_file
+from elmo_mf.io import hdf5_file
+from tests.io.conftest import EachFails
 
 
 def write(path: Path) -> None:
@@ -28,27 +29,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         assert (file["packed"][()] == np.arange(10_000)).all()
 
 
-def test_each_write_that_fails_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls, failing = os.pwrite, 0, -1
-
-    def pwrite(*arguments: object) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == failing:
-            raise OSError(errno.EIO, "Input/output error")
-        return real(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
-    write(tmp_path / "file")
-    total = calls
-    assert total > 20
-    for failing in range(1, total + 1):  # noqa: B007
-        calls = 0
-        with pytest.raises(OutputError, match="Input/output error"):
-            write(tmp_path / "file")
+def test_each_write_that_fails_once_is_reported(tmp_path: Path, each_write_fails: EachFails) -> None:
+    assert each_write_fails(lambda: write(tmp_path / "file"), errno.EIO, "Input/output error") > 20
 
 
-def test_short_writes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda f, data, offset: real(f, data[: max(1, len(data) // 2)], offset))
     test_what_is_written_is_read_back(tmp_path)

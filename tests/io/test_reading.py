@@ -28,6 +28,15 @@ def test_special_files_are_refused(tmp_path: Path) -> None:
         read_bytes("a\0b", "options file", "options.json", most=100)
 
 
+def test_a_bound_is_not_asked_for_as_memory(tmp_path: Path) -> None:
+    content = bytes(3_000_000)
+    (tmp_path / "x").write_bytes(content)
+    assert read_bytes(tmp_path / "x", "file", "bytes", most=1 << 50) == content
+    assert read_bytes(tmp_path / "x", "file", "bytes", most=len(content)) == content
+    with pytest.raises(InputError, match="found more than 2,999,999 bytes"):
+        read_bytes(tmp_path / "x", "file", "bytes", most=len(content) - 1)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
