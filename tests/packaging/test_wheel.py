@@ -41,10 +41,21 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def _run(cwd: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+def _run(cwd: Path, *command: str | Path, path: str | None = None) -> str:
+    """What a command prints; it finds no packages through this process's `PYTHONPATH`, but through `path`."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {} if path is None else {"PYTHONPATH": path}
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return done
+    return done.stdout
+
+
+def _short_sweep(folder: Path) -> list[str]:
+    """Arguments of a sweep of two cells, which writes to `out`."""
+    (folder / "short.jsonnet").write_text(
+        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
+    )
+    return "sweep short.jsonnet --tasks sst --ranks 4 --limit 16 --output out".split()
 
 
 def test_contents(wheel: Path) -> None:
@@ -78,17 +89,13 @@ def test_allennlp_is_not_a_dependency(wheel: Path) -> None:
 
 
 def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path) -> None:
-    where = _run(tmp_path, python, "-c", "import elmo_mf; print(elmo_mf.__file__)").stdout
+    where = _run(tmp_path, python, "-c", "import elmo_mf; print(elmo_mf.__file__)")
     assert str(ROOT) not in where and str(python.parent.parent) in where
     script = python.with_name("elmo-mf")
-    (tmp_path / "short.jsonnet").write_text(
-        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
-    )
-    grid = "--tasks sst --ranks 4 --limit 16 --output out".split()
-    _run(tmp_path, script, "sweep", "short.jsonnet", *grid)
+    _run(tmp_path, script, *_short_sweep(tmp_path))
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
     assert sorted(record["cell"]["compression"] is None for record in records) == [False, True]
-    assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out").stdout
+    assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out")
 
 
 WORKER = """
@@ -103,9 +110,9 @@ if __name__ == "__main__":
 def test_allennlp_is_cured(python: Path, tmp_path: Path) -> None:
     """Its own script, and a worker process, import what needs the cures."""
     script = Path(sys.executable).with_name("allennlp")
-    assert _run(tmp_path, python, script, "--version").stdout.startswith("allennlp 2.10.1")
+    assert _run(tmp_path, python, script, "--version").startswith("allennlp 2.10.1")
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
-    assert _run(tmp_path, python, "worker.py").stdout == "allennlp_models.rc.tools.narrativeqa\n"
+    assert _run(tmp_path, python, "worker.py") == "allennlp_models.rc.tools.narrativeqa\n"
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +124,9 @@ def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _without_pth(target: Path, cwd: Path, *arguments: str | Path) -> str:
-    """Python that finds packages through `sys.path` alone, as do its worker processes."""
-    path = f"{target}:{sysconfig.get_path('purelib')}"
-    command = [sys.executable, "-S", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def _without_pth(target: Path, cwd: Path, *arguments: str) -> str:
+    """Python that finds packages through `PYTHONPATH` alone, as do its worker processes."""
+    return _run(cwd, sys.executable, "-S", *arguments, path=f"{target}:{sysconfig.get_path('purelib')}")
 
 
 def test_plugin_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
@@ -134,9 +137,5 @@ def test_plugin_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
 def test_commands_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
     """The sweep's trainings run in worker processes."""
     assert _without_pth(target, tmp_path, "-m", "elmo_mf.compat", "--version").startswith("allennlp 2.10.1")
-    (tmp_path / "short.jsonnet").write_text(
-        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
-    )
-    grid = "--tasks sst --ranks 4 --limit 16 --output out".split()
-    _without_pth(target, tmp_path, "-m", "elmo_mf", "sweep", "short.jsonnet", *grid)
+    _without_pth(target, tmp_path, "-m", "elmo_mf", *_short_sweep(tmp_path))
     assert len(list((tmp_path / "out" / "records").iterdir())) == 2
