@@ -1,7 +1,7 @@
 """The harness's own cost: `python -m tests.load`, and a small run of it among the tests.
 
-A sweep of cells that do nothing, each in a process as always: milliseconds a cell, early and late, and the sweep's
-memory. Then `--status`, and the leaderboard, on many records.
+A sweep of cells that do nothing, each in a process as always: milliseconds per cell, early and late, and the sweep's
+memory. Then `--status` and the leaderboard on many records.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import json
+import os
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +30,8 @@ from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.harness.store import ResultStore
 from elmo_mf.harness.sweep import Outcome, Unwatched, run_sweep
 from elmo_mf.harness.workspace import Progress
-from tests.report.records import record
+from tests.conftest import ROOT
+from tests.report.records import record, write
 
 
 def _result(seed: int) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def _megabytes() -> float:
 
 
 def sweep_load(cells: int, folder: Path) -> dict[str, float]:
-    """Milliseconds a cell of the first and the last fifth of a sweep, and the megabytes that it added."""
+    """Milliseconds per cell in the first and the last fifth of a sweep, and the megabytes that it added."""
     spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=list(range(cells)))
     expanded = expand(spec)
     warm = LocalExecutor(spec, folder / "warm", 1, 1, nothing)
@@ -70,29 +75,44 @@ def sweep_load(cells: int, folder: Path) -> dict[str, float]:
     }
 
 
-def records_load(records: int, folder: Path) -> dict[str, float]:
-    """Seconds of `--status` and of the leaderboard on many records, and the size of its page."""
+def status_load(records: int, folder: Path) -> dict[str, float]:
+    """Seconds of `--status` on many records."""
     grid = ["--tasks", "sst", "--seeds", ",".join(map(str, range(records // 2))), "--ranks", "4"]
     spec = SweepSpec.from_file(None, tasks=["sst"], seeds=list(range(records // 2)), ranks=[4])
     store = ResultStore(folder)
     for cell in expand(spec):
         store.write(cell, _result(cell.seed))
-    seconds = {"records": float(len(store.records()))}
-    commands = {
-        "status": ["sweep", *grid, "--output", str(folder), "--status"],
-        "leaderboard": ["leaderboard", str(folder)],
+    found = {"records": float(len(store.records()))}
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["sweep", *grid, "--output", str(folder), "--status"]) == 0
+    return found | {"status_seconds": time.perf_counter() - started}
+
+
+def leaderboard_load(records: int, folder: Path) -> dict[str, float]:
+    """Processor time and peak memory of `elmo-mf leaderboard`, three seeds per encoder, and the page's size."""
+    cells = ((rank, seed) for rank in range(records) for seed in (1, 2, 3))
+    made = [
+        record(rank or None, 0.3 + (rank % 100) / 1000 + seed / 100, seed)
+        for rank, seed in itertools.islice(cells, records)
+    ]
+    write(folder, made)
+    command = [sys.executable, "-m", "elmo_mf", "leaderboard", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return {
+        "leaderboard_processor_seconds": used.ru_utime + used.ru_stime,
+        "leaderboard_megabytes": used.ru_maxrss / 1024,
+        "page_megabytes": (folder / "index.html").stat().st_size / 1e6,
     }
-    for name, command in commands.items():
-        started, out = time.perf_counter(), io.StringIO()
-        with contextlib.redirect_stdout(out):
-            assert main(command) == 0
-        seconds[f"{name}_seconds"] = time.perf_counter() - started
-    return seconds | {"page_megabytes": (folder / "index.html").stat().st_size / 1e6}
 
 
 def load(cells: int, records: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        found = sweep_load(cells, Path(folder)) | records_load(records, Path(folder) / "many")
+        found = sweep_load(cells, Path(folder)) | status_load(records, Path(folder) / "many")
+        found |= leaderboard_load(records, Path(folder) / "board")
     return {key: round(value, 2) for key, value in found.items()}
 
 
