@@ -1,4 +1,7 @@
-"""Sentences of the documentation that state what was measured, each with its numbers taken from a record."""
+"""The documentation's measured statements, each with its numbers computed from the records.
+
+A page must contain each text as it is here, except for line breaks.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ _SHARED = f"{_JOINT} budget 501760 parameters with highways"
 
 
 def claims() -> Iterator[tuple[str, str]]:
-    """Page and text, wherever its lines break."""
+    """Yields a page below `docs` and a text that it must contain."""
     for page, texts in {
-        "../README.md": itertools.chain(_what_to_take(), _gpu_in_short(), _embedded()),
+        "../README.md": itertools.chain(_what_to_choose(), _processors_in_short(), _gpu_in_short(), _embedded()),
         "how-to.md": _precisions_in_short(),
         "sweeps.md": itertools.chain(_processors(), _sweeps()),
         "compression.md": itertools.chain(
@@ -38,7 +41,7 @@ def claims() -> Iterator[tuple[str, str]]:
             yield page, text
 
 
-def _what_to_take() -> Iterator[str]:
+def _what_to_choose() -> Iterator[str]:
     budget, plain = (board("sst", "demo")[name]["encoder_1_speed_up"] for name in (_DEMO, "svd all rank 16"))
     yield f"makes the encoder {budget:.2f} times as fast as dense, `svd` at rank 16 {plain:.2f} times"
     ratio = board("sst", "demo")["svd all rank 16"]["parameters"] / board("sst", "demo")[_DEMO]["parameters"]
@@ -58,7 +61,7 @@ def _gpu_in_short() -> Iterator[str]:
 
 
 def _gpu_ratios(label: str) -> list[float]:
-    """Of cuDNN, dense, rank 128 and rank 32, the biLSTM alone."""
+    """The speed-ups of cuDNN, dense, rank 128 and rank 32, for the biLSTM alone."""
     variants = ("torch.nn.LSTM", "dense", "svd all rank 128", "svd all rank 32")
     case = next(case for case in bench("gpu", "lstm") if short_label(case) == label)
     return [Column("", "gpu", "lstm", variant).of(case)["ratio"] for variant in variants]
@@ -83,7 +86,7 @@ def _embedded() -> Iterator[str]:
 
 
 def _rounding(task: str) -> np.ndarray:
-    """Float32 weights against the float16 that they are kept in, seed by seed, in points."""
+    """Scores with float32 weights less those with the stored float16 weights, by seed, in points."""
     own = _float16(task)
     return np.array([100 * (own["float32"][seed] - own["float16"][seed]) for seed in own["float16"]])
 
@@ -94,7 +97,23 @@ def _float16(task: str) -> dict[str, dict[str, float]]:
 
 
 def _processors() -> Iterator[str]:
-    """The same cells on two processors: `float16.json` has AVX2, the board AVX-512."""
+    n, apart, seeds = _between_processors()
+    yield f"{n} cells were scored on two processors"
+    yield f"their scores differ by {apart:.1f} points (root mean square), where two seeds differ by {seeds:.1f}"
+
+
+def _processors_in_short() -> Iterator[str]:
+    _, apart, seeds = _between_processors()
+    yield f"scores differ by {apart:.1f} points (root mean square, where this was measured)"
+    yield f"against {seeds:.1f} between two seeds"
+
+
+@cache
+def _between_processors() -> tuple[int, float, float]:
+    """How many cells two processors scored, and by how much these and two seeds differ (root mean square, in points).
+
+    The scores with AVX2 are in `float16.json`, those with AVX-512 on the board.
+    """
     apart, seeds = [], []
     for task in TASKS:
         found = _scores_of(task, "base", "dense")
@@ -102,8 +121,7 @@ def _processors() -> Iterator[str]:
         seeds += [100 * (one - other) for one, other in itertools.combinations(found.values(), 2)]
     assert {record["machine"]["instructions"] for record in board_records("sst", "base", "dense")} == {"AVX512"}
     assert read_json("compression/float16.json")["machine"]["instructions"] == "AVX2"
-    yield f"{len(apart)} cells scored on both, {_root_mean_square(apart):.1f} points apart (root mean square)"
-    yield f"two seeds of them are {_root_mean_square(seeds):.1f} apart"
+    return len(apart), _root_mean_square(apart), _root_mean_square(seeds)
 
 
 def _sweeps() -> Iterator[str]:
@@ -125,15 +143,24 @@ def _sweeps() -> Iterator[str]:
     yield f"| a cell, first fifth of the sweep | {load['ms_a_cell_first_fifth']:.0f} ms |"
     yield f"| a cell, last fifth | {load['ms_a_cell_last_fifth']:.0f} ms |"
     yield f"| `--status` on 10,000 records | {load['status_seconds']:.1f} s |"
+    former, own = record["leaderboard"]["runs"]
+    yield (
+        f"takes {own['leaderboard_processor_seconds']:.0f} seconds of processor time and "
+        f"{own['leaderboard_megabytes']:.0f} MB of memory, and its page {own['page_megabytes']:.1f} MB"
+    )
+    yield (
+        f"these were {former['leaderboard_processor_seconds']:.0f} seconds, "
+        f"{former['leaderboard_megabytes']:.0f} MB and {former['page_megabytes']:.1f} MB"
+    )
 
 
 def _errors() -> Iterator[str]:
-    """What is said below the first table."""
+    """The text below the first table."""
     found = {encoder: report["activation_error"]["all"] for encoder, report in reports().items()}
     plain, spent, both = (
         found[label] for label in ("svd all rank 8", f"svd all {_BUDGET}", f"whitened_svd all {_BUDGET}")
     )
-    yield {7: "Seven tenths of the way is the budget"}[round(10 * (plain - spent) / (plain - both))]
+    yield {7: "Seven tenths of this gain come from the budget"}[round(10 * (plain - spent) / (plain - both))]
     yield f"(`whitened_svd`, rank 7, 153,344 parameters) {found['whitened_svd all by gate rank 7']:.2f}"
     joint = [found[f"svd joint+projection {_BUDGET}{how}"] for how in ("", " by matrices")]
     yield "`svd` with `joint+projection` and a budget {:.2f} (by matrices {:.2f})".format(*joint)
@@ -143,7 +170,7 @@ def _errors() -> Iterator[str]:
 
 
 def _allocation() -> Iterator[str]:
-    """Which ranks a budget gives the layers of the larger embedded ELMo."""
+    """The ranks that a budget gives the layers of the larger embedded ELMo."""
     gates, projections = _ranks(_BASE)
     yield f"the first layer's gates get ranks of {gates[0]} and its projections {projections[0]}"
     yield f"the second layer's {gates[1]}, {projections[1]}"
@@ -152,7 +179,7 @@ def _allocation() -> Iterator[str]:
 
 
 def _ranks(encoder: str) -> tuple[list[str], list[str]]:
-    """Of the gates and of the projections, layer by layer."""
+    """The ranks of the gates and of the projections, for each layer."""
     record = board_records("sst", "base", encoder)[0]
     found: list[list[str]] = []
     for target in ("joint", "projection"):
@@ -183,7 +210,7 @@ def _scores() -> Iterator[str]:
 
 
 def _by_outputs() -> Iterator[str]:
-    """Budgets by the outputs' loss against budgets by matrices."""
+    """Budgets by the outputs' loss compared with budgets by matrices."""
     pairs = {
         ("demo", _DEMO): f"{_DEMO} by matrices",
         ("demo", f"{_DEMO} distilled 1500"): f"{_DEMO} by matrices distilled 1500",
@@ -236,7 +263,7 @@ def _language() -> Iterator[str]:
 
 
 def _additive(task: str) -> list[float]:
-    """How many times as much `input` costs as `recurrent`, of one method and rank, scored where dense was."""
+    """The cost of `input` divided by that of `recurrent`, by method and rank, both from the dense one's processor."""
     rows = board(task)
     methods = ("svd", "whitened_svd", "fisher_svd", "semi_nmf", "prune", "nmf", "random")
     found = []
@@ -270,7 +297,7 @@ def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
 
 
 def _budget_of_a_core() -> Iterator[str]:
-    """Median ranks that a language model's budget gives."""
+    """The median ranks that a language model's budget gives."""
     found: dict[tuple[int, str], list[str]] = {}
     recurrent = []
     for task in ("ptb", "wikitext2"):
@@ -304,11 +331,13 @@ def _highways() -> Iterator[str]:
     record = read_json("compression/highways.json")
     found = {one["encoder"]: (one["forward"], one["backward"]) for one in record["perplexities"]}
     alone = [" and ".join(f"{one:.1f}" for one in found[f"highways {rank}"]) for rank in (256, 128, 64, 32)]
-    yield "of the dense encoder {}, {}, {}, {}".format(*alone)
+    yield "of the dense encoder into {}, {}, {}, {}".format(*alone)
+    yield from _shared_budgets(found)
     own = record["report"]["highways"][0]
     yield f"is off by half ({own['error']:.2f}), and what it gives for the words of a text by {own['input_error']:.2f}"
     speeds = [board(task, "base")[_SHARED]["encoder_32_allennlp"] for task in ("sst", "squad")]
     yield f"{speeds[0]:.0f} and {speeds[1]:.0f} times as fast as AllenNLP's in batches of 32"
+    yield from _highways_in_tasks()
     means = [_mean(_paired(task, "base", _SHARED, "base", _BASE)) for task in TASKS]
     yield "it is {:+.1f} (± {:.1f}) on SST, {:+.1f} (± {:.1f}) on SNLI and {:+.1f} (± {:.1f}) on SQuAD".format(
         *(number for mean in means for number in (mean.value, mean.value - mean.low))
@@ -317,7 +346,53 @@ def _highways() -> Iterator[str]:
     yield f"is {sizes[0] / sizes[1]:.1f} times smaller than dense in place of {sizes[0] / sizes[2]:.1f}"
 
 
+def _shared_budgets(found: dict[str, tuple[float, float]]) -> Iterator[str]:
+    """Perplexities of budgets that the highway layer shares, and of the same parameters without sharing."""
+
+    def both(encoder: str) -> str:
+        return " and ".join(f"{one:.1f}" for one in found[encoder])
+
+    separate = both(f"{_BASE} by matrices highways 64")
+    yield f"the same rank of 64 gives {separate}"
+    (rank,) = {one["rank"] for one in board_records("sst", "base", _SHARED)[0]["highways"]}
+    yield f"it chooses rank {rank} and reaches {both(_SHARED)} instead of {separate}"
+    larger = both(f"{_JOINT} budget 894976 parameters with highways")
+    yield f"(rank 32 and rank 64), {larger} instead of {both('whitened_svd all rank 32 highways 64')}"
+
+
+def _highways_in_tasks() -> Iterator[str]:
+    """Differences that rank 64 of the highway layer makes in the tasks."""
+    matrices, plain = (
+        [_mean(_paired(task, "base", f"{encoder} highways 64", "base", encoder)) for task in TASKS]
+        for encoder in (f"{_BASE} by matrices", "svd all rank 32")
+    )
+    (sst, sst_within), *others = ((mean.value, mean.value - mean.low) for mean in matrices)
+    yield f"costs {-sst:.1f} points on SST (± {sst_within:.1f})"
+    yield "nothing on SNLI ({:+.1f} ± {:.1f}) and SQuAD ({:+.1f} ± {:.1f})".format(*itertools.chain(*others))
+    assert all(abs(value) < within for value, within in others)
+    first, second, third = (f"{mean.value:.1f} (± {mean.value - mean.low:.1f})" for mean in plain)
+    yield f"the differences are {first}, {second} and {third}"
+
+
+def _longer_perplexities() -> Iterator[str]:
+    """How much compression costs the two ELMos, forward."""
+    records = [read_json(f"compression/{name}.json") for name in ("perplexities", "highways", "longer")]
+    embedded, highways, longer = ({one["encoder"]: one["forward"] for one in own["perplexities"]} for own in records)
+    embedded = highways | embedded
+    low, by_matrices = "svd all rank 32", f"{_BASE} by matrices"
+    costs = [own[low] - own["as it is"] for own in (embedded, longer)]
+    yield f"costs the embedded ELMo {costs[0]:.0f} and this one {costs[1]:.0f}"
+    costs = [own[f"{by_matrices} highways 64"] - own[by_matrices] for own in (longer, embedded)]
+    yield f"costs it {costs[0]:.0f} and the embedded ELMo {costs[1]:.0f}"
+    projection, recurrent = "svd projection rank 64", "svd recurrent rank 16"
+    yield f"gives {longer[projection]:.0f} where the embedded ELMo has {embedded[projection]:.0f}"
+    yield f"({longer[recurrent]:.1f} and {embedded[recurrent]:.1f} at 16)"
+    last = records[2]["pretrain_with_dropout_0.1"]["perplexity_by_epoch"][-1]
+    yield f"the perplexities were {last['forward']:.1f} and {last['backward']:.1f}"
+
+
 def _longer() -> Iterator[str]:
+    yield from _longer_perplexities()
     norms = read_json("compression/longer.json")["norms"]
     for targets, text in (
         (
@@ -328,12 +403,21 @@ def _longer() -> Iterator[str]:
     ):
         own, other = ([one for one in norms[name] if one["target"] in targets] for name in ("longer", "embedded"))
         ratios = [one["frobenius"] / two["frobenius"] for one, two in zip(own, other, strict=True)]
-        ranks = [one["effective_rank"] for one in own]
+        ranks, fewer = ([one["effective_rank"] for one in norms] for norms in (own, other))
         yield text.format(min(ratios), max(ratios), min(ranks), max(ranks))
+        yield f"in place of {min(fewer):.0f} to {max(fewer):.0f}."
 
 
 def _limits() -> Iterator[str]:
-    """How much faster than AllenNLP's anything is at least."""
+    """The least speed-ups over AllenNLP."""
+    former = ("-convolutions", "-4x4")  # what the code did before
+    with_avx2 = [
+        name
+        for name, own in _benches().items()
+        if own["machine"]["instructions"] == "AVX2" and not name.endswith(former)
+    ]
+    yield f"[With AVX2](#with-avx2) the least is {min(map(_least, with_avx2)):.1f}"
+    yield f"and [without llvmlite](#without-llvmlite) {_least('original-without-llvmlite'):.1f}"
     with_avx512 = [name for name, own in _benches().items() if own["machine"]["instructions"] == "AVX512"]
     measured = [name for name in with_avx512 if not name.startswith(("gpu", "original-without"))]
     cases = [case for name in measured for case in _benches()[name]["cases"]]
@@ -343,6 +427,17 @@ def _limits() -> Iterator[str]:
     yield f"In all {len(cases)} cases with AVX-512"
     yield f"in float32 the least ratio is {plain:.1f} (the character CNN alone, one sentence)"
     yield f"over all precisions {least:.1f}"
+
+
+def _least(name: str) -> float:
+    """The least speed-up of any encoder of ours in a benchmark."""
+    cases = _benches()[name]["cases"]
+    return min(
+        float(one["ratio"])
+        for case in cases
+        for one in case["variants"]
+        if one["variant"] not in ("AllenNLP", "torch.nn.LSTM")
+    )
 
 
 @cache
@@ -358,11 +453,11 @@ def _precisions() -> Iterator[str]:
 
 
 def _precisions_in_short() -> Iterator[str]:
-    yield f"makes the whole {_gains('encoder')['int8']} times as fast at inference"
+    yield f"makes the whole encoder {_gains('encoder')['int8']} times as fast at inference"
 
 
 def _gains(part: str) -> dict[str, str]:
-    """From least to most, of each precision over float32, of all sizes; the encoder at its lower rank."""
+    """The range of speed-ups of each precision over float32, over all sizes; the encoder at its lower rank."""
     found: dict[str, list[float]] = {"bfloat16": [], "int8": []}
     for size, rank in (("original", 32), ("medium", 16), ("small", 8)):
         own = "dense" if part == "characters" else f"svd all rank {rank}"
@@ -398,13 +493,13 @@ def _score(task: str, encoder: str) -> float:
 
 
 def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
-    """By seed."""
+    """An encoder's scores, by seed."""
     primary = "f1" if task == "squad" else "accuracy"
     return {one["cell"]["seed"]: one["scores"][primary] for one in board_records(task, elmo, encoder)}
 
 
 def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:
-    """One encoder's scores less another's, seed by seed, in points."""
+    """One encoder's scores less another's, by seed, in points."""
     own, others = _scores_of(task, elmo, encoder), _scores_of(task, other_elmo, other)
     return np.array([100 * (own[seed] - others[seed]) for seed in sorted(own.keys() & others.keys())])
 

@@ -1,4 +1,4 @@
-"""The table of `docs/sweeps.md`: how preset `paper` differs from the configs that AllenNLP published."""
+"""The table of `docs/sweeps.md`: the differences between preset `paper` and the configs that AllenNLP published."""
 
 from __future__ import annotations
 
