@@ -1,4 +1,4 @@
-# Everything runs in .venv, which `make setup` builds once from the lock, whose files are checked by their SHA-256.
+# Everything runs in .venv, which `make setup` builds once from the lock, with every file verified by its SHA-256.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
