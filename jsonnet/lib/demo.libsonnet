@@ -1,4 +1,4 @@
-// Sizes that train in minutes on two cores. ELMo alone, no word vectors; and of ELMo its two biLSTM layers alone, because
+// Sizes that train in minutes on two cores. The models use ELMo without word vectors, and only its two biLSTM layers, because
 // the character CNN's layer is not compressed and would hide what compression costs.
 local lstm_layers = [-1e4, 0, 0];
 local rules = { type: 'spacy_rules' };

@@ -1,11 +1,11 @@
-// A config of AWD-LSTM (Merity, Keskar and Socher 2018) on a folder of train.txt, valid.txt and test.txt; `p` is a preset's
-// part of the task.
+// A config of AWD-LSTM (Merity, Keskar and Socher 2018) on a folder of train.txt, valid.txt and test.txt; `p` is the task's
+// part of a preset.
 function(p, data, compression, seed) {
   dataset_reader: { type: 'language_text' },
   train_data_path: data + '/train.txt',
   validation_data_path: data + '/valid.txt',
   test_data_path: data + '/test.txt',
-  // The text's own <unk> is what unknown words are, and nothing is padded: the vocabulary is the words of the text.
+  // Unknown words become the text's own <unk> and nothing is padded: the vocabulary is the words of the text.
   vocabulary: { type: 'from_instances', oov_token: '<unk>', padding_token: '<eos>' },
   datasets_for_vocab_creation: ['train'],
   model: p.model + { type: 'awd_lstm', compression: compression },

@@ -1,10 +1,10 @@
-// Published hyper-parameters. Of the three models with ELMo: those of allennlp-models 2.10.1, in its training_config/
-// classification/biattentive_classification_network_elmo, pair_classification/esim_elmo and rc/bidaf_elmo. Of language
-// models: the commands in the README of AWD-LSTM's authors (https://github.com/salesforce/awd-lstm-lm) for words with an
-// LSTM, without the fine-tuning after them, and the defaults of their main.py.
-// docs/sweeps/published.json has the published values and, with its reason, each key at which these configs differ; a test
-// holds them to it. `glove_file` is a parameter of the configs in `jsonnet/paper/`; AllenNLP's were glove.840B.300d (bcn)
-// and glove.6B.100d (bidaf).
+// Published hyper-parameters. The three models with ELMo follow training_config/ of allennlp-models 2.10.1:
+// classification/biattentive_classification_network_elmo, pair_classification/esim_elmo and rc/bidaf_elmo. The language models
+// follow the README of AWD-LSTM's authors (https://github.com/salesforce/awd-lstm-lm): the commands for word-level LSTMs,
+// without the fine-tuning after them, and the defaults of their main.py.
+// docs/sweeps/published.json has the published values and every key that differs here, with the reason; a test compares them.
+// `glove_file` is a parameter of the configs in jsonnet/paper/; AllenNLP's were glove.840B.300d (BCN) and glove.6B.100d
+// (BiDAF).
 function(glove_file) {
   sst: {
     glove: { file: glove_file, dim: 300, lowercase: false },

@@ -1,6 +1,6 @@
 // Setting 1 of the paper: AWD-LSTM of the published sizes, trained whole and then compressed, for a machine with a GPU:
 //   elmo-mf sweep jsonnet/sweeps/paper_language_models.jsonnet --output runs/paper
-// data/ptb and data/wikitext2 are yours to bring: the Penn Treebank's licence is the LDC's.
+// data/ptb and data/wikitext2 must be provided: the Penn Treebank is licensed by the LDC.
 {
   preset: 'paper',
   data: 'data',

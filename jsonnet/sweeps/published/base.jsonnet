@@ -1,4 +1,4 @@
-// The larger embedded ELMo, with as many parameters as rank 16 of all targets has, about a seventh of its own.
+// The larger embedded ELMo, with as many parameters as rank 16 of all targets, about a seventh of the dense encoder's.
 // elmo-mf sweep jsonnet/sweeps/published/base.jsonnet --data data --threads 1 --output leaderboard
 (import 'settings.libsonnet') + {
   options: 'weights/base/options.json',

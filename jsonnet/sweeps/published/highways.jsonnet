@@ -1,5 +1,5 @@
-// The larger embedded ELMo as in base.jsonnet, with the character CNN's highway layer as factors too, of an eighth of its
-// full rank; or of a rank that a budget finds, which is what the first has for both.
+// The larger embedded ELMo as in base.jsonnet, with the character CNN's highway layer factorized too: at an eighth of
+// its full rank, or at the rank that a budget of the same size for both gives it.
 // elmo-mf sweep jsonnet/sweeps/published/highways.jsonnet --data data --threads 1 --output leaderboard
 (import 'base.jsonnet') + {
   compressions: [

@@ -1,4 +1,4 @@
-// As language_models.jsonnet, with as many parameters in the core as rank 32 of both targets has, spent by what the last
+// As language_models.jsonnet, with as many parameters in the core as rank 32 of both targets, allocated by what the last
 // layer's outputs lose.
 // elmo-mf sweep jsonnet/sweeps/published/language_budgets.jsonnet --data data --threads 1 --output leaderboard
 (import 'language_models.jsonnet') + {

@@ -1,5 +1,5 @@
-// Methods with as many parameters as rank 8 of all targets has, and what the data-aware one does with half of them, with
-// shared left factors and with ranks of its own choice, by what the outputs lose and by the matrices alone.
+// Methods with as many parameters as rank 8 of all targets, and the data-aware one with half of them, with shared left
+// factors, and with ranks that a budget chooses, by what the outputs lose and by the matrices alone.
 // elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --threads 1 --output leaderboard
 (import 'settings.libsonnet') + {
   methods: ['svd', 'whitened_svd', 'fisher_svd', 'prune', 'semi_nmf'],
