@@ -13,18 +13,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.io import atomic_path, checked_file, open_regular
+from elmo_mf.io import atomic_path, checked_file, open_regular, read_json, write_json
 
 if TYPE_CHECKING:
     import torch
 
-_EXPECTED = "one of this run; remove it to begin anew"
-_MOST_PICKLE = 1 << 24  # bytes that say what the tensors are
+_EXPECTED = "one of this run; remove it to start again"
+_MOST_PICKLE = 1 << 24  # bytes of the part that describes the tensors
+_MOST_NOTE = 1 << 20  # bytes
 _KNOWN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool")
 }
 _FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale", "_growth_tracker"})
 """Numbers of optimisers and schedulers that change while they run."""
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Check that a folder belongs to this run; an empty one is marked as such.
+
+    # Raises
+    InputError: the folder belongs to another run, or holds files of something else.
+    """
+    note = folder / "run.json"
+    if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left by writers that were killed
+        write_json(note, identity)
+    if not claimed(folder, identity):
+        raise InputError(
+            f"{folder}: found files of another run, expected none; remove the folder or choose another name"
+        )
+
+
+def claimed(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether `claim` has noted this run in a folder."""
+    return bool(read_note(folder / "run.json") == identity)
+
+
+def read_note(path: Path) -> Any:
+    """A small JSON file beside what a run has done so far; None if it is missing or damaged."""
+    try:
+        return read_json(path, "note", "JSON", most=_MOST_NOTE)
+    except InputError:
+        return None
 
 
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def embed(
     import torch
 
     from elmo_mf.bilm import Bilm
-    from elmo_mf.embed.job import KEEP, Settings, expect_none
+    from elmo_mf.embed.job import KEEP, Settings, check_new
     from elmo_mf.embed.text import TextFile
     from elmo_mf.provenance import file_hash
 
@@ -72,7 +72,7 @@ def embed(
         torch.set_num_threads(threads)
     files = elmo_files(options, weights)
     check_output("OUTPUT", output, inputs=[text, *files])
-    expect_none(output)
+    check_new(output)
     compression = compressions.compression(method, rank, budget, targets, highway_rank)
     on = device_named(device)
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import typer
 
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.io import OutputError, check_output, exclusive, output_errors, remove_folder
+from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
     from elmo_mf.harness.grid import Cell
@@ -30,7 +31,8 @@ def gradients(
     """Train a task's model on the dense encoder, and write the second moments of the loss's gradients in the encoder.
 
     The file is what fisher_svd weights rows by, in elmo-mf compress and in configs (the key gradients). A sweep makes
-    such files itself. A run that was cut goes on from what OUTPUT.parts has: the data, the encoder, its activations.
+    such files itself. The same command resumes a run that was interrupted, with the data, the encoder and the
+    activations that OUTPUT.parts has.
 
     Examples:
 
@@ -42,6 +44,7 @@ def gradients(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from elmo_mf.harness.grid import expand
     from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.resumable import claim
 
     check_output("OUTPUT", output, (file, options, weights))
     texts = [None if path is None else str(path) for path in (data, options, weights)]
@@ -50,16 +53,20 @@ def gradients(
     (cell,) = expand(spec)
     if cell.task.kind != "elmo":
         raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
+    check_output("OUTPUT", output, (spec.data_of(cell.task) / name for name in cell.task.files.values()))
     folder = output.with_name(f"{output.name}.parts")
     with output_errors(output), exclusive(folder, f"the output {output}"):
-        if any(folder.iterdir()):
-            echo(f"going on with what is in {folder}")
+        resumed = any(folder.iterdir())
+        claim(folder, {"command": "gradients"})
+        if resumed:
+            echo(f"resuming with what is in {folder}")
         try:
             _make(spec, cell, folder, output)
         except OutputError:
             raise
-        except InputError:  # of which nothing is of use
-            remove_folder(folder)
+        except InputError:
+            if not resumed:  # otherwise it may hold hours of work, which a mistake must not destroy
+                remove_folder(folder)
             raise
         remove_folder(folder)
     echo(f"wrote {output}")
@@ -71,5 +78,6 @@ def _make(spec: SweepSpec, cell: Cell, folder: Path, output: Path) -> None:
     from elmo_mf.harness.workspace import workspace
 
     check_needs(spec, [cell], folder, workers=1, option="OUTPUT")
-    with workspace(folder) as work:
-        gradients_of(spec, cell, work).replace(output)
+    with workspace(folder) as work, atomic_path(output) as path:
+        # a copy, so that the same command still finds the original if this one is killed from here on
+        shutil.copyfile(gradients_of(spec, cell, work), path)

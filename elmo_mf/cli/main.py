@@ -30,7 +30,7 @@ from elmo_mf.cli.files import on_this_machine
 from elmo_mf.errors import InputError
 
 _INTERRUPTED = 130
-_GOES_ON = frozenset({"embed", "fetch", "gradients", "pretrain", "sweep"})
+_RESUMABLE = frozenset({"embed", "fetch", "gradients", "pretrain", "sweep"})
 
 app = typer.Typer(
     name="elmo-mf",
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interruption(arguments: Sequence[str]) -> str:
-    goes_on = _GOES_ON.intersection(arguments[:1]) or any(one.startswith("--distill") for one in arguments)
-    return "interrupted" + ("; the same command goes on from what is saved" if goes_on else "")
+    resumable = _RESUMABLE.intersection(arguments[:1]) or any(one.startswith("--distill") for one in arguments)
+    return "interrupted" + ("; the same command resumes from what is saved" if resumable else "")
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

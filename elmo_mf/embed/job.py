@@ -23,7 +23,7 @@ from elmo_mf.bilm.bilm import Bilm
 from elmo_mf.bilm.pieces import embed_in_pieces
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed.index import SentenceIndex
-from elmo_mf.embed.parts import Parts
+from elmo_mf.embed.parts import Parts, finished
 from elmo_mf.embed.text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder
@@ -68,15 +68,18 @@ def embed_file(
     Of how many lines the vectors were there already.
 
     # Raises
-    InputError: `output` exists, parts of another run lie beside it, or another process writes it.
-    OutputError: the disk has no room, or a file cannot be written.
+    InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has too
+        little room.
+    OutputError: a file cannot be written.
     """
-    expect_none(output)
-    folder = output.with_name(output.name + ".parts")
+    folder = _folder(output)
+    identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": made_by}))
     with output_errors(output), exclusive(folder, f"the output {output}"):
-        expect_none(output)  # the process that had the folder until now may have written it
-        identity = {"input": text.sha256, "keep": settings.keep, "elmo": made_by}
-        parts = Parts(folder, json.loads(json.dumps(identity)))
+        if os.path.lexists(output) and finished(folder, identity, output):
+            remove_folder(folder)
+            return text.lines
+        _expect_none(output)
+        parts = Parts(folder, identity)
         _check_space(bilm, text, output, settings, parts.size())
         if parts.size():
             resumes(folder)
@@ -85,18 +88,32 @@ def embed_file(
             with atomic_path(output) as path:
                 _join(files, index, path)
                 _check_complete(path, text.lines, output)
+                _expect_none(output)  # somebody may have put a file there meanwhile
+                parts.note_result(path)
         remove_folder(folder)
     return there
 
 
-def expect_none(output: Path) -> None:
-    """Check that nothing would be overwritten.
+def check_new(output: Path) -> None:
+    """Check before the work that nothing would be overwritten.
+
+    A file with parts beside it may be the result of a run that was killed before it could remove them; `embed_file`
+    finds out.
 
     # Raises
     InputError: `output` exists.
     """
+    if not _folder(output).is_dir():
+        _expect_none(output)
+
+
+def _expect_none(output: Path) -> None:
     if os.path.lexists(output):
-        raise InputError(f"{output}: found a file already, expected a new name")
+        raise InputError(f"{output}: the file already exists, expected a new name")
+
+
+def _folder(output: Path) -> Path:
+    return output.with_name(output.name + ".parts")
 
 
 def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: Settings, there: int) -> None:

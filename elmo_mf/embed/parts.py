@@ -10,10 +10,11 @@ from typing import Any
 
 from elmo_mf.embed.text import Window
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_files, open_regular, read_json, write_json
+from elmo_mf.io import atomic_files, open_regular, write_json
 from elmo_mf.provenance import file_hash
+from elmo_mf.resumable import claim, claimed, read_note
 
-_MOST_NOTE = 1 << 20
+_RESULT = "result.json"
 
 
 class Parts:
@@ -26,18 +27,12 @@ class Parts:
     identity: what the vectors depend on, as JSON.
 
     # Raises
-    InputError: the folder is of another run.
+    InputError: the folder belongs to another run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        claim(folder, identity)
         self.folder = folder
-        note = folder / "run.json"
-        if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # those of writers that were killed
-            write_json(note, identity)
-        if _json(note) != identity:
-            raise InputError(
-                f"{folder}: found parts of another run, expected none; remove the folder or choose another name"
-            )
 
     def path(self, window: Window) -> Path:
         """Where the vectors of a window lie."""
@@ -46,7 +41,7 @@ class Parts:
     def have(self, window: Window) -> bool:
         """Whether they are there, whole, and of these lines."""
         path = self.path(window)
-        note = _json(path.with_suffix(".json"))
+        note = read_note(path.with_suffix(".json"))
         return isinstance(note, dict) and note.get("lines") == _digest(window) and note.get("sha256") == _hash(path)
 
     @contextmanager
@@ -61,12 +56,20 @@ class Parts:
         """Bytes of the parts that are there."""
         return sum(path.stat().st_size for path in self.folder.glob("*.hdf5"))
 
+    def note_result(self, path: Path) -> None:
+        """Note which file becomes the result, just before it gets its name, for `finished`."""
+        write_json(self.folder / _RESULT, _inode(path))
 
-def _json(path: Path) -> Any:
-    try:
-        return read_json(path, "note", "what elmo-mf embed writes", most=_MOST_NOTE)
-    except InputError:
-        return None
+
+def finished(folder: Path, identity: dict[str, Any], output: Path) -> bool:
+    """Whether `output` is the whole result of a run that was killed before it could remove its parts."""
+    return claimed(folder, identity) and read_note(folder / _RESULT) == _inode(output)
+
+
+def _inode(path: Path) -> dict[str, int]:
+    """What a file keeps when it is renamed, and what changes when it is written to."""
+    found = path.lstat()
+    return {"device": found.st_dev, "inode": found.st_ino, "bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _hash(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""`elmo-mf gradients`: one process at a time, gone on from after an interruption, and nothing left of what failed."""
+"""`elmo-mf gradients`: one process at a time, resumed after an interruption, and no traces of what failed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import h5py
 import pytest
 import torch
 
+from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
 from elmo_mf.harness import cell, gradients
 from elmo_mf.io import exclusive
@@ -17,7 +18,7 @@ from tests.conftest import random_bilm, small_data
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command but for its output, on a tiny ELMo and a few sentences."""
+    """The command on a tiny ELMo and a few sentences."""
     monkeypatch.chdir(tmp_path)
     random_bilm().save(Path("elmo"))
     small_data("sst", Path("data/sst"), 6)
@@ -36,56 +37,94 @@ def content(path: Path) -> dict[str, bytes]:
     return found
 
 
-def test_an_interrupted_run_is_gone_on_from(
+def refused(command: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """The error of a command that must end with status 2."""
+    assert main(command) == 2
+    return capfd.readouterr().err
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def unexpected(*_: Any) -> None:
+    raise AssertionError("this work was done already, or must not begin")
+
+
+def interrupt(command: list[str], monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
+    """Run a command until it calls a function."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, interrupted)
+        assert main(command) == 130
+
+
+def test_an_interrupted_run_is_resumed(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command) == 0
     Path("g.hdf5").rename("whole.hdf5")
     capfd.readouterr()
 
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(gradients, "row_weights", interrupted)
-        assert main(command) == 130
-    told = capfd.readouterr().err.splitlines()
-    assert told[-1] == "elmo-mf: interrupted; the same command goes on from what is saved"
+    interrupt(command, monkeypatch, gradients, "row_weights")
+    assert capfd.readouterr().err.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
     assert not Path("g.hdf5").exists()
 
-    def again(*_: Any) -> None:
-        raise AssertionError("activations that are there were computed again")
-
-    monkeypatch.setattr(cell, "write_activations", again)
+    monkeypatch.setattr(cell, "write_activations", unexpected)
     assert main(command) == 0
-    assert "going on with what is in g.hdf5.parts" in capfd.readouterr().out
+    assert "resuming with what is in g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
     assert names() == ["data", "elmo", "g.hdf5", "whole.hdf5"]
 
 
-def test_a_second_process_is_told_of_the_first(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a run that was killed at its very end: nothing is trained again."""
+    interrupt(command, monkeypatch, command_module, "remove_folder")
+    written = content(Path("g.hdf5"))
+    monkeypatch.setattr(cell, "training_loop", unexpected)
+    assert main(command) == 0
+    assert content(Path("g.hdf5")) == written and names() == ["data", "elmo", "g.hdf5"]
+
+
+def test_a_second_process_is_refused(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with exclusive(Path("g.hdf5.parts"), "the output"):
-        assert main(command) == 2
-        assert "another process is writing the output g.hdf5" in capfd.readouterr().err
+        assert "another process is writing the output g.hdf5" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 
 
-def test_a_loss_that_is_no_number_leaves_nothing(
+@pytest.mark.parametrize("name", ["letters.txt", "run.json"])
+def test_the_folder_of_something_else(name: str, command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Such as that of `elmo-mf embed`, which uses the same name."""
+    Path("g.hdf5.parts").mkdir()
+    Path("g.hdf5.parts", name).write_text('{"input": "precious"}')
+    assert "g.hdf5.parts: found files of another run, expected none" in refused(command, capfd)
+    assert Path("g.hdf5.parts", name).read_text() == '{"input": "precious"}'
+
+
+def test_a_loss_that_is_not_finite_leaves_nothing(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gradients, "_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
-    assert main(command) == 2
-    assert "gradients: loss: found nan, expected a finite number" in capfd.readouterr().err
+    assert "gradients: loss: found nan, expected a finite number" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 
 
-def test_wrong_data_is_told_before_the_training(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("resumed", [False, True])
+def test_wrong_data_is_reported_before_the_training(
+    resumed: bool, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cell, "training_loop", lambda *_: pytest.fail("it was trained"))
+    """And the work of an earlier run is kept."""
+    if resumed:
+        interrupt(command, monkeypatch, gradients, "row_weights")
+    monkeypatch.setattr(cell, "training_loop", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:
         file.write("(3 (2 It) (9 works))\n")
-    assert main(command) == 2
-    assert f"{train}: line 7: " in capfd.readouterr().err
-    assert names() == ["data", "elmo"]
+    assert f"{train}: line 7: " in refused(command, capfd)
+    assert names() == ["data", "elmo", *(["g.hdf5.parts"] if resumed else [])]
+    assert bool(list(Path().glob("g.hdf5.parts/cache/activations/*"))) is resumed
+
+
+def test_the_data_are_not_replaced(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (train,) = Path("data").rglob("train*")
+    command[2] = str(train)
+    assert "which would replace the input" in refused(command, capfd)

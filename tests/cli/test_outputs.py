@@ -118,7 +118,7 @@ def test_a_folder_that_holds_an_elmo_is_not_a_file(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("command", ["embed", "pretrain", "compress", "fetch", "sweep"])
-def test_an_interrupted_command_says_that_it_can_be_gone_on_from(
+def test_an_interrupted_command_says_that_it_can_be_resumed(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -135,7 +135,7 @@ def test_an_interrupted_command_says_that_it_can_be_gone_on_from(
     monkeypatch.setattr(places[command], interrupted)
     (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]
     assert main([*arguments, *(["--distill", "t.txt"] if command == "compress" else [])]) == 130
-    told = capsys.readouterr().err.strip().splitlines()
-    assert told[-1] == "elmo-mf: interrupted; the same command goes on from what is saved"
-    assert not any("Traceback" in line for line in told)
+    error = capsys.readouterr().err
+    assert error.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
+    assert "Traceback" not in error
     assert not Path("out").is_file() and not list(Path("out").glob("*.json"))

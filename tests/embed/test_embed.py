@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -97,7 +98,7 @@ def test_a_run_that_was_cut_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(_Cut):
         embed_file(bilm, {"x": 1}, text, output, Settings(), cut)
     assert not output.exists()
-    with pytest.raises(InputError, match=r"out\.hdf5\.parts: found parts of another run"):
+    with pytest.raises(InputError, match=r"out\.hdf5\.parts: found files of another run"):
         embed_file(bilm, {"x": 2}, text, output, Settings())
     first = min((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     made = first.stat().st_mtime_ns
@@ -165,13 +166,13 @@ def test_a_folder_without_its_note(tmp_path: Path) -> None:
     output.unlink()
     folder.mkdir()
     (folder / "letters.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"out\.hdf5\.parts: found parts of another run"):
+    with pytest.raises(InputError, match=r"out\.hdf5\.parts: found files of another run"):
         embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
     assert (folder / "letters.txt").read_text() == "precious"
 
 
 def test_two_at_once(tmp_path: Path) -> None:
-    """The second is refused, and the first ends as if it were alone; so is one that comes when it has just ended."""
+    """The second is refused, and the first ends as if it were alone."""
     text, output, refused = _text(tmp_path, LINES), tmp_path / "out.hdf5", []
 
     def second(_: int) -> None:
@@ -182,6 +183,46 @@ def test_two_at_once(tmp_path: Path) -> None:
     embed_file(random_bilm(), {}, text, output, Settings(), second)
     assert refused
     _check(output, LINES, random_bilm(), "all")
+
+
+def test_a_result_whose_parts_are_left(
+    elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a run leaves it that is killed at its very end: the same command is done, and others overwrite nothing."""
+    options, weights = elmo_files()
+    text, output = _text(tmp_path, LINES).path, tmp_path / "out.hdf5"
+    command = ["embed", str(text), str(output), "--options", str(options), "--weights", str(weights)]
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "remove_folder", _raise)
+        with pytest.raises(_Cut):
+            main(command)
+    written = output.read_bytes()
+    assert main([*command, "--top"]) == 2
+    assert "out.hdf5: the file already exists, expected a new name" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "_make_parts", _raise)
+        assert main(command) == 0
+    assert capsys.readouterr().out == f"wrote {output}: 6 sentences, 6 of them by an earlier run\n"
+    assert output.read_bytes() == written and not (tmp_path / "out.hdf5.parts").exists()
+
+
+def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it came there, it is not overwritten, and the parts are kept."""
+    text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
+    real = job._join
+
+    def join(*arguments: Any) -> None:
+        real(*arguments)
+        output.write_text("precious")
+
+    monkeypatch.setattr(job, "_join", join)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"out\.hdf5: the file already exists"):
+            embed_file(random_bilm(), {}, text, output, Settings())
+        assert output.read_text() == "precious"
+    output.unlink()
+    monkeypatch.setattr(job, "_join", real)
+    assert embed_file(random_bilm(), {}, text, output, Settings()) == 6
 
 
 def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +336,7 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out.hdf5").write_text("precious")
-    with pytest.raises(InputError, match=r"out\.hdf5: found a file already"):
+    with pytest.raises(InputError, match=r"out\.hdf5: the file already exists"):
         embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
     assert (tmp_path / "out.hdf5").read_text() == "precious"
 
