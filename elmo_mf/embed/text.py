@@ -15,6 +15,8 @@ from elmo_mf.io import TextLines, output_errors
 from elmo_mf.sentences import SPLIT_AT_ONCE, WORD, words_of
 
 _EXPECTED = "one tokenised sentence a line"
+MOST_CHARACTERS = 1 << 24
+"""In a window, not counting its last line."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,18 @@ class Window:
 
 
 def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
-    """The file in windows of at most `lines` lines; one that reaches `tokens` tokens ends there."""
-    start, kept, size = 0, list[str](), 0
+    """Split the file into windows of at most `lines` lines, which end early where they reach `tokens` tokens.
+
+    They also end at `MOST_CHARACTERS`, of which very long tokens may need many.
+    """
+    start, kept, n_tokens, n_characters = 0, list[str](), 0, 0
     for number, sentence in enumerate(text.sentences()):
         kept.append(sentence)
-        size += _count(sentence)
-        if len(kept) == lines or size >= tokens:
+        n_tokens += _count(sentence)
+        n_characters += len(sentence)
+        if len(kept) == lines or n_tokens >= tokens or n_characters >= MOST_CHARACTERS:
             yield Window(start, kept)
-            start, kept, size = number + 1, [], 0
+            start, kept, n_tokens, n_characters = number + 1, [], 0, 0
     if kept:
         yield Window(start, kept)
 

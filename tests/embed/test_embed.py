@@ -258,6 +258,14 @@ def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found == {line.strip(): str(number) for number, line in enumerate(lines)}
 
 
+def test_windows_of_long_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End before they fill the memory."""
+    monkeypatch.setattr(text_module, "MOST_CHARACTERS", 10)
+    text = _text(tmp_path, ["a" * 9, "b", "c" * 30, "d"])
+    found = [len(window.sentences) for window in text_module.windows(text, 100, 100)]
+    assert found == [2, 1, 1]
+
+
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = sum(len(line.split()) for line in LINES)
     usage = shutil.disk_usage(tmp_path)._replace(free=2 * words * 3 * 12 * 4 - 1)
