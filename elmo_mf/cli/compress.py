@@ -11,7 +11,7 @@ from elmo_mf.cli import compressions
 from elmo_mf.cli.progress import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
+from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights
@@ -154,8 +154,10 @@ def _distilled(
 ) -> tuple[BilmWeights, dict[str, float]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    from elmo_mf.factorize.distill import distill
+    from elmo_mf.factorize.distill import checkpoint_size, distill
 
+    size = checkpoint_size(after)
+    check_space("--out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
     assert compression.distill is not None
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.description}"))
     with progress_bar(*columns) as bar:

@@ -44,6 +44,12 @@ class Distilled:
     after: float
 
 
+def checkpoint_size(factored: BilmWeights) -> int:
+    """Bytes of a checkpoint, at least: the biLSTM's parameters and the optimiser's two moments of each."""
+    parameters = (matrix.size for lstm in factored.lstms.values() for matrix in lstm.matrices.values())
+    return 3 * 4 * sum(parameters)
+
+
 def distill(
     dense: BilmWeights,
     factored: BilmWeights,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from elmo_mf import Bilm
+from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
 from tests.io.test_atomic import in_a_child
 
@@ -18,6 +19,10 @@ NAMES = {"options.json", "weights.hdf5", "report.json", "MODEL_CARD.md"}
 
 def _compress(files: tuple[Path, Path], out: Path, rank: int, *more: str) -> int:
     return main(["compress", *map(str, files), "--rank", str(rank), "--out", str(out), *more])
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _ranks(out: Path) -> set[int]:
@@ -96,3 +101,33 @@ def test_a_distillation_that_was_cut_is_left_alone(elmo_files: Files, tmp_path: 
     (out / "distill.pt").write_text("of another command")
     assert _compress(elmo_files(), out, 2) == 0
     assert (out / "distill.pt").read_text() == "of another command"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_distillation_needs_room_for_its_checkpoints(
+    resumed: bool,
+    elmo_files: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two at the same time, or one more beside that of an interrupted run."""
+    from elmo_mf.factorize import distill
+
+    (tmp_path / "t.txt").write_text("a b c\nd e\n" * 5)
+    command = ["--distill", str(tmp_path / "t.txt"), "--distill-steps", "2"]
+    files, out = elmo_files(), tmp_path / "out"
+    checkpoint, sizes = out / "distill.pt", list[int]()
+    with monkeypatch.context() as patch:
+        patch.setattr("elmo_mf.factorize.report.compression_report", _interrupted)
+        if resumed:
+            assert _compress(files, out, 2, *command) == 130
+            sizes.append(checkpoint.stat().st_size)
+    size = distill.checkpoint_size(Bilm.from_files(*files, Compression("svd", 2, "all")).weights())
+    assert all(size <= found for found in sizes)
+    usage = shutil.disk_usage(tmp_path)._replace(free=(1 if resumed else 2) * size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(distill, "distill", lambda *_: pytest.fail("it began"))
+    assert _compress(files, out, 2, *command) == 2
+    assert "--out: found 0.0 MB free on the disk" in capsys.readouterr().err
+    assert checkpoint.exists() is resumed
