@@ -48,15 +48,18 @@ def perplexity(
     """
     import torch
 
-    from elmo_mf.pretrain.judge import judge_each
+    from elmo_mf.pretrain.judge import VOCABULARY_FILE, judge_each
+    from elmo_mf.pretrain.softmax import SOFTMAX_FILE
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo
 
+    files = elmo_files(options, weights, base_elmo())
     if json_file is not None:
-        check_output("--json", json_file, (*texts, options, weights))
+        beside = softmax or files[1].parent
+        check_output("--json", json_file, (*texts, *files, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
     if threads:
         torch.set_num_threads(threads)
-    files, on = elmo_files(options, weights, base_elmo()), device_named(device)
+    on = device_named(device)
     compressed = compressions.compression(method, rank, budget, targets, highway_rank, allocation=allocation)
     judgements = []
     wanted = [None] if compressed is None else [None, compressed]

@@ -154,6 +154,14 @@ def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
     assert dense["hashes"]["texts"] == low["hashes"]["texts"] == [file_hash(texts[1])]
 
 
+@pytest.mark.parametrize("name", ["softmax.hdf5", "vocabulary.txt", "weights.hdf5"])
+def test_no_input_is_replaced(name: str, elmo: Path, texts: Texts, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
+    before = (elmo / name).read_bytes()
+    assert main(["perplexity", str(texts[1]), *files, "--json", str(elmo / name)]) == 2
+    assert "which would replace the input" in capsys.readouterr().err and (elmo / name).read_bytes() == before
+
+
 def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:
     """It has its softmax beside it, and better methods leave it better."""
     found = []
