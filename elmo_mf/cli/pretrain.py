@@ -100,8 +100,8 @@ def pretrain(
     compression: dict[str, Any] | None = None
     if rank or budget:
         size = {"rank": compressions.rank(rank), "budget": compressions.budget(budget)}
-        compression = {"method": "svd", "targets": targets} | {key: value for key, value in size.items() if value}
-        if budget:  # what random weights give says nothing
+        compression = {"method": "svd", "targets": targets} | {k: v for k, v in size.items() if v is not None}
+        if budget:  # the outputs of random weights carry no information
             compression["allocation"] = "matrices"
     settings = Settings(
         cell=cell, projection=projection, layers=layers, epochs=epochs, batch_tokens=batch_tokens,

@@ -15,6 +15,7 @@ from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
 DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 Mixed = Literal["none", "bfloat16", "float16"]
 MIXED: tuple[Mixed, ...] = ("none", "bfloat16", "float16")
+_SEEDS = 2**64  # the number of seeds that PyTorch has
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Settings:
             found = getattr(self, name)
             if found not in known:
                 raise InputError(f"--{name}: found {found}, {one_of(found, known)}")
+        if not 0 <= self.seed < _SEEDS:
+            raise InputError(f"--seed: found {self.seed}, expected an integer from 0 on and below 2^64")
         if self.compression is not None:
             Compression.from_dict(self.compression)
 

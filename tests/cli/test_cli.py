@@ -396,6 +396,9 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([train, "--valid", train, "--schedule", "steps"], "--schedule: found steps, expected one of one_cycle"),
         ([train, "--valid", train, "--mixed", "float16"], "--mixed: found float16 on a CPU, expected bfloat16"),
         ([train, "--valid", train, "--mixed", "int8"], "--mixed: found int8, expected one of none"),
+        ([train, "--valid", train, "--rank", "0"], "compression.rank: found 0, expected an integer from 1 on"),
+        ([train, "--valid", train, "--seed", "-1"], "--seed: found -1, expected an integer from 0 on"),
+        ([train, "--valid", train, "--seed", str(2**64)], "--seed: found 18446744073709551616, expected"),
         ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 beside a budget"),
         ([train, "--valid", train, "--vocabulary", train], "t.txt: line 1: found 'a b c', expected a word that is new"),
     ]
