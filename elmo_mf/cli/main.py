@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_none_empty(given)
         app(args=given, prog_name="elmo-mf")
     except InputError as error:
         terminal.echo(f"elmo-mf: error: {error}", err=True)
@@ -90,6 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
         return error.code if isinstance(error.code, int) else 1
     return 0
+
+
+def _check_none_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty values, which unset shell variables leave: as a path, one would be the current folder."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        option = before if argument == "" else argument.removesuffix("=")
+        if argument == "" or (argument.startswith("--") and argument.endswith("=")):
+            where = f"{option}: " if option.startswith("-") else ""
+            raise InputError(f"{where}found an empty value, expected a name or number; is a shell variable unset?")
 
 
 def _interruption(arguments: Sequence[str]) -> str:

@@ -407,6 +407,29 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["compress", "o.json", "w.hdf5", "--rank", "2", "--out", ""], "--out: "),
+        (["compress", "o.json", "w.hdf5", "--rank", "2", "--out="], "--out: "),
+        (["embed", "t.txt", ""], ""),
+        (["embed", "", "out.hdf5"], ""),
+        (["sweep", "--seeds", "", "--dry-run"], "--seeds: "),
+    ],
+)
+def test_empty_values(
+    arguments: list[str],
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An empty path would be the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert _fails(capsys, *arguments).startswith(f"elmo-mf: error: {where}found an empty value, expected ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.txt").write_text("a b c d\n" * 50)
     files: list[str | Path] = [tmp_path / "t.txt", "--valid", tmp_path / "t.txt", "--out", tmp_path / "out"]
