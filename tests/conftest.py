@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,18 @@ def elmo_files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         return tmp_path / name / "options.json", tmp_path / name / "weights.hdf5"
 
     return write
+
+
+@contextmanager
+def pipe_of(content: bytes) -> Iterator[Path]:
+    """The name of a pipe from which a short text can be read, once."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    try:
+        yield Path(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
 
 
 def small_data(task: str, folder: Path, examples: int = 24) -> Path:

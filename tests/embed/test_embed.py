@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from elmo_mf.embed import text as text_module
 from elmo_mf.embed.job import KEEP, Keep, Settings, embed_file
 from elmo_mf.embed.text import TextFile, split
 from elmo_mf.errors import InputError
-from tests.conftest import random_bilm
+from tests.conftest import pipe_of, random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
 LINES = ["a bb ccc", "", "dd", "a bb ccc", "e " * 30, "é ü"]
@@ -310,23 +309,19 @@ def test_a_byte_order_mark_is_no_word(tmp_path: Path) -> None:
 
 
 def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a file gives, and nothing is left beside it; a run that was cut goes on from either."""
+    """The same vectors as from a file, and nothing is left beside them; a run can be resumed from either."""
     options, weights = elmo_files()
     command = ["--options", str(options), "--weights", str(weights)]
     content, output = "".join(f"{line}\r\n" for line in LINES).encode(), tmp_path / "v" / "out.hdf5"
     (tmp_path / "in.txt").write_bytes(content)
-    reading, writing = os.pipe()
-    os.write(writing, content)
-    os.close(writing)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
         patch.setattr(job, "WINDOW_LINES", 2)
         patch.setattr(job, "_join", _raise)
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()
         patch.setattr(job, "WINDOW_LINES", 2)
-        assert main(["embed", f"/dev/fd/{reading}", str(output), *command]) == 0
-    os.close(reading)
+        assert main(["embed", str(pipe), str(output), *command]) == 0
     said = capsys.readouterr().out
     assert f"going on with the parts in {output}.parts" in said
     assert said.endswith(f"wrote {output}: 6 sentences, 6 of them by an earlier run\n")

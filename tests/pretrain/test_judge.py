@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.judge import Judgement, judge
 from elmo_mf.provenance import file_hash
-from tests.conftest import ROOT
+from tests.conftest import ROOT, pipe_of
 from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
 
 
@@ -142,13 +141,10 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
-    """Read once, for the dense and the compressed encoder, and their hash is that of what was read."""
-    reading, writing = os.pipe()
-    os.write(writing, texts[1].read_bytes())
-    os.close(writing)
+    """Read once for the dense and the compressed encoder; the record has the hash of what was read."""
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
-    assert main(["perplexity", f"/dev/fd/{reading}", *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
-    os.close(reading)
+    with pipe_of(texts[1].read_bytes()) as pipe:
+        assert main(["perplexity", str(pipe), *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
     dense, low = json.loads((tmp_path / "it.json").read_text())["perplexities"]
     assert dense["words"] == low["words"] and dense["forward"] == _judge(elmo, texts[1]).forward
     assert dense["hashes"]["texts"] == low["hashes"]["texts"] == [file_hash(texts[1])]

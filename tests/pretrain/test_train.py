@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
@@ -29,6 +28,7 @@ from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.resumable import load_state, save_state
+from tests.conftest import pipe_of
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, trainer
 
@@ -450,11 +450,8 @@ def test_outputs_that_cannot_be_written(
 
 def test_texts_from_a_pipe(texts: Texts, tmp_path: Path) -> None:
     """Read once; the record has the hash of what was read."""
-    reading, writing = os.pipe()
-    os.write(writing, texts[1].read_bytes())
-    os.close(writing)
-    record = Trainer([texts[0]], [Path(f"/dev/fd/{reading}")], tmp_path / "out", TINY).run()
-    os.close(reading)
+    with pipe_of(texts[1].read_bytes()) as pipe:
+        record = Trainer([texts[0]], [pipe], tmp_path / "out", TINY).run()
     assert record["valid_sha256"] == [file_hash(texts[1])]
     trainer(texts, tmp_path / "files").run()
     assert _same(tmp_path / "out", tmp_path / "files")
