@@ -1,5 +1,5 @@
-"""States of long runs: written atomically, checked before anything is taken from them, and gone on from only by the
-same run."""
+"""States of long runs: written atomically, checked before anything is loaded from them, and resumed only by the same
+run."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def read_note(path: Path) -> Any:
 
 
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
-    """Write tensors, numbers and texts; `identity` says which run's they are.
+    """Write tensors, numbers and strings; `identity` says which run they belong to.
 
     # Raises
-    OutputError: the disk is full, or the file cannot be written for another reason.
+    OutputError: the file cannot be written, for example because the disk is full.
     """
     import torch
 
@@ -69,10 +69,10 @@ def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> N
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What `save_state` wrote, None if there is no file; tensors are on the CPU.
+    """Read what `save_state` wrote, with tensors on the CPU; None if there is no file.
 
     # Raises
-    InputError: the file is broken, or of a run with another identity.
+    InputError: the file is damaged, or belongs to a run with another identity.
     """
     import torch
 
@@ -98,7 +98,7 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def taking_from(path: Path) -> Iterator[None]:
-    """Raise whatever goes wrong while a state is checked and taken over as an error that names its file.
+    """Turn any error while a state is checked and loaded into one that names its file.
 
     # Raises
     InputError: in place of any exception.
@@ -112,7 +112,7 @@ def taking_from(path: Path) -> Iterator[None]:
 
 
 def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
-    """Check a part of a state against what the run itself has: the same keys, types, shapes, and settings.
+    """Check part of a state against the run's own: it must have the same keys, types, shapes and settings.
 
     # Raises
     ValueError: names what differs.
@@ -143,7 +143,7 @@ def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
 
 
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
-    """As `check_like`, for Adam's state, of which a new one has none.
+    """As `check_like`, for an Adam optimiser, whose state is empty before its first step.
 
     # Raises
     ValueError: names what differs.
@@ -169,7 +169,7 @@ def _form(value: Any) -> str:
 
 
 def _check_archive(file: BinaryIO) -> None:
-    """That no byte is another than what was written, and nothing in it asks for more memory than the file has.
+    """Check that every byte is as it was written, and that nothing in it needs more memory than the file has.
 
     # Raises
     ValueError: names the entry.
@@ -190,11 +190,11 @@ def _check_archive(file: BinaryIO) -> None:
 def _check_pickle(content: bytes) -> None:
     for code, argument, _ in pickletools.genops(content):
         if code.name == "GLOBAL" and argument not in _KNOWN:
-            raise ValueError(f"{argument} is neither tensor, number nor text")
+            raise ValueError(f"{argument} is neither a tensor, a number nor a string")
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first setting that is not the same, with its values; else the first thing."""
+    """The first setting that differs, with both values; else the first part of the identity that differs."""
     settings = found.get("settings")
     for name, value in wanted["settings"].items():
         other = settings.get(name) if isinstance(settings, dict) else None

@@ -11,17 +11,17 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
 
 _EXPECTED = "one tokenised sentence a line"
-SPLIT_AT_ONCE = 1 << 16  # characters of a line whose words may all be strings at the same time
-WORD = re.compile(r"\S+")  # white space is what `str.split` takes for it
+SPLIT_AT_ONCE = 1 << 16  # characters; longer lines are split word by word, to save memory
+WORD = re.compile(r"\S+")  # the same white space as that of `str.split`
 MOST_WORDS = 1_000_000_000
-"""Of a text that is held in memory."""
+"""In a text that is held in memory."""
 
 
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
     """Sentences of a file; those longer than `max_tokens` are cut into pieces.
 
     # Parameters
-    limit: lines whose sentences are kept.
+    limit: number of lines to keep; all by default.
 
     # Raises
     InputError: the file is missing, not UTF-8, or has no words or too many.
@@ -32,14 +32,14 @@ def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) 
 def read_with_hash(
     path: str | Path, max_tokens: int, limit: int | None = None, *, regular: bool = False
 ) -> tuple[list[list[str]], str]:
-    """As `read_sentences`, and the SHA-256 of the whole text; each distinct word is held once.
+    """As `read_sentences`, with the SHA-256 of the whole text; each distinct word is held in memory once.
 
     # Parameters
-    regular: refuse a pipe, where the text is read again later.
+    regular: refuse pipes, because the text is read again later.
     """
     lines, known = TextLines(path, _EXPECTED, regular=regular), dict[str, str]()
     sentences, n_words = list[list[str]](), 0
-    for line in lines:  # to its end, whatever the limit
+    for line in lines:  # to the end of the file, whatever the limit, for the hash
         if limit is not None and lines.lines > limit:
             continue
         for piece in _pieces(line, max_tokens):
@@ -54,7 +54,7 @@ def read_with_hash(
 
 
 def stream_sentences(path: str | Path, max_tokens: int) -> Iterator[list[str]]:
-    """As `read_sentences`, one after the other, of a text that is read more than once: no pipe."""
+    """Yield the sentences of `read_sentences` one by one; refuses pipes, because the text is read more than once."""
     found = False
     for line in TextLines(path, _EXPECTED, regular=True):
         for piece in _pieces(line, max_tokens):
@@ -64,7 +64,7 @@ def stream_sentences(path: str | Path, max_tokens: int) -> Iterator[list[str]]:
 
 
 def words_of(line: str) -> Iterator[str]:
-    """The words of a line one after the other; those of a very long one are not all strings at the same time."""
+    """The words of a line one by one; a very long line is split lazily."""
     return iter(line.split()) if len(line) <= SPLIT_AT_ONCE else (word.group() for word in WORD.finditer(line))
 
 

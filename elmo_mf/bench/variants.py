@@ -187,7 +187,7 @@ class TorchLstm(Variant):
         self.size = size
         d, n = options.projection_dim, options.dim
         self.directions: list[torch.nn.LSTM] = []
-        if d > n:  # PyTorch has none
+        if d > n:  # which PyTorch cannot represent
             return
         projected = d if d < n else 0
         self.directions = [

@@ -65,8 +65,8 @@ def _print(comparison: Comparison) -> None:
         shown.add_row(row["encoder"], *scores, interval, said, speed)
     console.print(shown)
     if any(row["mixed"] or row["timed_apart"] for row in rows):
-        console.print(f"{SIGN} on different kinds of machine: scores differ by that alone as with another seed,")
-        console.print("  and times do not compare")
+        console.print(f"{SIGN} on different kinds of machine: that alone changes scores as much as another seed,")
+        console.print("  and times are not comparable")
     counts = Counter(map(verdict, rows))
     console.print(f"{len(rows)} encoders: {', '.join(f'{count} {said}' for said, count in counts.items())}")
     for title, names in (("only in the first", comparison.only_first), ("only in the second", comparison.only_second)):

@@ -50,12 +50,14 @@ def compress(
         help="Tokenised text, one sentence a line, that whitened_svd, budgets and --highway-rank look at; a short one "
         "comes with elmo-mf.",
     ),
-    evaluation: Path | None = typer.Option(None, help="Text that the report's errors are of; that of calibration."),
+    evaluation: Path | None = typer.Option(
+        None, help="Text for the report's errors; by default that of --calibration."
+    ),
     gradients: Path | None = typer.Option(None, help="File of elmo-mf gradients, for fisher_svd."),
     distill: Path | None = typer.Option(
-        None, help="Tokenised text: tune the factors on it until the layers give what the dense encoder's give."
+        None, help="Tokenised text: tune the factors on it to reproduce the outputs of the dense encoder's layers."
     ),
-    distill_steps: int = typer.Option(1000, min=1, help="How many steps of that. A cut run goes on where it was."),
+    distill_steps: int = typer.Option(1000, min=1, help="How many steps of that. An interrupted run is resumed."),
     dense: bool = typer.Option(
         False, "--dense", help="Write the rebuilt matrices in the official layout, for anything that reads ELMo."
     ),
@@ -98,7 +100,7 @@ def compress(
     before = read_weights(weights, parsed)
     compression.check(before)
     text = evaluation or calibration or CALIBRATION_TEXT
-    calibration_sentences(text)  # that it can be read
+    calibration_sentences(text)  # fails here if it cannot be read
     noted, source = compression.noted_in(parsed), Source.of(options, weights, licence)
     with exclusive(out, f"a result to {out}"):
         after, report = _run(compression, parsed, before, text, out / _CHECKPOINT)
@@ -107,7 +109,7 @@ def compress(
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             write_json(staging / "report.json", report)
             write_compressed_card(staging, source, compression, report, parsed, dense)
-    _tell(report, out, dense)
+    _summarize(report, out, dense)
 
 
 def _layers(text: str) -> list[int] | str:
@@ -141,7 +143,7 @@ def _run(
     return after, compression_report(before, after, options, text) | report
 
 
-def _tell(report: dict[str, Any], out: Path, dense: bool) -> None:
+def _summarize(report: dict[str, Any], out: Path, dense: bool) -> None:
     _print(report)
     size = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
@@ -167,7 +169,9 @@ def _distilled(
             bar.update(row, completed=step, description=f"{loss:.4f}")
 
         def resumes(step: int) -> None:
-            bar.console.print(f"distillation goes on after step {step} of {bar.tasks[0].total:.0f}, from {checkpoint}")
+            bar.console.print(
+                f"resuming the distillation at step {step} of {bar.tasks[0].total:.0f}, from {checkpoint}"
+            )
 
         made = distill(before, after, options, compression.distill, checkpoint, show, resumes)
     return made.weights, {"activation_error_before": made.before, "activation_error_after": made.after}

@@ -47,8 +47,8 @@ def embed(
 
     OUTPUT gets a dataset for each line, named by its number from 0 on: (layers, tokens, width) with --all, (tokens,
     width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a line
-    depend on nothing but the line. Memory stays bounded; a run that was cut goes on where it stopped. INPUT may be a
-    pipe, such as /dev/stdin, whose text is kept beside OUTPUT meanwhile.
+    depend on nothing but the line. Memory stays bounded; the same command resumes a run that was interrupted. INPUT may
+    be a pipe, such as /dev/stdin; its text is then kept beside OUTPUT until the command ends.
 
     Examples:
 
@@ -103,6 +103,6 @@ def _run(bilm: Bilm, made_by: dict[str, Any], text: TextFile, output: Path, sett
             bar.update(task, completed=done, speed=f"{done / elapsed:,.0f}" if elapsed else "-")
 
         def resumes(folder: Path) -> None:
-            bar.console.print(f"going on with the parts in {folder}", markup=False)
+            bar.console.print(f"resuming with the parts in {folder}")
 
         return embed_file(bilm, made_by, text, output, settings, progress, resumes)

@@ -27,9 +27,9 @@ def fetch(
 ) -> None:
     """Download ELMo's published weights, a task's data, or GloVe, from where their authors publish them.
 
-    Downloads are checked against published hashes: those of all data and words. Nobody has published any of
-    ELMo's weights: the first download is trusted as it comes, its hashes are kept in fetch.lock beside the
-    files, and later downloads must be the same. A download that was cut is gone on from.
+    Data and words are checked against published hashes. None are published for ELMo's weights: the first
+    download is trusted, its hashes are kept in fetch.lock beside the files, and later downloads must match.
+    The same command resumes a download that was interrupted.
     Mind the data's licences: elmo-mf tasks names them.
 
     Examples:
@@ -52,7 +52,7 @@ def fetch(
 
 
 def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
-    """Fetch an entry of the catalogue into a folder, with bars, and tell which files are new."""
+    """Fetch an entry of the catalogue into a folder, with progress bars; prints and returns the new files."""
     from elmo_mf.fetch.catalogue import CATALOGUES
     from elmo_mf.fetch.checks import check
     from elmo_mf.fetch.fetch import LOCK
@@ -70,8 +70,8 @@ def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[
         echo(f"wrote {path}")
     for source in trusted:
         echo(
-            f"elmo-mf: warning: {source.name}: trusted as it came, for nobody has published its SHA-256; "
-            f"{folder / LOCK} has it now, and later downloads must be the same",
+            f"elmo-mf: warning: {source.name}: not verified, because no SHA-256 is published for it; "
+            f"{folder / LOCK} has it now, and later downloads must match",
             err=True,
         )
     return new

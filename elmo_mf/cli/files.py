@@ -1,4 +1,4 @@
-"""Files that a command is given: named by a path or an address, as everywhere else."""
+"""Files that a command is given, by a path or an address."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from elmo_mf.paths import expanded, local_path
 
 _WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax")
-"""Parameters of commands that name no file to be read."""
+"""Parameters of commands that do not name a file to be read."""
 
 
 def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, whose paths may begin with `~` or `file://`, and which reads addresses too.
+    """Let the paths of a command begin with `~` or `file://`, and files that it reads be addresses.
 
     # Raises
     InputError: an address cannot be read.

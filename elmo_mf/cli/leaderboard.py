@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from elmo_mf.report.aggregate import Board
 
 MOST_ROWS = 100
-"""Of a table, that are printed."""
+"""Rows of a table that are printed."""
 
 
 def leaderboard(
@@ -26,7 +26,7 @@ def leaderboard(
     """Rebuild a sweep's leaderboard from its records, and print the tables.
 
     Writes README.md with its plots, and index.html, a page of one file to sort,
-    filter and look into, into the sweep's output folder.
+    filter and explore, into the sweep's output folder.
 
     Examples:
 
@@ -82,5 +82,5 @@ def _print(board: Board) -> None:
     console = Console()
     console.print(shown)
     if len(frame) > MOST_ROWS:
-        console.print(f"and {len(frame) - MOST_ROWS:,} more, which README.md and index.html show too")
+        console.print(f"and {len(frame) - MOST_ROWS:,} more, in README.md and index.html")
     console.print()

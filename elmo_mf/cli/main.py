@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
-    except OSError as error:  # of the system, where nothing else has said what it means
+    except OSError as error:  # that nothing else has explained
         where = f"{error.filename}: " if error.filename else ""
         terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2

@@ -33,7 +33,7 @@ _FILES = (
 def pretrain(
     train: list[Path] = typer.Argument(help="Tokenised text, one sentence a line; several files are read in turn."),
     valid: list[Path] = typer.Option(..., help="Held-out text in the same form; may be given several times."),
-    out: Path = typer.Option(..., help="Folder for checkpoints, weights and record; continues a run that it holds."),
+    out: Path = typer.Option(..., help="Folder for checkpoints, weights and record; a run that it holds is resumed."),
     options: Path | None = typer.Option(None, help="options.json of the sizes, in place of the next three."),
     cell: int = typer.Option(512, min=1, help="Memory cells a direction."),
     projection: int = typer.Option(64, min=1, help="Width of the projected state."),
@@ -52,7 +52,7 @@ def pretrain(
     dropout: float = typer.Option(0.0, min=0, max=0.99, help="On the states before the softmax."),
     softmax: str = typer.Option("adaptive", help="adaptive, full or sampled."),
     vocabulary: Path | None = typer.Option(
-        None, help="The softmax's words, one a line, as bilm-tf has them or without <S>, </S>, <UNK>; else counted."
+        None, help="The softmax's words, one a line, with bilm-tf's <S>, </S>, <UNK> or without; else counted."
     ),
     min_count: int = typer.Option(3, min=1, help="Rarer words count as <UNK> in the output."),
     max_words: int | None = typer.Option(None, min=1, help="At most so many words are counted."),
@@ -70,9 +70,9 @@ def pretrain(
     """Pretrain an ELMo on plain text and export it in the official layout.
 
     Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
-    versions) and MODEL_CARD.md. The same command, files and threads give the same weights. A run that was cut
-    continues from its last checkpoint exactly. With --rank or --budget the random weights are factorized by svd and the
-    factors are trained.
+    versions) and MODEL_CARD.md. The same command, files and threads give the same weights, even when the command
+    resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are factorized by
+    svd and the factors are trained.
 
     Examples:
 
@@ -116,7 +116,7 @@ def pretrain(
         trainer = Trainer(train, valid, out, settings, vocabulary, on)
         check_space("--out", out, trainer.size())
         if trainer.step:
-            echo(f"going on with the run in {out}: {trainer}")
+            echo(f"resuming the run in {out}: {trainer}")
 
         def card(folder: Path, record: dict[str, Any]) -> None:
             write_pretrained_card(folder, record, settings.options(), licence)
@@ -137,7 +137,7 @@ def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, An
         "{task.fields[speed]} words/s",
         "perplexity {task.fields[perplexity]}",
     ]
-    every = max(1, trainer.steps // 20)  # how often a line is printed where there is no terminal for a bar
+    every = max(1, trainer.steps // 20)  # steps between lines, which replace the bar where there is no terminal
     with progress_bar(BarColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as bar:
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}

@@ -70,9 +70,9 @@ def sweep(
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
 
     Each cell leaves one record in OUTPUT/records as soon as it is done. Cells that are recorded already are skipped, so
-    that a sweep which was cut goes on where it stopped, and several sweeps may share a folder at the same time. Cells
-    that failed are listed with their log and are not run again without --retry-failed; those whose process was killed,
-    or whose machine ran out of memory or disk, are.
+    that the same command resumes a sweep that was interrupted, and several sweeps may share a folder at the same time.
+    Cells that failed are listed with their log and are not run again without --retry-failed, unless their process was
+    killed, or their machine ran out of memory or disk.
 
     Times compare within a machine. --retime takes those of recorded cells again, one after the other, where the scores
     may have come from anywhere: nothing is trained, and everything else in a record is kept.
@@ -202,7 +202,7 @@ def _executor(
 
 @contextlib.contextmanager
 def _writing(output: Path) -> Iterator[None]:
-    """Turns what the output folder refuses into one line."""
+    """Turn errors of writing to the output folder into one line."""
     try:
         yield
     except OSError as error:

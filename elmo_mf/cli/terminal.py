@@ -1,4 +1,4 @@
-"""What is printed: on terminals of any encoding, and without what a stranger's text could tell a terminal to do."""
+"""Printing: on terminals of any encoding, and without control sequences that a stranger's text may contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HANDLER = "elmo-mf-readable"
 
 
 def set_up() -> None:
-    """Have both streams write something readable for characters that their encoding lacks."""
+    """Have both streams replace characters that their encoding lacks by something readable."""
     codecs.register_error(_HANDLER, _readable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -32,5 +32,5 @@ def _readable(error: UnicodeError) -> tuple[str, int]:
 
 
 def echo(text: str, err: bool = False) -> None:
-    """Print a line; what cannot be printed is escaped."""
+    """Print a line, with unprintable characters escaped."""
     print(visible(text), file=sys.stderr if err else sys.stdout)

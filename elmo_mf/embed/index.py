@@ -1,7 +1,8 @@
-"""`sentence_to_index`: from each sentence to its number (the last one's where a sentence repeats), as JSON.
+"""`sentence_to_index`: maps each sentence to its line number (the last one if it repeats), as JSON.
 
-As the `allennlp elmo` command writes it, an array of one text. HDF5 takes no text of 2 GiB: where the sentences fill
-more than one, the array has several, and all together are the whole.
+It is an array with one string, as the `allennlp elmo` command writes it. HDF5 cannot store a string of 2 GiB or more: a
+larger index is split into several strings, each a JSON object with some of the sentences; if a sentence is in several,
+the last one counts.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import numpy as np
 from elmo_mf.embed.text import written
 
 MOST_CHARACTERS = 1 << 30
-"""Of one text, but for a sentence that has more by itself."""
+"""In one string, unless a single sentence has more."""
 
 
 class SentenceIndex:
-    """The index while it grows: in files, which are mapped in the end and never read into memory.
+    """Collects the index in files, so that it never has to fit in memory.
 
     # Parameters
-    folder: where the files lie meanwhile.
+    folder: where these files are kept until the index is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +41,7 @@ class SentenceIndex:
         self._open.close()
 
     def add(self, sentence: str, number: int) -> None:
-        """Note the number of a sentence."""
+        """Add a sentence and its line number."""
         entry = f'{json.dumps(sentence)}: "{number}"'
         if self._file is None or self._size + len(entry) + 2 > MOST_CHARACTERS:
             self._end()
@@ -51,7 +52,7 @@ class SentenceIndex:
         self._size += self._file.write(entry)
 
     def write(self, joined: h5py.File) -> None:
-        """Put the whole index into a file; texts that are shorter than others end in null characters."""
+        """Write the whole index into a file; shorter strings are padded with null characters."""
         self._end()
         size = max(path.stat().st_size for path in self._paths)
         texts = joined.create_dataset("sentence_to_index", (len(self._paths),), f"S{size}")

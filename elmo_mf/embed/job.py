@@ -1,10 +1,10 @@
-"""Embed a text file into HDF5: in bounded memory, and resumable.
+"""Embed a text file into HDF5, in bounded memory and resumably.
 
 The result has the layout of the `allennlp elmo` command: a dataset for each line, named by its number from 0 on, and
 `sentence_to_index`, see `index.py`.
 
-Each window of lines becomes a part, a file of its own in `OUTPUT.parts`, see `parts.py`. When all are there they are
-joined into OUTPUT, and the folder goes.
+Each window of lines becomes a part, a file of its own in `OUTPUT.parts`, see `parts.py`. When all parts are there they
+are joined into OUTPUT, and the folder is removed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Settings:
     # Parameters
     keep: `all` layers (n_layers + 1, tokens, 2p), the `top` one or their `average`, both (tokens, 2p).
     batch: sentences a batch.
-    piece: tokens; longer sentences run in pieces of so many.
+    piece: tokens; longer sentences are embedded in pieces of this length.
     """
 
     keep: Keep = "all"
@@ -57,15 +57,15 @@ def embed_file(
     progress: Callable[[int], None] = lambda _: None,
     resumes: Callable[[Path], None] = lambda _: None,
 ) -> int:
-    """Write the vectors of `text` to `output`, going on where a run that was cut had stopped.
+    """Write the vectors of `text` to `output`, resuming a run that was interrupted.
 
     # Parameters
-    made_by: what the encoder depends on (hashes, compression), to tell whether parts that are there can be used.
-    progress: told how many lines are done.
-    resumes: told the folder of the parts that are there, if there are any.
+    made_by: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
+    progress: called with the number of lines done.
+    resumes: called with the folder of existing parts, if there are any.
 
     # Returns
-    Of how many lines the vectors were there already.
+    How many lines had their vectors already.
 
     # Raises
     InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has too
@@ -117,7 +117,7 @@ def _folder(output: Path) -> Path:
 
 
 def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: Settings, there: int) -> None:
-    """For the parts and, before they go, the result."""
+    """For the parts and the result, which exist side by side at the end."""
     layers = bilm.options.lstm.n_layers + 1 if settings.keep == "all" else 1
     vectors = 4 * layers * text.words * 2 * bilm.options.lstm.projection_dim
     check_space("OUTPUT", output, 2 * vectors - min(there, vectors))
@@ -131,7 +131,7 @@ def _make_parts(
     index: SentenceIndex,
     progress: Callable[[int], None],
 ) -> tuple[list[Path], int]:
-    """All parts, and of how many lines they were there already."""
+    """Make the missing parts; returns all of them, and how many lines had theirs already."""
     files, there = [], 0
     for window in windows(text, WINDOW_LINES, WINDOW_TOKENS):
         if parts.have(window):
@@ -166,7 +166,7 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> N
 
 
 def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: Settings) -> Iterator[list[int]]:
-    """At most `batch` sentences and, but for a single one, about eight pieces of tokens at a time."""
+    """Batches of at most `batch` sentences and, unless one alone has more, the tokens of about eight pieces."""
     chosen: list[int] = []
     for index in order:
         if chosen and (len(chosen) == settings.batch or (len(chosen) + 1) * len(sentences[index]) > 8 * settings.piece):

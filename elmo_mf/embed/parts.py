@@ -1,4 +1,4 @@
-"""What a run has done so far: the vectors of some lines a file, checked before they are used again."""
+"""What a run has done so far: files with the vectors of some lines each, checked before they are reused."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RESULT = "result.json"
 class Parts:
     """The parts of one run in a folder of their own.
 
-    Each lies beside a note with the SHA-256 of its lines and of itself; both appear together.
+    Each has a note beside it with the SHA-256 of its lines and of the file itself; both appear together.
 
     # Parameters
-    folder: an empty one, or that of a run of the same identity.
+    folder: an empty one, or that of a run with the same identity.
     identity: what the vectors depend on, as JSON.
 
     # Raises
@@ -35,18 +35,18 @@ class Parts:
         self.folder = folder
 
     def path(self, window: Window) -> Path:
-        """Where the vectors of a window lie."""
+        """The file with the vectors of a window."""
         return self.folder / f"{window.start:012d}.hdf5"
 
     def have(self, window: Window) -> bool:
-        """Whether they are there, whole, and of these lines."""
+        """Whether that file is there, undamaged, and made from these lines."""
         path = self.path(window)
         note = read_note(path.with_suffix(".json"))
         return isinstance(note, dict) and note.get("lines") == _digest(window) and note.get("sha256") == _hash(path)
 
     @contextmanager
     def writing(self, window: Window) -> Iterator[Path]:
-        """A temporary path for the vectors of a window."""
+        """A temporary path to write the vectors of a window to."""
         with atomic_files(self.folder) as staging:
             path = staging / self.path(window).name
             yield path

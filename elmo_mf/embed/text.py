@@ -21,12 +21,12 @@ MOST_CHARACTERS = 1 << 24
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text that has been read once, to the end.
+    """A text that has been read to the end once.
 
     # Parameters
-    path: where it lies.
-    lines, sha256, words: how many lines it has, the SHA-256 of its bytes as they came, and how many words.
-    copied: `path` is a copy of our own.
+    path: the file.
+    lines, sha256, words: number of lines, SHA-256 of the bytes that were read, and number of words.
+    copied: whether `path` is our own copy.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class TextFile:
         """Read it through.
 
         # Parameters
-        copy: where the lines are written if `path` is a pipe or a device, which can be read only once.
+        copy: where to write the lines if `path` is a pipe or a device, which can be read only once.
 
         # Raises
         InputError: the file is missing, empty, or not UTF-8; names the line.
@@ -60,13 +60,13 @@ class TextFile:
         """All lines without their ends.
 
         # Raises
-        InputError: the file is not the one that was scanned.
+        InputError: the text is no longer the one that was scanned.
         """
         text = TextLines(self.path, _EXPECTED)
         for line in text:
             yield line.strip()
         if not self.copied and text.sha256 != self.sha256:
-            raise InputError(f"{self.path}: found another text than a while ago, expected it to stay as it is")
+            raise InputError(f"{self.path}: the text has changed since it was first read, expected it to stay the same")
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def written(path: Path) -> Iterator[TextIO]:
 
 @dataclass(frozen=True)
 class Window:
-    """Some lines from number `start` on, counted from 0."""
+    """Consecutive lines, the first of which has the number `start`, counted from 0."""
 
     start: int
     sentences: list[str]
@@ -106,7 +106,7 @@ def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
 
 
 def split(sentence: str) -> Sequence[str]:
-    """As `sentence.split()`; of a very long one, the words are made when they are asked for."""
+    """As `sentence.split()`, but lazily if the sentence is very long."""
     return sentence.split() if len(sentence) <= SPLIT_AT_ONCE else _Words(sentence)
 
 
@@ -115,7 +115,7 @@ def _count(sentence: str) -> int:
 
 
 class _Words(Sequence[str]):
-    """The words of a sentence, of which the places of every 1024th are known."""
+    """The words of a sentence, found as needed from the positions of every 1024th."""
 
     _STEP = 1024
 

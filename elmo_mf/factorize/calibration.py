@@ -30,8 +30,8 @@ _BATCH_TOKENS = 1000
 
 @dataclass(frozen=True)
 class Moments:
-    """Of one direction of one layer: `gates` is E[y y^T] of y = [x_t; h_{t-1}] (d + p,), `cells` that of the gated cell
-    sigmoid(o) * tanh(c) (n,), empty where nothing is projected; `inputs` is d."""
+    """Second moments in one direction of one layer: `gates` is E[y y^T] of y = [x_t; h_{t-1}] (d + p,), `cells` that of
+    the gated cell sigmoid(o) * tanh(c) (n,), empty without a projection; `inputs` is d."""
 
     gates: Array
     cells: Array
@@ -63,7 +63,7 @@ def moments(
 
 
 def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
-    """The sentences that calibration reads, at most so many tokens."""
+    """The first sentences of a text, at most `most` tokens in all."""
     kept: list[list[str]] = []
     total = 0
     for sentence in stream_sentences(text, MAX_TOKENS):
@@ -75,7 +75,7 @@ def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str
 
 
 def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[str]]]:
-    """Of sentences of similar length, with at most so many tokens (but for a longer sentence)."""
+    """Batches of sentences of similar length, with at most so many tokens unless a single sentence has more."""
     batch: list[list[str]] = []
     for sentence in sorted(sentences, key=len):
         if batch and (len(batch) + 1) * len(sentence) > tokens:
@@ -135,5 +135,5 @@ class _Recorder:
 
 
 def _linears(lstm: ProjectedLstm) -> list[StackedLinear]:
-    """Input, recurrent and, where there is one, projection."""
+    """Input, recurrent and, if there is one, projection."""
     return [lstm.input, lstm.recurrent, *([] if lstm.projection is None else [lstm.projection])]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = 600
 _HELD_OUT = 20  # of so many batches, one is never trained on
 _CHECKPOINT_STEPS = 100
-_ADVICE = "try a lower learning rate or a higher rank; the last checkpoint stays"
+_ADVICE = "try a lower learning rate or a higher rank; the last checkpoint is kept"
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,14 @@ def distill(
     """Tune `factored` towards `dense` with Adam, the learning rate falling to zero as a cosine.
 
     # Parameters
-    checkpoint: where the state is kept every 100 steps; one of the same run is gone on from.
+    checkpoint: where the state is saved every 100 steps; a run that has saved one there is resumed.
     report: called with the number of steps done and the last loss.
-    resumes: called with the number of steps that a checkpoint has, if there is one.
+    resumes: called with the number of steps that the checkpoint has done, if there is one.
 
     # Raises
-    InputError: the text cannot be read, the checkpoint is damaged or of another run, or the loss is no number.
+    InputError: the text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes NaN
+        or infinite.
+    OutputError: the checkpoint cannot be written.
     """
     run = _Run(dense, factored, options, settings)
     if checkpoint is not None:

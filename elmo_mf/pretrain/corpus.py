@@ -18,13 +18,13 @@ from elmo_mf.io import TextLines, atomic_path
 
 END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
 MOST_WORDS = 10_000_000
-"""Of a vocabulary's file."""
+"""In a vocabulary file."""
 _UNUSED = "!!!MAXTERMID"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that the softmax knows, most frequent first, after `</S>`, `<S>` and `<UNK>`, or as a file has them."""
+    """The words that the softmax knows: `</S>`, `<S>`, `<UNK>` and the most frequent first, or in a file's order."""
 
     words: tuple[str, ...]
 
@@ -39,13 +39,13 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: Path) -> Vocabulary:
-        """One word a line: as `save` writes them, as bilm-tf has them (`<S>`, `</S>`, `<UNK>` first), or without these.
+        """Read one word a line: as `save` or bilm-tf write them (with `<S>`, `</S>`, `<UNK>`), or without these three.
 
-        A word's number is that of its line, counted from 0, as in bilm-tf, whose marks of unused lines are left out;
-        in a file without the three they come first.
+        A word's number is that of its line, counted from 0 as in bilm-tf, whose marks of unused lines are skipped. If
+        the file lacks the three special words, they come first.
 
         # Raises
-        InputError: the file cannot be read, has some of the three only, or has a word twice or too many.
+        InputError: the file cannot be read, has only some of the three, or has a word twice or too many words.
         """
         lines = TextLines(path, "the softmax's words, one a line", regular=True)
         seen: dict[str, None] = {}

@@ -74,7 +74,7 @@ def judge_each(
     max_tokens: int = 80,
     limit: int | None = None,
 ) -> Iterator[Judgement]:
-    """As `judge`, one compression after the other; the texts are read once, so that they may be pipes."""
+    """As `judge`, for several compressions in turn; the texts are read once, so that they may be pipes."""
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
     read = [read_with_hash(path, max_tokens, limit) for path in texts]
     sentences = [sentence for own, _ in read for sentence in own]

@@ -64,7 +64,7 @@ def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n
     """Write a softmax, atomically.
 
     # Raises
-    InputError: a value does not fit in `dtype`, or is no number.
+    InputError: a value does not fit in `dtype`, or is NaN or infinite.
     """
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
@@ -76,7 +76,7 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
     """Read and check a softmax against the encoder's width and the vocabulary's size.
 
     # Raises
-    InputError: the file is missing, truncated or not HDF5, of other sizes, or a dataset is not what it should be.
+    InputError: the file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
     """
     check_settled(path.parent)
     with NumbersFile(path, "file", "the softmax that elmo-mf pretrain writes beside its weights") as file:
@@ -90,7 +90,7 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
                 f"{path}: found a softmax of {found[1]} words on vectors of {found[0]}, "
                 f"expected {n_words} words on vectors of {dim}"
             )
-        with torch.device("meta"):  # its shapes, before there is memory for it
+        with torch.device("meta"):  # its shapes only, without allocating memory
             shapes = {name: tuple(own.shape) for name, own in word_softmax(kinds[0], dim, n_words).state_dict().items()}
         file.check_size(shapes)
         state = {name: torch.from_numpy(file.read(name, shape)) for name, shape in shapes.items()}

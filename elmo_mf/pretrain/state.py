@@ -1,4 +1,4 @@
-"""The state of a pretraining run, checked against the run itself before anything is taken from it."""
+"""The saved state of a pretraining run, checked against the run itself before anything is loaded."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Epoch(_Strict):
 
 
 class Advance(_Strict):
-    """How far a run is."""
+    """How far a run has come."""
 
     step: Annotated[int, Field(ge=0)]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     history: list[Epoch]
 
     def check(self, ends: list[int]) -> None:
-        """Check that steps and epochs go together.
+        """Check that steps and epochs are consistent.
 
         # Parameters
-        ends: number of steps after each epoch.
+        ends: number of steps done after each epoch.
 
         # Raises
-        ValueError: says what does not.
+        ValueError: names what is not.
         """
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
             raise ValueError("history: epochs out of order")
@@ -47,7 +47,7 @@ class Advance(_Strict):
 
 
 class NumpyState(_Strict):
-    """Of NumPy's global generator."""
+    """The state of NumPy's global random generator."""
 
     name: Literal["MT19937"]
     keys: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=624, max_length=624)
@@ -57,10 +57,10 @@ class NumpyState(_Strict):
 
     @classmethod
     def of(cls, found: Any) -> NumpyState:
-        """That of a list, as a checkpoint has it.
+        """From the list in a checkpoint.
 
         # Raises
-        ValueError: it is none.
+        ValueError: the list is not such a state.
         """
         name, keys, *rest = found
         if not isinstance(keys, Tensor) or keys.dtype != torch.int64 or keys.shape != (624,):
@@ -71,14 +71,14 @@ class NumpyState(_Strict):
 
 
 def check_carried(carried: Any, widths: tuple[int, int], layers: int) -> None:
-    """Check the states that sentences start from.
+    """Check the LSTM states in which the next sentences start.
 
     # Parameters
     carried: None, or h (2, rows, p) and c (2, rows, n) of each layer.
     widths: p and n.
 
     # Raises
-    ValueError: they are none.
+    ValueError: their number or shapes are wrong.
     """
     if carried is None:
         return

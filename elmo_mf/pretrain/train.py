@@ -38,7 +38,7 @@ _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer:
-    """One pretraining run in a folder; a run that was cut continues from its last checkpoint.
+    """One pretraining run in a folder; a run that was interrupted resumes from its last checkpoint.
 
     # Parameters
     train, valid: files of tokenised text, one sentence a line.
@@ -93,13 +93,13 @@ class Trainer:
         return f"epoch {epoch} of {self.settings.epochs}, {self.step} of {self.steps} steps done"
 
     def size(self) -> int:
-        """Bytes that the run will write at least: a checkpoint, and another while the first is there, as it may be."""
-        copies = 4 if self.settings.patience is not None else 3  # with the optimiser's two moments, and the best
+        """Bytes that the run will write, at least: two checkpoints side by side, one of which may be there already."""
+        copies = 4 if self.settings.patience is not None else 3  # of the parameters: two moments, and the best epoch's
         checkpoint = 4 * copies * sum(parameter.numel() for parameter in self.model.parameters())
         return checkpoint if self.saved else 2 * checkpoint
 
     def _read(self, files: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
-        """Sentences of all files, and each file's hash."""
+        """The sentences of all files, and the SHA-256 of each file."""
         texts = [read_with_hash(path, self.settings.max_tokens, self.settings.limit) for path in files]
         return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
@@ -130,11 +130,11 @@ class Trainer:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`.
 
         # Parameters
-        report: told of each step.
-        beside: writes more files of the result into a folder, from the record; all appear together.
+        report: called after each step.
+        beside: called with a folder and the record, to write more files of the result; all appear together.
 
         # Raises
-        InputError: the loss is no number any more; what was saved before it stays.
+        InputError: the loss has become NaN or infinite; the last checkpoint is kept.
         OutputError: a file cannot be written.
         """
         log = Log(self.folder / LOGS if tensorboard else None, self.step)
@@ -176,7 +176,7 @@ class Trainer:
         self._check_finite("loss", total)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
-        if not self.scaler.is_enabled():  # which leaves out steps with infinite gradients
+        if not self.scaler.is_enabled():  # it skips steps with infinite gradients
             self._check_finite("norm of the gradients", float(norm))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -257,7 +257,7 @@ class Trainer:
             self.seconds, self.history = advance.seconds, [epoch.model_dump() for epoch in advance.history]
 
     def _checked(self, state: dict[str, Any]) -> Advance:
-        """How far a state is, all of which belongs to this run."""
+        """How far a state has come, after a check that all of it fits this run."""
         own: dict[str, Any] = {
             "model": self.model.state_dict(),
             "scheduler": self.scheduler.state_dict(),

@@ -1,4 +1,4 @@
-"""What `elmo-mf compress` leaves in its folder: one whole result, and never an input's ruins."""
+"""What `elmo-mf compress` leaves in its folder: one complete result, and every input intact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _interrupted(*_: object) -> None:
 
 
 def _ranks(out: Path) -> set[int]:
-    """What weights, options, report and card say."""
+    """The ranks that weights, options, report and card state."""
     bilm = Bilm.from_files(out / "options.json", out / "weights.hdf5")
     ranks = {m.rank for lstm in bilm.weights().lstms.values() for m in lstm.matrices.values()}  # type: ignore[union-attr]
     report = json.loads((out / "report.json").read_text())
@@ -94,8 +94,8 @@ def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert "| licence | CC0 / x --- # Another |\n" in text
 
 
-def test_a_distillation_that_was_cut_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
-    """By a command that does not distil: its checkpoint may be the work of hours."""
+def test_an_interrupted_distillation_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
+    """By a command that does not distil: its checkpoint may be hours of work."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "distill.pt").write_text("of another command")

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: found out before the work, in one line, and nothing is left half-written."""
+"""Outputs that cannot be written: reported before the work, in one line, and nothing is left half-written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDERS = ("/proc/none/out", "file/out")
 
 
 def _commands(out: str) -> list[list[str]]:
-    """Every command that writes, told to write to `out`."""
+    """Every command that writes, with the output `out`."""
     elmo = [str(demo_options()), str(demo_weights())]
     return [
         ["embed", "t.txt", out],
@@ -52,15 +52,14 @@ def test_a_place_that_cannot_be_written_to(
     Path("t.txt").write_text("A line .\n")
     write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
     assert main(_commands(out)[index]) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("elmo-mf: error: ")
-    assert out in told[0]
+    error = capsys.readouterr().err
+    assert error.startswith("elmo-mf: error: ") and error.count("\n") == 1
+    assert out in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run", "t.txt"]
 
 
 def _with_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files may have 20 kB each; what is beyond fails as on a full disk."""
+    """Run a command whose files can have 20 kB each; writes beyond that fail as on a full disk."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -86,9 +85,9 @@ def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypat
     write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
     records = list((tmp_path / "run").rglob("*"))
     done = _with_full_disk(*command())
-    told = [line for line in done.stderr.splitlines() if line.startswith("elmo-mf: error: ")]
-    assert (done.returncode, len(told)) == (2, 1), done.stderr
-    assert "cannot be written (File too large)" in told[0]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("elmo-mf: error: ")]
+    assert (done.returncode, len(errors)) == (2, 1), done.stderr
+    assert "cannot be written (File too large)" in errors[0]
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob(".*.tmp"))
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name in ("out.hdf5", "weights.hdf5", "options.json")]

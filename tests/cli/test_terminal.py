@@ -1,4 +1,4 @@
-"""What commands print, on terminals of any encoding."""
+"""Printing on terminals of any encoding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ESCAPES = "\x1b[31m \x9b0m \u202e [bold]x[/b] :smile: \r \x07"
 
 
 def _records(folder: Path) -> Path:
-    """With every mark of the board: best, front, chance, noise and spreads."""
+    """Records that give every mark of the board: best, front, chance, noise and spreads."""
     machine = MACHINE | {"cpu": f"caf\xe9 \u2713 {_ESCAPES}"}
     norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
     matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
@@ -38,7 +38,7 @@ def _records(folder: Path) -> Path:
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -> str:
-    """What a command writes to terminals of an encoding; it must end well."""
+    """What a command prints on a terminal of an encoding; it must succeed."""
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     with monkeypatch.context() as patch:
         for name, stream in streams.items():
@@ -51,7 +51,7 @@ def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is lost but marks, for which there are others; and nothing tells the terminal anything."""
+    """Only marks are replaced, by others, and no control character reaches the terminal."""
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
     for path in other.glob("records/00012*"):
         path.unlink()
@@ -77,7 +77,7 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
             assert all(mark in said for mark in marks)
 
 
-def test_what_has_no_replacement_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_without_a_replacement_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
     terminal.set_up()
@@ -86,7 +86,7 @@ def test_what_has_no_replacement_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert stream.buffer.getvalue() == b"a * \\u20ac \\udcff\\n\\x1b[31m\n"
 
 
-def test_texts_are_no_markup() -> None:
+def test_texts_are_printed_literally() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=80, color_system="truecolor")
     console.print("[/b] [bold]x[/bold] :smile: \x1b[31m \u202e")

@@ -84,7 +84,7 @@ def _raise(*_: object) -> None:
     raise _Cut
 
 
-def test_a_run_that_was_cut_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "WINDOW_TOKENS", 1)
     bilm, text, output = random_bilm(), _text(tmp_path, LINES), tmp_path / "out.hdf5"
 
@@ -119,7 +119,7 @@ def _cut_run(text: TextFile, output: Path, settings: Settings, at: int) -> None:
         embed_file(random_bilm(), {}, text, output, settings, cut)
 
 
-def test_a_run_goes_on_with_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_resumed_with_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
     _cut_run(text, output, Settings(batch=2), at=20)
@@ -129,8 +129,8 @@ def test_a_run_goes_on_with_another_batch(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("lines", [3, 16])
-def test_parts_of_other_windows_are_made_again(lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a later version may cut the text."""
+def test_parts_of_other_windows_are_replaced(lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later version may choose other windows."""
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
     _cut_run(text, output, Settings(), at=20)
@@ -142,10 +142,10 @@ def test_parts_of_other_windows_are_made_again(lines: int, tmp_path: Path, monke
 @pytest.mark.parametrize(
     "damage", [lambda data: bytes(len(data)), lambda data: data[: len(data) // 2], lambda data: data[:-9] + b"x" * 9]
 )
-def test_damaged_parts_are_made_again(
+def test_damaged_parts_are_replaced(
     damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Zeros, as a power cut leaves them, and others."""
+    """Zeros, as a power cut leaves them, a cut-off file, and changed bytes."""
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
     text, output = _text(tmp_path, _lines(30)), tmp_path / "out.hdf5"
     _cut_run(text, output, Settings(), at=24)
@@ -157,7 +157,7 @@ def test_damaged_parts_are_made_again(
 
 
 def test_a_folder_without_its_note(tmp_path: Path) -> None:
-    """Empty, as a run that was killed at its start leaves it; or of somebody else."""
+    """Empty, as a run that was killed at its start leaves it; or somebody else's."""
     folder, output = tmp_path / "out.hdf5.parts", tmp_path / "out.hdf5"
     (folder / ".run.json.0.tmp").mkdir(parents=True)
     embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
@@ -228,7 +228,7 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(job, "WINDOW_LINES", 2)
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
     text.path.write_text(text.path.read_text().replace("dd", "xx"))
-    with pytest.raises(InputError, match=r"in\.txt: found another text than a while ago"):
+    with pytest.raises(InputError, match=r"in\.txt: the text has changed since it was first read"):
         embed_file(random_bilm(), {}, text, output, Settings())
     assert not output.exists()
     _text(tmp_path, LINES)
@@ -246,13 +246,13 @@ def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HDF5 has no text of 2 GiB; together they are the whole, later ones first."""
+    """HDF5 cannot store a string of 2 GiB; together they map every sentence, repeated ones to their last line."""
     monkeypatch.setattr(index_module, "MOST_CHARACTERS", 40)
     lines = [*LINES, *_lines(20), "dd"]
     embed_file(random_bilm(), {}, _text(tmp_path, lines), tmp_path / "out.hdf5", Settings())
     with h5py.File(tmp_path / "out.hdf5") as file:
         texts = list(file["sentence_to_index"])
-    assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence has more by itself
+    assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence alone has more
     found = {sentence: number for text in texts for sentence, number in json.loads(text).items()}
     assert found == {line.strip(): str(number) for number, line in enumerate(lines)}
 
@@ -323,7 +323,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
         patch.setattr(job, "WINDOW_LINES", 2)
         assert main(["embed", str(pipe), str(output), *command]) == 0
     said = capsys.readouterr().out
-    assert f"going on with the parts in {output}.parts" in said
+    assert f"resuming with the parts in {output}.parts" in said
     assert said.endswith(f"wrote {output}: 6 sentences, 6 of them by an earlier run\n")
     _check(output, LINES, Bilm.from_files(options, weights), "all")
     assert [path.name for path in output.parent.iterdir()] == ["out.hdf5"]

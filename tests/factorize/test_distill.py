@@ -1,4 +1,4 @@
-"""Recovery: what it gains, what it leaves alone, and going on after a cut."""
+"""Recovery: what it gains, what it leaves alone, and how it resumes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
     assert all(np.array_equal(after.char_cnn[name], array) for name, array in before.char_cnn.items())
 
 
-def test_a_cut_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elmo_mf.factorize.distill._CHECKPOINT_STEPS", 10)
     whole = _distill("svd", "all", steps=30)
     with pytest.raises(KeyboardInterrupt):
@@ -110,11 +110,11 @@ def test_a_checkpoint_with_other_content(name: str, value: object, tmp_path: Pat
         assert "\n" not in str(error.value)
 
 
-def test_a_pickle_that_asks_for_more(tmp_path: Path) -> None:
-    """Memory that the file does not have, or anything but tensors, numbers and texts."""
+def test_a_hostile_pickle(tmp_path: Path) -> None:
+    """One that needs more memory than the file has, or holds other things than tensors, numbers and strings."""
     path = tmp_path / "d.pt"
     torch.save({"identity": bytearray(10)}, path)
-    with pytest.raises(InputError, match=r"bytearray is neither tensor, number nor text"):
+    with pytest.raises(InputError, match=r"bytearray is neither a tensor, a number nor a string"):
         _distill("svd", "all", path, steps=2)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("d/data.pkl", bytes(10**6))
@@ -122,8 +122,8 @@ def test_a_pickle_that_asks_for_more(tmp_path: Path) -> None:
         _distill("svd", "all", path, steps=2)
 
 
-def test_a_loss_that_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stops the run, and the last checkpoint stays good."""
+def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops the run, and the last checkpoint stays as it was."""
     monkeypatch.setattr("elmo_mf.factorize.distill._CHECKPOINT_STEPS", 3)
     real, steps, path = _Run._loss, list[int](), tmp_path / "d.pt"
 

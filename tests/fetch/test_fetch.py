@@ -448,7 +448,7 @@ def test_the_command(
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         said = capsys.readouterr()
         assert said.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
-        assert said.err.count(": trusted as it came, for nobody has published its SHA-256; ") == 2
+        assert said.err.count(": not verified, because no SHA-256 is published for it; ") == 2
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         assert capsys.readouterr() == ("weights/small: all there\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())

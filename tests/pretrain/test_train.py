@@ -242,7 +242,7 @@ def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: Texts, tmp
 
 
 def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places of everything in a state."""
+    """The paths to everything in a state."""
     if path:
         yield path
     if isinstance(value, dict):
@@ -254,7 +254,7 @@ def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value, or without one, at a place."""
+    """A copy with another value, or none, at a path."""
     first, *rest = path
     if isinstance(value, dict):
         copy = dict(value)
@@ -281,10 +281,10 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("changes", [{}, {"stateful": True, "patience": 3, "schedule": "linear", "softmax": "full"}])
-def test_whatever_a_checkpoint_holds_is_taken_or_refused_in_one_line(
+def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
     changes: dict[str, Any], texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part of it replaced or left out, as if this program had written it; of what is refused, nothing is taken."""
+    """Each part of it replaced or left out, as if this program had written it; a refused one leaves no trace."""
 
     def cut(progress: Progress) -> None:
         if progress.step == 16:
@@ -334,7 +334,7 @@ def test_values_out_of_range(name: str, texts: Texts, tmp_path: Path) -> None:
 
 
 def test_zeros_in_a_checkpoint_are_noticed(texts: Texts, tmp_path: Path) -> None:
-    """As a power cut leaves them, in a tensor's numbers too."""
+    """As a power cut leaves them, also within a tensor's numbers."""
     trainer(texts, tmp_path / "out")._checkpoint()
     path = tmp_path / "out" / CHECKPOINT
     content = path.read_bytes()
@@ -346,7 +346,7 @@ def test_zeros_in_a_checkpoint_are_noticed(texts: Texts, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", ["loss", "gradients"])
-def test_a_loss_that_is_no_number_stops_the_run(
+def test_a_loss_that_is_not_finite_stops_the_run(
     what: str, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trainer(texts, tmp_path / "out")
@@ -364,9 +364,9 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
     with pytest.raises(InputError) as error:
         run.run(spoil)
-    told = str(error.value)
-    assert told.startswith(f"step 5 of {run.steps}: {'loss' if what == 'loss' else 'norm of the gradients'}: found ")
-    assert "try a --learning-rate below 0.01" in told and told.endswith("checkpoint.pt has step 4")
+    message = str(error.value)
+    assert message.startswith(f"step 5 of {run.steps}: {'loss' if what == 'loss' else 'norm of the gradients'}: found ")
+    assert "try a --learning-rate below 0.01" in message and message.endswith("checkpoint.pt has step 4")
     again = trainer(texts, tmp_path / "out")
     assert again.step == 4 and all(
         torch.equal(value, good[0][name]) for name, value in again.model.state_dict().items()
@@ -374,7 +374,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     assert not (tmp_path / "out" / "weights.hdf5").exists()
 
 
-def test_weights_that_are_no_numbers_are_not_saved(texts: Texts, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_not_saved(texts: Texts, tmp_path: Path) -> None:
     run = trainer(texts, tmp_path / "out")
     run._checkpoint()
     kept = (tmp_path / "out" / CHECKPOINT).read_bytes()
@@ -404,15 +404,13 @@ def test_the_result_appears_together(texts: Texts, tmp_path: Path, monkeypatch: 
     assert {path.name for path in out.iterdir()} == {CHECKPOINT, *names}
 
 
-def test_the_command_says_what_it_goes_on_with(
-    texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_reports_what_it_resumes(texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     command = ["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(out), *COMMAND]
-    assert main(command) == 0 and "going on" not in capsys.readouterr().out
+    assert main(command) == 0 and "resuming" not in capsys.readouterr().out
     assert main(command) == 0
     steps = trainer(texts, tmp_path / "other", replace(TINY, epochs=1)).steps
-    assert f"going on with the run in {out}: epoch 1 of 1, {steps} of {steps} steps done" in capsys.readouterr().out
+    assert f"resuming the run in {out}: epoch 1 of 1, {steps} of {steps} steps done" in capsys.readouterr().out
     with exclusive(out, "a run"):
         assert main(command) == 2
     assert "another process is writing the run" in capsys.readouterr().err
@@ -427,14 +425,14 @@ def test_no_room(
     assert "--out: found 0.0 MB free" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_a_run_that_goes_on_needs_less_room(texts: Texts, tmp_path: Path) -> None:
-    """Where a run had just enough room, its checkpoint takes half of it, and the next call must not refuse."""
+def test_a_resumed_run_needs_less_room(texts: Texts, tmp_path: Path) -> None:
+    """A checkpoint takes half of the room that a new run asks for, and must not make its own resumption fail."""
     run = trainer(texts, tmp_path / "out")
     run._train_step(next(run._steps_of(0)))
     run._checkpoint()
     size = (tmp_path / "out" / CHECKPOINT).stat().st_size
-    fresh, going_on = trainer(texts, tmp_path / "new").size(), trainer(texts, tmp_path / "out").size()
-    assert fresh - size <= going_on <= size
+    fresh, resumed = trainer(texts, tmp_path / "new").size(), trainer(texts, tmp_path / "out").size()
+    assert fresh - size <= resumed <= size
 
 
 @pytest.mark.parametrize("path", ["/proc/none", "{text}", "{text}/out"])
