@@ -17,8 +17,8 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from elmo_mf.bilm import Bilm, BilmOptions
-from elmo_mf.bilm.initial import random_weights
-from elmo_mf.harness.task import load_task
+from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.tasks.config import load_task
 
 # the same examples in every run; others with `pytest --hypothesis-profile=explore`
 settings.register_profile("explore", deadline=None)

@@ -23,19 +23,19 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings, strategies
 
 from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.factorize.gradients import RowWeights, read_row_weights, write_row_weights
-from elmo_mf.harness.configs import evaluate_jsonnet
-from elmo_mf.harness.grid import expand
-from elmo_mf.harness.record import read_record
-from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.task import Task, load_task
 from elmo_mf.io.numbers import CHECKSUM, _checksum
+from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
+from elmo_mf.tasks.config import Task, load_task
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.jsonnet import evaluate_jsonnet
+from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import random_bilm, raw_options
 from tests.fuzz_files import file_targets
 from tests.fuzz_records import read_and_report, signed_mutant
-from tests.report.test_hostile import full
+from tests.leaderboard.test_hostile import full
 
 SECONDS = 10
 MEGABYTES = 1500
@@ -132,7 +132,7 @@ class Weights:
         self.options = BilmOptions.from_dict(raw_options())
         bilm = random_bilm()
         if factored:
-            from elmo_mf.factorize import Compression
+            from elmo_mf.compression import Compression
 
             bilm = type(bilm)(bilm.options, Compression("svd", 2, "all").apply(bilm.weights(), bilm.options))
         bilm.save(folder)

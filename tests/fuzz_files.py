@@ -16,23 +16,23 @@ import numpy as np
 import torch
 
 from elmo_mf.bilm import Bilm, BilmOptions
+from elmo_mf.compression.model_card import CARD_FILE, licence_on_card
 from elmo_mf.embed.parts import Parts, _digest
 from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
+from elmo_mf.experiments.cache import Cache
+from elmo_mf.experiments.failures import Failures
+from elmo_mf.experiments.leases import Claims
+from elmo_mf.experiments.machine_lock import Turn
 from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.fetch import Lock
-from elmo_mf.harness.cache import Cache
-from elmo_mf.harness.claims import Claims
-from elmo_mf.harness.failures import Failures
-from elmo_mf.harness.turn import Turn
-from elmo_mf.harness.words import check_words
-from elmo_mf.locks import holding
+from elmo_mf.io.locks import holding
 from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.softmax import read_softmax, word_softmax, write_softmax
 from elmo_mf.pretrain.train import Trainer
-from elmo_mf.report.card import CARD_FILE, licence_on_card
 from elmo_mf.sentences import read_sentences
+from elmo_mf.tasks.glove import check_words
 from tests.conftest import random_bilm, raw_options
 
 if TYPE_CHECKING:

@@ -9,25 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elmo_mf.analysis.correlations import explain
+from elmo_mf.analysis.explanation import cost_table, findings, norm_table
 from elmo_mf.errors import InputError
-from elmo_mf.harness.grid import digest
-from elmo_mf.harness.record import read_record
-from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.status import seconds_of
-from elmo_mf.report.aggregate import Board, boards
-from elmo_mf.report.compare import compare, verdict
-from elmo_mf.report.escape import markdown
-from elmo_mf.report.explain import explain
-from elmo_mf.report.explanation import cost_table, findings, norm_table
-from elmo_mf.report.exports import KINDS
-from elmo_mf.report.leaderboard import about, header, summary
-from elmo_mf.report.page.data import page_data
-from elmo_mf.report.page.write import as_json
-from elmo_mf.report.plots import plot_board
-from elmo_mf.report.records import records_of
-from elmo_mf.report.table import table
-from tests.report.records import record, write
-from tests.report.test_hostile import full
+from elmo_mf.escape import markdown
+from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.charts import plot_board
+from elmo_mf.leaderboard.compare import compare, verdict
+from elmo_mf.leaderboard.exports import KINDS
+from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.page.write import as_json
+from elmo_mf.leaderboard.readme import about, header, summary
+from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.table import table
+from elmo_mf.records.record import read_record
+from elmo_mf.tasks.grid import digest
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.status import seconds_of
+from tests.leaderboard.test_hostile import full
+from tests.records.samples import record, write
 
 _PLOTTED = 25  # one record of so many is drawn too
 Mutation = Callable[[Any, random.Random], Any]

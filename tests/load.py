@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.cli.main import main
-from elmo_mf.harness.attempt import Result
-from elmo_mf.harness.executors.local import LocalExecutor
-from elmo_mf.harness.grid import Cell, expand
-from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.store import ResultStore
-from elmo_mf.harness.sweep import Outcome, Unwatched, run_sweep
-from elmo_mf.harness.workspace import Progress
+from elmo_mf.experiments.attempt import Result
+from elmo_mf.experiments.executors.local import LocalExecutor
+from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
+from elmo_mf.experiments.workspace import Progress
+from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
-from tests.report.records import record, write
+from tests.records.samples import record, write
 
 
 def _result(seed: int) -> dict[str, Any]:

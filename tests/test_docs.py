@@ -14,9 +14,10 @@ import pytest
 import typer
 
 from elmo_mf.cli.main import app, main
-from elmo_mf.factorize import Compression, base
-from elmo_mf.harness.configs import evaluate_jsonnet, override
-from elmo_mf.harness.task import Task, task_names
+from elmo_mf.compression import Compression
+from elmo_mf.compression.methods import base
+from elmo_mf.tasks.config import Task, task_names
+from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]

@@ -18,7 +18,7 @@ import numpy as np
 from docs.tables.compression import board, board_records, elsewhere, reports
 from docs.tables.page import DOCS, read_json
 from docs.tables.performance import Case, Column, bench, short_label
-from elmo_mf.report.explain import mean_interval
+from elmo_mf.analysis.correlations import mean_interval
 
 TASKS = ("sst", "snli", "squad")
 _BUDGET, _JOINT = "budget 161792 parameters", "whitened_svd joint+projection"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.report.aggregate import Board, boards
-from elmo_mf.report.encoders import encoder_key, encoder_names
-from elmo_mf.report.explain import mean_interval
-from elmo_mf.report.records import records_of
+from elmo_mf.analysis.correlations import mean_interval
+from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.records import records_of
+from elmo_mf.records.encoders import encoder_key, encoder_names
 
 Row = dict[str, Any]
 

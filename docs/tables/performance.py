@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.report.encoders import encoder_key, encoder_names
+from elmo_mf.records.encoders import encoder_key, encoder_names
 
 Case = dict[str, Any]
 

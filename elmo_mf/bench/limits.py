@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.packed_linear import supports
+from elmo_mf.bilm.runtime.packed_linear import supports
 
 _COPY_BYTES = 256 * 2**20
 _SQUARE = 2048

@@ -11,8 +11,8 @@ import torch
 from elmo_mf.bench.cases import Case
 from elmo_mf.bench.limits import Limits, seconds
 from elmo_mf.bench.variants import BASELINE, Variant, quantized
-from elmo_mf.bilm.packed_linear import Precision
-from elmo_mf.factorize.size import MatrixSize
+from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.compression.size import MatrixSize
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from elmo_mf.bench.limits import Limits, measure_limits
 from elmo_mf.bench.measure import Timing, measure
 from elmo_mf.bench.sizes import published_options
 from elmo_mf.bench.variants import AllenNlp, Ours, TorchLstm, Variant, WordCache
-from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.initial import random_weights
-from elmo_mf.bilm.packed_linear import Precision, supports
-from elmo_mf.factorize import Compression
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.compression import Compression
 from elmo_mf.provenance import provenance
 
 

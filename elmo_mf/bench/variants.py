@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bench.cases import Case, character_ids, token_vectors
-from elmo_mf.bilm import inference
-from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.options import LstmOptions
-from elmo_mf.bilm.packed_linear import Precision
+from elmo_mf.bilm.config import LstmOptions
+from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.packing import Packing
+from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.compression import Compression
+from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.factorize import Compression
-from elmo_mf.factorize.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 
 Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm.bilm import Activations, Bilm, StatePolicy
     from elmo_mf.bilm.checkpoint import read_weights, write_weights
-    from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, LstmOptions
+    from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, LstmOptions
+    from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
     from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
 __all__ = [
@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 _FILES = {
-    "bilm": ("Activations", "Bilm", "StatePolicy"),
+    "encoder": ("Activations", "Bilm", "StatePolicy"),
     "checkpoint": ("read_weights", "write_weights"),
-    "options": ("BilmOptions", "CharCnnOptions", "LstmOptions"),
+    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions"),
 }
 
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
-from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.packed_linear import (
+from elmo_mf.bilm.config import CharCnnOptions
+from elmo_mf.bilm.derived_cache import Remade
+from elmo_mf.bilm.runtime.packed_linear import (
     PackedLinear,
     Precision,
     QuantizedLinear,
@@ -22,7 +23,6 @@ from elmo_mf.bilm.packed_linear import (
     supports,
     unquantized,
 )
-from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)

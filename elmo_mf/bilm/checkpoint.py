@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import (
     GATES,
     HIGHWAY_GATES,

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.cell import clipped, lstm_cell
-from elmo_mf.bilm.graphs import GraphedLstm, suits_graphs
-from elmo_mf.bilm.inference import InferenceLstm
+from elmo_mf.bilm.derived_cache import Remade
 from elmo_mf.bilm.linear import StackedLinear, alike
-from elmo_mf.bilm.packed_linear import Precision, full_precision, supports
+from elmo_mf.bilm.lstm_cell import clipped, lstm_cell
 from elmo_mf.bilm.packing import State, groups, joined
-from elmo_mf.bilm.remade import Remade
+from elmo_mf.bilm.runtime.cuda_graphs import GraphedLstm, suits_graphs
+from elmo_mf.bilm.runtime.packed_linear import Precision, full_precision, supports
+from elmo_mf.bilm.runtime.packed_lstm import InferenceLstm
 from elmo_mf.bilm.weights import JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Target, regated, regated_rows
 
 

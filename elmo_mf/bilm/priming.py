@@ -15,7 +15,7 @@ from torch import Tensor
 from elmo_mf.bilm.characters import batch_to_ids
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm.bilm import Bilm
+    from elmo_mf.bilm.encoder import Bilm
 
 _TEXT = Path(__file__).with_suffix(".txt")
 

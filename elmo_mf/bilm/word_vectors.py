@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.remade import fingerprint
+from elmo_mf.bilm.derived_cache import fingerprint
 
 
 class WordVectors:

@@ -52,12 +52,12 @@ def bench(
     import torch
 
     from elmo_mf.bench.cases import PARTS, cases
+    from elmo_mf.bench.report import bench_table, plot_bench
     from elmo_mf.bench.run import elmo_of_size, run_bench
-    from elmo_mf.bilm.packed_linear import PRECISIONS
+    from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
     from elmo_mf.cli.console import Console
-    from elmo_mf.factorize import Compression
+    from elmo_mf.compression import Compression
     from elmo_mf.provenance import gpu_name
-    from elmo_mf.report.bench import bench_table, plot_bench
 
     if threads:
         torch.set_num_threads(threads)

@@ -12,7 +12,7 @@ import typer
 from elmo_mf.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from elmo_mf.report.compare import Comparison
+    from elmo_mf.leaderboard.compare import Comparison
 
 
 def compare(
@@ -33,7 +33,7 @@ def compare(
       elmo-mf compare leaderboard runs/mine --json differences.json
     """
     from elmo_mf.io import check_output, write_json
-    from elmo_mf.report.compare import compare as compare_folders
+    from elmo_mf.leaderboard.compare import compare as compare_folders
 
     if json_file is not None:
         check_output("--json", json_file)
@@ -48,9 +48,9 @@ def _print(comparison: Comparison) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.report.compare import verdict
-    from elmo_mf.report.machines import SIGN
-    from elmo_mf.report.units import Unit
+    from elmo_mf.leaderboard.compare import verdict
+    from elmo_mf.leaderboard.machines import SIGN
+    from elmo_mf.leaderboard.units import Unit
 
     unit, console = Unit.of(comparison.task), Console()
     rows: list[dict[str, Any]] = [dict(row) for row in comparison.rows.to_dict("records")]  # type: ignore[arg-type]

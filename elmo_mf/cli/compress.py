@@ -15,7 +15,7 @@ from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights
-    from elmo_mf.factorize import Compression
+    from elmo_mf.compression import Compression
 
 _FILES = ("options.json", "weights.hdf5", "report.json", "MODEL_CARD.md")
 _CHECKPOINT = "distill.pt"
@@ -79,9 +79,9 @@ def compress(
     """
     from elmo_mf.bilm import Bilm, BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.factorize import Distillation
-    from elmo_mf.factorize.calibration import CALIBRATION_TEXT, calibration_sentences
-    from elmo_mf.report.card import Source, write_compressed_card
+    from elmo_mf.compression import Distillation
+    from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+    from elmo_mf.compression.model_card import Source, write_compressed_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -132,7 +132,7 @@ def _run(
     import time
     from dataclasses import replace
 
-    from elmo_mf.factorize.report import compression_report
+    from elmo_mf.compression.report import compression_report
 
     started = time.perf_counter()
     after = replace(compression, distill=None).apply(before, options)
@@ -156,7 +156,7 @@ def _distilled(
 ) -> tuple[BilmWeights, dict[str, float]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    from elmo_mf.factorize.distill import checkpoint_size, distill
+    from elmo_mf.compression.recovery.distillation import checkpoint_size, distill
 
     size = checkpoint_size(after)
     check_space("--out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
@@ -181,7 +181,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.factorize.report import named_rows
+    from elmo_mf.compression.report import named_rows
 
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # for terminals of 80

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
-    from elmo_mf.factorize import Compression
+    from elmo_mf.compression import Compression
 
 _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
@@ -20,8 +20,8 @@ def compression(
     # Raises
     InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
     """
-    from elmo_mf.factorize import Compression
-    from elmo_mf.factorize.checks import HIGHWAY_METHOD
+    from elmo_mf.compression import Compression
+    from elmo_mf.compression.checks import HIGHWAY_METHOD
 
     more["highway_rank"] = highway_rank(highways)
     if size is not None and within is not None:

@@ -17,7 +17,7 @@ from elmo_mf.io import check_output, output_errors, staging
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import Bilm, StatePolicy
-    from elmo_mf.bilm.packed_linear import Precision
+    from elmo_mf.bilm.runtime.packed_linear import Precision
     from elmo_mf.embed.job import Settings
     from elmo_mf.embed.text import TextFile
 

@@ -36,8 +36,8 @@ def explain(
 
     if json_file is not None:
         check_output("--json", json_file)
-    from elmo_mf.report.escape import plain
-    from elmo_mf.report.explanation import cost_table, findings, norm_summary, write_explanation
+    from elmo_mf.analysis.explanation import cost_table, findings, norm_summary, write_explanation
+    from elmo_mf.escape import plain
 
     path, made = write_explanation(folder)
     console = Console()

@@ -14,8 +14,8 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
-    from elmo_mf.harness.grid import Cell
-    from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.tasks.grid import Cell
+    from elmo_mf.tasks.spec import SweepSpec
 
 
 def gradients(
@@ -42,9 +42,9 @@ def gradients(
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.harness.grid import expand
-    from elmo_mf.harness.spec import SweepSpec
     from elmo_mf.resumable import claim
+    from elmo_mf.tasks.grid import expand
+    from elmo_mf.tasks.spec import SweepSpec
 
     check_output("OUTPUT", output, (file, options, weights))
     texts = [None if path is None else str(path) for path in (data, options, weights)]
@@ -73,9 +73,9 @@ def gradients(
 
 
 def _make(spec: SweepSpec, cell: Cell, folder: Path, output: Path) -> None:
-    from elmo_mf.harness.gradients import gradients_of
-    from elmo_mf.harness.preflight import check_needs
-    from elmo_mf.harness.workspace import workspace
+    from elmo_mf.experiments.workspace import workspace
+    from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks.task_gradients import gradients_of
 
     check_needs(spec, [cell], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:

@@ -31,8 +31,8 @@ def inspect(
     """
     from elmo_mf.bilm import BilmOptions, read_weights
     from elmo_mf.cli.console import Console
-    from elmo_mf.factorize.inspection import inspect as look
-    from elmo_mf.report.spectra import plot_spectra, spectra_table
+    from elmo_mf.compression.inspection import inspect as look
+    from elmo_mf.compression.spectra import plot_spectra, spectra_table
 
     check_picture("--plot", plot, theme, (options, weights))
     if json_file is not None:

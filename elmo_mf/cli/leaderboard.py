@@ -11,7 +11,7 @@ from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
-    from elmo_mf.report.aggregate import Board
+    from elmo_mf.leaderboard.aggregate import Board
 
 MOST_ROWS = 100
 """Rows of a table that are printed."""
@@ -40,7 +40,7 @@ def leaderboard(
             raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
         _serve(folder, port)
         return
-    from elmo_mf.report.write import write_reports
+    from elmo_mf.leaderboard.write import write_reports
 
     written, boards = write_reports(folder, export.split(",") if export else [])
     for board in boards:
@@ -49,7 +49,7 @@ def leaderboard(
 
 
 def _serve(folder: Path, port: int) -> None:
-    from elmo_mf.report.page.serve import server
+    from elmo_mf.cli.page_server import server
 
     with server(folder, port) as serving:
         echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
@@ -61,8 +61,8 @@ def _print(board: Board) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.report.table import table
-    from elmo_mf.report.units import Unit
+    from elmo_mf.leaderboard.table import table
+    from elmo_mf.leaderboard.units import Unit
 
     frame = table(board)
     titles = {

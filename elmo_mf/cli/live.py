@@ -11,9 +11,9 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from elmo_mf.errors import visible
-from elmo_mf.harness.grid import Cell
-from elmo_mf.harness.sweep import Outcome, Unwatched, View
-from elmo_mf.harness.workspace import Progress
+from elmo_mf.experiments.scheduler import Outcome, Unwatched, View
+from elmo_mf.experiments.workspace import Progress
+from elmo_mf.tasks.grid import Cell
 
 
 class _Lines:

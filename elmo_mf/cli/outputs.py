@@ -15,7 +15,7 @@ def check_picture(option: str, path: Path | None, theme: str, inputs: Iterable[P
     # Raises
     InputError: also where the name's ending is none of a picture, or there is no such theme.
     """
-    from elmo_mf.report.pictures import THEMES
+    from elmo_mf.figures import THEMES
 
     if theme not in THEMES:
         raise InputError(f"--theme: found {theme!r}, {one_of(theme, THEMES)}")

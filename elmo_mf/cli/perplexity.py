@@ -48,7 +48,7 @@ def perplexity(
     """
     import torch
 
-    from elmo_mf.pretrain.judge import VOCABULARY_FILE, judge_each
+    from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, judge_each
     from elmo_mf.pretrain.softmax import SOFTMAX_FILE
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo

@@ -85,10 +85,10 @@ def pretrain(
     import torch
 
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.bilm.options import BilmOptions
+    from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.compression.model_card import write_pretrained_card
     from elmo_mf.pretrain.settings import Settings
     from elmo_mf.pretrain.train import Trainer
-    from elmo_mf.report.card import write_pretrained_card
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")

@@ -19,11 +19,11 @@ from elmo_mf.io import check_folder, check_output, write_json
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 if TYPE_CHECKING:
-    from elmo_mf.harness.executors import Executor
-    from elmo_mf.harness.grid import Cell
-    from elmo_mf.harness.spec import SweepSpec
-    from elmo_mf.harness.status import Status
-    from elmo_mf.harness.sweep import Outcome
+    from elmo_mf.experiments.executors import Executor
+    from elmo_mf.experiments.scheduler import Outcome
+    from elmo_mf.tasks.grid import Cell
+    from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks.status import Status
 
 
 def sweep(
@@ -91,11 +91,11 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
     from elmo_mf.cli.live import live_view
-    from elmo_mf.harness.preflight import check_needs
-    from elmo_mf.harness.spec import SweepSpec
-    from elmo_mf.harness.status import status_of
-    from elmo_mf.harness.store import ResultStore
-    from elmo_mf.harness.sweep import present, run_sweep
+    from elmo_mf.experiments.scheduler import present, run_sweep
+    from elmo_mf.records.store import ResultStore
+    from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks.status import status_of
 
     if json_file is not None:
         if not (dry_run or status):
@@ -147,12 +147,12 @@ def _retime(
 ) -> None:
     """Measure the times of a sweep's recorded cells again."""
     from elmo_mf.cli.live import live_view
-    from elmo_mf.harness.attempt import attempt_times
-    from elmo_mf.harness.executors.local import LocalExecutor
-    from elmo_mf.harness.preflight import check_needs
-    from elmo_mf.harness.retime import picked
-    from elmo_mf.harness.store import ResultStore
-    from elmo_mf.harness.sweep import present, run_sweep
+    from elmo_mf.experiments.attempt import attempt_times
+    from elmo_mf.experiments.executors.local import LocalExecutor
+    from elmo_mf.experiments.scheduler import present, run_sweep
+    from elmo_mf.records.store import ResultStore
+    from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks.retime import picked
 
     where = LocalExecutor(spec, output, 1, threads, attempt_times)
     wanted, store = picked(choice, spec, where.threads), ResultStore(output)
@@ -173,7 +173,7 @@ def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
     """All of a sweep; what they read is fetched first, or else an error says that it could be."""
     from elmo_mf.cli.fetch import put
     from elmo_mf.fetch.wanted import wanted
-    from elmo_mf.harness.grid import expand
+    from elmo_mf.tasks.grid import expand
 
     lacking = wanted(spec)
     for one in lacking if fetch else []:
@@ -192,10 +192,10 @@ def _executor(
     gpus: float,
 ) -> Executor:  # fmt: skip
     if ray is None:
-        from elmo_mf.harness.executors.local import LocalExecutor
+        from elmo_mf.experiments.executors.local import LocalExecutor
 
         return LocalExecutor(spec, output, workers, threads)
-    from elmo_mf.harness.executors.cluster import RayExecutor
+    from elmo_mf.experiments.executors.cluster import RayExecutor
 
     return RayExecutor(spec, cells, output, ray, cpus, gpus, threads)
 
@@ -264,7 +264,7 @@ def _estimate(status: Status) -> str:
 
 
 def _tell_cost(spec: SweepSpec, cells: list[Cell]) -> None:
-    from elmo_mf.harness.status import cost_of
+    from elmo_mf.tasks.status import cost_of
 
     cost = cost_of(spec, cells)
     echo(

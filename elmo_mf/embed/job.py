@@ -19,8 +19,8 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.pieces import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed.index import SentenceIndex
 from elmo_mf.embed.parts import Parts, finished

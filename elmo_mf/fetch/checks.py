@@ -18,7 +18,7 @@ def check(kind: Kind, name: str) -> Callable[[Path], None]:
         read_weights(folder / "weights.hdf5", BilmOptions.from_file(folder / "options.json"))
 
     def data(folder: Path) -> None:
-        from elmo_mf.harness.task import load_task
+        from elmo_mf.tasks.config import load_task
 
         task = load_task(name)
         for file in task.files.values():

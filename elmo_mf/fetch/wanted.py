@@ -8,8 +8,8 @@ from pathlib import Path
 
 from elmo_mf.fetch.catalogue import CATALOGUES, Kind, Source
 from elmo_mf.fetch.fetch import LOCK
-from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.task import load_task
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.spec import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.derived_cache import Remade
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.remade import Remade
 from elmo_mf.bilm.weights import (
     GATES,
     JOINT,
@@ -35,9 +35,9 @@ from elmo_mf.bilm.weights import (
     regated,
     regated_rows,
 )
+from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression
-from elmo_mf.lm.matrix import TrainedMatrix
+from elmo_mf.lm.trained_matrix import TrainedMatrix
 
 _SWAP = (0, 2, 1, 3)  # PyTorch's gates i, f, g, o from i, g, f, o, and back
 _LANES = 16  # cells are padded to a multiple of it, which the kernels need
@@ -111,7 +111,7 @@ class CoreLstm(nn.Module):
         # Raises
         InputError: as `Compression.apply`; or inputs are needed and there are none.
         """
-        from elmo_mf.lm.evidence import CoreReading
+        from elmo_mf.lm.calibration import CoreReading
 
         if compression.factorizer.needs_inputs and not inputs:
             raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")

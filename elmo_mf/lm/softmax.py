@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.packed_linear import PackedLinear
+from elmo_mf.bilm.runtime.packed_linear import PackedLinear
 
 _WORDS, _ROWS = 1024, 500  # at a time; measured with 10,000 and 33,278 words
 

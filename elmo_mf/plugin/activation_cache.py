@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.bilm import Activations, Bilm
+from elmo_mf.bilm.encoder import Activations, Bilm
 
 
 class ActivationCache:

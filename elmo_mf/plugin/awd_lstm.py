@@ -11,10 +11,10 @@ from allennlp.modules.input_variational_dropout import InputVariationalDropout
 from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 from torch import Tensor, nn
 
-from elmo_mf.bilm.packed_linear import packs
+from elmo_mf.bilm.derived_cache import Remade
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.remade import Remade
-from elmo_mf.factorize import Compression
+from elmo_mf.bilm.runtime.packed_linear import packs
+from elmo_mf.compression import Compression
 from elmo_mf.lm.core import CoreLstm, core_sizes
 from elmo_mf.lm.softmax import PackedSoftmax
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import Tensor, nn
 
-from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.errors import InputError, one_line

@@ -11,10 +11,10 @@ from allennlp.modules.time_distributed import TimeDistributed
 from allennlp.modules.token_embedders import ElmoTokenEmbedder, TokenEmbedder
 from torch import Tensor, nn
 
-from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression
 from elmo_mf.paths import local_path
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.bilm import Bilm
+from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.pretrain.corpus import Batch
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError, one_of
-from elmo_mf.factorize import Compression
 from elmo_mf.pretrain.schedule import SCHEDULES, Schedule
 from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
 

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from elmo_mf.bilm.bilm import Bilm
-from elmo_mf.bilm.initial import random_weights
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.compression import Compression
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import check_finite
-from elmo_mf.factorize import Compression
 from elmo_mf.io import atomic_files, write_json
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
-from elmo_mf.pretrain.judge import VOCABULARY_FILE, read_language_model
+from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.progress import Log, Progress
 from elmo_mf.pretrain.schedule import scheduler

@@ -15,10 +15,11 @@ from elmo_mf.bench.measure import measure, work
 from elmo_mf.bench.run import elmo_of_size
 from elmo_mf.bench.sizes import SIZES, published_options
 from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
-from elmo_mf.bilm import BilmOptions, inference
-from elmo_mf.bilm.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm import BilmOptions
+from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
 from elmo_mf.cli.main import main
-from elmo_mf.factorize import Compression
+from elmo_mf.compression import Compression
 
 Files = Callable[..., tuple[Path, Path]]
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.lstm import BiLstmLayer
-from elmo_mf.bilm.packed_linear import Precision
 from elmo_mf.bilm.packing import Packing, State
+from elmo_mf.bilm.runtime.packed_linear import Precision
 from elmo_mf.bilm.weights import LstmWeights, Matrix, Target
 from tests.bilm.reference import PlainWeights, plain_lstm
 

@@ -11,7 +11,8 @@ import torch
 from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf.bench.variants import token_layer
-from elmo_mf.bilm import Bilm, StatePolicy, packed_linear
+from elmo_mf.bilm import Bilm, StatePolicy
+from elmo_mf.bilm.runtime import packed_linear
 from tests.conftest import random_bilm
 
 SHAPES: list[dict[str, Any]] = [

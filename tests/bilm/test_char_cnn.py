@@ -11,11 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elmo_mf.bilm import Bilm, packed_linear
+from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
-from elmo_mf.bilm.packed_linear import PackedLinear, Precision, QuantizedLinear, unquantized
+from elmo_mf.bilm.runtime import packed_linear
+from elmo_mf.bilm.runtime.packed_linear import PackedLinear, Precision, QuantizedLinear, unquantized
 from tests.conftest import random_bilm
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]

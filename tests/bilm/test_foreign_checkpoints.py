@@ -15,9 +15,9 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
+from elmo_mf.compression import method_names
+from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import method_names
-from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from tests.conftest import random_bilm
 
 Files = tuple[Path, Path]

@@ -15,8 +15,8 @@ from torch import Tensor
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.packed_linear import Precision, supports
-from elmo_mf.bilm.pieces import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.plugin import ElmoMfTokenEmbedder
 from tests.conftest import random_bilm

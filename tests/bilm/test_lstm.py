@@ -14,10 +14,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elmo_mf.bilm import inference, lstm
+from elmo_mf.bilm import lstm
 from elmo_mf.bilm.linear import StackedLinear
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.packed_linear import Precision, supports
+from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.weights import TARGETS
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer
 from tests.bilm.reference import PlainWeights

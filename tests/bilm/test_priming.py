@@ -12,7 +12,7 @@ import torch
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import priming
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
-from elmo_mf.bilm.pieces import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_pieces
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm

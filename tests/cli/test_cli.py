@@ -16,9 +16,9 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
-from elmo_mf.factorize import size_report
+from elmo_mf.compression import size_report
 from tests.conftest import small_data
-from tests.report.records import record, write
+from tests.records.samples import record, write
 
 Files = Callable[..., tuple[Path, Path]]
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

@@ -112,14 +112,14 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two at the same time, or one more beside that of an interrupted run."""
-    from elmo_mf.factorize import distill
+    from elmo_mf.compression.recovery import distillation as distill
 
     (tmp_path / "t.txt").write_text("a b c\nd e\n" * 5)
     command = ["--distill", str(tmp_path / "t.txt"), "--distill-steps", "2"]
     files, out = elmo_files(), tmp_path / "out"
     checkpoint, sizes = out / "distill.pt", list[int]()
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.factorize.report.compression_report", _interrupted)
+        patch.setattr("elmo_mf.compression.report.compression_report", _interrupted)
         if resumed:
             assert _compress(files, out, 2, *command) == 130
             sizes.append(checkpoint.stat().st_size)

@@ -11,8 +11,9 @@ import torch
 
 from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
-from elmo_mf.harness import cell, gradients
 from elmo_mf.io import exclusive
+from elmo_mf.tasks import elmo_run as cell
+from elmo_mf.tasks import task_gradients as gradients
 from tests.conftest import random_bilm, small_data
 
 

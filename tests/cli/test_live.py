@@ -11,11 +11,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from elmo_mf.cli.live import _Live, live_view
-from elmo_mf.harness.grid import Cell, expand
-from elmo_mf.harness.spec import SweepSpec
-from elmo_mf.harness.sweep import Outcome
-from elmo_mf.harness.workspace import Progress
-from tests.report.records import record
+from elmo_mf.experiments.scheduler import Outcome
+from elmo_mf.experiments.workspace import Progress
+from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.records.samples import record
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from elmo_mf.cli import terminal
 from elmo_mf.cli.console import Console
 from elmo_mf.cli.main import main
-from tests.report.records import MACHINE, record, write
+from tests.records.samples import MACHINE, record, write
 
 Files = Callable[..., tuple[Path, Path]]
 _ESCAPES = "\x1b[31m \x9b0m \u202e [bold]x[/b] :smile: \r \x07"
@@ -55,8 +55,8 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
     for path in other.glob("records/00012*"):
         path.unlink()
-    monkeypatch.setattr("elmo_mf.report.leaderboard.in_both_themes", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.report.explanation.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.leaderboard.readme.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
     options, weights = map(str, elmo_files("\u2713"))
     sweep = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(folder)]
     for words in (

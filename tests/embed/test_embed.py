@@ -350,7 +350,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     elmo = ["--options", str(options), "--weights", str(weights), "--rank", "2"]
     assert main(["embed", str(text), str(out), "--top", *elmo]) == 0
     assert capsys.readouterr().out == f"wrote {out}: 6 sentences\n"
-    from elmo_mf.factorize import Compression
+    from elmo_mf.compression import Compression
 
     _check(out, LINES, Bilm.from_files(options, weights, Compression("svd", 2, "all")), "top")
     within = Compression("svd", None, "input", budget={"parameters": 2500}, highway_rank=3)

@@ -27,22 +27,22 @@ from elmo_mf import Compression
 from elmo_mf.bench import limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.graphs import GraphedLstm
 from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.bilm.runtime.cuda_graphs import GraphedLstm
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
-from elmo_mf.harness.cell import run_cell, time_cell
-from elmo_mf.harness.grid import expand
-from elmo_mf.harness.retime import picked
-from elmo_mf.harness.workspace import workspace
+from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.train import Trainer
+from elmo_mf.tasks.elmo_run import run_cell, time_cell
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.retime import picked
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.emulated.device import GPU, EmulatedGpu, register
-from tests.harness.conftest import TinySweep, tiny_sweep
 from tests.pretrain.conftest import TINY, Texts, texts, trainer
+from tests.sweeps import TinySweep, tiny_sweep
 
 SHORT = replace(TINY, limit=60)
 Files = Callable[..., tuple[Path, Path]]

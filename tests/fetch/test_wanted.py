@@ -13,8 +13,8 @@ import pytest
 from elmo_mf.cli.main import main
 from elmo_mf.fetch.catalogue import CATALOGUES, Source
 from elmo_mf.fetch.wanted import wanted
-from elmo_mf.harness.spec import SweepSpec
 from elmo_mf.resources import share
+from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import small_data
 from tests.fetch.server import serving
 

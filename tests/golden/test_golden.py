@@ -1,6 +1,6 @@
 """What the encoder and each method compute is what they computed when `CODE` got its numbers.
 
-A failure here is no fault by itself: whoever means the change raises the part's number in `elmo_mf/harness/grid.py`, so
+A failure here is no fault by itself: whoever means the change raises the part's number in `elmo_mf/tasks/grid.py`, so
 that cells recorded before are run again, and writes the new values with `python -m tests.golden.test_golden`.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.factorize import method_names
-from elmo_mf.factorize.base import method_named
-from elmo_mf.harness.grid import CODE
+from elmo_mf.compression import method_names
+from elmo_mf.compression.methods.base import method_named
 from elmo_mf.resources import demo_options, demo_weights
+from elmo_mf.tasks.grid import CODE
 
 _FILE = Path(__file__).with_name("vectors.json")
 _SENTENCES = [["The", "film", "is", "a", "quiet", "delight", "."], ["Nobody", "laughed"], ["Unfathomably", "dull", "!"]]

@@ -161,9 +161,9 @@ BROKEN = Path("/proc/self/mem")  # a regular file whose first byte cannot be rea
 
 def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
     """As on a disk that is going: in one line that names the file."""
-    from elmo_mf.factorize.gradients import read_row_weights
-    from elmo_mf.harness.formats import FORMATS
+    from elmo_mf.compression.calibration.row_weights import read_row_weights
     from elmo_mf.provenance import file_hash
+    from elmo_mf.tasks.formats import FORMATS
     from tests.conftest import random_bilm
 
     readers: list[Callable[[], object]] = [
@@ -183,8 +183,8 @@ def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "~\ud800/x", "x" * 5000, "a\nb", "\ud800/x"])
 def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from elmo_mf.harness.grid import expand
-    from elmo_mf.harness.spec import SweepSpec
+    from elmo_mf.tasks.grid import expand
+    from elmo_mf.tasks.spec import SweepSpec
 
     monkeypatch.chdir(tmp_path)
     readers: list[Callable[[], object]] = [

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from docs.tables.page import read_json
-from elmo_mf.harness.configs import evaluate_jsonnet, override, task_config
-from elmo_mf.harness.task import load_task
-from elmo_mf.harness.training import training_loop
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override, task_config
+from elmo_mf.tasks.training import training_loop
 from tests.conftest import ROOT, small_data
 
 RECORD = read_json("sweeps/published.json")

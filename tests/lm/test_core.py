@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from elmo_mf.bilm.lstm import ProjectedLstm
-from elmo_mf.bilm.packed_linear import supports
+from elmo_mf.bilm.runtime.packed_linear import supports
 from elmo_mf.bilm.weights import JOINT, Factors, Pruned
+from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression
 from elmo_mf.lm.core import CoreLstm
 
 State = list[tuple[Tensor, Tensor]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from elmo_mf.bilm.packed_linear import supports
+from elmo_mf.bilm.runtime.packed_linear import supports
 from elmo_mf.lm import softmax
 from elmo_mf.lm.softmax import PackedSoftmax
 

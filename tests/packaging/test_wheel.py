@@ -63,10 +63,10 @@ def test_contents(wheel: Path) -> None:
     share = "elmo_mf/share"
     for name in (
         "elmo_mf_compat.pth",
-        "elmo_mf/factorize/calibration.txt",
-        "elmo_mf/report/page/page.html",
-        "elmo_mf/report/page/page.css",
-        "elmo_mf/report/page/page.js",
+        "elmo_mf/compression/calibration.txt",
+        "elmo_mf/leaderboard/page/page.html",
+        "elmo_mf/leaderboard/page/page.css",
+        "elmo_mf/leaderboard/page/page.js",
         f"{share}/jsonnet/sst.jsonnet",
         f"{share}/jsonnet/lib/demo.libsonnet",
         f"{share}/jsonnet/sweeps/demo.jsonnet",

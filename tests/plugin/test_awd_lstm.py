@@ -10,7 +10,7 @@ import torch
 from allennlp.data import Vocabulary
 from torch import Tensor, nn
 
-from elmo_mf.bilm import packed_linear
+from elmo_mf.bilm.runtime import packed_linear
 from elmo_mf.bilm.weights import Factors
 from elmo_mf.plugin import AwdLstm
 

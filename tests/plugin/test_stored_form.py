@@ -21,9 +21,10 @@ from allennlp.predictors import Predictor
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.weights import to_dense
+from elmo_mf.compression import Compression
+from elmo_mf.compression import apply as application
+from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import Compression, application
-from elmo_mf.factorize.gradients import RowWeights, write_row_weights
 from elmo_mf.plugin.stored_form import Form
 from tests.conftest import random_bilm
 

@@ -16,10 +16,10 @@ from allennlp.common.util import prepare_environment
 from allennlp.modules.token_embedders import TokenEmbedder
 
 from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.compression import size_report
 from elmo_mf.errors import InputError
-from elmo_mf.factorize import size_report
-from elmo_mf.harness.configs import task_config
-from elmo_mf.harness.task import load_task
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.jsonnet import task_config
 from tests.conftest import small_data
 
 Files = Callable[..., tuple[Path, Path]]

@@ -396,7 +396,7 @@ def test_the_result_appears_together(texts: Texts, tmp_path: Path, monkeypatch: 
     out = tmp_path / "out"
     command = ["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(out), *COMMAND]
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.report.card.write_pretrained_card", full)
+        patch.setattr("elmo_mf.compression.model_card.write_pretrained_card", full)
         assert main(command) == 2
     assert {path.name for path in out.iterdir()} == {CHECKPOINT}
     assert main(command) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.harness.task import Split, Task, load_task, task_names
+from elmo_mf.tasks.config import Split, Task, load_task, task_names
 
 
 @pytest.mark.parametrize("name", task_names())

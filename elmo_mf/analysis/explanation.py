@@ -1,0 +1,325 @@
+"""`EXPLAIN.md` and its figures, beside a sweep's records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
+from elmo_mf.compression.norms import NORMS
+from elmo_mf.errors import InputError
+from elmo_mf.escape import markdown
+from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed
+from elmo_mf.io import atomic_files, check_folder, write_text
+from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard.machines import SIGN
+from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.units import Unit
+
+_TARGETS = ("input", "recurrent", "projection")
+
+
+def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
+    """Write `folder/EXPLAIN.md`, and a figure a task, all together or none; the same records give the same text.
+
+    Raises:
+        InputError: there are no records, or none of a compression of one target with its error and norms.
+        OutputError: a file cannot be written.
+    """
+    check_folder("FOLDER", folder)
+    records = records_of(folder)
+    made = [explanation for explanation in map(explain, boards(records)) if len(explanation.costs)]
+    if not made:
+        raise InputError(
+            f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
+            "expected some: elmo-mf sweep --targets input,recurrent,projection"
+        )
+    answers = "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)])
+    parts = [_HEADER, answers, *map(_section, made)]
+    with atomic_files(folder) as staging:
+        for explanation in made:
+            in_both_themes(partial(plot_explanation, explanation), staging, f"explain-{explanation.board.name}")
+        write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
+    return folder / "EXPLAIN.md", made
+
+
+_HEADER = """# What compresses, and why
+
+The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the paper's terms,
+additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection` is ELMo's own.
+A loss is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language
+models in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers'
+outputs. Intervals are of 95 %."""
+
+
+def findings(made: list[Explanation]) -> list[str]:
+    """Where the data agrees with the paper's two findings, and where it does not; Markdown."""
+    return [told(explanation) for told in (_additive, _norms, _dearest) for explanation in made]
+
+
+def _additive(explanation: Explanation) -> str:
+    one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.task)
+    if one.n < 2:
+        return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
+    verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
+    return (
+        f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} more "
+        f"than `recurrent` at the same method, size, layers and seed, and more in {explanation.dearer} of {one.n} "
+        f"pairs{_over(one)}."
+    )
+
+
+def _over(one: Interval) -> str:
+    """What a mean's interval is over."""
+    return ", of one seed, which has no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
+
+
+def _norms(explanation: Explanation) -> str:
+    task, rows = markdown(explanation.board.title), _dicts(explanation.correlations)
+    told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and not np.isnan(row["spearman"].value)]
+    if not told:
+        return (
+            f"- **Norms tell, {task}: nothing to say**: fewer than five compressions of one target that share no "
+            "matrix, or norms that are all the same."
+        )
+    clear = [row for row in told if row["spearman"].excludes_zero]
+    rising = [row for row in clear if row["spearman"].value > 0]
+    falling = [row for row in clear if row["spearman"].value < 0]
+    parts = []
+    if rising:
+        parts.append(f"A larger norm goes with a larger error or loss, by Spearman's correlation: {_named(rising)}.")
+    if falling:
+        parts.append(f"Against the paper, a larger norm goes with a smaller one: {_named(falling)}.")
+    if not clear:
+        best = max(told, key=lambda row: abs(row["spearman"].value))
+        parts.append(
+            "No norm's Spearman correlation with a loss or an activation error is clear of zero over "
+            f"{best['spearman'].n} compressions; the largest is {_named([best])}."
+        )
+    verdict = (
+        "agrees in part" if rising and falling else "agrees" if rising else "disagrees" if falling else "undecided"
+    )
+    own = [row for row in rows if row["outcome"] == MATRIX and row["spearman"].excludes_zero]
+    own.sort(key=lambda row: -abs(row["spearman"].value))
+    if own:
+        parts.append(f"With the matrices' own error, which comes from the same singular values: {_named(own[:2])}.")
+    return f"- **Norms tell, {task}: {verdict}.** {' '.join(parts)}"
+
+
+def _named(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{row['norm'].replace('_', ' ')} with {row['outcome']} {_interval(row['spearman'])}, p {_p(row['spearman'])}"
+        for row in rows
+    )
+
+
+def _dearest(explanation: Explanation) -> str:
+    """What the paper does not ask: which matrices are dear for what they save."""
+    rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
+    unit = Unit.of_loss(explanation.board.task)
+    dear, cheap = (
+        f"`{row['target']}` of layer {row['layers']} "
+        f"({row['activation_per']:.2f} and {unit.signed(row['loss_per'])} {unit.name})"
+        for row in (rows[0], rows[-1])
+    )
+    text = (
+        f"- **Dearest, {markdown(explanation.board.title)}**: by activation error per 100,000 parameters saved {dear}, "
+        f"cheapest {cheap}."
+    )
+    if first.n < 2:
+        return text
+    return f"{text} Layer 0 costs {_loss_text(first, unit)} more than layer 1, in {first.n} pairs{_over(first)}."
+
+
+def _section(explanation: Explanation) -> str:
+    board = explanation.board
+    unit = Unit.of_loss(board.task).name
+    table = cost_table(explanation)
+    table["method"], table["size"] = table["method"].map(markdown), table["size"].map(markdown)
+    costs = table.to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
+    norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(7, 2))
+    return f"""## {markdown(board.title)}
+
+What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
+and both for every 100,000 parameters saved.
+
+{costs}{_mixed(explanation)}
+
+What norms say, over the compressions above of one method and size (loss, activation error), and over all matrices of
+the lowest-ranked plain SVD (matrix error, error on inputs). No matrix is in two of these compressions: one of all
+layers is left out beside those of each. Norms are those of the dense matrices, the mean over directions; L1, Frobenius
+and nuclear norm also grow with a matrix's size, and what a matrix loses comes from the same singular values as its
+norms. The paper expects that all rise. p is of Spearman's, two-sided, by all permutations up to eight values. A dozen
+correlations a task are looked at, so that one in twenty is clear of zero by chance.
+
+{norms}
+
+{picture(f"explain-{board.name}", f"Costs of each matrix, and norms against them: {board.title}")}"""
+
+
+def _mixed(explanation: Explanation) -> str:
+    """What the sign means, where it is."""
+    if not explanation.costs["mixed"].any():
+        return ""
+    return (
+        f"\n\n{SIGN} scored on another kind of machine than the dense encoder with the same seed, which alone changes "
+        "a\nscore about as much as another seed does."
+    )
+
+
+def _alignment(columns: int, left: int) -> list[str]:
+    return ["left"] * left + ["right"] * (columns - left)
+
+
+def cost_table(explanation: Explanation) -> pd.DataFrame:
+    """Costs as text."""
+    costs, unit = explanation.costs, Unit.of_loss(explanation.board.task)
+    spread = [
+        ("" if np.isnan(se) else f" ± {unit.text(se)}") + (f" {SIGN}" if mixed else "")
+        for se, mixed in zip(costs["loss_se"], costs["mixed"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "target": costs["target"],
+            "layer": costs["layers"],
+            "method": costs["method"],
+            "size": costs["size"],
+            "seeds": costs["seeds"].astype(str),
+            "loss": [f"{unit.signed(loss)}{se}" for loss, se in zip(costs["loss"], spread, strict=True)],
+            "activ.": [f"{x:.3f}" for x in costs["activation"]],
+            "loss/100k": [unit.signed(x, more=1) for x in costs["loss_per"]],
+            "activ./100k": [f"{x:.3f}" for x in costs["activation_per"]],
+        }
+    )
+
+
+def norm_table(explanation: Explanation) -> pd.DataFrame:
+    """Correlations as text."""
+    rows = _dicts(explanation.correlations)
+    return pd.DataFrame(
+        {
+            "norm": [row["norm"].replace("_", " ") for row in rows],
+            "with": [row["outcome"] for row in rows],
+            "n": [str(row["pearson"].n) for row in rows],
+            "Pearson": [_interval(row["pearson"]) for row in rows],
+            "Spearman": [_interval(row["spearman"]) for row in rows],
+            "p": [_p(row["spearman"]) for row in rows],
+            "clear of zero": [_clear(row["spearman"]) for row in rows],
+        }
+    )
+
+
+def _p(one: Interval) -> str:
+    return "" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
+
+
+def _clear(one: Interval) -> str:
+    return "" if not one.excludes_zero else "yes" if one.value > 0 else "yes, falling"
+
+
+def norm_summary(explanation: Explanation) -> pd.DataFrame:
+    """Spearman's correlations as text, a row a norm and a column an outcome."""
+    rows = explanation.correlations.assign(
+        text=[
+            "" if np.isnan(one.value) else f"{one.value:+.2f}{'*' if one.excludes_zero else ' '}"
+            for one in explanation.correlations["spearman"]
+        ]
+    )
+    table = rows.pivot(index="norm", columns="outcome", values="text").reindex(NORMS)
+    return table[list(dict.fromkeys(rows["outcome"]))].reset_index()
+
+
+def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
+    """Write a picture: loss and activation error by target and layer, and each norm against both."""
+    from matplotlib.figure import Figure
+
+    unit = Unit.of_loss(explanation.board.task)
+    with themed(theme):
+        figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
+        grid = figure.add_gridspec(3, len(NORMS))
+        half = len(NORMS) // 2
+        for column, (name, title, scale) in enumerate(
+            (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
+        ):
+            top = figure.add_subplot(grid[0, column * half : (column + 1) * half])
+            _bars(top, explanation.costs, name, title, scale)
+        for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
+            for column, norm in enumerate(NORMS):
+                axes = figure.add_subplot(grid[row, column])
+                _scatter(axes, explanation.points[outcome], norm, unit.factor if outcome == LOSS else 1)
+                axes.set_xlabel(norm.replace("_", " "))
+                axes.set_ylabel(f"{outcome}{f', {unit.name}' if outcome == LOSS else ''}" if column == 0 else "")
+        signs = {
+            label: sign for one in (top, axes) for sign, label in zip(*one.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(signs.values(), signs.keys(), loc="outside lower center", ncols=4, frameon=False)
+        figure.suptitle(f"{explanation.board.title}; numbers at points are layers")
+        save(figure, path)
+
+
+def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
+    """A bar a compression, those of one method, size and layers side by side; targets in colour and in hatching."""
+    ink = axes.xaxis.label.get_color()
+    groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)
+    targets = sorted(costs["target"].unique(), key=_place) if len(costs) else []
+    width = 0.8 / max(1, len(targets))
+    for index, target in enumerate(targets):
+        own = costs[costs["target"] == target]
+        places = [groups.index(_group(row)) + (index - (len(targets) - 1) / 2) * width for row in _dicts(own)]
+        axes.bar(
+            places, scale * own[name], width, color=COLORS[_place(target)], hatch=_HATCHES[_place(target)],
+            edgecolor=ink, yerr=scale * own["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=2,
+            label=target,
+        )  # fmt: skip
+    axes.axhline(0, color=ink, linewidth=0.8)
+    labels = [f"{method} {size}" + ("" if layers == "all" else f", layer {layers}") for method, size, layers in groups]
+    axes.set_xticks(range(len(groups)), labels, fontsize=8, rotation=90 if len(groups) > 3 else 0)
+    axes.set_title(title, fontsize=10)
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["method"], row["size"], row["layers"]
+
+
+def _by_size(group: tuple[str, str, str]) -> tuple[str, list[int], str, str]:
+    method, size, layers = group
+    return method, [int(number) for number in re.findall(r"\d+", size)], size, layers
+
+
+def _scatter(axes: Any, points: pd.DataFrame, norm: str, scale: int) -> None:
+    ink = axes.xaxis.label.get_color()
+    for target, own in points.groupby("target"):
+        color, marker = COLORS[_place(target)], MARKERS[_place(target)]
+        axes.scatter(own[norm], scale * own["outcome"], c=color, marker=marker, edgecolors=ink, label=target, s=40)
+        for _, row in own.iterrows():
+            place = (row[norm], scale * row["outcome"])
+            axes.annotate(row["layers"], place, fontsize=8, xytext=(4, 3), textcoords="offset points")
+    axes.margins(0.15)
+
+
+_HATCHES = ("", "//", "..", "xx")
+
+
+def _place(target: Any) -> int:
+    """A target's among the colours, markers and hatches."""
+    return _TARGETS.index(target) if target in _TARGETS else len(_TARGETS)
+
+
+def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _interval(one: Interval) -> str:
+    within = "" if np.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"
+    return "too few" if np.isnan(one.value) else f"{one.value:+.2f}{within}"
+
+
+def _loss_text(one: Interval, unit: Unit) -> str:
+    within = "" if np.isnan(one.low) else f" [{unit.signed(one.low)}, {unit.signed(one.high)}]"
+    return f"{unit.signed(one.value)}{within} {unit.name}"

@@ -1,0 +1,60 @@
+"""Sentences of any length in bounded memory: both directions run piece by piece, carrying their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.weights import Array
+
+
+class Piece(NamedTuple):
+    """One direction's half of some tokens' vectors: `vectors` (n_layers + 1, tokens, p) of the tokens from `start` on,
+    for the columns from 0 (forward) or from p (backward)."""
+
+    start: int
+    direction: int
+    vectors: Array
+
+
+@torch.no_grad()
+def embed_in_pieces(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterator[Piece]:
+    """The vectors of a sentence as `bilm.embed` gives them, at most `tokens` at a time.
+
+    While the forward direction goes from the first piece to the last, the backward direction goes from the last to the
+    first, so that both step together. The state policy must not be `carried`.
+    """
+    length = len(sentence) + 2
+    states = bilm.fixed_states(1)
+    for start in range(0, length, tokens):
+        stop = min(start + tokens, length)
+        ahead = _tokens(bilm, sentence, start, stop)
+        behind = _tokens(bilm, sentence, length - stop, length - start).flip(0)
+        stacked = torch.stack([ahead, behind])
+        outputs, states = bilm.run_layers(stacked, [1] * (stop - start), states)
+        layers = torch.stack([stacked, *outputs]).cpu()
+        yield from _without_bounds(start, 0, layers[:, 0], len(sentence))
+        yield from _without_bounds(length - stop, 1, layers[:, 1].flip(1), len(sentence))
+
+
+def _tokens(bilm: Bilm, sentence: Sequence[str], start: int, stop: int) -> Tensor:
+    """Token vectors (stop - start, p); position 0 begins the sentence, and the one after its words ends it."""
+    words = sentence[max(start - 1, 0) : stop - 1]
+    ids = batch_to_ids([words], bilm.options.char_cnn.max_characters_per_token)[0].to(bilm.bounds.device)
+    begin, end = bilm.bounds
+    parts = [begin.unsqueeze(0)] if start == 0 else []
+    parts += [ids] if len(words) else []
+    parts += [end.unsqueeze(0)] if stop == len(sentence) + 2 else []
+    return bilm.token_vectors(torch.cat(parts))
+
+
+def _without_bounds(start: int, direction: int, vectors: Tensor, words: int) -> Iterator[Piece]:
+    """The piece in positions of words, if any are left."""
+    first, last = max(start, 1), min(start + vectors.shape[1], words + 1)
+    if first < last:
+        yield Piece(first - 1, direction, vectors[:, first - start : last - start].numpy().copy())

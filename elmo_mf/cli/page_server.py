@@ -1,0 +1,129 @@
+"""The page of a folder that a sweep may still be writing to, on this machine only."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from elmo_mf.cli.bounded_server import PATIENCE, BoundedHandler, BoundedServer
+from elmo_mf.errors import InputError, printable
+from elmo_mf.experiments.failures import Failures
+from elmo_mf.experiments.leases import Claims
+from elmo_mf.io import read_bytes
+from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.page.write import as_json, page
+from elmo_mf.records.record import MOST_BYTES
+from elmo_mf.records.store import ResultStore
+
+_RECORDS = "/records/"
+MOST_LINES = 200
+"""Of what runs, has failed or is no record, that are shown."""
+
+
+class Live:
+    """What is in an output folder now; nothing in it is changed, and it is read again only when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._version: str | None = None
+        self._data: dict[str, Any] = {}
+        self._names: set[str] = set()
+        self._problems: list[str] = []
+
+    def data(self) -> tuple[str, dict[str, Any]]:
+        """The page's data with its version."""
+        with self._lock:
+            version = self._seen()
+            if version != self._version:
+                store = ResultStore(self._folder)
+                records = store.packed()
+                self._data, self._version = page_data(boards(records)), version
+                self._names, self._problems = set(records.names()), list(store.problems.values())
+            return version, self._data
+
+    def record(self, name: str) -> bytes | None:
+        """The content of a record's file, None if there is no such record."""
+        if name not in self._names:
+            return None
+        try:
+            return read_bytes(self._folder / "records" / name, "record", "a result record", most=MOST_BYTES)
+        except InputError:  # gone meanwhile
+            return None
+
+    def status(self) -> dict[str, str]:
+        """The version, and how far the sweep is, in a text."""
+        version, _ = self.data()
+        running, failed = Claims(self._folder).all(), Failures(self._folder).all()
+        lines = [f"{printable(name)}: {_progress(note)}" for name, note in running.items()]
+        lines += [f"{printable(name)}: failed: {error}" for name, error in failed.items()]
+        lines += self._problems
+        more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        counts = f"{len(self._names)} recorded, {len(running)} running, {len(failed)} failed"
+        return {"version": version, "text": "\n".join([counts, *lines[:MOST_LINES], *more])}
+
+    def _seen(self) -> str:
+        """What the records' names, sizes and times come to."""
+        found = []
+        for path in sorted((self._folder / "records").glob("*.json")):
+            try:
+                about = path.stat()
+            except OSError:  # gone meanwhile
+                continue
+            found.append(f"{path.name} {about.st_size} {about.st_mtime_ns}")
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+def _progress(note: dict[str, Any]) -> str:
+    share, loss = note.get("share"), note.get("loss")
+    parts = [note.get("phase", "starting")]
+    parts += [f"{share:.0%}"] if share else []
+    parts += [] if loss is None else [f"loss {loss:.3f}"]
+    return " ".join(parts)
+
+
+def server(folder: Path, port: int, patience: float = PATIENCE) -> BoundedServer:
+    """A server of a folder's page on the loopback interface; `serve_forever` starts it.
+
+    Args:
+        folder: the output folder of a sweep.
+        port: 0 for any that is free.
+        patience: seconds, see `bounded.PATIENCE`.
+
+    Raises:
+        InputError: there is no such folder, or the port is taken.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: found no folder, expected the output folder of a sweep")
+    live = Live(folder)
+    pages: dict[str, tuple[str, Callable[[], str]]] = {
+        "/": ("text/html", lambda: _page(live)),
+        "/index.html": ("text/html", lambda: _page(live)),
+        "/data.json": ("application/json", lambda: as_json(live.data()[1])),
+        "/status.json": ("application/json", lambda: as_json(live.status())),
+    }
+
+    class Handler(BoundedHandler):
+        def answer(self, path: str) -> tuple[str, bytes] | None:
+            if path.startswith(_RECORDS):
+                record = live.record(unquote(path.removeprefix(_RECORDS)))
+                return None if record is None else ("application/json", record)
+            if path not in pages:
+                return None
+            kind, text = pages[path]
+            return kind, text().encode()
+
+    try:
+        return BoundedServer(port, Handler, patience)
+    except OSError as error:
+        raise InputError(f"--port: found {port}, expected a port that is free ({error.strerror})") from None
+
+
+def _page(live: Live) -> str:
+    version, data = live.data()
+    return page(data, version)

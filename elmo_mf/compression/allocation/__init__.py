@@ -1,0 +1,1 @@
+"""Which matrix gets which rank within a budget."""

@@ -1,0 +1,1 @@
+"""Calibration statistics: what a data-aware method knows of a matrix."""

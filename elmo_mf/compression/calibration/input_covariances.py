@@ -1,0 +1,139 @@
+"""What the biLSTM's matrices are multiplied with when the encoder reads text.
+
+The text is tokenised, one sentence a line; by default `calibration.txt` beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.linear import StackedLinear
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
+from elmo_mf.sentences import stream_sentences
+
+CALIBRATION_TEXT = Path(__file__).with_name("calibration.txt")
+MAX_TOKENS = 100
+_MOST_TOKENS = 50_000  # more change nothing, and take time
+_BATCH_TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments in one direction of one layer: `gates` is E[y y^T] of y = [x_t; h_{t-1}] (d + p,), `cells` that of
+    the gated cell sigmoid(o) * tanh(c) (n,), empty without a projection; `inputs` is d."""
+
+    gates: Array
+    cells: Array
+    inputs: int
+
+    def of(self, target: Target) -> Array:
+        """Second moments of what a target is multiplied with."""
+        if target == "projection":
+            return self.cells
+        part = {"input": slice(0, self.inputs), "recurrent": slice(self.inputs, None), JOINT: slice(None)}[target]
+        return self.gates[part, part]
+
+
+def moments(
+    weights: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
+) -> dict[tuple[int, int], Moments]:
+    """Second moments by (direction, layer), from the first tokens of a text, at most 50,000.
+
+    # Raises
+    InputError: the text cannot be read or has no words.
+    """
+    bilm = Bilm(options, weights).eval()
+    recorder = _Recorder(bilm)
+    with recorder:
+        for batch in batches(calibration_sentences(text), _BATCH_TOKENS):
+            bilm(batch_to_ids(batch, options.char_cnn.max_characters_per_token))
+            recorder.end_batch()
+    return recorder.moments()
+
+
+def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
+    """The first sentences of a text, at most `most` tokens in all."""
+    kept: list[list[str]] = []
+    total = 0
+    for sentence in stream_sentences(text, MAX_TOKENS):
+        total += len(sentence)
+        if kept and total > most:
+            break
+        kept.append(sentence)
+    return kept
+
+
+def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[str]]]:
+    """Batches of sentences of similar length, with at most so many tokens unless a single sentence has more."""
+    batch: list[list[str]] = []
+    for sentence in sorted(sentences, key=len):
+        if batch and (len(batch) + 1) * len(sentence) > tokens:
+            yield batch
+            batch = []
+        batch.append(sentence)
+    if batch:
+        yield batch
+
+
+class _Recorder:
+    """Sees what each product of a biLM gets while it runs step by step, as it does where gradients are needed."""
+
+    def __init__(self, bilm: Bilm) -> None:
+        self.seen: dict[StackedLinear, list[Tensor]] = {}
+        self.sums: dict[tuple[int, int, str], Tensor] = {}
+        self.tokens = 0
+        self.groups = [
+            (layer, first, cast(ProjectedLstm, group))
+            for layer, module in enumerate(bilm.layers)
+            for first, group in enumerate(cast(BiLstmLayer, module).groups)
+        ]
+
+    def __enter__(self) -> None:
+        def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            assert isinstance(module, StackedLinear)
+            self.seen.setdefault(module, []).append(arguments[0].detach())
+
+        self.handles = [
+            linear.register_forward_pre_hook(hook) for _, _, group in self.groups for linear in _linears(group)
+        ]
+        self.mode = torch.enable_grad()
+        self.mode.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.mode.__exit__(*error)
+        for handle in self.handles:
+            handle.remove()
+
+    def end_batch(self) -> None:
+        for layer, first, group in self.groups:
+            x, h, *cells = (torch.cat(self.seen[linear], dim=1) for linear in _linears(group))
+            for name, seen in zip(("gates", "cells"), (torch.cat([x, h], dim=2), *cells), strict=False):
+                for index, rows in enumerate(seen):
+                    key = first + index, layer, name
+                    product = rows.T @ rows
+                    self.sums[key] = self.sums[key] + product if key in self.sums else product.double()
+        self.tokens += x.shape[1]
+        self.seen.clear()
+
+    def moments(self) -> dict[tuple[int, int], Moments]:
+        means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}
+        width = self.groups[0][2].state_size  # of the inputs of all of ELMo's layers too
+        keys = [(direction, layer) for direction, layer, name in means if name == "gates"]
+        nothing = np.empty((0, 0))
+        return {key: Moments(means[*key, "gates"], means.get((*key, "cells"), nothing), width) for key in keys}
+
+
+def _linears(lstm: ProjectedLstm) -> list[StackedLinear]:
+    """Input, recurrent and, if there is one, projection."""
+    return [lstm.input, lstm.recurrent, *([] if lstm.projection is None else [lstm.projection])]

@@ -1,0 +1,62 @@
+"""Files of row weights: what a task's loss says of each output of a matrix.
+
+HDF5 with one dataset (m,) a matrix, `<direction>/<layer>/<target>`: the sum over the row of E[(dL/dw)^2].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
+from elmo_mf.compression.matrix_reference import Slot
+from elmo_mf.io import atomic_path, hdf5_file
+from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
+
+
+@dataclass(frozen=True)
+class RowWeights:
+    """Row weights (m,) by direction, layer and target."""
+
+    rows: dict[tuple[int, int, str], Array]
+
+    def of(self, slot: Slot) -> Array:
+        """Those of a matrix; a joint one has the sum of its two."""
+        names = ("input", "recurrent") if slot.target == JOINT else (slot.target,)
+        return np.asarray(sum(self.rows[slot.direction, slot.layer, name] for name in names))
+
+
+def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) -> None:
+    """Write a file, atomically; `about` says what made it."""
+    with atomic_path(path) as temporary, hdf5_file(temporary) as file:
+        for name, value in about.items():
+            file.attrs[name] = str(value)
+        for (direction, layer, target), rows in weights.rows.items():
+            name = _name(direction, layer, target)
+            write_numbers(file, name, as_stored(rows, "float64", f"{path}: {name}"))
+
+
+def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
+    """Read a file, and check it against the weights that it describes.
+
+    # Raises
+    InputError: the file is missing or not HDF5; a dataset is missing or damaged, has another shape, or a value that is
+        negative, NaN or infinite.
+    """
+    with NumbersFile(path, "file of gradients", "what elmo-mf gradients writes") as file:
+        rows: dict[tuple[int, int, str], Array] = {}
+        for (direction, layer), lstm in weights.lstms.items():
+            for target in TARGETS:
+                if target in lstm.matrices:
+                    name, length = _name(direction, layer, target), lstm.matrices[target].shape[0]
+                    rows[direction, layer, target] = file.read(name, (length,), "float64")
+                    if (rows[direction, layer, target] < 0).any():
+                        file.fail(name, "negative values", "sums of squares")
+    return RowWeights(rows)
+
+
+def _name(direction: int, layer: int, target: str) -> str:
+    return f"{DIRECTIONS[direction]}/{layer}/{target}"

@@ -1,0 +1,1 @@
+"""Factorization methods, one a file."""

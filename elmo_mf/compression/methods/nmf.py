@@ -1,0 +1,61 @@
+"""Non-negative matrix factorization of a matrix with negative entries, by scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from elmo_mf.bilm.weights import Array, Factors
+from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced, one_of, positive, register
+
+
+@register("nmf")
+@dataclass(frozen=True)
+class Nmf(Method):
+    """scikit-learn's NMF, for reference: weights have both signs, so they are made non-negative first.
+
+    # Parameters
+    form: `split`: W = W+ - W-, each factorized, with half of the rank; rank 1 has but the one with the larger norm.
+        `shift`: W minus its least entry, with rank r - 1, and the least entry again as a factor of rank 1.
+    iterations: at most.
+    """
+
+    form: str = "split"
+    iterations: int = 50
+
+    def __post_init__(self) -> None:
+        one_of("form", self.form, ("split", "shift"))
+        positive("iterations", self.iterations, 1, whole=True)
+
+    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
+        w = matrix.astype(np.float64)
+        scale = np.abs(w).max() or 1.0
+        parts = (self._split if self.form == "split" else self._shift)(w / scale, rank)
+        left, right = np.concatenate([p[0] for p in parts], axis=1), np.concatenate([p[1] for p in parts])
+        return balanced(left * scale, right)
+
+    def _split(self, w: Array, rank: int) -> list[tuple[Array, Array]]:
+        above, below = np.maximum(w, 0), np.maximum(-w, 0)
+        larger = -(-rank // 2)
+        ranks = (larger, rank - larger) if np.linalg.norm(above) >= np.linalg.norm(below) else (rank - larger, larger)
+        (left, right), (minus_left, minus_right) = self._nmf(above, ranks[0]), self._nmf(below, ranks[1])
+        return [(left, right), (-minus_left, minus_right)]
+
+    def _shift(self, w: Array, rank: int) -> list[tuple[Array, Array]]:
+        m, n = w.shape
+        if rank == 1:
+            return [(np.full((m, 1), w.mean()), np.ones((1, n)))]
+        return [self._nmf(w - w.min(), rank - 1), (np.full((m, 1), w.min()), np.ones((1, n)))]
+
+    def _nmf(self, x: Array, rank: int) -> tuple[Array, Array]:
+        from sklearn.decomposition import NMF
+
+        if rank == 0 or not x.any():
+            return np.zeros((len(x), rank)), np.zeros((rank, x.shape[1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged within `iterations`
+            model = NMF(rank, init="nndsvda", max_iter=self.iterations, random_state=0, tol=1e-4)
+            left = model.fit_transform(x)
+        return left, model.components_

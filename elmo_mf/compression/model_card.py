@@ -1,0 +1,180 @@
+"""Model cards, `MODEL_CARD.md` beside weights: where they come from, what was done to them, what they are for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.compression import Compression
+from elmo_mf.compression.report import named_rows
+from elmo_mf.escape import code, markdown, yaml
+from elmo_mf.io import read_bytes, write_text
+from elmo_mf.provenance import file_hash, provenance
+
+CARD_FILE = "MODEL_CARD.md"
+NOT_STATED = "not stated"
+_MOST_BYTES = 1_000_000
+_MOST_TEXT = 10_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a card says of the checkpoint before: its files with their SHA-256, and its licence."""
+
+    options: str
+    weights: str
+    licence: str
+
+    @classmethod
+    def of(cls, options: Path, weights: Path, licence: str | None) -> Source:
+        """Read before the work, because files may change meanwhile; without a licence, that on the source's own card.
+
+        # Raises
+        InputError: there is a card and it cannot be read.
+        """
+        return cls(_file(options), _file(weights), licence or licence_on_card(weights.parent))
+
+
+def write_compressed_card(
+    folder: Path, source: Source, compression: Compression, report: Mapping[str, Any], options: BilmOptions,
+    dense: bool,
+) -> None:  # fmt: skip
+    """That of a compressed checkpoint.
+
+    # Parameters
+    report: see `compression_report`; and `compression`, see `Compression.identity`.
+    dense: whether the rebuilt matrices were stored.
+    """
+    size, error, made = report["size"], report["activation_error"], report["compression"]
+    form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
+    facts = {
+        "source": source.weights,
+        "its options": source.options,
+        "licence": source.licence,
+        "architecture": _architecture(options),
+        "method": f"{markdown(str(compression))} ({form})",
+        "parameters of the biLSTM": f"{size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,}",
+        "times smaller": f"{size['lstm_ratio']:.2f} (with the character CNN {size['encoder_ratio']:.2f})",
+        "multiply-adds a token": f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,}",
+        "activation error": f"{error['all']:.3f} on {error['sentences']} sentences, by layer "
+        + ", ".join(f"{one:.3f}" for one in error["layers"]),
+        "calibrated on": _text(compression.calibration, made.get("calibration"), "the text that comes with elmo-mf"),
+        "distilled on": "nothing"
+        if compression.distill is None
+        else _text(compression.distill.text, made["distill"]["text"], ""),
+    }
+    rows = [
+        (name, " x ".join(map(str, row["shape"])),
+         str(row["rank"] or "pruned"), f"{row['parameters']:,}", f"{row['error']:.3f}", f"{row['input_error']:.3f}")
+        for name, row in named_rows(report)
+    ]  # fmt: skip
+    errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
+    _write(
+        folder,
+        f"ELMo compressed by {markdown(str(compression))}",
+        facts,
+        f"## Matrices\n\n{errors}\n\n{_ERRORS}",
+        _COMPRESSED,
+    )
+
+
+def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
+    """That of pretrained weights; `record` is what lies beside them as `pretrain.json`."""
+    perplexity = record["held_out_perplexity"]
+    compression = record["settings"].get("compression")
+    facts = {
+        "licence": licence or NOT_STATED,
+        "architecture": _architecture(options),
+        "low-rank from the start": "no" if compression is None else markdown(str(Compression.from_dict(compression))),
+        "trained on": f"{record['train_words']:,} words, SHA-256 " + ", ".join(record["train_sha256"]),
+        "held-out perplexity": f"forward {perplexity['forward']:.1f}, backward {perplexity['backward']:.1f} on "
+        f"{record['held_out_words']:,} words (a unigram model: {record['held_out_unigram_perplexity']:.1f})",
+        "vocabulary of the softmax": f"{record['vocabulary_size']:,} words",
+        "command": code(record["command"]),
+        "hours of training": f"{record['training_seconds'] / 3600:.2f} on {markdown(record['device'])}",
+        "weights": f"SHA-256 {record['weights_sha256']}",
+    }
+    _write(folder, "ELMo, pretrained", facts, "", _PRETRAINED)
+
+
+def licence_on_card(folder: Path) -> str:
+    """What the card in a folder says, `not stated` where there is none."""
+    path = folder / CARD_FILE
+    if not path.exists():
+        return NOT_STATED
+    text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
+    found = re.search(r"^licence: (.+)$", text, re.MULTILINE)
+    return (found and _unquoted(_cell(found[1]))) or NOT_STATED
+
+
+def _unquoted(value: str) -> str:
+    """A value of YAML as a text."""
+    try:
+        text = json.loads(value) if value.startswith('"') else value
+    except ValueError:
+        return value
+    return _cell(text)
+
+
+def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: str) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items() if version)
+    parts = [
+        f"---\nlicence: {yaml(_cell(facts['licence']))}\nlibrary: elmo-mf\n---",
+        f"# {title}",
+        _table(("", ""), list({**facts, "licence": markdown(_cell(facts["licence"]))}.items())),
+        *([more] if more else []),
+        f"## Use\n\n{use}\n\n{_LOADING}",
+        f"Made with {versions}.",
+    ]
+    write_text(folder / CARD_FILE, "\n\n".join(parts) + "\n")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_cell(text) for text in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A text that stays within its cell: one line, without what divides cells."""
+    return " ".join(text.split()).replace("|", "/")[:_MOST_TEXT]
+
+
+def _file(path: Path) -> str:
+    return _named(path, file_hash(path))
+
+
+def _text(path: str | None, sha256: str | None, otherwise: str) -> str:
+    return otherwise if path is None else _named(Path(path), sha256)
+
+
+def _named(path: Path, sha256: str | None) -> str:
+    return f"{code(path.name)}, SHA-256 {sha256}"
+
+
+def _architecture(options: BilmOptions) -> str:
+    lstm = options.lstm
+    return f"{lstm.n_layers} layers, {lstm.dim} cells and projections of {lstm.projection_dim} a direction"
+
+
+_ERRORS = (
+    "Errors are relative: of the matrix in Frobenius norm, and of what it gives for inputs that it really has. The "
+    "activation error is |own - source's| / |source's| of the biLSTM layers' outputs."
+)
+_COMPRESSED = (
+    "In place of the source, where its size or its time counts. What it knows, and what it has wrong, is the source's, "
+    "less what the errors above stand for; they tell nothing of a task's score, which is to be measured on that task."
+)
+_PRETRAINED = (
+    "Vectors for words in sentences of the kind of text that it was trained on. It has that text's errors and "
+    "prejudices, and was judged by perplexity only: measure it on the task that it is for."
+)
+_LOADING = """```python
+from elmo_mf import Bilm
+
+bilm = Bilm.from_files("options.json", "weights.hdf5")
+```"""

@@ -1,0 +1,59 @@
+"""Norms of a matrix, and of its spectrum: what may tell how well it compresses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from elmo_mf.bilm.weights import Array
+from elmo_mf.compression.decomposition import singular_values
+
+
+@dataclass(frozen=True)
+class Norms:
+    """Of a matrix W with singular values s.
+
+    # Parameters
+    l1: sum of |w|.
+    frobenius: root of the sum of w^2.
+    spectral: the largest s.
+    nuclear: the sum of s.
+    std: standard deviation of the entries.
+    effective_rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007), from 1 to min(m, n); 0 of a zero matrix.
+    """
+
+    l1: float
+    frobenius: float
+    spectral: float
+    nuclear: float
+    std: float
+    effective_rank: float
+
+    @classmethod
+    def of(cls, matrix: Array, spectrum: Array | None = None) -> Norms:
+        """Those of a matrix; its singular values where they are known already."""
+        w = matrix.astype(np.float64)
+        s = singular_values(w) if spectrum is None else spectrum
+        return cls(
+            l1=float(np.abs(w).sum()),
+            frobenius=float(np.linalg.norm(w)),
+            spectral=float(s[0]),
+            nuclear=float(s.sum()),
+            std=float(w.std()),
+            effective_rank=_effective_rank(s),
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
+
+
+def _effective_rank(s: Array) -> float:
+    total = s.sum()
+    if total <= 0:
+        return 0.0
+    shares = s[s > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,0 +1,78 @@
+"""`index.html`: the page with its data, its style and its libraries in one file."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from elmo_mf.io import write_text
+from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard.page.data import page_data
+
+MOST_PLAIN = 3_300_000
+"""Bytes of data that the page holds as they are."""
+
+
+def write_page(folder: Path, boards: Sequence[Board]) -> Path:
+    """Write `folder/index.html`, atomically; the same records give the same bytes."""
+    path = folder / "index.html"
+    write_text(path, page(page_data(boards)))
+    return path
+
+
+def packed(data: dict[str, Any]) -> dict[str, Any]:
+    """Data that takes much room, compressed; `page.js` unpacks it."""
+    text = as_json(data)
+    if len(text) <= MOST_PLAIN:
+        return data
+    return {"packed": base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()}
+
+
+def page(data: dict[str, Any], version: str | None = None) -> str:
+    """The page of some data; with the data's version, one that asks its server for a newer one, see `serve`."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    template = environment.from_string(_own("page.html"))
+    own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
+    return template.render(data=data, version=version, **own, **_libraries())
+
+
+def as_json(value: Any) -> str:
+    """JSON that any browser reads and no HTML can break out of."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Vega for the plot; DataTables, as itables brings it, for the table."""
+    bundle = files("itables") / "html"
+    return {
+        "plot_script": _script(_vega()),
+        "table_script": _script((bundle / "dt_bundle.js").read_text(encoding="utf-8")),
+        "table_style": (bundle / "dt_bundle.css").read_text(encoding="utf-8"),
+    }
+
+
+def _vega() -> str:
+    """As a process of its own writes it, which gives V8's 100 MB back."""
+    code = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
+    command = [sys.executable, "-c", code, "window.vegaEmbed = vegaEmbed;"]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+def _own(name: str) -> str:
+    return (files("elmo_mf.leaderboard.page") / name).read_text(encoding="utf-8")
+
+
+def _script(text: str) -> str:
+    """JavaScript that does not end its element; both escapes mean the same in texts and patterns."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,0 +1,160 @@
+"""The leaderboard: `README.md` in a folder of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from elmo_mf.escape import code, markdown
+from elmo_mf.figures import in_both_themes, picture
+from elmo_mf.io import write_text
+from elmo_mf.leaderboard.aggregate import BATCHES, Board
+from elmo_mf.leaderboard.charts import plot_board
+from elmo_mf.leaderboard.machines import SIGN
+from elmo_mf.leaderboard.origin import Origin
+from elmo_mf.leaderboard.table import interval, table
+from elmo_mf.leaderboard.units import Unit
+
+
+def write_leaderboard(made: list[Board], folder: Path) -> Path:
+    """Write `README.md` and its plots into a folder; the same boards give the same bytes."""
+    sections = []
+    for board in made:
+        in_both_themes(partial(plot_board, board), folder, f"board-{board.name}")
+        sections.append(_section(board))
+    parts = [header(made), _PAGE, summary(made), *sections, NOTES]
+    path = folder / "README.md"
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
+
+
+_PAGE = "`index.html` beside this file, opened in a browser, is the same to sort, filter and look into."
+
+NOTES = """## How to read it
+
+- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (a
+  moderated t, Smyth 2004: few seeds say little of an encoder's noise, so that it is shrunk towards what the table's
+  encoders have in common); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no worse,
+  as far as the interval of three seeds or more tells.
+- **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
+- **parameters** and **smaller** count the LSTMs. **encoder MB** and **multiply-adds**, for a token, count the character
+  CNN too, or a language model's embedding and softmax, which are left as they are but for the highway layers where a
+  name says **highways** and their rank, or a budget **with highways**. Pruned matrices have fewer parameters and run
+  like dense ones.
+- A **budget** is spent by what a matrix's error does to the LSTM layers' outputs; **by matrices**, by their own errors.
+- **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
+  sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
+  1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared
+  machine trust it before milliseconds.
+- **over AllenNLP** is how many times as fast as AllenNLP's own dense encoder, where that was timed too.
+- **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
+  a score within two standard errors of chance.
+- **‡** marks what was scored on another kind of machine (processor, instruction set or GPU) than the dense encoder with
+  the same seed, or whose seeds were on several: that alone changes a score about as much as another seed does (by 0.6
+  points, root mean square, where it was measured), and the interval knows nothing of it. Where three seeds or more
+  have a dense encoder of their kind, the difference is over these alone."""
+
+
+_LANGUAGE_MODEL = (
+    "Lower is better. The encoder is the model's own core, a stack of LSTMs, and dense times are those of "
+    "`torch.nn.LSTM`: batch 1 is a step of generation, one word; batch 32 is scoring, 32 texts of 70 words."
+)
+
+
+def header(made: Sequence[Board]) -> str:
+    """What was run, on what, and where; in Markdown."""
+    origin = Origin.of_all(board.origin for board in made)
+    lines = [f"- {name}: {text}" for name, text in origin.lines().items()]
+    took = f"{origin.count} cells, {origin.seconds / 3600:.1f} hours"
+    return "\n".join(
+        [
+            "# Leaderboard",
+            "",
+            "Compressed encoders against the dense one, from the records beside this file.",
+            "",
+            *lines,
+            f"- {took}; rebuilt by `elmo-mf leaderboard .` in this folder",
+        ]
+    )
+
+
+def summary(made: Sequence[Board]) -> str:
+    """One sentence a task: the cheapest encoder within noise of dense."""
+    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {_in_short(board)}" for board in made)])
+
+
+def _in_short(board: Board) -> str:
+    rows, unit = board.rows, Unit.of(board.task)
+    compared = rows[rows["comparable"] & rows["difference"].notna()]
+    if compared.empty:
+        return "nothing to compare yet."
+    near, judged = compared[compared["within_noise"]], compared[compared["within_noise"] | compared["worse"]]
+    if judged.empty:
+        said, row = "too few seeds to speak of noise; the best compressed encoder is", compared.iloc[0]
+    elif near.empty:
+        said, row = "no compressed encoder is within noise of dense; the best is", judged.iloc[0]
+    else:
+        cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
+        said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
+    within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
+    mixed = f"; scored on another kind of machine than dense {SIGN}" if row["mixed"] else ""
+    faster = f"{_at_batches(row, 'speed_up')} times as fast"
+    if allennlp := _at_batches(row, "allennlp"):
+        faster += f" ({allennlp} against AllenNLP's)"
+    return (
+        f"{said} {code(row['encoder'])}, {unit.signed(row['difference'])}{within} {unit.name} "
+        f"from {markdown(row['baseline'])}, "
+        f"{row['ratio']:.1f} times smaller, and {faster}{mixed}."
+    )
+
+
+def _at_batches(row: pd.Series, times: str) -> str:
+    """Of the encoder, where they are known."""
+    known = {batch: row[f"encoder_{batch}_{times}"] for batch in BATCHES}
+    return " and ".join(f"{value:.2f} at batch {batch}" for batch, value in known.items() if not pd.isna(value))
+
+
+def _section(board: Board) -> str:
+    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.title}"
+    frame = table(board, markdown, "**{}**")
+    alignment = ["left"] + ["right"] * (frame.shape[1] - 1)
+    rows = frame.to_markdown(index=False, colalign=alignment, disable_numparse=True)
+    return f"## {markdown(board.title)}\n\n{about(board)}\n\n{picture(f'board-{board.name}', said)}\n\n{rows}"
+
+
+def about(board: Board) -> str:
+    """What a reader must know before the table, in Markdown."""
+    task, record = board.task, board.first
+    sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
+    source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
+    percent = " %" if Unit.of(task).factor == 100 else ""
+    metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
+    return f"{metric} {sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}.{_remarks(board)}"
+
+
+def _remarks(board: Board) -> str:
+    dense = board.rows[~board.rows["compressed"]]
+    notes = []
+    if dense.empty:
+        notes.append("There is no dense encoder to compare with yet.")
+    elif dense["at_chance"].any():
+        notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
+    if board.rows["seeds"].max() == 1:
+        notes.append("One seed only: small differences are noise.")
+    if len(board.origin.timed) > 1:
+        notes.append("Times are from several machines: milliseconds do not compare, speed-ups hardly.")
+    if board.task.kind == "language-model":
+        notes.append(_LANGUAGE_MODEL)
+        compressed = board.rows[board.rows["fine_tuned"] & board.rows["compressed"]]
+        if compressed["comparable"].any():
+            notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
+        elif len(compressed):
+            notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
+    if any(limit is not None for limit in (split["limit"] for split in board.first["cell"]["data"].values())):
+        notes.append("The splits are cut to the sizes given: do not compare with published scores.")
+    if board.task.scored == "validation":
+        notes.append("The scored split also chose each run's best epoch.")
+    return "".join(f" {note}" for note in notes)

@@ -1,0 +1,33 @@
+"""The records that a report is made from."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from elmo_mf.errors import InputError
+from elmo_mf.records.packed import Records
+from elmo_mf.records.store import ResultStore
+
+_MOST_WARNINGS = 20
+
+
+def records_of(folder: Path) -> Records:
+    """All records of an output folder; warns of each file that is none, and leaves it out.
+
+    # Raises
+    InputError: there are none.
+    """
+    store = ResultStore(folder)
+    records = store.packed()
+    problems = list(store.problems.values())
+    for problem in problems[:_MOST_WARNINGS]:
+        warnings.warn(f"{problem}; left out", stacklevel=2)
+    if len(problems) > _MOST_WARNINGS:
+        more = len(problems) - _MOST_WARNINGS
+        warnings.warn(f"{store.folder}: found {more} more files like these; left out", stacklevel=2)
+    if not records:
+        raise InputError(
+            f"{store.folder}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}"
+        )
+    return records

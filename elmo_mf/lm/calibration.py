@@ -1,0 +1,99 @@
+"""What is known of a core's matrices from text that it reads: second moments of inputs, gradients, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.weights import Array, BilmWeights
+from elmo_mf.compression.calibration.input_covariances import Moments
+from elmo_mf.lm.core import CoreLstm
+
+
+@torch.no_grad()
+def core_moments(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], Moments]:
+    """Second moments of what each matrix is multiplied with.
+
+    # Parameters
+    inputs: (steps, sequences, d) each, every one the continuation of the one before.
+    """
+    core.eval()
+    sums: dict[int, Tensor] = {}
+    tokens, widths = 0, list[int]()
+    state: list[State] | None = None
+    for x in inputs:
+        outputs, after = core(x, state)
+        befores = [x.new_zeros(1, *output.shape[1:]) for output in outputs] if state is None else [h for h, _ in state]
+        layers = [x, *outputs[:-1]]
+        widths = [layer.shape[2] for layer in layers]
+        for index, (own, output, before) in enumerate(zip(layers, outputs, befores, strict=True)):
+            rows = torch.cat([own, torch.cat([before, output[:-1]])], dim=2).flatten(0, 1).double()
+            product = rows.T @ rows
+            sums[index] = sums[index] + product if index in sums else product
+        tokens += x.shape[0] * x.shape[1]
+        state = after
+    empty = np.zeros((0, 0))
+    return {(0, index): Moments(total.cpu().numpy() / tokens, empty, widths[index]) for index, total in sums.items()}
+
+
+@torch.no_grad()
+def core_activation_error(dense: CoreLstm, own: CoreLstm, inputs: Sequence[Tensor]) -> dict[str, Any]:
+    """|own - dense|_F / |dense|_F of the layers' outputs, as `activation_error` gives it for an ELMo."""
+    shares = _squared_errors(_outputs(dense, inputs), own, inputs)
+    return {"layers": np.sqrt(shares).tolist(), "all": float(np.sqrt(shares.mean()))}
+
+
+class CoreReading:
+    """Text that a core reads, whose last layer's outputs the softmax gets: the loss is theirs.
+
+    # Parameters
+    core: the dense one.
+    weights: its own. Of others the layers run from the first one that is not the same object.
+    inputs: (steps, sequences, d) each, every one the continuation of the one before.
+    """
+
+    def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:
+        self.core, self.weights, self.inputs = core, weights, inputs
+
+    def moments(self) -> dict[tuple[int, int], Moments]:
+        return core_moments(self.core, self.inputs)
+
+    def highway_moments(self) -> list[Array]:
+        return []
+
+    @torch.no_grad()
+    def loss(self, weights: BilmWeights) -> float:
+        lstms = list(weights.lstms.values())
+        first = min(weights.first_other_layer(self.weights, 0), len(lstms) - 1)
+        own = CoreLstm(lstms[first:]).to(self.inputs[0].device)
+        inputs = [outputs[first - 1] for outputs in self._dense] if first else self.inputs
+        return float(_squared_errors([outputs[first:] for outputs in self._dense], own, inputs)[-1])
+
+    @cached_property
+    def _dense(self) -> list[list[Tensor]]:
+        return list(_outputs(self.core, self.inputs))
+
+
+def _squared_errors(wanted: Iterable[list[Tensor]], own: CoreLstm, inputs: Iterable[Tensor]) -> Array:
+    """(|own - dense|_F / |dense|_F)^2 of each layer."""
+    squares = [
+        np.array([[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, found, strict=True)])
+        for dense, found in zip(wanted, _outputs(own, inputs), strict=True)
+    ]
+    total = np.sum(squares, axis=0)
+    return np.asarray(total[:, 0] / total[:, 1])
+
+
+def _outputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Each layer's, for one part of the text after the other."""
+    core.eval()
+    state: list[State] | None = None
+    for x in inputs:
+        outputs, state = core(x, state)
+        yield outputs

@@ -1,0 +1,114 @@
+"""A biLM judged as the language model that it was: its checkpoint, dense or compressed, with its softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.compression import Compression, size_report
+from elmo_mf.pretrain.corpus import Corpus, Vocabulary
+from elmo_mf.pretrain.model import LanguageModel, perplexities
+from elmo_mf.pretrain.softmax import SOFTMAX_FILE, read_softmax
+from elmo_mf.provenance import file_hash
+from elmo_mf.sentences import read_with_hash
+
+VOCABULARY_FILE = "vocabulary.txt"
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Perplexities of each direction over `words` and a sentence end each; `unknown` is the share that the vocabulary
+    lacks; `hashes` are the SHA-256 of the files."""
+
+    encoder: str
+    compression: dict[str, Any] | None
+    forward: float
+    backward: float
+    words: int
+    unknown: float
+    parameters: int
+    hashes: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def judge(
+    options_file: Path,
+    weight_file: Path,
+    texts: Sequence[Path],
+    compression: Compression | None = None,
+    beside: Path | None = None,
+    device: torch.device | None = None,
+    max_tokens: int = 80,
+    limit: int | None = None,
+) -> Judgement:
+    """Perplexity of a checkpoint on `texts`, tokenised, one sentence a line.
+
+    # Parameters
+    beside: folder of the softmax and the vocabulary; None for the weights' own.
+    max_tokens: longer sentences are cut into pieces.
+    limit: lines of each file that are read.
+
+    # Raises
+    InputError: a file is missing, or is not what the others ask for.
+    """
+    return next(judge_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
+
+
+def judge_each(
+    options_file: Path,
+    weight_file: Path,
+    texts: Sequence[Path],
+    compressions: Sequence[Compression | None],
+    beside: Path | None = None,
+    device: torch.device | None = None,
+    max_tokens: int = 80,
+    limit: int | None = None,
+) -> Iterator[Judgement]:
+    """As `judge`, for several compressions in turn; the texts are read once, so that they may be pipes."""
+    device, folder = device or torch.device("cpu"), beside or weight_file.parent
+    read = [read_with_hash(path, max_tokens, limit) for path in texts]
+    sentences = [sentence for own, _ in read for sentence in own]
+    files = {"options": options_file, "weights": weight_file, "softmax": folder / SOFTMAX_FILE}
+    for compression in compressions:
+        model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
+        options = model.bilm.options
+        corpus = Corpus(sentences, vocabulary, options.char_cnn.max_characters_per_token)
+        batches = corpus.batches(_BATCH_TOKENS, None)
+        forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
+        unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
+        hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [sha256 for _, sha256 in read]}
+        yield Judgement(
+            encoder="as it is" if compression is None else str(compression),
+            compression=None if compression is None else compression.identity(),
+            forward=forward,
+            backward=backward,
+            words=corpus.n_words,
+            unknown=unknown,
+            parameters=size_report(model.bilm.weights(), options).lstm_parameters,
+            hashes=hashes,
+        )
+
+
+def read_language_model(
+    options_file: Path, weight_file: Path, compression: Compression | None, folder: Path
+) -> tuple[LanguageModel, Vocabulary]:
+    """The language model of a checkpoint, with the softmax and the vocabulary in `folder`.
+
+    # Raises
+    InputError: a file is missing, or is not what the others ask for.
+    """
+    vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
+    width = BilmOptions.from_file(options_file).lstm.projection_dim
+    softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # before the work of a compression
+    bilm = Bilm.from_files(options_file, weight_file, compression)
+    return LanguageModel(bilm, softmax).eval(), vocabulary

@@ -1,0 +1,1 @@
+"""Runs, their records, and the store of records."""

@@ -1,0 +1,1 @@
+"""Tasks: their configs, data and runs."""

@@ -1,0 +1,65 @@
+"""The data of a cell: cut to size, counted, and what chance scores on it. Made once for all cells that share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.io import read_json
+from elmo_mf.tasks.examples import Example
+from elmo_mf.tasks.formats import majority_accuracy, random_span_f1, unigram_chance
+from elmo_mf.tasks.grid import Cell, digest
+from elmo_mf.tasks.spec import SweepSpec
+
+_CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
+    "majority": majority_accuracy,
+    "random-span": random_span_f1,
+    "unigram": unigram_chance,
+}
+
+
+def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
+    """The data folder of a cell: the given one, or one with its files cut to size and as AllenNLP's readers take them.
+
+    # Raises
+    InputError: a file is not of its task's format.
+    """
+    source, task = spec.data_of(cell.task), cell.task
+    limits = {split: spec.limit_of(task.name, split) for split in task.files}
+
+    def make(folder: Path) -> None:
+        contents = {split: task.format.contents(source / name) for split, name in task.files.items()}
+        if any(limits.values()) or not all(one.plain for one in contents.values()):
+            for split, name in task.files.items():
+                task.format.write(contents[split].examples, folder / name, limits[split])
+
+    made = workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+    return made if all((made / name).exists() for name in task.files.values()) else source
+
+
+def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
+    """How many examples each split has, and what chance scores."""
+    task = cell.task
+
+    def make(folder: Path) -> None:
+        examples = {split: task.format.read(data / name) for split, name in task.files.items()}
+        facts = {
+            "examples": {split: len(read) for split, read in examples.items()},
+            "chance": _CHANCES[task.chance](examples["train"], examples[task.scored]),
+        }
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    about = {"data": cell.identity["data"], "card": cell.identity["card"]}
+
+    def read(folder: Path) -> dict[str, Any]:
+        facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MOST_JSON)
+        if not isinstance(facts, dict) or facts.keys() != {"examples", "chance"}:
+            raise InputError(f"{folder / 'facts.json'}: found other facts, expected examples and chance")
+        return facts
+
+    return workspace.cache.read("facts", f"{task.name}-{digest(about)[:16]}", make, read)

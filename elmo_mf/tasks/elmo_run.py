@@ -1,0 +1,242 @@
+"""One cell: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time.
+
+Or its times alone, which need no training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.compression import size_report
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.experiments.bundle import last_names
+from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.io import read_json, scratch
+from elmo_mf.plugin.activation_cache import ActivationCache
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.provenance import provenance
+from elmo_mf.tasks import latency
+from elmo_mf.tasks.config import Split
+from elmo_mf.tasks.data import data_facts, limited_data
+from elmo_mf.tasks.encoders import encoder_of
+from elmo_mf.tasks.grid import Cell, cell_config, same_form
+from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
+from elmo_mf.tasks.training import train, training_loop
+
+_TEXTS = 300
+
+
+def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """Run a cell and return its record, but for what says which cell it is."""
+    started = time.perf_counter()
+    measured, device = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
+    return {
+        **measured,
+        "data": "demo" if spec.data is None else last_names(spec.data, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "phases": workspace.phases,
+        **provenance(device),
+    }
+
+
+def time_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
+    """The times of a cell alone, as a record has them, and what they were `timed` with.
+
+    Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
+    """
+    times, device = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(
+        spec, same_form(cell), workspace
+    )
+    return {"latency": times, "timed": provenance(device)}
+
+
+def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """What a record has of a task's model with an ELMo, and where it ran."""
+    with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
+        with workspace.phase("scoring"):
+            scores, instances = _score(loop, cell.task.scored)
+            dense = _dense(spec, cell, embedder)
+            error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
+        times = _times(spec, loop, embedder, instances, dense, workspace)
+        own = embedder.bilm
+    record = {
+        "scores": {name: scores[name] for name in cell.task.metrics},
+        "validation": {name: training[f"best_validation_{name}"] for name in cell.task.metrics},
+        "best_epoch": training["best_epoch"] + 1,
+        "epochs": training["epoch"] + 1,
+        **data_facts(cell, data, workspace),
+        "size": size_report(own.weights(), own.options).to_dict(),
+        "activation_error": error,
+        "matrices": report.get("matrices", []),
+        **({"highways": report["highways"]} if report.get("highways") else {}),
+        "factorization_seconds": report.get("seconds"),
+        "latency": times,
+        "elmo": _elmo_facts(spec),
+    }
+    return record, own.device
+
+
+def _times_untrained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    with _untrained(spec, cell, workspace) as (loop, embedder, *_):
+        instances = list(_scored_loader(loop, cell.task.scored).iter_instances())
+        times = _times(spec, loop, embedder, instances, _dense(spec, cell, embedder), workspace)
+        return times, embedder.bilm.device
+
+
+def _times(
+    spec: SweepSpec,
+    loop: Any,
+    embedder: ElmoMfTokenEmbedder,
+    instances: list[Any],
+    dense: Bilm | None,
+    workspace: Workspace,
+) -> dict[str, Any]:
+    """See `latency.measure`, while nothing else of the sweep runs."""
+    with workspace.phase("measuring"), workspace.turn.measuring():
+        allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
+        how_often = spec.latency_sentences, spec.latency_rounds
+        return latency.measure(loop.model, instances, dense, *how_often, allennlp)
+
+
+def _dense(spec: SweepSpec, cell: Cell, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
+    """The encoder before compression, on the device of the cell's own; None where that is dense."""
+    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if cell.compression else None
+
+
+class Trained(NamedTuple):
+    """AllenNLP's training loop, done, with the best weights; its `elmo_mf` embedder; its training metrics; the folder
+    of the data; the report of the encoder, empty if it is dense."""
+
+    loop: Any
+    embedder: ElmoMfTokenEmbedder
+    metrics: dict[str, Any]
+    data: Path
+    report: dict[str, Any]
+
+
+@contextlib.contextmanager
+def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Trained]:
+    """Train a cell; AllenNLP's own files are there while the context lasts."""
+    with _untrained(spec, cell, workspace) as (loop, embedder, data, report):
+        with workspace.phase("activations"):
+            _share_activations(spec, cell, loop, embedder, workspace)
+        with workspace.phase("training"):
+            metrics = train(loop, cell.task, workspace)
+        yield Trained(loop, embedder, metrics, data, report)
+
+
+@contextlib.contextmanager
+def _untrained(
+    spec: SweepSpec, cell: Cell, workspace: Workspace
+) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
+    """What `trained` gives, but for the metrics, before the training."""
+    with scratch(workspace.folder, "training") as work:
+        with workspace.phase("encoder"):
+            data = limited_data(spec, cell, workspace)
+            encoder = encoder_of(spec, cell, workspace)
+        with workspace.phase("data"):
+            config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
+            loop = training_loop(config, str(work))
+        yield loop, latency.embedder_of(loop.model), data, encoder.report
+
+
+def _share_activations(
+    spec: SweepSpec, cell: Cell, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+) -> None:
+    """Run a frozen encoder once on each sentence of the data, or use what another cell's run of it left."""
+    bilm = embedder.bilm
+    frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
+    if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
+        return
+    loaders = (loop.trainer.data_loader, loop.trainer._validation_data_loader, loop.evaluation_data_loader)
+    instances = itertools.chain.from_iterable(loader.iter_instances() for loader in loaders if loader is not None)
+
+    def make(folder: Path) -> None:
+        batches = _character_ids(instances, loop.model.vocab)
+        write_activations(
+            folder, bilm, batches, workspace.cache.make_room, lambda: workspace.step(Progress("activations"))
+        )
+
+    def read(folder: Path) -> StoredActivations:
+        return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
+
+    stored = workspace.cache.read("activations", cell.activations_id[:32], make, read)
+    embedder.elmo_module.cache = ActivationCache(0, stored)
+
+
+def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor]:
+    """What the encoder will be given for these instances: (sentences, longest, characters) each."""
+    from allennlp.common.util import lazy_groups_of
+    from allennlp.data.batch import Batch
+
+    for group in lazy_groups_of(instances, 64):
+        batch = Batch(list(group))
+        batch.index_instances(vocabulary)
+        for ids in _elmo_tokens(batch.as_tensor_dict()):
+            yield ids.flatten(0, -3)
+
+
+def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
+    """The embedder's inputs, wherever a batch's fields have them."""
+    for key, value in tensors.items() if isinstance(tensors, dict) else ():
+        if key == "elmo_tokens":
+            yield value
+        else:
+            yield from _elmo_tokens(value)
+
+
+def _activation_error(cell: Cell, dense: Bilm, own: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+    """How far the encoder is from the dense one on the scored split's first texts; computed once for all seeds."""
+
+    def make(folder: Path) -> None:
+        error = activation_error(dense, own, _sentences(instances))
+        (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
+
+    def read(folder: Path) -> Any:
+        return read_json(folder / "error.json", "cached errors", "an activation error", most=MOST_JSON)
+
+    return workspace.cache.read("errors", cell.activations_id[:32], make, read)
+
+
+def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
+    """Metrics of the best weights on the scored split, and its instances."""
+    from allennlp.training.util import evaluate
+
+    loader = _scored_loader(loop, split)
+    scores = evaluate(loop.model, loader, cuda_device=loop.trainer.cuda_device)
+    return scores, list(loader.iter_instances())
+
+
+def _scored_loader(loop: Any, split: Split) -> Any:
+    return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
+
+
+def _sentences(instances: list[Any]) -> list[list[str]]:
+    """The texts of the first instances, tokenised; at most 300."""
+    fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
+    texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]
+    return texts[:_TEXTS]
+
+
+def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
+    lstm = BilmOptions.from_file(spec.options).lstm
+    return {
+        "name": last_names(spec.weights, 2),
+        "layers": lstm.n_layers,
+        "cell": lstm.dim,
+        "projection": lstm.projection_dim,
+    }

@@ -1,0 +1,68 @@
+"""The factored checkpoints of a sweep: each is made once, in the cache, for all cells that run it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
+from elmo_mf.compression.report import compression_report
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.io import read_json
+from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A checkpoint's files, and what compressing it did; nothing of a dense one."""
+
+    options: str
+    weights: str
+    report: dict[str, Any]
+
+    def load(self) -> Bilm:
+        return Bilm.from_files(self.options, self.weights)
+
+
+def encoder_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Encoder:
+    """The encoder that a cell runs, made now if no cell has run it yet."""
+    if cell.compression is None:
+        return Encoder(spec.options, spec.weights, {})
+
+    def make(folder: Path) -> None:
+        _make(spec, cell, workspace, folder)
+
+    return workspace.cache.read("encoders", cell.encoder_id[:32], make, _read)
+
+
+def _read(folder: Path) -> Encoder:
+    report = read_json(folder / "report.json", "cached report", "what a compression did", most=MOST_JSON)
+    if not isinstance(report, dict):
+        raise InputError(f"{folder / 'report.json'}: found no object, expected what a compression did")
+    BilmOptions.from_file(folder / "options.json")
+    return Encoder(str(folder / "options.json"), str(folder / "weights.hdf5"), report)
+
+
+def _make(spec: SweepSpec, cell: Cell, workspace: Workspace, folder: Path) -> None:
+    compression = cell.compression
+    assert compression is not None
+    if compression.factorizer.needs_gradients and compression.gradients is None:
+        from elmo_mf.tasks.task_gradients import gradients_of
+
+        compression = replace(compression, gradients=str(gradients_of(spec, cell, workspace)))
+    options = BilmOptions.from_file(spec.options)
+    dense = read_weights(spec.weights, options)
+    started = time.perf_counter()
+    compressed = compression.apply(dense, options)
+    seconds = time.perf_counter() - started
+    report = compression_report(dense, compressed, options, Path(compression.calibration or CALIBRATION_TEXT))
+    workspace.cache.make_room(4 * report["size"]["encoder_parameters"])
+    Bilm(compression.noted_in(options), compressed).save(folder)
+    (folder / "report.json").write_text(json.dumps(report | {"seconds": round(seconds, 2)}), encoding="utf-8")

@@ -1,0 +1,313 @@
+"""A cell whose task is a language model: its core is compressed after training, perhaps tuned again, and judged.
+
+The dense model is trained once a task and seed, in the cache; every compression of it starts there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.weights import TARGETS, Array
+from elmo_mf.compression import Compression
+from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
+from elmo_mf.compression.report import matrix_reports
+from elmo_mf.compression.size import SizeReport, lstm_size
+from elmo_mf.determinism import deterministic
+from elmo_mf.errors import InputError, check_finite, one_line
+from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.io import read_json, scratch
+from elmo_mf.lm.calibration import core_activation_error, core_moments
+from elmo_mf.lm.core import CoreLstm
+from elmo_mf.tasks.config import Split
+from elmo_mf.tasks.data import data_facts, limited_data
+from elmo_mf.tasks.grid import Cell, cell_config, dense_cell
+from elmo_mf.tasks.latency import times
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.training import train, training_device, training_loop
+
+if TYPE_CHECKING:
+    from elmo_mf.plugin.awd_lstm import AwdLstm
+
+_STREAMS, _STEPS = 20, 70  # of the batches that evidence is taken from
+_BATCHES = 36  # about 50,000 words
+_WINDOWS = 400  # whose gradients are taken
+_SCORED = 32  # streams of a long batch that is timed
+_METRICS = "best_epoch", "epoch"  # of its training, what records have
+_ADVICE = "try a lower finetune.learning_rate"
+_REPEATS = 20  # of a single step, which takes less than a millisecond
+
+Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
+
+
+def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """What a record has of a language model, and where it ran."""
+    with workspace.phase("data"):
+        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
+    compression, seen, scored = cell.compression, list[Tensor](), list[Tensor]()
+    seconds = error = None
+    matrices: list[dict[str, Any]] = []
+    if compression is not None:
+        with workspace.phase("encoder"):
+            seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
+            seconds = run.compress(compression, seen)
+    if cell.finetune is not None:
+        with workspace.phase("training"):
+            run.finetune(cell.finetune.epochs, cell.finetune.learning_rate)
+    with workspace.phase("scoring"):
+        scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
+        if compression is not None:
+            before, after = run.dense.weights(), run.model.core.weights()
+            matrices = matrix_reports(before, after, size, core_moments(run.dense, seen))
+            error = core_activation_error(run.dense, run.model.core, scored)
+    record = {
+        "scores": scores,
+        "validation": validation,
+        "best_epoch": run.trained["best_epoch"] + 1,
+        "epochs": run.trained["epoch"] + 1,
+        **data_facts(cell, run.data, workspace),
+        "size": size.to_dict(),
+        "activation_error": error,
+        "matrices": matrices,
+        "factorization_seconds": seconds,
+        "latency": _times(spec, run, workspace),
+        "elmo": None,
+    }
+    return record, run.device
+
+
+def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """The times of a language model, and where they were taken.
+
+    It is untrained, unless there is a budget, whose ranks are by the values.
+    """
+    trained = cell.compression is not None and cell.compression.budget is not None
+    with workspace.phase("data"):
+        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace), trained)
+    if cell.compression is not None:
+        with workspace.phase("encoder"):
+            run.compress(cell.compression, run.inputs("train"))
+    return _times(spec, run, workspace), run.device
+
+
+def _times(spec: SweepSpec, run: _Run, workspace: Workspace) -> dict[str, Any]:
+    """See `_latency`, while nothing else of the sweep runs."""
+    with workspace.phase("measuring"), workspace.turn.measuring():
+        return _latency(run.model, run.dense, run.device, spec.latency_sentences, spec.latency_rounds)
+
+
+class _Run:
+    """A cell's model, from its dense one on, and its text."""
+
+    def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path, trained: bool = True) -> None:
+        self.cell, self.workspace, self.data = cell, workspace, data
+        self.config = cell_config(spec, cell.task, cell.seed, str(data), ("", ""))
+        self.device = training_device(self.config["trainer"].get("cuda_device"))
+        self.trained: dict[str, Any] = {}
+        self.model = self._trained() if trained else self._untrained()
+        self.dense = self.model.core
+
+    def _untrained(self) -> AwdLstm:
+        with self._loop() as loop:
+            model: AwdLstm = loop.model.to(self.device).eval()
+            return model
+
+    @contextlib.contextmanager
+    def _loop(self) -> Iterator[Any]:
+        """AllenNLP's training loop, whose files are there while the context lasts."""
+        with scratch(self.workspace.folder, "training") as work:
+            yield training_loop(self.config, str(work))
+
+    def _trained(self) -> AwdLstm:
+        name = dense_cell(self.cell).id[:32]
+        self.trained, model = self.workspace.cache.read("language-models", name, self._train, self._load)
+        return model
+
+    def _train(self, folder: Path) -> None:
+        """The dense model, with its vocabulary and its training's metrics."""
+        with self._loop() as loop:
+            with self.workspace.phase("training"):
+                metrics = train(loop, self.cell.task, self.workspace)
+            loop.model.vocab.save_to_files(str(folder / "vocabulary"))
+            torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
+            kept = {key: metrics[key] for key in _METRICS}
+            (folder / "metrics.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    def _load(self, folder: Path) -> tuple[dict[str, Any], AwdLstm]:
+        """The metrics of a cached training, and its model."""
+        path = folder / "metrics.json"
+        metrics = read_json(path, "cached metrics", "those of a training", most=MOST_JSON)
+        if not isinstance(metrics, dict) or metrics.keys() != set(_METRICS):
+            raise InputError(f"{path}: found other metrics, expected {', '.join(_METRICS)}")
+        try:
+            return metrics, self._model(folder)
+        except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
+            raise InputError(f"{folder}: found no language model ({one_line(error)}), expected a trained one") from None
+
+    def _model(self, folder: Path) -> AwdLstm:
+        from allennlp.common import Params
+        from allennlp.data import Vocabulary
+        from allennlp.models import Model
+
+        from elmo_mf.plugin import AwdLstm
+
+        tokens = {key: self.config["vocabulary"][key] for key in ("oov_token", "padding_token")}
+        vocabulary = Vocabulary.from_files(str(folder / "vocabulary"), **tokens)
+        model = Model.from_params(Params(dict(self.config["model"])), vocab=vocabulary)
+        assert isinstance(model, AwdLstm)
+        model.load_state_dict(torch.load(folder / "weights.th", weights_only=True))
+        model.to(self.device).eval()
+        return model
+
+    def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
+        """Factorize the core, which has these inputs; how many seconds it took."""
+        if compression.factorizer.needs_gradients and compression.gradients is None:
+            compression = replace(compression, gradients=str(self._gradients()))
+        started = time.perf_counter()
+        self.model.core = self.dense.compressed(compression, inputs).to(self.device)
+        return round(time.perf_counter() - started, 2)
+
+    def inputs(self, split: Split) -> list[Tensor]:
+        """The core's inputs for the first words of a split, batch after batch."""
+        with torch.no_grad():
+            batches = itertools.islice(self._loader(split, _STREAMS, _STEPS), _BATCHES)
+            return [self.model.embed(batch["tokens"]).transpose(0, 1) for batch in batches]
+
+    def _loader(self, split: Split, streams: int, steps: int, vary: bool = False) -> Any:
+        from elmo_mf.plugin import LanguageTextReader, TextStreams
+
+        file = str(self.data / self.cell.task.files[split])
+        loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
+        loader.index_with(self.model.vocab)
+        loader.set_target_device(self.device)
+        return loader
+
+    def _gradients(self) -> Path:
+        """Row weights from the first windows of the training text, one after the other."""
+        sums: dict[tuple[int, int, str], Array] = {}
+        windows = list(itertools.islice(self._loader("train", 1, _STEPS), _WINDOWS))
+        for batch in windows:
+            self.workspace.step(Progress("encoder"))
+            self.model.zero_grad()
+            loss = self.model(**batch)["loss"]
+            check_finite("gradients: loss", float(loss.detach()), "the language model did not learn; try another seed")
+            loss.backward()
+            for key, squares in _squared_gradients(self.dense):
+                sums[key] = sums.get(key, 0) + squares / len(windows)
+        self.model.zero_grad()
+        self.model.get_metrics(reset=True)
+        path = self.workspace.folder / "gradients.hdf5"
+        write_row_weights(path, RowWeights(sums), {"task": self.cell.task.name, "windows": len(windows)})
+        return path
+
+    @deterministic()
+    def finetune(self, epochs: int, learning_rate: float) -> None:
+        """Train the model as it is on the task's text, by Adam, with a learning rate that falls to zero."""
+        from allennlp.common import Params
+        from allennlp.common.util import prepare_environment
+        from torch.nn.utils import clip_grad_norm_
+
+        prepare_environment(Params({key: self.config[key] for key in ("random_seed", "numpy_seed", "pytorch_seed")}))
+        about, model = self.config["data_loader"], self.model.train()
+        loader = self._loader("train", about["batch_size"], about["steps"], about["vary"])
+        steps = epochs * len(loader)
+        optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+        for step, batch in enumerate(itertools.chain.from_iterable(loader for _ in range(epochs))):
+            loss = model(**batch)["loss"]
+            optimizer.zero_grad()
+            check_finite(f"fine-tuning: step {step + 1}: loss", float(loss.detach()), _ADVICE)
+            loss.backward()
+            clip_grad_norm_(model.parameters(), self.config["trainer"]["grad_norm"])
+            optimizer.step()
+            scheduler.step()
+            self.workspace.step(Progress("training", min(1.0, step / steps), float(loss.detach())))
+        model.eval().get_metrics(reset=True)
+
+    @torch.no_grad()
+    def scores(self, split: Split) -> dict[str, float]:
+        """Metrics on the whole split, as one stream."""
+        about = self.config["validation_data_loader"]
+        for batch in self._loader(split, about["batch_size"], about["steps"]):
+            self.workspace.turn.rest()
+            self.model(**batch)
+        return self.model.get_metrics(reset=True)
+
+    def size(self) -> SizeReport:
+        """The core's, with the embedding and the softmax around it."""
+        embedding: nn.Embedding = self.model.embedding
+        around = embedding.weight.numel() + embedding.num_embeddings
+        return lstm_size(self.model.core.weights(), around, embedding.weight.numel())
+
+
+def _squared_gradients(core: CoreLstm) -> Iterator[tuple[tuple[int, int, str], Array]]:
+    """Each row's sum, in the order of gates that weights have."""
+    gradients = CoreLstm(list(core.weights().lstms.values()))
+    with torch.no_grad():
+        for own, parameter in zip(gradients.parameters(), core.parameters(), strict=True):
+            own.copy_(torch.zeros_like(own) if parameter.grad is None else parameter.grad)
+    for (direction, layer), lstm in gradients.weights().lstms.items():
+        for target in TARGETS:
+            if target in lstm.matrices:
+                squares = np.square(np.asarray(lstm.matrices[target], dtype=np.float64))
+                yield (direction, layer, target), squares.sum(axis=1)
+
+
+def _latency(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds, as `latency.measure` gives them; the encoder is the core.
+
+    Dense is `torch.nn.LSTM`, for the dense core too. Batch 1 is a step of generation, one word; batch 32 is scoring, 32
+    streams of 70 words.
+    """
+    model.requires_grad_(False)
+    own = model.core.inference() if device.type == "cpu" else model.core
+    lstms = [lstm.to(device) for lstm in dense.to_torch()]
+    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    for streams, steps, repeats in ((1, 1, _REPEATS), (_SCORED, _STEPS, 1)):
+        count = samples if streams == 1 else max(1, samples // 8)
+        generator = torch.Generator().manual_seed(0)
+        shape = streams, steps + 1
+        words = model.embedding.num_embeddings
+        batches = [torch.randint(words, shape, generator=generator).to(device) for _ in range(count)]
+        state = [(torch.zeros(1, streams, lstm.hidden_size, device=device),) * 2 for lstm in lstms]
+        runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
+        whole = [partial(_whole, model, tokens, state) for tokens in batches]
+        for part, kind in (("encoder", runs), ("model", whole)):
+            result[part][str(streams)] = times(kind, own, partial(_torch_core, lstms), rounds, repeats)
+    return result
+
+
+def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:
+    core(inputs, state)
+
+
+def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> None:
+    """From words to the next words' probabilities, or to the losses of many."""
+    outputs, _ = core(model.embed(tokens[:, :-1]).transpose(0, 1), state)
+    if tokens.shape[1] == 2:
+        model.logits(outputs[-1]).softmax(dim=-1)
+    else:
+        model.losses(outputs[-1].flatten(0, 1), tokens[:, 1:].T.flatten())
+
+
+def _torch_core(lstms: list[nn.LSTM], inputs: Tensor, state: list[State]) -> tuple[list[Tensor], list[State]]:
+    outputs, after = [], []
+    for lstm, own in zip(lstms, state, strict=True):
+        inputs, last = lstm(inputs, own)
+        outputs.append(inputs)
+        after.append(last)
+    return outputs, after

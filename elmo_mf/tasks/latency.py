@@ -1,0 +1,186 @@
+"""Inference time of a cell: its encoder and its whole model, against the dense encoder in the same process.
+
+Measured with `torch.utils.benchmark`, warmed up, threads fixed, dense and compressed taking turns, on examples spread
+over the scored split's lengths. The activation cache is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+
+BATCH_SIZES = (1, 32)
+
+
+def measure(
+    model: Any,
+    instances: Sequence[Any],
+    dense: Bilm | None,
+    sentences: int,
+    rounds: int,
+    allennlp: Callable[[Tensor], object] | None = None,
+) -> dict[str, Any]:
+    """Milliseconds a batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
+
+    # Parameters
+    model: a trained AllenNLP model with one `elmo_mf` embedder.
+    instances: of the scored split, indexed.
+    dense: the encoder before compression; None where the model's own is dense.
+    sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
+    rounds: how often each is timed.
+    allennlp: see `allennlp_encoder`; None to leave it out.
+
+    # Returns
+    `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with what `times` gives.
+    """
+    model.eval()
+    embedder = embedder_of(model)
+    compressed = embedder.bilm
+    by_length = sorted(instances, key=_length)
+    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    for size in BATCH_SIZES:
+        batches = _batches(by_length, size, sentences if size == 1 else max(1, sentences // 8), model)
+        inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
+        encoder = [partial(_encode, ids) for ids in inputs]
+        whole = [partial(_forward, model, embedder, batch) for batch in batches]
+        result["encoder"][str(size)] = times(encoder, compressed, dense, rounds, allennlp=allennlp)
+        result["model"][str(size)] = times(whole, compressed, dense, rounds)
+    return result
+
+
+def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
+    """AllenNLP's own encoder of these files, which forgets its state before each call; None where it refuses them."""
+    from allennlp.common.checks import ConfigurationError
+    from allennlp.modules.elmo import _ElmoBiLm
+
+    try:
+        module: Any = _ElmoBiLm(options, weights).to(device).eval()
+    except ConfigurationError:  # it knows no checkpoints without skip connections
+        return None
+
+    def run(ids: Tensor) -> object:
+        module._elmo_lstm.reset_states()
+        return module(ids)
+
+    return run
+
+
+def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
+    """A model's one `elmo_mf` embedder."""
+    return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
+
+
+def _length(instance: Any) -> int:
+    return sum(field.sequence_length() for field in instance.fields.values() if hasattr(field, "sequence_length"))
+
+
+def on_its_device(tensors: dict[str, Any], model: Any) -> dict[str, Any]:
+    """A batch where the model's parameters are."""
+    from allennlp.nn.util import move_to_device
+
+    return dict(move_to_device(tensors, next(model.parameters()).device))
+
+
+def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
+    """`count` batches whose examples are spread evenly over the lengths."""
+    from allennlp.data.batch import Batch
+
+    total = count * size
+    chosen = [by_length[(2 * index + 1) * len(by_length) // (2 * total)] for index in range(total)]
+    batches = []
+    for start in range(count):
+        batch = Batch(chosen[start::count])
+        batch.index_instances(model.vocab)
+        batches.append(on_its_device(batch.as_tensor_dict(), model))
+    return batches
+
+
+@contextmanager
+def _running(embedder: ElmoMfTokenEmbedder, bilm: Bilm) -> Iterator[None]:
+    """The embedder with another encoder, and no cache."""
+    module = embedder.elmo_module
+    kept = module.bilm, module.cache
+    module.bilm, module.cache = bilm, None
+    try:
+        yield
+    finally:
+        module.bilm, module.cache = kept
+
+
+def _encode(inputs: list[Tensor], encoder: Callable[[Tensor], object]) -> None:
+    for ids in inputs:
+        encoder(ids)
+
+
+def _forward(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], bilm: Bilm) -> None:
+    with _running(embedder, bilm):
+        model(**batch)
+
+
+def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any]) -> list[Tensor]:
+    """The character ids that the model gives to its encoder for this batch."""
+    seen: list[Tensor] = []
+    hook = embedder.bilm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    try:
+        with torch.no_grad():
+            _forward(model, embedder, batch, embedder.bilm)
+    finally:
+        hook.remove()
+    return seen
+
+
+def times(
+    runs: Sequence[Callable[[Any], object]],
+    own: object,
+    dense: object | None,
+    rounds: int,
+    repeats: int = 1,
+    allennlp: object | None = None,
+) -> dict[str, float]:
+    """Time every run with each encoder in turn.
+
+    # Parameters
+    runs: what is done with an encoder.
+    own, dense, allennlp: the encoders; None for one that is left out, `own` is then dense itself.
+    repeats: of which each time is the mean.
+
+    # Returns
+    `median_ms` and `p95_ms`, the same of dense with `dense_` before them, and `speed_up`, the median of dense time over
+    own time, pair by pair; and of AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
+    """
+    encoders = {"own": own, "dense": dense, "allennlp": allennlp}
+    encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}
+    timers = [{name: _timer(run, encoder) for name, encoder in encoders.items()} for run in runs]
+    taken: dict[str, list[float]] = {name: [] for name in encoders}
+    for _ in range(rounds):
+        for each in timers:
+            for name, timer in each.items():
+                taken[name].append(timer.timeit(repeats).median * 1000)  # warms up before it counts
+    ms = {name: np.array(values) for name, values in taken.items()}
+    ms.setdefault("dense", ms["own"])
+    found = {
+        "median_ms": np.median(ms["own"]),
+        "p95_ms": np.percentile(ms["own"], 95),
+        "dense_median_ms": np.median(ms["dense"]),
+        "dense_p95_ms": np.percentile(ms["dense"], 95),
+        "speed_up": np.median(ms["dense"] / ms["own"]),
+    }
+    if "allennlp" in ms:
+        found["allennlp_median_ms"] = np.median(ms["allennlp"])
+        found["allennlp_speed_up"] = np.median(ms["allennlp"] / ms["own"])
+    return {name: float(value) for name, value in found.items()}
+
+
+def _timer(run: Callable[[Any], object], encoder: object) -> Timer:
+    names = {"run": torch.no_grad()(run), "encoder": encoder}
+    return Timer("run(encoder)", globals=names, num_threads=torch.get_num_threads())

@@ -1,0 +1,75 @@
+"""What the cells of a sweep need, checked before the first of them starts.
+
+A file that passed is remembered by its hash, so that the next sweep into the same folder does not read it again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from elmo_mf.compression import Compression
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import Workspace, workspace
+from elmo_mf.io import TextLines, check_space
+from elmo_mf.provenance import file_hash
+from elmo_mf.tasks.data import limited_data
+from elmo_mf.tasks.glove import check_words, word_dims
+from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.spec import SweepSpec
+
+_CHECKPOINTS = 3  # those that AllenNLP keeps while it trains: the last two and the best
+_RECORD = 100_000  # bytes
+
+
+def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, option: str = "--output") -> None:
+    """Check the data, word vectors and texts of `cells`, each file as a whole, and that the disk has room.
+
+    # Parameters
+    workers: how many cells train on this disk at once; 0 where none does.
+    option: the command-line option that gave `output`, for the message.
+
+    # Raises
+    InputError: a file is wrong, and a cell would fail on it, perhaps after hours; the message names file and line.
+    """
+    with workspace(output, "checks", spec.cache_mb) as work:
+        for cell in {cell.task.name: cell for cell in cells}.values():
+            limited_data(spec, cell, work)
+            _check_words(spec, cell, work)
+        for text in dict.fromkeys(itertools.chain.from_iterable(_texts(cell.compression) for cell in cells)):
+            _once(work, "texts", text, partial(_check_text, text))
+    check_space(option, output, _least_size(spec, cells, workers))
+
+
+def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:
+    """Check a file, unless one with the same content has passed."""
+    work.cache.made(kind, file_hash(path)[:32], lambda _: check())
+
+
+def _check_words(spec: SweepSpec, cell: Cell, work: Workspace) -> None:
+    path = spec.glove_of(cell.task.name)
+    if path is not None and cell.identity["words"] is not None:
+        for dim in set(word_dims(cell.identity["config"])):
+            _once(work, f"words-{dim}", Path(path), partial(check_words, Path(path), dim))
+
+
+def _texts(compression: Compression | None) -> list[Path]:
+    """The texts that a compression reads for calibration and distillation."""
+    if compression is None:
+        return []
+    found = [compression.calibration, compression.distill and compression.distill.text]
+    return [Path(path) for path in found if path]
+
+
+def _check_text(path: Path) -> None:
+    if not sum(bool(line.split()) for line in TextLines(path)):  # to its end, not to the first words
+        raise InputError(f"{path}: found no words, expected one tokenised sentence a line")
+
+
+def _least_size(spec: SweepSpec, cells: list[Cell], workers: int) -> int:
+    """A lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
+    if all(cell.task.kind == "language-model" for cell in cells):
+        return _RECORD * len(cells)
+    return min(workers, len(cells)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(cells)

@@ -1,0 +1,93 @@
+"""AllenNLP's training loop, in process, reporting how far it is and resting when another cell measures."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from typing import Any
+
+import torch
+
+from elmo_mf.determinism import deterministic
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.tasks.config import Task
+
+
+@cache
+def plugins() -> None:
+    """Import all that a config may name, AllenNLP's plugins and ours, once: to search their folders takes a second."""
+    from allennlp.common.plugins import import_plugins
+    from allennlp.common.util import import_module_and_submodules
+
+    import_plugins()
+    import_module_and_submodules("elmo_mf.plugin")
+
+
+def training_device(cuda_device: int | None = None) -> torch.device:
+    """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one.
+
+    # Raises
+    InputError: there is no such GPU here.
+    """
+    from allennlp.common.util import int_to_device
+
+    gpus = torch.cuda.device_count()
+    chosen = (0 if gpus else -1) if cuda_device is None else cuda_device
+    if not isinstance(chosen, int) or chosen >= gpus:
+        raise InputError(f"trainer.cuda_device: found {chosen!r}, expected -1 or the number of one of {gpus} GPUs")
+    device: torch.device = int_to_device(chosen)
+    return device
+
+
+def training_loop(config: dict[str, Any], work: str) -> Any:
+    """AllenNLP's `TrainModel`: data read, model built."""
+    from allennlp.commands.train import TrainModel
+    from allennlp.common import Params
+    from allennlp.common.util import prepare_environment
+
+    plugins()
+    params = Params(copy.deepcopy(config))  # which it takes to pieces
+    prepare_environment(params)
+    return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
+
+
+def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
+    """Run the loop, reporting and resting between batches; its metrics."""
+    from allennlp.training.callbacks import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        metric: float | None = None
+
+        def on_batch(
+            self,
+            trainer: Any,
+            batch_inputs: Any,
+            batch_outputs: Any,
+            batch_metrics: dict[str, Any],
+            epoch: int,
+            batch_number: int,
+            is_training: bool,
+            *_: Any,
+            **__: Any,
+        ) -> None:
+            if not is_training:
+                workspace.turn.rest()
+                return
+            share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
+            workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
+
+        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
+            self.metric = metrics.get(f"validation_{task.primary}")
+
+    loop.trainer._callbacks.append(Watch(loop.serialization_dir))
+    with deterministic():
+        metrics: dict[str, Any] = loop.run()
+    return metrics
+
+
+def _length(loader: Any) -> int:
+    try:
+        return max(1, len(loader))
+    except TypeError:  # lazy readers do not know
+        return 1

@@ -1,0 +1,272 @@
+"""The recurrence as machine code, against the plain formula."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.runtime import native
+from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
+from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain_layer
+from tests.bilm.reference import PlainWeights
+
+pytest.importorskip("llvmlite")
+from llvmlite import ir
+
+from elmo_mf.bilm.runtime.kernel import compile as run
+from elmo_mf.bilm.runtime.kernel.config import Form
+from elmo_mf.bilm.runtime.kernel.recurrence import emit
+
+pytestmark = pytest.mark.skipif(run.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
+needs_bfloat16 = pytest.mark.skipif(not run.has_bfloat16(), reason="needs a processor with bfloat16 products")
+
+# few forms, because each is compiled
+ranks = st.tuples(st.sampled_from([None, 17]), st.sampled_from([None, 5, 33]), st.sampled_from([None, 2]))
+layers = st.builds(
+    Layer,
+    n=st.just(48),
+    p=st.just(32),
+    ranks=st.tuples(ranks, ranks) | ranks.map(lambda own: (own, own)),
+    clips=st.sampled_from([(None, None), (0.3, 0.1)]),
+    scale=st.sampled_from([0.5, 1.0, 2.0]),
+    seed=st.integers(0, 1000),
+    blocks=st.sampled_from([1, 1, 4]),
+    joint=st.sampled_from([False, False, True]),
+    pruned=st.booleans(),
+)
+batches = st.lists(st.integers(1, 7), min_size=1, max_size=9)
+WHOLE = Layer(48, 32, FACTORED, (3.0, 3.0), 1.0)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Whether each run of the machine code was of the joint way."""
+    seen: list[bool] = []
+    real = native.NativeLstm._run
+
+    def noted(
+        self: native.NativeLstm, inputs: Tensor, outputs: Tensor, sizes: list[int], h: Tensor, c: Tensor, joint: bool
+    ) -> None:
+        seen.append(joint)
+        real(self, inputs, outputs, sizes, h, c, joint)
+
+    monkeypatch.setattr(native.NativeLstm, "_run", noted)
+    yield seen
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _outcome(module: BiLstmLayer, batch: tuple[Tensor, list[int], State]) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.no_grad():
+        output, (h, c) = module(*batch)
+    return output, h, c
+
+
+@settings(max_examples=200, deadline=None)
+@given(layers, batches, st.sampled_from([1, 3, 1000]), st.integers(1, 10_000))
+def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, cache: int) -> None:
+    """Whatever the batch size at which one way gives over to the other, and whatever number of steps at once."""
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(native, "_RANK_A_SEQUENCE", rank)
+        patch.setattr("elmo_mf.bilm.lstm._CACHE_BYTES", cache)
+        assert_equal(layer, lengths)
+
+
+@pytest.mark.parametrize("p", [8, 56])
+@pytest.mark.parametrize("kind", [{}, {"joint": True}, {"blocks": 4}])
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors without AVX-512, with every number of rows in a block; sizes are multiples of 8, not of 16."""
+    monkeypatch.setattr(run, "lanes", lambda: 8)
+    layer = Layer(24, p, ranks, (3.0, 3.0), 1.0, **kind)
+    for lengths in ([1], [5, 5, 2, 1], [6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 2, 2, 1]):
+        with torch.no_grad():
+            assert_equal(layer, lengths)
+
+
+def test_a_ragged_batch_goes_both_ways(runs: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the test above does test them."""
+    monkeypatch.setattr(native, "_RANK_A_SEQUENCE", (run.lanes() or 0) / 3)
+    with torch.no_grad():
+        assert_equal(WHOLE, [9, 9, 4, 3, 1])
+    assert runs == [True, False]
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", [{}, {"input_rank": 17}, {"blocks": 4}, {"shared": True}])
+def test_ranks_of_as_many_vectors_have_one_code(kind: dict[str, Any], half: bool, lanes: int) -> None:
+    def form(rank: int) -> Form:
+        sizes: dict[str, Any] = {"n": 48, "p": 32, "input_rank": None, "recurrent_rank": rank, "projection_rank": rank}
+        return Form(**sizes | kind, cell_clip=3.0, proj_clip=None, lanes=lanes, half=half)
+
+    def code(form: Form) -> str:
+        module = ir.Module()
+        emit(module, form)
+        return str(module)
+
+    assert code(form(33)) == code(form(33).widened) == code(form(40).widened) != code(form(49))
+    assert form(33).widened == form(40).widened != form(49).widened
+    assert Form(48, 32, None, None, None, None, None, lanes).widened.recurrent_rank is None
+
+
+def test_code_is_made_once() -> None:
+    forms = [Form(48, 32, None, rank, 2, None, None, run.lanes() or 0) for rank in (17, 24, 50)]
+    first, again, other = map(run.kernel, forms)
+    assert first is again is not other
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
+@pytest.mark.usefixtures("threads")
+def test_threads_change_nothing(count: int, precision: Precision) -> None:
+    batch = WHOLE.batch([7, 7, 6, 3, 3, 2, 1])
+    torch.set_num_threads(1)
+    expected = _outcome(WHOLE.build(precision), batch)
+    torch.set_num_threads(count)
+    assert all(map(torch.equal, _outcome(WHOLE.build(precision), batch), expected))
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PyTorch's OpenMP cannot be called."""
+    torch.set_num_threads(4)
+    batch = WHOLE.batch([7, 7, 6, 3, 3, 2, 1])
+    expected = _outcome(WHOLE.build(), batch)
+    monkeypatch.setattr(run, "_on_threads", lambda: run._on_other_threads)
+    assert all(map(torch.equal, _outcome(WHOLE.build(), batch), expected))
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+def test_neighbours_change_nothing(ranks: tuple[Ranks, Ranks], precision: Precision) -> None:
+    layer = Layer(48, 32, ranks, (3.0, 3.0), 1.0)
+    inputs, sizes, (h, c) = layer.batch([5] * 7)
+    inputs[:, 1::7] *= 100
+    module = layer.build(precision)
+    together, alone = _outcome(module, (inputs, sizes, (h, c)))[0], torch.empty(2, 5, 32)
+    alone = _outcome(module, (inputs[:, ::7], [1] * 5, (h[:, :1], c[:, :1])))[0]
+    torch.testing.assert_close(together[:, ::7], alone, atol=1e-6 if precision == "float32" else 1e-3, rtol=0)
+
+
+def test_the_state_given_stays_as_it_was() -> None:
+    inputs, sizes, state = WHOLE.batch([4, 4, 2])
+    before = [part.clone() for part in state]
+    _outcome(WHOLE.build(), (inputs, sizes, state))
+    assert all(map(torch.equal, state, before))
+
+
+@pytest.mark.parametrize("gate", [-200.0, -30.0, -1.0, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.5, 9.0, 30.0, 200.0])
+@pytest.mark.parametrize("cell", [-50.0, -1e-4, 0.0, 1e-4, 2.0, 1000.0])
+def test_activations_from_the_tiny_to_the_huge(gate: float, cell: float) -> None:
+    """All gates the same; a matrix of zeros before them, and one of ones behind, so that h is what a cell gives."""
+    layer = Layer(16, 16, ((None, None, None), (None, None, None)), (None, None), 0.0)
+    weights = layer.weights()
+    for own in weights:
+        own.bias[:] = gate
+        own.matrices["projection"][:, :] = torch.eye(16).numpy()  # type: ignore[index]
+    module = BiLstmLayer(weights[0], weights[1], None, None)
+    inputs, sizes, state = torch.zeros(2, 1, 16), [1], (torch.zeros(2, 1, 16), torch.full((2, 1, 16), cell))
+    expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(own) for own in weights])
+    found = _outcome(module, (inputs, sizes, state))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_no_number_stays_visible(place: int) -> None:
+    """And does not reach the neighbours."""
+    inputs, sizes, state = WHOLE.batch([4, 4])
+    inputs[:, place, 3] = torch.nan
+    found = _outcome(WHOLE.build(), (inputs, sizes, state))[0]
+    assert found[:, place::2].isnan().all() and found[:, 1 - place :: 2].isfinite().all()
+
+
+@needs_bfloat16
+@settings(max_examples=60, deadline=None)
+@given(layer=layers, lengths=batches, rank=st.sampled_from([1, 1000]))
+def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
+    batch = layer.batch(lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_RANK_A_SEQUENCE", rank)
+        exact, found = (_outcome(layer.build(precision), batch)[0] for precision in PRECISIONS[:2])
+    assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
+    assert not torch.equal(exact, found)
+    assert (found - exact).norm() / exact.norm() < 0.1
+
+
+@needs_bfloat16
+@pytest.mark.parametrize(("ranks", "least"), [(WHOLE.ranks[0], 0), (DENSE[0], 4 * 48 * 32 + 1)])
+def test_int8_runs_what_it_has_not_quantized(
+    ranks: Ranks, least: int, runs: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Factored gates are bfloat16 in that precision, and so are small ones; others are integers, by PyTorch."""
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", least)
+    layer = Layer(48, 32, (ranks, ranks), (3.0, 3.0), 1.0)
+    batch = layer.batch([4, 3])
+    assert all(map(torch.equal, *(_outcome(layer.build(p), batch) for p in PRECISIONS[1:])))
+    assert runs
+    runs.clear()
+    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 4 * 48 * 32)
+    _outcome(Layer(48, 32, DENSE, (3.0, 3.0), 1.0).build("int8"), batch)
+    assert not runs
+
+
+def _without_llvmlite(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(native, "find_spec", lambda name: None)
+    patch.setitem(sys.modules, "llvmlite", None)
+
+
+def _switched_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("ELMO_MF_NATIVE", "0")
+
+
+def _without_instructions(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(run, "lanes", lambda: None)
+
+
+@pytest.mark.parametrize("change", [_without_llvmlite, _switched_off, _without_instructions])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
+def test_pytorch_does_it_where_machine_code_cannot(
+    change: object, precision: Precision, runs: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = WHOLE.batch([5, 4, 2])
+    expected = _outcome(WHOLE.build(precision), batch)
+    assert runs
+    runs.clear()
+    change(monkeypatch)  # type: ignore[operator]
+    found = _outcome(WHOLE.build(precision), batch)
+    assert not runs
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5 if precision == "float32" else 0.02, rtol=0)
+
+
+def test_sizes_that_are_no_whole_vectors(runs: list[bool]) -> None:
+    with torch.no_grad():
+        assert_equal(Layer(20, 6, FACTORED, (3.0, 3.0), 1.0), [3, 2])
+    assert not runs
+
+
+@pytest.mark.usefixtures("threads")
+def test_many_threads_share_a_dense_product() -> None:
+    """Two threads cannot read a large matrix as fast as many do, each a part of it."""
+    torch.set_num_threads(16)
+    lstms = [cast(ProjectedLstm, Layer(48, 32, own, (3.0, 3.0), 1.0).build().groups[0]) for own in (DENSE, FACTORED)]
+    dense, factored = (inference.InferenceLstm(lstm, "float32").native for lstm in lstms)
+    assert dense is not None and not dense.suits(1) and dense.suits(8)
+    assert factored is not None and factored.suits(1)

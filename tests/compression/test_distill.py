@@ -1,0 +1,162 @@
+"""Recovery: what it gains, what it leaves alone, and how it resumes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm.weights import BilmWeights, Pruned, to_dense
+from elmo_mf.compression import Distillation
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
+from elmo_mf.compression.recovery.distillation import Distilled, _Run, distill
+from elmo_mf.errors import InputError
+from elmo_mf.resumable import save_state
+from tests.compression.conftest import error_of
+from tests.conftest import random_bilm
+
+DENSE = random_bilm(scale=3.0)
+TEXT = str(CALIBRATION_TEXT)
+
+
+def _distill(
+    method: str,
+    targets: str,
+    checkpoint: Path | None = None,
+    steps: int = 60,
+    cut: int = 0,
+    resumes: Callable[[int], None] = lambda _: None,
+) -> Distilled:
+    weights = DENSE.weights()
+    factored = Compression(method, 2, targets).apply(weights, DENSE.options)
+
+    def report(step: int, loss: float) -> None:
+        if step == cut:
+            raise KeyboardInterrupt
+
+    return distill(weights, factored, DENSE.options, Distillation(TEXT, steps), checkpoint, report, resumes)
+
+
+@pytest.mark.parametrize(("method", "targets"), [("svd", "all"), ("svd", "joint+projection"), ("prune", "all")])
+def test_it_comes_nearer(method: str, targets: str) -> None:
+    made = _distill(method, targets)
+    assert made.after < 0.9 * made.before
+
+
+def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
+    before = Compression("prune", 2, "all").apply(DENSE.weights(), DENSE.options)
+    after = _distill("prune", "all", steps=5).weights
+    for key, lstm in after.lstms.items():
+        for target, matrix in lstm.matrices.items():
+            old = to_dense(before.lstms[key].matrices[target])
+            assert isinstance(matrix, Pruned) and (matrix.values[old == 0] == 0).all()
+            assert np.abs(matrix.values - old).max() > 1e-4
+    assert all(np.array_equal(after.char_cnn[name], array) for name, array in before.char_cnn.items())
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elmo_mf.compression.recovery.distillation._CHECKPOINT_STEPS", 10)
+    whole = _distill("svd", "all", steps=30)
+    with pytest.raises(KeyboardInterrupt):
+        _distill("svd", "all", tmp_path / "d.pt", steps=30, cut=17)
+    found: list[int] = []
+    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, resumes=found.append)
+    assert found == [10]
+    assert resumed.after == pytest.approx(whole.after, rel=1e-5) and resumed.before == whole.before
+    assert _all_close(whole.weights, resumed.weights)
+
+
+def _all_close(one: BilmWeights, other: BilmWeights) -> bool:
+    return all(
+        np.allclose(to_dense(matrix), to_dense(other.lstms[key].matrices[target]), atol=1e-5)
+        for key, lstm in one.lstms.items()
+        for target, matrix in lstm.matrices.items()
+    )
+
+
+def test_another_runs_checkpoint(tmp_path: Path) -> None:
+    _distill("svd", "all", tmp_path / "d.pt", steps=2)
+    with pytest.raises(InputError, match=r"d.pt: found a run with other settings \(steps 2, not 3\)"):
+        _distill("svd", "all", tmp_path / "d.pt", steps=3)
+    with pytest.raises(InputError, match=r"d.pt: found a run with other weights"):
+        _distill("svd", "joint", tmp_path / "d.pt", steps=2)
+    (tmp_path / "d.pt").write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match=r"d.pt: found an unreadable checkpoint"):
+        _distill("svd", "all", tmp_path / "d.pt", steps=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", 1.5), ("step", -1), ("step", 9), ("step", "2"), ("layers", {}), ("layers", None), ("optimizer", {}),
+        ("optimizer", {"state": {0: {}}, "param_groups": []}), ("scheduler", {"last_epoch": 2}), ("scheduler", 3),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_with_other_content(name: str, value: object, tmp_path: Path) -> None:
+    """As if this program had written it."""
+    path = tmp_path / "d.pt"
+    _distill("svd", "all", path, steps=2)
+    state = torch.load(path, weights_only=True)
+    identity = state.pop("identity")
+    for changed in (state | {name: value}, {key: part for key, part in state.items() if key != name}):
+        save_state(path, identity, changed)
+        with pytest.raises(InputError, match=r"d.pt: found a checkpoint with other content") as error:
+            _distill("svd", "all", path, steps=2)
+        assert "\n" not in str(error.value)
+
+
+def test_a_hostile_pickle(tmp_path: Path) -> None:
+    """One that needs more memory than the file has, or holds other things than tensors, numbers and strings."""
+    path = tmp_path / "d.pt"
+    torch.save({"identity": bytearray(10)}, path)
+    with pytest.raises(InputError, match=r"bytearray is neither a tensor, a number nor a string"):
+        _distill("svd", "all", path, steps=2)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("d/data.pkl", bytes(10**6))
+    with pytest.raises(InputError, match=r"d.pt: found an unreadable checkpoint \(ValueError: compressed entries\)"):
+        _distill("svd", "all", path, steps=2)
+
+
+def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops the run, and the last checkpoint stays as it was."""
+    monkeypatch.setattr("elmo_mf.compression.recovery.distillation._CHECKPOINT_STEPS", 3)
+    real, steps, path = _Run._loss, list[int](), tmp_path / "d.pt"
+
+    def loss(self: _Run, batch: list[list[str]]) -> torch.Tensor:
+        steps.append(self.step)
+        return real(self, batch) * (float("nan") if self.step == 4 else 1)
+
+    monkeypatch.setattr(_Run, "_loss", loss)
+    with pytest.raises(InputError, match="distillation: step 5: loss: found nan, expected a finite number"):
+        _distill("svd", "all", path, steps=8)
+    assert torch.load(path, weights_only=True)["step"] == 3
+    assert steps == [0, 1, 2, 3, 4]
+
+
+def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None:
+    """On sentences that it has not seen."""
+    plain = Compression("svd", 4, "all")
+    tuned = Compression("svd", 4, "all", distill=Distillation(TEXT, 40))
+    assert error_of(demo, tuned, held_out) < 0.9 * error_of(demo, plain, held_out)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({}, "distill.text: found '', expected the path"),
+        ({"text": "t", "step": 3}, "distill: found the key 'step', expected any of text, steps, learning_rate"),
+        ({"text": "t", "steps": 0}, "distill.steps: found 0, expected an integer from 1 on"),
+        ({"text": "t", "learning_rate": "high"}, "distill.learning_rate: found 'high', expected a number above 0"),
+        ({"text": "t", "learning_rate": 0}, "distill.learning_rate: found 0, expected a number above 0"),
+        ("text.txt", "distill: found 'text.txt', expected a text and steps"),
+    ],
+)
+def test_refused(raw: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "svd", "rank": 2, "targets": "all", "distill": raw})
+    assert message in str(caught.value)

@@ -1,0 +1,235 @@
+"""The character CNN's highway layers as factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
+from elmo_mf.compression import size_report
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression.highways import highway_moments
+from elmo_mf.compression.recovery.config import Distillation
+from elmo_mf.compression.recovery.distillation import distill
+from elmo_mf.compression.report import compression_report
+from elmo_mf.errors import InputError
+from tests.conftest import random_bilm
+
+Files = Callable[..., tuple[Path, Path]]
+DENSE = random_bilm()  # two highway layers of 17 filters: 34 x 17 each
+WEIGHTS, OPTIONS = DENSE.weights(), DENSE.options
+SENTENCES = [["The", "cat", "sat"], ["on", "antidisestablishmentarianism", "é漢", "."]]
+
+
+def _compressed(highway_rank: int) -> Bilm:
+    return Bilm(OPTIONS, Compression("svd", 2, "all", highway_rank=highway_rank).apply(WEIGHTS, OPTIONS)).eval()
+
+
+def _alone(weights: BilmWeights, rank: int) -> BilmWeights:
+    return Compression("whitened_svd", None, [], highway_rank=rank, allow_larger=True).apply(weights, OPTIONS)
+
+
+def _inputs_of_each_highway() -> list[Tensor]:
+    """In training, where PyTorch's own layers run, token by token."""
+    seen: list[list[Tensor]] = [[], []]
+    handles = [
+        layer.register_forward_pre_hook(lambda _, arguments, own=own: own.append(arguments[0].detach()[0]))
+        for layer, own in zip(DENSE.char_cnn.highways, seen, strict=True)
+    ]
+    for sentence in calibration_sentences(CALIBRATION_TEXT):
+        for ids in batch_to_ids([sentence])[0]:
+            DENSE.char_cnn(ids[None])
+    for handle in handles:
+        handle.remove()
+    return [torch.stack(own).double() for own in seen]
+
+
+def test_all_that_calibration_reads_is_counted() -> None:
+    moments = highway_moments(WEIGHTS, OPTIONS, CALIBRATION_TEXT)
+    for found, inputs in zip(moments, _inputs_of_each_highway(), strict=True):
+        expected = inputs.T @ inputs / len(inputs)
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rank", [1, 4, 11])
+def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
+    """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
+    factored = _alone(WEIGHTS, rank)
+    for layer, inputs in enumerate(_inputs_of_each_highway()):
+        matrix, made = (to_dense(highway_matrices(w.char_cnn)[layer]).astype(np.float64) for w in (WEIGHTS, factored))
+        error = np.linalg.norm((matrix - made) @ inputs.numpy().T)
+        least = np.linalg.norm(np.linalg.svd(matrix @ inputs.numpy().T, compute_uv=False)[rank:])
+        assert least <= error <= 1.02 * least  # the ridge moves it a little
+        assert np.linalg.matrix_rank(made, tol=1e-4) == rank
+
+
+def test_of_full_rank_nothing_changes() -> None:
+    factored = Bilm(OPTIONS, _alone(WEIGHTS, 17)).eval()
+    assert all(isinstance(layer, nn.Sequential) for layer in factored.char_cnn.highways)
+    for own, dense in zip(factored.embed(SENTENCES), DENSE.embed(SENTENCES), strict=True):
+        np.testing.assert_allclose(own, dense, atol=1e-5)
+
+
+def test_inference_is_as_training() -> None:
+    cnn, ids = _compressed(3).char_cnn, batch_to_ids(SENTENCES)[0]
+    trained = cnn(ids)
+    trained.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in cnn.parameters())
+    with torch.inference_mode():
+        torch.testing.assert_close(cnn(ids), trained.detach(), atol=1e-6, rtol=1e-6)
+        before = cnn(ids)
+        cnn.get_parameter("highways.1.0.weight").mul_(2)
+        assert (cnn(ids) - before).abs().max() > 1e-3
+
+
+def test_kept_as_they_are(tmp_path: Path) -> None:
+    bilm = _compressed(3)
+    bilm.save(tmp_path)
+    again = Bilm.from_files(tmp_path / "options.json", tmp_path / "weights.hdf5")
+    for own, other in zip(bilm.embed(SENTENCES), again.embed(SENTENCES), strict=True):
+        assert np.array_equal(own, other)
+    with h5py.File(tmp_path / "weights.hdf5") as file:
+        assert set(file["CNN_high_1"]) == {"W_left", "W_right", "b_carry", "b_transform"}
+        assert file["CNN_high_1/W_left"].shape == (17, 3) and file["CNN_high_1/W_right"].shape == (3, 34)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("W_right", None, "CNN_high_0/W_right: found nothing"),
+        ("W_right", (4, 34), "CNN_high_0/W_right: found shape (4, 34), expected (3, 34)"),
+        ("W_left", (16, 3), "CNN_high_0/W_left: found shape (16, 3), expected (17, any)"),
+        ("b_carry", None, "CNN_high_0/b_carry: found nothing"),
+    ],
+)
+def test_broken_files(name: str, shape: tuple[int, int] | None, message: str, tmp_path: Path) -> None:
+    _compressed(3).save(tmp_path)
+    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
+        del file[f"CNN_high_0/{name}"]
+        if shape is not None:
+            file[f"CNN_high_0/{name}"] = np.zeros(shape, np.float32)
+    with pytest.raises(InputError) as caught:
+        Bilm.from_files(tmp_path / "options.json", tmp_path / "weights.hdf5")
+    assert message in str(caught.value)
+
+
+def test_size() -> None:
+    dense, own = size_report(WEIGHTS, OPTIONS), size_report(_compressed(3).weights(), OPTIONS)
+    saved = 2 * (34 * 17 - 3 * (34 + 17))
+    assert own.around_saved == saved and dense.around_saved == 0
+    assert dense.around_parameters - own.around_parameters == saved
+    assert dense.around_multiply_adds - own.around_multiply_adds == saved
+    assert own.encoder_ratio == pytest.approx(dense.encoder_parameters / own.encoder_parameters)
+
+
+def test_report() -> None:
+    compression = Compression("svd", 2, "input", highway_rank=3)
+    report = compression_report(WEIGHTS, compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+    assert [row["layer"] for row in report["highways"]] == [0, 1]
+    for row in report["highways"]:
+        assert row["shape"] == [34, 17] and row["rank"] == 3 and row["parameters"] == 3 * (34 + 17)
+        assert 0 < row["input_error"] < row["error"] < 1
+    fewer = compression_report(WEIGHTS, Compression("svd", 2, "input").apply(WEIGHTS, OPTIONS), OPTIONS)
+    assert fewer["highways"] == []
+    assert report["predicted_speed_up"]["encoder"] > fewer["predicted_speed_up"]["encoder"]
+    assert report["activation_error"]["all"] > fewer["activation_error"]["all"]
+
+
+@pytest.mark.parametrize("before", [WEIGHTS, Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)])
+def test_alone(before: BilmWeights) -> None:
+    """The biLSTM stays as it is, dense or factored."""
+    made = Compression("whitened_svd", None, [], highway_rank=3).apply(before, OPTIONS)
+    for key, lstm in before.lstms.items():
+        for target, matrix in lstm.matrices.items():
+            assert made.lstms[key].matrices[target] is matrix
+    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.char_cnn)] == [3, 3]
+    report = compression_report(before, made, OPTIONS)
+    assert report["matrices"] == [] and len(report["highways"]) == 2
+    assert report["activation_error"]["all"] > 0
+
+
+def test_how_alone_is_said() -> None:
+    one = Compression.from_dict({"highway_rank": 3})
+    assert one == Compression("whitened_svd", None, (), highway_rank=3) == Compression.from_dict(one.to_dict())
+    assert str(one) == "highways 3" and one.targets_text == "none" and not one.of_lstms_alone
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"method": "svd"}, "compression.method: found 'svd' without targets, expected whitened_svd, that of highway"),
+        ({"layers": [0]}, "compression.layers: found [0] without targets, expected nothing"),
+        ({"granularity": "gate"}, "compression.granularity: found 'gate' without targets, expected nothing"),
+        ({"settings": {"ridge": 0.1}}, "compression.settings: found {'ridge': 0.1} without targets, expected nothing"),
+        ({"rank": 2}, "compression.rank: found 2 without targets, expected nothing"),
+        ({"budget": {"share": 0.1}}, "compression.budget: found {'share': 0.1} without targets, expected nothing"),
+        ({"gradients": "g"}, "compression.gradients: found 'g' without targets, expected nothing"),
+        ({"highway_rank": None}, "compression.targets: found none, expected any of input"),
+        ({"highway_rank": 0}, "compression.highway_rank: found 0, expected an integer from 1 on"),
+    ],
+)
+def test_what_is_refused_alone(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "whitened_svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
+    assert message in str(caught.value)
+
+
+def test_a_primed_state_is_not_kept() -> None:
+    primed = Bilm(OPTIONS, WEIGHTS, "primed").weights()
+    assert all(lstm.primed is not None for lstm in primed.lstms.values())
+    assert all(lstm.primed is None for lstm in _alone(primed, 3).lstms.values())
+
+
+def test_distillation_is_on_words_of_its_own() -> None:
+    """What the highways lost is seen, and the biLSTM makes up for some of it."""
+    factored = _alone(WEIGHTS, 1)
+    made = distill(WEIGHTS, factored, OPTIONS, Distillation(str(CALIBRATION_TEXT), 40))
+    assert made.before > 0.001 and made.after < 0.9 * made.before
+    assert isinstance(highway_matrices(made.weights.char_cnn)[0], Factors)
+
+
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [
+        (0, "compression.highway_rank: found 0, expected an integer from 1 on"),
+        (2.5, "compression.highway_rank: found 2.5, expected an integer from 1 on"),
+        ("budget", "compression.highway_rank: found 'budget', expected an integer from 1 on, or budget beside one"),
+        ("half", "compression.highway_rank: found 'half', expected an integer from 1 on, or budget beside one"),
+        (18, "compression.highway_rank: found 18, expected at most 17, of highway layer 0 (34 x 17)"),
+        (12, "found 12, expected less than 11.3, the break-even rank of highway layer 0 (34 x 17): from there on"),
+    ],
+)
+def test_ranks_that_are_refused(rank: int | str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression("svd", 2, "all", highway_rank=rank).check(WEIGHTS)
+    assert message in str(caught.value)
+
+
+def test_where_there_is_nothing_to_factorize() -> None:
+    compression = Compression("svd", 2, "input", highway_rank=3)
+    with pytest.raises(InputError, match="found 3, expected nothing: there is no highway layer here"):
+        compression.check(random_bilm(n_highway=0).weights())
+    twice = replace(_compressed(3).weights(), lstms=WEIGHTS.lstms)
+    with pytest.raises(InputError, match=r"found highway layer 0 .* factored at rank 3, expected a dense matrix"):
+        compression.check(twice)
+    with pytest.raises(InputError, match="found it for a language model, which has no character CNN"):
+        compression.check(WEIGHTS, language_model=True)
+    within = Compression("svd", None, "all", budget={"share": 0.5}, highway_rank="budget")
+    with pytest.raises(InputError, match="found budget, expected nothing: there is no highway layer here"):
+        within.check(random_bilm(n_highway=0).weights())
+    with pytest.raises(InputError, match=r"found highway layer 0 .* factored at rank 3, expected a dense matrix"):
+        within.check(twice)
+
+
+def test_a_larger_rank_where_it_is_asked_for() -> None:
+    larger = Compression("svd", 2, "all", allow_larger=True, highway_rank=12).apply(WEIGHTS, OPTIONS)
+    assert size_report(larger, OPTIONS).around_saved < 0

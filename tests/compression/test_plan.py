@@ -1,0 +1,154 @@
+"""Budgets: exact against every other allocation, and never exceeded."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmo_mf import Compression
+from elmo_mf.compression import method_names, size_report
+from elmo_mf.compression.allocation.ranks import Candidate, allocate
+from elmo_mf.errors import InputError
+from tests.conftest import random_bilm
+
+gains = st.lists(st.floats(0, 10), min_size=1, max_size=4).map(lambda values: np.array(sorted(values, reverse=True)))
+candidates = st.lists(st.builds(Candidate, gains, st.sampled_from([1, 2, 3, 5, 7])), min_size=1, max_size=4)
+
+OPTIONS = random_bilm().options
+WEIGHTS = random_bilm().weights()
+
+
+@settings(max_examples=300)
+@given(candidates, st.integers(0, 40))
+def test_no_allocation_is_better(chosen: list[Candidate], more: int) -> None:
+    budget = sum(candidate.cost for candidate in chosen) + more
+    ranks = allocate(dict(enumerate(chosen)), budget)
+
+    def cost(ranks: tuple[int, ...]) -> int:
+        return sum(rank * own.cost for rank, own in zip(ranks, chosen, strict=True))
+
+    def gain(ranks: tuple[int, ...]) -> float:
+        return float(sum(own.gains[:rank].sum() for rank, own in zip(ranks, chosen, strict=True)))
+
+    found = tuple(ranks[index] for index in range(len(chosen)))
+    every = itertools.product(*(range(1, len(own.gains) + 1) for own in chosen))
+    assert cost(found) <= budget and all(1 <= r <= len(own.gains) for r, own in zip(found, chosen, strict=True))
+    assert gain(found) == pytest.approx(max(gain(ranks) for ranks in every if cost(ranks) <= budget))
+
+
+def test_too_small_a_budget() -> None:
+    with pytest.raises(ValueError, match="4 is less than 5, which rank 1 takes"):
+        allocate({"a": Candidate(np.ones(3), 2), "b": Candidate(np.ones(3), 3)}, 4)
+
+
+@pytest.mark.parametrize("method", [name for name in method_names() if name != "fisher_svd"])
+@pytest.mark.parametrize(
+    ("targets", "granularity"), [("all", "stacked"), ("joint+projection", "stacked"), ("all", "gate")]
+)
+def test_a_budget_is_kept(method: str, targets: str, granularity: str) -> None:
+    for parameters, allocation in ((1500, "outputs"), (1777, "matrices")):
+        budget = {"parameters": parameters}
+        compression = Compression(method, None, targets, granularity=granularity, budget=budget, allocation=allocation)
+        size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+        assert parameters - 60 < size.lstm_parameters <= parameters or size.lstm_parameters == _most(compression)
+
+
+def _most(compression: Compression) -> int:
+    slots = compression.slots(WEIGHTS)
+    return 4 * 48 + sum(slot.cost * slot.most_useful for slot in slots)
+
+
+def test_kinds_of_budget() -> None:
+    dense = size_report(WEIGHTS, OPTIONS)
+    for kind, amount, found in (
+        ("bytes", 6000, "lstm_bytes"),
+        ("multiply_adds", 1400, "lstm_multiply_adds"),
+        ("share", 0.6, "lstm_parameters"),
+    ):
+        size = size_report(Compression("svd", None, "all", budget={kind: amount}).apply(WEIGHTS, OPTIONS), OPTIONS)
+        limit = amount * dense.lstm_dense_parameters if kind == "share" else amount
+        assert 0.9 * limit < getattr(size, found) <= limit
+
+
+def test_matrices_that_stay_count() -> None:
+    """The budget is the whole biLSTM's."""
+    compression = Compression("svd", None, "input", layers=[0], budget={"parameters": 2600})
+    assert size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS).lstm_parameters <= 2600
+    with pytest.raises(InputError, match=r"found 2,300 parameters, expected at least .* that stay as they are"):
+        Compression("svd", None, "input", layers=[0], budget={"parameters": 2300}).check(WEIGHTS)
+
+
+def test_highway_layers_share_a_budget() -> None:
+    dense = size_report(WEIGHTS, OPTIONS)
+    highways, biases = 2 * 34 * 17, 2 * 34
+    for kind, amount in (("parameters", 2500), ("bytes", 10_000), ("multiply_adds", 2100), ("share", 0.6)):
+        compression = Compression("svd", None, "all", budget={kind: amount}, highway_rank="budget")
+        size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+        own = highways - size.around_saved
+        assert 0 < own < highways
+        found = {
+            "parameters": size.lstm_parameters + own + biases,
+            "bytes": size.lstm_bytes + 4 * (own + biases),
+            "multiply_adds": size.lstm_multiply_adds + own,
+            "share": (size.lstm_parameters + own + biases) / (dense.lstm_parameters + highways + biases),
+        }[kind]
+        assert 0.9 * amount < found <= amount
+
+
+def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:
+    compression = Compression("svd", None, "all", budget={"parameters": 1700}, highway_rank=4)
+    size = size_report(compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+    assert size.around_saved == 2 * (34 * 17 - 4 * (34 + 17)) and 1600 < size.lstm_parameters <= 1700
+
+
+def test_scale_of_a_matrix_does_not_matter() -> None:
+    """A matrix with values a hundred times as large is not a hundred times as worthy."""
+    loud = WEIGHTS.lstms[0, 0].with_matrix("input", 100 * np.asarray(WEIGHTS.lstms[0, 0].matrices["input"]))
+    weights = type(WEIGHTS)(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): loud})
+    compression = Compression("svd", None, "all", budget={"parameters": 1700}, allocation="matrices")
+    sizes = [size_report(compression.apply(w, OPTIONS), OPTIONS).matrices for w in (WEIGHTS, weights)]
+    assert [row.rank for row in sizes[0]] == [row.rank for row in sizes[1]]
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"parameters": 10}, "budget: found 10 parameters, expected at least"),
+        ({"parameters": 0}, "budget.parameters: found 0, expected an integer from 1 on"),
+        ({"parameters": 10.5}, "budget.parameters: found 10.5"),
+        ({"parameters": float("inf")}, "budget.parameters: found inf"),
+        ({"share": 1.5}, "budget.share: found 1.5, expected a number between 0 and 1"),
+        ({"share": 0.01}, "budget: found 27 parameters, expected at least"),
+        ({"flops": 10}, "budget: found {'flops': 10}, expected one of share, parameters, bytes, multiply_adds"),
+        ({"parameters": 1, "bytes": 4}, "expected one of share, parameters, bytes"),
+        (10, "budget: found 10, expected one of"),
+    ],
+)
+def test_refused(budget: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression("svd", None, "all", budget=budget).check(WEIGHTS)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"budget": {"share": 0.5}, "allocation": "rows"}, "allocation: found 'rows', expected any of outputs, matric"),
+        ({"budget": {"share": 0.5}, "allocation": 5}, "allocation: found 5, expected any of outputs, matrices"),
+        ({"rank": 2, "allocation": "matrices"}, "allocation: found matrices without a budget, expected nothing"),
+    ],
+)
+def test_allocations_that_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Compression.from_dict({"method": "svd", "targets": "all"} | keys)
+    assert message in str(caught.value)
+
+
+def test_pruning_saves_no_bytes() -> None:
+    with pytest.raises(InputError, match="found bytes with prune, which saves none"):
+        Compression("prune", None, "all", budget={"bytes": 5000})

@@ -1,0 +1,67 @@
+"""A text read again, as far as weights have changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression.calibration.partial_forward import Rereading
+from tests.conftest import random_bilm
+
+SENTENCES = [
+    line.split() for line in ("one", "two more words", "the words of a longer sentence , again", "and two more")
+]
+DENSE = {skips: random_bilm(use_skip_connections=skips, n_layers=3) for skips in (True, False)}
+READ = {skips: Rereading(dense.weights(), dense.options, SENTENCES) for skips, dense in DENSE.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.booleans(),
+    st.lists(st.sampled_from(["forward", "backward"]), unique=True),
+    st.sets(st.integers(0, 2)),
+    st.sampled_from([None, 2]),
+    st.sampled_from(["all", "biases", "char_cnn"]),
+)
+def test_errors_are_those_of_encoders_that_run_whole(
+    skips: bool, directions: list[str], layers: set[int], highways: int | None, what: str
+) -> None:
+    dense, read = DENSE[skips], READ[skips]
+    own = read.weights
+    if directions and layers:
+        chosen: dict[str, Any] = {"directions": directions, "layers": sorted(layers), "highway_rank": highways}
+        own = Compression("whitened_svd", 2, "all", **chosen).apply(own, dense.options)
+    if what == "char_cnn":
+        own = BilmWeights(own.char_cnn, read.weights.lstms)
+    if what == "biases":
+        own = BilmWeights(own.char_cnn, {**own.lstms, (1, 2): replace(own.lstms[1, 2], bias=own.lstms[1, 2].bias + 1)})
+    expected = activation_error(dense, Bilm(dense.options, own).eval(), SENTENCES)["layers"]
+    np.testing.assert_allclose(np.sqrt(read.squared_errors(own)), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("highways", "directions", "layers", "runs"),
+    [
+        (None, "forward", [0], 3),
+        (None, "backward", [2], 1),
+        (None, "all", [1, 2], 4),
+        (2, "forward", [2], 6),
+    ],
+)
+def test_what_has_not_changed_does_not_run(highways: int | None, directions: str, layers: list[int], runs: int) -> None:
+    read = READ[True]
+    compression = Compression("svd", 2, "all", layers, directions, highway_rank=highways)
+    own = compression.apply(read.weights, read.options)
+    with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
+        read.squared_errors(own)
+    assert forward.call_count == runs

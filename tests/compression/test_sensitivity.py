@@ -1,0 +1,135 @@
+"""Budgets by what the layers' outputs lose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.bilm.weights import BilmWeights, Factors
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression.allocation.ranks import Candidate
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression.calibration.probe import ElmoReading
+from elmo_mf.compression.calibration.sensitivity import by_outputs
+from elmo_mf.compression.matrix_reference import HighwaySlot
+from elmo_mf.resources import demo_options, demo_weights
+from tests.conftest import random_bilm
+
+DENSE = random_bilm()
+WEIGHTS, OPTIONS = DENSE.weights(), DENSE.options
+
+
+@dataclass
+class _Piece:
+    """One whose loss is known at every rank."""
+
+    candidate: Candidate
+    losses: list[float]
+    rank: int = 0
+    slot = HighwaySlot(0, (34, 17))
+
+    def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
+        self.rank = rank
+        return weights
+
+
+class _Reading(ElmoReading):
+    def __init__(self, piece: _Piece) -> None:
+        self.piece = piece
+
+    def loss(self, weights: BilmWeights) -> float:
+        return self.piece.losses[self.piece.rank]
+
+
+shares = st.lists(st.floats(0.001, 1), min_size=2, max_size=20)
+
+
+@given(shares, st.floats(0, 1), st.floats(1, 3), st.floats(0.001, 100), st.integers(1, 20))
+def test_a_loss_that_is_a_power_of_the_error_is_found(
+    energies: list[float], left: float, power: float, scale: float, rank: int
+) -> None:
+    gains = np.sort(energies)[::-1] / (sum(energies) + left)
+    errors = np.concatenate([[1], 1 - np.cumsum(gains)]).clip(0)
+    losses = scale * errors**power
+    piece = _Piece(Candidate(gains, 51), losses.tolist())
+    found = by_outputs([(piece, min(rank, len(gains)))], WEIGHTS, _Reading(piece))[piece.slot]
+    assert found.cost == 51 and (np.diff(found.gains) <= 1e-9 * scale).all()
+    if min(rank, len(gains), (errors[1:] > 0.01).sum()) > 1:  # two ranks to look at
+        np.testing.assert_allclose(found.gains, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
+
+
+@example([1.0] * 4, [0.0, 1.0, 0.0, 1e-300] + [0.0] * 17, 3)
+@given(shares, st.lists(st.floats(0, 10), min_size=21, max_size=21), st.integers(1, 20))
+def test_gains_never_rise(energies: list[float], losses: list[float], rank: int) -> None:
+    """Whatever the losses are, as the allocation needs it."""
+    gains = np.sort(energies)[::-1] / sum(energies)
+    piece = _Piece(Candidate(gains, 51), losses)
+    found = by_outputs([(piece, min(rank, len(gains)))], WEIGHTS, _Reading(piece))[piece.slot].gains
+    assert np.isfinite(found).all() and (found >= -1e-9).all()
+    assert (np.diff(found) <= 1e-9 * max(1, found.max())).all()
+
+
+def test_the_loss_is_the_activation_error() -> None:
+    own = Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
+    error = activation_error(DENSE, Bilm(OPTIONS, own).eval(), calibration_sentences(CALIBRATION_TEXT))
+    expected = sum(layer**2 for layer in error["layers"])
+    assert ElmoReading(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
+    """Once a matrix, all of it would take long."""
+    lines = ["a few words .\n"] * 1250
+    (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
+    (tmp_path / "beginning.txt").write_text("".join(lines))
+    own = Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
+    one, other = (ElmoReading(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
+    assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_what_nobody_hears_gets_nothing() -> None:
+    """Where a projection is zero, the layer gives nothing, whatever its gates do."""
+    silent = WEIGHTS.lstms[0, 0].with_matrix("projection", np.zeros_like(WEIGHTS.lstms[0, 0].matrices["projection"]))
+    weights = BilmWeights(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): silent})
+    ranks = {}
+    for allocation in ("outputs", "matrices"):
+        compression = Compression("svd", None, "input+recurrent", budget={"share": 0.7}, allocation=allocation)
+        matrices = compression.apply(weights, OPTIONS).lstms[0, 0].matrices
+        ranks[allocation] = [m.rank for m in (matrices["input"], matrices["recurrent"]) if isinstance(m, Factors)]
+    assert ranks["outputs"] == [1, 1] and min(ranks["matrices"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("method", "targets", "highways", "most"),
+    [("svd", "all", None, 0.9), ("whitened_svd", "joint+projection", None, 0.93), ("svd", "all", "budget", 0.9)],
+)
+def test_a_real_elmo_is_nearer(method: str, targets: str, highways: str | None, most: float) -> None:
+    """On sentences that the allocation has not read."""
+    options = BilmOptions.from_file(demo_options())
+    weights = read_weights(demo_weights(), options)
+    dense = Bilm(options, weights).eval()
+    sentences = [list(sentence) for sentence in _SENTENCES]
+    errors = {}
+    for allocation in ("outputs", "matrices"):
+        compression = Compression(
+            method, None, targets, budget={"share": 0.2}, allocation=allocation, highway_rank=highways
+        )
+        own = Bilm(options, compression.apply(weights, options)).eval()
+        errors[allocation] = activation_error(dense, own, sentences)["all"]
+    assert errors["outputs"] < most * errors["matrices"]
+
+
+_SENTENCES = [
+    "The river had risen in the night , and the lower meadow lay under water .".split(),
+    "She did not answer him at once ; she was looking at the letter in her hand .".split(),
+    '" You will find , " said the old man , " that the road is longer than it looks . "'.split(),
+    "Nothing was heard of the ship for eleven weeks .".split(),
+    "The second edition was printed in 1894 and sold out within a month .".split(),
+    "They walked on in silence until they came to the gate .".split(),
+]

@@ -1,0 +1,3 @@
+from tests.sweeps import tiny_sweep
+
+__all__ = ["tiny_sweep"]

@@ -1,0 +1,48 @@
+"""What is imported once for all cells leaves GPUs to them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_SPY = """
+import sys
+import torch
+
+def asked():
+    print("by NVML" if torch.cuda._nvml_based_avail() else "by CUDA")
+    return False
+
+torch.cuda.is_available = asked
+import elmo_mf.experiments.executors.preload as preload
+assert not torch.cuda.is_initialized()
+assert not preload.driver_asked() or "allennlp.commands.train" not in sys.modules
+"""
+
+_DRIVER = """
+import ctypes, sys
+
+class Driver:
+    def cuDeviceGetCount(self, _):
+        return {after} if "allennlp.commands.train" in sys.modules else {before}
+
+ctypes.CDLL = lambda name, *_, load=ctypes.CDLL, **__: Driver() if name == "libcuda.so.1" else load(name)
+import elmo_mf.experiments.executors.preload
+print("allennlp.commands.train" in sys.modules)
+"""
+
+
+def test_imports_do_not_ask_cuda() -> None:
+    """`cudaGetDeviceCount` in a process keeps CUDA from those that are forked from it; NVML does not."""
+    run = subprocess.run([sys.executable, "-c", _SPY], capture_output=True, text=True, check=True)
+    assert set(run.stdout.split("\n")) == {"by NVML", ""}
+
+
+@pytest.mark.parametrize(("before", "after", "imported"), [(3, 3, True), (3, 0, False), (34, 34, True)])
+def test_where_imports_ask_the_driver_each_process_imports(before: int, after: int, imported: bool) -> None:
+    """A driver that is made up answers 3 until it is asked for the first time; one that does not work answers 34."""
+    script = _DRIVER.format(before=before, after=after)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == str(imported)

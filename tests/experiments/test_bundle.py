@@ -1,0 +1,148 @@
+"""A sweep's files travel by content: what arrives is the same cell on other paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.experiments import bundle
+from elmo_mf.experiments.bundle import Files, Order, clear_unused, is_there, last_names, own_folder, unpack
+from elmo_mf.experiments.workspace import workspace
+from elmo_mf.io.locks import holding
+from elmo_mf.provenance import file_hash
+from elmo_mf.tasks.elmo_run import run_cell
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.sweeps import TinySweep, records_here
+
+
+def _spec(tiny_sweep: TinySweep, tmp_path: Path) -> SweepSpec:
+    (tmp_path / "text.txt").write_text("some words\nand others\n" * 9)
+    keys = {"method": "whitened_svd", "rank": 2, "targets": "all", "calibration": str(tmp_path / "text.txt")}
+    distill = {"text": str(tmp_path / "text.txt"), "steps": 2}
+    return tiny_sweep(methods=[], compressions=[keys | {"distill": distill}], limit={"train": 16})
+
+
+def test_a_cell_runs_where_its_paths_are_gone(
+    tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec(tiny_sweep, tmp_path)
+    expected = records_here(spec, tmp_path / "here")[1]
+    cell = expand(spec)[1]
+    files = Files(spec, [cell], tmp_path / "scratch")
+    sent = pickle.dumps((Order.of(files.spec, cell, files), {name: p.read_bytes() for name, p in files.paths.items()}))
+    for gone in ("data", "elmo", "text.txt", "scratch"):
+        shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
+
+    order, contents = pickle.loads(sent)
+    assert str(tmp_path) not in json.dumps([asdict(order.spec), asdict(order.compression), order.identity])
+    assert sum(len(content) for name, content in contents.items() if name.startswith("data/data/sst/train")) < 4_000
+    for name, content in contents.items():
+        unpack(tmp_path / "there", name, content)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()  # which is not the data that was sent
+    there, again = order.unpacked(tmp_path / "there")
+    assert again.id == cell.id
+    with workspace(tmp_path / "there" / "work") as work:
+        record = run_cell(there, again, work)
+    assert record["scores"] == pytest.approx(expected["scores"], rel=1e-5)
+    assert [record[key] for key in ("elmo", "data")] == [expected[key] for key in ("elmo", "data")]
+
+
+def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = _spec(tiny_sweep, tmp_path)
+    cells = expand(spec)
+    before = Files(spec, cells, tmp_path / "a").id
+    assert Files(spec, cells, tmp_path / "b").id == before
+    with open(tmp_path / "data" / "sst" / "dev.txt", "a") as file:
+        file.write("(3 fine)\n")
+    assert Files(spec, cells, tmp_path / "c").id != before
+
+
+def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the 1 2")
+    glove = {"sst": str(tmp_path / "words.txt"), "squad": str(tmp_path / "gone.txt")}
+    spec = SweepSpec.from_file(None, tasks=["snli", "sst"], methods=[], preset="paper", glove=glove)
+    cells = expand(spec)
+    files = Files(spec, cells, tmp_path / "scratch")
+    assert [name for name in files.paths if name.endswith("words.txt")] == [files.spec.glove_of("sst")]
+    there, _ = Order.of(files.spec, cells[1], files).unpacked(tmp_path / "there")
+    assert there.glove_of("sst") == str(tmp_path / "there" / str(files.spec.glove_of("sst")))
+    assert there.glove_of("snli") is None
+
+
+def test_too_large(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MOST_BYTES", 1000)
+    spec = tiny_sweep()
+    with pytest.raises(
+        InputError, match=r"--ray: found [\d,]+ bytes of weights and data, expected at most 1,000 to send"
+    ):
+        Files(spec, expand(spec), tmp_path)
+
+
+def test_the_demo_data_is_there_already(tmp_path: Path) -> None:
+    spec = SweepSpec.from_file(None, tasks=["sst"], ranks=[4])
+    assert not [name for name in Files(spec, expand(spec), tmp_path).paths if name.startswith("data")]
+
+
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    own = own_folder(tmp_path / "own")
+    assert own_folder(own) == own and own.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(own)
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    names = ["link", "file", "open"]
+    if os.getuid() == 0:
+        names.append("stranger")
+        (tmp_path / "stranger").mkdir(0o700)
+        os.chown(tmp_path / "stranger", 1001, 1001)
+    for name in names:
+        with pytest.raises(
+            InputError,
+            match=f"{name}: found a link, or a folder that others can write to, expected a folder of this user alone",
+        ):
+            own_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("what", ["same", "other", "cut", "link", "pipe", "gone"])
+def test_a_file_that_is_there_is_compared_with_its_hash(what: str, tmp_path: Path) -> None:
+    unpack(tmp_path, "a/weights", b"content")
+    sha256, path = file_hash(tmp_path / "a" / "weights"), tmp_path / "a" / "weights"
+    if what in ("other", "cut"):
+        path.write_bytes(b"contend" if what == "other" else b"conten")
+    elif what != "same":
+        path.unlink()
+        if what == "link":
+            path.symlink_to("/dev/zero")
+        elif what == "pipe":
+            os.mkfifo(path)
+    assert is_there(tmp_path, "a/weights", sha256) is (what == "same")
+    unpack(tmp_path, "a/weights", b"content")
+    assert is_there(tmp_path, "a/weights", sha256) and not path.is_symlink()
+
+
+def test_bundles_that_nobody_uses_go(tmp_path: Path) -> None:
+    for name, days in (("old", 9), ("held", 9), ("new", 1)):
+        unpack(tmp_path, f"{name}/weights", b"content")
+        (tmp_path / name / ".use").touch()
+        os.utime(tmp_path / name / ".use", (0, time.time() - days * 86_400))
+    with holding(tmp_path / "held" / ".use", shared=True):
+        clear_unused(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["held", "new"]
+
+
+@pytest.mark.parametrize("data", ["corpora", ".", "../x/", "/"])
+def test_names_in_a_bundle_end_as_where_it_was_made(data: str) -> None:
+    """Records have these names, and they lead out of no folder."""
+    name = last_names(data, 1)
+    assert name == Path(data).resolve().name and last_names(f"/there/data/{name}", 1) == (name or "data")
+    assert last_names("weights.hdf5", 2) == f"{Path.cwd().name}/weights.hdf5"

@@ -1,0 +1,85 @@
+"""One measures while the others rest, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from elmo_mf.experiments.machine_lock import Turn
+
+_CONTEXT = get_context("spawn")
+
+
+def _compute(output: Path, ready: Event, stop: Event, log: Path) -> None:
+    with Turn(output) as turn, open(log, "a", buffering=1) as file:
+        ready.set()
+        while not stop.is_set():
+            file.write(f"{time.monotonic()}\n")
+            turn.rest()
+
+
+def test_others_rest_while_one_measures(tmp_path: Path) -> None:
+    ready, stop = _CONTEXT.Event(), _CONTEXT.Event()
+    logs = [tmp_path / "a.log", tmp_path / "b.log"]
+    others = [_CONTEXT.Process(target=_compute, args=(tmp_path, ready, stop, log)) for log in logs]
+    spans = []
+    try:
+        for process in others:
+            process.start()
+        with Turn(tmp_path) as turn:
+            while not all(log.exists() and log.stat().st_size for log in logs):
+                time.sleep(0.01)
+            for _ in range(5):
+                with turn.measuring():
+                    start = time.monotonic()
+                    time.sleep(0.05)
+                    spans.append((start, time.monotonic()))
+                time.sleep(0.02)
+    finally:
+        stop.set()
+        for process in others:
+            process.join(20)
+    for log in logs:
+        times = [float(line) for line in log.read_text().splitlines()]
+        assert not [t for t in times if any(start < t < end for start, end in spans)]
+        assert [t for t in times if t > spans[-1][1]]  # they went on
+
+
+def test_many_who_measure_take_turns(tmp_path: Path) -> None:
+    measuring, most = [0], [0]
+
+    def work() -> None:
+        with Turn(tmp_path) as turn:
+            for _ in range(10):
+                turn.rest()
+                with turn.measuring():
+                    measuring[0] += 1
+                    most[0] = max(most[0], measuring[0])
+                    time.sleep(0.002)
+                    measuring[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == [1] and not any(thread.is_alive() for thread in threads)
+
+
+def test_who_waits_for_another_does_not_hold_up_who_measures(tmp_path: Path) -> None:
+    with Turn(tmp_path) as waiting, Turn(tmp_path) as own, waiting.aside(), own.measuring():
+        pass
+
+
+def test_a_killed_process_holds_up_nobody(tmp_path: Path) -> None:
+    ready, stop = _CONTEXT.Event(), _CONTEXT.Event()
+    other = _CONTEXT.Process(target=_compute, args=(tmp_path, ready, stop, tmp_path / "log"))
+    other.start()
+    ready.wait(30)
+    other.kill()
+    other.join()
+    with Turn(tmp_path) as turn, turn.measuring():
+        pass

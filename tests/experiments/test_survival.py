@@ -1,0 +1,316 @@
+"""A sweep survives kills, full disks and failing cells: each cell is recorded exactly once, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.experiments.attempt import Result, attempt
+from elmo_mf.experiments.executors.local import LocalExecutor
+from elmo_mf.experiments.failures import Failures
+from elmo_mf.experiments.leases import Claims
+from elmo_mf.experiments.scheduler import Outcome, Unwatched
+from elmo_mf.experiments.workspace import Progress
+from elmo_mf.io import OutputError
+from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.experiments.drivers import driver
+from tests.records.samples import record
+from tests.sweeps import TinySweep, records_here, run_here
+
+Report = Callable[[Progress], None]
+
+
+def _drive(spec: SweepSpec, output: Path, workers: int = 2) -> None:
+    run_here(spec, output, workers)
+
+
+def _quick(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    """A cell of milliseconds that notes that it ran."""
+    report(Progress("training", 0.5, 1.0))
+    with open(output / "ran.txt", "a") as file:
+        file.write(f"{cell.id}\n")
+    time.sleep(0.05)
+    made = record(None, 0.4, cell.seed)
+    return Result({key: value for key, value in made.items() if key not in ("format", "id", "cell")})
+
+
+def _ran(output: Path) -> list[str]:
+    return (output / "ran.txt").read_text().split()
+
+
+def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
+    """Every file in place of a record is one, and those from before are as they were."""
+    store = ResultStore(output)
+    found = {record["id"]: 0 for record in store.records()}
+    assert store.problems == {} and found.keys() <= {cell.id for cell in expand(spec)}
+    inodes = {path.stem[-10:]: path.stat().st_ino for path in store.folder.glob("*.json")}
+    assert len(inodes) == len(found)
+    for name, inode in seen.items():
+        assert inodes[name] == inode
+    seen.update(inodes)
+
+
+def test_kills_at_fifty_moments(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Of real cells in two processes; whenever the sweep is complete, it begins again in a new folder.
+
+    Its lives become longer while they record nothing, and shorter while they do, so that kills come between records on
+    machines of every speed.
+    """
+    spec = tiny_sweep(seeds=[1, 2], limit=8, overrides={"sst": {"trainer.num_epochs": 1}})
+    expected = [one["scores"] for one in records_here(spec, tmp_path / "expected", workers=2)]
+    moments, longest, kills, between, number, seen = random.Random(7), 2.5, 0, 0, 0, dict[str, int]()
+    while kills < 50:
+        output = tmp_path / f"out-{number}"
+        with driver(_drive, spec, output) as process:
+            process.join(moments.uniform(0, longest))
+            killed = process.is_alive()
+        before = len(seen)
+        _check(spec, output, seen)
+        longest *= 1.05 if len(seen) == before else 0.8
+        kills += killed
+        between += killed and 0 < len(seen) < 4
+        if not killed:
+            assert process.exitcode == 0 and len(seen) == 4
+            number, seen = number + 1, {}
+    assert between > 5
+    for output in sorted(tmp_path.glob("out-*")):
+        assert [one["scores"] for one in records_here(spec, output)] == expected
+        assert {path.name for path in output.iterdir()} == {"records", "cache"}
+        assert not [path for path in output.rglob(".*") if path.name != ".room.lock"]
+
+
+def test_two_sweeps_of_one_folder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Started at once, on the same cells: each runs once, and both sweeps tell of all of them."""
+    spec, output = tiny_sweep(seeds=list(range(12))), tmp_path / "out"
+    output.mkdir()
+    outcomes: list[list[Outcome]] = []
+    sweeps = [threading.Thread(target=lambda: outcomes.append(run_here(spec, output, 2, run=_quick))) for _ in range(2)]
+    for one in sweeps:
+        one.start()
+    for one in sweeps:
+        one.join(60)
+    ids = sorted(cell.id for cell in expand(spec))
+    assert sorted(_ran(output)) == ids
+    assert [sorted(o.cell.id for o in found if o.record) for found in outcomes] == [ids, ids]
+
+
+def test_a_sweep_takes_over_from_one_that_is_killed(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(methods=[]), tmp_path / "out"
+    with driver(_drive, spec, output, 1):
+        (cell,) = expand(spec)
+        while Claims(output).of(cell) is None:
+            time.sleep(0.01)
+        time.sleep(0.3)
+    assert len(records_here(spec, output)) == 1
+
+
+def test_a_failing_cell_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """The first task cannot train; the second is recorded, and the log of the first is kept."""
+    overrides = {"snli": {"model.encoder.input_size": 7}, "sst": {"trainer.num_epochs": 1}}
+    spec, output = tiny_sweep(tasks=["snli", "sst"], overrides=overrides), tmp_path / "out"
+    outcomes = run_here(spec, output)
+    assert [bool(outcome.error) for outcome in outcomes] == [True, True, False, False]
+    assert "\n" not in outcomes[0].error and not outcomes[0].again
+    assert len(ResultStore(output).records()) == 2
+    log = outcomes[0].log
+    assert log is not None and "the cell failed" in log.read_text() and "Traceback" in log.read_text()
+    assert {path.name for path in output.iterdir()} == {"records", "cache", "failed"}
+
+
+def _failing(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    result = _quick(spec, cell, output, report)
+    return Result(error="ValueError: no", log="why") if cell.seed == 1 else result
+
+
+def test_failures_are_remembered(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(seeds=[0, 1, 2], methods=[]), tmp_path / "out"
+    output.mkdir()
+    failed = expand(spec)[1]
+    for runs in (3, 3):  # the second time, nothing runs
+        outcomes = run_here(spec, output, run=_failing)
+        assert {o.cell.seed: o.error for o in outcomes} == {0: "", 1: "ValueError: no", 2: ""}
+        assert len(_ran(output)) == runs
+    found = Failures(output).of(failed)
+    assert found is not None and found.log.read_text() == "why"
+    outcomes = run_here(spec, output, run=_failing, retry_failed=True)
+    assert len(_ran(output)) == 4 and _ran(output)[-1] == failed.id
+    outcomes = run_here(spec, output, run=_quick, retry_failed=True)
+    assert not [o for o in outcomes if o.error] and Failures(output).of(failed) is None
+    assert not list((output / "failed").iterdir())
+
+
+def test_fail_fast(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(seeds=[0, 1, 2, 3], methods=[]), tmp_path / "out"
+    output.mkdir()
+    outcomes = run_here(spec, output, run=_failing, fail_fast=True)
+    assert [o.cell.seed for o in outcomes] == [0, 1] and not (output / "running").exists()
+
+
+def _killed(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    """The first attempt at seed 1 dies as the kernel ends a process when memory is short."""
+    if cell.seed == 1 and not (output / "ran.txt").exists():
+        folder = output / "running" / f".{cell.name}-x"
+        folder.mkdir()
+        (folder / "out.log").write_text("until then")
+        (output / "ran.txt").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _quick(spec, cell, output, report)
+
+
+def test_a_killed_cell_takes_no_other_with_it_and_runs_again(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(seeds=[1, 2, 3], methods=[]), tmp_path / "out"
+    output.mkdir()
+    outcomes = {outcome.cell.seed: outcome for outcome in run_here(spec, output, run=_killed)}
+    assert outcomes[2].record and outcomes[3].record
+    one = outcomes[1]
+    assert one.error == "its process was killed by SIGKILL, out of memory?" and one.again
+    assert one.log is not None and one.log.read_text() == "until then"
+    outcomes = {outcome.cell.seed: outcome for outcome in run_here(spec, output, run=_killed)}
+    assert outcomes[1].record and not list((output / "failed").iterdir())
+
+
+def test_a_killed_sweep_leaves_no_process(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(seeds=[1, 2], methods=[]), tmp_path / "out"
+    with driver(_drive_for_ever, spec, output):
+        while len(list(output.glob("pid-*"))) < 2:
+            time.sleep(0.01)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{path.name[4:]}").exists() for path in output.glob("pid-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _for_ever(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    (output / f"pid-{os.getpid()}").touch()
+    time.sleep(600)
+    raise AssertionError
+
+
+def _drive_for_ever(spec: SweepSpec, output: Path) -> None:
+    run_here(spec, output, 2, run=_for_ever)
+
+
+def _no_space(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    """A disk that is full when the second cell runs."""
+    if cell.seed == 2 and not (output / "freed").exists():
+        return Result(error="OSError: No space left on device", fault="disk")
+    return _quick(spec, cell, output, report)
+
+
+def test_a_full_disk_ends_the_sweep_and_loses_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec, output = tiny_sweep(seeds=[1, 2, 3], methods=[]), tmp_path / "out"
+    output.mkdir()
+    with pytest.raises(OSError, match="sst dense seed 2: OSError: No space left on device"):
+        run_here(spec, output, run=_no_space)
+    assert [one["cell"]["seed"] for one in ResultStore(output).records()] == [1]
+    (output / "freed").touch()
+    assert len(run_here(spec, output, run=_no_space)) == 3
+    assert sorted(_ran(output)) == sorted(cell.id for cell in expand(spec))
+
+
+def test_a_record_that_finds_no_room_is_no_failure_of_its_cell(
+    tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, output = tiny_sweep(seeds=[1], methods=[]), tmp_path / "out"
+    output.mkdir()
+
+    def full(store: ResultStore, cell: Cell, record: object) -> None:
+        raise OutputError(store.path(cell), OSError(errno.ENOSPC, ""))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"sst dense seed 1: .*the disk is full"):
+        patch.setattr(ResultStore, "write", full)
+        run_here(spec, output, run=_quick)
+    assert not (output / "failed").exists()
+    assert [outcome.error for outcome in run_here(spec, output, run=_quick)] == [""]
+
+
+@pytest.mark.parametrize("limit", [2_000, 30_000])
+def test_real_cells_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """No file can grow beyond so many bytes; the system's error then is that of a disk with a quota."""
+    spec, output = tiny_sweep(methods=[], overrides={"sst": {"trainer.num_epochs": 1}}), tmp_path / "out"
+    with driver(_drive_limited, spec, output, limit) as process:
+        process.join(120)
+    assert process.exitcode == errno.EFBIG
+    assert ResultStore(output).records() == [] and not (output / "failed").exists()
+    assert len(records_here(spec, output)) == 1
+
+
+def _drive_limited(spec: SweepSpec, output: Path, limit: int) -> None:
+    try:
+        run_here(spec, output, run=_limited if limit > 10_000 else _very_limited)
+    except OSError:
+        os._exit(errno.EFBIG)
+
+
+def _limited(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    return _with_files_up_to(30_000, spec, cell, output, report)
+
+
+def _very_limited(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    return _with_files_up_to(2_000, spec, cell, output, report)
+
+
+def _with_files_up_to(limit: int, spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    return attempt(spec, cell, output, report)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_full_then_grows_then_is_read_only(small_disk: Path, tmp_path: Path) -> None:
+    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], limit=60, latency_rounds=1)
+    with pytest.raises(OSError, match="No space left on device"):
+        run_here(spec, small_disk / "out")
+    assert ResultStore(small_disk / "out").records() == []
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    assert len(records_here(spec, small_disk / "out")) == 1
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system"):
+        run_here(spec, small_disk / "out")
+
+
+def test_a_folder_that_cannot_be_written_to(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """A file in the way, which holds for root too."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "running").touch()
+    with pytest.raises(OSError):
+        run_here(tiny_sweep(), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["running"]
+
+
+def test_a_view_that_is_interrupted_ends_the_cells(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    class Interrupted(Unwatched):
+        def progress(self, cell: Cell, progress: Progress) -> None:
+            raise KeyboardInterrupt
+
+    spec, output = tiny_sweep(methods=[]), tmp_path / "out"
+    executor = LocalExecutor(spec, output, 1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        from elmo_mf.experiments.scheduler import run_sweep
+
+        run_sweep(expand(spec), output, executor, Interrupted())
+    assert not (output / "running").exists() and ResultStore(output).records() == []

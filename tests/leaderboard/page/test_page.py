@@ -1,0 +1,241 @@
+"""The page in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from elmo_mf.compression import Compression
+from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard.page import data as data_module
+from elmo_mf.leaderboard.page import write as page_module
+from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.page.write import write_page
+from elmo_mf.leaderboard.records import records_of
+from tests.leaderboard.page.conftest import Opens
+from tests.leaderboard.test_hostile import hostile
+from tests.records.samples import MACHINE, record, signed, write
+
+
+def _records() -> list[dict[str, Any]]:
+    """Two tasks. Of SST the dense encoder, three ranks of all matrices (the last
+    within noise), and one of `input` alone by another method."""
+    found = [record(None, 0.40 + 0.01 * seed, seed, speed_up=1.0) for seed in (1, 2, 3)]
+    for rank, scores, speed in (
+        (4, (0.30, 0.31, 0.32), 4.0),
+        (8, (0.36, 0.37, 0.38), 3.0),
+        (16, (0.41, 0.42, 0.415), 2.0),
+    ):
+        found += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
+    other = record(8, 0.20, 1, speed_up=2.5)
+    other["cell"]["compression"] = Compression("whitened_svd", 8, "input").to_dict()
+    return [*found, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
+
+
+_BY_SCORE = ["dense", "svd all rank 16", "svd all rank 8", "svd all rank 4", "whitened_svd input rank 8"]
+_POINTS = "#plot .mark-symbol.role-mark path"
+
+
+def _write(folder: Path, records: list[dict[str, Any]]) -> str:
+    return f"file://{write_page(folder, boards(records_of(write(folder, records))))}"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return _write(tmp_path, _records())
+
+
+def test_numbers_are_the_same_on_any_processor() -> None:
+    """The last digits of a mean and its interval may differ from one to another, and are left out."""
+    (board,) = page_data(boards([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
+    (compressed,) = (row for row in board["rows"] if row["method"] == "svd")
+    assert compressed["score"] == 0.3 != 0.1 + 0.2
+
+
+def _expect_encoders(page: Page, names: list[str]) -> None:
+    expect(page.locator("#table tbody .open")).to_have_text(names)
+
+
+def _wait_for_points(page: Page, count: int) -> None:
+    expect(page.locator(_POINTS)).to_have_count(count)
+
+
+def test_it_shows_a_task_at_a_time(opens: Opens, address: str) -> None:
+    page = opens(address)
+    expect(page.locator("h1")).to_have_text("Leaderboard")
+    assert page.locator("#task option").count() == 2
+    page.select_option("#task", "sst")
+    assert "Sentiment" in page.locator("#title").inner_text()
+    _expect_encoders(page, _BY_SCORE)
+    _wait_for_points(page, 5)
+    assert page.url.endswith("#sst")
+    expect(opens(f"{address}#snli").locator("#title")).to_contain_text("Inference")
+
+
+def test_sort(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    score = page.locator("#table thead th").filter(has_text="accuracy")
+    score.click()
+    expect(score).to_have_attribute("aria-sort", "descending")
+    _expect_encoders(page, _BY_SCORE)
+    score.click()
+    expect(score).to_have_attribute("aria-sort", "ascending")
+    _expect_encoders(page, _BY_SCORE[::-1])
+    parameters = page.locator("#table thead th").filter(has_text="parameters")
+    parameters.locator(".dt-column-order").focus()
+    for order in ("descending", "ascending"):
+        page.keyboard.press("Enter")
+        expect(parameters).to_have_attribute("aria-sort", order)
+    _expect_encoders(page, [_BY_SCORE[index] for index in (3, 2, 4, 1, 0)])
+
+
+def test_filter(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    page.select_option("#method", "whitened_svd")
+    _expect_encoders(page, ["dense", "whitened_svd input rank 8"])
+    _wait_for_points(page, 2)
+    page.select_option("#method", "all")
+    page.select_option("#only", "within_noise")
+    _expect_encoders(page, ["dense", "svd all rank 16"])
+    page.select_option("#only", "all")
+    page.get_by_label("Find").fill("rank 8")
+    _expect_encoders(page, ["svd all rank 8", "whitened_svd input rank 8"])
+    _wait_for_points(page, 2)
+
+
+def test_a_click_shows_the_records(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    button = page.get_by_role("button", name="svd all rank 8", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert "svd all rank 8" in dialog.locator("h2").inner_text()
+    for index, seed in enumerate((1, 2, 3)):
+        dialog.get_by_label("Seed").select_option(label=str(seed))
+        shown = json.loads(dialog.locator("#json").inner_text())
+        assert shown == _records()[6 + index]
+    assert "accuracy 0.38," in dialog.locator("#facts").inner_text()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    page.locator(f"{_POINTS}[aria-label='svd all rank 16']").click()
+    expect(page.get_by_role("dialog")).to_contain_text("svd all rank 16")
+    page.get_by_role("button", name="Close").click()
+    page.select_option("#axis", "rank")
+    _wait_for_points(page, 4)
+    assert "rank" in str(page.locator("#plot").get_attribute("aria-label"))
+
+
+def test_texts_of_strangers(opens: Opens, tmp_path: Path) -> None:
+    """They are shown; nothing that they ask for is loaded, and nothing runs."""
+    page = opens(f"{_write(tmp_path, hostile())}#sst")
+    expect(page.locator("#table tbody .open")).to_have_count(2)
+    assert page.locator("img, script[src], #header a, #about a, b").count() == 0
+    assert "<script>alert(1)</script>" in page.locator("#header").inner_text()
+    page.locator("#table tbody .open").first.click()
+    shown = page.locator("#json").inner_text()
+    assert "\\u202e" in shown and "\u202e" not in shown + page.locator("#facts").inner_text()
+    assert json.loads(shown) in hostile()
+
+
+def test_what_was_trained_again_is_hollow(opens: Opens, tmp_path: Path) -> None:
+    again = record(8, 0.35)
+    again["cell"]["compression"]["distill"] = {"text": "t" * 64, "steps": 10}
+    page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3), again]))
+    ground = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ground').trim()")
+    for encoder, hollow in (("dense", False), ("svd all rank 4", False), ("svd all rank 8 distilled 10", True)):
+        fill = page.locator(f"{_POINTS}[aria-label='{encoder}']").get_attribute("fill")
+        assert (fill == ground) == hollow
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(opens: Opens, address: str, scheme: str) -> None:
+    page = opens(f"{address}#sst", viewport={"width": 360, "height": 700}, color_scheme=scheme)
+    page.wait_for_selector("#plot svg")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    ground, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    brightness = [sum(map(int, color[4:-1].split(","))) for color in (ground, ink)]
+    assert max(brightness) > 600 and min(brightness) < 150
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+    cell = "getComputedStyle(document.querySelector('#table tbody td'))"
+    assert (page.evaluate(f"{cell}.backgroundColor"), page.evaluate(f"{cell}.color")) == (ground, ink)
+
+
+def test_text_stays_text(opens: Opens, tmp_path: Path) -> None:
+    """Whatever is in a record, nothing of it runs."""
+    text = "</script><script>console.error('ran')</script><img src=x onerror=alert(1)>"
+    bad = record(4, 0.3, versions={"torch": text})
+    page = opens(_write(tmp_path, [record(None, 0.4), bad]))
+    page.get_by_role("button", name="svd all rank 4").click()
+    expect(page.locator("#facts")).to_contain_text(text)
+    assert page.locator("img").count() == 0
+
+
+def test_it_names_the_gpu_and_what_was_switched(opens: Opens, tmp_path: Path) -> None:
+    machine = MACHINE | {"gpu": "a GPU", "environment": {"ELMO_MF_CUDA_GRAPHS": "1"}}
+    page = opens(_write(tmp_path, [record(None, 0.4, machine=machine)]))
+    page.get_by_role("button", name="dense", exact=True).click()
+    expect(page.locator("#facts")).to_contain_text("a GPU, a processor, AVX2, 2 threads, ELMO_MF_CUDA_GRAPHS=1")
+
+
+def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
+    """If not from where the scores are."""
+    there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
+    page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3, timed=there)]))
+    for encoder, wanted in (("dense", 0), ("svd all rank 4", 1)):
+        page.get_by_role("button", name=encoder, exact=True).click()
+        facts = page.locator("#facts")
+        expect(facts).to_contain_text("a processor, AVX2, 2 threads")
+        assert facts.get_by_text("timed on").count() == facts.get_by_text("timed with").count() == wanted
+        assert facts.get_by_text("another, AVX2, 1 thread", exact=True).count() == wanted
+        assert facts.get_by_text("torch 3.0", exact=True).count() == wanted
+        page.keyboard.press("Escape")
+
+
+def test_many_records_are_in_their_files(opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page holds its rows, packed where they are many, and leads to the records beside it."""
+    monkeypatch.setattr(page_module, "MOST_PLAIN", 1000)
+    monkeypatch.setattr(data_module.page_data, "__defaults__", (1000,))
+    address = _write(tmp_path, _records())
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '"packed":' in text and "factorization_seconds" not in text
+    page = opens(f"{address}#sst")
+    _expect_encoders(page, _BY_SCORE)
+    _wait_for_points(page, 5)
+    page.get_by_role("button", name="svd all rank 8", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    for index, seed in enumerate((1, 2, 3)):
+        dialog.get_by_label("Seed").select_option(label=str(seed))
+        link = dialog.locator("#facts a")
+        name = f"{6 + index:05}-{_records()[6 + index]['id'][:10]}.json"
+        assert (link.inner_text(), link.get_attribute("href")) == (name, f"records/{name}")
+        assert (tmp_path / "records" / name).is_file()
+
+
+def test_a_long_table_has_pages(opens: Opens, tmp_path: Path) -> None:
+    page = opens(_write(tmp_path, [record(None, 0.4), *(record(rank, 0.3 + rank / 9999) for rank in range(1, 520))]))
+    expect(page.locator("#table tbody tr")).to_have_count(500)
+    _wait_for_points(page, 520)
+    page.locator(".dt-paging-button.next").click()
+    expect(page.locator("#table tbody tr")).to_have_count(20)
+    _wait_for_points(page, 520)
+
+
+def test_the_same_data_packs_to_the_same_bytes() -> None:
+    data = page_data(boards(_records()), 0)
+    found = page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    assert list(found) == ["packed"] and found == page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    unpacked = json.loads(gzip.decompress(base64.b64decode(found["packed"])))
+    assert unpacked["boards"] == json.loads(json.dumps(data["boards"]))
+    assert page_module.packed(data) is data

@@ -1,0 +1,164 @@
+"""Means, differences and marks, against sums done by hand."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+
+from elmo_mf.leaderboard.aggregate import boards, front
+from elmo_mf.leaderboard.settings import told_apart
+from elmo_mf.records.encoders import encoder_label
+from tests.records.samples import record, signed
+
+
+def test_what_is_saved_around_the_lstms_counts() -> None:
+    """Of two with the same LSTMs and score, the one with the smaller character CNN is on the front."""
+    whole, less = record(4, 0.45), record(4, 0.45)
+    less["cell"]["compression"] |= {"highway_rank": 2}
+    less["size"]["char_cnn_multiply_adds"] -= 100
+    less["size"]["encoder_bytes"] = 1_500_000
+    (board,) = boards([record(None, 0.50), whole, signed(less)])
+    rows = board.rows.set_index("encoder")
+    assert rows["front"].to_dict() == {"dense": True, "svd all rank 4": False, "svd all rank 4 highways 2": True}
+    assert rows["multiply_adds"].to_dict() == {"dense": 1500, "svd all rank 4": 540, "svd all rank 4 highways 2": 440}
+    assert rows["megabytes"].to_dict() == {"dense": 0.006, "svd all rank 4": 0.00216, "svd all rank 4 highways 2": 1.5}
+
+
+def test_means_and_differences() -> None:
+    records = [record(None, 0.50, 1), record(None, 0.40, 2), record(4, 0.45, 1), record(4, 0.37, 2), record(8, 0.49, 1)]
+    (board,) = boards(records)
+    rows = board.rows.set_index("encoder")
+    assert list(rows.index) == ["svd all rank 8", "dense", "svd all rank 4"]
+    assert rows.loc["dense", "score"] == pytest.approx(0.45)
+    assert rows.loc["dense", "std"] == pytest.approx(statistics.stdev([0.5, 0.4]))
+    assert rows.loc["svd all rank 4", "difference"] == pytest.approx(-0.04)
+    assert rows.loc["svd all rank 8", "difference"] == pytest.approx(-0.01)  # against dense of its own seed
+    assert list(rows["seeds"]) == [1, 2, 2]
+    assert list(rows["best"]) == [True, False, False]
+
+
+def test_the_interval_of_a_difference() -> None:
+    """Of one encoder, SciPy's paired one; of two seeds too, which say no more than that one is worse; none of one."""
+    dense, other = [0.50, 0.40, 0.47], [0.52, 0.41, 0.46]
+    for values, worse, noise in (
+        ([0.45, 0.37, 0.40], True, False),
+        (other, False, True),
+        (other[:2], False, False),
+        ([0.40, 0.301], True, False),
+        ([0.3], False, False),
+    ):
+        scores = {None: dense, 4: values}
+        records = [record(rank, score, seed) for rank, own in scores.items() for seed, score in enumerate(own)]
+        row: Any = boards(records)[0].rows.set_index("encoder").loc["svd all rank 4"]
+        assert (row["worse"], row["within_noise"]) == (worse, noise)
+        if len(values) > 1:
+            wanted = ttest_rel(values, dense[: len(values)]).confidence_interval()
+            assert (row["low"], row["high"]) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+        else:
+            assert np.isnan(row["low"]) and np.isnan(row["high"])
+
+
+def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
+    tuning = {"epochs": 1, "learning_rate": 0.001}
+    records = []
+    for seed in (1, 2):
+        compressed, dense = (record(rank, score, seed) for rank, score in ((4, 0.45), (None, 0.5)))
+        compressed["cell"]["compression"]["finetune"] = dense["cell"]["finetune"] = tuning
+        records += [signed(compressed), signed(dense), record(None, 0.4, seed), record(8, 0.39, seed)]
+    (board,) = boards(records)
+    rows = board.rows.set_index("encoder")
+    assert list(rows.index) == ["dense fine-tuned 1", "svd all rank 4 fine-tuned 1", "dense", "svd all rank 8"]
+    assert rows["difference"].round(6).to_dict() == {
+        "dense fine-tuned 1": 0.0, "svd all rank 4 fine-tuned 1": -0.05, "dense": 0.0, "svd all rank 8": -0.01,
+    }  # fmt: skip
+    assert list(rows.index[rows["comparable"]]) == ["svd all rank 4 fine-tuned 1", "svd all rank 8"]
+    assert list(rows.index[~rows["compressed"]]) == ["dense fine-tuned 1", "dense"]
+    alone = boards([one for one in records if "finetune" not in one["cell"]])[0].rows.set_index("encoder")
+    assert alone.loc["svd all rank 4 fine-tuned 1", "difference"] == pytest.approx(0.05)
+    assert list(alone.index[alone["comparable"]]) == ["svd all rank 8"]
+
+
+def test_tunings_of_other_learning_rates_are_others() -> None:
+    names = []
+    for rate in (0.001, 0.01):
+        tuned = record(4, 0.4)
+        tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
+        names.append(encoder_label(tuned["cell"]))
+    assert names == ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"]
+
+
+def test_one_seed_has_no_interval() -> None:
+    (board,) = boards([record(None, 0.5), record(4, 0.5)])
+    assert board.rows["low"].isna().all() and not board.rows["within_noise"].any()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
+def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    good, cost = (pd.Series(values) for values in zip(*points, strict=True))
+    found = front(good, cost)
+    for index, (g, c) in enumerate(points):
+        better = any((a >= g and b < c) or (a > g and b <= c) for a, b in points)
+        assert found[index] == (not better)
+    assert found.any()
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, float("inf"), -float("inf"), float("nan")])] * 2), max_size=8)
+)
+def test_the_front_of_what_is_not_known(points: list[tuple[float, float]]) -> None:
+    """What has no number dominates nothing, and nothing dominates it."""
+    good, cost = (pd.Series([point[place] for point in points], dtype=float) for place in (0, 1))
+    found = front(good, cost)
+    for index, (g, c) in enumerate(points):
+        assert found[index] == (not any((a >= g and b < c) or (a > g and b <= c) for a, b in points))
+
+
+def test_marks_of_chance() -> None:
+    (board,) = boards([record(None, 0.40), record(4, 0.21), record(8, 0.23)])
+    assert dict(zip(board.rows["encoder"], board.rows["at_chance"], strict=True)) == {
+        "dense": False, "svd all rank 8": False, "svd all rank 4": True,
+    }  # fmt: skip  # two standard errors of 2,210 sentences at 0.2 are 0.017
+
+
+def test_one_board_a_task_and_setting() -> None:
+    other = record(None, 0.3)
+    other["cell"]["data"]["train"]["limit"] = 100
+    found = boards([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
+    assert [(board.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
+    assert [board.title.partition(";")[2] for board in found] == ["", " limit.train 100", ""]
+
+
+def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
+    """The ELMo first, then limits; where one of them is enough, no more."""
+    small, other, cut, sober = (record(None, 0.3) for _ in range(4))
+    other["cell"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
+    other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}
+    other["cell"]["config"]["model"] = {"encoder": {"input_size": 256}}
+    first, second = ["ELMo 2 x 512 / 64 (wwwwwwww)", "ELMo 2 x 640 / 128 (vvvvvvvv)"]
+    assert told_apart([small, other]) == [first, second] and told_apart([small]) == [""]
+    cut["cell"]["data"]["train"]["limit"] = 100
+    assert told_apart([small, other, cut]) == [first, second, f"{first}, limit.train 100"]
+    sober["cell"]["config"]["trainer"]["num_epochs"] = 3
+    assert told_apart([small, sober]) == ["config.trainer.num_epochs 12", "config.trainer.num_epochs 3"]
+    assert {board.told for board in boards([small, signed(other)])} == {first, second}
+
+
+def test_no_dense_yet() -> None:
+    (board,) = boards([record(4, 0.3)])
+    assert board.rows["difference"].isna().all() and board.rows["best"].all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([None, 2, 4]), st.integers(1, 3)), min_size=1, unique=True), st.randoms())
+def test_the_order_of_records_does_not_matter(cells: list[tuple[int | None, int]], random: object) -> None:
+    records = [record(rank, 0.3 + 0.01 * seed, seed) for rank, seed in cells]
+    shuffled = list(records)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert boards(records)[0].rows.equals(boards(shuffled)[0].rows)

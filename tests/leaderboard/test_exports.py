@@ -1,0 +1,120 @@
+"""A board as files for other programs, each read back by one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pytest
+from pydantic import TypeAdapter
+
+from elmo_mf.errors import InputError
+from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.exports import KINDS, SCHEMA, write_exports
+from elmo_mf.records.record import RECORD
+from tests.conftest import ROOT
+from tests.records.samples import record
+
+_SCHEMAS: dict[str, TypeAdapter[Any]] = {"board": SCHEMA, "record": RECORD}
+
+
+def _boards() -> list[Board]:
+    records = [record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2)]
+    other = record(None, 0.5, 1)
+    other["cell"]["config"] = {}
+    return boards([*records, other, record(None, 0.6, task="squad")])
+
+
+def _file(name: str) -> Path:
+    return ROOT / "docs" / f"{name}.schema.json"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables(kind: str, tmp_path: Path) -> None:
+    (path,) = write_exports(_boards(), tmp_path, [kind])
+    frame: Any = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
+    frame["setting"] = frame["setting"].astype(str)
+    frame = frame.set_index(["task", "setting", "encoder"])
+    assert sorted(frame.index) == [
+        ("squad", "1", "dense"), ("sst", "1", "dense"), ("sst", "1", "svd all rank 4"), ("sst", "2", "dense"),
+    ]  # fmt: skip
+    row = frame.loc[("sst", "1", "svd all rank 4")]
+    assert (row["metric"], row["seeds"], row["parameters"]) == ("accuracy", 2, 40)
+    assert row["score"] == pytest.approx(0.34) and row["difference"] == pytest.approx(-0.07)
+    assert row["encoder_1_speed_up"] == 2 and pd.isna(row["encoder_1_allennlp"]) and row["best"]
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    """Whatever a method is called that somebody registers."""
+    made = _boards()
+    made[0].rows["encoder"] = "=1+1"
+    (path,) = write_exports(made, tmp_path, ["csv"])
+    assert pd.read_csv(path)["encoder"][0] == "'=1+1"
+
+
+def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
+    (path,) = write_exports(_boards(), tmp_path, ["json"])
+    value = json.loads(path.read_text())
+    schema = json.loads(_file("board").read_text())
+    jsonschema.validate(value, schema)
+    squad, first, second = value["boards"]
+    assert (squad["metric"], first["setting"], second["setting"]) == ("f1", "1", "2")
+    dense, compressed = first["rows"]
+    assert dense["compression"] is None and compressed["compression"]["rank"] == 4
+    assert compressed["marks"]["best"] and compressed["times"]["model_32_median"] == 10
+    compressed["numbers"]["score"] = "0.34"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, schema)
+
+
+def test_latex(tmp_path: Path) -> None:
+    (path,) = write_exports(_boards(), tmp_path, ["tex"])
+    text = path.read_text(encoding="utf-8")
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
+    row = next(line for line in text.splitlines() if line.strip().startswith("svd all rank 4"))
+    cells = [cell.strip() for cell in row.split("&")]
+    assert cells[:3] == [r"svd all rank 4 $\star$ $\diamond$", r"34.0 $\pm$ 1.4", "-7.0"]
+    assert r"accuracy \%" in text and text.isascii()
+
+
+@pytest.mark.parametrize("name", _SCHEMAS)
+def test_published_schemas_are_current(name: str) -> None:
+    """`python -m tests.leaderboard.test_exports` writes them."""
+    assert json.loads(_file(name).read_text()) == _SCHEMAS[name].json_schema()
+
+
+def test_published_records_are_as_their_schema_says() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(_file("record").read_text()))
+    for path in sorted((ROOT / "leaderboard" / "records").glob("*.json"))[::12]:
+        validator.validate(json.loads(path.read_text()))
+
+
+def test_unknown_kinds_write_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--export: found 'xls', expected any of csv, parquet, tex, json"):
+        write_exports(_boards(), tmp_path, ["csv", "xls"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _boards()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"expected pip install 'elmo-mf\[parquet\]'"):
+        write_exports(made, tmp_path, ["parquet"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_exports(_boards(), tmp_path / name, list(KINDS))
+    for kind in KINDS:
+        assert (tmp_path / "a" / f"board.{kind}").read_bytes() == (tmp_path / "b" / f"board.{kind}").read_bytes()
+
+
+if __name__ == "__main__":
+    for name, adapter in _SCHEMAS.items():
+        _file(name).write_text(json.dumps(adapter.json_schema(), indent=2) + "\n", encoding="utf-8")

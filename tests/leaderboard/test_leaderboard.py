@@ -1,0 +1,173 @@
+"""The page that people read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.compression import Compression
+from elmo_mf.errors import InputError
+from elmo_mf.leaderboard.write import write_reports
+from tests.conftest import ROOT
+from tests.records.samples import MACHINE, record, write
+
+
+def _page(folder: Path, *records: dict[str, object]) -> str:
+    return write_reports(write(folder, list(records)))[0][0].read_text(encoding="utf-8")
+
+
+def test_table(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    header, _, dense, compressed = rows
+    assert header[:7] == ["encoder", "accuracy %", "vs dense", "95 %", "seeds", "parameters", "smaller"]
+    assert dense[:7] == ["dense ◆", "41.0 ± 1.4", "", "", "2", "1,000", "1.0x"]
+    assert compressed[:7] == ["**svd all rank 4** ★ ◆", "34.0 ± 1.4", "-7.0", "[-7.0, -7.0]", "2", "40", "25.0x"]
+    assert header[7:11] == ["encoder MB", "multiply-adds", "encoder ms, batch 1", "speed-up, encoder, batch 1"]
+    assert compressed[7:11] == ["0.0", "540", "10.0 (12.0)", "2.00x"]
+    assert not any("AllenNLP" in name for name in header)
+
+
+def test_header_says_what_and_where(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40))
+    for text in ("2 layers, cell 512, projection 64", "wwwwwwwwwwww", "a processor", "2 threads", "torch 2.13.0",
+                 "chance is 20.0 %", "8,544 train", "demo data written for this project"):  # fmt: skip
+        assert text in page
+    assert "- machine: a processor, AVX2, 2 threads, Linux x86_64\n" in page
+
+
+def test_header_names_the_gpu(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"gpu": "a GPU"}))
+    assert "- machine: a GPU, a processor, AVX2, 2 threads, Linux x86_64\n" in page
+
+
+def test_header_names_what_was_switched(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"environment": {"ELMO_MF_NATIVE": "0"}}))
+    assert "- machine: a processor, AVX2, 2 threads, Linux x86_64, ELMO_MF_NATIVE=0\n" in page
+
+
+def test_header_says_where_times_are_from(tmp_path: Path) -> None:
+    """If not from where the scores are; versions are those of both."""
+    there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
+    page = _page(tmp_path, *(record(rank, 0.40, timed=there) for rank in (None, 4)))
+    assert "- timed on: another, AVX2, 1 thread, Linux x86_64\n" in page
+    assert "- scored on: a processor, AVX2, 2 threads, Linux x86_64\n" in page
+    assert "- versions: python 3.11.7, torch 2.13.0 and 3.0\n" in page and "- machine" not in page
+    assert "Timed on another, AVX2, 1 thread, Linux x86_64." in page
+
+
+def test_remarks(tmp_path: Path) -> None:
+    page = _page(tmp_path, record(None, 0.21), record(4, 0.20))
+    assert "The dense encoder itself is at chance" in page and "21.0 †" in page and "One seed only" in page
+    cut = record(4, 0.35)
+    cut["cell"]["data"]["train"]["limit"] = 100
+    page = _page(tmp_path / "cut", cut)
+    assert "no dense encoder to compare with" in page and "cut to the sizes given" in page
+
+
+def test_a_language_models_table(tmp_path: Path) -> None:
+    """Perplexities as they are, the lowest first; at chance from the unigram's on."""
+    about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
+    records = [record(None, 100.0, **about), record(4, 602.5, **about), record(8, 110.25, **about)]
+    for made in records:
+        made["cell"]["elmo"] = None
+    page = _page(tmp_path, *records)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    assert [row[:3] for row in rows if not row[0].startswith(":")] == [
+        ["encoder", "perplexity", "vs dense"],
+        ["dense ◆", "100.00", ""],
+        ["**svd all rank 8** ★ ◆", "110.25", "+10.25"],
+        ["svd all rank 4 ◆", "602.50 †", "+502.50"],
+    ]
+    for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
+        assert text in page
+    assert "more training" not in page
+    records[2]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    tuned = _page(tmp_path / "tuned", *records)
+    assert "fine-tuned have had more training than the dense model" in tuned
+    assert "| svd all rank 8 fine-tuned 1 ◆ " in tuned and "| **svd all rank 4** ★ ◆ " in tuned
+    assert "the best compressed encoder is `svd all rank 4`" in tuned
+
+
+def test_same_records_same_bytes(tmp_path: Path) -> None:
+    records = [record(None, 0.4), record(4, 0.3), record(4, 0.3, task="snli"), record(None, 0.9, task="snli")]
+    page = _page(tmp_path / "board", *records)
+    (tmp_path / "again").mkdir()
+    assert _page(tmp_path / "again" / "board", *records) == page
+    names = {f"board-{task}-{theme}.svg" for task in ("sst", "snli") for theme in ("light", "dark")}
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"README.md", "index.html", "records", *names}
+    for name in names:
+        assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
+
+
+def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
+    """In the picture; dense too, and its legend says so."""
+    dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
+    tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    likewise["cell"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    found = []
+    for records in ([dense, plain], [dense, plain, tuned], [dense, plain, tuned, likewise]):
+        folder = tmp_path / str(len(records))
+        _page(folder, *records)
+        svg = (folder / "board-ptb-light.svg").read_text()
+        hollow = [svg.count(f"fill: #ffffff; stroke: #{ink}; stroke-width: 1.2") for ink in ("0072b2", "1f2328")]
+        found.append((svg.count("trained again"), *hollow))
+    none, compressed, both = found
+    assert none == (0, 0, 0)
+    assert compressed[0] == 1 and compressed[1] > 0
+    assert both[:2] == compressed[:2] and both[2] > compressed[2]
+
+
+def test_highways_alone(tmp_path: Path) -> None:
+    """They are a row, and belong to no line of ranks."""
+    alone = record(None, 0.39)
+    alone["cell"]["compression"] = Compression.from_dict({"highway_rank": 9}).to_dict()
+    assert "| **highways 9** ★" in _page(tmp_path, record(None, 0.40), alone)
+
+
+def test_nothing_to_show(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no records"):
+        write_reports(tmp_path)
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_the_published_board_is_its_records(tmp_path: Path) -> None:
+    published = ROOT / "leaderboard"
+    (tmp_path / "anywhere").mkdir()
+    (tmp_path / "anywhere" / "records").symlink_to(published / "records")
+    (path, _), _ = write_reports(tmp_path / "anywhere")
+    for made in path.parent.glob("*.*"):
+        assert made.read_bytes() == (published / made.name).read_bytes(), made.name
+
+
+def test_in_short(tmp_path: Path) -> None:
+    """The cheapest within noise; or that none is; or that there is nothing to say."""
+
+    def said(*records: dict[str, Any]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        return next(line for line in _page(folder, *records).splitlines() if line.startswith("- **Sentiment"))
+
+    def seeds(rank: int | None, *scores: float) -> list[dict[str, Any]]:
+        return [record(rank, score, seed) for seed, score in enumerate(scores)]
+
+    dense, good, bad = seeds(None, 0.40, 0.42, 0.41), seeds(8, 0.41, 0.41, 0.41), seeds(4, 0.20, 0.21, 0.21)
+    assert "nothing to compare yet" in said(*dense)
+    line = said(*dense, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
+    assert "the cheapest encoder within noise of dense is `svd all rank 8`, +0.0 [" in line
+    assert "12.5 times smaller, and 2.00 at batch 1 and 2.00 at batch 32 times as fast." in line
+    assert "no compressed encoder is within noise of dense; the best is `svd all rank 4`" in said(*dense, *bad)
+    for few in (1, 2):
+        assert "too few seeds to speak of noise; the best compressed encoder is" in said(*dense[:few], *good[:few])
+
+
+def test_over_allennlp(tmp_path: Path) -> None:
+    """A column where it was timed, and in short."""
+    timed = record(4, 0.39)
+    timed["latency"]["encoder"]["1"] |= {"allennlp_median_ms": 50.0, "allennlp_speed_up": 5.25}
+    page = _page(tmp_path, record(None, 0.40), timed)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    column = rows[0].index("over AllenNLP, batch 1")
+    assert [row[column] for row in rows[2:]] == ["", "5.25x"] and "over AllenNLP, batch 32" not in rows[0]
+    assert "and 2.00 at batch 1 and 2.00 at batch 32 times as fast (5.25 at batch 1 against AllenNLP's)." in page

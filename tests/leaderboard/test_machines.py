@@ -1,0 +1,130 @@
+"""Comparisons across machines are marked, and like is compared with like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elmo_mf.analysis.correlations import explain
+from elmo_mf.analysis.explanation import cost_table, write_explanation
+from elmo_mf.cli.main import main
+from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.compare import compare
+from elmo_mf.leaderboard.exports import tidy
+from elmo_mf.leaderboard.machines import kind, timed_on
+from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.readme import summary
+from elmo_mf.leaderboard.table import table
+from tests.analysis.test_explain import _one
+from tests.records.samples import MACHINE, record, write
+
+OTHER = MACHINE | {"instructions": "AVX512"}
+
+
+def _board(dense: list[dict[str, Any]], own: list[dict[str, Any]], scores: list[float] | None = None) -> Board:
+    """Of dense at 0.5 and one other at 0.4, or `scores`, by the machine of each seed."""
+    scores = scores or [0.4] * len(own)
+    records = [record(None, 0.5, seed, machine=machine) for seed, machine in enumerate(dense)]
+    records += [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(own)]
+    return boards(records)[0]
+
+
+def _mixed(board: Board) -> dict[str, bool]:
+    return {str(name): bool(mixed) for name, mixed in zip(board.rows["encoder"], board.rows["mixed"], strict=True)}
+
+
+@pytest.mark.parametrize("name", ["cpu", "instructions", "system", "gpu"])
+def test_what_makes_another_kind(name: str) -> None:
+    assert kind(MACHINE) != kind(MACHINE | {name: "another"})
+    assert kind(MACHINE) == kind(MACHINE | {"threads": 9, "cores": 9, "environment": {"ELMO_MF_NATIVE": "0"}})
+
+
+def test_times_compare_on_one_machine_and_as_many_threads() -> None:
+    one = record(4, 0.4)
+    assert timed_on(one) == timed_on(one | {"machine": MACHINE | {"cores": 99}})
+    assert timed_on(one) != timed_on(one | {"machine": MACHINE | {"threads": 9}})
+    assert timed_on(one | {"timed": {"versions": {}, "machine": OTHER}}) == timed_on(one | {"machine": OTHER})
+
+
+@pytest.mark.parametrize(
+    ("dense", "own", "marked"),
+    [
+        ([MACHINE, MACHINE], [MACHINE, MACHINE], (False, False)),
+        ([MACHINE, MACHINE], [OTHER, OTHER], (False, True)),
+        ([MACHINE, OTHER], [MACHINE, OTHER], (True, True)),  # like with like, but the seeds are of several
+        ([MACHINE], [MACHINE, OTHER], (False, True)),
+    ],
+)
+def test_marks(dense: list[dict[str, Any]], own: list[dict[str, Any]], marked: tuple[bool, bool]) -> None:
+    board = _board(dense, own)
+    assert _mixed(board) == dict(zip(("dense", "svd all rank 4"), marked, strict=True))
+    names = list(table(board)["encoder"])
+    assert tuple("‡" in name for name in names) == marked
+    rows = page_data([board])["boards"][0]["rows"]
+    assert tuple("mixed" in row["marks"] for row in rows) == marked
+    assert list(tidy([board])["mixed"]) == list(marked)
+    assert ("another kind of machine than dense ‡" in summary([board])) == marked[1]
+
+
+def test_like_is_compared_with_like() -> None:
+    """Of four seeds three have a dense encoder of their kind, and these make the difference; of three, too few."""
+    board = _board([MACHINE, OTHER, OTHER, OTHER], [OTHER] * 4, [0.9, 0.4, 0.3, 0.2])
+    row = board.rows.set_index("encoder").loc["svd all rank 4"]
+    assert row["difference"] == pytest.approx(-0.2) and row["score"] == pytest.approx(1.8 / 4)
+    assert not row["mixed"] and row["within_noise"] + row["worse"] == 1
+    few = _board([MACHINE, OTHER, OTHER], [OTHER] * 3, [0.9, 0.4, 0.3]).rows.set_index("encoder").loc["svd all rank 4"]
+    assert few["difference"] == pytest.approx(1.6 / 3 - 0.5) and few["mixed"]
+    unlike = _board([MACHINE] * 3, [OTHER] * 3, [0.9, 0.4, 0.3]).rows.set_index("encoder").loc["svd all rank 4"]
+    assert unlike["difference"] == pytest.approx(1.6 / 3 - 0.5) and unlike["mixed"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
+def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool]]) -> None:
+    dense, own = ([OTHER if pair[place] else MACHINE for pair in pairs] for place in (0, 1))
+    scores = [0.1 * seed for seed in range(len(pairs))]
+    row = _board(dense, own, scores).rows.set_index("encoder").loc["svd all rank 4"]
+    alike = [score - 0.5 for score, (a, b) in zip(scores, pairs, strict=True) if a == b]
+    enough = len(alike) >= 3
+    assert row["difference"] == pytest.approx(np.mean(alike if enough else [score - 0.5 for score in scores]))
+    unlike = len(alike) < len(pairs) and not enough
+    assert row["mixed"] == (unlike or len({b for _, b in pairs}) > 1)
+
+
+def test_times_of_several_machines(tmp_path: Path) -> None:
+    timed = {"versions": {}, "machine": OTHER}
+    pages = []
+    for name, own in (("one", record(4, 0.4)), ("two", record(4, 0.4, timed=timed))):
+        folder = write(tmp_path / name, [record(None, 0.5), own])
+        assert main(["leaderboard", str(folder)]) == 0
+        pages.append((folder / "README.md").read_text(encoding="utf-8"))
+    assert ["Times are from several machines" in page for page in pages] == [False, True]
+
+
+def test_compared_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Marked where scores are of another kind, and where times are of another machine."""
+    timed = {"versions": {}, "machine": OTHER}
+    first = write(tmp_path / "a", [record(None, 0.5), record(4, 0.4), record(8, 0.4)])
+    second = write(tmp_path / "b", [record(None, 0.5), record(4, 0.3, machine=OTHER), record(8, 0.4, timed=timed)])
+    (found,) = compare(first, second)
+    rows = found.rows.set_index("encoder")
+    assert rows["mixed"].to_dict() == {"dense": False, "svd all rank 4": True, "svd all rank 8": False}
+    assert rows["timed_apart"].to_dict() == {"dense": False, "svd all rank 4": True, "svd all rank 8": True}
+    assert main(["compare", str(first), str(second)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    signs = {name: line.count("‡") for line in lines for name in rows.index if line.startswith(name)}
+    assert signs == {"dense": 0, "svd all rank 4": 2, "svd all rank 8": 1}
+    assert any(line.startswith("‡ on different kinds of machine") for line in lines)
+    assert main(["compare", str(first), str(first)]) == 0 and "‡" not in capsys.readouterr().out
+
+
+def test_explained(tmp_path: Path) -> None:
+    records = [record(None, 0.5), _one("input", 0, 1, 0.4, 1.0), _one("input", 1, 1, 0.4, 2.0, machine=OTHER)]
+    explanation = explain(boards(records)[0])
+    assert ["‡" in text for text in cost_table(explanation)["loss"]] == [False, True]
+    assert "‡ scored on another kind" in write_explanation(write(tmp_path / "a", records))[0].read_text()
+    assert "‡" not in write_explanation(write(tmp_path / "b", records[:2]))[0].read_text()

@@ -1,0 +1,99 @@
+"""What a core's matrices are multiplied with, against a plain loop."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from elmo_mf.bilm.lstm import ProjectedLstm
+from elmo_mf.bilm.weights import BilmWeights, Factors
+from elmo_mf.compression import Compression
+from elmo_mf.lm.calibration import CoreReading, core_activation_error, core_moments
+from elmo_mf.lm.core import CoreLstm
+
+
+@pytest.fixture
+def core() -> CoreLstm:
+    torch.manual_seed(0)
+    return CoreLstm.random([5, 7, 8, 6]).eval()
+
+
+def test_moments(core: CoreLstm) -> None:
+    """Over batches that go on from each other: E[y y^T] of y = [x_t; h_{t-1}]."""
+    text = torch.randn(9, 3, 5)
+    found = core_moments(core, [text[:4], text[4:7], text[7:]])
+    layer_inputs = text
+    for index, lstm in enumerate(core.to_torch()):
+        cell = nn.LSTMCell(lstm.input_size, lstm.hidden_size)
+        cell.load_state_dict({name.removesuffix("_l0"): value for name, value in lstm.state_dict().items()})
+        h = c = torch.zeros(3, lstm.hidden_size)
+        rows, outputs = [], []
+        for x in layer_inputs:
+            rows.append(torch.cat([x, h], dim=1))
+            h, c = cell(x, (h, c))
+            outputs.append(h)
+        seen = torch.cat(rows).detach().double().numpy()
+        moments, d = found[0, index], lstm.input_size
+        np.testing.assert_allclose(moments.gates, seen.T @ seen / len(seen), atol=1e-6)
+        np.testing.assert_allclose(moments.of("input"), moments.gates[:d, :d])
+        np.testing.assert_allclose(moments.of("recurrent"), moments.gates[d:, d:])
+        assert moments.of("joint").shape == (d + lstm.hidden_size,) * 2
+        layer_inputs = torch.stack(outputs).detach()
+
+
+def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
+    """On inputs of a narrow space, a rank as low as that space does no harm; plain SVD of that rank does."""
+    basis = torch.randn(2, 5)
+    text = [torch.randn(20, 4, 2) @ basis for _ in range(3)]
+    errors = {}
+    for method in ("svd", "whitened_svd"):
+        compression = Compression(method, 2, "input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9})
+        errors[method] = core_activation_error(core, core.compressed(compression, text), text)["all"]
+    assert errors["whitened_svd"] < 1e-3 < errors["svd"]
+
+
+def test_activation_error(core: CoreLstm) -> None:
+    text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
+    assert core_activation_error(core, core, text) == {"layers": [0, 0, 0], "all": 0}
+    own = core.compressed(Compression("svd", 2, "all"))
+    error = core_activation_error(core, own, text)
+    with torch.no_grad():
+        wanted, found = (model(torch.cat(text))[0] for model in (core, own))
+    expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, found, strict=True)]
+    np.testing.assert_allclose(error["layers"], expected, rtol=1e-4)
+    assert error["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
+
+
+@pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
+def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: CoreLstm) -> None:
+    """By the layers from the first that changed on, and no others."""
+    text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
+    dense = core.weights()
+    made = core.compressed(Compression("svd", 2, "all", layers)).weights().lstms
+    own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
+    expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text)["layers"][-1] ** 2
+    reading = CoreReading(core, dense, text)
+    assert reading.loss(dense) == 0
+    with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
+        assert reading.loss(own) == pytest.approx(expected, rel=1e-5)
+    assert forward.call_count == len(text) * (3 - layers[0])
+
+
+def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
+    """A recurrence that hardly counts beside the input needs no rank."""
+    torch.manual_seed(0)
+    wide = CoreLstm.random([12, 16, 16])
+    with torch.no_grad():
+        wide.get_parameter("layers.0.matrices.recurrent.parts.0").mul_(0.01)
+    text = [torch.randn(20, 4, 12)]
+    ranks = {}
+    for allocation in ("outputs", "matrices"):
+        small = wide.compressed(Compression("svd", None, "all", budget={"share": 0.5}, allocation=allocation), text)
+        matrix = small.weights().lstms[0, 0].matrices["recurrent"]
+        assert isinstance(matrix, Factors)
+        ranks[allocation] = matrix.rank
+    assert ranks["outputs"] == 1 < ranks["matrices"]

@@ -1,0 +1,168 @@
+"""An ELMo judged as a language model, from its files alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import torch
+
+from elmo_mf.bilm import Bilm
+from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.cli.main import main
+from elmo_mf.compression import Compression
+from elmo_mf.errors import InputError
+from elmo_mf.pretrain.evaluate import Judgement, judge
+from elmo_mf.provenance import file_hash
+from tests.conftest import ROOT, pipe_of
+from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    trainer(write_texts(folder), folder / "elmo", replace(TINY, softmax="full", epochs=12, learning_rate=0.02)).run()
+    return folder / "elmo"
+
+
+@pytest.fixture
+def elmo(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "elmo"))
+
+
+def _judge(folder: Path, text: Path, *rest: Any) -> Judgement:
+    return judge(folder / "options.json", folder / "weights.hdf5", [text], *rest)
+
+
+def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
+    """Recomputed sentence by sentence with what the files hold."""
+    bilm = Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5")
+    ids = {word: index for index, word in enumerate((elmo / "vocabulary.txt").read_text().split())}
+    with h5py.File(elmo / "softmax.hdf5") as file:
+        weight, bias = (torch.from_numpy(file[name][()].astype("float32")) for name in ("weight", "bias"))
+    losses: dict[str, list[torch.Tensor]] = {"forward": [], "backward": []}
+    for line in texts[1].read_text().splitlines():
+        words = [ids["<S>"], *(ids[word] for word in line.split()), ids["</S>"]]
+        with torch.no_grad():
+            forward, backward = bilm(batch_to_ids([line.split()])).layers[-1][0][: len(words)].chunk(2, dim=1)
+        logits = {"forward": forward[:-1] @ weight.T + bias, "backward": backward[1:] @ weight.T + bias}
+        for direction, targets in (("forward", words[1:]), ("backward", words[:-1])):
+            rows = torch.log_softmax(logits[direction], 1)
+            losses[direction] += [-row[word] for row, word in zip(rows, targets, strict=True)]
+    found = _judge(elmo, texts[1])
+    record = json.loads((elmo / "pretrain.json").read_text())
+    for direction, values in losses.items():
+        expected = float(torch.stack(values).mean().exp())
+        assert getattr(found, direction) == pytest.approx(expected, 1e-4)
+        assert record["held_out_perplexity"][direction] == pytest.approx(expected, 1e-4)
+
+
+def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
+    dense = _judge(elmo, texts[1])
+    found = [_judge(elmo, texts[1], Compression("svd", rank, "input+recurrent")) for rank in (1, 5)]
+    assert found[0].forward > found[1].forward > 0.999 * dense.forward
+    assert found[0].parameters < found[1].parameters < dense.parameters
+
+
+def test_a_saved_compressed_encoder_with_the_softmax_of_the_dense_one(elmo: Path, texts: Texts, tmp_path: Path) -> None:
+    compression = Compression("svd", 4, "all")
+    expected = _judge(elmo, texts[1], compression)
+    Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5", compression).save(tmp_path / "small")
+    found = _judge(tmp_path / "small", texts[1], None, elmo)
+    assert (found.forward, found.backward) == pytest.approx((expected.forward, expected.backward), rel=1e-5)
+
+
+def test_unknown_words_are_counted(elmo: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("red purple green\n")
+    assert _judge(elmo, tmp_path / "text.txt").unknown == pytest.approx(1 / 3)
+
+
+def _set(name: str, value: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        with h5py.File(folder / "softmax.hdf5", "r+") as file:
+            if name in file.attrs:
+                file.attrs[name] = value
+            else:
+                del file[name]
+                if value is not None:
+                    file[name] = value
+
+    return change
+
+
+def _write(name: str, text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "softmax.hdf5").unlink(), "softmax.hdf5: no such file"),
+        (_write("softmax.hdf5", "no"), "softmax.hdf5: found a file that is truncated or not HDF5"),
+        (_set("kind", "hard"), "softmax.hdf5: kind: found 'hard', expected one of adaptive, full, sampled"),
+        (_set("kind", "adaptive"), "softmax.hdf5: head.weight: found nothing, expected"),
+        (_set("dim", 9), "found a softmax of 8 words on vectors of 9, expected 8 words on vectors of 8"),
+        (_set("bias", None), r"softmax.hdf5: bias: found nothing, expected a dataset of shape \(8,\)"),
+        (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values that are NaN or infinite"),
+        (_set("bias", [1] * 8), "softmax.hdf5: bias: found dtype int64, expected float16, float32 or float64"),
+        (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\n"), "found a softmax of 8 words on .* expected 4 words"),
+        (_write("vocabulary.txt", "<S>\nred\n"), "vocabulary.txt: found no </S>, <UNK>, expected one word a line"),
+        (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\nred\n"), "vocabulary.txt: line 5: found 'red'"),
+    ],
+)
+def test_files_that_are_wrong(damage: Callable[[Path], None], message: str, elmo: Path, texts: Texts) -> None:
+    damage(elmo)
+    with pytest.raises(InputError, match=message) as error:
+        _judge(elmo, texts[1])
+    assert "\n" not in str(error.value)
+
+
+def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
+    assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--highway-rank", "1", "--json",
+                 str(tmp_path / "it.json")]) == 0  # fmt: skip
+    dense, low = capsys.readouterr().out.splitlines()
+    assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2 highways 1: forward ")
+    written = json.loads((tmp_path / "it.json").read_text())
+    assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
+    assert written["perplexities"][0]["forward"] == _judge(elmo, texts[1]).forward
+    assert main(["perplexity", str(texts[1]), *files, "--highway-rank", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("highways 1: forward ")
+
+
+def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
+    """Read once for the dense and the compressed encoder; the record has the hash of what was read."""
+    files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
+    with pipe_of(texts[1].read_bytes()) as pipe:
+        assert main(["perplexity", str(pipe), *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
+    dense, low = json.loads((tmp_path / "it.json").read_text())["perplexities"]
+    assert dense["words"] == low["words"] and dense["forward"] == _judge(elmo, texts[1]).forward
+    assert dense["hashes"]["texts"] == low["hashes"]["texts"] == [file_hash(texts[1])]
+
+
+@pytest.mark.parametrize("name", ["softmax.hdf5", "vocabulary.txt", "weights.hdf5"])
+def test_no_input_is_replaced(name: str, elmo: Path, texts: Texts, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
+    before = (elmo / name).read_bytes()
+    assert main(["perplexity", str(texts[1]), *files, "--json", str(elmo / name)]) == 2
+    assert "which would replace the input" in capsys.readouterr().err and (elmo / name).read_bytes() == before
+
+
+def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has its softmax beside it, and better methods leave it better."""
+    found = []
+    for method in ("svd", "whitened_svd"):
+        assert main(["perplexity", str(ROOT / "elmo_mf/bilm/priming.txt"), "--rank", "32", "--method", method]) == 0
+        found += [float(x) for x in re.findall(r"forward (\S+),", capsys.readouterr().out)]
+    dense, svd, again, whitened = found
+    assert dense == again < whitened < svd

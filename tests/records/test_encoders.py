@@ -1,0 +1,145 @@
+"""Records belong together by what their compression is; names tell apart what has the same label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.analysis.correlations import explain
+from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard.charts import lines_of
+from elmo_mf.leaderboard.compare import compare
+from elmo_mf.records.encoders import encoder_key, encoder_names
+from tests.records.samples import record, signed, write
+
+_TEXT, _OTHER = "1a2b3c4d" + "0" * 56, "1a2b3c4e" + "0" * 56
+
+
+def _made(score: float, seed: int = 1, rank: int = 4, **keys: Any) -> dict[str, Any]:
+    made = record(rank, score, seed)
+    made["cell"]["compression"] |= keys
+    return signed(made)
+
+
+def _distilled(**keys: Any) -> dict[str, Any]:
+    return {"distill": {"text": _TEXT, "steps": 10, "learning_rate": 0.002} | keys}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ({"calibration": _TEXT}, {}, ["svd all rank 4 calibrated on 1a2b3c4d", "svd all rank 4"]),
+        (
+            {"calibration": _TEXT},
+            {"calibration": _OTHER},
+            ["svd all rank 4 calibrated on 1a2b3c4d", "svd all rank 4 calibrated on 1a2b3c4e"],
+        ),
+        (
+            {"calibration": _TEXT},
+            {"calibration": f"{_TEXT[:-1]}1"},
+            [f"svd all rank 4 calibrated on {_TEXT}", f"svd all rank 4 calibrated on {_TEXT[:-1]}1"],
+        ),
+        (
+            {"gradients": _TEXT},
+            {"gradients": "seed 1"},
+            ["svd all rank 4 gradients 1a2b3c4d", "svd all rank 4 gradients own"],
+        ),
+        (
+            _distilled(),
+            _distilled(text=_OTHER),
+            ["svd all rank 4 distilled 10 on 1a2b3c4d", "svd all rank 4 distilled 10 on 1a2b3c4e"],
+        ),
+        (
+            _distilled(),
+            _distilled(learning_rate=0.1),
+            ["svd all rank 4 distilled 10 at 0.002", "svd all rank 4 distilled 10 at 0.1"],
+        ),
+        (
+            {"finetune": {"epochs": 1, "learning_rate": 0.001}},
+            {"finetune": {"epochs": 1, "learning_rate": 0.01}},
+            ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"],
+        ),
+        ({"allow_larger": True}, {}, ["svd all rank 4 allow_larger true", "svd all rank 4"]),
+    ],
+)
+def test_what_a_label_leaves_out(one: dict[str, Any], other: dict[str, Any], names: list[str]) -> None:
+    """Two rows on the board, each with its own records and its own name; alone, each has its label."""
+    records = [_made(0.4, **one), _made(0.3, **other)]
+    (board,) = boards(records)
+    assert list(board.rows["encoder"]) == names
+    assert list(board.rows["score"]) == [0.4, 0.3] and list(board.rows["seeds"]) == [1, 1]
+    for made in records:
+        (alone,) = boards([made])[0].rows["encoder"]
+        assert " on " not in alone and " calibrated" not in alone and " gradients" not in alone
+
+
+def test_seeds_of_an_encoder_belong_together() -> None:
+    """However its compression is written, and though each seed took gradients of its own."""
+    records = [_made(0.4, seed, gradients=f"seed {seed}") for seed in (1, 2)]
+    records.append(_made(0.3, 3, gradients="seed 3", targets="all", settings={}))
+    (board,) = boards(records)
+    assert list(board.rows["encoder"]) == ["svd all rank 4"] and list(board.rows["seeds"]) == [3]
+    assert len({encoder_key(made["cell"]) for made in records}) == 1
+
+
+def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
+    """By what the tuning is, though two rates are written alike."""
+    rates, records = (0.01, 0.01 + 1e-12), []
+    for rate, score in zip(rates, (0.5, 0.4), strict=True):
+        tuning = {"epochs": 1, "learning_rate": rate}
+        dense = record(None, score)
+        dense["cell"]["finetune"] = tuning
+        records += [signed(dense), _made(score - 0.1, finetune=tuning)]
+    rows = boards(records)[0].rows
+    compressed = rows[rows["compressed"]]
+    assert len(rows) == 4 and compressed["difference"].round(9).to_list() == [-0.1, -0.1]
+    assert compressed["comparable"].all() and compressed["baseline"].nunique() == 2
+
+
+def test_names_are_each_encoders_own() -> None:
+    cells = [
+        _made(0.4, **keys)["cell"]
+        for keys in ({}, {"calibration": _TEXT}, {"calibration": _OTHER}, _distilled(), _distilled(steps=11))
+    ]
+    names = encoder_names([*cells, record(None, 0.4)["cell"]])
+    assert len(set(names.values())) == len(names) == 6
+    assert names[encoder_key(cells[0])] == "svd all rank 4" and "dense" in names.values()
+
+
+def test_comparing_pairs_what_is_the_same(tmp_path: Path) -> None:
+    """Not what is only called so."""
+    plain, text = _made(0.4), _made(0.3, calibration=_TEXT)
+    (same,) = compare(*(write(tmp_path / name, [record(None, 0.5), text]) for name in "ab"))
+    assert list(same.rows["encoder"]) == ["dense", "svd all rank 4"] and same.rows["same"].all()
+    (found,) = compare(write(tmp_path / "c", [record(None, 0.5), plain]), tmp_path / "b")
+    assert list(found.rows["encoder"]) == ["dense"]
+    assert (found.only_first, found.only_second) == (["svd all rank 4"], ["svd all rank 4 calibrated on 1a2b3c4d"])
+
+
+def test_costs_are_told_apart() -> None:
+    norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
+    matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
+              "energy": 0.5, "error": 0.1, "input_error": 0.2, "norms": norms}  # fmt: skip
+    records = [record(None, 0.5)]
+    different: list[dict[str, Any]] = [{}, {"calibration": _TEXT}, {"granularity": "gate"}]
+    for keys in different:
+        made = _made(0.4, targets=["input"], **keys)
+        records.append(made | {"matrices": [matrix], "activation_error": {"layers": [0.1], "all": 0.1}})
+    costs = explain(boards(records)[0]).costs
+    assert costs["seeds"].to_list() == [1, 1, 1]
+    assert costs["method"].to_list() == ["svd", "svd calibrated on 1a2b3c4d", "svd granularity gate"]
+
+
+def test_lines_are_of_what_differs_in_rank_alone() -> None:
+    texts: list[dict[str, Any]] = [{}, {"calibration": _TEXT}]
+    records = [_made(0.4, rank=rank, **keys) for rank in (4, 8) for keys in texts]
+    (board,) = boards(records)
+    names = dict(zip(board.rows["key"], board.rows["encoder"], strict=True))
+    assert {names[key]: line for key, line in lines_of(board).items()} == {
+        "svd all rank 4": "svd all",
+        "svd all rank 8": "svd all",
+        "svd all rank 4 calibrated on 1a2b3c4d": "svd all calibrated on 1a2b3c4d",
+        "svd all rank 8 calibrated on 1a2b3c4d": "svd all calibrated on 1a2b3c4d",
+    }

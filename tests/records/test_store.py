@@ -1,0 +1,204 @@
+"""Records are written whole, and nothing is trusted that is no record."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.records.record import read_record
+from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.grid import Cell, cell_name, expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.records.samples import record, signed
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Cell]:
+    return expand(SweepSpec.from_file(None, tasks=["sst"], ranks=[4]))
+
+
+def _result(**changes: Any) -> dict[str, Any]:
+    """What `run_cell` returns."""
+    made = record(None, 0.4) | changes
+    return {key: value for key, value in made.items() if key not in ("format", "id", "cell")}
+
+
+def test_written_and_read(cells: list[Cell], tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    assert not store.has(cells[1]) and store.records() == []
+    store.write(cells[1], _result())
+    expected = {"format": 2, "id": cells[1].id, "cell": cells[1].identity} | _result()
+    assert store.has(cells[1]) and not store.has(cells[0]) and store.records() == [expected]
+    assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{cells[1].name}.json"]
+
+
+@pytest.mark.parametrize("wrong", [{"scores": object()}, {"scores": {}}, {"seconds": float("nan")}, {"data": 3}])
+def test_a_record_that_cannot_be_written_leaves_the_old_one(
+    wrong: dict[str, Any], cells: list[Cell], tmp_path: Path
+) -> None:
+    store = ResultStore(tmp_path)
+    store.write(cells[1], _result())
+    before = store.path(cells[1]).read_bytes()
+    with pytest.raises((TypeError, InputError)):
+        store.write(cells[1], _result(**wrong))
+    assert store.path(cells[1]).read_bytes() == before
+    assert len(list((tmp_path / "records").iterdir())) == 1
+
+
+def test_what_is_no_record_is_set_aside(cells: list[Cell], tmp_path: Path) -> None:
+    """Truncated, another's, altered, no file: each is named and moved, and the good one stays."""
+    store = ResultStore(tmp_path)
+    for cell in cells:
+        store.write(cell, _result())
+    good, path = store.path(cells[0]), store.path(cells[1])
+    text = path.read_text()
+    path.write_text(text[:-300])
+    (store.folder / "another-0000000000.json").write_text(good.read_text())
+    altered = json.loads(good.read_text())
+    altered["cell"]["seed"] = 14
+    (store.folder / f"altered-{cells[0].id[:10]}.json").write_text(json.dumps(altered))
+    (store.folder / "folder.json").mkdir()
+    assert not store.has(cells[1]) and [one["id"] for one in store.records()] == [cells[0].id]
+    assert len(store.problems) == 4 and all("\n" not in problem for problem in store.problems.values())
+
+    lines = ResultStore(tmp_path).set_aside([*store.problems, good])
+    assert len(lines) == 4 and all(line.endswith("it was moved to set-aside/") for line in lines)
+    assert [one.name for one in store.folder.iterdir()] == [good.name]
+    assert (tmp_path / "set-aside" / path.name).read_text() == text[:-300]
+    path.write_text("{")
+    ResultStore(tmp_path).set_aside([path])
+    assert (tmp_path / "set-aside" / f"{path.stem}-2.json").read_text() == "{"  # nothing is overwritten
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found something that is not JSON"),
+        ('{"format": 2', "found something that is not JSON"),
+        ("[]", "it: found [], expected a result record"),
+        (json.dumps(record(None, 0.4) | {"format": 1}), "format: found 1, expected a result record (Input should be"),
+        (json.dumps({"format": 2, "id": "x"}), "cell: found nothing, expected a result record (Field required)"),
+        (json.dumps(record(None, 0.4) | {"seconds": "1"}), "seconds: found '1'"),
+        (json.dumps(record(None, 0.4) | {"id": "0"}), "id: found '0', expected '"),
+        (json.dumps(record(None, 0.4) | {"scores": {"loss": 1.0}}), "scores.accuracy: found nothing"),
+        (json.dumps(signed({**(one := record(None, 0.4)), "cell": one["cell"] | {"task": "x"}})), "cell: tasks: found"),
+        (json.dumps(record(None, 0.4)).replace("0.4", "NaN"), "scores.accuracy: found nan"),
+        (json.dumps(record(None, 0.4)).replace("0.4", "1" * 400), "scores.accuracy: found "),
+        ("[" * 100_000, "found something that is not JSON"),
+        (" " * 1_100_000, "found more than 1,000,000 bytes, expected a result record"),
+    ],
+)  # fmt: skip
+def test_errors(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_record(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(path))
+
+
+def _deep(levels: int) -> Any:
+    return {} if levels == 0 else {"x": _deep(levels - 1)}
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        ("size.lstm_parameters", 10**30, "size.lstm_parameters: found 1000"),
+        ("size.lstm_parameters", 0, "size.lstm_parameters: found 0, "),
+        ("size.encoder_bytes", 10**400, "size.encoder_bytes: found 1000"),
+        ("cell.seed", 2**70, "cell.seed: found 1180591620717411303424, "),
+        ("cell.seed", -1, "cell.seed: found -1, "),
+        ("scores.accuracy", 1e300, "scores.accuracy: found 1e+300, "),
+        ("latency.encoder.1.median_ms", 1e-300, "latency.encoder.1.median_ms: found 1e-300, "),
+        ("latency", {"encoder": {}, "model": {}}, "latency.encoder.1: found nothing, "),
+        ("examples", {"train": 1, "validation": 1, "test": 0}, "examples.test: found 0, expected the examples"),
+        ("examples", {"test": 1}, "examples.train: found nothing, "),
+        ("cell.elmo", {}, "cell.elmo.options: found nothing, "),
+        ("cell.elmo", None, "elmo: found {'name': 'demo/weights.hdf5', "),
+        ("elmo", None, "elmo: found None, expected what cell.elmo has"),
+        ("cell.compression.layers", 5, "cell: compression.layers: found 5, expected 'all' or a list"),
+        ("cell.compression.directions", 5, "cell: compression.directions: found 5, expected 'all' or a list"),
+        ("cell.compression.directions", None, "cell: compression.directions: found None, expected 'all' or a list"),
+        ("cell.compression.allow_larger", {}, "cell: compression.allow_larger: found {}, expected true or false"),
+        ("cell.compression.rank", 10**300, "cell.compression.rank: found 1000"),
+        ("cell.config.x", float("nan"), "cell.config.x: found nan, expected a finite number"),
+        ("cell.config.x", {"y": [1, 10**20]}, "cell.config.x.y.1: found 100000000000000000000, expected an integer"),
+        ("cell.config.x", "x" * 10_001, "expected at most 10000 characters"),
+        ("cell.config.x", {"y" * 201: 1}, "expected a key of at most 200 characters"),
+        ("cell.config.x", _deep(64), "expected at most 64 levels"),
+        ("cell.config.x", "\ud800", "found something that is not JSON"),
+        ("cell.card.x", float("inf"), "cell.card.x: found inf, expected a finite number"),
+        ("machine.cpu", "x" * 1001, "machine.cpu: found 'xxx"),
+        ("versions.x", 1, "versions.x: found 1, "),
+        ("matrices", [{}], "matrices.0.direction: found nothing, "),
+    ],
+)  # fmt: skip
+def test_what_no_report_could_show(at: str, value: Any, message: str, tmp_path: Path) -> None:
+    """A number, a text or a depth out of bounds, though its id is right."""
+    made: Any = record(4, 0.4)
+    made["machine"] = dict(made["machine"])
+    *above, last = at.split(".")
+    inner = made
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(signed(made)))
+    with pytest.raises(InputError) as error:
+        read_record(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(record(4, 0.4)), encoding="utf-8-sig")
+    assert read_record(path)["scores"]["accuracy"] == 0.4
+
+
+def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
+    """Nothing is read from them, and nothing waits for them."""
+    store = ResultStore(tmp_path)
+    store.folder.mkdir()
+    (store.folder / "a-0123456789.json").symlink_to("/dev/zero")
+    os.mkfifo(store.folder / "b-0123456789.json")
+    (store.folder / "c-0123456789.json").symlink_to(tmp_path / "gone")
+    assert store.records() == [] and len(store.problems) == 3
+    assert [problem.count("not a regular file") for problem in store.problems.values()] == [1, 1, 0]
+
+
+def _named(made: dict[str, Any]) -> str:
+    return f"{cell_name(made['cell'])}.json"
+
+
+def test_a_cell_counts_once(tmp_path: Path) -> None:
+    """A copy does not count; nor does another run of the cell, whatever its file is called."""
+    store, first, again = ResultStore(tmp_path), record(4, 0.4), record(4, 0.3)
+    store.folder.mkdir()
+    (store.folder / _named(first)).write_text(json.dumps(first))
+    copy = store.folder / f"a-copy-{first['id'][:10]}.json"
+    copy.write_text(json.dumps(first))
+    assert store.records() == [first]
+    assert store.problems[copy].endswith(f"found the cell of {_named(first)} again, with the same scores, "
+                                         "expected one record of it")  # fmt: skip
+    copy.write_text(json.dumps(again))
+    assert store.records() == [first] and "again, with other scores" in store.problems[copy]
+    assert ResultStore(tmp_path).set_aside([copy]) == [] and copy.exists()
+    (store.folder / _named(first)).unlink()
+    copy.rename(store.folder / f"b-{first['id'][:10]}.json")
+    (store.folder / f"c-{first['id'][:10]}.json").write_text(json.dumps(first))
+    assert store.records() == [again]  # the first by name, where none has the cell's
+
+
+def test_a_cell_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
+    store, plain, other = ResultStore(tmp_path), record(4, 0.4), record(4, 0.4)
+    other["cell"]["compression"] |= {"targets": "all", "settings": {}}
+    store.folder.mkdir()
+    for made in (plain, signed(other)):
+        (store.folder / _named(made)).write_text(json.dumps(made))
+    assert len(store.records()) == len(store.problems) == 1

@@ -1,0 +1,58 @@
+"""A sweep of seconds: tiny ELMo, a few examples, two epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.experiments.attempt import Attempt, attempt
+from elmo_mf.experiments.executors.local import LocalExecutor
+from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
+from elmo_mf.tasks.config import task_names
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.conftest import small_data
+
+TinySweep = Callable[..., SweepSpec]
+
+
+def run_here(
+    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, run: Attempt = attempt, **how: Any
+) -> list[Outcome]:
+    """A sweep in processes of one thread, so that the workers' number changes no sum."""
+    return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, run), view, **how)
+
+
+def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
+    """The records of a sweep in which nothing fails, in the order of its cells."""
+    outcomes = {outcome.cell.id: outcome for outcome in run_here(spec, output, **how)}
+    assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
+    records = [outcomes[cell.id].record for cell in expand(spec)]
+    return [record for record in records if record is not None]
+
+
+@pytest.fixture
+def tiny_sweep(elmo_files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> TinySweep:
+    """Make a specification; keys replace the defaults."""
+    options, weights = elmo_files()
+    for task in task_names():
+        small_data(task, tmp_path / "data" / task, 40)
+
+    def make(**keys: Any) -> SweepSpec:
+        defaults: dict[str, Any] = {
+            "tasks": ["sst"],
+            "targets": ["input+recurrent"],
+            "ranks": [2],
+            "data": str(tmp_path / "data"),
+            "options": str(options),
+            "weights": str(weights),
+            "overrides": {task: {"trainer.num_epochs": 2} for task in task_names()},
+            "latency_sentences": 2,
+            "latency_rounds": 1,
+        }
+        return SweepSpec.from_file(None, **(defaults | keys))
+
+    return make

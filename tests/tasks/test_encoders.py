@@ -1,0 +1,189 @@
+"""Compressions in a sweep: each encoder is made once, whatever it needs, and its record says what it did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from elmo_mf import Bilm, Compression
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.weights import TARGETS, to_dense
+from elmo_mf.compression import method_names
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression.calibration.row_weights import read_row_weights
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import workspace
+from elmo_mf.records.record import read_record
+from elmo_mf.tasks.elmo_run import _sentences, trained
+from elmo_mf.tasks.encoders import encoder_of
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_gradients import gradients_of, row_weights
+from tests.sweeps import TinySweep, records_here
+
+
+def _spec(tiny_sweep: TinySweep, *compressions: dict[str, Any], **keys: Any) -> SweepSpec:
+    return tiny_sweep(methods=[], compressions=list(compressions), **keys)
+
+
+def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = tiny_sweep(methods=method_names(), overrides={"sst": {"trainer.num_epochs": 1}})
+    dense, *compressed = records_here(spec, tmp_path / "out")
+    assert dense["activation_error"] is None and dense["matrices"] == []
+    assert [record["cell"]["compression"]["method"] for record in compressed] == method_names()
+    for record in compressed:
+        assert 0 < record["activation_error"]["all"] < 1.5 and len(record["activation_error"]["layers"]) == 2
+        assert len(record["matrices"]) == 8 and record["factorization_seconds"] >= 0
+        assert record["matrices"][0]["norms"]["nuclear"] > 0
+    sizes = [record["size"]["lstm_parameters"] for record in compressed]
+    assert len(set(sizes)) == 1  # of equal rank
+    pruned = compressed[method_names().index("prune")]["size"]
+    assert pruned["lstm_multiply_adds"] == pruned["lstm_dense_multiply_adds"]
+    assert str(tmp_path) not in json.dumps([dense, *compressed])
+
+
+def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    both = {"method": "svd", "targets": "all", "budget": {"share": 0.6}}
+    settings = {"overrides": {"sst": {"trainer.num_epochs": 1}}}
+    spec = _spec(tiny_sweep, both, both | {"highway_rank": "budget"}, **settings)
+    dense, alone, shared = records_here(spec, tmp_path / "out")
+    assert "highways" not in dense and "highways" not in alone
+    found = shared["highways"]
+    assert [(row["layer"], row["shape"]) for row in found] == [(0, [34, 17]), (1, [34, 17])]
+    assert all(row["parameters"] == row["rank"] * (34 + 17) and 0 < row["error"] < 1 for row in found)
+    assert all(read_record(path)["id"] for path in (tmp_path / "out" / "records").glob("*.json"))
+
+
+def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = Compression.apply
+
+    def noted(self: Compression, *arguments: Any) -> Any:
+        made.append(str(self))
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Compression, "apply", noted)
+    spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
+    cells = [cell for cell in expand(spec) if cell.compression]
+    with workspace(tmp_path) as work:
+        first, second = (encoder_of(spec, cell, work) for cell in cells)
+    assert made == ["svd all rank 2"] and first == second
+    expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "all"))
+    own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
+    assert np.abs(own - wanted).max() < 1e-6
+
+
+def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is where it would be taken for whole."""
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"})
+    cell = expand(spec)[1]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), workspace(tmp_path) as work:
+        patch.setattr(Bilm, "save", cut)
+        encoder_of(spec, cell, work)
+    assert list((tmp_path / "cache" / "encoders").iterdir()) == []
+    with workspace(tmp_path) as work:
+        assert encoder_of(spec, cell, work).load()
+
+
+def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """A cell is the same when its calibration text lies elsewhere, and another when it says something else."""
+    ids = []
+    for name, words in (("a.txt", "one two"), ("b.txt", "one two"), ("c.txt", "one three")):
+        (tmp_path / name).write_text(words + "\n")
+        keys = {"method": "whitened_svd", "rank": 2, "targets": "all", "calibration": str(tmp_path / name)}
+        ids.append(expand(_spec(tiny_sweep, keys))[1].id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("compressions", "message"),
+    [
+        ([{"method": "svd", "rank": 2}], "compression.targets: found nothing"),
+        (["svd"], "compressions: found 'svd', expected objects"),
+        ([{"method": "svd", "targets": "all", "budget": {"parameters": 9}}], "budget: found 9 parameters, expected"),
+    ],
+)
+def test_bad_compressions(compressions: list[Any], message: str, tiny_sweep: TinySweep) -> None:
+    with pytest.raises(InputError) as caught:
+        expand(tiny_sweep(compressions=compressions))
+    assert message in str(caught.value)
+
+
+def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Of the same training as the dense cell's; against autograd, example by example and gate by gate."""
+    spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
+    cell = expand(spec)[0]
+    with workspace(tmp_path / "out") as work, trained(spec, cell, work) as (loop, embedder, *_):
+        bilm, model = embedder.bilm, loop.model
+        found = row_weights(model, embedder, loop.trainer.data_loader)
+        assert not any(parameter.requires_grad for parameter in bilm.parameters())
+        expected = _squares_of_input_and_projection(model, bilm, loop.trainer.data_loader)
+    for direction in (0, 1):
+        np.testing.assert_allclose(found.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
+        np.testing.assert_allclose(found.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3)
+    with workspace(tmp_path / "out") as work:
+        file = gradients_of(spec, cell, work)
+    stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
+    for key, rows in found.rows.items():
+        np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)
+    assert set(stored.rows) == {(d, k, t) for d in (0, 1) for k in (0, 1) for t in TARGETS}
+
+
+def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dict[str, np.ndarray]:
+    """Of layer 0, (direction, row), rows in the file's order of gates: i, g, f, o."""
+    from allennlp.data.batch import Batch
+
+    lstm = cast(ProjectedLstm, cast(BiLstmLayer, bilm.layers[0]).groups[0])
+    assert lstm.projection is not None
+    parameters = [lstm.input.left, lstm.projection.left]
+    sums = [torch.zeros(2, 48), torch.zeros(2, 6)]
+    instances = list(loader.iter_instances())
+    model.cpu()
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    for instance in instances:
+        batch = Batch([instance])
+        batch.index_instances(model.vocab)
+        loss = model.eval()(**batch.as_tensor_dict())["loss"]
+        for total, gradient in zip(sums, torch.autograd.grad(loss, parameters), strict=True):
+            total += gradient.square().sum(dim=1)
+    i, f, o, g = torch.split(sums[0] / len(instances), 12, dim=1)
+    return {"input": torch.cat([i, g, f, o], dim=1).numpy(), "projection": (sums[1] / len(instances)).numpy()}
+
+
+def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Layer by layer, on the texts of the instances."""
+    spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
+    with workspace(tmp_path / "out") as work, trained(spec, expand(spec)[0], work) as (loop, embedder, *_):
+        instances = list(loop.trainer.data_loader.iter_instances())
+    dense, own = embedder.bilm, Bilm.from_files(spec.options, spec.weights, Compression("svd", 3, "input"))
+    found = activation_error(dense, own, _sentences(instances))
+    texts = [[token.text for token in instance["tokens"].tokens] for instance in instances]
+    wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, own))
+    expected = [np.linalg.norm(given[k] - wanted[k]) / np.linalg.norm(wanted[k]) for k in (1, 2)]
+    assert found["layers"] == pytest.approx(expected, rel=1e-5) and found["sentences"] == len(texts)
+    assert found["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    assert activation_error(dense, dense, texts)["all"] == 0
+
+
+def test_the_report_of_an_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "joint"})
+    with workspace(tmp_path) as work:
+        encoder = encoder_of(spec, expand(spec)[1], work)
+    dense = Bilm.from_files(spec.options, spec.weights).weights().lstms[0, 0].dense().matrices
+    both = np.concatenate([to_dense(dense["input"]), to_dense(dense["recurrent"])], axis=1).astype(np.float64)
+    s = np.linalg.svd(both, compute_uv=False)
+    first = encoder.report["matrices"][0]
+    assert (first["target"], first["rank"], first["shape"]) == ("joint", 2, [48, 12])
+    assert first["error"] == pytest.approx(np.sqrt((s[2:] ** 2).sum() / (s**2).sum()), rel=1e-4)
+    assert first["energy"] == pytest.approx(1 - first["error"] ** 2)
+    assert first["norms"]["nuclear"] == pytest.approx(s.sum(), rel=1e-6)

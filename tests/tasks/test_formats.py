@@ -1,0 +1,291 @@
+"""Data files are read, checked and cut; AllenNLP's readers agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allennlp.data import DatasetReader
+from allennlp.data.fields import IndexField, TextField
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmo_mf.errors import InputError
+from elmo_mf.tasks.config import load_task, task_names
+from elmo_mf.tasks.formats import FORMATS, Example, majority_accuracy, random_span_f1
+from elmo_mf.tasks.jsonnet import evaluate_jsonnet
+from tests.conftest import ROOT
+
+
+@cache
+def _reader(task: str) -> Any:
+    from allennlp.common import Params
+    from allennlp.common.plugins import import_plugins
+
+    import elmo_mf.plugin  # noqa: F401 - registers
+
+    import_plugins()
+    config = evaluate_jsonnet(ROOT / "jsonnet" / f"{task}.jsonnet")
+    return DatasetReader.from_params(Params(config["dataset_reader"]))
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("limit", [1, 10, 10**6])
+def test_cut_files_are_what_allennlp_reads(task: str, limit: int, tmp_path: Path) -> None:
+    card = load_task(task)
+    source, target = card.demo_data / card.files["validation"], tmp_path / "cut"
+    card.format.cut(source, target, limit)
+    examples = card.format.read(target)
+    assert len(examples) == min(limit, len(card.format.read(source)))
+    assert len(list(_reader(task).read(str(target)))) == len(examples)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_cut_to_all_keeps_all(task: str, tmp_path: Path) -> None:
+    card = load_task(task)
+    source = card.demo_data / card.files["validation"]
+    card.format.cut(source, tmp_path / "all", 10**6)
+    assert card.format.read(tmp_path / "all") == card.format.read(source)
+
+
+def test_a_cut_is_spread_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "trees.txt").write_text("".join(f"({n % 5} word{n})\n" for n in range(100)))
+    FORMATS["ptb-trees"].cut(tmp_path / "trees.txt", tmp_path / "cut.txt", 4)
+    assert (tmp_path / "cut.txt").read_text().split() == "(0 word0) (0 word25) (0 word50) (0 word75)".split()
+
+
+def test_snli_pairs_without_a_majority_do_not_count(tmp_path: Path) -> None:
+    rows = [{"gold_label": label, "sentence1": "a", "sentence2": "b"} for label in ("-", "neutral", "-", "entailment")]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert [e.label for e in FORMATS["snli-jsonl"].read(tmp_path / "pairs.jsonl")] == ["neutral", "entailment"]
+
+
+SQUAD = {"data": [{"paragraphs": [{"context": "It is red.", "qas": []}]}]}
+
+
+def _squad(**answer: Any) -> str:
+    qa = {"id": "q1", "question": "What?", "answers": [{"text": "red", "answer_start": 6} | answer]}
+    return json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "It is red.", "qas": [qa]}]}]})
+
+
+def _question(**changes: Any) -> str:
+    value = json.loads(_squad())
+    value["data"][0]["paragraphs"][0]["qas"][0] |= changes
+    return json.dumps(value)
+
+
+def _pair(**changes: Any) -> str:
+    return json.dumps({"gold_label": "neutral", "sentence1": "a", "sentence2": "b"} | changes)
+
+
+FLAT = json.dumps({"id": "1", "context": "It is.", "question": "?", "answers": {"text": ["It"], "answer_start": [0]}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("ptb-trees", "(3 good)\n(7 bad)\n", "line 2: found '(7 bad)', expected a tree"),
+        ("ptb-trees", "(3 (2 It) (3 works)", "line 1: found"),
+        ("ptb-trees", "plain text", "line 1: found 'plain text', expected a tree"),
+        ("ptb-trees", "\n\n", "found no examples, expected at least one"),
+        ("ptb-trees", "(3 good)\n(3 (2 It) works))\n", "line 2: found"),
+        ("ptb-trees", "(3 good)\n\n(3 (2 ))\n", "line 3: found '(3 (2 ))'"),
+        ("ptb-trees", "(" * 5000, "line 1: found"),
+        ("ptb-trees", "sentence\tlabel\na film\t1\n", "found a table of sentences and labels, expected a tree"),
+        ("ptb-trees", "a film,3\n", "found a table of sentences and labels, expected a tree"),
+        ("ptb-trees", '{"sentence": "a", "label": 1}', "found Hugging Face's form, sentences with labels in JSON"),
+        ("snli-jsonl", '{"premise": "a", "hypothesis": "b", "label": 0}', "found Hugging Face's form, with premise"),
+        ("snli-jsonl", "gold_label\tsentence1\tsentence2\n", "found SNLI as a table, expected a JSON object"),
+        ("snli-jsonl", _pair(gold_label=0), "gold_label is 0, not one of entailment, neutral, contradiction, -"),
+        ("snli-jsonl", _pair() + "\n" + _pair(sentence1=" "), "line 2: found"),
+        ("snli-jsonl", _pair(sentence2="\ud800"), "sentence2 is '\\ud800', not a sentence"),
+        ("snli-jsonl", _pair(n=1).replace('"n"', '"gold_label"'), "the key 'gold_label' is there twice"),
+        ("snli-jsonl", _pair(n=1).replace("1}", "9" * 5000 + "}"), "line 1: found"),
+        ("snli-jsonl", "[" * 100_000, "line 1: found"),
+        ("squad-json", "[" * 100_000, "found something that is not valid JSON (RecursionError"),
+        ("squad-json", _squad(answer_start=-4), "data[0].paragraphs[0].qas[0].answers[0].answer_start: found -4"),
+        ("squad-json", _squad(answer_start=6.0), "data[0].paragraphs[0].qas[0].answers[0].answer_start: found 6.0"),
+        ("squad-json", _squad(text=" ", answer_start=2), "answers: found ' ', expected words"),
+        ("squad-json", _question(question=" "), "data[0].paragraphs[0].qas[0]: question: found ' ', expected words"),
+        (
+            "squad-json",
+            _question(is_impossible=True),
+            "found data[0].paragraphs[0].qas[0] with is_impossible, as",
+        ),
+        ("squad-json", _question(answers=[]), "qas[0].answers without an answer, as SQuAD 2.0 has them"),
+        ("squad-json", FLAT, "found Hugging Face's form, without paragraphs, expected SQuAD 1.1 JSON"),
+        ("squad-json", f"{FLAT}\n{FLAT}\n", "found Hugging Face's form, one question a line, expected SQuAD 1.1"),
+        ("squad-json", f'{{"data": [{FLAT}]}}', "found Hugging Face's form, without paragraphs"),
+        ("squad-json", '{"data": [], "data": []}', "the key 'data' is there twice"),
+        ("snli-jsonl", '{"gold_label": "neutral"}', "line 1: found"),
+        ("snli-jsonl", '{"gold_label": "maybe", "sentence1": "a", "sentence2": "b"}', "line 1: found"),
+        ("snli-jsonl", "[1, 2]", "line 1: found '[1, 2]', expected a JSON object"),
+        ("squad-json", "{", "expected SQuAD 1.1 JSON"),
+        ("squad-json", "[]", "expected SQuAD 1.1 JSON"),
+        ("squad-json", json.dumps(SQUAD), "found no examples"),
+        ("squad-json", _squad(answer_start=5), "answer_start of q1 does not point at its text"),
+    ],
+)
+def test_errors(kind: str, text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        FORMATS[kind].read(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_unreadable_files(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gone: no such data file"):
+        FORMATS[kind].read(tmp_path / "gone")
+    for content in ("(3 x)".encode("utf-16"), "(3 x)\n".encode("utf-16-le"), "(3 é)".encode("latin-1")):
+        (tmp_path / "bytes").write_bytes(content)
+        with pytest.raises(InputError, match=r"bytes: .*line 1"):
+            FORMATS[kind].read(tmp_path / "bytes")
+    with pytest.raises(InputError, match="null: found something that is not a regular file, expected a split"):
+        (tmp_path / "null").symlink_to("/dev/zero")
+        FORMATS[kind].read(tmp_path / "null")
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+@pytest.mark.parametrize(
+    ("start", "what"), [(b"PAR1", "a Parquet file"), (b"\x1f\x8b\x08", "a file compressed by gzip")]
+)
+def test_files_that_are_no_text(kind: str, start: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(start + b"rest")
+    with pytest.raises(InputError, match=f"data: found {what}, expected"):
+        FORMATS[kind].read(tmp_path / "data")
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abc"), min_size=1))
+def test_majority(train: list[str], scored: list[str]) -> None:
+    found = majority_accuracy([Example(x, None) for x in train], [Example(x, None) for x in scored])
+    best = [label for label in "abc" if train.count(label) == max(map(train.count, train))]
+    assert any(found == pytest.approx(scored.count(label) / len(scored)) for label in best)
+
+
+def test_random_span() -> None:
+    """A passage that is its own answer is always found; another word never."""
+    qa = {"id": "1", "question": "?", "answers": [{"text": "red green", "answer_start": 0}]}
+    train = [Example("red green", None)]
+    assert random_span_f1(train, [Example("red green", ("t", "red green", qa))]) == 1
+    assert random_span_f1(train, [Example("red green", ("t", "x y z u v w", qa))]) == 0
+
+
+TASKS = {"ptb-trees": "sst", "snli-jsonl": "snli", "squad-json": "squad", "text-lines": "ptb"}
+MARKS = st.sampled_from(["", "", "\ufeff"])
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+ODD = ["", " ", "\t", "\u2028", "\x1c", "(", "(3 )", "()", "{}", "3", "null", "(3 a) (2 b)", "\x0c", "\0"]
+
+
+@st.composite
+def _lines(draw: st.DrawFn, good: st.SearchStrategy[str], bad: st.SearchStrategy[str]) -> str:
+    """Files of good lines with perhaps an odd one among them, any line end, with and without mark and last line end."""
+    lines = draw(st.lists(good, min_size=1, max_size=4))
+    for line in draw(st.lists(bad | st.sampled_from(ODD), max_size=1)):
+        lines.insert(draw(st.integers(0, len(lines))), line)
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    return draw(MARKS) + end.join(lines) + draw(st.sampled_from(["", end, end + end]))
+
+
+def _trees(labels: str, least: int) -> st.SearchStrategy[str]:
+    space = st.sampled_from([" ", "  ", "\t", "\u2028", "\x0c"])
+    return st.recursive(
+        st.builds("({}{}{})".format, st.sampled_from(labels), space, WORDS),
+        lambda inner: st.builds(
+            lambda label, space, parts: f"({label}{space}{space.join(parts)})",
+            st.sampled_from(labels), space, st.lists(inner | WORDS, min_size=least, max_size=3),
+        ),
+        max_leaves=5,
+    )  # fmt: skip
+
+
+WORDS = st.sampled_from(["It", "works", "-LRB-", "n't", "\u200b", "é", "\\)", "a\u00a0b", "U.S.", "\ufeff", "<eos>"])
+TEXTS = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
+ODD_TEXTS = st.sampled_from(["", " ", "\t\u2028", "\ud800", "a\nb", "\0", " a", "a ", "  a  b "])
+LABELS = st.sampled_from(["entailment", "neutral", "contradiction", "-"])
+
+
+def _pairs(labels: st.SearchStrategy[Any], texts: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    return st.fixed_dictionaries({"gold_label": labels, "sentence1": texts, "sentence2": texts}).map(json.dumps)
+
+
+@st.composite
+def _squads(draw: st.DrawFn) -> str:
+    """Paragraphs whose answers are anything in them, white space too, and now and then a little beside."""
+    paragraphs = []
+    texts = st.one_of(TEXTS, TEXTS, TEXTS, ODD_TEXTS)
+    for _ in range(draw(st.integers(1, 2))):
+        context = draw(texts)
+        starts = st.integers(0, max(0, len(context) - 1))
+        spans = draw(st.lists(st.tuples(starts, st.integers(1, 4)), min_size=1, max_size=2))
+        moved = draw(st.sampled_from([0] * 9 + [-1]))
+        answers = [{"text": context[start : start + n], "answer_start": start + moved} for start, n in spans]
+        question = {"id": "q", "question": draw(texts), "answers": answers}
+        paragraphs.append({"context": context, "qas": [question] * draw(st.integers(1, 2))})
+    return draw(MARKS) + json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]})
+
+
+FILES = {
+    "ptb-trees": _lines(_trees("01234", 1), _trees("0456", 0)),
+    "snli-jsonl": _lines(
+        _pairs(LABELS, TEXTS), _pairs(LABELS | st.sampled_from([1, None, [], "x"]), TEXTS | ODD_TEXTS)
+    ),
+    "squad-json": _squads(),
+    "text-lines": _lines(TEXTS, ODD_TEXTS.filter(lambda text: "\ud800" not in text)),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_what_is_accepted_is_what_allennlp_reads(kind: str, tmp_path: Path) -> None:
+    """From the file itself where it is plain, else from one written anew; and nothing is left for training to find."""
+    seen = {"read": 0, "written anew": 0, "refused": 0}
+
+    @settings(max_examples=80)
+    @given(FILES[kind])
+    def check(content: str) -> None:
+        path = tmp_path / "data"
+        path.write_bytes(content.encode())
+        try:
+            found = FORMATS[kind].contents(path)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            seen["refused"] += 1
+            return
+        seen["read" if found.plain else "written anew"] += 1
+        if not found.plain:
+            path = tmp_path / "anew"
+            FORMATS[kind].write(found.examples, path)
+        instances = list(_reader(TASKS[kind]).read(str(path)))
+        assert len(instances) == len(found.examples)
+        for instance in instances:
+            assert all(len(field) for field in instance.fields.values() if isinstance(field, TextField))
+            spans = [field.sequence_index for field in instance.fields.values() if isinstance(field, IndexField)]
+            assert all(index >= 0 for index in spans)
+
+    check()
+    assert min(seen.values()) > 2, seen
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "mark": lambda text: "\ufeff" + text,
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "no last line end": lambda text: text.rstrip("\n"),
+}
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("form", FORMS)
+def test_one_text_in_many_forms(task: str, form: str, tmp_path: Path) -> None:
+    card = load_task(task)
+    text = (card.demo_data / card.files["validation"]).read_text(encoding="utf-8")
+    (tmp_path / "data").write_bytes(FORMS[form](text).encode())
+    assert card.format.read(tmp_path / "data") == card.format.read(card.demo_data / card.files["validation"])

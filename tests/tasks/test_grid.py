@@ -1,0 +1,297 @@
+"""Sweep files, the cells that they expand to, and what a cell's identity depends on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.bilm.weights import TARGETS
+from elmo_mf.compression import Compression, method_names, size_report
+from elmo_mf.errors import InputError
+from elmo_mf.provenance import file_hash
+from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
+from elmo_mf.tasks import grid
+from elmo_mf.tasks.config import load_task, task_names
+from elmo_mf.tasks.grid import Cell, dense_finetune, encoder_name, expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.conftest import ROOT, small_data
+
+
+def _spec(**keys: Any) -> SweepSpec:
+    return SweepSpec.from_file(None, **keys)
+
+
+def test_expansion() -> None:
+    cells = expand(_spec(tasks=["sst", "squad"], targets=["input", "input+recurrent"], ranks=[4, 16], seeds=[1, 2]))
+    names = [str(cell) for cell in cells]
+    assert len(cells) == len(set(names)) == len({cell.id for cell in cells}) == 2 * (1 + 2 * 2) * 2
+    assert names[:4] == ["sst dense seed 1", "sst dense seed 2", "sst svd input rank 4 seed 1",
+                         "sst svd input rank 4 seed 2"]  # fmt: skip
+    assert "squad svd input+recurrent rank 16 seed 2" in names
+    assert len({cell.name for cell in cells}) == len(cells) and not any("/" in cell.name for cell in cells)
+
+
+def test_repeated_values_are_one_cell() -> None:
+    assert len(expand(_spec(tasks=["sst", "sst"], ranks=[4, 4], seeds=[1, 1]))) == 2
+
+
+_PUBLISHED = share() / "jsonnet" / "sweeps" / "published"
+
+
+def test_published_sweeps_are_what_the_board_promises() -> None:
+    files = (_PUBLISHED / f"{name}.jsonnet" for name in ("methods", "floors", "targets"))
+    methods, floors, targets = map(SweepSpec.from_file, files)
+    assert methods.tasks == floors.tasks == targets.tasks == ("sst", "snli", "squad") and len(methods.seeds) == 3
+    assert {c.method for spec in (methods, floors) for c in spec.encoders() if c} == set(method_names())
+    assert None in methods.encoders()
+    alone = {(*c.targets, *c.layers) for c in targets.encoders() if c}
+    assert alone == {(target, layer) for target in TARGETS for layer in (0, 1)}
+
+
+def test_the_published_sweep_of_the_larger_elmo() -> None:
+    """Its budget is what rank 16 of all targets takes."""
+    spec = SweepSpec.from_file(_PUBLISHED / "base.jsonnet")
+    options_file, weight_file = base_elmo()
+    assert (ROOT / spec.options, ROOT / spec.weights) == (options_file, weight_file)
+    options = BilmOptions.from_file(options_file)
+    low_rank = Compression("svd", 16, "all").apply(read_weights(weight_file, options), options)
+    budgets = [one.budget for one in spec.encoders() if one and one.budget]
+    assert None in spec.encoders() and len(budgets) == 3
+    assert all(budget == {"parameters": size_report(low_rank, options).lstm_parameters} for budget in budgets)
+
+
+def test_the_published_sweep_of_language_models() -> None:
+    specs = [SweepSpec.from_file(_PUBLISHED / f"language_{what}.jsonnet") for what in ("models", "methods")]
+    assert all(spec.tasks == ("ptb", "wikitext2") and len(spec.seeds) == 3 for spec in specs)
+    assert None in specs[0].encoders()
+    compressions = [c for spec in specs for c in spec.encoders() if c and c.layers == "all"]
+    tuned = [c for c in SweepSpec.from_file(_PUBLISHED / "tuned.jsonnet").encoders() if c]
+    for target in ("input", "recurrent"):
+        for method in method_names():
+            assert len({c.rank for c in compressions if c.targets == (target,) and c.method == method}) >= 3
+        assert all(c.finetune for c in tuned) and any(c.targets == (target,) for c in tuned)
+
+
+def test_the_board_has_what_the_published_sweeps_name() -> None:
+    named = set()
+    for path in _PUBLISHED.glob("*.jsonnet"):
+        spec = SweepSpec.from_file(path)
+        encoders = [(one, one and one.finetune) for one in spec.encoders()]
+        names = {encoder_name(*of) for one, tuning in encoders for of in ((one, None), (None, tuning))}
+        for task in spec.tasks:
+            elmo = Path(spec.weights).parent.name if load_task(task).kind == "elmo" else None
+            named |= {(task, elmo, name, seed) for name in names for seed in spec.seeds}
+    found = set()
+    for path in (ROOT / "leaderboard" / "records").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        cell, elmo = record["cell"], record["elmo"] and record["elmo"]["name"].split("/")[0]
+        compression = cell["compression"] and Compression.from_dict(cell["compression"])
+        found.add((cell["task"], elmo, encoder_name(compression, dense_finetune(cell)), cell["seed"]))
+    assert found == named
+
+
+def _copy(folder: Path) -> SweepSpec:
+    """The embedded default from other paths."""
+    shutil.copytree(share() / "tasks" / "sst" / "demo", folder / "data" / "sst")
+    shutil.copy(demo_options(), folder / "o.json")
+    shutil.copy(demo_weights(), folder / "w.hdf5")
+    return _spec(
+        tasks=["sst"], data=str(folder / "data"), options=str(folder / "o.json"), weights=str(folder / "w.hdf5")
+    )
+
+
+def _ids(spec: SweepSpec) -> list[str]:
+    return [cell.id for cell in expand(spec)]
+
+
+def test_identity_is_free_of_paths(tmp_path: Path) -> None:
+    cells = expand(_copy(tmp_path))
+    assert [cell.id for cell in cells] == _ids(_spec(tasks=["sst"]))
+    assert str(tmp_path) not in json.dumps([cell.identity for cell in cells])
+
+
+def test_identity_is_free_of_the_other_cells() -> None:
+    few, many = _ids(_spec(tasks=["sst"], ranks=[4])), _ids(_spec(tasks=["snli", "sst"], ranks=[4, 16], seeds=[13, 14]))
+    assert set(few) < set(many)
+
+
+def test_identity_depends_on_what_the_score_depends_on(tmp_path: Path) -> None:
+    spec = _copy(tmp_path)
+    before = _ids(spec)
+
+    def changed() -> bool:
+        return not set(_ids(spec)) & set(before)
+
+    assert not changed()
+    with (tmp_path / "data" / "sst" / "dev.txt").open("a") as file:
+        file.write("(3 fine)\n")
+    assert changed()
+    shutil.copy(share() / "tasks" / "sst" / "demo" / "dev.txt", tmp_path / "data" / "sst" / "dev.txt")
+    assert not changed()
+    with h5py.File(tmp_path / "w.hdf5", "r+") as weights:
+        weights["CNN_proj/b_proj"][0] += 1
+    assert changed()
+
+
+@pytest.mark.parametrize(
+    "keys", [{"seeds": [2]}, {"limit": 10}, {"overrides": {"sst": {"trainer.num_epochs": 2}}}], ids=str
+)
+def test_identity_depends_on_the_settings(keys: dict[str, Any]) -> None:
+    assert not set(_ids(_spec(tasks=["sst"]))) & set(_ids(_spec(tasks=["sst"], **keys)))
+
+
+def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = _spec(tasks=["sst"])
+    before = set(_ids(spec))
+    with monkeypatch.context() as patch:
+        patch.setitem(grid.CODE, "training", grid.CODE["training"] + 1)
+        assert not before & set(_ids(spec))
+    real = load_task("sst")
+    monkeypatch.setattr(grid, "load_task", lambda _: replace(real, primary="accuracy3"))
+    assert not before & set(_ids(spec))
+
+
+def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
+    ids = []
+    for name, text in (("a.txt", "the 1 2"), ("b.txt", "the 1 2"), ("c.txt", "the 1 3")):
+        (tmp_path / name).write_text(text)
+        cells = expand(_spec(tasks=["sst"], preset="paper", glove=str(tmp_path / name)))
+        assert str(tmp_path) not in json.dumps(cells[0].identity)
+        ids.append(cells[0].id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_word_vectors_by_task(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the 1 2")
+    spec = _spec(tasks=["snli", "sst"], preset="paper", glove={"sst": str(tmp_path / "words.txt")}, methods=[])
+    snli, sst = expand(spec)
+    assert snli.identity["words"] is None and sst.identity["words"] == file_hash(tmp_path / "words.txt")
+    with pytest.raises(InputError, match=r"glove: sst: found none, expected the file of its word vectors"):
+        expand(_spec(tasks=["sst"], preset="paper"))
+
+
+def test_the_papers_grid() -> None:
+    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper.jsonnet")
+    encoders = list(spec.encoders())
+    assert len(spec.tasks) * (len(encoders) - 1) * len(spec.seeds) == 1620 and spec.preset == "paper"
+    assert {spec.glove_of(task) is None for task in ("sst", "squad")} == {False} and spec.glove_of("snli") is None
+
+
+def test_the_papers_language_models(tmp_path: Path) -> None:
+    """All ranks of the grid are below break-even at the published sizes."""
+    for task in ("ptb", "wikitext2"):
+        small_data(task, tmp_path / task)
+    spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(tmp_path))
+    cells = expand(spec)
+    assert len(cells) == 2 * (6 * 3 * 5 + 1) * 5
+    assert {cell.identity["config"]["model"]["hidden_size"] for cell in cells} == {1150}
+
+
+def test_what_seeds_share() -> None:
+    """Encoders and activations; of methods that look at the task's gradients, nothing."""
+    spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
+    cells = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
+    assert cells["sst", "svd", 1].encoder_id == cells["snli", "svd", 2].encoder_id != cells["sst", None, 1].encoder_id
+    assert cells["sst", "fisher_svd", 1].encoder_id != cells["sst", "fisher_svd", 2].encoder_id
+    assert cells["sst", "fisher_svd", 1].encoder_id != cells["snli", "fisher_svd", 1].encoder_id
+    assert cells["sst", "svd", 1].activations_id == cells["sst", "svd", 2].activations_id
+    assert cells["sst", "svd", 1].activations_id != cells["snli", "svd", 1].activations_id
+
+
+@pytest.mark.parametrize("key", ["state", "precision"])
+def test_what_changes_the_vectors_shares_no_activations(key: str) -> None:
+    """An encoder that is told otherwise by `overrides` has the same file and other activations."""
+    path = f"model.text_field_embedder.token_embedders.elmo_mf.{key}"
+    plain, other = (
+        expand(_spec(tasks=["sst"], methods=[], overrides={"sst": changes}))[0] for changes in ({}, {path: "x"})
+    )
+    assert plain.encoder_id == other.encoder_id and plain.activations_id != other.activations_id
+
+
+@pytest.mark.parametrize("keys", [{"cache_mb": 0}, {"latency_rounds": 1}, {"latency_sentences": 2}], ids=str)
+def test_identity_does_not_depend_on_how_it_is_run(keys: dict[str, Any]) -> None:
+    assert _ids(_spec(tasks=["sst"])) == _ids(_spec(tasks=["sst"], **keys))
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, (None, None)),
+        (7, (7, 7)),
+        ({"train": 5}, (5, None)),
+        ({"sst": 9, "snli": None}, (9, 9)),
+        ({"sst": {"train": 3, "test": 4}}, (3, None)),
+        ({"snli": 3}, (None, None)),
+    ],
+)
+def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
+    spec = _spec(limit=limit)
+    assert (spec.limit_of("sst", "train"), spec.limit_of("sst", "validation")) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of ptb, snli, squad, sst"),
+        ({"methods": ["svdd"]}, "svdd"),
+        ({"targets": ["inputs"]}, "inputs"),
+        ({"ranks": [0]}, "rank"),
+        ({"ranks": [63]}, "break-even"),
+        ({"ranks": []}, "ranks: found an empty list, expected at least one"),
+        ({"ranks": [True]}, "ranks: found True, expected integers"),
+        ({"seeds": ["x"]}, "seeds: found 'x', expected integers"),
+        ({"rank": [4]}, "found the key 'rank', expected any of"),
+        ({"limit": 0}, "limit: ptb train: found 0, expected an integer from 1 on"),
+        ({"limit": {"sst": "few"}}, "limit: sst train: found 'few'"),
+        (
+            {"limit": {"mnist": 5}},
+            "limit: found the key 'mnist', expected any of ptb, snli, squad, sst, wikitext2, train, validation",
+        ),
+        ({"limit": {"sst": {"dev": 5}}}, "limit: sst: found the key 'dev', expected any of train, validation, test"),
+        ({"preset": "huge"}, "preset: found 'huge', expected demo or paper"),
+        ({"options": "o.json"}, "found only one of options and weights"),
+        ({"overrides": {"mnist": {}}}, "overrides: found the key 'mnist'"),
+        ({"overrides": {"sst": {"trainee.epochs": 1}}}, "sst: overrides: found 'trainee.epochs'"),
+        ({"cache_mb": -1}, "cache_mb: found -1, expected an integer from 0 on"),
+        ({"latency_rounds": 0}, "latency_rounds: found 0, expected an integer from 1 on"),
+        ({"data": "gone"}, "no such data file, expected the train split of ptb"),
+    ],
+)
+def test_errors(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        expand(_spec(**keys))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "found no object"), ("{ranks: 'x'}", "ranks: found 'x'")])
+def test_errors_of_a_file(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonnet"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        SweepSpec.from_file(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_options_replace_a_files_keys(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonnet"
+    path.write_text("{ranks: [4, 8], seeds: 5}")
+    spec = SweepSpec.from_file(path, ranks=[2], tasks=None)
+    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), tuple(task_names()))
+
+
+def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
+    own = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
+    assert own.tasks == ("snli", "squad", "sst")
+    assert _spec().tasks == tuple(task_names())
+
+
+def test_cell_names() -> None:
+    cells: list[Cell] = expand(_spec(tasks=["sst"], ranks=[4]))
+    assert [cell.encoder for cell in cells] == ["dense", "svd all rank 4"]

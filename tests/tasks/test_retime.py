@@ -1,0 +1,159 @@
+"""Times of recorded cells, measured again: by real cells, with nothing trained and nothing else of a record changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.attempt import Result, attempt_times
+from elmo_mf.experiments.executors.local import LocalExecutor
+from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
+from elmo_mf.experiments.workspace import Progress, workspace
+from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.elmo_run import time_cell
+from elmo_mf.tasks.grid import Cell, expand, same_form
+from elmo_mf.tasks.retime import picked
+from elmo_mf.tasks.spec import SweepSpec
+from tests.sweeps import TinySweep, records_here
+
+
+class _Phases(Unwatched):
+    def __init__(self) -> None:
+        self.seen: dict[str, list[str]] = {}
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        phases = self.seen.setdefault(str(cell), [])
+        phases += [progress.phase] if progress.phase not in phases else []
+
+
+def _retime(spec: SweepSpec, output: Path, choice: str, run: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
+    phases = _Phases()
+    where = LocalExecutor(spec, output, 1, 1, run)
+    return run_sweep(expand(spec), output, where, phases, retime=picked(choice, spec, 1)), phases
+
+
+def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
+    """The records, as if they were of another machine; by their files' names."""
+    found = {}
+    for path in sorted((output / "records").iterdir()):
+        record = json.loads(path.read_text())
+        record["machine"] |= machine
+        path.write_text(json.dumps(record))
+        found[path.name] = record
+    return found
+
+
+@pytest.mark.parametrize("task", ["sst", "squad", "ptb"])
+def test_times_are_new_and_the_rest_is_kept(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", tiny_sweep(tasks=[task], targets=["all"])
+    records_here(spec, out)
+    before = _elsewhere(out, cpu="another")
+    _, phases = _retime(spec, out, "stale")
+    assert all("training" not in seen and seen[-1] == "measuring" for seen in phases.seen.values())
+    assert len(phases.seen) == len(before) == 2
+    for name, old in before.items():
+        new = json.loads((out / "records" / name).read_text())
+        timed, latency = new.pop("timed"), new.pop("latency")
+        assert timed["machine"] == old["machine"] | {"cpu": timed["machine"]["cpu"]}
+        assert timed["machine"]["cpu"] != "another" and timed["versions"] == old["versions"]
+        assert new == {key: value for key, value in old.items() if key != "latency"}
+        for part in ("encoder", "model"):
+            for batch in ("1", "32"):
+                assert latency[part][batch].keys() == old["latency"][part][batch].keys()
+                assert latency[part][batch] != old["latency"][part][batch]
+
+
+def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    records_here(spec, out)
+    (path,) = (out / "records").iterdir()
+    # what was timed again is of here, wherever its scores are from
+    for machine, again in (({}, False), ({"threads": 2}, True), ({"instructions": "none"}, False)):
+        _elsewhere(out, **machine)
+        before = path.read_bytes()
+        _, phases = _retime(spec, out, "stale")
+        assert bool(phases.seen) == again and (path.read_bytes() != before) == again
+    record = json.loads(path.read_text())
+    assert picked("stale", spec, 2)(record) and not picked("stale", spec, 1)(record)
+    assert picked("stale", spec, 1)(
+        record | {"timed": record["timed"] | {"machine": {**record["machine"], "gpu": "one"}}}
+    )
+    elsewhere = tiny_sweep(methods=[], overrides={"sst": {"trainer.cuda_device": 99}})
+    with pytest.raises(
+        InputError, match=r"trainer.cuda_device: found 99, expected -1 or the number of one of \d+ GPUs"
+    ):
+        picked("stale", elsewhere, 1)(record)
+    assert _retime(spec, out, "all")[1].seen
+    with pytest.raises(InputError, match="--retime: found 'stales', expected any of stale, all; did you mean stale"):
+        picked("stales", spec, 1)
+
+
+def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """And is not remembered: the record is there, and the same command measures again."""
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    records_here(spec, out)
+    (path,) = (out / "records").iterdir()
+    before = path.read_bytes()
+    (outcome,), _ = _retime(spec, out, "all", _failing)
+    assert outcome.error == "no time" and outcome.again and outcome.log is not None
+    assert path.read_bytes() == before
+    (outcome,), phases = _retime(spec, out, "all")
+    assert not outcome.error and phases.seen and not outcome.again
+    assert not list((out / "failed").glob("*"))
+
+
+def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """Times alone are no record."""
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    (outcome,), _ = _retime(spec, out, "all")
+    assert "scores: found nothing" in outcome.error
+    assert not ResultStore(out).records()
+
+
+_BUDGET = {"budget": {"share": 0.3}}
+_DISTILL = {"distill": {"text": "gone.txt", "steps": 2}}
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "before", "same"),
+    [
+        ("sst", {"method": "svd", "rank": 2}, "encoder data", True),
+        ("sst", {"method": "svd", "rank": 2} | _DISTILL, "encoder data", False),
+        ("sst", {"method": "svd"} | _BUDGET | _DISTILL, "encoder data", False),
+        ("sst", {"method": "fisher_svd", "rank": 2}, "encoder data", False),
+        ("sst", {"method": "fisher_svd"} | _BUDGET, "encoder data activations training", True),
+        ("ptb", {"method": "fisher_svd", "rank": 2}, "data encoder", False),
+        ("ptb", {"method": "svd", "rank": 2, "finetune": {"epochs": 1}}, "data encoder", False),
+        ("ptb", {"method": "svd"} | _BUDGET, "data training encoder", True),
+    ],
+)
+def test_only_a_budget_needs_values(
+    task: str,
+    keys: dict[str, Any],
+    before: str,
+    same: bool,
+    tiny_sweep: TinySweep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model of the same form and other values takes as long."""
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "gone.txt"
+    text.write_text("a text\n")
+    cell = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
+    spec = tiny_sweep(tasks=[task])
+    text.unlink()
+    told: list[str] = []
+    with workspace(tmp_path / "out", report=lambda progress: told.append(progress.phase)) as work:
+        found = time_cell(spec, cell, work)
+    assert list(dict.fromkeys(told)) == [*before.split(), "measuring"]
+    assert found.keys() == {"latency", "timed"}
+    assert (same_form(cell).id == cell.id) == same
+
+
+def _failing(*_: object) -> Result:
+    return Result(error="no time", log="a log")

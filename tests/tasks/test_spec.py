@@ -1,0 +1,66 @@
+"""Sweeps' specifications of strangers: read, or refused in one line, whatever stands where."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elmo_mf.compression import Compression
+from elmo_mf.errors import InputError
+from elmo_mf.tasks.spec import SweepSpec
+
+ODD: list[Any] = [
+    None, True, -1, 0, 5, 10**400, 1.5, float("nan"), "", "x", "\0", [], {}, [[]], {"a": {}}, [1, "2"], [None],
+    {"sst": None}, {"sst": {"train": "x"}}, {"train": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(SweepSpec)])
+def test_odd_values(key: str) -> None:
+    for value in ODD:
+        with contextlib.suppress(InputError):
+            spec = SweepSpec.from_value({"tasks": ["sst"], key: value}, "sweep")
+            spec.limit_of("sst", "train"), spec.glove_of("sst"), list(spec.encoders())
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Compression)])
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"rank": 2, "targets": "input"},
+        {"budget": {"share": 0.5}, "targets": "input"},
+        {"method": "whitened_svd", "rank": None, "targets": [], "highway_rank": 2},
+    ],
+)
+def test_odd_values_in_compressions(key: str, others: dict[str, Any]) -> None:
+    for value in [
+        *ODD,
+        *({kind: value} for kind in ("share", "parameters", "input", "text", "epochs") for value in ODD),
+    ]:
+        with contextlib.suppress(InputError):
+            spec = SweepSpec.from_value({"compressions": [{"method": "svd"} | others | {key: value}]}, "sweep")
+            [str(one) for one in spec.encoders()]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_that_numpy_does_not_take(seed: int) -> None:
+    with pytest.raises(InputError, match=rf"sweep: seeds: found {seed}, expected integers from 0 on, below 2\^32"):
+        SweepSpec.from_value({"seeds": [seed]}, "sweep")
+
+
+def test_homes_and_file_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sweep file and its compressions; nothing is fetched from an address that it names."""
+    monkeypatch.setenv("HOME", "/home/me")
+    files = {"options": "~/o.json", "weights": "file:///w.hdf5", "data": "~/data", "glove": {"sst": "~/words.txt"}}
+    keys = {"method": "svd", "rank": 2, "targets": "all", "calibration": "~/c.txt", "gradients": "http://127.0.0.1:9/g"}
+    spec = SweepSpec.from_value(files | {"methods": [], "compressions": [keys | {"distill": {"text": "~/d"}}]}, "sweep")
+    assert (spec.options, spec.weights, spec.data) == ("/home/me/o.json", "/w.hdf5", "/home/me/data")
+    assert spec.glove_of("sst") == str(Path("/home/me/words.txt"))
+    compression = list(spec.encoders())[1]
+    assert compression is not None and compression.distill is not None
+    assert (compression.calibration, compression.distill.text) == ("/home/me/c.txt", "/home/me/d")
+    assert compression.gradients == "http://127.0.0.1:9/g"

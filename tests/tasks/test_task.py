@@ -1,0 +1,128 @@
+"""Task cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elmo_mf.errors import InputError
+from elmo_mf.tasks.config import SPLITS, Task, load_task, task_names
+
+CARD = """
+title = "A task"
+config = "jsonnet/a.jsonnet"
+[data]
+format = "ptb-trees"
+train = "train.txt"
+validation = "dev.txt"
+source = "somewhere"
+licence = "free"
+[score]
+split = "validation"
+primary = "accuracy"
+chance = "majority"
+[score.metrics]
+accuracy = "higher"
+"""
+
+
+def _card(folder: Path, text: str) -> Path:
+    path = folder / "tasks" / "mine" / "task.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["ptb", "snli", "squad", "sst", "wikitext2"])
+def test_cards(name: str) -> None:
+    task = load_task(name)
+    assert task.config.is_file() and task.primary in task.metrics and task.source and task.licence
+    for split in SPLITS:
+        assert split not in task.files or task.format.read(task.demo_data / task.files[split])
+    assert name in task_names()
+
+
+def test_sizes_of_the_demo_data() -> None:
+    sizes = {
+        name: [len(load_task(name).format.read(load_task(name).demo_data / file)) for file in task.files.values()]
+        for name in task_names()
+        for task in [load_task(name)]
+    }
+    assert sizes["sst"] >= [600, 200, 200] and min(sizes["sst"][1:]) >= 200
+    assert sizes["snli"] >= [600, 200, 200] and min(sizes["snli"][1:]) >= 200
+    assert sum(sizes["squad"]) >= 300
+    assert sizes["ptb"] >= [600, 200, 200] and sizes["wikitext2"] >= [600, 200, 200]
+
+
+def test_a_card(tmp_path: Path) -> None:
+    task = Task.from_file(_card(tmp_path, CARD))
+    assert (task.name, task.files) == ("mine", {"train": "train.txt", "validation": "dev.txt"})
+    assert task.config == tmp_path / "jsonnet" / "a.jsonnet" and task.demo_data == tmp_path / "tasks" / "mine" / "demo"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('title = "A task"', "", "title: found nothing, expected a text"),
+        ('"ptb-trees"', '"csv"', "data.format: found 'csv', expected one of ptb-trees, snli-jsonl, squad-json"),
+        ('split = "validation"', 'split = "test"', "score.split: found 'test', expected one of train, validation"),
+        ('primary = "accuracy"', 'primary = "f1"', "score.primary: found 'f1', expected one of accuracy"),
+        ('accuracy = "higher"', 'accuracy = "more"', "score.metrics.accuracy: found 'more'"),
+        ('accuracy = "higher"', "", "score.metrics: found no table"),
+        ('train = "train.txt"', "train = 3", "data.train: found 3, expected a text"),
+        ("[score]", "[score", "found something that is not TOML"),
+        ('"train.txt"', '"../../train.txt"', "data.train: found '../../train.txt', expected a file below its folder"),
+        ('"train.txt"', '"/etc/passwd"', "data.train: found '/etc/passwd', expected a file below its folder"),
+        ('"jsonnet/a.jsonnet"', '"../a.jsonnet"', "config: found '../a.jsonnet', expected a file below its folder"),
+        ('"train.txt"', f'"{"x" * 300}"', "expected a file below its folder"),
+        ('"A task"', f'"{"x" * 2000}"', "title: found"),
+        ('"A task"', '"A task"\nkind = 1', "kind: found 1, expected one of elmo, language-model"),
+        ('"A task"', "0x" + "f" * 5000, "title: found something of type int that is too long to show, expected a text"),
+        ('"A task"', "9" * 5000, "found something that is not TOML"),
+        ('"A task"', "[" * 2000 + "]" * 2000, "found something that is not TOML (RecursionError"),
+        ('"A task"', '"A task"\nz = ' + "{a=" * 400 + "1" + "}" * 400, "found something that is not TOML"),
+        ('"A task"', '"A task"\n' + "a." * 400 + "b = 1", "nested more than 64 deep"),
+        ('"A task"', '"A task" # ' + "x" * 100_000, "found more than 100,000 bytes"),
+        ('"A task"', '"A task" # \x00', "found something that is not TOML"),
+        ("[data]", "[dates]", "data: found no table, expected one with at least one entry"),
+        ('chance = "majority"', "chance = [1]", "score.chance: found [1], expected one of majority, random-span"),
+        ('primary = "accuracy"', "", "score.primary: found nothing, expected a text"),
+    ],
+)
+def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = _card(tmp_path, CARD.replace(old, new))
+    with pytest.raises(InputError) as error:
+        Task.from_file(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+def test_unknown_task() -> None:
+    with pytest.raises(InputError, match="tasks: found 'mnist', expected any of ptb, snli, squad, sst"):
+        load_task("mnist")
+
+
+def test_a_card_that_is_no_regular_file(tmp_path: Path) -> None:
+    path = _card(tmp_path, CARD)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="found something that is not a regular file, expected a task card"):
+        Task.from_file(path)
+
+
+def test_keys_for_people_do_no_harm(tmp_path: Path) -> None:
+    path = _card(tmp_path, CARD + '\n[demo]\nsource = "generated"\ndate = 2026-01-01\n')
+    assert Task.from_file(path).title == "A task"
+
+
+@given(st.binary(max_size=8), st.integers(0, len(CARD)), st.integers(0, 40))
+def test_mutants_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, new: bytes, at: int, gone: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "tasks" / "mutant" / "task.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CARD.encode()[:at] + new + CARD.encode()[at + gone :])
+    try:
+        Task.from_file(path)
+    except InputError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
