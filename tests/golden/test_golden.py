@@ -1,44 +1,357 @@
-"""What the encoder and each method compute is what they computed when `CODE` got its numbers.
+"""Golden values: what the encoder, every method and every training compute, held to one part in ten thousand.
 
-A failure here is no fault by itself: whoever means the change raises the part's number in `elmo_mf/tasks/grid.py`, so
-that cells recorded before are run again, and writes the new values with `python -m tests.golden.test_golden`.
+Each array is compared by signed random projections, so that flipped signs and permuted units are seen. A failure here
+is no fault by itself: who means the change raises the version that the message names, so that recorded runs are run
+again, and writes the new values with `python -m tests.golden.test_golden`. Values are written only where they are new
+or where their version was raised; delete an entry of `vectors.json` to have it written all the same.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from elmo_mf import Bilm, Compression
+from elmo_mf.cli.main import main
 from elmo_mf.compression import method_names
-from elmo_mf.compression.methods.base import method_named
-from elmo_mf.resources import demo_options, demo_weights
-from elmo_mf.tasks.grid import CODE
+from elmo_mf.experiments.attempt import attempt
+from elmo_mf.tasks.grid import CODE, expand
+from elmo_mf.tasks.spec import SweepSpec
+from tests.conftest import ROOT, small_data
+
+Arrays = dict[str, np.ndarray]
+
+# which version an entry's values are of, by the first part of its name: how to call it, and its number
+VERSIONS: dict[str, tuple[str, int]] = {
+    name: (f'CODE["{part}"] in elmo_mf/tasks/grid.py', CODE[part])
+    for part, names in {
+        "encoder": ("encoder",),
+        "factorization": ("method", "compression", "distillation"),
+        "training": ("pretraining", "task", "gradients", "language-model"),
+    }.items()
+    for name in names
+}
+
+# of the norm of an array: rounding differs between processors (AVX2, AVX-512) and between versions of Python
+TOLERANCE = 1e-4
+# Adam's steps divide gradients by their own size, so that it makes much of the rounding of those that are almost zero
+LOOSER = {"distillation": 1e-3, "pretraining": 1e-3}
 
 _FILE = Path(__file__).with_name("vectors.json")
+_PROJECTIONS = 24
+_ELMO = ROOT / "weights/demo/options.json", ROOT / "weights/demo/weights.hdf5"
 _SENTENCES = [["The", "film", "is", "a", "quiet", "delight", "."], ["Nobody", "laughed"], ["Unfathomably", "dull", "!"]]
-_ALONE = [name for name in method_names() if not method_named(name).needs_gradients]
 
 
-def _values(method: str | None) -> list[float]:
-    """Mean absolute activation of each layer, and of the first sentence's first vector."""
-    compression = None if method is None else Compression(method, 8, "all")
-    vectors = Bilm.from_files(demo_options(), demo_weights(), compression).embed(_SENTENCES)
-    layers = np.concatenate(vectors, axis=1)
-    return [*np.abs(layers).mean(axis=(1, 2)).tolist(), float(np.abs(vectors[0][:, 0]).mean())]
+# --- arrays to compare
 
 
-@pytest.mark.parametrize("method", [None, *_ALONE], ids=str)
-def test_values(method: str | None) -> None:
-    stored = json.loads(_FILE.read_text(encoding="utf-8"))
-    assert stored["code"] == {part: CODE[part] for part in ("encoder", "factorization")}, "write the new values"
-    assert _values(method) == pytest.approx(stored["values"][str(method)], rel=1e-2)
+def _signs(size: int) -> np.ndarray:
+    """(_PROJECTIONS, size) of 1 and -1, from raw bits, which NumPy promises to keep."""
+    raw = np.random.PCG64(size).random_raw(-(-size * _PROJECTIONS // 64)).astype("<u8")
+    return np.unpackbits(raw.view(np.uint8))[: size * _PROJECTIONS].reshape(_PROJECTIONS, size).astype(np.int8) * 2 - 1
+
+
+def fingerprint(array: np.ndarray) -> list[float]:
+    """The norm of an array and its projections; of a small one its values in place of these."""
+    flat = np.asarray(array, dtype=np.float64).ravel()
+    assert flat.size and np.isfinite(flat).all()
+    values = flat if flat.size < _PROJECTIONS else np.array([signs @ flat for signs in _signs(flat.size)])
+    return [float(f"{value:.8g}") for value in (np.linalg.norm(flat), *values)]
+
+
+def change(found: list[float], stored: list[float]) -> float:
+    """How far an array is from the stored one, about |difference| / |stored|, from their fingerprints."""
+    if len(found) != len(stored):
+        return np.inf
+    difference = np.array(found[1:]) - stored[1:]
+    projections = len(difference) if len(difference) == _PROJECTIONS else 1
+    return float(np.linalg.norm(difference) / projections**0.5 / (stored[0] or 1))
+
+
+def _datasets(path: Path) -> Arrays:
+    arrays: Arrays = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, one: arrays.update({name: one[()]} if isinstance(one, h5py.Dataset) else {}))
+    return arrays
+
+
+def _changed(found: Arrays, before: Arrays) -> Arrays:
+    """What the arrays have changed by, where they have."""
+    changes = {name: array.astype(np.float64) - before[name] for name, array in found.items()}
+    return {name: array for name, array in changes.items() if array.any()}
+
+
+def _command(*arguments: object) -> None:
+    """A command of elmo-mf in this process."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = main([str(argument) for argument in arguments])
+    assert status == 0, output.getvalue()
+
+
+def _head(file: str, lines: int, target: Path) -> Path:
+    """The first lines of a file of the checkout."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = (ROOT / file).read_text(encoding="utf-8").splitlines(keepends=True)
+    target.write_text("".join(text[:lines]), encoding="utf-8")
+    return target
+
+
+# --- entries
+
+
+def _encoder(folder: Path, compression: Compression | None = None, **how: Any) -> Arrays:
+    """Each layer, of sentences in batches of two: the third starts where `carried` came to."""
+    vectors = Bilm.from_files(*_ELMO, compression, **how).embed(_SENTENCES, batch_size=2)
+    return {f"layer {k}": layer for k, layer in enumerate(np.concatenate(vectors, axis=1))}
+
+
+def _compressed(folder: Path, options: Sequence[object]) -> Arrays:
+    """All arrays after a compression, in the official layout, with the products of factors in their place."""
+    text = _head("tasks/ptb/demo/test.txt", 8, folder / "text.txt")
+    _command("compress", *_ELMO, "--dense", "--calibration", text, *options, "--out", folder / "out")
+    return _datasets(folder / "out/weights.hdf5")
+
+
+def _compression(folder: Path, options: Sequence[object]) -> Arrays:
+    """Those that it changes."""
+    found = _compressed(folder, options)
+    return {name: found[name] for name in _changed(found, _datasets(_ELMO[1]))}
+
+
+_PART = "--layers=1", "--directions=backward"
+
+
+def _method(folder: Path, name: str, settings: Sequence[str] = ()) -> Arrays:
+    """The backward second layer's matrices by a method, with some row weights or other."""
+    options: list[object] = ["--rank=8", "--method", name, *(f"--setting={one}" for one in settings), *_PART]
+    if name == "fisher_svd":
+        file = folder / "gradients.hdf5"
+        with h5py.File(file, "w") as gradients:
+            for direction, layer in itertools.product(("forward", "backward"), (0, 1)):
+                for target, rows in (("input", 2048), ("recurrent", 2048), ("projection", 64)):
+                    gradients[f"{direction}/{layer}/{target}"] = np.arange(rows) % 7 + 0.5
+        options += ["--gradients", file]
+    return _compression(folder, options)
+
+
+def _distillation(folder: Path, options: Sequence[object]) -> Arrays:
+    """What a few steps change a factorization by."""
+    text = _head("tasks/ptb/demo/valid.txt", 12, folder / "sentences.txt")
+    plain = _compressed(folder / "plain", options)
+    return _changed(_compressed(folder / "tuned", [*options, "--distill", text, "--distill-steps=4"]), plain)
+
+
+def _pretraining(folder: Path, options: Sequence[object]) -> Arrays:
+    """Weights and held-out perplexities of a small model after some steps."""
+    texts = [_head(f"tasks/ptb/demo/{name}.txt", 40, folder / f"{name}.txt") for name in ("train", "valid")]
+    sizes = "--cell=16", "--projection=8", "--batch-tokens=128", "--min-count=1", "--epochs=2", "--dtype=float32"
+    _command("pretrain", texts[0], "--valid", texts[1], "--out", folder / "out", *sizes, *options)
+    arrays = _datasets(folder / "out/weights.hdf5") | _datasets(folder / "out/softmax.hdf5")
+    about = json.loads((folder / "out/pretrain.json").read_text())
+    perplexities = [epoch[way] for epoch in about["perplexity_by_epoch"] for way in ("forward", "backward")]
+    return _trained(arrays) | {"perplexities": np.array(perplexities)}
+
+
+def _trained(arrays: Arrays) -> Arrays:
+    return {name: array for name, array in arrays.items() if array.dtype.kind == "f" and array.any()}
+
+
+def _sst(folder: Path) -> Path:
+    small_data("sst", folder / "data/sst", 24)
+    return folder / "data"
+
+
+def _task(folder: Path) -> Arrays:
+    """The model that `allennlp train jsonnet/sst.jsonnet` leaves, on a few demo examples."""
+    from allennlp.commands.train import train_model
+    from allennlp.common import Params
+    from allennlp.common.plugins import import_plugins
+
+    import_plugins()
+    data = _sst(folder) / "sst"
+    splits = (("train", "train"), ("validation", "dev"), ("test", "test"))
+    changes: dict[str, Any] = {f"{key}_data_path": str(data / f"{name}.txt") for key, name in splits}
+    with contextlib.chdir(ROOT):
+        params = Params.from_file("jsonnet/sst.jsonnet", json.dumps(changes | {"trainer.num_epochs": 3}))
+        model = train_model(params, str(folder / "out"))
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    weights = {name: one.numpy() for name, one in model.state_dict().items() if name not in frozen}
+    metrics = json.loads((folder / "out/metrics.json").read_text())
+    losses = {key: np.array([metrics[key]]) for key in ("training_loss", "validation_loss")}
+    return {name: array for name, array in _trained(weights).items() if array.ndim > 1} | losses
+
+
+def _gradients(folder: Path) -> Arrays:
+    """Row weights of the embedded ELMo by a model of SST."""
+    sweep = folder / "sweep.json"
+    sweep.write_text(json.dumps({"overrides": {"sst": {"trainer.num_epochs": 3}}}))
+    _command("gradients", "sst", folder / "out.hdf5", "--sweep", sweep, "--data", _sst(folder))
+    return _datasets(folder / "out.hdf5")
+
+
+def _language_model(folder: Path) -> Arrays:
+    """A dense AWD-LSTM's weights, averaged in the end, and what runs score: dense, tuned, and compressed and tuned."""
+    import torch
+
+    for name in ("train", "valid", "test"):
+        _head(f"tasks/ptb/demo/{name}.txt", 60, folder / f"data/ptb/{name}.txt")
+    tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {"epochs": 2, "learning_rate": 0.01}}
+    overrides = {
+        "model.embedding_dim": 16,
+        "model.hidden_size": 24,
+        "model.softmax_samples": 20,
+        "data_loader.batch_size": 4,
+        "trainer.num_epochs": 6,
+        "trainer.callbacks": [{"type": "nt_asgd", "patience": 1}],
+    }
+    spec = SweepSpec.from_file(
+        None, tasks=["ptb"], methods=[], compressions=[tuned], data=str(folder / "data"), overrides={"ptb": overrides},
+        latency_sentences=1, latency_rounds=1,
+    )  # fmt: skip
+    arrays: Arrays = {}
+    for name, cell in zip(("dense", "dense, tuned", "compressed, tuned"), expand(spec), strict=True):
+        result = attempt(spec, cell, folder / "out", lambda _: None)
+        assert result.record is not None, result.error
+        arrays[f"{name}: perplexities"] = np.array(
+            [result.record[split]["perplexity"] for split in ("validation", "scores")]
+        )
+        if result.record["matrices"]:
+            arrays[f"{name}: errors"] = np.array([one["error"] for one in result.record["matrices"]])
+    (weights,) = (folder / "out").rglob("weights.th")
+    return arrays | _trained({name: one.numpy() for name, one in torch.load(weights, weights_only=True).items()})
+
+
+ENTRIES: dict[str, Callable[[Path], Arrays]] = {
+    "encoder: zero": _encoder,
+    "encoder: carried": partial(_encoder, state="carried"),
+    "encoder: primed": partial(_encoder, state="primed"),
+    "encoder: factored": partial(_encoder, compression=Compression("svd", 8, "joint+projection")),
+    **{f"method: {name}": partial(_method, name=name) for name in method_names()},
+    "method: nmf, shifted": partial(_method, name="nmf", settings=("form=shift", "iterations=5")),
+    "method: semi_nmf, on the left, from clusters": partial(
+        _method, name="semi_nmf", settings=("nonnegative=left", "start=kmeans", "iterations=5")
+    ),
+    "compression: joint": partial(_compression, options=("--rank=8", "--targets=joint", *_PART)),
+    "compression: by gate": partial(_compression, options=("--rank=8", "--granularity=gate", *_PART)),
+    "compression: budget": partial(_compression, options=("--budget=10%", "--method=whitened_svd")),
+    "compression: budget by matrices": partial(_compression, options=("--budget=10%", "--allocation=matrices")),
+    "compression: highways": partial(_compression, options=("--highway-rank=8",)),
+    "distillation: svd": partial(_distillation, options=("--rank=8",)),
+    "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune")),
+    "pretraining: adaptive": partial(_pretraining, options=("--learning-rate=0.01", "--dropout=0.1")),
+    "pretraining: sampled, stateful": partial(
+        _pretraining, options=("--softmax=sampled", "--stateful", "--schedule=linear", "--accumulate=2")
+    ),
+    "pretraining: full, low-rank": partial(_pretraining, options=("--softmax=full", "--schedule=cosine", "--rank=3")),
+    "task: sst": _task,
+    "gradients: sst": _gradients,
+    "language-model: ptb": _language_model,
+}
+
+
+# --- the test
+
+
+def _part(entry: str) -> str:
+    return entry.partition(":")[0]
+
+
+def _version(entry: str) -> tuple[str, int]:
+    return VERSIONS[_part(entry)]
+
+
+def _fingerprints(entry: str, folder: Path) -> dict[str, list[float]]:
+    with threadpool_limits(1):
+        return {name: fingerprint(array) for name, array in ENTRIES[entry](folder).items()}
+
+
+def _differences(entry: str, found: dict[str, list[float]], stored: dict[str, list[float]]) -> list[str]:
+    """A line for each array that has changed."""
+    most, lines = LOOSER.get(_part(entry), TOLERANCE), []
+    for name in sorted(found.keys() | stored.keys()):
+        if name not in found or name not in stored:
+            lines.append(f"{name}: {'new' if name in found else 'gone'}")
+        elif (by := change(found[name], stored[name])) > most:
+            lines.append(f"{name}: changed by {by:.1e} of its norm, expected at most {most:.0e}")
+    return lines
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_values(entry: str, tmp_path: Path) -> None:
+    stored = json.loads(_FILE.read_text(encoding="utf-8")).get(entry)
+    name, version = _version(entry)
+    write = "write its values with `python -m tests.golden.test_golden`"
+    assert stored is not None, f"{entry!r} is new: {write}"
+    assert stored["version"] == version, f"{name} is {version} and {entry!r} is of {stored['version']}: {write}"
+    lines = _differences(entry, _fingerprints(entry, tmp_path), stored["arrays"])
+    told = "\n  ".join(lines)
+    assert not lines, (
+        f"{entry!r} is computed otherwise than before:\n  {told}\nIf that is meant, raise {name} and then {write}."
+    )
+
+
+def test_no_entry_is_left_over() -> None:
+    assert json.loads(_FILE.read_text(encoding="utf-8")).keys() == ENTRIES.keys()
+
+
+_CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "signs": lambda array: -array,
+    "units": lambda array: array[:, ::-1],
+    "rows": lambda array: array[::-1],
+    "scale": lambda array: array * 1.001,
+    "one sign": lambda array: np.where(array == array[3, 5], -array, array),
+}
+
+
+@pytest.mark.parametrize("name", _CHANGES)
+@pytest.mark.parametrize("shape", [(30, 20), (4, 6), (4, 7)])
+def test_fingerprints_tell_how_far(name: str, shape: tuple[int, int]) -> None:
+    """About as far as the arrays are from each other; and rounding is next to nothing."""
+    array = np.random.default_rng(0).normal(size=shape)
+    other, stored = _CHANGES[name](array), fingerprint(array)
+    expected = np.linalg.norm(other - array) / np.linalg.norm(array)
+    assert change(fingerprint(other), stored) == pytest.approx(expected, rel=0.5)
+    assert change(fingerprint(array.astype(np.float32)), stored) < 1e-6
+
+
+def write_values() -> int:
+    """Write what is new or of another version; the exit status is 1 where values changed and their version did not."""
+    before = json.loads(_FILE.read_text(encoding="utf-8")) if _FILE.exists() else {}
+    after: dict[str, dict[str, Any]] = {}
+    refused = 0
+    for entry in ENTRIES:
+        (name, version), stored = _version(entry), before.get(entry)
+        with tempfile.TemporaryDirectory() as folder:
+            found = _fingerprints(entry, Path(folder))
+        if stored is not None and (lines := _differences(entry, found, stored["arrays"])) == []:
+            found = stored["arrays"]
+        elif stored is not None and stored["version"] == version:
+            print(f"{entry}: not written: raise {name}", *lines, sep="\n  ")
+            found, refused = stored["arrays"], refused + 1
+        else:
+            print(f"{entry}: written")
+        after[entry] = {"version": version, "arrays": found}
+    text = json.dumps(after, indent=1)  # an array a line
+    for values in (values for one in after.values() for values in one["arrays"].values()):
+        text = text.replace(json.dumps(values, indent=1).replace("\n", "\n   "), json.dumps(values))
+    _FILE.write_text(text + "\n", encoding="utf-8")
+    return min(1, refused)
 
 
 if __name__ == "__main__":
-    values = {str(method): [round(x, 6) for x in _values(method)] for method in (None, *_ALONE)}
-    code = {part: CODE[part] for part in ("encoder", "factorization")}
-    _FILE.write_text(json.dumps({"code": code, "values": values}, indent=2) + "\n", encoding="utf-8")
+    sys.exit(write_values())
