@@ -59,8 +59,8 @@ def in_both_themes(draw: Callable[[Path, str], object], folder: Path, name: str)
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, atomically; the ending of `path` says the kind. The same figure gives the same SVG anywhere.
 
-    # Raises
-    ValueError: matplotlib does not know the ending.
+    Raises:
+        ValueError: matplotlib does not know the ending.
     """
     import matplotlib as mpl
 

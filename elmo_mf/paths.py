@@ -28,8 +28,8 @@ def local_path(path: str | Path) -> str:
     A leading `~` is the home folder and `file://` may stand before a path. Only addresses (`http`, `https`, `s3`, `gs`
     and `hf`) import AllenNLP, which downloads them into its cache. A path need not exist.
 
-    # Raises
-    InputError: the address cannot be read.
+    Raises:
+        InputError: the address cannot be read.
     """
     address = _ADDRESS.fullmatch(str(path))
     if address is None:

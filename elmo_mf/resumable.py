@@ -31,8 +31,8 @@ _FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale
 def claim(folder: Path, identity: dict[str, Any]) -> None:
     """Check that a folder belongs to this run; an empty one is marked as such.
 
-    # Raises
-    InputError: the folder belongs to another run, or holds files of something else.
+    Raises:
+        InputError: the folder belongs to another run, or holds files of something else.
     """
     note = folder / "run.json"
     if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left by writers that were killed
@@ -59,8 +59,8 @@ def read_note(path: Path) -> Any:
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Write tensors, numbers and strings; `identity` says which run they belong to.
 
-    # Raises
-    OutputError: the file cannot be written, for example because the disk is full.
+    Raises:
+        OutputError: the file cannot be written, for example because the disk is full.
     """
     import torch
 
@@ -71,8 +71,8 @@ def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> N
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """Read what `save_state` wrote, with tensors on the CPU; None if there is no file.
 
-    # Raises
-    InputError: the file is damaged, or belongs to a run with another identity.
+    Raises:
+        InputError: the file is damaged, or belongs to a run with another identity.
     """
     import torch
 
@@ -100,8 +100,8 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 def taking_from(path: Path) -> Iterator[None]:
     """Turn any error while a state is checked and loaded into one that names its file.
 
-    # Raises
-    InputError: in place of any exception.
+    Raises:
+        InputError: in place of any exception.
     """
     try:
         yield
@@ -114,8 +114,8 @@ def taking_from(path: Path) -> Iterator[None]:
 def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
     """Check part of a state against the run's own: it must have the same keys, types, shapes and settings.
 
-    # Raises
-    ValueError: names what differs.
+    Raises:
+        ValueError: names what differs.
     """
     import torch
 
@@ -145,8 +145,8 @@ def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
     """As `check_like`, for an Adam optimiser, whose state is empty before its first step.
 
-    # Raises
-    ValueError: names what differs.
+    Raises:
+        ValueError: names what differs.
     """
     import torch
 
@@ -171,8 +171,8 @@ def _form(value: Any) -> str:
 def _check_archive(file: BinaryIO) -> None:
     """Check that every byte is as it was written, and that nothing in it needs more memory than the file has.
 
-    # Raises
-    ValueError: names the entry.
+    Raises:
+        ValueError: names the entry.
     """
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()

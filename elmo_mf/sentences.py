@@ -20,11 +20,11 @@ MOST_WORDS = 1_000_000_000
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
     """Sentences of a file; those longer than `max_tokens` are cut into pieces.
 
-    # Parameters
-    limit: number of lines to keep; all by default.
+    Args:
+        limit: number of lines to keep; all by default.
 
-    # Raises
-    InputError: the file is missing, not UTF-8, or has no words or too many.
+    Raises:
+        InputError: the file is missing, not UTF-8, or has no words or too many.
     """
     return read_with_hash(path, max_tokens, limit)[0]
 
@@ -34,8 +34,8 @@ def read_with_hash(
 ) -> tuple[list[list[str]], str]:
     """As `read_sentences`, with the SHA-256 of the whole text; each distinct word is held in memory once.
 
-    # Parameters
-    regular: refuse pipes, because the text is read again later.
+    Args:
+        regular: refuse pipes, because the text is read again later.
     """
     lines, known = TextLines(path, _EXPECTED, regular=regular), dict[str, str]()
     sentences, n_words = list[list[str]](), 0

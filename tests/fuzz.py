@@ -277,8 +277,8 @@ def _too_long(*_: object) -> None:
 def fuzz(target: Target, examples: int, seed: int, folder: Path) -> dict[str, int]:
     """How many inputs were read and how many refused; Hypothesis chooses them, and reduces one that fails.
 
-    # Raises
-    AssertionError: something else happened; the input stays in `folder`.
+    Raises:
+        AssertionError: something else happened; the input stays in `folder`.
     """
     counts = {"read": 0, "refused": 0}
     path = folder / f"input.{target.suffix}"

@@ -6,12 +6,11 @@ import importlib
 import inspect
 import json
 import re
-from typing import Any, cast
 
 import pytest
 import typer
 
-from docs.site import pages, sections
+from docs.site import pages
 from elmo_mf.cli.main import app
 from tests.conftest import ROOT
 
@@ -45,12 +44,3 @@ def test_every_public_class_is_in_the_reference(package: str) -> None:
         if inspect.isclass(value) or inspect.isfunction(value):
             where = value.__module__
             assert where in shown or f"{where}.{name}" in shown, f"{where}.{name}"
-
-
-def test_docstrings_sections() -> None:
-    class Function:
-        is_class, labels = False, set[str]()
-
-    text = "# Parameters\none, two: first\n    and more\n# Raises\nInputError: wrong.\n"
-    made = sections._SECTION.sub(lambda found: sections._google(cast(Any, Function()), *found.groups()), text)
-    assert made == "Args:\n    one: first\n    two: first\n        and more\n\nRaises:\n    InputError: wrong.\n\n"

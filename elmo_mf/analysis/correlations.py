@@ -53,19 +53,20 @@ class Interval:
 class Explanation:
     """Of one task's board.
 
-    # Parameters
-    costs: a row a compression of one target: `method`, with what tells it from others of the board but for its size,
-        target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on another
-        kind of machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (score of the dense encoder
-        with the same seed less its own, or the logarithm of the perplexities' ratio; mean and standard error),
-        `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
-    correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
-    additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer` says
-        in how many of these pairs it does. Pairs of a seed share its dense encoder, and all layers are in a pair beside
-        each of them, so that the interval is over the seeds' means.
-    first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed; so is its interval.
-    points: what the correlations are of: for each outcome, a row a matrix, or a compression of matrices that are in no
-        other row, with all norms.
+    Attributes:
+        costs: a row a compression of one target: `method`, with what tells it from others of the board but for its
+            size, target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on
+            another kind of machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (score of the
+            dense encoder with the same seed less its own, or the logarithm of the perplexities' ratio; mean and
+            standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
+        correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
+        additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer`
+            says in how many of these pairs it does. Pairs of a seed share its dense encoder, and all layers are in a
+            pair beside each of them, so that the interval is over the seeds' means.
+        first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed; so is its
+            interval.
+        points: what the correlations are of: for each outcome, a row a matrix, or a compression of matrices that are in
+            no other row, with all norms.
     """
 
     board: Board

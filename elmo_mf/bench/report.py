@@ -43,8 +43,8 @@ def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
 def plot_bench(result: Result, path: Path, theme: str = "light") -> None:
     """Write a picture of every case's ratios to AllenNLP; the ending of `path` says of what kind.
 
-    # Raises
-    ValueError: matplotlib does not know the ending.
+    Raises:
+        ValueError: matplotlib does not know the ending.
     """
     with themed(theme):
         save(_bars(result), path)

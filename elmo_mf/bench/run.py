@@ -69,8 +69,8 @@ def run_bench(
 
     Ours run in float32, and in those of `precisions` that this machine is made for.
 
-    # Raises
-    InputError: a file or a compression is wrong.
+    Raises:
+        InputError: a file or a compression is wrong.
     """
     dense = Ours(*files, None, device)
     variants: list[Variant] = [AllenNlp(*files, dense.size, device)]

@@ -14,8 +14,8 @@ SIZES = tuple(_SIZES)
 def published_options(size: str) -> BilmOptions:
     """Options of an ELMo of that size.
 
-    # Raises
-    InputError: there is no such size; lists what there is.
+    Raises:
+        InputError: there is no such size; lists what there is.
     """
     if size not in _SIZES:
         raise InputError(f"--size: found {size!r}, {one_of(size, SIZES)}")

@@ -33,12 +33,12 @@ _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 class CharCnn(nn.Module):
     """Convolutions over a token's characters, max-pooled, then highway layers and a projection.
 
-    # Parameters
-    options: sizes.
-    projection_dim: width of the token vectors, p.
-    arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`; without those of
-        `CNN_proj` where nothing is projected.
-    precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
+    Args:
+        options: sizes.
+        projection_dim: width of the token vectors, p.
+        arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`; without
+            those of `CNN_proj` where nothing is projected.
+        precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
     """
 
     def __init__(

@@ -17,9 +17,9 @@ from elmo_mf.bilm.characters import PADDING
 class CharacterTables:
     """Convolutions over embedded characters and the maximum over all windows of a word.
 
-    # Parameters
-    embedding: vectors of the characters (ids, dim).
-    convolutions: of `dim` channels. Neither they nor the embedding may change.
+    Args:
+        embedding: vectors of the characters (ids, dim).
+        convolutions: of `dim` channels. Neither they nor the embedding may change.
     """
 
     def __init__(self, embedding: Tensor, convolutions: Iterable[nn.Conv1d]) -> None:
@@ -31,8 +31,8 @@ class CharacterTables:
     def maxima(self, ids: Tensor) -> Tensor:
         """Character ids (words, characters) to each filter's maximum (words, filters).
 
-        # Raises
-        IndexError: an id is none of the embedding's.
+        Raises:
+            IndexError: an id is none of the embedding's.
         """
         if not len(ids):
             return torch.empty(0, self._filters)

@@ -35,8 +35,8 @@ def _framed(codes: list[int], length: int) -> list[int]:
 def token_lists(sentences: Iterable[Iterable[str]]) -> Iterator[list[str]]:
     """The tokens of each sentence. A text is a sequence of texts too: each of its characters would be one.
 
-    # Raises
-    InputError: a text in place of a list of tokens, a token that is no text, or something else altogether.
+    Raises:
+        InputError: a text in place of a list of tokens, a token that is no text, or something else altogether.
     """
     if isinstance(sentences, (str, bytes)) or not isinstance(sentences, Iterable):
         raise InputError(f"sentences: found {_told(sentences)}, expected a list of lists of tokens")
@@ -58,8 +58,8 @@ def _told(value: object) -> str:
 def batch_to_ids(sentences: Iterable[Iterable[str]], length: int = 50) -> Tensor:
     """Tokenised sentences to ids of shape (sentences, longest, length); rows past a sentence's end are 0.
 
-    # Raises
-    InputError: see `token_lists`.
+    Raises:
+        InputError: see `token_lists`.
     """
     lists = list(token_lists(sentences))
     longest = max(map(len, lists), default=0)

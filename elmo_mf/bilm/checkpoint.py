@@ -76,9 +76,9 @@ def cell_group(direction: int, layer: int) -> str:
 def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     """Read and check a checkpoint, official or factored.
 
-    # Raises
-    InputError: the file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
-    than `options` asks for, or holds NaN or infinity.
+    Raises:
+        InputError: the file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
+            than `options` asks for, or holds NaN or infinity.
     """
     path = Path(path)
     check_settled(path.parent)
@@ -193,12 +193,12 @@ def write_weights(
 
     Each dataset has the SHA-256 of its numbers as an attribute, which `read_weights` verifies.
 
-    # Parameters
-    compressions: what was done to the weights, see `BilmOptions.compressions`; options that say something else are
-        then refused beside them.
+    Args:
+        compressions: what was done to the weights, see `BilmOptions.compressions`; options that say something else are
+            then refused beside them.
 
-    # Raises
-    InputError: a value does not fit in `dtype`, or is no number.
+    Raises:
+        InputError: a value does not fit in `dtype`, or is no number.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")

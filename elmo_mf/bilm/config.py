@@ -67,8 +67,8 @@ class BilmOptions:
     def from_file(cls, path: str | Path) -> BilmOptions:
         """Read and check an `options.json`.
 
-        # Raises
-        InputError: the file is missing, not JSON, or a field is missing or has an impossible value.
+        Raises:
+            InputError: the file is missing, not JSON, or a field is missing or has an impossible value.
         """
         path = Path(path)
         check_settled(path.parent)

@@ -45,18 +45,19 @@ class Activations(NamedTuple):
 class Bilm(nn.Module):
     """The encoder: character CNN and stacked projected biLSTM.
 
-    # Parameters
-    options: sizes.
-    weights: arrays, as `checkpoint.read_weights` gives them.
-    state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
-        `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
-        AllenNLP; `reset_state` forgets it. `primed`: one fixed state, in which a text left the LSTMs, see `priming.py`;
-        that of the checkpoint if it has one and no matrix is factored anew, else computed here. `save` stores it.
-    word_cache_mb: memory for word vectors in inference, see `WordVectors`.
-    precision: of the weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the character CNN's highway
-        layers, and for the gates' matrices where they are dense and large, with all others in bfloat16. Characters and
-        convolutions are always in float32. Where the processor lacks the instructions it is float32, with a warning.
-        Parameters stay float32.
+    Args:
+        options: sizes.
+        weights: arrays, as `checkpoint.read_weights` gives them.
+        state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
+            `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
+            AllenNLP; `reset_state` forgets it. `primed`: one fixed state, in which a text left the LSTMs, see
+            `priming.py`; that of the checkpoint if it has one and no matrix is factored anew, else computed here.
+            `save` stores it.
+        word_cache_mb: memory for word vectors in inference, see `WordVectors`.
+        precision: of the weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the character CNN's
+            highway layers, and for the gates' matrices where they are dense and large, with all others in bfloat16.
+            Characters and convolutions are always in float32. Where the processor lacks the instructions it is float32,
+            with a warning. Parameters stay float32.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class Bilm(nn.Module):
     ) -> Bilm:
         """Read a checkpoint, dense or factored, and factorize it where `compression` is given.
 
-        # Raises
-        InputError: see `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
+        Raises:
+            InputError: see `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
         """
         options = BilmOptions.from_file(options_file)
         weights = read_weights(weight_file, options)
@@ -129,8 +130,8 @@ class Bilm(nn.Module):
     def forward(self, ids: Tensor) -> Activations:
         """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors.
 
-        # Raises
-        InputError: see `accepted`.
+        Raises:
+            InputError: see `accepted`.
         """
         ids = self.accepted(ids)
         if not len(ids):
@@ -145,8 +146,8 @@ class Bilm(nn.Module):
     def accepted(self, ids: Tensor) -> Tensor:
         """Character ids as int64, where the parameters are.
 
-        # Raises
-        InputError: they are of another shape, or of a type that cannot hold them.
+        Raises:
+            InputError: they are of another shape, or of a type that cannot hold them.
         """
         characters = self.options.char_cnn.max_characters_per_token
         if ids.dim() != 3:
@@ -237,8 +238,8 @@ class Bilm(nn.Module):
         Sentences run in batches of `batch_size`, in order. But for `carried`, the vectors do not depend on that but for
         rounding.
 
-        # Raises
-        InputError: a sentence is a text, and no list of tokens; or `batch_size` is below 1.
+        Raises:
+            InputError: a sentence is a text, and no list of tokens; or `batch_size` is below 1.
         """
         if batch_size < 1:
             raise InputError(f"batch_size: found {batch_size!r}, expected an integer from 1 on")

@@ -19,8 +19,8 @@ class StackedLinear(nn.Module):
     ones are two, `right` (G, in, blocks * r) and `left` (G, r, out), and their product is never formed. Pruned matrices
     run like dense ones; training leaves their zeros.
 
-    # Parameters
-    matrices: one (out, in) matrix a direction, all of the same form, see `alike`.
+    Args:
+        matrices: one (out, in) matrix a direction, all of the same form, see `alike`.
     """
 
     def __init__(self, matrices: Sequence[Matrix]) -> None:

@@ -36,10 +36,11 @@ class ProjectedLstm(nn.Module):
     With `joint` weights, [W_x W_h] = L [R_x R_h], the left factor is applied once, to R_x x_t + R_h h_{t-1}: then
     `shared` is set, and `input` is R_x as if it were dense.
 
-    # Parameters
-    weights: one `LstmWeights` a direction.
-    cell_clip, proj_clip: bounds on the memory cell and on the projected state, None for no bound.
-    precision: of the weights in inference on a CPU.
+    Args:
+        weights: one `LstmWeights` a direction.
+        cell_clip: bounds on the memory cell and on the projected state, None for no bound.
+        proj_clip: bounds on the memory cell and on the projected state, None for no bound.
+        precision: of the weights in inference on a CPU.
     """
 
     def __init__(
@@ -67,13 +68,13 @@ class ProjectedLstm(nn.Module):
     def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
-        # Parameters
-        inputs: (G, steps of all sequences, d).
-        batch_sizes: how many sequences are still running at each step, never rising.
-        state: where the sequences start, in the packed order; None for zeros.
+        Args:
+            inputs: (G, steps of all sequences, d).
+            batch_sizes: how many sequences are still running at each step, never rising.
+            state: where the sequences start, in the packed order; None for zeros.
 
-        # Returns
-        The states of all steps (G, steps of all sequences, p), and each sequence's last state.
+        Returns:
+            The states of all steps (G, steps of all sequences, p), and each sequence's last state.
         """
         if state is None:
             state = self._zeros(batch_sizes[0])
@@ -194,16 +195,16 @@ def run_layers(
 ) -> tuple[list[Tensor], list[State]]:
     """Layers one after the other over packed sequences.
 
-    # Parameters
-    layers: each a `BiLstmLayer`, or a `ProjectedLstm` of some of its directions.
-    stacked: what the first one gets, (directions, steps of all sequences, p).
-    batch_sizes: how many sequences are still running at each step, never rising.
-    states: where each layer starts, None for zeros.
-    use_skip_connections: whether a layer's output has what it got added to it, but for layer 0.
-    first: the first one's number among all layers.
+    Args:
+        layers: each a `BiLstmLayer`, or a `ProjectedLstm` of some of its directions.
+        stacked: what the first one gets, (directions, steps of all sequences, p).
+        batch_sizes: how many sequences are still running at each step, never rising.
+        states: where each layer starts, None for zeros.
+        use_skip_connections: whether a layer's output has what it got added to it, but for layer 0.
+        first: the first one's number among all layers.
 
-    # Returns
-    Each layer's output (directions, steps of all sequences, p), and its last state.
+    Returns:
+        Each layer's output (directions, steps of all sequences, p), and its last state.
     """
     outputs, finals = [], []
     for index, layer in enumerate(layers):

@@ -26,9 +26,9 @@ Kernel = Callable[..., tuple[Tensor, ...]]
 def lstm_cell(gates: Tensor, c: Tensor, clip: float | None) -> State:
     """sigmoid(o) * tanh(c_t) and c_t = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c).
 
-    # Parameters
-    gates: (G, rows, 4n), i, f, o, g before their activations.
-    c: (G, rows, n) of the step before.
+    Args:
+        gates: (G, rows, 4n), i, f, o, g before their activations.
+        c: (G, rows, n) of the step before.
     """
     if gates.is_cuda and c.dtype == torch.float32 and _kernels() is not None:
         cell, c = _FusedCell.apply(gates, c, math.inf if clip is None else clip)  # type: ignore[no-untyped-call]

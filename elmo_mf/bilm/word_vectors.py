@@ -14,9 +14,9 @@ from elmo_mf.bilm.derived_cache import fingerprint
 class WordVectors:
     """Applies a character CNN to tokens, each distinct spelling once.
 
-    # Parameters
-    cache_mb: memory for the vectors of the words last seen, used on a CPU where the CNN gets no gradients; the least
-        recently used make room. 0 keeps none. A change of the CNN's parameters empties it.
+    Args:
+        cache_mb: memory for the vectors of the words last seen, used on a CPU where the CNN gets no gradients; the
+            least recently used make room. 0 keeps none. A change of the CNN's parameters empties it.
     """
 
     def __init__(self, cache_mb: float = 0) -> None:

@@ -17,8 +17,8 @@ def compression(
 ) -> Compression | None:
     """From `--method`, `--rank`, `--budget`, `--targets` and `--highway-rank`; None where nothing is to be compressed.
 
-    # Raises
-    InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
+    Raises:
+        InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
     """
     from elmo_mf.compression import Compression
     from elmo_mf.compression.checks import HIGHWAY_METHOD
@@ -39,8 +39,8 @@ def compression(
 def highway_rank(text: str | None) -> int | str | None:
     """`128`, or `budget`.
 
-    # Raises
-    InputError: something else.
+    Raises:
+        InputError: something else.
     """
     if text is None or text == "budget":
         return text
@@ -52,8 +52,8 @@ def highway_rank(text: str | None) -> int | str | None:
 def rank(text: str | None) -> int | dict[str, int] | None:
     """`64`, or `input=64,projection=128`.
 
-    # Raises
-    InputError: something else.
+    Raises:
+        InputError: something else.
     """
     if text is None or text.isdecimal():
         return None if text is None else int(text)
@@ -66,8 +66,8 @@ def rank(text: str | None) -> int | dict[str, int] | None:
 def budget(text: str | None) -> dict[str, float] | None:
     """`500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
 
-    # Raises
-    InputError: something else.
+    Raises:
+        InputError: something else.
     """
     if text is None:
         return None
@@ -83,8 +83,8 @@ def budget(text: str | None) -> dict[str, float] | None:
 def settings(texts: list[str]) -> dict[str, Any]:
     """`name=value` each; numbers where they read as such.
 
-    # Raises
-    InputError: something else.
+    Raises:
+        InputError: something else.
     """
     found: dict[str, Any] = {}
     for text in texts:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def device_named(name: str) -> torch.device:
     """The device of that name, tried out.
 
-    # Raises
-    InputError: there is no such device here.
+    Raises:
+        InputError: there is no such device here.
     """
     import torch
 

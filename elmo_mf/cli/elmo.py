@@ -12,8 +12,8 @@ def elmo_files(
 ) -> tuple[Path, Path]:
     """The two files of an ELMo; where neither is given, those of `embedded`, or of the small embedded one.
 
-    # Raises
-    InputError: only one is given.
+    Raises:
+        InputError: only one is given.
     """
     from elmo_mf.resources import demo_options, demo_weights
 

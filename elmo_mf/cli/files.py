@@ -16,8 +16,8 @@ _WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", 
 def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
     """Let the paths of a command begin with `~` or `file://`, and files that it reads be addresses.
 
-    # Raises
-    InputError: an address cannot be read.
+    Raises:
+        InputError: an address cannot be read.
     """
 
     @functools.wraps(command)

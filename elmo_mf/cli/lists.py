@@ -8,8 +8,8 @@ from elmo_mf.errors import InputError
 def texts(name: str, text: str) -> list[str]:
     """Names of a list.
 
-    # Raises
-    InputError: one of them is empty; `name` is the option's.
+    Raises:
+        InputError: one of them is empty; `name` is the option's.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
@@ -20,8 +20,8 @@ def texts(name: str, text: str) -> list[str]:
 def integers(name: str, text: str, least: int = 0) -> list[int]:
     """Whole numbers of a list, none below `least`.
 
-    # Raises
-    InputError: something else is among them.
+    Raises:
+        InputError: something else is among them.
     """
     parts = texts(name, text)
     if not all(part.isdecimal() and int(part) >= least for part in parts):

@@ -12,8 +12,8 @@ from elmo_mf.io import check_output
 def check_picture(option: str, path: Path | None, theme: str, inputs: Iterable[Path | None] = ()) -> None:
     """As `check_output`, for a picture; None for no picture.
 
-    # Raises
-    InputError: also where the name's ending is none of a picture, or there is no such theme.
+    Raises:
+        InputError: also where the name's ending is none of a picture, or there is no such theme.
     """
     from elmo_mf.figures import THEMES
 

@@ -16,13 +16,15 @@ class AdamW(torch.optim.Optimizer):
     Of torch's AdamW it differs in three things: `eps` is added before the second moment's bias is corrected, weights
     decay after the step and not before it, and the correction can be left out.
 
-    # Parameters
-    lr, betas, eps: as in Adam.
-    weight_decay: share of each weight, times `lr`, that a step takes away.
-    correct_bias: divide the moments by what they lack for having started at zero; False as in BERT.
+    Args:
+        lr: as in Adam.
+        betas: as in Adam.
+        eps: as in Adam.
+        weight_decay: share of each weight, times `lr`, that a step takes away.
+        correct_bias: divide the moments by what they lack for having started at zero; False as in BERT.
 
-    # Raises
-    ValueError: a parameter is out of its range.
+    Raises:
+        ValueError: a parameter is out of its range.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ def model_getter(original: Callable[..., Any]) -> Callable[..., Any]:
     A trained pipeline tokenizes by the rules of its language alone, so that for tokens the language without a pipeline
     gives the same.
 
-    # Raises
-    ConfigurationError: tags, parses or entities are asked for, and the model cannot be downloaded.
+    Raises:
+        ConfigurationError: tags, parses or entities are asked for, and the model cannot be downloaded.
     """
 
     @functools.wraps(original)

@@ -13,8 +13,8 @@ class _Archive(tarfile.TarFile):
     def extractall(self, path: Any = ".", members: Any = None, **kwargs: Any) -> None:
         """As `tarfile.TarFile.extractall`.
 
-        # Raises
-        ReadError: a member is outside the folder, or is a link or a device.
+        Raises:
+            ReadError: a member is outside the folder, or is a link or a device.
         """
         root = Path(path).resolve()
         chosen = list(self.getmembers() if members is None else members)

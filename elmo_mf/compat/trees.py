@@ -20,8 +20,8 @@ class TreeFiles(BracketParseCorpusReader):  # type: ignore[misc]
     def parsed_sents(self) -> Iterator[Tree]:
         """Each tree; a byte order mark, which would hide the first one, is dropped.
 
-        # Raises
-        ConfigurationError: brackets that do not match, which nltk makes a tree of pairs of words and tags.
+        Raises:
+            ConfigurationError: brackets that do not match, which nltk makes a tree of pairs of words and tags.
         """
         for path in self._paths:
             with open(path, encoding="utf-8-sig") as file:

@@ -15,8 +15,8 @@ _AT_ONCE = 128  # sentences whose vectors are in memory
 def activation_error(dense: Bilm, own: Bilm, sentences: Sequence[list[str]]) -> dict[str, Any]:
     """|own - dense|_F / |dense|_F over the tokens of `sentences`.
 
-    # Returns
-    `layers`: of each biLSTM layer; `all`: their root mean square; `sentences`: how many.
+    Returns:
+        `layers`: of each biLSTM layer; `all`: their root mean square; `sentences`: how many.
     """
     differences = np.zeros(own.options.lstm.n_layers)
     norms = np.zeros_like(differences)

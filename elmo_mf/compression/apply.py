@@ -82,8 +82,8 @@ def _allocated(
 def parameters_within(compression: Compression, weights: BilmWeights) -> int:
     """How many parameters a budget leaves to the factors.
 
-    # Raises
-    InputError: less than rank 1 everywhere takes.
+    Raises:
+        InputError: less than rank 1 everywhere takes.
     """
     assert compression.budget is not None
     ((kind, amount),) = compression.budget.items()

@@ -28,33 +28,34 @@ _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
 class Compression:
     """Factorize `targets` with `method`, at a rank or within a budget.
 
-    # Parameters
-    method: name of a registered method.
-    rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of; or a rank by
-        target; None with a budget.
-    targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all". `joint` stands
-        for input and recurrent as one matrix, with a left factor that they share. With a `highway_rank` there may be
-        none, and then nothing else that is of the biLSTM, which stays as it is; the method is `whitened_svd`.
-    layers: layer numbers from 0 on, or "all".
-    directions: any of `forward`, `backward`, or "all".
-    allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
-    granularity: `stacked` factorizes the four gates as one matrix, `gate` each by itself.
-    budget: of the whole biLSTM, `{"parameters": ...}`, `{"bytes": ...}`, `{"multiply_adds": ...}` a token, or
-        `{"share": ...}` of its dense parameters. Ranks are allocated so that the sum over all matrices of the squared
-        error, each relative to its own matrix's norm, is least; see `plan.py`.
-    allocation: of a budget. With `outputs`, a matrix's error counts for what it does to the layers' outputs on the
-        text of `calibration`, see `sensitivity.py`; with `matrices`, which reads no text, all count the same.
-    settings: of the method, by name.
-    calibration: text for methods that look at the matrices' inputs, for `outputs`, and for `highway_rank`; None for
-        the text that comes with this package.
-    gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
-    distill: of an ELMo, see `Distillation`; None for none.
-    finetune: of a language model, see `FineTuning`; None for none.
-    highway_rank: of the character CNN's highway layers, see `highways.py`; "budget" for their share of the budget,
-        which then is of the biLSTM and of these layers; None leaves them as they are.
+    Attributes:
+        method: name of a registered method.
+        rank: r of the factors, from 1 to below break-even, m n / (m + n), of every matrix it is asked of; or a rank by
+            target; None with a budget.
+        targets: any of `input`, `recurrent`, `projection`; a list, or one string joined by `+`, or "all". `joint`
+            stands for input and recurrent as one matrix, with a left factor that they share. With a `highway_rank`
+            there may be none, and then nothing else that is of the biLSTM, which stays as it is; the method is
+            `whitened_svd`.
+        layers: layer numbers from 0 on, or "all".
+        directions: any of `forward`, `backward`, or "all".
+        allow_larger: accept ranks from break-even to the matrix's own, where factors save nothing.
+        granularity: `stacked` factorizes the four gates as one matrix, `gate` each by itself.
+        budget: of the whole biLSTM, `{"parameters": ...}`, `{"bytes": ...}`, `{"multiply_adds": ...}` a token, or
+            `{"share": ...}` of its dense parameters. Ranks are allocated so that the sum over all matrices of the
+            squared error, each relative to its own matrix's norm, is least; see `plan.py`.
+        allocation: of a budget. With `outputs`, a matrix's error counts for what it does to the layers' outputs on the
+            text of `calibration`, see `sensitivity.py`; with `matrices`, which reads no text, all count the same.
+        settings: of the method, by name.
+        calibration: text for methods that look at the matrices' inputs, for `outputs`, and for `highway_rank`; None for
+            the text that comes with this package.
+        gradients: file that `elmo-mf gradients` wrote, for methods that look at a task's gradients.
+        distill: of an ELMo, see `Distillation`; None for none.
+        finetune: of a language model, see `FineTuning`; None for none.
+        highway_rank: of the character CNN's highway layers, see `highways.py`; "budget" for their share of the budget,
+            which then is of the biLSTM and of these layers; None leaves them as they are.
 
-    # Raises
-    InputError: an unknown method, target, direction or setting, or a rank below 1.
+    Raises:
+        InputError: an unknown method, target, direction or setting, or a rank below 1.
     """
 
     method: str
@@ -260,9 +261,10 @@ class Compression:
     def apply(self, weights: BilmWeights, options: BilmOptions) -> BilmWeights:
         """The weights with the chosen matrices factored.
 
-        # Raises
-        InputError: a layer that does not exist, a matrix that is factored already, a rank above the matrix's, or one
-        at or above break-even without `allow_larger`; a budget that is too small; a file that cannot be read.
+        Raises:
+            InputError: a layer that does not exist, a matrix that is factored already, a rank above the matrix's, or
+                one at or above break-even without `allow_larger`; a budget that is too small; a file that cannot be
+                read.
         """
         from elmo_mf.compression import apply as application
 

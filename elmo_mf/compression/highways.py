@@ -33,8 +33,8 @@ _WORDS = 500  # at once
 def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) -> None:
     """That every highway layer can be factorized, at a rank or within a budget.
 
-    # Raises
-    InputError: there is none; one is factored already; the rank is above the matrix's, or saves nothing.
+    Raises:
+        InputError: there is none; one is factored already; the rank is above the matrix's, or saves nothing.
     """
     slots = highway_slots(weights)
     if not slots:
@@ -59,8 +59,8 @@ def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) ->
 class HighwayPiece:
     """Both gates of a highway layer as one matrix, by `whitened_svd` on the words of a text.
 
-    # Parameters
-    moments: of what it gets, see `highway_moments`.
+    Attributes:
+        moments: of what it gets, see `highway_moments`.
     """
 
     slot: HighwaySlot

@@ -19,9 +19,9 @@ GATE_NAMES = ("i", "g", "f", "o")
 class MatrixFacts:
     """Of one matrix, or of one gate's rows of it.
 
-    # Parameters
-    form: `dense`, `rank 8`, `rank 8 a gate` or `pruned`.
-    spectrum: singular values, falling.
+    Attributes:
+        form: `dense`, `rank 8`, `rank 8 a gate` or `pruned`.
+        spectrum: singular values, falling.
     """
 
     direction: str

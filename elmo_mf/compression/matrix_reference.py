@@ -67,8 +67,8 @@ class Slot(_Costs):
     def of(cls, weights: BilmWeights, key: tuple[int, int], target: Target, per_gate: bool) -> Slot:
         """That of `weights`.
 
-        # Raises
-        InputError: it is factored or pruned already.
+        Raises:
+            InputError: it is factored or pruned already.
         """
         lstm = weights.lstms[key]
         for name in ("input", "recurrent") if target == JOINT else (target,):

@@ -34,8 +34,8 @@ class Source:
     def of(cls, options: Path, weights: Path, licence: str | None) -> Source:
         """Read before the work, because files may change meanwhile; without a licence, that on the source's own card.
 
-        # Raises
-        InputError: there is a card and it cannot be read.
+        Raises:
+            InputError: there is a card and it cannot be read.
         """
         return cls(_file(options), _file(weights), licence or licence_on_card(weights.parent))
 
@@ -46,9 +46,9 @@ def write_compressed_card(
 ) -> None:  # fmt: skip
     """That of a compressed checkpoint.
 
-    # Parameters
-    report: see `compression_report`; and `compression`, see `Compression.identity`.
-    dense: whether the rebuilt matrices were stored.
+    Args:
+        report: see `compression_report`; and `compression`, see `Compression.identity`.
+        dense: whether the rebuilt matrices were stored.
     """
     size, error, made = report["size"], report["activation_error"], report["compression"]
     form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"

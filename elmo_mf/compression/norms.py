@@ -14,13 +14,14 @@ from elmo_mf.compression.decomposition import singular_values
 class Norms:
     """Of a matrix W with singular values s.
 
-    # Parameters
-    l1: sum of |w|.
-    frobenius: root of the sum of w^2.
-    spectral: the largest s.
-    nuclear: the sum of s.
-    std: standard deviation of the entries.
-    effective_rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007), from 1 to min(m, n); 0 of a zero matrix.
+    Attributes:
+        l1: sum of |w|.
+        frobenius: root of the sum of w^2.
+        spectral: the largest s.
+        nuclear: the sum of s.
+        std: standard deviation of the entries.
+        effective_rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007), from 1 to min(m, n); 0 of a zero
+            matrix.
     """
 
     l1: float

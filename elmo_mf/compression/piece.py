@@ -33,8 +33,8 @@ class Piece(Protocol):
 class LstmPiece:
     """A matrix of the biLSTM, or each gate's rows of it by themselves.
 
-    # Parameters
-    dense: the weights that it is one of.
+    Attributes:
+        dense: the weights that it is one of.
     """
 
     slot: Slot

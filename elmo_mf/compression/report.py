@@ -32,14 +32,14 @@ def compression_report(
 ) -> dict[str, Any]:
     """JSON form.
 
-    # Parameters
-    text: what the encoders read to see how far they are apart, at most 50,000 tokens.
+    Args:
+        text: what the encoders read to see how far they are apart, at most 50,000 tokens.
 
-    # Returns
-    `matrices` has one entry for each matrix that is not as it was: `rank`, `parameters`, `error` |W - W'|_F / |W|_F,
-    `energy` (1 - error^2), `input_error` (the error of what the matrix gives for its inputs), `norms` of W; `highways`
-    the same of the character CNN's highway layers, as far as they were factorized. `size` is `SizeReport.to_dict`;
-    `predicted_speed_up` and `activation_error` see there.
+    Returns:
+        `matrices` has one entry for each matrix that is not as it was: `rank`, `parameters`, `error` |W - W'|_F /
+        |W|_F, `energy` (1 - error^2), `input_error` (the error of what the matrix gives for its inputs), `norms` of W;
+        `highways` the same of the character CNN's highway layers, as far as they were factorized. `size` is
+        `SizeReport.to_dict`; `predicted_speed_up` and `activation_error` see there.
     """
     size, seen = size_report(compressed, options), moments(dense, options, text)
     before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))

@@ -25,8 +25,8 @@ MOST_CHARACTERS = 1 << 30
 class SentenceIndex:
     """Collects the index in files, so that it never has to fit in memory.
 
-    # Parameters
-    folder: where these files are kept until the index is written.
+    Args:
+        folder: where these files are kept until the index is written.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -37,10 +37,10 @@ WINDOW_LINES, WINDOW_TOKENS = 1024, 16_384
 class Settings:
     """How a file is embedded.
 
-    # Parameters
-    keep: `all` layers (n_layers + 1, tokens, 2p), the `top` one or their `average`, both (tokens, 2p).
-    batch: sentences a batch.
-    piece: tokens; longer sentences are embedded in pieces of this length.
+    Attributes:
+        keep: `all` layers (n_layers + 1, tokens, 2p), the `top` one or their `average`, both (tokens, 2p).
+        batch: sentences a batch.
+        piece: tokens; longer sentences are embedded in pieces of this length.
     """
 
     keep: Keep = "all"
@@ -59,18 +59,18 @@ def embed_file(
 ) -> int:
     """Write the vectors of `text` to `output`, resuming a run that was interrupted.
 
-    # Parameters
-    made_by: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
-    progress: called with the number of lines done.
-    resumes: called with the folder of existing parts, if there are any.
+    Args:
+        made_by: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
+        progress: called with the number of lines done.
+        resumes: called with the folder of existing parts, if there are any.
 
-    # Returns
-    How many lines had their vectors already.
+    Returns:
+        How many lines had their vectors already.
 
-    # Raises
-    InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has too
-        little room.
-    OutputError: a file cannot be written.
+    Raises:
+        InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has
+            too little room.
+        OutputError: a file cannot be written.
     """
     folder = _folder(output)
     identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": made_by}))
@@ -100,8 +100,8 @@ def check_new(output: Path) -> None:
     A file with parts beside it may be the result of a run that was killed before it could remove them; `embed_file`
     finds out.
 
-    # Raises
-    InputError: `output` exists.
+    Raises:
+        InputError: `output` exists.
     """
     if not _folder(output).is_dir():
         _expect_none(output)

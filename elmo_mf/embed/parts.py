@@ -22,12 +22,12 @@ class Parts:
 
     Each has a note beside it with the SHA-256 of its lines and of the file itself; both appear together.
 
-    # Parameters
-    folder: an empty one, or that of a run with the same identity.
-    identity: what the vectors depend on, as JSON.
+    Args:
+        folder: an empty one, or that of a run with the same identity.
+        identity: what the vectors depend on, as JSON.
 
-    # Raises
-    InputError: the folder belongs to another run.
+    Raises:
+        InputError: the folder belongs to another run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:

@@ -23,10 +23,12 @@ MOST_CHARACTERS = 1 << 24
 class TextFile:
     """A text that has been read to the end once.
 
-    # Parameters
-    path: the file.
-    lines, sha256, words: number of lines, SHA-256 of the bytes that were read, and number of words.
-    copied: whether `path` is our own copy.
+    Attributes:
+        path: the file.
+        lines: number of lines, SHA-256 of the bytes that were read, and number of words.
+        sha256: number of lines, SHA-256 of the bytes that were read, and number of words.
+        words: number of lines, SHA-256 of the bytes that were read, and number of words.
+        copied: whether `path` is our own copy.
     """
 
     path: Path
@@ -39,11 +41,11 @@ class TextFile:
     def scan(cls, path: Path, copy: Path | None = None) -> TextFile:
         """Read it through.
 
-        # Parameters
-        copy: where to write the lines if `path` is a pipe or a device, which can be read only once.
+        Args:
+            copy: where to write the lines if `path` is a pipe or a device, which can be read only once.
 
-        # Raises
-        InputError: the file is missing, empty, or not UTF-8; names the line.
+        Raises:
+            InputError: the file is missing, empty, or not UTF-8; names the line.
         """
         text, n_words = TextLines(path, _EXPECTED), 0
         copying = copy is not None and path.exists() and not (path.is_file() or path.is_dir())
@@ -59,8 +61,8 @@ class TextFile:
     def sentences(self) -> Iterator[str]:
         """All lines without their ends.
 
-        # Raises
-        InputError: the text is no longer the one that was scanned.
+        Raises:
+            InputError: the text is no longer the one that was scanned.
         """
         text = TextLines(self.path, _EXPECTED)
         for line in text:
@@ -73,8 +75,8 @@ class TextFile:
 def written(path: Path) -> Iterator[TextIO]:
     """A new UTF-8 file.
 
-    # Raises
-    OutputError: it cannot be written.
+    Raises:
+        OutputError: it cannot be written.
     """
     with output_errors(path), open(path, "w", encoding="utf-8", newline="\n") as file:
         yield file

@@ -136,8 +136,8 @@ def is_there(folder: Path, name: str, sha256: str) -> bool:
 def own_folder(path: Path) -> Path:
     """A folder that nobody else can write to, made if there is none.
 
-    # Raises
-    InputError: something else is there: a link, another user's folder, or one that others can write to.
+    Raises:
+        InputError: something else is there: a link, another user's folder, or one that others can write to.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)

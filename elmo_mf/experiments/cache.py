@@ -124,8 +124,8 @@ class Cache:
 def _read_whole(folder: Path, read: Callable[[Path], T]) -> T:
     """What `read` finds in a folder whose files are as they were written.
 
-    # Raises
-    InputError: they are not, or the folder is not there.
+    Raises:
+        InputError: they are not, or the folder is not there.
     """
     expected = "the SHA-256 of each file in this folder"
     listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MOST_JSON)

@@ -77,17 +77,17 @@ def run_sweep(
 ) -> list[Outcome]:
     """Run `cells`; a record is written as soon as its cell is done.
 
-    # Parameters
-    retry_failed: run the cells again that failed before; else they are among the outcomes, as failed.
-    fail_fast: end with the first failure.
-    retime: run the cells whose record it picks, with an executor that measures times alone (`attempt_times`); the rest
-        of the record is kept, and what fails is not remembered.
+    Args:
+        retry_failed: run the cells again that failed before; else they are among the outcomes, as failed.
+        fail_fast: end with the first failure.
+        retime: run the cells whose record it picks, with an executor that measures times alone (`attempt_times`); the
+            rest of the record is kept, and what fails is not remembered.
 
-    # Returns
-    The outcomes in the order in which they came; fewer than `cells` where `fail_fast` or a full disk ended it.
+    Returns:
+        The outcomes in the order in which they came; fewer than `cells` where `fail_fast` or a full disk ended it.
 
-    # Raises
-    OSError: `output` cannot be written to. Records of the cells that were done before are kept.
+    Raises:
+        OSError: `output` cannot be written to. Records of the cells that were done before are kept.
     """
     with present(output):
         run = _Run(output, executor, view or Unwatched(), fail_fast, retime)

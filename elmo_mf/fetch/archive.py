@@ -34,10 +34,10 @@ _DAMAGE = (
 def extract(archive: Path, member: str, target: Path) -> None:
     """Write one member of a zip archive to `target`; names in the archive decide no path.
 
-    # Raises
-    InputError: the file is no zip archive; it has no such member or several; or the member is damaged, encrypted, a
-    link, or too large.
-    OutputError: `target` cannot be written.
+    Raises:
+        InputError: the file is no zip archive; it has no such member or several; or the member is damaged, encrypted, a
+            link, or too large.
+        OutputError: `target` cannot be written.
     """
     with output_errors(target), open(target, "wb") as file:
         for block in _blocks(archive, member):

@@ -12,11 +12,11 @@ Kind = Literal["weights", "data", "words"]
 class Source:
     """A file to download.
 
-    # Parameters
-    url: where its authors publish it.
-    files: what it becomes, by its name in the archive; one entry with an empty name where it is no archive.
-    sha256: of the download; None where nobody has published it: then the first download's is kept in the lock file.
-    size: in bytes, where it is known.
+    Attributes:
+        url: where its authors publish it.
+        files: what it becomes, by its name in the archive; one entry with an empty name where it is no archive.
+        sha256: of the download; None where nobody has published it: then the first download's is kept in the lock file.
+        size: in bytes, where it is known.
     """
 
     url: str

@@ -38,10 +38,10 @@ def download(
 ) -> Path:
     """Download `source` to `folder`, from a mirror if one is given, and check it against `sha256` if that is known.
 
-    # Raises
-    InputError: the address or file cannot be reached, sends fewer bytes than it announces or redirects to an address
-    without encryption; or its content is not what was expected.
-    OSError: `folder` cannot be written to.
+    Raises:
+        InputError: the address or file cannot be reached, sends fewer bytes than it announces or redirects to an
+            address without encryption; or its content is not what was expected.
+        OSError: `folder` cannot be written to.
     """
     path = folder / source.name
     if sha256 is not None and path.is_file() and file_hash(path) == sha256:

@@ -55,18 +55,18 @@ def fetch(
 ) -> list[Path]:
     """Put the files of `sources` into `folder`, all together; files that are there already stay.
 
-    # Parameters
-    check: reads the complete files in a folder and raises InputError if they are not what they should be.
-    mirror: address or folder that has the downloads under their own names.
-    trusted: called with each source for which there is no hash to check the download against.
+    Args:
+        check: reads the complete files in a folder and raises InputError if they are not what they should be.
+        mirror: address or folder that has the downloads under their own names.
+        trusted: called with each source for which there is no hash to check the download against.
 
-    # Returns
-    The files that are new.
+    Returns:
+        The files that are new.
 
-    # Raises
-    InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Then nothing in
-    `folder` has changed, except that the start of an interrupted download is kept.
-    OutputError: `folder` cannot be written to.
+    Raises:
+        InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Then nothing
+            in `folder` has changed, except that the start of an interrupted download is kept.
+        OutputError: `folder` cannot be written to.
     """
     with output_errors(folder), exclusive(folder, "downloads"):
         lock = Lock(folder / LOCK)

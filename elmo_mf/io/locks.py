@@ -31,11 +31,11 @@ class Lock:
 def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | None:
     """Hold `path`, which is made if there is none: alone, or `shared` with others who share it.
 
-    # Returns
-    None if somebody else holds it and `wait` is not set.
+    Returns:
+        None if somebody else holds it and `wait` is not set.
 
-    # Raises
-    OSError: the file cannot be made or is a link, or its file system has no locks.
+    Raises:
+        OSError: the file cannot be made or is a link, or its file system has no locks.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:

@@ -23,15 +23,16 @@ from elmo_mf.tasks.config import Task
 class Comparison:
     """A task in both sweeps.
 
-    # Parameters
-    rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the mean
-        `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan with one
-        seed), `changed` (all of the interval on one side of zero), `within_noise` (not so, by three seeds or more),
-        `same` where every score is, `mixed` where any seed was scored on different kinds of machine, and how many times
-        as fast and as large the second's encoder is, `speed` and `size`; `timed_apart` where times are of several
-        machines.
-    changed: what else is different, in the cells' identities and in the machines and versions, as texts.
-    only_first, only_second: encoders that only one has.
+    Attributes:
+        rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the
+            mean `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan
+            with one seed), `changed` (all of the interval on one side of zero), `within_noise` (not so, by three seeds
+            or more), `same` where every score is, `mixed` where any seed was scored on different kinds of machine, and
+            how many times as fast and as large the second's encoder is, `speed` and `size`; `timed_apart` where times
+            are of several machines.
+        changed: what else is different, in the cells' identities and in the machines and versions, as texts.
+        only_first: encoders that only one has.
+        only_second: encoders that only one has.
     """
 
     task: Task
@@ -44,8 +45,8 @@ class Comparison:
 def compare(first: Path, second: Path) -> list[Comparison]:
     """The tasks that both output folders have records of.
 
-    # Raises
-    InputError: a folder has no records, or a task in several settings; or no task is in both.
+    Raises:
+        InputError: a folder has no records, or a task in several settings; or no task is in both.
     """
     one, other = _by_task(first), _by_task(second)
     both = [name for name in one if name in other]

@@ -89,8 +89,8 @@ SCHEMA = TypeAdapter(Export)
 def check_kinds(kinds: Sequence[str]) -> None:
     """Find out before the work that there is no such export.
 
-    # Raises
-    InputError: an unknown kind.
+    Raises:
+        InputError: an unknown kind.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -100,8 +100,8 @@ def check_kinds(kinds: Sequence[str]) -> None:
 def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -> list[Path]:
     """Write `board.<kind>` for each kind into a folder.
 
-    # Raises
-    InputError: an unknown kind, or what it needs is not installed.
+    Raises:
+        InputError: an unknown kind, or what it needs is not installed.
     """
     check_kinds(kinds)
     written = []

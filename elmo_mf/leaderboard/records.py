@@ -15,8 +15,8 @@ _MOST_WARNINGS = 20
 def records_of(folder: Path) -> Records:
     """All records of an output folder; warns of each file that is none, and leaves it out.
 
-    # Raises
-    InputError: there are none.
+    Raises:
+        InputError: there are none.
     """
     store = ResultStore(folder)
     records = store.packed()

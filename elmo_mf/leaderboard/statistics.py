@@ -39,9 +39,9 @@ def half_width(frame: pd.DataFrame) -> pd.Series:
 def moderated(variances: Array, freedom: Array) -> tuple[Array, float]:
     """Shrink sample variances, each with its degrees of freedom, towards what they have in common.
 
-    # Returns
-    The variances; and the prior's degrees of freedom: 0 where there is nothing to learn from, infinite where the
-    variances differ no more than samples of one do.
+    Returns:
+        The variances; and the prior's degrees of freedom: 0 where there is nothing to learn from, infinite where the
+        variances differ no more than samples of one do.
     """
     from scipy.special import digamma, polygamma
 

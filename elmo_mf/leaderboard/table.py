@@ -29,9 +29,9 @@ class Column:
 def table(board: Board, escaped: Callable[[str], str] = str, best: str = "{}") -> pd.DataFrame:
     """The whole table as text; the first column is the encoder.
 
-    # Parameters
-    escaped: what makes a name part of the text around the table, see `escape`.
-    best: what the best encoder's name is put into.
+    Args:
+        escaped: what makes a name part of the text around the table, see `escape`.
+        best: what the best encoder's name is put into.
     """
     texts = {column.title: column.texts for column in columns(board)}
     return pd.DataFrame({"encoder": [_name(row, escaped, best) for row in _dicts(board.rows)]} | texts)

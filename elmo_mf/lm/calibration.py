@@ -20,8 +20,8 @@ from elmo_mf.lm.core import CoreLstm
 def core_moments(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], Moments]:
     """Second moments of what each matrix is multiplied with.
 
-    # Parameters
-    inputs: (steps, sequences, d) each, every one the continuation of the one before.
+    Args:
+        inputs: (steps, sequences, d) each, every one the continuation of the one before.
     """
     core.eval()
     sums: dict[int, Tensor] = {}
@@ -52,10 +52,10 @@ def core_activation_error(dense: CoreLstm, own: CoreLstm, inputs: Sequence[Tenso
 class CoreReading:
     """Text that a core reads, whose last layer's outputs the softmax gets: the loss is theirs.
 
-    # Parameters
-    core: the dense one.
-    weights: its own. Of others the layers run from the first one that is not the same object.
-    inputs: (steps, sequences, d) each, every one the continuation of the one before.
+    Args:
+        core: the dense one.
+        weights: its own. Of others the layers run from the first one that is not the same object.
+        inputs: (steps, sequences, d) each, every one the continuation of the one before.
     """
 
     def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:

@@ -46,9 +46,9 @@ _LANES = 16  # cells are padded to a multiple of it, which the kernels need
 class CoreLstm(nn.Module):
     """LSTMs on top of each other.
 
-    # Parameters
-    weights: of each layer; without projections.
-    weight_drop: share of the recurrent weights that are dropped in training, others each time (Merity et al. 2018).
+    Args:
+        weights: of each layer; without projections.
+        weight_drop: share of the recurrent weights that are dropped in training, others each time (Merity et al. 2018).
     """
 
     def __init__(self, weights: Sequence[LstmWeights], weight_drop: float = 0.0) -> None:
@@ -75,13 +75,13 @@ class CoreLstm(nn.Module):
     ) -> tuple[list[Tensor], list[State]]:
         """Run over sequences of one length.
 
-        # Parameters
-        inputs: (steps, sequences, d).
-        state: h and c of each layer, (1, sequences, n) both; None for zeros.
-        between: what is done to a layer's outputs before the next layer has them.
+        Args:
+            inputs: (steps, sequences, d).
+            state: h and c of each layer, (1, sequences, n) both; None for zeros.
+            between: what is done to a layer's outputs before the next layer has them.
 
-        # Returns
-        Each layer's outputs (steps, sequences, n), before `between`; and the state after the last step.
+        Returns:
+            Each layer's outputs (steps, sequences, n), before `between`; and the state after the last step.
         """
         if state is None:
             state = [cast(_Layer, layer).zeros(inputs) for layer in self.layers]
@@ -104,12 +104,12 @@ class CoreLstm(nn.Module):
     def compressed(self, compression: Compression, inputs: Sequence[Tensor] = ()) -> CoreLstm:
         """A core with the chosen matrices as factors.
 
-        # Parameters
-        inputs: (steps, sequences, d) each, for methods that look at what matrices are multiplied with, and for budgets
-            by outputs; every one is the continuation of the one before.
+        Args:
+            inputs: (steps, sequences, d) each, for methods that look at what matrices are multiplied with, and for
+                budgets by outputs; every one is the continuation of the one before.
 
-        # Raises
-        InputError: as `Compression.apply`; or inputs are needed and there are none.
+        Raises:
+            InputError: as `Compression.apply`; or inputs are needed and there are none.
         """
         from elmo_mf.lm.calibration import CoreReading
 

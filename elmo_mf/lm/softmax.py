@@ -18,9 +18,9 @@ class PackedSoftmax:
     Losses are computed some words at a time, so that what is only summed never leaves the cache. Each packed copy of
     the weight is made when it is first used.
 
-    # Parameters
-    weight: (words, d). It must not change.
-    bias: (words,). It must not change.
+    Args:
+        weight: (words, d). It must not change.
+        bias: (words,). It must not change.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:

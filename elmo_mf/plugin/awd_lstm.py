@@ -26,16 +26,20 @@ class AwdLstm(Model):  # type: ignore[misc]
 
     The last layer's cells are as many as an embedding has numbers, and the softmax's weights are the embeddings.
 
-    # Parameters
-    embedding_dim, hidden_size, num_layers: sizes.
-    embedding_dropout: share of the words whose embedding is dropped, wherever they occur in a batch.
-    input_dropout, hidden_dropout, output_dropout: variational, one mask for all steps; on embeddings, between layers,
-        and before the softmax.
-    weight_drop: share of the recurrent weights that are dropped in training.
-    activation_regularisation: weight of the mean squared output, after dropout (AR).
-    temporal_regularisation: weight of the mean squared difference between an output and the next (TAR).
-    softmax_samples: words that the loss in training compares a word with; None for all.
-    compression: low-rank from the start: the random core is factorized, and its factors learn. Keys of `Compression`.
+    Args:
+        embedding_dim: sizes.
+        hidden_size: sizes.
+        num_layers: sizes.
+        embedding_dropout: share of the words whose embedding is dropped, wherever they occur in a batch.
+        input_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
+        hidden_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
+        output_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
+        weight_drop: share of the recurrent weights that are dropped in training.
+        activation_regularisation: weight of the mean squared output, after dropout (AR).
+        temporal_regularisation: weight of the mean squared difference between an output and the next (TAR).
+        softmax_samples: words that the loss in training compares a word with; None for all.
+        compression: low-rank from the start: the random core is factorized, and its factors learn. Keys of
+            `Compression`.
     """
 
     def __init__(
@@ -87,8 +91,8 @@ class AwdLstm(Model):  # type: ignore[misc]
     def forward(self, tokens: Tensor, targets: Tensor, start: bool) -> dict[str, Any]:
         """`tokens` and `targets` (streams, steps); `start` says that the text begins here.
 
-        # Returns
-        `loss`, nats a word, regularised in training; and `steps`.
+        Returns:
+            `loss`, nats a word, regularised in training; and `steps`.
         """
         state = None if start else self._state
         raw, after = self.core(self.embed(tokens).transpose(0, 1), state, self._between if self.training else None)

@@ -25,8 +25,8 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
     """One sentence a line, tokenised; words are what white space separates, and each line ends in `<eos>`, an empty
     one too. `<unk>` is a word like any other. `elmo_mf.io.TextLines` says what a line is.
 
-    # Parameters
-    token_indexers: of the field `tokens`; single ids by default.
+    Args:
+        token_indexers: of the field `tokens`; single ids by default.
     """
 
     def __init__(self, token_indexers: dict[str, TokenIndexer] | None = None, **kwargs: Any) -> None:
@@ -55,12 +55,13 @@ class TextStreams(DataLoader):  # type: ignore[misc]
 
     Gives `tokens` and `targets` (streams, steps), the latter one word on, and `start`, whether the streams begin here.
 
-    # Parameters
-    reader, data_path: as AllenNLP gives them.
-    batch_size: streams.
-    steps: words of a stream in a batch.
-    vary: draw the number of steps anew for each batch, around `steps` and now and then around half of it (Merity et
-        al. 2018, section 5), so that the text is cut at other places in each epoch.
+    Args:
+        reader: as AllenNLP gives them.
+        data_path: as AllenNLP gives them.
+        batch_size: streams.
+        steps: words of a stream in a batch.
+        vary: draw the number of steps anew for each batch, around `steps` and now and then around half of it (Merity et
+            al. 2018, section 5), so that the text is cut at other places in each epoch.
     """
 
     def __init__(
@@ -100,8 +101,8 @@ class TextStreams(DataLoader):  # type: ignore[misc]
     def index_with(self, vocab: Vocabulary) -> None:
         """Read the text as ids; words that the vocabulary lacks are `<unk>`.
 
-        # Raises
-        ConfigurationError: a stream has not two words, of which the first predicts the second.
+        Raises:
+            ConfigurationError: a stream has not two words, of which the first predicts the second.
         """
         words = (token.text for instance in self.iter_instances() for token in instance["tokens"])
         self._ids = torch.tensor([vocab.get_token_index(word) for word in words])

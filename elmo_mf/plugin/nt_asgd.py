@@ -55,8 +55,8 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
     """Starts the average after an epoch whose validation perplexity is above the best one that is more than `patience`
     epochs old; and scales the learning rate by a batch's number of steps, as sequences of random length need it.
 
-    # Parameters
-    patience: n of the paper, the non-monotone interval.
+    Args:
+        patience: n of the paper, the non-monotone interval.
     """
 
     def __init__(self, serialization_dir: str, patience: int = 5) -> None:

@@ -90,8 +90,8 @@ class Form(_Strict):
     def built(self, build: Callable[[BilmWeights], M]) -> M:
         """What `build` makes of weights of these shapes, for parameters that are about to be loaded.
 
-        # Raises
-        InputError: the shapes do not belong together, as a stranger may have changed them.
+        Raises:
+            InputError: the shapes do not belong together, as a stranger may have changed them.
         """
         try:
             char_cnn = {name: np.zeros(shape, np.float32) for name, shape in self.char_cnn.items()}
@@ -137,8 +137,8 @@ class StoredForm(nn.Module):
     def set_extra_state(self, state: Any) -> None:
         """Check that the parameters that are loaded beside the form are this encoder's.
 
-        # Raises
-        InputError: they are another encoder's: their sizes may be the same and their options not.
+        Raises:
+            InputError: they are another encoder's: their sizes may be the same and their options not.
         """
         loaded = _parsed(state, "weights: the form of an encoder")
         if loaded.encoder != self.form.encoder:
@@ -158,8 +158,8 @@ def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -
 
     Files may have moved since, so their paths only distinguish encoders of the same compression.
 
-    # Raises
-    InputError: the weights cannot be read, or what they hold is not a form, or too large for their file.
+    Raises:
+        InputError: the weights cannot be read, or what they hold is not a form, or too large for their file.
     """
     path = weights_being_loaded()
     if path is None:

@@ -44,23 +44,26 @@ _THEIRS = signature(ElmoTokenEmbedder.__init__).parameters
 class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     """A weighted sum of a biLM's layers for each token, as AllenNLP's `elmo_token_embedder` gives it.
 
-    # Parameters
-    options_file, weight_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by
-        default, as in `elmo_token_embedder`.
-    compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
-    state: `zero`, `primed` or `carried`, see `Bilm`.
-    dropout: on the weighted sum.
-    do_layer_norm: normalise each layer before the sum.
-    scalar_mix_parameters: fixed weights of the layers before their softmax; None learns them.
-    projection_dim: project the sum to this width.
-    requires_grad: train the encoder, factors included.
-    cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
-    word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
-    precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
-    vocab_to_cache: of `elmo_token_embedder`; refused.
+    Args:
+        options_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by default, as in
+            `elmo_token_embedder`.
+        weight_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by default, as in
+            `elmo_token_embedder`.
+        compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
+        state: `zero`, `primed` or `carried`, see `Bilm`.
+        dropout: on the weighted sum.
+        do_layer_norm: normalise each layer before the sum.
+        scalar_mix_parameters: fixed weights of the layers before their softmax; None learns them.
+        projection_dim: project the sum to this width.
+        requires_grad: train the encoder, factors included.
+        cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
+        word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
+        precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
+        vocab_to_cache: of `elmo_token_embedder`; refused.
 
-    # Raises
-    InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or `carried`.
+    Raises:
+        InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or
+            `carried`.
     """
 
     def __init__(

@@ -44,8 +44,8 @@ class Vocabulary:
         A word's number is that of its line, counted from 0 as in bilm-tf, whose marks of unused lines are skipped. If
         the file lacks the three special words, they come first.
 
-        # Raises
-        InputError: the file cannot be read, has only some of the three, or has a word twice or too many words.
+        Raises:
+            InputError: the file cannot be read, has only some of the three, or has a word twice or too many words.
         """
         lines = TextLines(path, "the softmax's words, one a line", regular=True)
         seen: dict[str, None] = {}
@@ -100,10 +100,10 @@ class Batch:
 class Corpus:
     """Sentences as ids, twice: of every distinct word's spelling (the input), and of the vocabulary (the output).
 
-    # Parameters
-    sentences: tokenised.
-    vocabulary: what the softmax knows; other words count as `<UNK>` in the output only.
-    max_characters: characters a token.
+    Args:
+        sentences: tokenised.
+        vocabulary: what the softmax knows; other words count as `<UNK>` in the output only.
+        max_characters: characters a token.
     """
 
     def __init__(self, sentences: list[list[str]], vocabulary: Vocabulary, max_characters: int) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor
 def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None = None) -> Tensor:
     """The sum of the negative log-likelihoods of `words`, in nats.
 
-    # Parameters
-    states: (rows, dim).
-    weight: (vocabulary, dim).
-    words: (rows,), each below the vocabulary's size.
-    bias: (vocabulary,).
+    Args:
+        states: (rows, dim).
+        weight: (vocabulary, dim).
+        words: (rows,), each below the vocabulary's size.
+        bias: (vocabulary,).
     """
     loss: Tensor = _CrossEntropy.apply(states, weight, bias, words)  # type: ignore[no-untyped-call]
     return loss

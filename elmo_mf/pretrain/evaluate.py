@@ -53,13 +53,13 @@ def judge(
 ) -> Judgement:
     """Perplexity of a checkpoint on `texts`, tokenised, one sentence a line.
 
-    # Parameters
-    beside: folder of the softmax and the vocabulary; None for the weights' own.
-    max_tokens: longer sentences are cut into pieces.
-    limit: lines of each file that are read.
+    Args:
+        beside: folder of the softmax and the vocabulary; None for the weights' own.
+        max_tokens: longer sentences are cut into pieces.
+        limit: lines of each file that are read.
 
-    # Raises
-    InputError: a file is missing, or is not what the others ask for.
+    Raises:
+        InputError: a file is missing, or is not what the others ask for.
     """
     return next(judge_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
 
@@ -104,8 +104,8 @@ def read_language_model(
 ) -> tuple[LanguageModel, Vocabulary]:
     """The language model of a checkpoint, with the softmax and the vocabulary in `folder`.
 
-    # Raises
-    InputError: a file is missing, or is not what the others ask for.
+    Raises:
+        InputError: a file is missing, or is not what the others ask for.
     """
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
     width = BilmOptions.from_file(options_file).lstm.projection_dim

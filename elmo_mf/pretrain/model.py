@@ -25,11 +25,11 @@ class Losses(NamedTuple):
 class LanguageModel(nn.Module):
     """Predict each next word from the forward states and each previous word from the backward states.
 
-    # Parameters
-    bilm: the encoder, trained in place.
-    softmax: see `word_softmax`.
-    dropout: on the states before the softmax.
-    mixed: type of the encoder's products, None for that of its parameters.
+    Args:
+        bilm: the encoder, trained in place.
+        softmax: see `word_softmax`.
+        dropout: on the states before the softmax.
+        mixed: type of the encoder's products, None for that of its parameters.
     """
 
     def __init__(self, bilm: Bilm, softmax: nn.Module, dropout: float = 0.0, mixed: torch.dtype | None = None) -> None:

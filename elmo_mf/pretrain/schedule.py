@@ -15,11 +15,11 @@ SCHEDULES: tuple[Schedule, ...] = ("one_cycle", "constant", "linear", "cosine")
 def scheduler(kind: Schedule, optimizer: Optimizer, peak: float, steps: int, warmup: float) -> LRScheduler:
     """One that is stepped after each of `steps` steps.
 
-    # Parameters
-    kind: after the rise, `one_cycle` (Smith and Topin 2019) falls to nearly nothing as a cosine and rises as one too;
-        `linear` and `cosine` fall to zero; `constant` stays.
-    peak: the highest learning rate.
-    warmup: share of the steps in which it rises.
+    Args:
+        kind: after the rise, `one_cycle` (Smith and Topin 2019) falls to nearly nothing as a cosine and rises as one
+            too; `linear` and `cosine` fall to zero; `constant` stays.
+        peak: the highest learning rate.
+        warmup: share of the steps in which it rises.
     """
     steps = max(steps, 2)
     if kind == "one_cycle":

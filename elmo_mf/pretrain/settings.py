@@ -22,15 +22,16 @@ _SEEDS = 2**64  # the number of seeds that PyTorch has
 class Settings:
     """The options of `elmo-mf pretrain`.
 
-    # Parameters
-    compression: keys of `Compression`, for weights that are low-rank from the start: the random weights are factorized,
-        which is how factors are best initialised (spectral initialisation, Khodak et al. 2021), and the factors learn.
-    architecture: an options file's content, in place of `cell`, `projection` and `layers`.
-    accumulate: batches a step of the optimiser.
-    stateful: sentences come in the text's order, many places of it at once, and each starts in the state in which the
-        sentence before it ended.
-    mixed: type of the products in the encoder; parameters, memory cells, softmax and losses stay in float32.
-    patience: stop after so many epochs without a better held-out perplexity, and export the best; None for never.
+    Attributes:
+        compression: keys of `Compression`, for weights that are low-rank from the start: the random weights are
+            factorized, which is how factors are best initialised (spectral initialisation, Khodak et al. 2021), and the
+            factors learn.
+        architecture: an options file's content, in place of `cell`, `projection` and `layers`.
+        accumulate: batches a step of the optimiser.
+        stateful: sentences come in the text's order, many places of it at once, and each starts in the state in which
+            the sentence before it ended.
+        mixed: type of the products in the encoder; parameters, memory cells, softmax and losses stay in float32.
+        patience: stop after so many epochs without a better held-out perplexity, and export the best; None for never.
     """
 
     cell: int = 512

@@ -44,10 +44,10 @@ class _FullSoftmax(nn.Linear):
 def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
     """States (rows, dim) and words (rows,) to the sum of their negative log-likelihoods in nats.
 
-    # Parameters
-    kind: `adaptive` (Grave et al. 2017, an exact distribution), `full`, or `sampled` (log-uniform candidates in
-        training, the full distribution in evaluation).
-    n_words: size of the vocabulary, most frequent words first.
+    Args:
+        kind: `adaptive` (Grave et al. 2017, an exact distribution), `full`, or `sampled` (log-uniform candidates in
+            training, the full distribution in evaluation).
+        n_words: size of the vocabulary, most frequent words first.
     """
     if kind == "adaptive":
         cutoffs = [cut for cut in (2000, 10000) if cut < n_words - 1] or [n_words // 2]
@@ -63,8 +63,8 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
 def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
     """Write a softmax, atomically.
 
-    # Raises
-    InputError: a value does not fit in `dtype`, or is NaN or infinite.
+    Raises:
+        InputError: a value does not fit in `dtype`, or is NaN or infinite.
     """
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
@@ -75,8 +75,8 @@ def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n
 def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
     """Read and check a softmax against the encoder's width and the vocabulary's size.
 
-    # Raises
-    InputError: the file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
+    Raises:
+        InputError: the file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
     """
     check_settled(path.parent)
     with NumbersFile(path, "file", "the softmax that elmo-mf pretrain writes beside its weights") as file:

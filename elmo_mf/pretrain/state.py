@@ -33,11 +33,11 @@ class Advance(_Strict):
     def check(self, ends: list[int]) -> None:
         """Check that steps and epochs are consistent.
 
-        # Parameters
-        ends: number of steps done after each epoch.
+        Args:
+            ends: number of steps done after each epoch.
 
-        # Raises
-        ValueError: names what is not.
+        Raises:
+            ValueError: names what is not.
         """
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
             raise ValueError("history: epochs out of order")
@@ -59,8 +59,8 @@ class NumpyState(_Strict):
     def of(cls, found: Any) -> NumpyState:
         """From the list in a checkpoint.
 
-        # Raises
-        ValueError: the list is not such a state.
+        Raises:
+            ValueError: the list is not such a state.
         """
         name, keys, *rest = found
         if not isinstance(keys, Tensor) or keys.dtype != torch.int64 or keys.shape != (624,):
@@ -73,12 +73,12 @@ class NumpyState(_Strict):
 def check_carried(carried: Any, widths: tuple[int, int], layers: int) -> None:
     """Check the LSTM states in which the next sentences start.
 
-    # Parameters
-    carried: None, or h (2, rows, p) and c (2, rows, n) of each layer.
-    widths: p and n.
+    Args:
+        carried: None, or h (2, rows, p) and c (2, rows, n) of each layer.
+        widths: p and n.
 
-    # Raises
-    ValueError: their number or shapes are wrong.
+    Raises:
+        ValueError: their number or shapes are wrong.
     """
     if carried is None:
         return

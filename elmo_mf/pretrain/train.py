@@ -40,12 +40,13 @@ _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 class Trainer:
     """One pretraining run in a folder; a run that was interrupted resumes from its last checkpoint.
 
-    # Parameters
-    train, valid: files of tokenised text, one sentence a line.
-    folder: where checkpoints and the result go.
-    settings: see `Settings`; a folder holds one run, so that other settings than the folder's are an error.
-    vocabulary: file of the softmax's words; None to count them.
-    device: where it runs.
+    Args:
+        train: files of tokenised text, one sentence a line.
+        valid: files of tokenised text, one sentence a line.
+        folder: where checkpoints and the result go.
+        settings: see `Settings`; a folder holds one run, so that other settings than the folder's are an error.
+        vocabulary: file of the softmax's words; None to count them.
+        device: where it runs.
     """
 
     def __init__(
@@ -129,13 +130,13 @@ class Trainer:
     ) -> dict[str, Any]:
         """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`.
 
-        # Parameters
-        report: called after each step.
-        beside: called with a folder and the record, to write more files of the result; all appear together.
+        Args:
+            report: called after each step.
+            beside: called with a folder and the record, to write more files of the result; all appear together.
 
-        # Raises
-        InputError: the loss has become NaN or infinite; the last checkpoint is kept.
-        OutputError: a file cannot be written.
+        Raises:
+            InputError: the loss has become NaN or infinite; the last checkpoint is kept.
+            OutputError: a file cannot be written.
         """
         log = Log(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()

@@ -400,8 +400,9 @@ RECORD = TypeAdapter(Record)
 def read_record(path: Path, task_named: Callable[[str], Task] = load_task) -> dict[str, Any]:
     """One record, every field checked, and its identity against its `id`.
 
-    # Raises
-    InputError: the file is unreadable, not a record, of another format, altered, or of a task that is not known here.
+    Raises:
+        InputError: the file is unreadable, not a record, of another format, altered, or of a task that is not known
+            here.
     """
     return check_record(read_bytes(path, "record", "a result record", most=MOST_BYTES), str(path), task_named)
 

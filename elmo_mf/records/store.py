@@ -49,9 +49,9 @@ class ResultStore:
     def write(self, cell: Cell, record: dict[str, Any]) -> dict[str, Any]:
         """Write what `run_cell` returned as a record, atomically; returns the record.
 
-        # Raises
-        InputError: a field is missing or is not what it should be.
-        OSError: the folder cannot be written to.
+        Raises:
+            InputError: a field is missing or is not what it should be.
+            OSError: the folder cannot be written to.
         """
         text = json.dumps({"format": FORMAT, "id": cell.id, "cell": cell.identity} | record, indent=2) + "\n"
         checked = check_record(text.encode(), cell.name)
@@ -62,9 +62,9 @@ class ResultStore:
     def update(self, cell: Cell, part: dict[str, Any]) -> dict[str, Any]:
         """Write a cell's record again, atomically, as its file has it but for `part`; returns the record.
 
-        # Raises
-        InputError: there is no record of the cell, or `part` is not what it should be.
-        OSError: the folder cannot be written to.
+        Raises:
+            InputError: there is no record of the cell, or `part` is not what it should be.
+            OSError: the folder cannot be written to.
         """
         kept = json.loads(self.path(cell).read_bytes()) if self.has(cell) else {}
         return self.write(cell, kept | part)

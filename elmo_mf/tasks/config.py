@@ -127,8 +127,8 @@ class Task:
     def from_file(cls, path: Path) -> Task:
         """Read a card.
 
-        # Raises
-        InputError: the file is missing, not TOML, or a field is missing or impossible.
+        Raises:
+            InputError: the file is missing, not TOML, or a field is missing or impossible.
         """
         card = _checked(path, read_toml(path, "task card", "a task card, in TOML", most=_MOST_BYTES))
         named = {"train": card.data.train, "validation": card.data.validation, "test": card.data.test}
@@ -164,8 +164,8 @@ def task_names() -> list[str]:
 def load_task(name: str) -> Task:
     """The task of that name.
 
-    # Raises
-    InputError: there is none; lists what there is.
+    Raises:
+        InputError: there is none; lists what there is.
     """
     if name not in task_names():
         raise InputError(f"tasks: found {name!r}, {any_of(name, task_names())}")

@@ -26,8 +26,8 @@ _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
 def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
     """The data folder of a cell: the given one, or one with its files cut to size and as AllenNLP's readers take them.
 
-    # Raises
-    InputError: a file is not of its task's format.
+    Raises:
+        InputError: a file is not of its task's format.
     """
     source, task = spec.data_of(cell.task), cell.task
     limits = {split: spec.limit_of(task.name, split) for split in task.files}

@@ -60,8 +60,8 @@ class DataFormat(ABC):
     def contents(self, path: Path) -> Contents:
         """A file, read and checked as a whole.
 
-        # Raises
-        InputError: the file is missing, unreadable, empty or not of this format.
+        Raises:
+            InputError: the file is missing, unreadable, empty or not of this format.
         """
         with open_regular(path, "data file", "a split of a task") as file:
             start = file.read(8)

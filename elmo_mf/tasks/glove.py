@@ -31,9 +31,9 @@ def check_words(path: Path, dim: int) -> None:
     AllenNLP skips words that are followed by too many numbers; a few of GloVe's are, because they have spaces in them.
     Too few numbers mean that the file was cut.
 
-    # Raises
-    InputError: the file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
-    something else; or no word has `dim` numbers.
+    Raises:
+        InputError: the file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
+            something else; or no word has `dim` numbers.
     """
     found, most = False, 0
     for number, line in enumerate(_lines(path), start=1):

@@ -120,8 +120,8 @@ def encoder_name(compression: Compression | None, finetune: FineTuning | None = 
 def expand(spec: SweepSpec) -> list[Cell]:
     """All cells of a sweep: task by task, the dense encoder first, of a language model as it is and tuned likewise.
 
-    # Raises
-    InputError: anything that would make a cell fail and can be known before it runs.
+    Raises:
+        InputError: anything that would make a cell fail and can be known before it runs.
     """
     from elmo_mf.bilm import read_weights
 

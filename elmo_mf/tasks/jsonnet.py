@@ -31,8 +31,8 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any
     It may import from its own folder and from this project's configs, and is ended when it takes more than 20 seconds
     or 2 GB.
 
-    # Raises
-    InputError: the file is missing or does not evaluate.
+    Raises:
+        InputError: the file is missing or does not evaluate.
     """
     text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MOST_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
@@ -82,8 +82,8 @@ def task_config(config: Path, preset: str, glove: str | None, values: dict[str, 
 def override(config: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
     """The config with values replaced by dotted path, as `allennlp train -o` does; the path must exist but for its end.
 
-    # Raises
-    InputError: a path leads nowhere.
+    Raises:
+        InputError: a path leads nowhere.
     """
     config = json.loads(json.dumps(config))
     for dotted, value in changes.items():

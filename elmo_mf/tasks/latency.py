@@ -32,16 +32,16 @@ def measure(
 ) -> dict[str, Any]:
     """Milliseconds a batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
 
-    # Parameters
-    model: a trained AllenNLP model with one `elmo_mf` embedder.
-    instances: of the scored split, indexed.
-    dense: the encoder before compression; None where the model's own is dense.
-    sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
-    rounds: how often each is timed.
-    allennlp: see `allennlp_encoder`; None to leave it out.
+    Args:
+        model: a trained AllenNLP model with one `elmo_mf` embedder.
+        instances: of the scored split, indexed.
+        dense: the encoder before compression; None where the model's own is dense.
+        sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
+        rounds: how often each is timed.
+        allennlp: see `allennlp_encoder`; None to leave it out.
 
-    # Returns
-    `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with what `times` gives.
+    Returns:
+        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with what `times` gives.
     """
     model.eval()
     embedder = embedder_of(model)
@@ -149,14 +149,16 @@ def times(
 ) -> dict[str, float]:
     """Time every run with each encoder in turn.
 
-    # Parameters
-    runs: what is done with an encoder.
-    own, dense, allennlp: the encoders; None for one that is left out, `own` is then dense itself.
-    repeats: of which each time is the mean.
+    Args:
+        runs: what is done with an encoder.
+        own: the encoders; None for one that is left out, `own` is then dense itself.
+        dense: the encoders; None for one that is left out, `own` is then dense itself.
+        allennlp: the encoders; None for one that is left out, `own` is then dense itself.
+        repeats: of which each time is the mean.
 
-    # Returns
-    `median_ms` and `p95_ms`, the same of dense with `dense_` before them, and `speed_up`, the median of dense time over
-    own time, pair by pair; and of AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
+    Returns:
+        `median_ms` and `p95_ms`, the same of dense with `dense_` before them, and `speed_up`, the median of dense time
+        over own time, pair by pair; and of AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
     """
     encoders = {"own": own, "dense": dense, "allennlp": allennlp}
     encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}

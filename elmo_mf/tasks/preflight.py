@@ -27,12 +27,12 @@ _RECORD = 100_000  # bytes
 def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, option: str = "--output") -> None:
     """Check the data, word vectors and texts of `cells`, each file as a whole, and that the disk has room.
 
-    # Parameters
-    workers: how many cells train on this disk at once; 0 where none does.
-    option: the command-line option that gave `output`, for the message.
+    Args:
+        workers: how many cells train on this disk at once; 0 where none does.
+        option: the command-line option that gave `output`, for the message.
 
-    # Raises
-    InputError: a file is wrong, and a cell would fail on it, perhaps after hours; the message names file and line.
+    Raises:
+        InputError: a file is wrong, and a cell would fail on it, perhaps after hours; the message names file and line.
     """
     with workspace(output, "checks", spec.cache_mb) as work:
         for cell in {cell.task.name: cell for cell in cells}.values():

@@ -18,13 +18,13 @@ CHOICES = ("stale", "all")
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, Any]], bool]:
     """Whether a record is to be timed again, on this machine, with so many threads and on the GPU that the sweep uses.
 
-    # Parameters
-    choice: `stale`, where its times are of another machine, of other versions or of another number of threads; or
-        `all`.
-    spec: the sweep whose records they are.
+    Args:
+        choice: `stale`, where its times are of another machine, of other versions or of another number of threads; or
+            `all`.
+        spec: the sweep whose records they are.
 
-    # Raises
-    InputError: another choice.
+    Raises:
+        InputError: another choice.
     """
     if choice not in CHOICES:
         raise InputError(f"--retime: found {choice!r}, {any_of(choice, CHOICES)}")

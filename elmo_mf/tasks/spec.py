@@ -19,19 +19,29 @@ from elmo_mf.tasks.jsonnet import PRESETS, evaluate_jsonnet
 class SweepSpec:
     """A sweep, as a sweep file or the command line gives it.
 
-    # Parameters
-    tasks, methods, targets, ranks, seeds: the grid; a target set is written `input+recurrent`, or `all`. All tasks by
-        default, or those of an ELMo if one is given.
-    compressions: more compressions than the grid's, each with the keys of `Compression`.
-    data: folder with one folder a task; None for each task's demo data.
-    options, weights: the ELMo; the embedded one by default.
-    preset: sizes of the tasks' models, `demo` or `paper`.
-    glove: word vectors' file of the preset `paper`, or files by task.
-    limit: examples a split, one number, or numbers by split, or either by task.
-    overrides: by task, values of the AllenNLP config by dotted path.
-    latency_sentences, latency_rounds: how many examples are timed, and how often each.
-    cache_mb: disk for what cells share, encoders and frozen activations; 0 shares no activations and computes them
-        anew each epoch.
+    Attributes:
+        tasks: the grid; a target set is written `input+recurrent`, or `all`. All tasks by default, or those of an ELMo
+            if one is given.
+        methods: the grid; a target set is written `input+recurrent`, or `all`. All tasks by default, or those of an
+            ELMo if one is given.
+        targets: the grid; a target set is written `input+recurrent`, or `all`. All tasks by default, or those of an
+            ELMo if one is given.
+        ranks: the grid; a target set is written `input+recurrent`, or `all`. All tasks by default, or those of an ELMo
+            if one is given.
+        seeds: the grid; a target set is written `input+recurrent`, or `all`. All tasks by default, or those of an ELMo
+            if one is given.
+        compressions: more compressions than the grid's, each with the keys of `Compression`.
+        data: folder with one folder a task; None for each task's demo data.
+        options: the ELMo; the embedded one by default.
+        weights: the ELMo; the embedded one by default.
+        preset: sizes of the tasks' models, `demo` or `paper`.
+        glove: word vectors' file of the preset `paper`, or files by task.
+        limit: examples a split, one number, or numbers by split, or either by task.
+        overrides: by task, values of the AllenNLP config by dotted path.
+        latency_sentences: how many examples are timed, and how often each.
+        latency_rounds: how many examples are timed, and how often each.
+        cache_mb: disk for what cells share, encoders and frozen activations; 0 shares no activations and computes them
+            anew each epoch.
     """
 
     tasks: tuple[str, ...]
@@ -55,8 +65,8 @@ class SweepSpec:
     def from_file(cls, path: Path | None, **changes: Any) -> SweepSpec:
         """From a jsonnet file, or from nothing (all tasks), with `changes` that are not None on top.
 
-        # Raises
-        InputError: an unknown key or a value that a sweep cannot have.
+        Raises:
+            InputError: an unknown key or a value that a sweep cannot have.
         """
         raw = {} if path is None else evaluate_jsonnet(path)
         return cls.from_value(raw, "sweep" if path is None else str(path), **changes)

@@ -34,8 +34,8 @@ _MOST_TOKENS = 1 << 24  # of a sentence
 class StoredActivations(Mapping[bytes, Tensor]):
     """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped: what is not read costs no memory.
 
-    # Raises
-    InputError: a file is missing, or they are not of one another or of such an encoder.
+    Raises:
+        InputError: a file is missing, or they are not of one another or of such an encoder.
     """
 
     def __init__(self, folder: Path, layers: int, width: int) -> None:
@@ -87,9 +87,9 @@ def write_activations(
 ) -> None:
     """Run each sentence of `batches` (sentences, longest, characters) once and write its activations to `folder`.
 
-    # Parameters
-    has_room: whether so many bytes more may be written; when not, the sentences that are left are left out.
-    rest: called between batches.
+    Args:
+        has_room: whether so many bytes more may be written; when not, the sentences that are left are left out.
+        rest: called between batches.
     """
     written: list[tuple[bytes, int]] = []
     seen: set[bytes] = set()

@@ -27,8 +27,8 @@ def plugins() -> None:
 def training_device(cuda_device: int | None = None) -> torch.device:
     """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one.
 
-    # Raises
-    InputError: there is no such GPU here.
+    Raises:
+        InputError: there is no such GPU here.
     """
     from allennlp.common.util import int_to_device
 

@@ -53,9 +53,9 @@ def cuda_graph(run: Run) -> Run:
 class GraphedLstm:
     """All directions of a layer.
 
-    # Parameters
-    lstm: whose weights. They must stay where they are.
-    capture: makes a call that repeats what another does on a GPU.
+    Args:
+        lstm: whose weights. They must stay where they are.
+        capture: makes a call that repeats what another does on a GPU.
     """
 
     def __init__(self, lstm: ProjectedLstm, capture: Callable[[Run], Run] = cuda_graph) -> None:

@@ -57,10 +57,10 @@ def form_of(lstm: ProjectedLstm, dtype: torch.dtype) -> Form | None:
 class NativeLstm:
     """All directions of a layer.
 
-    # Parameters
-    lstm: whose weights. They must not change.
-    directions: the same weights, for the input's products.
-    form: of the directions.
+    Args:
+        lstm: whose weights. They must not change.
+        directions: the same weights, for the input's products.
+        form: of the directions.
     """
 
     def __init__(self, lstm: ProjectedLstm, directions: Sequence[InferenceDirection], form: Form) -> None:

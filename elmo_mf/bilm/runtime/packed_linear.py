@@ -32,10 +32,10 @@ class Product(Protocol):
 class PackedLinear:
     """A product whose weight is kept in oneDNN's blocked layout, in the dtype of `weight` (float32 or bfloat16).
 
-    # Parameters
-    weight: (out, in).
-    bias: (out,), in any dtype; `x` too is made the weight's.
-    rows: about how many rows `x` will have; the layout suits that number best.
+    Args:
+        weight: (out, in).
+        bias: (out,), in any dtype; `x` too is made the weight's.
+        rows: about how many rows `x` will have; the layout suits that number best.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, rows: int = 16) -> None:
@@ -56,10 +56,10 @@ class QuantizedLinear:
     """A product of 8-bit integers: a scale for each output of the weight, and one for each row of `x`, found as it
     comes, so that no row depends on another.
 
-    # Parameters
-    weight: (out, in), float32.
-    bias: (out,), or None for zeros.
-    dtype: of the result.
+    Args:
+        weight: (out, in), float32.
+        bias: (out,), or None for zeros.
+        dtype: of the result.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:

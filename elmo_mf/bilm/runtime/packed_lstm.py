@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 class InferenceLstm:
     """All directions of a layer.
 
-    # Parameters
-    lstm: whose weights. They must not change.
-    precision: of the weights.
+    Args:
+        lstm: whose weights. They must not change.
+        precision: of the weights.
     """
 
     def __init__(self, lstm: ProjectedLstm, precision: Precision) -> None:
@@ -93,10 +93,10 @@ class InferenceLstm:
 class InferenceDirection:
     """One direction of a layer. Each packed copy is made when it is first used.
 
-    # Parameters
-    lstm: whose weights.
-    index: which of its directions.
-    precision: of the weights; `int8` for large dense matrices of the gates, with all others in bfloat16.
+    Args:
+        lstm: whose weights.
+        index: which of its directions.
+        precision: of the weights; `int8` for large dense matrices of the gates, with all others in bfloat16.
     """
 
     def __init__(self, lstm: ProjectedLstm, index: int, precision: Precision) -> None:
@@ -108,8 +108,8 @@ class InferenceDirection:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run over packed sequences from the states `h` (sequences, p) and `c` (sequences, n).
 
-        # Returns
-        The states of all steps (steps of all sequences, p), and each sequence's last `h` and `c`.
+        Returns:
+            The states of all steps (steps of all sequences, p), and each sequence's last `h` and `c`.
         """
         n, cell_clip, proj_clip = self.lstm.cell_size, self.lstm.cell_clip, self.lstm.proj_clip
         outputs, ended = [], []

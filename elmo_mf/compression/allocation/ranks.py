@@ -17,9 +17,9 @@ K = TypeVar("K", bound=Hashable)
 class Candidate:
     """A matrix that shares a budget.
 
-    # Parameters
-    gains: by how much each rank from 1 on lowers the error, never rising; as many as ranks are allowed.
-    cost: of each rank.
+    Attributes:
+        gains: by how much each rank from 1 on lowers the error, never rising; as many as ranks are allowed.
+        cost: of each rank.
     """
 
     gains: Array
@@ -32,8 +32,8 @@ def allocate(candidates: Mapping[K, Candidate], budget: int) -> dict[K, int]:
     Exact. Among matrices of one cost, the largest gains come first, since a matrix's own never rise; how much of the
     budget each group of equal cost has is found by branch and bound.
 
-    # Raises
-    ValueError: the budget does not do for rank 1 everywhere.
+    Raises:
+        ValueError: the budget does not do for rank 1 everywhere.
     """
     left = budget - sum(candidate.cost for candidate in candidates.values())
     if left < 0:

@@ -50,8 +50,8 @@ def moments(
 ) -> dict[tuple[int, int], Moments]:
     """Second moments by (direction, layer), from the first tokens of a text, at most 50,000.
 
-    # Raises
-    InputError: the text cannot be read or has no words.
+    Raises:
+        InputError: the text cannot be read or has no words.
     """
     bilm = Bilm(options, weights).eval()
     recorder = _Recorder(bilm)

@@ -29,9 +29,9 @@ class Rereading:
     Of these the token vectors are made again where the character CNN changed, and the layers run from the first one
     that changed, in the directions that did: an ELMo's do not read each other. What is the same object has not changed.
 
-    # Parameters
-    weights: the dense ones.
-    sentences: tokenised.
+    Args:
+        weights: the dense ones.
+        sentences: tokenised.
     """
 
     @torch.no_grad()
@@ -81,11 +81,11 @@ class Rereading:
 class _Passage:
     """Some sentences.
 
-    # Parameters
-    packing: of them with the tokens that begin and end each.
-    ids: character ids in packed order, (tokens, characters).
-    words: which of the tokens are words, (tokens,); the same in both directions, since all but the ends are.
-    layers: the token vectors, and each layer's, as each direction meets them, (2, tokens, p).
+    Attributes:
+        packing: of them with the tokens that begin and end each.
+        ids: character ids in packed order, (tokens, characters).
+        words: which of the tokens are words, (tokens,); the same in both directions, since all but the ends are.
+        layers: the token vectors, and each layer's, as each direction meets them, (2, tokens, p).
     """
 
     packing: Packing

@@ -32,12 +32,12 @@ class Reading(Protocol):
 class ElmoReading:
     """By an ELMo, whose layers' outputs tasks mix: the loss is the sum over the layers.
 
-    # Parameters
-    weights: the dense ones.
-    text: tokenised, one sentence a line; of which at most 50,000 tokens are read, and for outputs 5,000.
+    Args:
+        weights: the dense ones.
+        text: tokenised, one sentence a line; of which at most 50,000 tokens are read, and for outputs 5,000.
 
-    # Raises
-    InputError: from all methods: the text cannot be read or has no words.
+    Raises:
+        InputError: from all methods: the text cannot be read or has no words.
     """
 
     def __init__(self, weights: BilmWeights, options: BilmOptions, text: Path) -> None:

@@ -42,9 +42,9 @@ def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) ->
 def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
     """Read a file, and check it against the weights that it describes.
 
-    # Raises
-    InputError: the file is missing or not HDF5; a dataset is missing or damaged, has another shape, or a value that is
-        negative, NaN or infinite.
+    Raises:
+        InputError: the file is missing or not HDF5; a dataset is missing or damaged, has another shape, or a value that
+            is negative, NaN or infinite.
     """
     with NumbersFile(path, "file of gradients", "what elmo-mf gradients writes") as file:
         rows: dict[tuple[int, int, str], Array] = {}

@@ -28,8 +28,8 @@ def by_outputs(
     relative squared error, and p from 1 on, so that no rank gains more than the one before; and the losses of all to
     add up.
 
-    # Parameters
-    ranks: each matrix with about the rank that it will have.
+    Args:
+        ranks: each matrix with about the rank that it will have.
     """
     return {piece.slot: _by_outputs(piece, rank, dense, reading) for piece, rank in ranks}
 

@@ -22,9 +22,9 @@ from elmo_mf.errors import InputError
 class Evidence:
     """What is known of a matrix (m, n) beside its values.
 
-    # Parameters
-    inputs: second moments E[x x^T] of what it is multiplied with, (n, n).
-    row_weights: how much each of its outputs matters, (m,).
+    Attributes:
+        inputs: second moments E[x x^T] of what it is multiplied with, (n, n).
+        row_weights: how much each of its outputs matters, (m,).
     """
 
     inputs: Array | None = None
@@ -128,8 +128,8 @@ def _known(name: str) -> bool:
 def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """The method registered as `name`.
 
-    # Raises
-    InputError: there is none, or it has not these settings; lists what there is.
+    Raises:
+        InputError: there is none, or it has not these settings; lists what there is.
     """
     if not isinstance(name, str) or not _known(name):
         raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
@@ -145,8 +145,8 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
 def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
     """Check a setting.
 
-    # Raises
-    InputError: it is something else.
+    Raises:
+        InputError: it is something else.
     """
     if found not in expected:
         raise InputError(f"compression.settings: {field}: found {found!r}, expected {' or '.join(expected)}")
@@ -155,8 +155,8 @@ def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
 def positive(field: str, found: object, least: float = 0, whole: bool = False) -> None:
     """Check a setting: a number above 0, and from `least` on.
 
-    # Raises
-    InputError: it is something else.
+    Raises:
+        InputError: it is something else.
     """
     kinds = (int,) if whole else (int, float)
     if isinstance(found, bool) or not isinstance(found, kinds) or not max(least, 0) <= found < float("inf"):

@@ -16,10 +16,10 @@ from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced
 class Nmf(Method):
     """scikit-learn's NMF, for reference: weights have both signs, so they are made non-negative first.
 
-    # Parameters
-    form: `split`: W = W+ - W-, each factorized, with half of the rank; rank 1 has but the one with the larger norm.
-        `shift`: W minus its least entry, with rank r - 1, and the least entry again as a factor of rank 1.
-    iterations: at most.
+    Attributes:
+        form: `split`: W = W+ - W-, each factorized, with half of the rank; rank 1 has but the one with the larger norm.
+            `shift`: W minus its least entry, with rank r - 1, and the least entry again as a factor of rank 1.
+        iterations: at most.
     """
 
     form: str = "split"

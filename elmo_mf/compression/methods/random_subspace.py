@@ -15,8 +15,8 @@ from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced
 class RandomSubspace(Method):
     """W Q Q^T, with Q (n, r) an orthonormal basis of a uniformly random subspace; the same one for every matrix of n.
 
-    # Parameters
-    seed: of the subspace.
+    Attributes:
+        seed: of the subspace.
     """
 
     seed: int = 0

@@ -22,11 +22,12 @@ class SemiNmf(Method):
     Alternating, from a start that is always the same: F = X G (G^T G)^+ is the best for a given G, then each element of
     G is multiplied by the root of ((X^T F)^+ + G (F^T F)^-) / ((X^T F)^- + G (F^T F)^+), which never raises the error.
 
-    # Parameters
-    nonnegative: which factor is G: `right` (X = W, with coefficients for each input) or `left` (X = W^T).
-    start: `svd`, the positive parts of the singular vectors, or `kmeans`, clusters of X's columns (as Ding et al. do).
-    iterations: at most.
-    tolerance: stop when an iteration lowers the error by less than this share of |X|_F.
+    Attributes:
+        nonnegative: which factor is G: `right` (X = W, with coefficients for each input) or `left` (X = W^T).
+        start: `svd`, the positive parts of the singular vectors, or `kmeans`, clusters of X's columns (as Ding et al.
+            do).
+        iterations: at most.
+        tolerance: stop when an iteration lowers the error by less than this share of |X|_F.
     """
 
     nonnegative: str = "right"

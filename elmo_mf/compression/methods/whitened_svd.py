@@ -19,8 +19,8 @@ class WhitenedSvd(SvdMethod):
     As in DRONE (Chen et al. 2021) and SVD-LLM (Wang et al. 2024): with C^(1/2) a Cholesky factor and U the left
     singular vectors of W C^(1/2), A = U_r and B = U_r^T W. This form needs no inverse of C.
 
-    # Parameters
-    ridge: what is added to C's diagonal, as a share of its mean: for inputs that calibration never saw.
+    Attributes:
+        ridge: what is added to C's diagonal, as a share of its mean: for inputs that calibration never saw.
     """
 
     ridge: float = 1e-3

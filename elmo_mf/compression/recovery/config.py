@@ -13,10 +13,10 @@ from elmo_mf.paths import expanded
 class Distillation:
     """Tune the factors after factorization, see `distill.py`.
 
-    # Parameters
-    text: tokenised, one sentence a line.
-    steps: of the optimiser.
-    learning_rate: at most.
+    Attributes:
+        text: tokenised, one sentence a line.
+        steps: of the optimiser.
+        learning_rate: at most.
     """
 
     text: str
@@ -36,9 +36,9 @@ class Distillation:
 class FineTuning:
     """Train a compressed language model on its own text again, by Adam with a learning rate that falls to zero.
 
-    # Parameters
-    epochs: passes over the text.
-    learning_rate: at most.
+    Attributes:
+        epochs: passes over the text.
+        learning_rate: at most.
     """
 
     epochs: int = 1

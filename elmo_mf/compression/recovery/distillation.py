@@ -61,15 +61,15 @@ def distill(
 ) -> Distilled:
     """Tune `factored` towards `dense` with Adam, the learning rate falling to zero as a cosine.
 
-    # Parameters
-    checkpoint: where the state is saved every 100 steps; a run that has saved one there is resumed.
-    report: called with the number of steps done and the last loss.
-    resumes: called with the number of steps that the checkpoint has done, if there is one.
+    Args:
+        checkpoint: where the state is saved every 100 steps; a run that has saved one there is resumed.
+        report: called with the number of steps done and the last loss.
+        resumes: called with the number of steps that the checkpoint has done, if there is one.
 
-    # Raises
-    InputError: the text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes NaN
-        or infinite.
-    OutputError: the checkpoint cannot be written.
+    Raises:
+        InputError: the text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes
+            NaN or infinite.
+        OutputError: the checkpoint cannot be written.
     """
     run = _Run(dense, factored, options, settings)
     if checkpoint is not None:

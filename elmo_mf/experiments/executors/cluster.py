@@ -29,14 +29,15 @@ _RETRIES = 5  # of a cell whose machine died
 class RayExecutor:
     """Runs cells where a Ray cluster has room for them.
 
-    # Parameters
-    address: of the cluster; `auto` finds the one that this machine belongs to.
-    cpus, gpus: what each cell asks for.
-    threads: of each cell; its CPUs by default.
-    run: what to do with a cell.
+    Args:
+        address: of the cluster; `auto` finds the one that this machine belongs to.
+        cpus: what each cell asks for.
+        gpus: what each cell asks for.
+        threads: of each cell; its CPUs by default.
+        run: what to do with a cell.
 
-    # Raises
-    InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
+    Raises:
+        InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
     """
 
     def __init__(

@@ -46,11 +46,11 @@ class _Running:
 class LocalExecutor:
     """Runs cells in `workers` processes of `threads` threads each.
 
-    # Parameters
-    output: folder of the sweep, for scratch and cache.
-    threads: of each process; by default what `OMP_NUM_THREADS` says, as in PyTorch, or else the machine's cores divided
-        among the workers.
-    run: what to do with a cell.
+    Args:
+        output: folder of the sweep, for scratch and cache.
+        threads: of each process; by default what `OMP_NUM_THREADS` says, as in PyTorch, or else the machine's cores
+            divided among the workers.
+        run: what to do with a cell.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class LocalExecutor:
     def start(self, cell: Cell) -> None:
         """Begin a cell.
 
-        # Raises
-        InputError: the server of processes was killed, and the one started in its place was too.
+        Raises:
+            InputError: the server of processes was killed, and the one started in its place was too.
         """
         try:
             running = self._started(cell)

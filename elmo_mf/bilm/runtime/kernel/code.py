@@ -34,10 +34,10 @@ POINTER = ir.PointerType()
 class Rows:
     """A matrix in memory.
 
-    # Parameters
-    base: its address.
-    distance: between rows, in float32 numbers.
-    half: whether its numbers are bfloat16, in place of float32.
+    Attributes:
+        base: its address.
+        distance: between rows, in float32 numbers.
+        half: whether its numbers are bfloat16, in place of float32.
     """
 
     base: Any
@@ -48,9 +48,9 @@ class Rows:
 class Code:
     """Appends to a function. Integers are 64 bits.
 
-    # Parameters
-    builder: where to append.
-    lanes: float32 numbers in a vector.
+    Args:
+        builder: where to append.
+        lanes: float32 numbers in a vector.
     """
 
     def __init__(self, builder: ir.IRBuilder, lanes: int) -> None:

@@ -34,16 +34,19 @@ FIELDS = (
 class Form:
     """The shape of a direction.
 
-    # Parameters
-    n, p: sizes of the memory cell and of the state, multiples of `lanes`.
-    input_rank: None where the input's part of the gates is given, else it is computed from x R_x.
-    recurrent_rank, projection_rank: None for a dense matrix.
-    blocks: of the recurrent factors: 4 where each gate has its own.
-    shared: the input has the recurrent left factor, and is given as R_x x.
-    projected: whether the state is a projection of the gated cell; else it is that cell, and p = n.
-    cell_clip, proj_clip: bounds, None for none.
-    lanes: float32 numbers in a vector.
-    half: whether products are of bfloat16 numbers, summed in float32.
+    Attributes:
+        n: sizes of the memory cell and of the state, multiples of `lanes`.
+        p: sizes of the memory cell and of the state, multiples of `lanes`.
+        input_rank: None where the input's part of the gates is given, else it is computed from x R_x.
+        recurrent_rank: None for a dense matrix.
+        projection_rank: None for a dense matrix.
+        blocks: of the recurrent factors: 4 where each gate has its own.
+        shared: the input has the recurrent left factor, and is given as R_x x.
+        projected: whether the state is a projection of the gated cell; else it is that cell, and p = n.
+        cell_clip: bounds, None for none.
+        proj_clip: bounds, None for none.
+        lanes: float32 numbers in a vector.
+        half: whether products are of bfloat16 numbers, summed in float32.
     """
 
     n: int

@@ -17,11 +17,11 @@ _UNROLL = 4  # rows of a panel, of bfloat16 pairs of rows, in one turn of the lo
 class Block:
     """What the code of a block depends on.
 
-    # Parameters
-    rows: how many.
-    vectors: of a row of the sums.
-    panels: those of the vectors that are computed, panel by panel of the weight's group.
-    blocks: where there are several, each vector has its own numbers of a row of the inputs.
+    Attributes:
+        rows: how many.
+        vectors: of a row of the sums.
+        panels: those of the vectors that are computed, panel by panel of the weight's group.
+        blocks: where there are several, each vector has its own numbers of a row of the inputs.
     """
 
     rows: int
