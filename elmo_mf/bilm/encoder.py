@@ -28,6 +28,9 @@ from elmo_mf.io import atomic_files, write_json
 if TYPE_CHECKING:
     from elmo_mf.compression import Compression
 
+VERSION = 1
+"""Number of the encoder's results, part of a run's identity: raised when what the encoder computes changes."""
+
 StatePolicy = Literal["zero", "carried", "primed"]
 STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried", "primed")
 
