@@ -97,7 +97,7 @@ class Ours(Variant):
 
 
 def quantized(matrix: MatrixSize) -> bool:
-    """Whether `int8` keeps a matrix as integers, see `InferenceDirection`."""
+    """Whether `int8` keeps a matrix as integers, see `PackedDirection`."""
     return (
         matrix.rank is None and matrix.target != "projection" and math.prod(matrix.shape) >= inference.LEAST_QUANTIZED
     )

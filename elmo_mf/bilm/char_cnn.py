@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.config import CharCnnOptions
-from elmo_mf.bilm.derived_cache import Remade
+from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.runtime.packed_linear import (
     PackedLinear,
     Precision,
@@ -67,8 +67,8 @@ class CharCnn(nn.Module):
             _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
         self.output_dim = projection_dim
         self.precision: Precision = precision if supports(precision) else "float32"
-        self._tables = Remade[CharacterTables]()
-        self._packed = Remade[list[Callable[[Tensor], Tensor]]]()
+        self._tables = DerivedCache[CharacterTables]()
+        self._packed = DerivedCache[list[Callable[[Tensor], Tensor]]]()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids (tokens, characters) to token vectors (tokens, p)."""

@@ -13,7 +13,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """One direction's half of some tokens' vectors: `vectors` (n_layers + 1, tokens, p) of the tokens from `start` on,
     for the columns from 0 (forward) or from p (backward)."""
 
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
 
 
 @torch.no_grad()
-def embed_in_pieces(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterator[Piece]:
+def embed_in_chunks(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterator[Chunk]:
     """The vectors of a sentence as `bilm.embed` gives them, at most `tokens` at a time.
 
     While the forward direction goes from the first piece to the last, the backward direction goes from the last to the
@@ -53,8 +53,8 @@ def _tokens(bilm: Bilm, sentence: Sequence[str], start: int, stop: int) -> Tenso
     return bilm.token_vectors(torch.cat(parts))
 
 
-def _without_bounds(start: int, direction: int, vectors: Tensor, words: int) -> Iterator[Piece]:
+def _without_bounds(start: int, direction: int, vectors: Tensor, words: int) -> Iterator[Chunk]:
     """The piece in positions of words, if any are left."""
     first, last = max(start, 1), min(start + vectors.shape[1], words + 1)
     if first < last:
-        yield Piece(first - 1, direction, vectors[:, first - start : last - start].numpy().copy())
+        yield Chunk(first - 1, direction, vectors[:, first - start : last - start].numpy().copy())

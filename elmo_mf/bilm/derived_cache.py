@@ -11,7 +11,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class Remade(Generic[T]):
+class DerivedCache(Generic[T]):
     """Keeps one thing for as long as the parameters it was made from stay as they are. A copy starts empty."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Remade(Generic[T]):
         return self._made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Remade, ()
+        return DerivedCache, ()
 
 
 def fingerprint(parameters: Iterable[Tensor]) -> tuple[object, ...]:

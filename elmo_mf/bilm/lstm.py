@@ -20,14 +20,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.derived_cache import Remade
-from elmo_mf.bilm.linear import StackedLinear, alike
+from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.lstm_cell import clipped, lstm_cell
 from elmo_mf.bilm.packing import State, groups, joined
-from elmo_mf.bilm.runtime.cuda_graphs import GraphedLstm, suits_graphs
+from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm, suits_graphs
 from elmo_mf.bilm.runtime.packed_linear import Precision, full_precision, supports
-from elmo_mf.bilm.runtime.packed_lstm import InferenceLstm
-from elmo_mf.bilm.weights import JOINT, TARGETS, Array, Factors, LstmWeights, Matrix, Target, regated, regated_rows
+from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
+from elmo_mf.bilm.stacked_linear import StackedLinear, alike
+from elmo_mf.bilm.weights import (
+    JOINT,
+    TARGETS,
+    Array,
+    Factors,
+    LstmWeights,
+    Matrix,
+    Target,
+    reorder_gates,
+    reorder_rows,
+)
 
 
 class ProjectedLstm(nn.Module):
@@ -56,12 +66,12 @@ class ProjectedLstm(nn.Module):
         self.input, self.recurrent = StackedLinear(inputs), StackedLinear(recurrents)
         projections = [w.matrices["projection"] for w in weights if "projection" in w.matrices]
         self.projection = StackedLinear(projections) if projections else None
-        bias = np.stack([regated_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
+        bias = np.stack([reorder_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
         self.cell_clip, self.proj_clip = cell_clip, proj_clip if projections else None
         self.precision: Precision = precision if supports(precision) else "float32"
-        self._inference = Remade[InferenceLstm]()
-        self._graphed = Remade[GraphedLstm]()
+        self._inference = DerivedCache[PackedLstm]()
+        self._graphed = DerivedCache[CudaGraphLstm]()
         self.cell_size = bias.shape[1] // 4
         self.state_size = weights[0].state_size
 
@@ -81,10 +91,10 @@ class ProjectedLstm(nn.Module):
         if not self._needs_gradients(inputs, *state):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
                 with full_precision():
-                    inference = self._inference.of(self.parameters(), lambda: InferenceLstm(self, self.precision))
+                    inference = self._inference.of(self.parameters(), lambda: PackedLstm(self, self.precision))
                     return inference(inputs, batch_sizes, state)
             if suits_graphs(inputs.device, batch_sizes[0]):
-                graphed = self._graphed.of(self.parameters(), lambda: GraphedLstm(self), copied=False)
+                graphed = self._graphed.of(self.parameters(), lambda: CudaGraphLstm(self), copied=False)
                 return graphed(inputs, batch_sizes, state)
         return self.run(self._input_gates(inputs, batch_sizes), batch_sizes, state)
 
@@ -137,15 +147,15 @@ class ProjectedLstm(nn.Module):
         if self.projection is not None:
             for own, projection in zip(gates, self.projection.matrices(), strict=True):
                 own["projection"] = projection
-        biases = [regated_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
+        biases = [reorder_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
         return [LstmWeights(own, bias - _forget_bias(bias)) for own, bias in zip(gates, biases, strict=True)]
 
     def _gates(self, w_x: Matrix, w_h: Matrix) -> dict[Target, Matrix]:
         if not self.shared:
-            return {"input": regated(w_x, _IGFO), "recurrent": regated(w_h, _IGFO)}
+            return {"input": reorder_gates(w_x, _IGFO), "recurrent": reorder_gates(w_h, _IGFO)}
         w_h = cast(Factors, w_h)
         right = np.concatenate([cast(Array, w_x), w_h.right], axis=1)
-        return {JOINT: regated(Factors(w_h.left, right), _IGFO)}
+        return {JOINT: reorder_gates(Factors(w_h.left, right), _IGFO)}
 
 
 class BiLstmLayer(nn.Module):
@@ -227,8 +237,8 @@ def _input_and_recurrent(weights: LstmWeights) -> tuple[Matrix, Matrix]:
     """W_x and W_h, or of L [R_x R_h] the parts R_x and L R_h."""
     matrices = weights.matrices
     if JOINT not in matrices:
-        return regated(matrices["input"], _IFOG), regated(matrices["recurrent"], _IFOG)
-    joint, p = cast(Factors, regated(matrices[JOINT], _IFOG)), weights.state_size
+        return reorder_gates(matrices["input"], _IFOG), reorder_gates(matrices["recurrent"], _IFOG)
+    joint, p = cast(Factors, reorder_gates(matrices[JOINT], _IFOG)), weights.state_size
     return joint.right[:, :-p], Factors(joint.left, joint.right[:, -p:])
 
 

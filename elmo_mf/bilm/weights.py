@@ -77,15 +77,15 @@ def to_dense(matrix: Matrix) -> Array:
     return matrix.values if isinstance(matrix, Pruned) else matrix
 
 
-def regated(matrix: Matrix, order: Sequence[int]) -> Matrix:
+def reorder_gates(matrix: Matrix, order: Sequence[int]) -> Matrix:
     """The matrix with its gates, a quarter of its rows each, in another order."""
     if isinstance(matrix, Factors):
-        right = regated_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
-        return Factors(regated_rows(matrix.left, order), right)
-    return Pruned(regated_rows(matrix.values, order)) if isinstance(matrix, Pruned) else regated_rows(matrix, order)
+        right = reorder_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
+        return Factors(reorder_rows(matrix.left, order), right)
+    return Pruned(reorder_rows(matrix.values, order)) if isinstance(matrix, Pruned) else reorder_rows(matrix, order)
 
 
-def regated_rows(array: Array, order: Sequence[int]) -> Array:
+def reorder_rows(array: Array, order: Sequence[int]) -> Array:
     """The array with the quarters of its rows in another order."""
     gates = np.split(array, GATES)
     return np.concatenate([gates[index] for index in order])

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed.index import SentenceIndex
@@ -181,7 +181,7 @@ def _write_long(bilm: Bilm, words: Sequence[str], file: h5py.File, name: str, se
     p, layers = bilm.options.lstm.projection_dim, bilm.options.lstm.n_layers + 1
     shape = (layers, len(words), 2 * p) if settings.keep == "all" else (len(words), 2 * p)
     dataset = file.create_dataset(name, shape, np.float32)
-    for start, direction, vectors in embed_in_pieces(bilm, words, settings.piece):
+    for start, direction, vectors in embed_in_chunks(bilm, words, settings.piece):
         kept = _kept(vectors, settings.keep)
         dataset[..., start : start + vectors.shape[1], direction * p : (direction + 1) * p] = kept
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.derived_cache import Remade
+from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import (
@@ -32,8 +32,8 @@ from elmo_mf.bilm.weights import (
     Matrix,
     Pruned,
     Target,
-    regated,
-    regated_rows,
+    reorder_gates,
+    reorder_rows,
 )
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
@@ -54,7 +54,7 @@ class CoreLstm(nn.Module):
     def __init__(self, weights: Sequence[LstmWeights], weight_drop: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_Layer(one, weight_drop) for one in weights)
-        self._inference = Remade[InferenceCore]()
+        self._inference = DerivedCache[InferenceCore]()
 
     @classmethod
     def random(cls, sizes: Sequence[int], weight_drop: float = 0.0) -> CoreLstm:
@@ -132,9 +132,9 @@ class _Layer(nn.Module):
     def __init__(self, weights: LstmWeights, weight_drop: float) -> None:
         super().__init__()
         self.matrices = nn.ModuleDict(
-            {target: TrainedMatrix(regated(matrix, _SWAP)) for target, matrix in weights.matrices.items()}
+            {target: TrainedMatrix(reorder_gates(matrix, _SWAP)) for target, matrix in weights.matrices.items()}
         )
-        bias = regated_rows(weights.bias + _forget(len(weights.bias)), _SWAP)
+        bias = reorder_rows(weights.bias + _forget(len(weights.bias)), _SWAP)
         self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)))
         self.cells = len(bias) // GATES
         self.weight_drop = weight_drop
@@ -160,10 +160,10 @@ class _Layer(nn.Module):
 
     def weights(self) -> LstmWeights:
         matrices = {
-            cast(Target, target): regated(cast(TrainedMatrix, matrix).value(), _SWAP)
+            cast(Target, target): reorder_gates(cast(TrainedMatrix, matrix).value(), _SWAP)
             for target, matrix in self.matrices.items()
         }
-        bias = regated_rows(self.bias.detach().cpu().numpy(), _SWAP)
+        bias = reorder_rows(self.bias.detach().cpu().numpy(), _SWAP)
         return LstmWeights(matrices, bias - _forget(len(bias)))
 
 
@@ -250,8 +250,11 @@ def _from_torch(lstm: nn.LSTM) -> list[LstmWeights]:
             getattr(lstm, f"{name}_l{index}").detach().cpu().numpy()
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        matrices: dict[Target, Matrix] = {"input": regated_rows(w_x, _SWAP), "recurrent": regated_rows(w_h, _SWAP)}
-        layers.append(LstmWeights(matrices, regated_rows(b_x + b_h, _SWAP) - _forget(len(b_x))))
+        matrices: dict[Target, Matrix] = {
+            "input": reorder_rows(w_x, _SWAP),
+            "recurrent": reorder_rows(w_h, _SWAP),
+        }
+        layers.append(LstmWeights(matrices, reorder_rows(b_x + b_h, _SWAP) - _forget(len(b_x))))
     return layers
 
 

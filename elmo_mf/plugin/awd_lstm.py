@@ -11,7 +11,7 @@ from allennlp.modules.input_variational_dropout import InputVariationalDropout
 from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 from torch import Tensor, nn
 
-from elmo_mf.bilm.derived_cache import Remade
+from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.packed_linear import packs
 from elmo_mf.compression import Compression
@@ -75,7 +75,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         self.sampled = softmax_samples is not None
         self.softmax = SampledSoftmaxLoss(n_words, embedding_dim, num_samples=samples, sparse=False)
         self.softmax.softmax_w = self.embedding.weight
-        self._softmax = Remade[PackedSoftmax]()
+        self._softmax = DerivedCache[PackedSoftmax]()
         self._state: list[State] | None = None
         self._total, self._words = 0.0, 0
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from elmo_mf import Compression
 from elmo_mf.bilm import Bilm
-from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_chunks
 from tests.conftest import random_bilm
 
 
@@ -18,7 +18,7 @@ def _assembled(bilm: Bilm, sentence: list[str], tokens: int) -> tuple[np.ndarray
     p = bilm.options.lstm.projection_dim
     whole = np.zeros((3, len(sentence), 2 * p), np.float32)
     times = np.zeros(whole.shape, int)
-    for start, direction, vectors in embed_in_pieces(bilm, sentence, tokens):
+    for start, direction, vectors in embed_in_chunks(bilm, sentence, tokens):
         assert vectors.shape[1] <= tokens
         where = slice(start, start + vectors.shape[1]), slice(direction * p, (direction + 1) * p)
         whole[:, *where] = vectors

@@ -15,7 +15,7 @@ from torch import Tensor
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.plugin import ElmoMfTokenEmbedder
@@ -39,7 +39,7 @@ def test_special_tokens_everywhere(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = torch.stack(elmo(theirs(SPECIAL[:1]))["activations"])[:, 0, 1:-1].numpy()
     np.testing.assert_allclose(bilm.embed(SPECIAL[:1])[0], expected, atol=1e-5)
-    pieces = list(embed_in_pieces(bilm, SPECIAL[0], 2))
+    pieces = list(embed_in_chunks(bilm, SPECIAL[0], 2))
     forward = np.concatenate([piece.vectors for piece in pieces if piece.direction == 0], axis=1)
     np.testing.assert_allclose(forward, expected[..., :6], atol=1e-5)
     corpus = Corpus(SPECIAL, Vocabulary.count(SPECIAL, 1, None), 50)

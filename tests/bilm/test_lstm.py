@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elmo_mf.bilm import lstm
-from elmo_mf.bilm.linear import StackedLinear
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.runtime import packed_lstm as inference
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer
 from tests.bilm.reference import PlainWeights
@@ -73,16 +73,16 @@ def test_a_batch_goes_through_every_way(
     """So that the tests above do test them."""
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
     ways: list[str] = []
-    real = inference.InferenceLstm._way
+    real = inference.PackedLstm._way
 
-    def noted(self: inference.InferenceLstm, sequences: int) -> str:
+    def noted(self: inference.PackedLstm, sequences: int) -> str:
         ways.append(real(self, sequences))
         return ways[-1]
 
     monkeypatch.setattr(inference, "_LEAST_JOINT", 4)
     recurrent = cast(ProjectedLstm, layer.build().groups[0]).recurrent.left[0].numel()
     monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 3 * recurrent)
-    monkeypatch.setattr(inference.InferenceLstm, "_way", noted)
+    monkeypatch.setattr(inference.PackedLstm, "_way", noted)
     with torch.no_grad():
         assert_equal(layer, lengths)
     if supports("float32"):

@@ -12,7 +12,7 @@ import torch
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import priming
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
-from elmo_mf.bilm.chunks import embed_in_pieces
+from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
@@ -95,6 +95,6 @@ def test_in_pieces() -> None:
     bilm = _primed()
     sentence = "a bb ccc dd e".split()
     whole = bilm.embed([sentence])[0]
-    for start, direction, vectors in embed_in_pieces(bilm, sentence, 2):
+    for start, direction, vectors in embed_in_chunks(bilm, sentence, 2):
         columns = slice(6 * direction, 6 * direction + 6)
         np.testing.assert_allclose(vectors, whole[:, start : start + vectors.shape[1], columns], atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.bilm.char_cnn import as_product
-from elmo_mf.bilm.linear import in_parts
+from elmo_mf.bilm.stacked_linear import in_parts
 
 few = st.integers(1, 5)
 

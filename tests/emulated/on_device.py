@@ -28,7 +28,7 @@ from elmo_mf.bench import limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.lstm import ProjectedLstm
-from elmo_mf.bilm.runtime.cuda_graphs import GraphedLstm
+from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.workspace import workspace
@@ -61,7 +61,7 @@ def in_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Whether the biLSTM runs, without gradients, in graphs."""
     if request.param == "graphs":
         monkeypatch.setattr(lstm, "suits_graphs", lambda device, sequences: device.type == "gpu" and sequences <= 64)
-        monkeypatch.setattr(lstm, "GraphedLstm", partial(GraphedLstm, capture=_gpu.capture))
+        monkeypatch.setattr(lstm, "CudaGraphLstm", partial(CudaGraphLstm, capture=_gpu.capture))
     return bool(request.param == "graphs")
 
 

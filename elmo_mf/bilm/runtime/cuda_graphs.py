@@ -50,7 +50,7 @@ def cuda_graph(run: Run) -> Run:
     return graph.replay
 
 
-class GraphedLstm:
+class CudaGraphLstm:
     """All directions of a layer.
 
     Args:

@@ -1,7 +1,7 @@
 """The projected LSTM in inference on a CPU: the formula of `lstm.py`, on packed copies of its weights.
 
-Where llvmlite is installed, `native.py` runs it as machine code. Elsewhere PyTorch does, and how a step runs depends on
-how many sequences are in it, so that a batch changes from one way to the next as its sequences end:
+Where llvmlite is installed, `machine_code.py` runs it as machine code. Elsewhere PyTorch does, and how a step runs
+depends on how many sequences are in it, so that a batch changes from one way to the next as its sequences end:
 
 - `joint`: many sequences. Where input and recurrent are both factored, their left factors are one matrix, and a step's
   gates come from one product with [x_t R_x; h_{t-1} R_h], bias and activations included. The directions run one after
@@ -24,16 +24,16 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.packing import State, groups, joined
-from elmo_mf.bilm.runtime.native import NativeLstm, form_of
+from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm, kernel_config
 from elmo_mf.bilm.runtime.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, tanh, unquantized
 from elmo_mf.bilm.weights import GATES, Target
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm.linear import StackedLinear
     from elmo_mf.bilm.lstm import ProjectedLstm
+    from elmo_mf.bilm.stacked_linear import StackedLinear
 
 
-class InferenceLstm:
+class PackedLstm:
     """All directions of a layer.
 
     Args:
@@ -43,14 +43,14 @@ class InferenceLstm:
 
     def __init__(self, lstm: ProjectedLstm, precision: Precision) -> None:
         self.lstm = lstm
-        self.directions = [InferenceDirection(lstm, index, precision) for index in range(len(lstm.bias))]
+        self.directions = [PackedDirection(lstm, index, precision) for index in range(len(lstm.bias))]
         plain = not lstm.shared and lstm.input.blocks == lstm.recurrent.blocks == 1
         self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel() if plain else math.inf
         factored = lstm.shared or (lstm.input.rank is not None and lstm.recurrent.rank is not None)
         self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored and plain else math.inf
         quantized = any(map(self.directions[0].quantizes, (lstm.input, lstm.recurrent)))
-        form = None if quantized else form_of(lstm, self.directions[0].dtype)
-        self.native = None if form is None else NativeLstm(lstm, self.directions, form)
+        config = None if quantized else kernel_config(lstm, self.directions[0].dtype)
+        self.native = None if config is None else MachineCodeLstm(lstm, self.directions, config)
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         """As `ProjectedLstm.forward`."""
@@ -90,7 +90,7 @@ class InferenceLstm:
             yield from torch.split(torch.stack(parts).float(), sizes, dim=1)
 
 
-class InferenceDirection:
+class PackedDirection:
     """One direction of a layer. Each packed copy is made when it is first used.
 
     Args:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.bilm.linear import StackedLinear
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
 from elmo_mf.sentences import stream_sentences
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime import cuda_graphs as graphs
-from elmo_mf.bilm.runtime.cuda_graphs import GraphedLstm
+from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.gpu import needs_gpu, on_each_device
@@ -64,7 +64,7 @@ def _assert_plain(
 def test_equals_the_plain_formula(layer: Layer, first: list[int], second: list[int]) -> None:
     """Twice, since a batch must leave nothing to the next; in float64, since rounding grows over the steps."""
     lstm = cast(ProjectedLstm, layer.build().double().groups[0])
-    graphed = GraphedLstm(lstm, capture=lambda run: run)
+    graphed = CudaGraphLstm(lstm, capture=lambda run: run)
     for lengths in (first, second):
         inputs, sizes, (h, c) = layer.batch(lengths)
         with torch.no_grad():
@@ -79,7 +79,7 @@ def test_one_graph_serves_batches_of_its_size_and_below() -> None:
         return run
 
     layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
-    graphed = GraphedLstm(cast(ProjectedLstm, layer.build().groups[0]), capture)
+    graphed = CudaGraphLstm(cast(ProjectedLstm, layer.build().groups[0]), capture)
     for batch, graphs_so_far in ((5, 1), (8, 1), (3, 2), (4, 2), (1, 3)):
         with torch.inference_mode(batch % 2 == 0):
             graphed(*layer.batch([4] * batch))

@@ -31,7 +31,7 @@ FIELDS = (
 
 
 @dataclass(frozen=True)
-class Form:
+class KernelConfig:
     """The shape of a direction.
 
     Attributes:
@@ -46,7 +46,7 @@ class Form:
         cell_clip: bounds, None for none.
         proj_clip: bounds, None for none.
         lanes: float32 numbers in a vector.
-        half: whether products are of bfloat16 numbers, summed in float32.
+        bf16: whether products are of bfloat16 numbers, summed in float32.
     """
 
     n: int
@@ -57,25 +57,25 @@ class Form:
     cell_clip: float | None
     proj_clip: float | None
     lanes: int
-    half: bool = False
+    bf16: bool = False
     blocks: int = 1
     shared: bool = False
     projected: bool = True
 
     @property
-    def crowded(self) -> bool:
-        """Whether the processor has but 16 registers for vectors, as with AVX2 (NEON has 32 of half the size)."""
+    def few_registers(self) -> bool:
+        """Whether the processor has but 16 registers for vectors, as with AVX2 (NEON has 32 of bf16 the size)."""
         return self.lanes == 8
 
     @property
     def rows(self) -> int:
         """Rows of a product that are computed together."""
-        return 6 if self.crowded else 4
+        return 6 if self.few_registers else 4
 
     @property
     def panel(self) -> int:
         """Vectors of so many rows that are computed together, so that registers are left for what is multiplied."""
-        return 2 if self.crowded else VECTORS
+        return 2 if self.few_registers else VECTORS
 
     def passes(self, rows: int, vectors: int) -> list[tuple[range, ...]]:
         """Which panels of a group are computed together: all where the rows are few."""
@@ -85,14 +85,14 @@ class Form:
     @property
     def dtype(self) -> torch.dtype:
         """Of the weights, and of what is multiplied with them."""
-        return torch.bfloat16 if self.half else torch.float32
+        return torch.bfloat16 if self.bf16 else torch.float32
 
     def padded(self, columns: int) -> int:
         """To whole vectors."""
         return -(-columns // self.lanes) * self.lanes
 
     @cached_property
-    def widened(self) -> Form:
+    def with_padded_ranks(self) -> KernelConfig:
         """With its ranks padded to whole vectors: the machine code is the same."""
         ranks = (self.input_rank, self.recurrent_rank, self.projection_rank)
         first, recurrent, projection = (None if rank is None else self.padded(rank) for rank in ranks)
@@ -131,7 +131,7 @@ class Form:
     @property
     def state_width(self) -> int:
         """Numbers a sequence in a copy of h in bfloat16, 0 in float32."""
-        return self.p if self.half else 0
+        return self.p if self.bf16 else 0
 
     @property
     def scratch_width(self) -> int:
@@ -143,7 +143,7 @@ class Form:
         panels of `panel` vectors, row after row; of bfloat16, two rows at a time, number by number."""
         padded = weight.new_zeros(depth, self.padded(weight.shape[1]), dtype=self.dtype)
         padded[: weight.shape[0], : weight.shape[1]] = weight
-        rows = 2 if self.half else 1
+        rows = 2 if self.bf16 else 1
         pairs = padded.view(depth // rows, rows, -1).transpose(1, 2)
         return torch.cat([panel.flatten() for panel in torch.split(pairs, self.panel * self.lanes, dim=1)])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.code import Code
+from elmo_mf.bilm.runtime.kernel.emitter import Emitter
 
 _LN2_HIGH = 0.693359375  # log 2 in two parts; the first times a small whole number is exact
 _LN2_LOW = log(2) - _LN2_HIGH
@@ -21,7 +21,7 @@ SIGMOID_BOUND = 30.0  # beyond it float32 has 1, or what is lost is below 1e-13
 TANH_BOUND = 10.0  # beyond it float32 has 1
 
 
-def expm1(code: Code, x: Any) -> Any:
+def expm1(code: Emitter, x: Any) -> Any:
     """exp(x) - 1, for |x| up to 87."""
     builder = code.builder
     power = code.rounded(builder.fmul(x, code.splat(1 / log(2))))
@@ -35,7 +35,7 @@ def expm1(code: Code, x: Any) -> Any:
     return code.multiply_add(scale, series, builder.fsub(scale, code.splat(1.0)))
 
 
-def _two_to(code: Code, power: Any) -> Any:
+def _two_to(code: Emitter, power: Any) -> Any:
     builder = code.builder
     exponent = builder.fptosi(power, code.int_vector)
     bits = builder.shl(
@@ -45,13 +45,13 @@ def _two_to(code: Code, power: Any) -> Any:
     return builder.bitcast(bits, code.vector)
 
 
-def sigmoid_denominator(code: Code, x: Any) -> Any:
+def sigmoid_denominator(code: Emitter, x: Any) -> Any:
     """d with sigmoid(x) = 1 / d."""
     negated = code.clipped(code.builder.fneg(x), SIGMOID_BOUND)
     return code.builder.fadd(expm1(code, negated), code.splat(2.0))
 
 
-def tanh_fraction(code: Code, x: Any) -> tuple[Any, Any]:
+def tanh_fraction(code: Emitter, x: Any) -> tuple[Any, Any]:
     """m and d with tanh(x) = m / d."""
     x = code.clipped(x, TANH_BOUND)
     numerator = expm1(code, code.builder.fadd(x, x))

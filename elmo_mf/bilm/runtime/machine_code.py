@@ -20,25 +20,25 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.packing import State, groups
-from elmo_mf.bilm.runtime.kernel.config import Form
+from elmo_mf.bilm.runtime.kernel.config import KernelConfig
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm.linear import StackedLinear
     from elmo_mf.bilm.lstm import ProjectedLstm
-    from elmo_mf.bilm.runtime.packed_lstm import InferenceDirection
+    from elmo_mf.bilm.runtime.packed_lstm import PackedDirection
+    from elmo_mf.bilm.stacked_linear import StackedLinear
 
 
-def form_of(lstm: ProjectedLstm, dtype: torch.dtype) -> Form | None:
-    """The form of a layer's directions with weights of that type, None where there is no machine code for it here, or
+def kernel_config(lstm: ProjectedLstm, dtype: torch.dtype) -> KernelConfig | None:
+    """The config of a layer's directions with weights of that type, None where there is no machine code for it here, or
     the environment says `ELMO_MF_NATIVE=0`."""
     if find_spec("llvmlite") is None or os.environ.get("ELMO_MF_NATIVE") == "0":
         return None
-    from elmo_mf.bilm.runtime.kernel.compile import has_bfloat16, lanes
+    from elmo_mf.bilm.runtime.kernel.compiled import has_bfloat16, lanes
 
-    width, half = lanes(), dtype == torch.bfloat16
-    if width is None or lstm.cell_size % width or lstm.state_size % width or (half and not has_bfloat16()):
+    width, bf16 = lanes(), dtype == torch.bfloat16
+    if width is None or lstm.cell_size % width or lstm.state_size % width or (bf16 and not has_bfloat16()):
         return None
-    return Form(
+    return KernelConfig(
         n=lstm.cell_size,
         p=lstm.state_size,
         input_rank=None,
@@ -48,54 +48,54 @@ def form_of(lstm: ProjectedLstm, dtype: torch.dtype) -> Form | None:
         cell_clip=lstm.cell_clip,
         proj_clip=lstm.proj_clip,
         lanes=width,
-        half=half,
+        bf16=bf16,
         blocks=lstm.recurrent.blocks,
         shared=lstm.shared,
     )
 
 
-class NativeLstm:
+class MachineCodeLstm:
     """All directions of a layer.
 
     Args:
         lstm: whose weights. They must not change.
         directions: the same weights, for the input's products.
-        form: of the directions.
+        config: of the directions.
     """
 
-    def __init__(self, lstm: ProjectedLstm, directions: Sequence[InferenceDirection], form: Form) -> None:
-        self.lstm, self.directions, self.form = lstm, directions, form
+    def __init__(self, lstm: ProjectedLstm, directions: Sequence[PackedDirection], config: KernelConfig) -> None:
+        self.lstm, self.directions, self.config = lstm, directions, config
         stepwise = lstm.input.rank is not None and lstm.input.blocks == 1
-        self.joint_form = replace(form, input_rank=lstm.input.rank) if stepwise else None
-        self.least_joint = self.joint_form.input_width / _RANK_A_SEQUENCE if self.joint_form else math.inf
+        self.joint_config = replace(config, input_rank=lstm.input.rank) if stepwise else None
+        self.least_joint = self.joint_config.input_width / _RANK_A_SEQUENCE if self.joint_config else math.inf
 
     def suits(self, sequences: int) -> bool:
         """Whether it is the fastest way: reading dense matrices for a few sequences takes more threads than these."""
         tasks = len(self.directions) * self._slices(sequences)
-        return self.form.recurrent_rank is not None or 2 * tasks >= torch.get_num_threads()
+        return self.config.recurrent_rank is not None or 2 * tasks >= torch.get_num_threads()
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         """As `ProjectedLstm.forward`."""
-        form = self.form
+        config = self.config
         h = state[0].clone(memory_format=torch.contiguous_format)
-        c = h.new_empty(*state[1].shape[:2], form.c_width)
-        c[:, :, : form.n] = state[1]
-        outputs = h.new_empty(*inputs.shape[:2], form.p)
+        c = h.new_empty(*state[1].shape[:2], config.c_width)
+        c[:, :, : config.n] = state[1]
+        outputs = h.new_empty(*inputs.shape[:2], config.p)
         done = 0
         for joint, group in groupby(batch_sizes, lambda size: size >= self.least_joint):
             for tokens, sizes in groups(list(group), math.inf if joint else self.lstm.tokens_at_once):
                 place = slice(done + tokens.start, done + tokens.stop)
                 self._run(inputs[:, place], outputs[:, place], sizes, h, c, joint)
             done = place.stop
-        return outputs, (h, c[:, :, : form.n])
+        return outputs, (h, c[:, :, : config.n])
 
     def _run(self, inputs: Tensor, outputs: Tensor, sizes: list[int], h: Tensor, c: Tensor, joint: bool) -> None:
-        from elmo_mf.bilm.runtime.kernel.compile import kernel
+        from elmo_mf.bilm.runtime.kernel.compiled import kernel
 
-        form = self.joint_form if joint and self.joint_form else self.form
+        config = self.joint_config if joint and self.joint_config else self.config
         parts = [self._factored(d, own) if joint else self._gates(d, own) for d, own in enumerate(inputs)]
         slices = self._slices(sizes[0])
-        scratch = h.new_empty(len(parts), slices, -(-sizes[0] // slices) * form.scratch_width)
+        scratch = h.new_empty(len(parts), slices, -(-sizes[0] // slices) * config.scratch_width)
         batch_sizes = torch.tensor(sizes)
         tasks = [
             [
@@ -106,7 +106,7 @@ class NativeLstm:
             for d, part in enumerate(parts)
             for first in range(slices)
         ]
-        kernel(form)(torch.tensor(tasks))
+        kernel(config)(torch.tensor(tasks))
 
     def _slices(self, sequences: int) -> int:
         """Into how many tasks the sequences of a direction are dealt."""
@@ -114,15 +114,15 @@ class NativeLstm:
 
     def _gates(self, direction: int, inputs: Tensor) -> Tensor:
         part = self.directions[direction].input_part(inputs).float()
-        return self.form.blockwise(part) if self.form.shared else part
+        return self.config.blockwise(part) if self.config.shared else part
 
     def _factored(self, direction: int, inputs: Tensor) -> Tensor:
         """x R_x, (rows, input_width)."""
-        assert self.joint_form is not None
-        rank, width = self.joint_form.input_rank, self.joint_form.input_width
-        factored = inputs.new_empty(len(inputs), width, dtype=self.form.dtype)
+        assert self.joint_config is not None
+        rank, width = self.joint_config.input_rank, self.joint_config.input_width
+        factored = inputs.new_empty(len(inputs), width, dtype=self.config.dtype)
         factored[:, rank:] = 0
-        torch.mm(inputs.to(self.form.dtype), self.directions[direction].right("input"), out=factored[:, :rank])
+        torch.mm(inputs.to(self.config.dtype), self.directions[direction].right("input"), out=factored[:, :rank])
         return factored
 
     def _weights(self, direction: int, joint: bool) -> tuple[Tensor | None, ...]:
@@ -135,24 +135,24 @@ class NativeLstm:
 
     @cached_property
     def _inputs(self) -> list[Tensor]:
-        assert self.joint_form is not None
+        assert self.joint_config is not None
         return [
-            self.joint_form.gate_panels(left.detach(), self.joint_form.input_width) for left in self.lstm.input.left
+            self.joint_config.gate_panels(left.detach(), self.joint_config.input_width) for left in self.lstm.input.left
         ]
 
     @cached_property
     def _panels(self) -> list[tuple[Tensor | None, ...]]:
         """Each direction's `right`, `gates`, `cells` and `states`."""
-        form = self.form
+        config = self.config
         found: list[tuple[Tensor | None, ...]] = []
         for d in range(len(self.lstm.bias)):
             left, right = _factors(self.lstm.recurrent, d)
-            gates = form.gate_panels(left, form.p if right is None else form.block_width)
-            own = [None if right is None else form.panels(form.blockwise(right), form.p), gates, None, None]
+            gates = config.gate_panels(left, config.p if right is None else config.block_width)
+            own = [None if right is None else config.panels(config.blockwise(right), config.p), gates, None, None]
             if self.lstm.projection is not None:
                 out, into = _factors(self.lstm.projection, d)
-                own[2] = form.panels(out if into is None else into, form.n)
-                own[3] = None if into is None else form.panels(out, form.cells_width)
+                own[2] = config.panels(out if into is None else into, config.n)
+                own[3] = None if into is None else config.panels(out, config.cells_width)
             found.append(tuple(own))
         return found
 

@@ -13,8 +13,8 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
-from elmo_mf.bilm.runtime.kernel.code import INT, POINTER, Code
-from elmo_mf.bilm.runtime.kernel.config import FIELDS, Form
+from elmo_mf.bilm.runtime.kernel.config import FIELDS, KernelConfig
+from elmo_mf.bilm.runtime.kernel.emitter import INT, POINTER, Emitter
 from elmo_mf.bilm.runtime.kernel.recurrence import emit
 
 _WORK = "work"
@@ -38,10 +38,10 @@ def has_bfloat16() -> bool:
 
 
 class Kernel:
-    """Machine code for directions of one form."""
+    """Machine code for directions of one config."""
 
-    def __init__(self, form: Form) -> None:
-        self._engine = _compiled(form)
+    def __init__(self, config: KernelConfig) -> None:
+        self._engine = _compiled(config)
         self._work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address(_WORK))
 
     def __call__(self, tasks: Tensor) -> None:
@@ -54,25 +54,25 @@ class Kernel:
             _on_threads()(self._work, job.data_ptr(), threads)
 
 
-def kernel(form: Form) -> Kernel:
-    """The kernel of that form, compiled once for all ranks that come to the same numbers of vectors."""
-    return _kernel(form.widened)
+def kernel(config: KernelConfig) -> Kernel:
+    """The kernel of that config, compiled once for all ranks that come to the same numbers of vectors."""
+    return _kernel(config.with_padded_ranks)
 
 
 @cache
-def _kernel(form: Form) -> Kernel:
-    return Kernel(form)
+def _kernel(config: KernelConfig) -> Kernel:
+    return Kernel(config)
 
 
-def _compiled(form: Form) -> llvm.ExecutionEngine:
+def _compiled(config: KernelConfig) -> llvm.ExecutionEngine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = ir.Module()
-    _emit_work(module, emit(module, form))
+    _emit_work(module, emit(module, config))
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     features = llvm.get_host_cpu_features().flatten()
-    if form.lanes == 16:
+    if config.lanes == 16:
         features += ",-prefer-256-bit"
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3
@@ -91,7 +91,7 @@ def _emit_work(module: ir.Module, run: ir.Function) -> None:
     the number of tasks, and their address."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), _WORK)
     builder = ir.IRBuilder(function.append_basic_block())
-    code, job = Code(builder, 1), function.args[0]
+    code, job = Emitter(builder, 1), function.args[0]
     count = builder.load(builder.gep(job, [code.number(1)], source_etype=INT), typ=INT)
     tasks = builder.load(builder.gep(job, [code.number(2)], source_etype=INT), typ=POINTER)
     take, go, done = (builder.append_basic_block() for _ in range(3))

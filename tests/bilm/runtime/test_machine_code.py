@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime import native
+from elmo_mf.bilm.runtime import machine_code
 from elmo_mf.bilm.runtime import packed_lstm as inference
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain_layer
@@ -23,14 +23,14 @@ from tests.bilm.reference import PlainWeights
 pytest.importorskip("llvmlite")
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel import compile as run
-from elmo_mf.bilm.runtime.kernel.config import Form
+from elmo_mf.bilm.runtime.kernel import compiled
+from elmo_mf.bilm.runtime.kernel.config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.recurrence import emit
 
-pytestmark = pytest.mark.skipif(run.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
-needs_bfloat16 = pytest.mark.skipif(not run.has_bfloat16(), reason="needs a processor with bfloat16 products")
+pytestmark = pytest.mark.skipif(compiled.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
+needs_bfloat16 = pytest.mark.skipif(not compiled.has_bfloat16(), reason="needs a processor with bfloat16 products")
 
-# few forms, because each is compiled
+# few configs, because each is compiled
 ranks = st.tuples(st.sampled_from([None, 17]), st.sampled_from([None, 5, 33]), st.sampled_from([None, 2]))
 layers = st.builds(
     Layer,
@@ -52,15 +52,21 @@ WHOLE = Layer(48, 32, FACTORED, (3.0, 3.0), 1.0)
 def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     """Whether each run of the machine code was of the joint way."""
     seen: list[bool] = []
-    real = native.NativeLstm._run
+    real = machine_code.MachineCodeLstm._run
 
     def noted(
-        self: native.NativeLstm, inputs: Tensor, outputs: Tensor, sizes: list[int], h: Tensor, c: Tensor, joint: bool
+        self: machine_code.MachineCodeLstm,
+        inputs: Tensor,
+        outputs: Tensor,
+        sizes: list[int],
+        h: Tensor,
+        c: Tensor,
+        joint: bool,
     ) -> None:
         seen.append(joint)
         real(self, inputs, outputs, sizes, h, c, joint)
 
-    monkeypatch.setattr(native.NativeLstm, "_run", noted)
+    monkeypatch.setattr(machine_code.MachineCodeLstm, "_run", noted)
     yield seen
 
 
@@ -82,7 +88,7 @@ def _outcome(module: BiLstmLayer, batch: tuple[Tensor, list[int], State]) -> tup
 def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, cache: int) -> None:
     """Whatever the batch size at which one way gives over to the other, and whatever number of steps at once."""
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(native, "_RANK_A_SEQUENCE", rank)
+        patch.setattr(machine_code, "_RANK_A_SEQUENCE", rank)
         patch.setattr("elmo_mf.bilm.lstm._CACHE_BYTES", cache)
         assert_equal(layer, lengths)
 
@@ -92,7 +98,7 @@ def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, c
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
 def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on processors without AVX-512, with every number of rows in a block; sizes are multiples of 8, not of 16."""
-    monkeypatch.setattr(run, "lanes", lambda: 8)
+    monkeypatch.setattr(compiled, "lanes", lambda: 8)
     layer = Layer(24, p, ranks, (3.0, 3.0), 1.0, **kind)
     for lengths in ([1], [5, 5, 2, 1], [6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 2, 2, 1]):
         with torch.no_grad():
@@ -101,33 +107,35 @@ def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int, m
 
 def test_a_ragged_batch_goes_both_ways(runs: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test above does test them."""
-    monkeypatch.setattr(native, "_RANK_A_SEQUENCE", (run.lanes() or 0) / 3)
+    monkeypatch.setattr(machine_code, "_RANK_A_SEQUENCE", (compiled.lanes() or 0) / 3)
     with torch.no_grad():
         assert_equal(WHOLE, [9, 9, 4, 3, 1])
     assert runs == [True, False]
 
 
 @pytest.mark.parametrize("lanes", [8, 16])
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("kind", [{}, {"input_rank": 17}, {"blocks": 4}, {"shared": True}])
-def test_ranks_of_as_many_vectors_have_one_code(kind: dict[str, Any], half: bool, lanes: int) -> None:
-    def form(rank: int) -> Form:
+def test_ranks_of_as_many_vectors_have_one_code(kind: dict[str, Any], bf16: bool, lanes: int) -> None:
+    def config(rank: int) -> KernelConfig:
         sizes: dict[str, Any] = {"n": 48, "p": 32, "input_rank": None, "recurrent_rank": rank, "projection_rank": rank}
-        return Form(**sizes | kind, cell_clip=3.0, proj_clip=None, lanes=lanes, half=half)
+        return KernelConfig(**sizes | kind, cell_clip=3.0, proj_clip=None, lanes=lanes, bf16=bf16)
 
-    def code(form: Form) -> str:
+    def code(config: KernelConfig) -> str:
         module = ir.Module()
-        emit(module, form)
+        emit(module, config)
         return str(module)
 
-    assert code(form(33)) == code(form(33).widened) == code(form(40).widened) != code(form(49))
-    assert form(33).widened == form(40).widened != form(49).widened
-    assert Form(48, 32, None, None, None, None, None, lanes).widened.recurrent_rank is None
+    assert (
+        code(config(33)) == code(config(33).with_padded_ranks) == code(config(40).with_padded_ranks) != code(config(49))
+    )
+    assert config(33).with_padded_ranks == config(40).with_padded_ranks != config(49).with_padded_ranks
+    assert KernelConfig(48, 32, None, None, None, None, None, lanes).with_padded_ranks.recurrent_rank is None
 
 
 def test_code_is_made_once() -> None:
-    forms = [Form(48, 32, None, rank, 2, None, None, run.lanes() or 0) for rank in (17, 24, 50)]
-    first, again, other = map(run.kernel, forms)
+    configs = [KernelConfig(48, 32, None, rank, 2, None, None, compiled.lanes() or 0) for rank in (17, 24, 50)]
+    first, again, other = map(compiled.kernel, configs)
     assert first is again is not other
 
 
@@ -148,7 +156,7 @@ def test_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(4)
     batch = WHOLE.batch([7, 7, 6, 3, 3, 2, 1])
     expected = _outcome(WHOLE.build(), batch)
-    monkeypatch.setattr(run, "_on_threads", lambda: run._on_other_threads)
+    monkeypatch.setattr(compiled, "_on_threads", lambda: compiled._on_other_threads)
     assert all(map(torch.equal, _outcome(WHOLE.build(), batch), expected))
 
 
@@ -203,7 +211,7 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
 def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
     batch = layer.batch(lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "_RANK_A_SEQUENCE", rank)
+        patch.setattr(machine_code, "_RANK_A_SEQUENCE", rank)
         exact, found = (_outcome(layer.build(precision), batch)[0] for precision in PRECISIONS[:2])
     assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
     assert not torch.equal(exact, found)
@@ -228,7 +236,7 @@ def test_int8_runs_what_it_has_not_quantized(
 
 
 def _without_llvmlite(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(native, "find_spec", lambda name: None)
+    patch.setattr(machine_code, "find_spec", lambda name: None)
     patch.setitem(sys.modules, "llvmlite", None)
 
 
@@ -237,7 +245,7 @@ def _switched_off(patch: pytest.MonkeyPatch) -> None:
 
 
 def _without_instructions(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(run, "lanes", lambda: None)
+    patch.setattr(compiled, "lanes", lambda: None)
 
 
 @pytest.mark.parametrize("change", [_without_llvmlite, _switched_off, _without_instructions])
@@ -267,6 +275,6 @@ def test_many_threads_share_a_dense_product() -> None:
     """Two threads cannot read a large matrix as fast as many do, each a part of it."""
     torch.set_num_threads(16)
     lstms = [cast(ProjectedLstm, Layer(48, 32, own, (3.0, 3.0), 1.0).build().groups[0]) for own in (DENSE, FACTORED)]
-    dense, factored = (inference.InferenceLstm(lstm, "float32").native for lstm in lstms)
+    dense, factored = (inference.PackedLstm(lstm, "float32").native for lstm in lstms)
     assert dense is not None and not dense.suits(1) and dense.suits(8)
     assert factored is not None and factored.suits(1)

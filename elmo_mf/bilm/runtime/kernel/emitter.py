@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.config import Form
+from elmo_mf.bilm.runtime.kernel.config import KernelConfig
 
 
 class _Bfloat16(ir.Type):  # type: ignore[misc]
@@ -37,15 +37,15 @@ class Rows:
     Attributes:
         base: its address.
         distance: between rows, in float32 numbers.
-        half: whether its numbers are bfloat16, in place of float32.
+        bf16: whether its numbers are bfloat16, in place of float32.
     """
 
     base: Any
     distance: Any
-    half: bool = False
+    bf16: bool = False
 
 
-class Code:
+class Emitter:
     """Appends to a function. Integers are 64 bits.
 
     Args:
@@ -57,7 +57,7 @@ class Code:
         self.builder, self.lanes = builder, lanes
         self.vector = ir.VectorType(FLOAT, lanes)
         self.int_vector = ir.VectorType(INT32, lanes)
-        self.half_vector = ir.VectorType(BFLOAT16, lanes)
+        self.bf16_vector = ir.VectorType(BFLOAT16, lanes)
         self.pairs = ir.VectorType(BFLOAT16, 2 * lanes)
 
     def number(self, value: int) -> ir.Constant:
@@ -67,22 +67,22 @@ class Code:
         """A vector of one number known now."""
         return ir.Constant(self.vector, [value] * self.lanes)
 
-    def at(self, base: Any, offset: Any, half: bool = False) -> Any:
+    def at(self, base: Any, offset: Any, bf16: bool = False) -> Any:
         """The address `offset` float32 or bfloat16 numbers from `base`."""
-        return self.builder.gep(base, [offset], source_etype=BFLOAT16 if half else FLOAT)
+        return self.builder.gep(base, [offset], source_etype=BFLOAT16 if bf16 else FLOAT)
 
     def place(self, rows: Rows, row: Any, column: Any) -> Any:
         """The address of a number in a matrix."""
         start = self.at(rows.base, self.builder.mul(row, rows.distance))
-        return self.at(start, column, rows.half)
+        return self.at(start, column, rows.bf16)
 
     def load(self, address: Any) -> Any:
         return self.builder.load(address, align=4, typ=self.vector)
 
-    def store(self, vector: Any, address: Any, half: bool = False) -> None:
-        """Numbers of float32, rounded to bfloat16 if those are `half`."""
-        value = self.builder.fptrunc(vector, self.half_vector) if half else vector
-        self.builder.store(value, address, align=2 if half else 4)
+    def store(self, vector: Any, address: Any, bf16: bool = False) -> None:
+        """Numbers of float32, rounded to bfloat16 if those are `bf16`."""
+        value = self.builder.fptrunc(vector, self.bf16_vector) if bf16 else vector
+        self.builder.store(value, address, align=2 if bf16 else 4)
 
     def load_splat(self, address: Any, of: Any = FLOAT) -> Any:
         """A vector of one number in memory, of 32 bits."""
@@ -168,12 +168,16 @@ class Code:
                 body([builder.add(whole, self.number(index)) for index in range(left)])
 
 
-def own_function(module: ir.Module, form: Form, name: str, arguments: list[Any]) -> tuple[ir.Function, Code | None]:
-    """A function of the module, and what writes its code if it has none yet. Where registers are crowded it shares them
-    with nothing else; elsewhere it becomes part of what calls it."""
+def shared_function(
+    module: ir.Module, config: KernelConfig, name: str, arguments: list[Any]
+) -> tuple[ir.Function, Emitter | None]:
+    """A function of the module, and an emitter of its body unless it has one already.
+
+    It is inlined, except on processors with few registers, where it gets all of them to itself.
+    """
     if name in module.globals:
         return module.globals[name], None
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
-    function.attributes.add("noinline" if form.crowded else "alwaysinline")
-    return function, Code(ir.IRBuilder(function.append_basic_block()), form.lanes)
+    function.attributes.add("noinline" if config.few_registers else "alwaysinline")
+    return function, Emitter(ir.IRBuilder(function.append_basic_block()), config.lanes)
