@@ -80,7 +80,7 @@ def mutated_json(value: Any, chance: random.Random) -> Any:
             if kind == 0:
                 del holder[key]
             elif kind == 1 and isinstance(holder, dict):
-                holder[chance.choice(("x", "", "cell", "../a"))] = chance.choice(_ODD)
+                holder[chance.choice(("x", "", "run", "../a"))] = chance.choice(_ODD)
             else:
                 holder[key] = chance.choice(_ODD) if kind == 2 else json.loads(json.dumps(chance.choice(places)[0]))
         except (KeyError, IndexError):  # gone already

@@ -34,16 +34,16 @@ Mutation = Callable[[Any, random.Random], Any]
 
 
 def signed_mutant(mutated: Mutation) -> Callable[[Path, random.Random], None]:
-    """Writes a mutated record with the id that its mutated cell has."""
+    """Writes a mutated record with the id that its mutated run has."""
 
     def make(path: Path, chance: random.Random) -> None:
         made = full()
         if part := chance.choice((None, "config", "compression", "card")):  # which are small beside the rest
-            made["cell"][part] = mutated(made["cell"][part], chance)
+            made["run"][part] = mutated(made["run"][part], chance)
         else:
             made = mutated(made, chance)
-        if isinstance(made.get("cell"), dict):
-            made["id"] = digest(made["cell"])
+        if isinstance(made.get("run"), dict):
+            made["id"] = digest(made["run"])
         path.write_bytes(json.dumps(made).encode())
 
     return make
@@ -56,8 +56,8 @@ def read_and_report(path: Path) -> None:
         InputError: it is no record.
     """
     found = read_record(path)
-    dense = found | {"matrices": [], "activation_error": None, "cell": found["cell"] | {"compression": None}}
-    dense["cell"].pop("finetune", None)
+    dense = found | {"matrices": [], "activation_error": None, "run": found["run"] | {"compression": None}}
+    dense["run"].pop("finetune", None)
     folder = path.parent / "sweep"
     for old in (folder / "records").glob("*.json"):
         old.unlink()

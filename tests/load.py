@@ -1,6 +1,6 @@
 """The harness's own cost: `python -m tests.load`, and a small run of it among the tests.
 
-A sweep of cells that do nothing, each in a process as always: milliseconds per cell, early and late, and the sweep's
+A sweep of runs that do nothing, each in a process as always: milliseconds per run, early and late, and the sweep's
 memory. Then `--status` and the leaderboard on many records.
 """
 
@@ -28,19 +28,19 @@ from elmo_mf.experiments.executors.local import LocalExecutor
 from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
 from elmo_mf.experiments.workspace import Progress
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
 from tests.records.samples import record, write
 
 
 def _result(seed: int) -> dict[str, Any]:
-    return {key: value for key, value in record(None, 0.4, seed).items() if key not in ("format", "id", "cell")}
+    return {key: value for key, value in record(None, 0.4, seed).items() if key not in ("format", "id", "run")}
 
 
-def nothing(spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None]) -> Result:
-    """A cell that is done at once."""
-    return Result(_result(cell.seed))
+def nothing(spec: SweepSpec, run: Run, output: Path, report: Callable[[Progress], None]) -> Result:
+    """A run that is done at once."""
+    return Result(_result(run.seed))
 
 
 class _Clock(Unwatched):
@@ -55,19 +55,19 @@ def _megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def sweep_load(cells: int, folder: Path) -> dict[str, float]:
-    """Milliseconds per cell in the first and the last fifth of a sweep, and the megabytes that it added."""
-    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=list(range(cells)))
+def sweep_load(runs: int, folder: Path) -> dict[str, float]:
+    """Milliseconds per run in the first and the last fifth of a sweep, and the megabytes that it added."""
+    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=list(range(runs)))
     expanded = expand(spec)
     warm = LocalExecutor(spec, folder / "warm", 1, 1, nothing)
     run_sweep(expanded[:2], folder / "warm", warm)
     before, clock = _megabytes(), _Clock()
     run_sweep(expanded, folder / "sweep", LocalExecutor(spec, folder / "sweep", 1, 1, nothing), clock)
-    assert len(ResultStore(folder / "sweep").records()) == cells
+    assert len(ResultStore(folder / "sweep").records()) == runs
     each = [1000 * (b - a) for a, b in zip(clock.times, clock.times[1:], strict=False)]
-    fifth = max(1, cells // 5)
+    fifth = max(1, runs // 5)
     return {
-        "cells": cells,
+        "cells": runs,
         "ms_a_cell_first_fifth": statistics.median(each[:fifth]),
         "ms_a_cell_last_fifth": statistics.median(each[-fifth:]),
         "ms_a_cell_mean": statistics.fmean(each),
@@ -80,8 +80,8 @@ def status_load(records: int, folder: Path) -> dict[str, float]:
     grid = ["--tasks", "sst", "--seeds", ",".join(map(str, range(records // 2))), "--ranks", "4"]
     spec = SweepSpec.from_file(None, tasks=["sst"], seeds=list(range(records // 2)), ranks=[4])
     store = ResultStore(folder)
-    for cell in expand(spec):
-        store.write(cell, _result(cell.seed))
+    for run in expand(spec):
+        store.write(run, _result(run.seed))
     found = {"records": float(len(store.records()))}
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -91,10 +91,10 @@ def status_load(records: int, folder: Path) -> dict[str, float]:
 
 def leaderboard_load(records: int, folder: Path) -> dict[str, float]:
     """Processor time and peak memory of `elmo-mf leaderboard`, three seeds per encoder, and the page's size."""
-    cells = ((rank, seed) for rank in range(records) for seed in (1, 2, 3))
+    runs = ((rank, seed) for rank in range(records) for seed in (1, 2, 3))
     made = [
         record(rank or None, 0.3 + (rank % 100) / 1000 + seed / 100, seed)
-        for rank, seed in itertools.islice(cells, records)
+        for rank, seed in itertools.islice(runs, records)
     ]
     write(folder, made)
     command = [sys.executable, "-m", "elmo_mf", "leaderboard", str(folder)]
@@ -109,9 +109,9 @@ def leaderboard_load(records: int, folder: Path) -> dict[str, float]:
     }
 
 
-def load(cells: int, records: int) -> dict[str, float]:
+def load(runs: int, records: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        found = sweep_load(cells, Path(folder)) | status_load(records, Path(folder) / "many")
+        found = sweep_load(runs, Path(folder)) | status_load(records, Path(folder) / "many")
         found |= leaderboard_load(records, Path(folder) / "board")
     return {key: round(value, 2) for key, value in found.items()}
 
@@ -121,4 +121,4 @@ if __name__ == "__main__":
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--records", type=int, default=10_000)
     arguments = parser.parse_args()
-    print(json.dumps(load(arguments.cells, arguments.records), indent=2))
+    print(json.dumps(load(arguments.runs, arguments.records), indent=2))

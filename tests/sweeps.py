@@ -20,17 +20,17 @@ TinySweep = Callable[..., SweepSpec]
 
 
 def run_here(
-    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, run: Attempt = attempt, **how: Any
+    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, work: Attempt = attempt, **how: Any
 ) -> list[Outcome]:
     """A sweep in processes of one thread, so that the workers' number changes no sum."""
-    return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, run), view, **how)
+    return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, work), view, **how)
 
 
 def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
-    """The records of a sweep in which nothing fails, in the order of its cells."""
-    outcomes = {outcome.cell.id: outcome for outcome in run_here(spec, output, **how)}
+    """The records of a sweep in which nothing fails, in the order of its runs."""
+    outcomes = {outcome.run.id: outcome for outcome in run_here(spec, output, **how)}
     assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
-    records = [outcomes[cell.id].record for cell in expand(spec)]
+    records = [outcomes[run.id].record for run in expand(spec)]
     return [record for record in records if record is not None]
 
 

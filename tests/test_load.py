@@ -1,4 +1,4 @@
-"""The load test runs, on few cells; what it measures is for `python -m tests.load`."""
+"""The load test runs, on few runs; what it measures is for `python -m tests.load`."""
 
 from __future__ import annotations
 

@@ -495,7 +495,7 @@ def _score(task: str, encoder: str) -> float:
 def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
     """An encoder's scores, by seed."""
     primary = "f1" if task == "squad" else "accuracy"
-    return {one["cell"]["seed"]: one["scores"][primary] for one in board_records(task, elmo, encoder)}
+    return {one["run"]["seed"]: one["scores"][primary] for one in board_records(task, elmo, encoder)}
 
 
 def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:

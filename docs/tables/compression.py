@@ -241,7 +241,7 @@ def board(task: str, elmo: str | None = None) -> dict[str, Row]:
 def board_records(task: str, elmo: str | None, encoder: str) -> list[Row]:
     """The records behind a row."""
     key = board(task, elmo)[encoder]["key"]
-    return [record for record in _boards()[task, elmo].records if encoder_key(record["cell"]) == key]
+    return [record for record in _boards()[task, elmo].records if encoder_key(record["run"]) == key]
 
 
 @cache

@@ -179,11 +179,11 @@ def _primed() -> Rows:
     scores: dict[tuple[str, str], dict[int, float]] = {}
     paths = sorted((DOCS / "performance" / "state" / "records").iterdir())
     records = [read_json(str(path.relative_to(DOCS))) for path in paths]  # of an older form than a board takes
-    names = encoder_names(record["cell"] for record in records)
+    names = encoder_names(record["run"] for record in records)
     for record in records:
-        embedder = record["cell"]["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-        own = scores.setdefault((names[encoder_key(record["cell"])], embedder.get("state", "zero")), {})
-        own[record["cell"]["seed"]] = 100 * record["scores"]["accuracy"]
+        embedder = record["run"]["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
+        own = scores.setdefault((names[encoder_key(record["run"])], embedder.get("state", "zero")), {})
+        own[record["run"]["seed"]] = 100 * record["scores"]["accuracy"]
     body = []
     for encoder in ("dense", "svd all rank 16"):
         zero, primed = scores[encoder, "zero"], scores[encoder, "primed"]

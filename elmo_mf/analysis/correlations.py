@@ -111,16 +111,16 @@ def explain(board: Board) -> Explanation:
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
     """A row a record whose compression has one target, with the mean norms of its matrices."""
     task = board.task
-    dense = {r["cell"]["seed"]: r for r in board.records if is_dense(r)}
+    dense = {r["run"]["seed"]: r for r in board.records if is_dense(r)}
     for record in board.records:
-        raw, seed = record["cell"]["compression"], record["cell"]["seed"]
+        raw, seed = record["run"]["compression"], record["run"]["seed"]
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
             continue
         compression = compression_of(raw)
         if len(compression.targets) != 1 or compression.directions != "all" or not compression.of_lstms_alone:
             continue
         layers = compression.layers
-        about = {key: value for key, value in encoder_facts(record["cell"]).items() if key not in ("targets", "layers")}
+        about = {key: value for key, value in encoder_facts(record["run"]).items() if key not in ("targets", "layers")}
         yield {
             "about": about,
             "method": compression.method,
@@ -209,13 +209,13 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
     """Every matrix of the plain SVD of all targets at the lowest rank that was run, in one record."""
     found = []
     for record in board.records:
-        raw = record["cell"]["compression"]
+        raw = record["run"]["compression"]
         if raw is None or not record.get("matrices"):
             continue
         compression = compression_of(raw)
         plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
         if plain and compression.layers == "all" and compression.directions == "all" and compression.of_lstms_alone:
-            found.append((compression.rank, record["cell"]["seed"], record["matrices"]))
+            found.append((compression.rank, record["run"]["seed"], record["matrices"]))
     if found:
         for matrix in min(found, key=lambda item: item[:2])[2]:
             yield {**matrix, **matrix["norms"], "layers": str(matrix["layer"])}

@@ -14,7 +14,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
-    from elmo_mf.tasks.grid import Cell
+    from elmo_mf.tasks.grid import Run
     from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -50,10 +50,10 @@ def gradients(
     texts = [None if path is None else str(path) for path in (data, options, weights)]
     changes = dict(zip(("data", "options", "weights"), texts, strict=True))
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
-    (cell,) = expand(spec)
-    if cell.task.kind != "elmo":
+    (run,) = expand(spec)
+    if run.task.kind != "elmo":
         raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
-    check_output("OUTPUT", output, (spec.data_of(cell.task) / name for name in cell.task.files.values()))
+    check_output("OUTPUT", output, (spec.data_of(run.task) / name for name in run.task.files.values()))
     folder = output.with_name(f"{output.name}.parts")
     with output_errors(output), exclusive(folder, f"the output {output}"):
         resumed = any(folder.iterdir())
@@ -61,7 +61,7 @@ def gradients(
         if resumed:
             echo(f"resuming with what is in {folder}")
         try:
-            _make(spec, cell, folder, output)
+            _make(spec, run, folder, output)
         except OutputError:
             raise
         except InputError:
@@ -72,12 +72,12 @@ def gradients(
     echo(f"wrote {output}")
 
 
-def _make(spec: SweepSpec, cell: Cell, folder: Path, output: Path) -> None:
+def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     from elmo_mf.experiments.workspace import workspace
     from elmo_mf.tasks.preflight import check_needs
     from elmo_mf.tasks.task_gradients import gradients_of
 
-    check_needs(spec, [cell], folder, workers=1, option="OUTPUT")
+    check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:
         # a copy, so that the same command still finds the original if this one is killed from here on
-        shutil.copyfile(gradients_of(spec, cell, work), path)
+        shutil.copyfile(gradients_of(spec, run, work), path)

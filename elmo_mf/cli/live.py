@@ -13,56 +13,56 @@ from rich.table import Column
 from elmo_mf.errors import visible
 from elmo_mf.experiments.scheduler import Outcome, Unwatched, View
 from elmo_mf.experiments.workspace import Progress
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 
 
 class _Lines:
-    """A line for each cell that is done."""
+    """A line for each run that is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def started(self, cell: Cell) -> None: ...
+    def started(self, run: Run) -> None: ...
 
-    def progress(self, cell: Cell, progress: Progress) -> None: ...
+    def progress(self, run: Run, progress: Progress) -> None: ...
 
     def done(self, outcome: Outcome) -> None:
         self.console.print(visible(line(outcome)), markup=False, emoji=False)
 
 
 class _Live(_Lines):
-    """A bar for the sweep and one for each running cell, below the lines."""
+    """A bar for the sweep and one for each running run, below the lines."""
 
     def __init__(self, bars: Bars, total: int, before: int) -> None:
         super().__init__(bars.console)
         self.bars = bars
-        self.sweep = bars.add_task("", total=total, completed=before, about=f"{before}/{total} cells")
+        self.sweep = bars.add_task("", total=total, completed=before, about=f"{before}/{total} runs")
         self.total, self.count = total, before
-        self.cells: dict[str, TaskID] = {}
+        self.runs: dict[str, TaskID] = {}
 
-    def started(self, cell: Cell) -> None:
-        self.cells[cell.id] = self.bars.add_task("", total=1.0, about=f"{cell}: starting")
+    def started(self, run: Run) -> None:
+        self.runs[run.id] = self.bars.add_task("", total=1.0, about=f"{run}: starting")
 
-    def progress(self, cell: Cell, progress: Progress) -> None:
+    def progress(self, run: Run, progress: Progress) -> None:
         numbers = [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
         if progress.metric is not None:
-            numbers.append(f"{cell.task.primary} {progress.metric:.3f}")
-        about = f"{cell}: {' '.join([progress.phase, *numbers])}"
+            numbers.append(f"{run.task.primary} {progress.metric:.3f}")
+        about = f"{run}: {' '.join([progress.phase, *numbers])}"
         share = 1.0 if progress.phase in ("scoring", "measuring") else progress.share
-        self.bars.update(self.cells[cell.id], completed=share, about=about)
+        self.bars.update(self.runs[run.id], completed=share, about=about)
 
     def done(self, outcome: Outcome) -> None:
         super().done(outcome)
-        bar = self.cells.pop(outcome.cell.id, None)
+        bar = self.runs.pop(outcome.run.id, None)
         if bar is not None:
             self.bars.remove_task(bar)
         self.count += 1
-        self.bars.update(self.sweep, completed=self.count, about=f"{self.count}/{self.total} cells")
+        self.bars.update(self.sweep, completed=self.count, about=f"{self.count}/{self.total} runs")
 
 
 @contextmanager
 def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
-    """The view of a sweep of `total` cells, of which `before` were recorded when it began."""
+    """The view of a sweep of `total` runs, of which `before` were recorded when it began."""
     console = Console(soft_wrap=True, highlight=False)
     if quiet:
         yield Unwatched()
@@ -76,11 +76,11 @@ def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
 
 
 def line(outcome: Outcome) -> str:
-    """What became of a cell, in a line."""
+    """What became of a run, in a line."""
     record = outcome.record
     if record is None:
-        return f"{outcome.cell}: FAILED {outcome.error}"
-    primary = outcome.cell.task.primary
+        return f"{outcome.run}: FAILED {outcome.error}"
+    primary = outcome.run.task.primary
     score, speed = record["scores"][primary], record["latency"]["encoder"]["1"]["speed_up"]
     took = "" if "timed" in record else f", {record['seconds']:.0f} s"  # of the run that its score is from
-    return f"{outcome.cell}: {primary} {score:.4f}, encoder {speed:.2f}x{took}"
+    return f"{outcome.run}: {primary} {score:.4f}, encoder {speed:.2f}x{took}"

@@ -21,7 +21,7 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 if TYPE_CHECKING:
     from elmo_mf.experiments.executors import Executor
     from elmo_mf.experiments.scheduler import Outcome
-    from elmo_mf.tasks.grid import Cell
+    from elmo_mf.tasks.grid import Run
     from elmo_mf.tasks.spec import SweepSpec
     from elmo_mf.tasks.status import Status
 
@@ -45,23 +45,23 @@ def sweep(
     fetch: bool = typer.Option(
         False, "--fetch", help="Download first what the sweep names and lacks, as elmo-mf fetch does."
     ),
-    output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; cells recorded there are skipped."),
-    workers: int = typer.Option(1, min=1, help="Cells that run at a time, each in a process of its own."),
+    output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; runs recorded there are skipped."),
+    workers: int = typer.Option(1, min=1, help="Runs that run at a time, each in a process of its own."),
     threads: int | None = typer.Option(
         None, min=1, help="CPU threads of each; by default OMP_NUM_THREADS, or the cores shared out."
     ),
     ray: str | None = typer.Option(None, help="Run on a Ray cluster: its address, or auto. Needs the extra cluster."),
-    cpus: float = typer.Option(1, min=0.1, help="CPUs that a cell asks a Ray cluster for."),
-    gpus: float = typer.Option(0, min=0, help="GPUs that a cell asks a Ray cluster for."),
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="Run the cells again that failed before."),
+    cpus: float = typer.Option(1, min=0.1, help="CPUs that a run asks a Ray cluster for."),
+    gpus: float = typer.Option(0, min=0, help="GPUs that a run asks a Ray cluster for."),
+    retry_failed: bool = typer.Option(False, "--retry-failed", help="Run the runs again that failed before."),
     retime: str | None = typer.Option(
         None,
-        help="Measure the times of recorded cells again, and run no others: stale (of another machine, other "
+        help="Measure the times of recorded runs again, and run no others: stale (of another machine, other "
         "versions or another --threads) or all.",
     ),
-    fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first cell that fails."),
+    fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first run that fails."),
     status: bool = typer.Option(False, "--status", help="Say what is done, running, failed and left, and stop."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="List the cells with an estimate of their time, and stop."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="List the runs with an estimate of their time, and stop."),
     json_file: Path | None = typer.Option(
         None, "--json", help="With --status or --dry-run: write it to this file too."
     ),
@@ -69,15 +69,15 @@ def sweep(
 ) -> None:
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
 
-    Each cell leaves one record in OUTPUT/records as soon as it is done. Cells that are recorded already are skipped, so
+    Each run leaves one record in OUTPUT/records as soon as it is done. Runs that are recorded already are skipped, so
     that the same command resumes a sweep that was interrupted, and several sweeps may share a folder at the same time.
-    Cells that failed are listed with their log and are not run again without --retry-failed, unless their process was
+    Runs that failed are listed with their log and are not run again without --retry-failed, unless their process was
     killed, or their machine ran out of memory or disk.
 
-    Times compare within a machine. --retime takes those of recorded cells again, one after the other, where the scores
+    Times compare within a machine. --retime takes those of recorded runs again, one after the other, where the scores
     may have come from anywhere: nothing is trained, and everything else in a record is kept.
 
-    Exit status: 0 when every cell is recorded, 1 when cells failed or the disk was full, 2 for bad input.
+    Exit status: 0 when every run is recorded, 1 when runs failed or the disk was full, 2 for bad input.
 
     Examples:
 
@@ -113,10 +113,10 @@ def sweep(
         seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), glove=_text(glove),
         options=_text(options), weights=_text(weights),
     )  # fmt: skip
-    cells = _cells(spec, fetch)
-    found = status_of(spec, cells, output)
+    runs = _runs(spec, fetch)
+    found = status_of(spec, runs, output)
     if dry_run or status:
-        _tell(found, cells, list_all=dry_run)
+        _tell(found, runs, list_all=dry_run)
         if dry_run:
             _tell_cost(spec, found.left)
         if json_file is not None:
@@ -127,9 +127,9 @@ def sweep(
         return
     done = len(found.recorded)
     if not quiet:
-        echo(f"{len(cells)} cells, {done} recorded, {len(cells) - done} to run")
-    recorded = {cell.id for cell in found.recorded}
-    todo = [cell for cell in cells if cell.id not in recorded]
+        echo(f"{len(runs)} runs, {done} recorded, {len(runs) - done} to run")
+    recorded = {run.id for run in found.recorded}
+    todo = [run for run in runs if run.id not in recorded]
     with _writing(output):
         for line in ResultStore(output).set_aside(found.problems):
             echo(f"elmo-mf: warning: {line}", err=True)
@@ -137,7 +137,7 @@ def sweep(
             with present(output):
                 check_needs(spec, todo, output, workers if ray is None else 0)
                 where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
-                with live_view(len(cells), done, quiet) as view:
+                with live_view(len(runs), done, quiet) as view:
                     outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
@@ -145,7 +145,7 @@ def sweep(
 def _retime(
     spec: SweepSpec, found: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
 ) -> None:
-    """Measure the times of a sweep's recorded cells again."""
+    """Measure the times of a sweep's recorded runs again."""
     from elmo_mf.cli.live import live_view
     from elmo_mf.experiments.attempt import attempt_times
     from elmo_mf.experiments.executors.local import LocalExecutor
@@ -156,10 +156,10 @@ def _retime(
 
     where = LocalExecutor(spec, output, 1, threads, attempt_times)
     wanted, store = picked(choice, spec, where.threads), ResultStore(output)
-    todo = [cell for cell in found.recorded if wanted(store.read(cell) or {})]
+    todo = [run for run in found.recorded if wanted(store.read(run) or {})]
     _warn(found)
     if not quiet:
-        echo(f"{len(found.recorded)} cells recorded, {len(todo)} to time again")
+        echo(f"{len(found.recorded)} runs recorded, {len(todo)} to time again")
     if not todo:
         return
     with _writing(output), present(output):
@@ -169,7 +169,7 @@ def _retime(
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
-def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
+def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
     """All of a sweep; what they read is fetched first, or else an error says that it could be."""
     from elmo_mf.cli.fetch import put
     from elmo_mf.fetch.wanted import wanted
@@ -188,7 +188,7 @@ def _cells(spec: SweepSpec, fetch: bool) -> list[Cell]:
 
 
 def _executor(
-    spec: SweepSpec, cells: list[Cell], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
+    spec: SweepSpec, runs: list[Run], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
     gpus: float,
 ) -> Executor:  # fmt: skip
     if ray is None:
@@ -197,7 +197,7 @@ def _executor(
         return LocalExecutor(spec, output, workers, threads)
     from elmo_mf.experiments.executors.cluster import RayExecutor
 
-    return RayExecutor(spec, cells, output, ray, cpus, gpus, threads)
+    return RayExecutor(spec, runs, output, ray, cpus, gpus, threads)
 
 
 @contextlib.contextmanager
@@ -215,9 +215,9 @@ def _writing(output: Path) -> Iterator[None]:
 def _tell_failures(failed: list[Outcome], total: int) -> None:
     if not failed:
         return
-    echo(f"{len(failed)} of {total} cells failed:", err=True)
+    echo(f"{len(failed)} of {total} runs failed:", err=True)
     for outcome in failed:
-        echo(f"  {outcome.cell}: {outcome.error}; log: {outcome.log}", err=True)
+        echo(f"  {outcome.run}: {outcome.error}; log: {outcome.log}", err=True)
     again = sum(outcome.again for outcome in failed)
     if again:
         echo(f"the same command runs {again} of them again", err=True)
@@ -226,21 +226,21 @@ def _tell_failures(failed: list[Outcome], total: int) -> None:
     raise typer.Exit(1)
 
 
-def _tell(status: Status, cells: list[Cell], list_all: bool) -> None:
-    """Print a status; with the cells one by one, those first that need a look."""
-    running = {cell.id: note for cell, note in status.running}
-    failed = {cell.id: failure for cell, failure in status.failed}
-    recorded = {cell.id for cell in status.recorded}
-    for cell in cells:
-        if cell.id in running:
-            echo(f"{cell}  (running, {_progress(running[cell.id])})")
-        elif cell.id in failed:
-            echo(f"{cell}  (failed: {failed[cell.id].error}; log: {failed[cell.id].log})")
+def _tell(status: Status, runs: list[Run], list_all: bool) -> None:
+    """Print a status; with the runs one by one, those first that need a look."""
+    running = {run.id: note for run, note in status.running}
+    failed = {run.id: failure for run, failure in status.failed}
+    recorded = {run.id for run in status.recorded}
+    for run in runs:
+        if run.id in running:
+            echo(f"{run}  (running, {_progress(running[run.id])})")
+        elif run.id in failed:
+            echo(f"{run}  (failed: {failed[run.id].error}; log: {failed[run.id].log})")
         elif list_all:
-            echo(f"{cell}{'  (recorded)' if cell.id in recorded else ''}")
+            echo(f"{run}{'  (recorded)' if run.id in recorded else ''}")
     _warn(status)
     counts = f"{len(recorded)} recorded, {len(running)} running, {len(failed)} failed, {len(status.left)} to run"
-    echo(f"{len(cells)} cells: {counts}")
+    echo(f"{len(runs)} runs: {counts}")
     if running or status.left:
         echo(_estimate(status))
 
@@ -258,15 +258,15 @@ def _progress(note: dict[str, Any]) -> str:
 
 def _estimate(status: Status) -> str:
     hours, minutes = divmod(math.ceil(status.seconds_left / 60), 60)
-    known = f"about {hours} h {minutes:02} min with one worker, by what such cells took" if status.seconds_left else ""
-    unknown = f"unknown for {', '.join(status.unknown)}, no cell is recorded here yet" if status.unknown else ""
+    known = f"about {hours} h {minutes:02} min with one worker, by what such runs took" if status.seconds_left else ""
+    unknown = f"unknown for {', '.join(status.unknown)}, no run is recorded here yet" if status.unknown else ""
     return f"time left: {'; '.join(part for part in (known, unknown) if part)}"
 
 
-def _tell_cost(spec: SweepSpec, cells: list[Cell]) -> None:
+def _tell_cost(spec: SweepSpec, runs: list[Run]) -> None:
     from elmo_mf.tasks.status import cost_of
 
-    cost = cost_of(spec, cells)
+    cost = cost_of(spec, runs)
     echo(
         f"cost: {cost.trainings} trainings that read {cost.examples:,} examples at most, "
         f"{cost.encoders} encoders to make"

@@ -1,4 +1,4 @@
-"""A cell's run from outside: its record, or its error and whose fault that is."""
+"""A run from outside: its record, or its error and whose fault that is."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 
 from elmo_mf.errors import one_line
 from elmo_mf.experiments.workspace import Progress, workspace
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONWARNINGS": "ignore:resource_tracker",  # which would tell of a killed cell's locks that it cleans up
+    "PYTHONWARNINGS": "ignore:resource_tracker",  # which would tell of a killed run's locks that it cleans up
 }
-"""Of the processes that run cells: the bars there are the sweep's."""
+"""Of the processes that run runs: the bars there are the sweep's."""
 
-_LOG_BYTES = 1_000_000  # of a failed cell's log, its end
+_LOG_BYTES = 1_000_000  # of a failed run's log, its end
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _MEMORY = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 _DISK_TEXTS = ("No space left on device", "errno = 28")
@@ -37,8 +37,8 @@ _MEMORY_TEXTS = ("can't allocate memory", "out of memory", "Unable to allocate")
 class Result:
     """What became of an attempt: a record, or what of one was measured again; or an error with the log.
 
-    `fault` is empty where the cell itself failed and would again; `memory`, `disk` or `killed` where its machine did:
-    such a cell is run again by the next call of the same command.
+    `fault` is empty where the run itself failed and would again; `memory`, `disk` or `killed` where its machine did:
+    such a run is run again by the next call of the same command.
     """
 
     record: dict[str, Any] | None = None
@@ -47,25 +47,25 @@ class Result:
     fault: str = ""
 
 
-Attempt = Callable[[SweepSpec, Cell, Path, Callable[[Progress], None]], Result]
+Attempt = Callable[[SweepSpec, Run, Path, Callable[[Progress], None]], Result]
 
 
 def attempt(
-    spec: SweepSpec, cell: Cell, output: Path, report: Callable[[Progress], None], *, times_alone: bool = False
+    spec: SweepSpec, run: Run, output: Path, report: Callable[[Progress], None], *, times_alone: bool = False
 ) -> Result:
-    """Run a cell with scratch and cache below `output`; whatever goes wrong is in the result.
+    """Run a run with scratch and cache below `output`; whatever goes wrong is in the result.
 
-    With `times_alone` its record has no more than `time_cell` gives.
+    With `times_alone` its record has no more than `measure_times` gives.
     """
     log = ""
     try:
-        with workspace(output, cell.name, spec.cache_mb, report) as work:
-            from elmo_mf.tasks.elmo_run import run_cell, time_cell
+        with workspace(output, run.name, spec.cache_mb, report) as work:
+            from elmo_mf.tasks.elmo_run import execute, measure_times
 
             try:
-                return Result((time_cell if times_alone else run_cell)(spec, cell, work))
+                return Result((measure_times if times_alone else execute)(spec, run, work))
             except Exception:
-                logging.exception("the cell failed")
+                logging.exception("the run failed")
                 log = end_of(work.log)
                 raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A sweep's files by their content, so that its cells run where its paths do not exist."""
+"""A sweep's files by their content, so that its runs run where its paths do not exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elmo_mf.io import atomic_path
 from elmo_mf.io.locks import acquire
 from elmo_mf.provenance import file_hash, regular_hash
 from elmo_mf.tasks.config import load_task
-from elmo_mf.tasks.grid import Cell, digest
+from elmo_mf.tasks.grid import Run, digest
 from elmo_mf.tasks.spec import SweepSpec
 
 MOST_BYTES = 4_000_000_000
@@ -28,7 +28,7 @@ MOST_BYTES = 4_000_000_000
 
 @dataclass(frozen=True)
 class Order:
-    """A cell without its task's card and without paths of this machine: files are named by their SHA-256."""
+    """A run without its task's card and without paths of this machine: files are named by their SHA-256."""
 
     spec: SweepSpec
     task: str
@@ -37,23 +37,23 @@ class Order:
     identity: dict[str, Any]
 
     @classmethod
-    def of(cls, spec: SweepSpec, cell: Cell, files: Files) -> Order:
+    def of(cls, spec: SweepSpec, run: Run, files: Files) -> Order:
         """Of a spec that `Files` has renamed."""
-        compression = None if cell.compression is None else _renamed(cell.compression, files.name)
-        return cls(spec, cell.task.name, compression, cell.seed, cell.identity)
+        compression = None if run.compression is None else _renamed(run.compression, files.name)
+        return cls(spec, run.task.name, compression, run.seed, run.identity)
 
-    def unpacked(self, folder: Path) -> tuple[SweepSpec, Cell]:
+    def unpacked(self, folder: Path) -> tuple[SweepSpec, Run]:
         """With paths of this machine, where the files are in `folder`."""
 
         def place(name: str) -> str:
             return str(folder / name)
 
         compression = None if self.compression is None else _renamed(self.compression, place)
-        cell = Cell(load_task(self.task), compression, self.seed, self.identity)
+        run = Run(load_task(self.task), compression, self.seed, self.identity)
         data = self.spec.data and place(self.spec.data)
         words = {task: place(name) for task, name in _by_task(self.spec).items()}
         options, weights = place(self.spec.options), place(self.spec.weights)
-        return replace(self.spec, options=options, weights=weights, glove=words, data=data), cell
+        return replace(self.spec, options=options, weights=weights, glove=words, data=data), run
 
 
 class Files:
@@ -62,21 +62,21 @@ class Files:
     Records name weights and data by the ends of their paths, which are therefore those of the machine that sends them.
     """
 
-    def __init__(self, spec: SweepSpec, cells: list[Cell], scratch: Path) -> None:
+    def __init__(self, spec: SweepSpec, runs: list[Run], scratch: Path) -> None:
         self.paths: dict[str, Path] = {}
         self._names: dict[str, str] = {}
         words: dict[str, str] = {}
-        for cell in {cell.task.name: cell for cell in cells}.values():
-            self._add_data(spec, cell, scratch)
-            path = spec.glove_of(cell.task.name)
-            if path is not None and cell.identity["words"] is not None:
-                words[cell.task.name] = self.name(path)
+        for run in {run.task.name: run for run in runs}.values():
+            self._add_data(spec, run, scratch)
+            path = spec.glove_of(run.task.name)
+            if path is not None and run.identity["words"] is not None:
+                words[run.task.name] = self.name(path)
         options, weights = self.name(spec.options), self.name(spec.weights)
         data = spec.data and f"data/{last_names(spec.data, 1)}"
         self.spec = replace(spec, options=options, weights=weights, glove=words, data=data, compressions=())
-        for cell in cells:
-            if cell.compression is not None:
-                _renamed(cell.compression, self.name)
+        for run in runs:
+            if run.compression is not None:
+                _renamed(run.compression, self.name)
         size = sum(path.stat().st_size for path in self.paths.values())
         if size > MOST_BYTES:
             raise InputError(
@@ -101,16 +101,16 @@ class Files:
             self.paths[self._names[path]] = Path(path)
         return self._names[path]
 
-    def _add_data(self, spec: SweepSpec, cell: Cell, scratch: Path) -> None:
+    def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
         """The data as cut to the limits: to be cut again, there, changes nothing."""
         if spec.data is None:
             return
-        for split, file in cell.task.files.items():
-            source, limit = spec.data_of(cell.task) / file, spec.limit_of(cell.task.name, split)
+        for split, file in run.task.files.items():
+            source, limit = spec.data_of(run.task) / file, spec.limit_of(run.task.name, split)
             if limit is not None:
-                cell.task.format.cut(source, scratch / cell.task.name / file, limit)
-                source = scratch / cell.task.name / file
-            self.paths[f"data/{last_names(spec.data, 1)}/{cell.task.name}/{file}"] = source
+                run.task.format.cut(source, scratch / run.task.name / file, limit)
+                source = scratch / run.task.name / file
+            self.paths[f"data/{last_names(spec.data, 1)}/{run.task.name}/{file}"] = source
 
 
 def last_names(path: str, count: int) -> str:

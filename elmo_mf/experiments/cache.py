@@ -1,4 +1,4 @@
-"""What cells share, in `OUTPUT/cache/`: each thing is made once, under a name that says what it depends on.
+"""What runs share, in `OUTPUT/cache/`: each thing is made once, under a name that says what it depends on.
 
 Several processes, sweeps and users may use a cache at once. It can be deleted whenever none does. Each folder lists the
 SHA-256 of its files; a folder whose files differ from its list is rebuilt.
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Cache:
-    """The folder of what a sweep's cells share, kept below `max_bytes` as far as it can be; 0 bounds nothing.
+    """The folder of what a sweep's runs share, kept below `max_bytes` as far as it can be; 0 bounds nothing.
 
     What this process has been given stays until `close`, which others see by a lock that it shares.
     """

@@ -1,6 +1,6 @@
-"""Which cells of an output folder are being run, and by whom: locks in `OUTPUT/running/`.
+"""Which runs of an output folder are being run, and by whom: locks in `OUTPUT/running/`.
 
-A claim ends with the process that holds it, so that a cell whose sweep was killed is free again at once.
+A claim ends with the process that holds it, so that a run whose sweep was killed is free again at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from elmo_mf.errors import InputError, printable
 from elmo_mf.io import read_bytes
 from elmo_mf.io.locks import Lock, acquire, is_held
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 
 _MOST_BYTES = 10_000
 _Text = Annotated[str, AfterValidator(lambda text: printable(text, 60))]
@@ -48,7 +48,7 @@ _NOTE = TypeAdapter(Note)
 
 
 class Claim:
-    """A cell that this process runs; nobody else will until it is released."""
+    """A run that this process runs; nobody else will until it is released."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
@@ -65,22 +65,22 @@ class Claim:
 
 
 class Claims:
-    """The claims on an output folder's cells."""
+    """The claims on an output folder's runs."""
 
     def __init__(self, output: Path) -> None:
         self.folder = output / "running"
 
-    def take(self, cell: Cell) -> Claim | None:
-        """Claim a cell; None if somebody else has it."""
-        lock = acquire(self._path(cell), wait=False)
+    def take(self, run: Run) -> Claim | None:
+        """Claim a run; None if somebody else has it."""
+        lock = acquire(self._path(run), wait=False)
         return None if lock is None else Claim(lock)
 
-    def of(self, cell: Cell) -> dict[str, Any] | None:
-        """What the note on a claimed cell says, nothing where it is no `Note`; None if nobody has the cell."""
-        return self._note(self._path(cell))
+    def of(self, run: Run) -> dict[str, Any] | None:
+        """What the note on a claimed run says, nothing where it is no `Note`; None if nobody has the run."""
+        return self._note(self._path(run))
 
     def all(self) -> dict[str, dict[str, Any]]:
-        """The notes on all claimed cells, by the cells' names."""
+        """The notes on all claimed runs, by the runs' names."""
         notes = {path.stem: self._note(path) for path in sorted(self.folder.glob("*.lock"))}
         return {name: note for name, note in notes.items() if note is not None}
 
@@ -95,5 +95,5 @@ class Claims:
         except (InputError, ValidationError):
             return {}
 
-    def _path(self, cell: Cell) -> Path:
-        return self.folder / f"{cell.name}.lock"
+    def _path(self, run: Run) -> Path:
+        return self.folder / f"{run.name}.lock"

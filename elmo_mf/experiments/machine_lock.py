@@ -1,6 +1,6 @@
 """Who may use the machine: many compute at a time, or one measures and the others wait.
 
-Latency is measured while every other cell on this machine that writes to the same folder rests. A cell rests where it
+Latency is measured while every other run on this machine that writes to the same folder rests. A run rests where it
 calls `rest`: between training batches, between batches of activations, and between the phases of its run.
 """
 

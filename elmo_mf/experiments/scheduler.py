@@ -1,4 +1,4 @@
-"""Run the cells of a sweep that are not recorded yet: each exactly once, whoever else runs the same sweep.
+"""Run the runs of a sweep that are not recorded yet: each exactly once, whoever else runs the same sweep.
 
 Or measure the times of recorded ones again.
 """
@@ -21,7 +21,7 @@ from elmo_mf.experiments.workspace import Progress
 from elmo_mf.io import OutputError
 from elmo_mf.io.locks import acquire
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 
 _POLL = 0.5  # seconds between two looks at what other sweeps have finished
 _NOTE = 2.0  # seconds between two notes on a claim
@@ -29,13 +29,13 @@ _NOTE = 2.0  # seconds between two notes on a claim
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: its record, or an error.
+    """What became of a run: its record, or an error.
 
-    `log` is the file that tells more of it; `again` whether the same command would run the cell again, because not the
-    cell failed but its machine.
+    `log` is the file that tells more of it; `again` whether the same command would run the run again, because not the
+    run failed but its machine.
     """
 
-    cell: Cell
+    run: Run
     record: dict[str, Any] | None = None
     error: str = ""
     log: Path | None = None
@@ -45,28 +45,28 @@ class Outcome:
 class View(Protocol):
     """Who watches a sweep."""
 
-    def started(self, cell: Cell) -> None:
-        """A cell begins."""
+    def started(self, run: Run) -> None:
+        """A run begins."""
 
-    def progress(self, cell: Cell, progress: Progress) -> None:
-        """A cell goes on."""
+    def progress(self, run: Run, progress: Progress) -> None:
+        """A run goes on."""
 
     def done(self, outcome: Outcome) -> None:
-        """A cell has ended, here or in another sweep."""
+        """A run has ended, here or in another sweep."""
 
 
 class Unwatched:
     """A view that shows nothing."""
 
-    def started(self, cell: Cell) -> None: ...
+    def started(self, run: Run) -> None: ...
 
-    def progress(self, cell: Cell, progress: Progress) -> None: ...
+    def progress(self, run: Run, progress: Progress) -> None: ...
 
     def done(self, outcome: Outcome) -> None: ...
 
 
 def run_sweep(
-    cells: list[Cell],
+    runs: list[Run],
     output: Path,
     executor: Executor,
     view: View | None = None,
@@ -75,29 +75,29 @@ def run_sweep(
     fail_fast: bool = False,
     retime: Callable[[dict[str, Any]], bool] | None = None,
 ) -> list[Outcome]:
-    """Run `cells`; a record is written as soon as its cell is done.
+    """Run `runs`; a record is written as soon as its run is done.
 
     Args:
-        retry_failed: run the cells again that failed before; else they are among the outcomes, as failed.
+        retry_failed: run the runs again that failed before; else they are among the outcomes, as failed.
         fail_fast: end with the first failure.
-        retime: run the cells whose record it picks, with an executor that measures times alone (`attempt_times`); the
+        retime: run the runs whose record it picks, with an executor that measures times alone (`attempt_times`); the
             rest of the record is kept, and what fails is not remembered.
 
     Returns:
-        The outcomes in the order in which they came; fewer than `cells` where `fail_fast` or a full disk ended it.
+        The outcomes in the order in which they came; fewer than `runs` where `fail_fast` or a full disk ended it.
 
     Raises:
-        OSError: `output` cannot be written to. Records of the cells that were done before are kept.
+        OSError: `output` cannot be written to. Records of the runs that were done before are kept.
     """
     with present(output):
-        run = _Run(output, executor, view or Unwatched(), fail_fast, retime)
+        sweep = _Sweep(output, executor, view or Unwatched(), fail_fast, retime)
         try:
-            return run.all(cells, retry_failed)
+            return sweep.all(runs, retry_failed)
         finally:
-            run.end()
+            sweep.end()
 
 
-class _Run:
+class _Sweep:
     def __init__(
         self,
         output: Path,
@@ -109,88 +109,88 @@ class _Run:
         self.retime = retime
         self.store, self.failures, self.claims = ResultStore(output), Failures(output), Claims(output)
         self.executor, self.view, self.fail_fast = executor, view, fail_fast
-        self.running: dict[str, tuple[Cell, Claim]] = {}
+        self.running: dict[str, tuple[Run, Claim]] = {}
         self.noted: dict[str, float] = {}
         self.outcomes: list[Outcome] = []
         self.stopped = False
 
-    def all(self, cells: list[Cell], retry_failed: bool) -> list[Outcome]:
-        todo = {cell.id: cell for cell in cells}
+    def all(self, runs: list[Run], retry_failed: bool) -> list[Outcome]:
+        todo = {run.id: run for run in runs}
         if retry_failed:
-            for cell in cells:
-                self.failures.clear(cell)
+            for run in runs:
+                self.failures.clear(run)
         while (todo or self.running) and not self.stopped:
             self._fill(todo)
             if self.running:
-                for cell, news in self.executor.events(_POLL):
-                    self._hear(cell, news)
+                for run, news in self.executor.events(_POLL):
+                    self._hear(run, news)
             elif todo:  # which other sweeps are running
                 time.sleep(_POLL)
         return self.outcomes
 
-    def _fill(self, todo: dict[str, Cell]) -> None:
-        """Start cells while there are free places."""
-        for cell in self._in_order(list(todo.values())):
+    def _fill(self, todo: dict[str, Run]) -> None:
+        """Start runs while there are free places."""
+        for run in self._in_order(list(todo.values())):
             if len(self.running) >= self.executor.slots or self.stopped:
                 return
-            claim = self.claims.take(cell)
+            claim = self.claims.take(run)
             if claim is None:
                 continue
-            del todo[cell.id]
-            known = self._known(cell)  # perhaps another sweep's, since we looked
+            del todo[run.id]
+            known = self._known(run)  # perhaps another sweep's, since we looked
             if known is None:
-                self.running[cell.id] = cell, claim
-                self.view.started(cell)
-                self.executor.start(cell)
+                self.running[run.id] = run, claim
+                self.view.started(run)
+                self.executor.start(run)
             else:
                 claim.release()
                 self._end(known)
 
-    def _in_order(self, cells: list[Cell]) -> Iterator[Cell]:
-        """Before others those that need other activations than the cells under way, which would wait for them."""
-        busy = {cell.activations_id for cell, _ in self.running.values()}
-        yield from (cell for cell in cells if cell.activations_id not in busy)
-        yield from (cell for cell in cells if cell.activations_id in busy)
+    def _in_order(self, runs: list[Run]) -> Iterator[Run]:
+        """Before others those that need other activations than the runs under way, which would wait for them."""
+        busy = {run.activations_id for run, _ in self.running.values()}
+        yield from (run for run in runs if run.activations_id not in busy)
+        yield from (run for run in runs if run.activations_id in busy)
 
-    def _known(self, cell: Cell) -> Outcome | None:
-        record, failure = self.store.read(cell), self.failures.of(cell)
+    def _known(self, run: Run) -> Outcome | None:
+        record, failure = self.store.read(run), self.failures.of(run)
         if record is not None:
-            return None if self.retime is not None and self.retime(record) else Outcome(cell, record)
-        return None if failure is None else Outcome(cell, error=failure.error, log=failure.log)
+            return None if self.retime is not None and self.retime(record) else Outcome(run, record)
+        return None if failure is None else Outcome(run, error=failure.error, log=failure.log)
 
-    def _hear(self, cell: Cell, news: Progress | Result) -> None:
-        claim = self.running[cell.id][1]
+    def _hear(self, run: Run, news: Progress | Result) -> None:
+        claim = self.running[run.id][1]
         if isinstance(news, Progress):
-            self.view.progress(cell, news)
-            if time.monotonic() - self.noted.get(cell.id, 0.0) > _NOTE:
-                self.noted[cell.id] = time.monotonic()
+            self.view.progress(run, news)
+            if time.monotonic() - self.noted.get(run.id, 0.0) > _NOTE:
+                self.noted[run.id] = time.monotonic()
                 claim.note(asdict(news))
             return
         try:
-            outcome = self._settle(cell, news)
-        except OutputError as error:  # the cell is not to blame
-            raise OSError(f"{cell}: {error}") from error
-        del self.running[cell.id]
+            outcome = self._settle(run, news)
+        except OutputError as error:  # the run is not to blame
+            raise OSError(f"{run}: {error}") from error
+        del self.running[run.id]
         claim.release()
         self._end(outcome)
 
-    def _settle(self, cell: Cell, result: Result) -> Outcome:
+    def _settle(self, run: Run, result: Result) -> Outcome:
         """Write the record or the failure."""
         if result.record is not None:
             try:
-                record = (self.store.update if self.retime else self.store.write)(cell, result.record)
+                record = (self.store.update if self.retime else self.store.write)(run, result.record)
             except OutputError:
                 raise
             except ValueError as error:
                 result = Result(error=str(error))
             else:
-                self.failures.clear(cell)
-                return Outcome(cell, record)
+                self.failures.clear(run)
+                return Outcome(run, record)
         if result.fault == "disk":
-            raise OSError(f"{cell}: {result.error}")
+            raise OSError(f"{run}: {result.error}")
         again = bool(result.fault or self.retime)
-        failure = self.failures.write(cell, result.error, result.log, remembered=not again)
-        return Outcome(cell, error=failure.error, log=failure.log, again=again)
+        failure = self.failures.write(run, result.error, result.log, remembered=not again)
+        return Outcome(run, error=failure.error, log=failure.log, again=again)
 
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

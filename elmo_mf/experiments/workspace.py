@@ -1,4 +1,4 @@
-"""What a process needs to run a cell: a scratch folder with its log, the shared cache, its turn, and who to tell."""
+"""What a process needs to run a run: a scratch folder with its log, the shared cache, its turn, and who to tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elmo_mf.io import scratch
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a cell is: its phase, the share of its training that is done, its loss, and its metric so far."""
+    """How far a run is: its phase, the share of its training that is done, its loss, and its metric so far."""
 
     phase: str
     share: float = 0.0
@@ -53,7 +53,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A part of a cell's run; what it lasts is noted."""
+        """A part of a run; what it lasts is noted."""
         self.step(Progress(name))
         started = time.perf_counter()
         try:

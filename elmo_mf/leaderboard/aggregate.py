@@ -72,9 +72,9 @@ def boards(records: Sequence[dict[str, Any]]) -> list[Board]:
     for index, record in enumerate(records):
         # what must be the same for scores to be compared
         setting = json.dumps(shared(record), sort_keys=True)
-        of_task = settings.setdefault(record["cell"]["task"], {})
+        of_task = settings.setdefault(record["run"]["task"], {})
         if setting not in of_task:
-            of_task[setting] = _Setting(load(record["cell"]["task"]), record)
+            of_task[setting] = _Setting(load(record["run"]["task"]), record)
         of_task[setting].add(index, record)
     return [
         board for _, own in sorted(settings.items()) for board in _of_task([own[key] for key in sorted(own)], records)
@@ -88,14 +88,14 @@ class _Setting:
         self.task, self.first = task, first
         self.places: list[int] = []
         self.rows: list[dict[str, Any]] = []
-        self.cells: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
         self.origin = Origin()
 
     def add(self, index: int, record: dict[str, Any]) -> None:
         row = _flat(record, self.task)
         self.places.append(index)
         self.rows.append(row)
-        self.cells[row["key"]] = own(record)
+        self.runs[row["key"]] = own(record)
         self.origin.add(record)
 
 
@@ -111,7 +111,7 @@ def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
     task, first = setting.task, setting.first
     frame = pd.DataFrame(setting.rows)
     keys, seeds = list(frame["key"]), [int(seed) for seed in frame["seed"]]
-    frame["encoder"] = frame["key"].map(encoder_names(setting.cells.values()))
+    frame["encoder"] = frame["key"].map(encoder_names(setting.runs.values()))
     frame = frame.sort_values(["encoder", "seed"])
     dense = frame[~frame["compressed"]]
     frame["against"] = frame["tuned"].where(frame["tuned"].isin(dense["tuned"]), "")
@@ -168,19 +168,19 @@ def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
 
 def is_dense(record: dict[str, Any]) -> bool:
     """Whether its encoder is as it was trained."""
-    return record["cell"]["compression"] is None and "finetune" not in record["cell"]
+    return record["run"]["compression"] is None and "finetune" not in record["run"]
 
 
 def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
-    compression = record["cell"]["compression"]
-    about = compression or record["cell"]
+    compression = record["run"]["compression"]
+    about = compression or record["run"]
     row = {
-        "key": encoder_key(record["cell"]),
+        "key": encoder_key(record["run"]),
         "compressed": compression is not None,
         "compression": compression,
-        "tuned": tuning_key(record["cell"]),
+        "tuned": tuning_key(record["run"]),
         "trained_again": "finetune" in about or "distill" in about,
-        "seed": record["cell"]["seed"],
+        "seed": record["run"]["seed"],
         "machine": kind(record["machine"]),
         "score": record["scores"][task.primary],
         "parameters": record["size"]["lstm_parameters"],

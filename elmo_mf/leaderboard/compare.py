@@ -30,7 +30,7 @@ class Comparison:
             or more), `same` where every score is, `mixed` where any seed was scored on different kinds of machine, and
             how many times as fast and as large the second's encoder is, `speed` and `size`; `timed_apart` where times
             are of several machines.
-        changed: what else is different, in the cells' identities and in the machines and versions, as texts.
+        changed: what else is different, in the runs' identities and in the machines and versions, as texts.
         only_first: encoders that only one has.
         only_second: encoders that only one has.
     """
@@ -67,15 +67,15 @@ def _by_task(folder: Path) -> dict[str, Board]:
 
 
 def _compared(first: Board, second: Board) -> Comparison:
-    names = encoder_names(record["cell"] for board in (first, second) for record in board.records)
+    names = encoder_names(record["run"] for board in (first, second) for record in board.records)
     scores = [_scores(board) for board in (first, second)]
     pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
     pairs["encoder"] = pairs["key"].map(names)
     pairs["difference"] = pairs["second"] - pairs["first"]
     machines = [_machines(board) for board in (first, second)]
-    cells = list(zip(pairs["key"], pairs["seed"], strict=True))
-    pairs["mixed"] = [len({own[cell][0] for own in machines}) > 1 for cell in cells]
-    pairs["times"] = [tuple(own[cell][1] for own in machines) for cell in cells]
+    runs = list(zip(pairs["key"], pairs["seed"], strict=True))
+    pairs["mixed"] = [len({own[run][0] for own in machines}) > 1 for run in runs]
+    pairs["times"] = [tuple(own[run][1] for own in machines) for run in runs]
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
     rows["seeds"] = groups["seed"].nunique()
@@ -102,7 +102,7 @@ def _compared(first: Board, second: Board) -> Comparison:
 def _scores(board: Board) -> pd.Series:
     """By the encoder's key and the seed."""
     values = {
-        (encoder_key(record["cell"]), record["cell"]["seed"]): record["scores"][board.task.primary]
+        (encoder_key(record["run"]), record["run"]["seed"]): record["scores"][board.task.primary]
         for record in board.records
     }
     series = pd.Series(values, dtype=float)
@@ -113,7 +113,7 @@ def _scores(board: Board) -> pd.Series:
 def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
     """By the encoder's key and the seed, where scores and where times are from."""
     return {
-        (encoder_key(record["cell"]), record["cell"]["seed"]): (kind(record["machine"]), timed_on(record))
+        (encoder_key(record["run"]), record["run"]["seed"]): (kind(record["machine"]), timed_on(record))
         for record in board.records
     }
 

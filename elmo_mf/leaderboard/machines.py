@@ -1,6 +1,6 @@
 """Which machines records compare across.
 
-A score depends in its last digits on the processor that trained it, and training multiplies these: the same cell on
+A score depends in its last digits on the processor that trained it, and training multiplies these: the same run on
 another processor, or with other instructions, differs about as much as with another seed.
 """
 
@@ -13,7 +13,7 @@ from elmo_mf.records.record import timed
 
 
 def kind(machine: Mapping[str, Any]) -> str:
-    """The same for machines on which a cell gives the same score: processor, instructions, system and GPU."""
+    """The same for machines on which a run gives the same score: processor, instructions, system and GPU."""
     parts = (machine.get("gpu"), machine["cpu"], machine["instructions"], machine["system"])
     return ", ".join(part for part in parts if part)
 

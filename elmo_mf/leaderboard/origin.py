@@ -69,7 +69,7 @@ class Origin:
 def _elmo(record: Mapping[str, Any]) -> str:
     elmo = record["elmo"]
     size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
-    return f"{code(elmo['name'])} ({size}, sha256 {markdown(record['cell']['elmo']['weights'][:12])})"
+    return f"{code(elmo['name'])} ({size}, sha256 {markdown(record['run']['elmo']['weights'][:12])})"
 
 
 def _data(record: Mapping[str, Any]) -> str:

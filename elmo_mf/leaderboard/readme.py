@@ -68,7 +68,7 @@ def header(made: Sequence[Board]) -> str:
     """What was run, on what, and where; in Markdown."""
     origin = Origin.of_all(board.origin for board in made)
     lines = [f"- {name}: {text}" for name, text in origin.lines().items()]
-    took = f"{origin.count} cells, {origin.seconds / 3600:.1f} hours"
+    took = f"{origin.count} runs, {origin.seconds / 3600:.1f} hours"
     return "\n".join(
         [
             "# Leaderboard",
@@ -153,7 +153,7 @@ def _remarks(board: Board) -> str:
             notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
         elif len(compressed):
             notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
-    if any(limit is not None for limit in (split["limit"] for split in board.first["cell"]["data"].values())):
+    if any(limit is not None for limit in (split["limit"] for split in board.first["run"]["data"].values())):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
     if board.task.scored == "validation":
         notes.append("The scored split also chose each run's best epoch.")

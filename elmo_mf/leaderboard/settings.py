@@ -11,19 +11,19 @@ from elmo_mf.errors import visible
 from elmo_mf.tasks.grid import digest
 
 OWN = ("compression", "finetune", "seed")
-"""What tells the cells of a board apart; the rest of a cell they share."""
+"""What tells the runs of a board apart; the rest of a run they share."""
 _NONE = "null"
 _LONGEST = 24  # characters of a value, a hash's beginning among them
 
 
 def shared(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a record's cell what all cells of its board share."""
-    return {key: value for key, value in record["cell"].items() if key not in OWN}
+    """Of a record's run what all runs of its board share."""
+    return {key: value for key, value in record["run"].items() if key not in OWN}
 
 
 def own(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a record's cell what they do not share."""
-    return {key: value for key, value in record["cell"].items() if key in OWN}
+    """Of a record's run what they do not share."""
+    return {key: value for key, value in record["run"].items() if key in OWN}
 
 
 def told_apart(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -29,12 +29,12 @@ _PHRASES = {
 }
 
 
-def encoder_key(cell: Mapping[str, Any]) -> str:
-    """The same for all cells of one encoder, whatever their seeds, and for no others."""
-    compression = cell["compression"]
+def encoder_key(run: Mapping[str, Any]) -> str:
+    """The same for all runs of one encoder, whatever their seeds, and for no others."""
+    compression = run["compression"]
     if compression is None:
-        return digest(encoder_facts(cell))
-    return _key(json.dumps(compression), cell.get("seed") if "gradients" in compression else None)
+        return digest(encoder_facts(run))
+    return _key(json.dumps(compression), run.get("seed") if "gradients" in compression else None)
 
 
 @lru_cache(20_000)
@@ -42,11 +42,11 @@ def _key(compression: str, seed: int | None) -> str:
     return digest(encoder_facts({"compression": json.loads(compression), "seed": seed}))
 
 
-def encoder_names(cells: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def encoder_names(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What each encoder is called, by its key; where labels are the same, with what tells the encoders apart."""
     labels: dict[str, dict[str, dict[str, str]]] = {}
-    for key, cell in {encoder_key(cell): cell for cell in cells}.items():
-        labels.setdefault(encoder_label(cell), {})[key] = dict(leaves(encoder_facts(cell)))
+    for key, run in {encoder_key(run): run for run in runs}.items():
+        labels.setdefault(encoder_label(run), {})[key] = dict(leaves(encoder_facts(run)))
     names: dict[str, str] = {}
     taken: set[str] = set()
     for label, same in labels.items():
@@ -56,15 +56,15 @@ def encoder_names(cells: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return names
 
 
-def encoder_label(cell: Mapping[str, Any]) -> str:
-    """The name of a cell's encoder, which others may have too."""
-    compression = cell["compression"]
-    return encoder_name(compression and compression_of(compression), dense_finetune(dict(cell)))
+def encoder_label(run: Mapping[str, Any]) -> str:
+    """The name of a run's encoder, which others may have too."""
+    compression = run["compression"]
+    return encoder_name(compression and compression_of(compression), dense_finetune(dict(run)))
 
 
-def tuning_key(cell: Mapping[str, Any]) -> str:
-    """How a cell's language model is trained again, as a text; empty where it is not."""
-    tuning = (cell["compression"] or cell).get("finetune")
+def tuning_key(run: Mapping[str, Any]) -> str:
+    """How a run's language model is trained again, as a text; empty where it is not."""
+    tuning = (run["compression"] or run).get("finetune")
     return "" if tuning is None else json.dumps(asdict(FineTuning(**tuning)))
 
 
@@ -97,11 +97,11 @@ def _shortest(values: set[str]) -> dict[str, str]:
     return {value: value[1 : digits + 1] if value in hashes else value.strip('"') for value in values}
 
 
-def encoder_facts(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """What a cell's encoder is, but for the model that it is made of: keys of `Compression`, or how it is tuned."""
-    if cell["compression"] is None:
-        return {"finetune": cell.get("finetune")}
-    about = dict(plain_form(cell["compression"]))
-    if about.get("gradients") == f"seed {cell.get('seed')}":  # which the sweep took itself
+def encoder_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's encoder is, but for the model that it is made of: keys of `Compression`, or how it is tuned."""
+    if run["compression"] is None:
+        return {"finetune": run.get("finetune")}
+    about = dict(plain_form(run["compression"]))
+    if about.get("gradients") == f"seed {run.get('seed')}":  # which the sweep took itself
         about["gradients"] = _OWN
     return about

@@ -1,4 +1,4 @@
-"""What a cell leaves behind: the fields of a result record, and reading one with care."""
+"""What a run leaves behind: the fields of a result record, and reading one with care."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class Tuning(TypedDict):
 
 
 @_closed
-class CellIdentity(TypedDict):
-    """All that a score depends on, see `Cell`."""
+class RunIdentity(TypedDict):
+    """All that a score depends on, see `Run`."""
 
     task: _Text
     """Its name."""
@@ -141,17 +141,17 @@ class CellIdentity(TypedDict):
     data: DataFiles
     """By split."""
     config: _Tree
-    """AllenNLP's, with OPTIONS, WEIGHTS, DATA and SEED in place of what this cell has there."""
+    """AllenNLP's, with OPTIONS, WEIGHTS, DATA and SEED in place of what this run has there."""
     code: Annotated[dict[_Key, _Count], _Many]
     """Numbers of the code that computes the encoder, the factors and the training."""
 
 
 @_closed
 class Times(TypedDict):
-    """Milliseconds a batch, of the cell's encoder, the dense one and AllenNLP's in turns, and medians of ratios."""
+    """Milliseconds a batch, of the run's encoder, the dense one and AllenNLP's in turns, and medians of ratios."""
 
     median_ms: _Positive
-    """Milliseconds a batch of the cell's encoder."""
+    """Milliseconds a batch of the run's encoder."""
     p95_ms: _Positive
     """Their 95th percentile."""
     dense_median_ms: _Positive
@@ -159,11 +159,11 @@ class Times(TypedDict):
     dense_p95_ms: _Positive
     """Of the dense encoder."""
     speed_up: _Positive
-    """Median over rounds of the dense encoder's time over the cell's."""
+    """Median over rounds of the dense encoder's time over the run's."""
     allennlp_median_ms: NotRequired[_Positive]
     """Of AllenNLP's dense encoder, where it was timed."""
     allennlp_speed_up: NotRequired[_Positive]
-    """As `speed_up`, of AllenNLP's time over the cell's."""
+    """As `speed_up`, of AllenNLP's time over the run's."""
 
 
 Batches = TypedDict(
@@ -346,13 +346,13 @@ class Examples(TypedDict):
 
 @_closed
 class Record(TypedDict):
-    """One cell's result; the file holds these keys and no others."""
+    """One run's result; the file holds these keys and no others."""
 
     format: Literal[2]
     """Of this file."""
     id: _Text
-    """SHA-256 of `cell`."""
-    cell: CellIdentity
+    """SHA-256 of `run`."""
+    run: RunIdentity
     """What was run."""
     scores: Annotated[dict[_Key, _Number], _Many]
     """The task's metrics on the scored split."""
@@ -385,7 +385,7 @@ class Record(TypedDict):
     data: _Text
     """`demo`, or the name of the data folder."""
     seconds: _Positive
-    """The whole cell."""
+    """The whole run."""
     phases: NotRequired[Annotated[dict[_Key, _Number], _Many]]
     """Seconds by phase."""
     versions: Annotated[dict[_Key, _Text | None], _Many]
@@ -413,18 +413,18 @@ def check_record(raw: bytes, where: str, task_named: Callable[[str], Task] = loa
         record: dict[str, Any] = dict(RECORD.validate_json(raw.removeprefix(codecs.BOM_UTF8)))
     except ValidationError as error:
         raise InputError(f"{where}: {_first(error)}") from None
-    cell = record["cell"]
-    if record["id"] != digest(cell):
-        raise InputError(f"{where}: id: found {record['id'][:20]!r}, expected {digest(cell)[:20]!r}, its cell's hash")
-    if (record["elmo"] is None) != (cell["elmo"] is None):
-        raise InputError(f"{where}: elmo: found {_shown(record['elmo'])}, expected what cell.elmo has: both or neither")
+    run = record["run"]
+    if record["id"] != digest(run):
+        raise InputError(f"{where}: id: found {record['id'][:20]!r}, expected {digest(run)[:20]!r}, its run's hash")
+    if (record["elmo"] is None) != (run["elmo"] is None):
+        raise InputError(f"{where}: elmo: found {_shown(record['elmo'])}, expected what run.elmo has: both or neither")
     try:
-        if cell["compression"] is not None:
-            compression_of(cell["compression"])
-        dense_finetune(cell)
-        task = task_named(cell["task"])
+        if run["compression"] is not None:
+            compression_of(run["compression"])
+        dense_finetune(run)
+        task = task_named(run["task"])
     except InputError as error:
-        raise InputError(f"{where}: cell: {error}") from None
+        raise InputError(f"{where}: run: {error}") from None
     _check_scored(record, task, where)
     return record
 
@@ -441,13 +441,13 @@ def _check_scored(record: dict[str, Any], task: Task, where: str) -> None:
         raise InputError(f"{where}: scores.{task.primary}: found {score}, expected a number above 0")
 
 
-def cell_key(record: dict[str, Any]) -> str:
-    """The same for records of one cell, however its compression is written."""
-    cell = record["cell"]
-    if cell["compression"] is None:
+def run_key(record: dict[str, Any]) -> str:
+    """The same for records of one run, however its compression is written."""
+    run = record["run"]
+    if run["compression"] is None:
         return str(record["id"])
-    plain = plain_form(cell["compression"])
-    return str(record["id"]) if plain == cell["compression"] else digest(cell | {"compression": plain})
+    plain = plain_form(run["compression"])
+    return str(record["id"]) if plain == run["compression"] else digest(run | {"compression": plain})
 
 
 def timed(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The data of a cell: cut to size, counted, and what chance scores on it. Made once for all cells that share them."""
+"""The data of a run: cut to size, counted, and what chance scores on it. Made once for all runs that share them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
 from elmo_mf.tasks.examples import Example
 from elmo_mf.tasks.formats import majority_accuracy, random_span_f1, unigram_chance
-from elmo_mf.tasks.grid import Cell, digest
+from elmo_mf.tasks.grid import Run, digest
 from elmo_mf.tasks.spec import SweepSpec
 
 _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
@@ -23,13 +23,13 @@ _CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
 }
 
 
-def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
-    """The data folder of a cell: the given one, or one with its files cut to size and as AllenNLP's readers take them.
+def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+    """The data folder of a run: the given one, or one with its files cut to size and as AllenNLP's readers take them.
 
     Raises:
         InputError: a file is not of its task's format.
     """
-    source, task = spec.data_of(cell.task), cell.task
+    source, task = spec.data_of(run.task), run.task
     limits = {split: spec.limit_of(task.name, split) for split in task.files}
 
     def make(folder: Path) -> None:
@@ -38,13 +38,13 @@ def limited_data(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
             for split, name in task.files.items():
                 task.format.write(contents[split].examples, folder / name, limits[split])
 
-    made = workspace.cache.made("data", f"{task.name}-{digest(cell.identity['data'])[:16]}", make)
+    made = workspace.cache.made("data", f"{task.name}-{digest(run.identity['data'])[:16]}", make)
     return made if all((made / name).exists() for name in task.files.values()) else source
 
 
-def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
+def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
     """How many examples each split has, and what chance scores."""
-    task = cell.task
+    task = run.task
 
     def make(folder: Path) -> None:
         examples = {split: task.format.read(data / name) for split, name in task.files.items()}
@@ -54,7 +54,7 @@ def data_facts(cell: Cell, data: Path, workspace: Workspace) -> dict[str, Any]:
         }
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
-    about = {"data": cell.identity["data"], "card": cell.identity["card"]}
+    about = {"data": run.identity["data"], "card": run.identity["card"]}
 
     def read(folder: Path) -> dict[str, Any]:
         facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MOST_JSON)

@@ -1,4 +1,4 @@
-"""One cell: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time.
+"""One run: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time.
 
 Or its times alone, which need no training.
 """
@@ -31,7 +31,7 @@ from elmo_mf.tasks import latency
 from elmo_mf.tasks.config import Split
 from elmo_mf.tasks.data import data_facts, limited_data
 from elmo_mf.tasks.encoders import encoder_of
-from elmo_mf.tasks.grid import Cell, cell_config, same_form
+from elmo_mf.tasks.grid import Run, run_config, same_form
 from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
@@ -40,10 +40,10 @@ from elmo_mf.tasks.training import train, training_loop
 _TEXTS = 300
 
 
-def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """Run a cell and return its record, but for what says which cell it is."""
+def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> dict[str, Any]:
+    """Run a run and return its record, but for what says which run it is."""
     started = time.perf_counter()
-    measured, device = (_measure if cell.task.kind == "elmo" else measure_language_model)(spec, cell, workspace)
+    measured, device = (_measure if run.task.kind == "elmo" else measure_language_model)(spec, run, workspace)
     return {
         **measured,
         "data": "demo" if spec.data is None else last_names(spec.data, 1),
@@ -53,32 +53,32 @@ def run_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any
     }
 
 
-def time_cell(spec: SweepSpec, cell: Cell, workspace: Workspace) -> dict[str, Any]:
-    """The times of a cell alone, as a record has them, and what they were `timed` with.
+def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> dict[str, Any]:
+    """The times of a run alone, as a record has them, and what they were `timed` with.
 
     Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
     """
-    times, device = (_times_untrained if cell.task.kind == "elmo" else time_language_model)(
-        spec, same_form(cell), workspace
+    times, device = (_times_untrained if run.task.kind == "elmo" else time_language_model)(
+        spec, same_form(run), workspace
     )
     return {"latency": times, "timed": provenance(device)}
 
 
-def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     """What a record has of a task's model with an ELMo, and where it ran."""
-    with trained(spec, cell, workspace) as (loop, embedder, training, data, report):
+    with trained(spec, run, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
-            scores, instances = _score(loop, cell.task.scored)
-            dense = _dense(spec, cell, embedder)
-            error = None if dense is None else _activation_error(cell, dense, embedder.bilm, instances, workspace)
+            scores, instances = _score(loop, run.task.scored)
+            dense = _dense(spec, run, embedder)
+            error = None if dense is None else _activation_error(run, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
         own = embedder.bilm
     record = {
-        "scores": {name: scores[name] for name in cell.task.metrics},
-        "validation": {name: training[f"best_validation_{name}"] for name in cell.task.metrics},
+        "scores": {name: scores[name] for name in run.task.metrics},
+        "validation": {name: training[f"best_validation_{name}"] for name in run.task.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
-        **data_facts(cell, data, workspace),
+        **data_facts(run, data, workspace),
         "size": size_report(own.weights(), own.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
@@ -90,10 +90,10 @@ def _measure(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[st
     return record, own.device
 
 
-def _times_untrained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    with _untrained(spec, cell, workspace) as (loop, embedder, *_):
-        instances = list(_scored_loader(loop, cell.task.scored).iter_instances())
-        times = _times(spec, loop, embedder, instances, _dense(spec, cell, embedder), workspace)
+def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    with _untrained(spec, run, workspace) as (loop, embedder, *_):
+        instances = list(_scored_loader(loop, run.task.scored).iter_instances())
+        times = _times(spec, loop, embedder, instances, _dense(spec, run, embedder), workspace)
         return times, embedder.bilm.device
 
 
@@ -112,9 +112,9 @@ def _times(
         return latency.measure(loop.model, instances, dense, *how_often, allennlp)
 
 
-def _dense(spec: SweepSpec, cell: Cell, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
-    """The encoder before compression, on the device of the cell's own; None where that is dense."""
-    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if cell.compression else None
+def _dense(spec: SweepSpec, run: Run, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
+    """The encoder before compression, on the device of the run's own; None where that is dense."""
+    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if run.compression else None
 
 
 class Trained(NamedTuple):
@@ -129,35 +129,35 @@ class Trained(NamedTuple):
 
 
 @contextlib.contextmanager
-def trained(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Iterator[Trained]:
-    """Train a cell; AllenNLP's own files are there while the context lasts."""
-    with _untrained(spec, cell, workspace) as (loop, embedder, data, report):
+def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
+    """Train a run; AllenNLP's own files are there while the context lasts."""
+    with _untrained(spec, run, workspace) as (loop, embedder, data, report):
         with workspace.phase("activations"):
-            _share_activations(spec, cell, loop, embedder, workspace)
+            _share_activations(spec, run, loop, embedder, workspace)
         with workspace.phase("training"):
-            metrics = train(loop, cell.task, workspace)
+            metrics = train(loop, run.task, workspace)
         yield Trained(loop, embedder, metrics, data, report)
 
 
 @contextlib.contextmanager
 def _untrained(
-    spec: SweepSpec, cell: Cell, workspace: Workspace
+    spec: SweepSpec, run: Run, workspace: Workspace
 ) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
     """What `trained` gives, but for the metrics, before the training."""
     with scratch(workspace.folder, "training") as work:
         with workspace.phase("encoder"):
-            data = limited_data(spec, cell, workspace)
-            encoder = encoder_of(spec, cell, workspace)
+            data = limited_data(spec, run, workspace)
+            encoder = encoder_of(spec, run, workspace)
         with workspace.phase("data"):
-            config = cell_config(spec, cell.task, cell.seed, str(data), (encoder.options, encoder.weights))
+            config = run_config(spec, run.task, run.seed, str(data), (encoder.options, encoder.weights))
             loop = training_loop(config, str(work))
         yield loop, latency.embedder_of(loop.model), data, encoder.report
 
 
 def _share_activations(
-    spec: SweepSpec, cell: Cell, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+    spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
-    """Run a frozen encoder once on each sentence of the data, or use what another cell's run of it left."""
+    """Run a frozen encoder once on each sentence of the data, or use what another run's run of it left."""
     bilm = embedder.bilm
     frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
     if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
@@ -174,7 +174,7 @@ def _share_activations(
     def read(folder: Path) -> StoredActivations:
         return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
 
-    stored = workspace.cache.read("activations", cell.activations_id[:32], make, read)
+    stored = workspace.cache.read("activations", run.activations_id[:32], make, read)
     embedder.elmo_module.cache = ActivationCache(0, stored)
 
 
@@ -199,7 +199,7 @@ def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
             yield from _elmo_tokens(value)
 
 
-def _activation_error(cell: Cell, dense: Bilm, own: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+def _activation_error(run: Run, dense: Bilm, own: Bilm, instances: list[Any], workspace: Workspace) -> Any:
     """How far the encoder is from the dense one on the scored split's first texts; computed once for all seeds."""
 
     def make(folder: Path) -> None:
@@ -209,7 +209,7 @@ def _activation_error(cell: Cell, dense: Bilm, own: Bilm, instances: list[Any], 
     def read(folder: Path) -> Any:
         return read_json(folder / "error.json", "cached errors", "an activation error", most=MOST_JSON)
 
-    return workspace.cache.read("errors", cell.activations_id[:32], make, read)
+    return workspace.cache.read("errors", run.activations_id[:32], make, read)
 
 
 def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:

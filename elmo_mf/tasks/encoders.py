@@ -1,4 +1,4 @@
-"""The factored checkpoints of a sweep: each is made once, in the cache, for all cells that run it."""
+"""The factored checkpoints of a sweep: each is made once, in the cache, for all runs that run it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import MOST_JSON
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -31,15 +31,15 @@ class Encoder:
         return Bilm.from_files(self.options, self.weights)
 
 
-def encoder_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Encoder:
-    """The encoder that a cell runs, made now if no cell has run it yet."""
-    if cell.compression is None:
+def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Encoder:
+    """The encoder that a run runs, made now if no run has run it yet."""
+    if run.compression is None:
         return Encoder(spec.options, spec.weights, {})
 
     def make(folder: Path) -> None:
-        _make(spec, cell, workspace, folder)
+        _make(spec, run, workspace, folder)
 
-    return workspace.cache.read("encoders", cell.encoder_id[:32], make, _read)
+    return workspace.cache.read("encoders", run.encoder_id[:32], make, _read)
 
 
 def _read(folder: Path) -> Encoder:
@@ -50,13 +50,13 @@ def _read(folder: Path) -> Encoder:
     return Encoder(str(folder / "options.json"), str(folder / "weights.hdf5"), report)
 
 
-def _make(spec: SweepSpec, cell: Cell, workspace: Workspace, folder: Path) -> None:
-    compression = cell.compression
+def _make(spec: SweepSpec, run: Run, workspace: Workspace, folder: Path) -> None:
+    compression = run.compression
     assert compression is not None
     if compression.factorizer.needs_gradients and compression.gradients is None:
         from elmo_mf.tasks.task_gradients import gradients_of
 
-        compression = replace(compression, gradients=str(gradients_of(spec, cell, workspace)))
+        compression = replace(compression, gradients=str(gradients_of(spec, run, workspace)))
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)
     started = time.perf_counter()

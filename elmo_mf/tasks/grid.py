@@ -1,4 +1,4 @@
-"""The cells that a sweep expands to, and what makes each the cell it is."""
+"""The runs that a sweep expands to, and what makes each the run it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from elmo_mf.tasks.spec import SweepSpec, known_keys
 
 CODE = {"encoder": 1, "factorization": 1, "training": 1}
 """Versions of the parts of this project that a score depends on, `bilm`, `factorize` and the rest. Who changes what one
-of them computes raises its number: cells recorded before are then other cells. `tests/golden` notices."""
+of them computes raises its number: runs recorded before are then other runs. `tests/golden` notices."""
 
 
 def digest(identity: dict[str, Any]) -> str:
@@ -31,7 +31,7 @@ def digest(identity: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Run:
     """One run of a sweep: a task with one encoder and one seed.
 
     `identity` holds everything that its score depends on and no path or time; `id` is its hash.
@@ -93,21 +93,21 @@ def _embedders(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def dense_finetune(identity: dict[str, Any]) -> FineTuning | None:
-    """How a dense cell's model is trained again, by its identity."""
+    """How a dense run's model is trained again, by its identity."""
     about = identity.get("finetune")
     return None if about is None else FineTuning(**about)
 
 
-def cell_name(identity: dict[str, Any]) -> str:
-    """The `name` of the cell that has this identity."""
+def run_name(identity: dict[str, Any]) -> str:
+    """The `name` of the run that has this identity."""
     compression = identity["compression"] and Compression.from_dict(identity["compression"])
     encoder = encoder_name(compression, dense_finetune(identity))
     return _file_name(identity["task"], encoder, identity["seed"], digest(identity))
 
 
-def _file_name(task: str, encoder: str, seed: int, cell_id: str) -> str:
+def _file_name(task: str, encoder: str, seed: int, run_id: str) -> str:
     encoder = re.sub(r"[^A-Za-z0-9_.,()=%+-]", "-", encoder)[:120]
-    return f"{task}-{encoder}-seed-{seed}-{cell_id[:10]}"
+    return f"{task}-{encoder}-seed-{seed}-{run_id[:10]}"
 
 
 def encoder_name(compression: Compression | None, finetune: FineTuning | None = None) -> str:
@@ -117,11 +117,11 @@ def encoder_name(compression: Compression | None, finetune: FineTuning | None = 
     return "dense" if finetune is None else f"dense {finetune}"
 
 
-def expand(spec: SweepSpec) -> list[Cell]:
-    """All cells of a sweep: task by task, the dense encoder first, of a language model as it is and tuned likewise.
+def expand(spec: SweepSpec) -> list[Run]:
+    """All runs of a sweep: task by task, the dense encoder first, of a language model as it is and tuned likewise.
 
     Raises:
-        InputError: anything that would make a cell fail and can be known before it runs.
+        InputError: anything that would make a run fail and can be known before it runs.
     """
     from elmo_mf.bilm import read_weights
 
@@ -131,10 +131,10 @@ def expand(spec: SweepSpec) -> list[Cell]:
     elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     placeholders = replace(spec, glove="GLOVE")
     known_keys("overrides", spec.overrides, tuple(task_names()))
-    cells = []
+    runs = []
     for name in spec.tasks:
         task = load_task(name)
-        config = cell_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS"))
+        config = run_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS"))
         language_model = task.kind == "language-model"
         dense = _core(config["model"]) if language_model else bilm
         for compression in compressions:
@@ -154,19 +154,19 @@ def expand(spec: SweepSpec) -> list[Cell]:
                 about = identity
                 if compression is not None and compression.factorizer.needs_gradients and not compression.gradients:
                     about = {**(identity or {}), "gradients": f"seed {seed}"}  # which the sweep takes itself
-                cells.append(Cell(task, compression, seed, shared | {"compression": about, "seed": seed}))
+                runs.append(Run(task, compression, seed, shared | {"compression": about, "seed": seed}))
             if compression is None:
-                cells += _tuned(task, spec, shared | {"compression": None}, compressions)
-    return cells
+                runs += _tuned(task, spec, shared | {"compression": None}, compressions)
+    return runs
 
 
 def _tuned(
     task: Task, spec: SweepSpec, shared: dict[str, Any], compressions: list[Compression | None]
-) -> Iterator[Cell]:
+) -> Iterator[Run]:
     """The dense model, tuned as those that are compared with it are."""
     for tuning in dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None):
         for seed in spec.seeds:
-            yield Cell(task, None, seed, shared | {"finetune": asdict(tuning), "seed": seed})
+            yield Run(task, None, seed, shared | {"finetune": asdict(tuning), "seed": seed})
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
@@ -175,30 +175,30 @@ def _core(model: dict[str, Any]) -> BilmWeights:
     return zero_weights(core_sizes(*(model[key] for key in ("embedding_dim", "hidden_size", "num_layers"))))
 
 
-def dense_cell(cell: Cell) -> Cell:
-    """The dense encoder's cell of the same task and seed."""
-    identity = {key: value for key, value in cell.identity.items() if key != "finetune"}
-    return replace(cell, compression=None, identity=identity | {"compression": None})
+def dense_run(run: Run) -> Run:
+    """The dense encoder's run of the same task and seed."""
+    identity = {key: value for key, value in run.identity.items() if key != "finetune"}
+    return replace(run, compression=None, identity=identity | {"compression": None})
 
 
-def same_form(cell: Cell) -> Cell:
-    """A cell whose encoder runs the same matrices in other values, for those who time it, and is made without training.
+def same_form(run: Run) -> Run:
+    """A run whose encoder runs the same matrices in other values, for those who time it, and is made without training.
 
     It is not tuned, and factorized by plain SVD where its method would first have to train for gradients, unless there
     is a budget, whose ranks are by them.
     """
-    compression = cell.compression
+    compression = run.compression
     if compression is None:
-        return cell
+        return run
     plain = replace(compression, distill=None, finetune=None)
-    about = {key: value for key, value in cell.identity["compression"].items() if key not in ("distill", "finetune")}
+    about = {key: value for key, value in run.identity["compression"].items() if key not in ("distill", "finetune")}
     if compression.factorizer.needs_gradients and compression.gradients is None and compression.budget is None:
         plain = replace(plain, method="svd", settings={})
         about = plain.identity()
-    return replace(cell, compression=plain, identity=cell.identity | {"compression": about})
+    return replace(run, compression=plain, identity=run.identity | {"compression": about})
 
 
-def cell_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
+def run_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
     """The AllenNLP config of a task on the given data folder and, where it has one, ELMo files."""
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":

@@ -1,4 +1,4 @@
-"""A cell whose task is a language model: its core is compressed after training, perhaps tuned again, and judged.
+"""A run whose task is a language model: its core is compressed after training, perhaps tuned again, and judged.
 
 The dense model is trained once a task and seed, in the cache; every compression of it starts there.
 """
@@ -35,7 +35,7 @@ from elmo_mf.lm.calibration import core_activation_error, core_moments
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.tasks.config import Split
 from elmo_mf.tasks.data import data_facts, limited_data
-from elmo_mf.tasks.grid import Cell, cell_config, dense_cell
+from elmo_mf.tasks.grid import Run, dense_run, run_config
 from elmo_mf.tasks.latency import times
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.training import train, training_device, training_loop
@@ -54,68 +54,71 @@ _REPEATS = 20  # of a single step, which takes less than a millisecond
 Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
 
 
-def measure_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     """What a record has of a language model, and where it ran."""
     with workspace.phase("data"):
-        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace))
-    compression, seen, scored = cell.compression, list[Tensor](), list[Tensor]()
+        training = _Training(spec, run, workspace, limited_data(spec, run, workspace))
+    compression, seen, scored = run.compression, list[Tensor](), list[Tensor]()
     seconds = error = None
     matrices: list[dict[str, Any]] = []
     if compression is not None:
         with workspace.phase("encoder"):
-            seen, scored = run.inputs("train"), run.inputs(cell.task.scored)  # before tuning changes the embeddings
-            seconds = run.compress(compression, seen)
-    if cell.finetune is not None:
+            seen, scored = (
+                training.inputs("train"),
+                training.inputs(run.task.scored),
+            )  # before tuning changes the embeddings
+            seconds = training.compress(compression, seen)
+    if run.finetune is not None:
         with workspace.phase("training"):
-            run.finetune(cell.finetune.epochs, cell.finetune.learning_rate)
+            training.finetune(run.finetune.epochs, run.finetune.learning_rate)
     with workspace.phase("scoring"):
-        scores, validation, size = run.scores(cell.task.scored), run.scores("validation"), run.size()
+        scores, validation, size = training.scores(run.task.scored), training.scores("validation"), training.size()
         if compression is not None:
-            before, after = run.dense.weights(), run.model.core.weights()
-            matrices = matrix_reports(before, after, size, core_moments(run.dense, seen))
-            error = core_activation_error(run.dense, run.model.core, scored)
+            before, after = training.dense.weights(), training.model.core.weights()
+            matrices = matrix_reports(before, after, size, core_moments(training.dense, seen))
+            error = core_activation_error(training.dense, training.model.core, scored)
     record = {
         "scores": scores,
         "validation": validation,
-        "best_epoch": run.trained["best_epoch"] + 1,
-        "epochs": run.trained["epoch"] + 1,
-        **data_facts(cell, run.data, workspace),
+        "best_epoch": training.trained["best_epoch"] + 1,
+        "epochs": training.trained["epoch"] + 1,
+        **data_facts(run, training.data, workspace),
         "size": size.to_dict(),
         "activation_error": error,
         "matrices": matrices,
         "factorization_seconds": seconds,
-        "latency": _times(spec, run, workspace),
+        "latency": _times(spec, training, workspace),
         "elmo": None,
     }
-    return record, run.device
+    return record, training.device
 
 
-def time_language_model(spec: SweepSpec, cell: Cell, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     """The times of a language model, and where they were taken.
 
     It is untrained, unless there is a budget, whose ranks are by the values.
     """
-    trained = cell.compression is not None and cell.compression.budget is not None
+    trained = run.compression is not None and run.compression.budget is not None
     with workspace.phase("data"):
-        run = _Run(spec, cell, workspace, limited_data(spec, cell, workspace), trained)
-    if cell.compression is not None:
+        training = _Training(spec, run, workspace, limited_data(spec, run, workspace), trained)
+    if run.compression is not None:
         with workspace.phase("encoder"):
-            run.compress(cell.compression, run.inputs("train"))
-    return _times(spec, run, workspace), run.device
+            training.compress(run.compression, training.inputs("train"))
+    return _times(spec, training, workspace), training.device
 
 
-def _times(spec: SweepSpec, run: _Run, workspace: Workspace) -> dict[str, Any]:
+def _times(spec: SweepSpec, training: _Training, workspace: Workspace) -> dict[str, Any]:
     """See `_latency`, while nothing else of the sweep runs."""
     with workspace.phase("measuring"), workspace.turn.measuring():
-        return _latency(run.model, run.dense, run.device, spec.latency_sentences, spec.latency_rounds)
+        return _latency(training.model, training.dense, training.device, spec.latency_sentences, spec.latency_rounds)
 
 
-class _Run:
-    """A cell's model, from its dense one on, and its text."""
+class _Training:
+    """A run's model, from its dense one on, and its text."""
 
-    def __init__(self, spec: SweepSpec, cell: Cell, workspace: Workspace, data: Path, trained: bool = True) -> None:
-        self.cell, self.workspace, self.data = cell, workspace, data
-        self.config = cell_config(spec, cell.task, cell.seed, str(data), ("", ""))
+    def __init__(self, spec: SweepSpec, run: Run, workspace: Workspace, data: Path, trained: bool = True) -> None:
+        self.run, self.workspace, self.data = run, workspace, data
+        self.config = run_config(spec, run.task, run.seed, str(data), ("", ""))
         self.device = training_device(self.config["trainer"].get("cuda_device"))
         self.trained: dict[str, Any] = {}
         self.model = self._trained() if trained else self._untrained()
@@ -133,7 +136,7 @@ class _Run:
             yield training_loop(self.config, str(work))
 
     def _trained(self) -> AwdLstm:
-        name = dense_cell(self.cell).id[:32]
+        name = dense_run(self.run).id[:32]
         self.trained, model = self.workspace.cache.read("language-models", name, self._train, self._load)
         return model
 
@@ -141,7 +144,7 @@ class _Run:
         """The dense model, with its vocabulary and its training's metrics."""
         with self._loop() as loop:
             with self.workspace.phase("training"):
-                metrics = train(loop, self.cell.task, self.workspace)
+                metrics = train(loop, self.run.task, self.workspace)
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))
             torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
             kept = {key: metrics[key] for key in _METRICS}
@@ -190,7 +193,7 @@ class _Run:
     def _loader(self, split: Split, streams: int, steps: int, vary: bool = False) -> Any:
         from elmo_mf.plugin import LanguageTextReader, TextStreams
 
-        file = str(self.data / self.cell.task.files[split])
+        file = str(self.data / self.run.task.files[split])
         loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
         loader.index_with(self.model.vocab)
         loader.set_target_device(self.device)
@@ -211,7 +214,7 @@ class _Run:
         self.model.zero_grad()
         self.model.get_metrics(reset=True)
         path = self.workspace.folder / "gradients.hdf5"
-        write_row_weights(path, RowWeights(sums), {"task": self.cell.task.name, "windows": len(windows)})
+        write_row_weights(path, RowWeights(sums), {"task": self.run.task.name, "windows": len(windows)})
         return path
 
     @deterministic()

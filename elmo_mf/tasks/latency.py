@@ -1,4 +1,4 @@
-"""Inference time of a cell: its encoder and its whole model, against the dense encoder in the same process.
+"""Inference time of a run: its encoder and its whole model, against the dense encoder in the same process.
 
 Measured with `torch.utils.benchmark`, warmed up, threads fixed, dense and compressed taking turns, on examples spread
 over the scored split's lengths. The activation cache is off.

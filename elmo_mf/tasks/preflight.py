@@ -1,4 +1,4 @@
-"""What the cells of a sweep need, checked before the first of them starts.
+"""What the runs of a sweep need, checked before the first of them starts.
 
 A file that passed is remembered by its hash, so that the next sweep into the same folder does not read it again.
 """
@@ -17,30 +17,30 @@ from elmo_mf.io import TextLines, check_space
 from elmo_mf.provenance import file_hash
 from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.glove import check_words, word_dims
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 _CHECKPOINTS = 3  # those that AllenNLP keeps while it trains: the last two and the best
 _RECORD = 100_000  # bytes
 
 
-def check_needs(spec: SweepSpec, cells: list[Cell], output: Path, workers: int, option: str = "--output") -> None:
-    """Check the data, word vectors and texts of `cells`, each file as a whole, and that the disk has room.
+def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, option: str = "--output") -> None:
+    """Check the data, word vectors and texts of `runs`, each file as a whole, and that the disk has room.
 
     Args:
-        workers: how many cells train on this disk at once; 0 where none does.
+        workers: how many runs train on this disk at once; 0 where none does.
         option: the command-line option that gave `output`, for the message.
 
     Raises:
-        InputError: a file is wrong, and a cell would fail on it, perhaps after hours; the message names file and line.
+        InputError: a file is wrong, and a run would fail on it, perhaps after hours; the message names file and line.
     """
     with workspace(output, "checks", spec.cache_mb) as work:
-        for cell in {cell.task.name: cell for cell in cells}.values():
-            limited_data(spec, cell, work)
-            _check_words(spec, cell, work)
-        for text in dict.fromkeys(itertools.chain.from_iterable(_texts(cell.compression) for cell in cells)):
+        for run in {run.task.name: run for run in runs}.values():
+            limited_data(spec, run, work)
+            _check_words(spec, run, work)
+        for text in dict.fromkeys(itertools.chain.from_iterable(_texts(run.compression) for run in runs)):
             _once(work, "texts", text, partial(_check_text, text))
-    check_space(option, output, _least_size(spec, cells, workers))
+    check_space(option, output, _least_size(spec, runs, workers))
 
 
 def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:
@@ -48,10 +48,10 @@ def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> 
     work.cache.made(kind, file_hash(path)[:32], lambda _: check())
 
 
-def _check_words(spec: SweepSpec, cell: Cell, work: Workspace) -> None:
-    path = spec.glove_of(cell.task.name)
-    if path is not None and cell.identity["words"] is not None:
-        for dim in set(word_dims(cell.identity["config"])):
+def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
+    path = spec.glove_of(run.task.name)
+    if path is not None and run.identity["words"] is not None:
+        for dim in set(word_dims(run.identity["config"])):
             _once(work, f"words-{dim}", Path(path), partial(check_words, Path(path), dim))
 
 
@@ -68,8 +68,8 @@ def _check_text(path: Path) -> None:
         raise InputError(f"{path}: found no words, expected one tokenised sentence a line")
 
 
-def _least_size(spec: SweepSpec, cells: list[Cell], workers: int) -> int:
+def _least_size(spec: SweepSpec, runs: list[Run], workers: int) -> int:
     """A lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
-    if all(cell.task.kind == "language-model" for cell in cells):
-        return _RECORD * len(cells)
-    return min(workers, len(cells)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(cells)
+    if all(run.task.kind == "language-model" for run in runs):
+        return _RECORD * len(runs)
+    return min(workers, len(runs)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(runs)

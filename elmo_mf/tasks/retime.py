@@ -1,4 +1,4 @@
-"""Which recorded cells have their times measured again."""
+"""Which recorded runs have their times measured again."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, An
         found["machine"]["threads"] = threads
         return found
 
-    return lambda record: choice == "all" or timed(record) != here(record["cell"]["task"])
+    return lambda record: choice == "all" or timed(record) != here(record["run"]["task"])

@@ -40,7 +40,7 @@ class SweepSpec:
         overrides: by task, values of the AllenNLP config by dotted path.
         latency_sentences: how many examples are timed, and how often each.
         latency_rounds: how many examples are timed, and how often each.
-        cache_mb: disk for what cells share, encoders and frozen activations; 0 shares no activations and computes them
+        cache_mb: disk for what runs share, encoders and frozen activations; 0 shares no activations and computes them
             anew each epoch.
     """
 

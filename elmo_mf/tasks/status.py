@@ -13,111 +13,111 @@ from elmo_mf.experiments.failures import Failure, Failures
 from elmo_mf.experiments.leases import Claims
 from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.config import Task
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 
 @dataclass(frozen=True)
 class Status:
-    """The cells of a sweep by what has become of them.
+    """The runs of a sweep by what has become of them.
 
-    `seconds_left` is what the cells that are running or left would take one after another, but for those of the tasks
+    `seconds_left` is what the runs that are running or left would take one after another, but for those of the tasks
     in `unknown`, of which nothing tells. `problems` are the files that lie in place of records.
     """
 
-    recorded: list[Cell]
-    running: list[tuple[Cell, dict[str, Any]]]
-    failed: list[tuple[Cell, Failure]]
-    left: list[Cell]
+    recorded: list[Run]
+    running: list[tuple[Run, dict[str, Any]]]
+    failed: list[tuple[Run, Failure]]
+    left: list[Run]
     seconds_left: float
     unknown: list[str]
     problems: dict[Path, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form; a cell by its name."""
+        """JSON form; a run by its name."""
         return {
-            "recorded": [str(cell) for cell in self.recorded],
-            "running": [{"cell": str(cell), **note} for cell, note in self.running],
+            "recorded": [str(run) for run in self.recorded],
+            "running": [{"run": str(run), **note} for run, note in self.running],
             "failed": [
-                {"cell": str(cell), "error": failure.error, "log": str(failure.log)} for cell, failure in self.failed
+                {"run": str(run), "error": failure.error, "log": str(failure.log)} for run, failure in self.failed
             ],
-            "left": [str(cell) for cell in self.left],
+            "left": [str(run) for run in self.left],
             "seconds_left": self.seconds_left,
             "unknown": self.unknown,
             "problems": list(self.problems.values()),
         }
 
 
-def status_of(spec: SweepSpec, cells: list[Cell], output: Path) -> Status:
+def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
     """Look at an output folder; nothing in it is changed."""
     store, claims, failures = ResultStore(output), Claims(output), Failures(output)
     records = store.records()
     ids = {record["id"] for record in records}
     status = Status([], [], [], [], 0.0, [], store.problems)
-    for cell in cells:
-        if cell.id in ids:
-            status.recorded.append(cell)
-        elif (note := claims.of(cell)) is not None:
-            status.running.append((cell, note))
-        elif (failure := failures.of(cell)) is not None:
-            status.failed.append((cell, failure))
+    for run in runs:
+        if run.id in ids:
+            status.recorded.append(run)
+        elif (note := claims.of(run)) is not None:
+            status.running.append((run, note))
+        elif (failure := failures.of(run)) is not None:
+            status.failed.append((run, failure))
         else:
-            status.left.append(cell)
-    seconds, unknown = seconds_of(spec, [cell for cell, _ in status.running] + status.left, records)
+            status.left.append(run)
+    seconds, unknown = seconds_of(spec, [run for run, _ in status.running] + status.left, records)
     return replace(status, seconds_left=seconds, unknown=unknown)
 
 
-def seconds_of(spec: SweepSpec, cells: list[Cell], records: Iterable[dict[str, Any]]) -> tuple[float, list[str]]:
-    """How long cells will take one after another, from what cells of their tasks took; and the tasks without any.
+def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[dict[str, Any]]) -> tuple[float, list[str]]:
+    """How long runs will take one after another, from what runs of their tasks took; and the tasks without any.
 
-    A cell takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
+    A run takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
     setting, in proportion to training examples and epochs.
     """
     took: dict[str, list[float]] = defaultdict(list)
     rates: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        about = record["cell"]
+        about = record["run"]
         took[_setting(about)].append(record["seconds"])
         rates[about["task"]].append(record["seconds"] / _work(about, record["examples"]["train"]))
     known: dict[str, float | None] = {}
-    for cell in cells:
-        setting, task = _setting(cell.identity), cell.task
+    for run in runs:
+        setting, task = _setting(run.identity), run.task
         if setting in took:
             known[setting] = fmean(took[setting])
         elif setting not in known:
             rate = fmean(rates[task.name]) if task.name in rates else None
-            known[setting] = None if rate is None else rate * _work(cell.identity, _examples(spec, task))
-    seconds = sum(known[_setting(cell.identity)] or 0.0 for cell in cells)
-    return seconds, sorted({cell.task.name for cell in cells if known[_setting(cell.identity)] is None})
+            known[setting] = None if rate is None else rate * _work(run.identity, _examples(spec, task))
+    seconds = sum(known[_setting(run.identity)] or 0.0 for run in runs)
+    return seconds, sorted({run.task.name for run in runs if known[_setting(run.identity)] is None})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What cells ask for at most: trainings, examples that these read, each as often as it is read, and encoders."""
+    """What runs ask for at most: trainings, examples that these read, each as often as it is read, and encoders."""
 
     trainings: int
     examples: int
     encoders: int
 
 
-def cost_of(spec: SweepSpec, cells: list[Cell]) -> Cost:
+def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
     """Language models are trained once a seed; each compression starts there, and is trained again if it is tuned."""
     epochs: dict[tuple[str, object], int] = {}  # of each training, by its task and what is its own
     encoders = set()
-    for cell in cells:
-        task, language_model = cell.task, cell.task.kind == "language-model"
-        epochs[task.name, cell.seed if language_model else cell.id] = _epochs(cell.identity)
-        if language_model and cell.finetune is not None:
-            epochs[task.name, cell.id] = cell.finetune.epochs
-        if cell.compression is not None:
-            encoders.add(cell.id if language_model else cell.encoder_id)
-    examples = {task.name: _examples(spec, task) for task in {cell.task.name: cell.task for cell in cells}.values()}
+    for run in runs:
+        task, language_model = run.task, run.task.kind == "language-model"
+        epochs[task.name, run.seed if language_model else run.id] = _epochs(run.identity)
+        if language_model and run.finetune is not None:
+            epochs[task.name, run.id] = run.finetune.epochs
+        if run.compression is not None:
+            encoders.add(run.id if language_model else run.encoder_id)
+    examples = {task.name: _examples(spec, task) for task in {run.task.name: run.task for run in runs}.values()}
     read = sum(examples[task] * count for (task, _), count in epochs.items())
     return Cost(len(epochs), read, len(encoders))
 
 
 def _setting(identity: dict[str, Any]) -> str:
-    """What decides how long a cell takes, but for its encoder; of a language model, what is trained at all too."""
+    """What decides how long a run takes, but for its encoder; of a language model, what is trained at all too."""
     files = [(file["sha256"], file["limit"]) for file in identity["data"].values()]
     setting = f"{identity['task']} {files} {identity['config'].get('trainer')} {identity['words']}"
     if identity["elmo"] is not None:

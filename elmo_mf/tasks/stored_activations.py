@@ -1,4 +1,4 @@
-"""A frozen encoder's activations on a task's sentences, in files that all cells with both share.
+"""A frozen encoder's activations on a task's sentences, in files that all runs with both share.
 
 `vectors` holds float32 (tokens, layers, 2p), sentence after sentence; `sentences.npy` each sentence's key and length.
 """

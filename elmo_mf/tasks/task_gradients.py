@@ -1,6 +1,6 @@
 """The second moments of a task's gradients in the dense encoder's matrices, for methods that weight rows by them.
 
-A model with the dense encoder, frozen, is trained in the task like any cell of the sweep; then the gradients of the
+A model with the dense encoder, frozen, is trained in the task like any run of the sweep; then the gradients of the
 encoder's matrices are taken, one training example at a time.
 """
 
@@ -22,7 +22,7 @@ from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_we
 from elmo_mf.errors import check_finite
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
-from elmo_mf.tasks.grid import Cell, dense_cell
+from elmo_mf.tasks.grid import Run, dense_run
 from elmo_mf.tasks.latency import on_its_device
 from elmo_mf.tasks.spec import SweepSpec
 
@@ -30,19 +30,19 @@ _EXAMPLES = 400
 _ADVICE = "the task's model did not learn; try another seed or more examples"
 
 
-def gradients_of(spec: SweepSpec, cell: Cell, workspace: Workspace) -> Path:
-    """The file of a cell's task and seed, made now if there is none."""
-    dense = dense_cell(cell)
+def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+    """The file of a run's task and seed, made now if there is none."""
+    dense = dense_run(run)
 
     def make(folder: Path) -> None:
         with trained(spec, dense, workspace) as (loop, embedder, *_):
             rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
-        about = {"task": cell.task.name, "seed": dense.seed, "examples": _EXAMPLES}
+        about = {"task": run.task.name, "seed": dense.seed, "examples": _EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, about)
 
     from elmo_mf.tasks.elmo_run import trained
 
-    return workspace.cache.made("gradients", f"{cell.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
+    return workspace.cache.made("gradients", f"{run.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:

@@ -1,4 +1,4 @@
-"""AllenNLP's training loop, in process, reporting how far it is and resting when another cell measures."""
+"""AllenNLP's training loop, in process, reporting how far it is and resting when another run measures."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _one(target: str, layer: int, seed: int, score: float, norm: float, **change
     """A compression of one target of one layer; its activation error is a tenth of the norm."""
     compression = Compression("svd", 4, target, layers=[layer]).to_dict()
     made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "texts": 9}, **changes)
-    made["cell"]["compression"] = compression
+    made["run"]["compression"] = compression
     made["matrices"] = [_matrix(target, layer, norm)]
     made["size"]["lstm_parameters"] = 1000 - 200
     return made
@@ -85,7 +85,7 @@ def test_costs() -> None:
 def test_additive_against_multiplicative(cost: float, verdict: str) -> None:
     records = _records(cost)
     if verdict == "undecided":
-        first = next(r for r in records if (r["cell"]["compression"] or {}).get("targets") == ["input"])
+        first = next(r for r in records if (r["run"]["compression"] or {}).get("targets") == ["input"])
         first["scores"]["accuracy"] -= 0.02
     explanation = explain(boards(records)[0])
     assert explanation.additive.n == 6
@@ -122,7 +122,7 @@ def test_matrices_of_the_plain_svd() -> None:
 @pytest.mark.parametrize("more", [{"highway_rank": 2}, {"distill": {"text": "d" * 64, "steps": 9}}])
 def test_scores_that_tell_of_more_than_a_target_are_left_out(more: dict[str, Any]) -> None:
     other = _one("input", 0, 1, 0.1, 9.0)
-    other["cell"]["compression"] |= more
+    other["run"]["compression"] |= more
     with_it, without = (explain(boards(records)[0]) for records in ([*_records(0.05), signed(other)], _records(0.05)))
     assert with_it.costs.equals(without.costs)
 
@@ -133,7 +133,7 @@ def test_a_whole_does_not_stand_beside_its_parts() -> None:
     for target in ("input", "recurrent", "projection"):
         for changes in ({"layers": "all"}, {"layers": [0, 1]}, {"directions": ["forward"]}):
             whole = _one(target, 0, 1, 0.1, 99.0)
-            whole["cell"]["compression"] |= {"layers": "all"} | changes
+            whole["run"]["compression"] |= {"layers": "all"} | changes
             whole["matrices"] = [_matrix(target, layer, 99.0) for layer in (0, 1)]
             records.append(signed(whole))
     explanation = explain(boards(records)[0])
@@ -146,10 +146,10 @@ def test_a_whole_does_not_stand_beside_its_parts() -> None:
 
 
 def test_a_whole_without_its_parts_stays() -> None:
-    records = [one for one in _records(0.05) if (one["cell"]["compression"] or {}).get("layers") != [1]]
+    records = [one for one in _records(0.05) if (one["run"]["compression"] or {}).get("layers") != [1]]
     for target in ("recurrent", "projection"):
         whole = _one(target, 1, 1, 0.1, 99.0)
-        whole["cell"]["compression"]["layers"] = "all"
+        whole["run"]["compression"]["layers"] = "all"
         whole["matrices"] = [_matrix(target, layer, 99.0) for layer in ((1,) if target == "recurrent" else (0, 1))]
         records.append(signed(whole))
     points = explain(boards(records)[0]).points[LOSS]
@@ -181,7 +181,7 @@ def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
 def test_seeds_are_not_pairs() -> None:
     """Many pairs of one seed have no interval; the interval of several is SciPy's over the means of the seeds."""
     records = _records(0.05)
-    alone = explain(boards([one for one in records if one["cell"]["seed"] == 1])[0])
+    alone = explain(boards([one for one in records if one["run"]["seed"] == 1])[0])
     assert alone.additive.n == 2 and alone.additive.value == pytest.approx(0.04) and np.isnan(alone.additive.low)
     assert ": undecided.**" in findings([alone])[0] and "of one seed, which has no interval" in findings([alone])[0]
     rng = np.random.default_rng(0)
@@ -190,8 +190,8 @@ def test_seeds_are_not_pairs() -> None:
     found = explain(boards(records)[0])
     scores: dict[tuple[Any, int], list[float]] = {}
     for made in records[3:]:
-        cell = made["cell"]
-        scores.setdefault((tuple(cell["compression"]["targets"]), cell["seed"]), []).append(made["scores"]["accuracy"])
+        run = made["run"]
+        scores.setdefault((tuple(run["compression"]["targets"]), run["seed"]), []).append(made["scores"]["accuracy"])
     means = [np.mean(scores[("recurrent",), seed]) - np.mean(scores[("input",), seed]) for seed in (1, 2, 3)]
     wanted = stats.ttest_1samp(means, 0).confidence_interval()
     assert (found.additive.n, found.additive.seeds) == (6, 3)
@@ -259,8 +259,8 @@ def test_page_and_figure(tmp_path: Path) -> None:
     for name in ("explain-sst-light.svg", "explain-sst-dark.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     row = next(line for line in text.splitlines() if line.startswith("| input"))
-    cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert cells == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
+    runs = [run.strip() for run in row.split("|")[1:-1]]
+    assert runs == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
 
 
 def test_bars_that_differ_by_target_alone_stand_together() -> None:
@@ -282,7 +282,7 @@ def test_bars_that_differ_by_target_alone_stand_together() -> None:
 def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
     records = _records(0.05)
     lone = _one("recurrent", 0, 1, 0.4, 1.0)
-    lone["cell"]["compression"] = Compression("svd", 2, "joint").to_dict()
+    lone["run"]["compression"] = Compression("svd", 2, "joint").to_dict()
     plot_explanation(explain(boards([*records, lone])[0]), tmp_path / "figure.svg", "light")
     text = (tmp_path / "figure.svg").read_text()
     assert ">joint<" in text and text.count(">input<") == 1
@@ -296,16 +296,16 @@ def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
         records.append(_one("input", layer, 1, 104.0 + layer, 1.0, **about))
         records.append(_one("recurrent", layer, 1, 101.5 + layer, 2.0, **about))
     records.append(_one("input", 0, 1, 101.0, 1.0, **about))
-    records[-1]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    records[-1]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     for made in records:
-        made["cell"]["elmo"] = None
+        made["run"]["elmo"] = None
     explanation = explain(boards(records)[0])
     assert len(explanation.costs) == 4 and explanation.dearer == explanation.additive.n == 2
     assert explanation.additive.value == pytest.approx((log(104 / 101.5) + log(105 / 102.5)) / 2)
     text = write_explanation(write(tmp_path, records))[0].read_text()
     assert "nats more than `recurrent`" in text and "more in 2 of 2 pairs" in text
     row = next(line for line in text.splitlines() if line.startswith("| input"))
-    assert [cell.strip() for cell in row.split("|")[1:-1]][5:8] == ["+0.039", "0.100", "+19.6104"]
+    assert [run.strip() for run in row.split("|")[1:-1]][5:8] == ["+0.039", "0.100", "+19.6104"]
 
 
 def test_numbers_for_other_programs() -> None:

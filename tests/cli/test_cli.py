@@ -290,7 +290,7 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     text = capsys.readouterr().out
     assert (
         "sst svd all rank 2 seed 1" in text
-        and "3 cells: 0 recorded, 0 running, 0 failed, 3 to run" in text
+        and "3 runs: 0 recorded, 0 running, 0 failed, 3 to run" in text
         and not out.exists()
     )
 
@@ -299,19 +299,19 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert len(re.findall(r"^sst (?:dense|svd all rank \d) seed 1: accuracy 0\.\d{4}, ", text, re.MULTILINE)) == 3
     records = {path: path.read_bytes() for path in (out / "records").iterdir()}
     assert len(records) == 3
-    assert all(json.loads(text)["cell"]["data"]["train"]["limit"] == 20 for text in records.values())
+    assert all(json.loads(text)["run"]["data"]["train"]["limit"] == 20 for text in records.values())
 
     next(path for path in records if "rank-2" in path.name).unlink()
     assert _run(*command) == 0
-    assert "3 cells, 2 recorded, 1 to run" in capsys.readouterr().out
+    assert "3 runs, 2 recorded, 1 to run" in capsys.readouterr().out
     kept = [path for path in records if "rank-2" not in path.name]
     assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").iterdir())) == 3
 
     assert _run(*command, "--retime", "stale") == 0
-    assert capsys.readouterr().out == "3 cells recorded, 0 to time again\n"
+    assert capsys.readouterr().out == "3 runs recorded, 0 to time again\n"
     assert _run(*command, "--retime", "all") == 0
     text = capsys.readouterr().out
-    assert re.match(r"3 cells recorded, 3 to time again\nsst dense seed 1: accuracy 0\.\d{4}, encoder 1\.00x\n", text)
+    assert re.match(r"3 runs recorded, 3 to time again\nsst dense seed 1: accuracy 0\.\d{4}, encoder 1\.00x\n", text)
     again = {path: json.loads(path.read_text()) for path in records}
     assert all("timed" in new and new["scores"] == json.loads(records[path])["scores"] for path, new in again.items())
 
@@ -322,16 +322,16 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert "| dense" in (out / "README.md").read_text()
 
 
-def test_a_sweep_with_a_failing_cell_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_with_a_failing_run_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'model.encoder.input_size': 7}}, ranks: 4}")
     arguments: list[str | Path] = ["--tasks", "sst", "--limit", "20", "--threads", "1", "--output", tmp_path / "out"]
     assert _run("sweep", tmp_path / "s.jsonnet", *arguments) == 1
     output = capsys.readouterr()
-    assert "sst dense seed 13: FAILED " in output.out and "2 of 2 cells failed:" in output.err
+    assert "sst dense seed 13: FAILED " in output.out and "2 of 2 runs failed:" in output.err
     assert re.search(r"^  sst dense seed 13: \w+: .*; log: .*/failed/sst-dense-.*/out\.log$", output.err, re.MULTILINE)
     assert output.err.endswith("--retry-failed runs 2 of them again\n")
     assert _run("sweep", tmp_path / "s.jsonnet", *arguments, "--status") == 0
-    assert "2 cells: 0 recorded, 0 running, 2 failed, 0 to run" in capsys.readouterr().out
+    assert "2 runs: 0 recorded, 0 running, 2 failed, 0 to run" in capsys.readouterr().out
 
 
 def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -433,7 +433,7 @@ def test_empty_values(
 def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.txt").write_text("a b c d\n" * 50)
     files: list[str | Path] = [tmp_path / "t.txt", "--valid", tmp_path / "t.txt", "--out", tmp_path / "out"]
-    assert _run("pretrain", *files, *"--cell 8 --projection 4 --epochs 2 --batch-tokens 64".split()) == 0
+    assert _run("pretrain", *files, *"--run 8 --projection 4 --epochs 2 --batch-tokens 64".split()) == 0
     text = capsys.readouterr().out
     assert re.search(r"^\d+/\d+ steps, [\d,]+ words/s, perplexity \d+\.\d$", text, re.MULTILINE)
     assert re.search(r"held-out perplexity: forward \d+\.\d, backward \d+\.\d, unigram \d+\.\d; wrote ", text)

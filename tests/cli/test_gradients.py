@@ -12,7 +12,7 @@ import torch
 from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
 from elmo_mf.io import exclusive
-from elmo_mf.tasks import elmo_run as cell
+from elmo_mf.tasks import elmo_run as run
 from elmo_mf.tasks import task_gradients as gradients
 from tests.conftest import random_bilm, small_data
 
@@ -70,7 +70,7 @@ def test_an_interrupted_run_is_resumed(
     assert capfd.readouterr().err.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
     assert not Path("g.hdf5").exists()
 
-    monkeypatch.setattr(cell, "write_activations", unexpected)
+    monkeypatch.setattr(run, "write_activations", unexpected)
     assert main(command) == 0
     assert "resuming with what is in g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
@@ -81,7 +81,7 @@ def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.M
     """By a run that was killed at its very end: nothing is trained again."""
     interrupt(command, monkeypatch, command_module, "remove_folder")
     written = content(Path("g.hdf5"))
-    monkeypatch.setattr(cell, "training_loop", unexpected)
+    monkeypatch.setattr(run, "training_loop", unexpected)
     assert main(command) == 0
     assert content(Path("g.hdf5")) == written and names() == ["data", "elmo", "g.hdf5"]
 
@@ -116,7 +116,7 @@ def test_wrong_data_is_reported_before_the_training(
     """And the work of an earlier run is kept."""
     if resumed:
         interrupt(command, monkeypatch, gradients, "row_weights")
-    monkeypatch.setattr(cell, "training_loop", unexpected)
+    monkeypatch.setattr(run, "training_loop", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:
         file.write("(3 (2 It) (9 works))\n")

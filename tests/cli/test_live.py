@@ -13,13 +13,13 @@ from rich.progress import Progress as Bars
 from elmo_mf.cli.live import _Live, live_view
 from elmo_mf.experiments.scheduler import Outcome
 from elmo_mf.experiments.workspace import Progress
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.records.samples import record
 
 
 @pytest.fixture
-def cells() -> list[Cell]:
+def runs() -> list[Run]:
     return expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=[1, 2]))
 
 
@@ -31,30 +31,30 @@ def _screen(bars: Bars) -> str:
     return file.getvalue()
 
 
-def test_bars(cells: list[Cell]) -> None:
-    """One for the sweep, one for each running cell, with its loss and metric; and a line when it is done."""
+def test_bars(runs: list[Run]) -> None:
+    """One for the sweep, one for each running run, with its loss and metric; and a line when it is done."""
     out = io.StringIO()
     bars = Bars(BarColumn(), TextColumn("{task.fields[about]}", markup=False), console=Console(file=out, width=120))
     view = _Live(bars, total=5, before=3)
-    view.started(cells[0])
-    view.started(cells[1])
-    view.progress(cells[0], Progress("training", 0.5, 1.2345, 0.25))
+    view.started(runs[0])
+    view.started(runs[1])
+    view.progress(runs[0], Progress("training", 0.5, 1.2345, 0.25))
     text = _screen(bars)
-    assert "3/5 cells" in text and "sst dense seed 2: starting" in text
+    assert "3/5 runs" in text and "sst dense seed 2: starting" in text
     assert "sst dense seed 1: training loss 1.234 accuracy 0.250" in text
-    view.done(Outcome(cells[0], record(None, 0.4, seconds=61.0)))
-    view.done(Outcome(cells[1], error="ValueError: no", log=Path("out.log")))
-    assert "5/5 cells" in _screen(bars) and "seed 1:" not in _screen(bars)
+    view.done(Outcome(runs[0], record(None, 0.4, seconds=61.0)))
+    view.done(Outcome(runs[1], error="ValueError: no", log=Path("out.log")))
+    assert "5/5 runs" in _screen(bars) and "seed 1:" not in _screen(bars)
     assert out.getvalue().splitlines() == [
         "sst dense seed 1: accuracy 0.4000, encoder 2.00x, 61 s", "sst dense seed 2: FAILED ValueError: no"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_lines_elsewhere(quiet: bool, cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_elsewhere(quiet: bool, runs: list[Run], capsys: pytest.CaptureFixture[str]) -> None:
     with live_view(2, 0, quiet) as view:
-        view.started(cells[0])
-        view.progress(cells[0], Progress("training", 0.5, 1.0))
-        view.done(Outcome(cells[0], record(None, 0.4)))
+        view.started(runs[0])
+        view.progress(runs[0], Progress("training", 0.5, 1.0))
+        view.done(Outcome(runs[0], record(None, 0.4)))
     line = "sst dense seed 1: accuracy 0.4000, encoder 2.00x, 60 s\n"
     assert capsys.readouterr().out == ("" if quiet else line)

@@ -30,10 +30,10 @@ def _records(folder: Path) -> Path:
     for seed in (1, 2, 3):
         made += [record(None, 0.40 + seed / 100, seed), record(2, 0.1, seed), record(8, 0.41 + seed / 100, seed)]
         one = record(4, 0.40, seed, machine=machine, **more)
-        one["cell"]["compression"]["targets"] = ["input"]
+        one["run"]["compression"]["targets"] = ["input"]
         made.append(one)
     other = record(None, 0.3)
-    other["cell"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
+    other["run"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
     return write(folder, [*made, other])
 
 

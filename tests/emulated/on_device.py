@@ -35,7 +35,7 @@ from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import Settings
 from elmo_mf.pretrain.train import Trainer
-from elmo_mf.tasks.elmo_run import run_cell, time_cell
+from elmo_mf.tasks.elmo_run import execute, measure_times
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.retime import picked
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
@@ -351,11 +351,11 @@ def test_a_cell(
         cell = expand(spec)[-1]
         launches = one_gpu.launches
         with workspace(tmp_path / place) as work:
-            found.append(run_cell(spec, cell, work))
+            found.append(execute(spec, cell, work))
         with workspace(tmp_path / place) as work:
-            timed = time_cell(spec, cell, work)
+            timed = measure_times(spec, cell, work)
         assert timed["timed"]["machine"] == found[-1]["machine"]
-        assert not picked("stale", spec, torch.get_num_threads())(found[-1] | {"cell": {"task": task}})
+        assert not picked("stale", spec, torch.get_num_threads())(found[-1] | {"run": {"task": task}})
         assert (one_gpu.launches > launches) == (place == "here")
     here, there = found
     assert here["machine"] == there["machine"] | {"gpu": "an emulated GPU"}

@@ -1,6 +1,6 @@
 """Sweeps in processes of their own, which a test can kill.
 
-Each forks its cells from the test's own server, because starting one takes longer than the cells of these tests do.
+Each forks its runs from the test's own server, because starting one takes longer than the runs of these tests do.
 """
 
 from __future__ import annotations

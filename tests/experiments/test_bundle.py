@@ -1,4 +1,4 @@
-"""A sweep's files travel by content: what arrives is the same cell on other paths."""
+"""A sweep's files travel by content: what arrives is the same run on other paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from elmo_mf.experiments.bundle import Files, Order, clear_unused, is_there, las
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.io.locks import holding
 from elmo_mf.provenance import file_hash
-from elmo_mf.tasks.elmo_run import run_cell
+from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
@@ -31,14 +31,14 @@ def _spec(tiny_sweep: TinySweep, tmp_path: Path) -> SweepSpec:
     return tiny_sweep(methods=[], compressions=[keys | {"distill": distill}], limit={"train": 16})
 
 
-def test_a_cell_runs_where_its_paths_are_gone(
+def test_a_run_runs_where_its_paths_are_gone(
     tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = _spec(tiny_sweep, tmp_path)
     expected = records_here(spec, tmp_path / "here")[1]
-    cell = expand(spec)[1]
-    files = Files(spec, [cell], tmp_path / "scratch")
-    sent = pickle.dumps((Order.of(files.spec, cell, files), {name: p.read_bytes() for name, p in files.paths.items()}))
+    run = expand(spec)[1]
+    files = Files(spec, [run], tmp_path / "scratch")
+    sent = pickle.dumps((Order.of(files.spec, run, files), {name: p.read_bytes() for name, p in files.paths.items()}))
     for gone in ("data", "elmo", "text.txt", "scratch"):
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
 
@@ -50,31 +50,31 @@ def test_a_cell_runs_where_its_paths_are_gone(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()  # which is not the data that was sent
     there, again = order.unpacked(tmp_path / "there")
-    assert again.id == cell.id
+    assert again.id == run.id
     with workspace(tmp_path / "there" / "work") as work:
-        record = run_cell(there, again, work)
+        record = execute(there, again, work)
     assert record["scores"] == pytest.approx(expected["scores"], rel=1e-5)
     assert [record[key] for key in ("elmo", "data")] == [expected[key] for key in ("elmo", "data")]
 
 
 def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, tmp_path)
-    cells = expand(spec)
-    before = Files(spec, cells, tmp_path / "a").id
-    assert Files(spec, cells, tmp_path / "b").id == before
+    runs = expand(spec)
+    before = Files(spec, runs, tmp_path / "a").id
+    assert Files(spec, runs, tmp_path / "b").id == before
     with open(tmp_path / "data" / "sst" / "dev.txt", "a") as file:
         file.write("(3 fine)\n")
-    assert Files(spec, cells, tmp_path / "c").id != before
+    assert Files(spec, runs, tmp_path / "c").id != before
 
 
 def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("the 1 2")
     glove = {"sst": str(tmp_path / "words.txt"), "squad": str(tmp_path / "gone.txt")}
     spec = SweepSpec.from_file(None, tasks=["snli", "sst"], methods=[], preset="paper", glove=glove)
-    cells = expand(spec)
-    files = Files(spec, cells, tmp_path / "scratch")
+    runs = expand(spec)
+    files = Files(spec, runs, tmp_path / "scratch")
     assert [name for name in files.paths if name.endswith("words.txt")] == [files.spec.glove_of("sst")]
-    there, _ = Order.of(files.spec, cells[1], files).unpacked(tmp_path / "there")
+    there, _ = Order.of(files.spec, runs[1], files).unpacked(tmp_path / "there")
     assert there.glove_of("sst") == str(tmp_path / "there" / str(files.spec.glove_of("sst")))
     assert there.glove_of("snli") is None
 

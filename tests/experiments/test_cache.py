@@ -224,7 +224,7 @@ with workspace(output, "cell") as work:
     print((folder / "report.json").read_text())
     with work.turn.measuring():
         pass
-lock = acquire(output / "running" / "cell.lock")
+lock = acquire(output / "running" / "run.lock")
 lock.release()
 """
 

@@ -1,4 +1,4 @@
-"""A sweep survives kills, full disks and failing cells: each cell is recorded exactly once, and nothing is lost."""
+"""A sweep survives kills, full disks and failing runs: each run is recorded exactly once, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from elmo_mf.experiments.scheduler import Outcome, Unwatched
 from elmo_mf.experiments.workspace import Progress
 from elmo_mf.io import OutputError
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.experiments.drivers import driver
 from tests.records.samples import record
@@ -35,14 +35,14 @@ def _drive(spec: SweepSpec, output: Path, workers: int = 2) -> None:
     run_here(spec, output, workers)
 
 
-def _quick(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    """A cell of milliseconds that notes that it ran."""
+def _quick(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    """A run of milliseconds that notes that it ran."""
     report(Progress("training", 0.5, 1.0))
     with open(output / "ran.txt", "a") as file:
-        file.write(f"{cell.id}\n")
+        file.write(f"{run.id}\n")
     time.sleep(0.05)
-    made = record(None, 0.4, cell.seed)
-    return Result({key: value for key, value in made.items() if key not in ("format", "id", "cell")})
+    made = record(None, 0.4, run.seed)
+    return Result({key: value for key, value in made.items() if key not in ("format", "id", "run")})
 
 
 def _ran(output: Path) -> list[str]:
@@ -53,7 +53,7 @@ def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
     """Every file in place of a record is one, and those from before are as they were."""
     store = ResultStore(output)
     found = {record["id"]: 0 for record in store.records()}
-    assert store.problems == {} and found.keys() <= {cell.id for cell in expand(spec)}
+    assert store.problems == {} and found.keys() <= {run.id for run in expand(spec)}
     inodes = {path.stem[-10:]: path.stat().st_ino for path in store.folder.glob("*.json")}
     assert len(inodes) == len(found)
     for name, inode in seen.items():
@@ -62,7 +62,7 @@ def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
 
 
 def test_kills_at_fifty_moments(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of real cells in two processes; whenever the sweep is complete, it begins again in a new folder.
+    """Of real runs in two processes; whenever the sweep is complete, it begins again in a new folder.
 
     Its lives become longer while they record nothing, and shorter while they do, so that kills come between records on
     machines of every speed.
@@ -91,31 +91,33 @@ def test_kills_at_fifty_moments(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 
 def test_two_sweeps_of_one_folder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Started at once, on the same cells: each runs once, and both sweeps tell of all of them."""
+    """Started at once, on the same runs: each runs once, and both sweeps tell of all of them."""
     spec, output = tiny_sweep(seeds=list(range(12))), tmp_path / "out"
     output.mkdir()
     outcomes: list[list[Outcome]] = []
-    sweeps = [threading.Thread(target=lambda: outcomes.append(run_here(spec, output, 2, run=_quick))) for _ in range(2)]
+    sweeps = [
+        threading.Thread(target=lambda: outcomes.append(run_here(spec, output, 2, work=_quick))) for _ in range(2)
+    ]
     for one in sweeps:
         one.start()
     for one in sweeps:
         one.join(60)
-    ids = sorted(cell.id for cell in expand(spec))
+    ids = sorted(run.id for run in expand(spec))
     assert sorted(_ran(output)) == ids
-    assert [sorted(o.cell.id for o in found if o.record) for found in outcomes] == [ids, ids]
+    assert [sorted(o.run.id for o in found if o.record) for found in outcomes] == [ids, ids]
 
 
 def test_a_sweep_takes_over_from_one_that_is_killed(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec, output = tiny_sweep(methods=[]), tmp_path / "out"
     with driver(_drive, spec, output, 1):
-        (cell,) = expand(spec)
-        while Claims(output).of(cell) is None:
+        (run,) = expand(spec)
+        while Claims(output).of(run) is None:
             time.sleep(0.01)
         time.sleep(0.3)
     assert len(records_here(spec, output)) == 1
 
 
-def test_a_failing_cell_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_failing_run_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """The first task cannot train; the second is recorded, and the log of the first is kept."""
     overrides = {"snli": {"model.encoder.input_size": 7}, "sst": {"trainer.num_epochs": 1}}
     spec, output = tiny_sweep(tasks=["snli", "sst"], overrides=overrides), tmp_path / "out"
@@ -124,13 +126,13 @@ def test_a_failing_cell_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> 
     assert "\n" not in outcomes[0].error and not outcomes[0].again
     assert len(ResultStore(output).records()) == 2
     log = outcomes[0].log
-    assert log is not None and "the cell failed" in log.read_text() and "Traceback" in log.read_text()
+    assert log is not None and "the run failed" in log.read_text() and "Traceback" in log.read_text()
     assert {path.name for path in output.iterdir()} == {"records", "cache", "failed"}
 
 
-def _failing(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    result = _quick(spec, cell, output, report)
-    return Result(error="ValueError: no", log="why") if cell.seed == 1 else result
+def _failing(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    result = _quick(spec, run, output, report)
+    return Result(error="ValueError: no", log="why") if run.seed == 1 else result
 
 
 def test_failures_are_remembered(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -138,14 +140,14 @@ def test_failures_are_remembered(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     output.mkdir()
     failed = expand(spec)[1]
     for runs in (3, 3):  # the second time, nothing runs
-        outcomes = run_here(spec, output, run=_failing)
-        assert {o.cell.seed: o.error for o in outcomes} == {0: "", 1: "ValueError: no", 2: ""}
+        outcomes = run_here(spec, output, work=_failing)
+        assert {o.run.seed: o.error for o in outcomes} == {0: "", 1: "ValueError: no", 2: ""}
         assert len(_ran(output)) == runs
     found = Failures(output).of(failed)
     assert found is not None and found.log.read_text() == "why"
-    outcomes = run_here(spec, output, run=_failing, retry_failed=True)
+    outcomes = run_here(spec, output, work=_failing, retry_failed=True)
     assert len(_ran(output)) == 4 and _ran(output)[-1] == failed.id
-    outcomes = run_here(spec, output, run=_quick, retry_failed=True)
+    outcomes = run_here(spec, output, work=_quick, retry_failed=True)
     assert not [o for o in outcomes if o.error] and Failures(output).of(failed) is None
     assert not list((output / "failed").iterdir())
 
@@ -153,30 +155,30 @@ def test_failures_are_remembered(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 def test_fail_fast(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec, output = tiny_sweep(seeds=[0, 1, 2, 3], methods=[]), tmp_path / "out"
     output.mkdir()
-    outcomes = run_here(spec, output, run=_failing, fail_fast=True)
-    assert [o.cell.seed for o in outcomes] == [0, 1] and not (output / "running").exists()
+    outcomes = run_here(spec, output, work=_failing, fail_fast=True)
+    assert [o.run.seed for o in outcomes] == [0, 1] and not (output / "running").exists()
 
 
-def _killed(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+def _killed(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
     """The first attempt at seed 1 dies as the kernel ends a process when memory is short."""
-    if cell.seed == 1 and not (output / "ran.txt").exists():
-        folder = output / "running" / f".{cell.name}-x"
+    if run.seed == 1 and not (output / "ran.txt").exists():
+        folder = output / "running" / f".{run.name}-x"
         folder.mkdir()
         (folder / "out.log").write_text("until then")
         (output / "ran.txt").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return _quick(spec, cell, output, report)
+    return _quick(spec, run, output, report)
 
 
-def test_a_killed_cell_takes_no_other_with_it_and_runs_again(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_killed_run_takes_no_other_with_it_and_runs_again(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec, output = tiny_sweep(seeds=[1, 2, 3], methods=[]), tmp_path / "out"
     output.mkdir()
-    outcomes = {outcome.cell.seed: outcome for outcome in run_here(spec, output, run=_killed)}
+    outcomes = {outcome.run.seed: outcome for outcome in run_here(spec, output, work=_killed)}
     assert outcomes[2].record and outcomes[3].record
     one = outcomes[1]
     assert one.error == "its process was killed by SIGKILL, out of memory?" and one.again
     assert one.log is not None and one.log.read_text() == "until then"
-    outcomes = {outcome.cell.seed: outcome for outcome in run_here(spec, output, run=_killed)}
+    outcomes = {outcome.run.seed: outcome for outcome in run_here(spec, output, work=_killed)}
     assert outcomes[1].record and not list((output / "failed").iterdir())
 
 
@@ -191,52 +193,52 @@ def test_a_killed_sweep_leaves_no_process(tiny_sweep: TinySweep, tmp_path: Path)
         time.sleep(0.05)
 
 
-def _for_ever(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+def _for_ever(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
     (output / f"pid-{os.getpid()}").touch()
     time.sleep(600)
     raise AssertionError
 
 
 def _drive_for_ever(spec: SweepSpec, output: Path) -> None:
-    run_here(spec, output, 2, run=_for_ever)
+    run_here(spec, output, 2, work=_for_ever)
 
 
-def _no_space(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    """A disk that is full when the second cell runs."""
-    if cell.seed == 2 and not (output / "freed").exists():
+def _no_space(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    """A disk that is full when the second run runs."""
+    if run.seed == 2 and not (output / "freed").exists():
         return Result(error="OSError: No space left on device", fault="disk")
-    return _quick(spec, cell, output, report)
+    return _quick(spec, run, output, report)
 
 
 def test_a_full_disk_ends_the_sweep_and_loses_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec, output = tiny_sweep(seeds=[1, 2, 3], methods=[]), tmp_path / "out"
     output.mkdir()
     with pytest.raises(OSError, match="sst dense seed 2: OSError: No space left on device"):
-        run_here(spec, output, run=_no_space)
-    assert [one["cell"]["seed"] for one in ResultStore(output).records()] == [1]
+        run_here(spec, output, work=_no_space)
+    assert [one["run"]["seed"] for one in ResultStore(output).records()] == [1]
     (output / "freed").touch()
-    assert len(run_here(spec, output, run=_no_space)) == 3
-    assert sorted(_ran(output)) == sorted(cell.id for cell in expand(spec))
+    assert len(run_here(spec, output, work=_no_space)) == 3
+    assert sorted(_ran(output)) == sorted(run.id for run in expand(spec))
 
 
-def test_a_record_that_finds_no_room_is_no_failure_of_its_cell(
+def test_a_record_that_finds_no_room_is_no_failure_of_its_run(
     tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, output = tiny_sweep(seeds=[1], methods=[]), tmp_path / "out"
     output.mkdir()
 
-    def full(store: ResultStore, cell: Cell, record: object) -> None:
-        raise OutputError(store.path(cell), OSError(errno.ENOSPC, ""))
+    def full(store: ResultStore, run: Run, record: object) -> None:
+        raise OutputError(store.path(run), OSError(errno.ENOSPC, ""))
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match=r"sst dense seed 1: .*the disk is full"):
         patch.setattr(ResultStore, "write", full)
-        run_here(spec, output, run=_quick)
+        run_here(spec, output, work=_quick)
     assert not (output / "failed").exists()
-    assert [outcome.error for outcome in run_here(spec, output, run=_quick)] == [""]
+    assert [outcome.error for outcome in run_here(spec, output, work=_quick)] == [""]
 
 
 @pytest.mark.parametrize("limit", [2_000, 30_000])
-def test_real_cells_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_real_runs_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """No file can grow beyond so many bytes; the system's error then is that of a disk with a quota."""
     spec, output = tiny_sweep(methods=[], overrides={"sst": {"trainer.num_epochs": 1}}), tmp_path / "out"
     with driver(_drive_limited, spec, output, limit) as process:
@@ -248,25 +250,25 @@ def test_real_cells_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySwe
 
 def _drive_limited(spec: SweepSpec, output: Path, limit: int) -> None:
     try:
-        run_here(spec, output, run=_limited if limit > 10_000 else _very_limited)
+        run_here(spec, output, work=_limited if limit > 10_000 else _very_limited)
     except OSError:
         os._exit(errno.EFBIG)
 
 
-def _limited(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    return _with_files_up_to(30_000, spec, cell, output, report)
+def _limited(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    return _with_files_up_to(30_000, spec, run, output, report)
 
 
-def _very_limited(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    return _with_files_up_to(2_000, spec, cell, output, report)
+def _very_limited(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    return _with_files_up_to(2_000, spec, run, output, report)
 
 
-def _with_files_up_to(limit: int, spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+def _with_files_up_to(limit: int, spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    return attempt(spec, cell, output, report)
+    return attempt(spec, run, output, report)
 
 
 @pytest.fixture
@@ -302,9 +304,9 @@ def test_a_folder_that_cannot_be_written_to(tiny_sweep: TinySweep, tmp_path: Pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["running"]
 
 
-def test_a_view_that_is_interrupted_ends_the_cells(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_view_that_is_interrupted_ends_the_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     class Interrupted(Unwatched):
-        def progress(self, cell: Cell, progress: Progress) -> None:
+        def progress(self, run: Run, progress: Progress) -> None:
             raise KeyboardInterrupt
 
     spec, output = tiny_sweep(methods=[]), tmp_path / "out"

@@ -80,5 +80,5 @@ def test_a_sweep_that_fetches(
             capsys.readouterr()
             assert main([*command, "--fetch"]) == 0
             assert len(server.ranges) == expected
-            assert "2 cells: 0 recorded" in capsys.readouterr().out
+            assert "2 runs: 0 recorded" in capsys.readouterr().out
     assert main(command) == 0

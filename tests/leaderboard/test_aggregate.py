@@ -21,7 +21,7 @@ from tests.records.samples import record, signed
 def test_what_is_saved_around_the_lstms_counts() -> None:
     """Of two with the same LSTMs and score, the one with the smaller character CNN is on the front."""
     whole, less = record(4, 0.45), record(4, 0.45)
-    less["cell"]["compression"] |= {"highway_rank": 2}
+    less["run"]["compression"] |= {"highway_rank": 2}
     less["size"]["char_cnn_multiply_adds"] -= 100
     less["size"]["encoder_bytes"] = 1_500_000
     (board,) = boards([record(None, 0.50), whole, signed(less)])
@@ -70,7 +70,7 @@ def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
     records = []
     for seed in (1, 2):
         compressed, dense = (record(rank, score, seed) for rank, score in ((4, 0.45), (None, 0.5)))
-        compressed["cell"]["compression"]["finetune"] = dense["cell"]["finetune"] = tuning
+        compressed["run"]["compression"]["finetune"] = dense["run"]["finetune"] = tuning
         records += [signed(compressed), signed(dense), record(None, 0.4, seed), record(8, 0.39, seed)]
     (board,) = boards(records)
     rows = board.rows.set_index("encoder")
@@ -80,7 +80,7 @@ def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
     }  # fmt: skip
     assert list(rows.index[rows["comparable"]]) == ["svd all rank 4 fine-tuned 1", "svd all rank 8"]
     assert list(rows.index[~rows["compressed"]]) == ["dense fine-tuned 1", "dense"]
-    alone = boards([one for one in records if "finetune" not in one["cell"]])[0].rows.set_index("encoder")
+    alone = boards([one for one in records if "finetune" not in one["run"]])[0].rows.set_index("encoder")
     assert alone.loc["svd all rank 4 fine-tuned 1", "difference"] == pytest.approx(0.05)
     assert list(alone.index[alone["comparable"]]) == ["svd all rank 8"]
 
@@ -89,8 +89,8 @@ def test_tunings_of_other_learning_rates_are_others() -> None:
     names = []
     for rate in (0.001, 0.01):
         tuned = record(4, 0.4)
-        tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
-        names.append(encoder_label(tuned["cell"]))
+        tuned["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
+        names.append(encoder_label(tuned["run"]))
     assert names == ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"]
 
 
@@ -129,7 +129,7 @@ def test_marks_of_chance() -> None:
 
 def test_one_board_a_task_and_setting() -> None:
     other = record(None, 0.3)
-    other["cell"]["data"]["train"]["limit"] = 100
+    other["run"]["data"]["train"]["limit"] = 100
     found = boards([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
     assert [(board.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
     assert [board.title.partition(";")[2] for board in found] == ["", " limit.train 100", ""]
@@ -138,14 +138,14 @@ def test_one_board_a_task_and_setting() -> None:
 def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
     """The ELMo first, then limits; where one of them is enough, no more."""
     small, other, cut, sober = (record(None, 0.3) for _ in range(4))
-    other["cell"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
+    other["run"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
     other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}
-    other["cell"]["config"]["model"] = {"encoder": {"input_size": 256}}
+    other["run"]["config"]["model"] = {"encoder": {"input_size": 256}}
     first, second = ["ELMo 2 x 512 / 64 (wwwwwwww)", "ELMo 2 x 640 / 128 (vvvvvvvv)"]
     assert told_apart([small, other]) == [first, second] and told_apart([small]) == [""]
-    cut["cell"]["data"]["train"]["limit"] = 100
+    cut["run"]["data"]["train"]["limit"] = 100
     assert told_apart([small, other, cut]) == [first, second, f"{first}, limit.train 100"]
-    sober["cell"]["config"]["trainer"]["num_epochs"] = 3
+    sober["run"]["config"]["trainer"]["num_epochs"] = 3
     assert told_apart([small, sober]) == ["config.trainer.num_epochs 12", "config.trainer.num_epochs 3"]
     assert {board.told for board in boards([small, signed(other)])} == {first, second}
 
@@ -157,8 +157,8 @@ def test_no_dense_yet() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, 2, 4]), st.integers(1, 3)), min_size=1, unique=True), st.randoms())
-def test_the_order_of_records_does_not_matter(cells: list[tuple[int | None, int]], random: object) -> None:
-    records = [record(rank, 0.3 + 0.01 * seed, seed) for rank, seed in cells]
+def test_the_order_of_records_does_not_matter(runs: list[tuple[int | None, int]], random: object) -> None:
+    records = [record(rank, 0.3 + 0.01 * seed, seed) for rank, seed in runs]
     shuffled = list(records)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert boards(records)[0].rows.equals(boards(shuffled)[0].rows)

@@ -70,7 +70,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found records of squad, expected any of sst, as in .*a"):
         compare(first, other)
     another = record(None, 0.5)
-    another["cell"]["config"] = {}
+    another["run"]["config"] = {}
     write(tmp_path / "d", [record(None, 0.4), another])
     with pytest.raises(InputError, match="found sst in several settings"):
         compare(first, tmp_path / "d")

@@ -25,7 +25,7 @@ _SCHEMAS: dict[str, TypeAdapter[Any]] = {"board": SCHEMA, "record": RECORD}
 def _boards() -> list[Board]:
     records = [record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2)]
     other = record(None, 0.5, 1)
-    other["cell"]["config"] = {}
+    other["run"]["config"] = {}
     return boards([*records, other, record(None, 0.6, task="squad")])
 
 

@@ -46,9 +46,9 @@ def full() -> dict[str, Any]:
         4, 0.4, matrices=[matrix], activation_error={"layers": [0.1], "all": 0.1}, machine=machine, timed=timed,
         phases={"training": 1.0},
     )  # fmt: skip
-    made["cell"]["compression"] |= {"targets": ["input"], "calibration": "c" * 64}
-    made["cell"]["config"]["tokens"] = {"delimiter": "\t"}
-    made["cell"]["card"] = {"format": "PtbTrees"}
+    made["run"]["compression"] |= {"targets": ["input"], "calibration": "c" * 64}
+    made["run"]["config"]["tokens"] = {"delimiter": "\t"}
+    made["run"]["card"] = {"format": "PtbTrees"}
     return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
 
@@ -78,17 +78,17 @@ def changed(path: tuple[Any, ...], is_key: bool, text: str) -> dict[str, Any]:
 
 def _dense(seed: int) -> dict[str, Any]:
     made = full() | {"matrices": [], "activation_error": None}
-    made["cell"] |= {"compression": None, "seed": seed}
+    made["run"] |= {"compression": None, "seed": seed}
     return signed(made)
 
 
 def _each() -> list[dict[str, Any]]:
     """For every field a record in which it is hostile, each of a seed of its own; most keys are the schema's."""
     made = []
-    for seed, (path, is_key) in enumerate((one for one in places(full()) if one != (("cell",), True)), start=1):
+    for seed, (path, is_key) in enumerate((one for one in places(full()) if one != (("run",), True)), start=1):
         one = changed(path, is_key, KEY if is_key else HOSTILE)
-        if isinstance(one["cell"].get("seed"), int):
-            one["cell"]["seed"] = seed
+        if isinstance(one["run"].get("seed"), int):
+            one["run"]["seed"] = seed
         made.append(signed(one))
     return made
 
@@ -101,7 +101,7 @@ def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
     folder, one_setting = write(tmp_path / "all", [*dense, *_each()]), write(tmp_path / "one", [*dense, full()])
-    assert 20 < len([1 for one in ResultStore(folder).records() if one["cell"]["compression"]]) < len(_each())
+    assert 20 < len([1 for one in ResultStore(folder).records() if one["run"]["compression"]]) < len(_each())
     assert main(["leaderboard", str(folder), "--export", "csv,tex,json,parquet"]) == 0
     assert main(["explain", str(folder)]) == 0
     other = write(tmp_path / "other", [*dense, changed(("machine", "environment", "ELMO_MF_NATIVE"), True, KEY)])
@@ -169,11 +169,11 @@ def hostile() -> list[dict[str, Any]]:
                "environment": {KEY: HOSTILE}}  # fmt: skip
     other |= {"machine": machine, "timed": {"versions": {KEY: HOSTILE}, "machine": machine}, "data": HOSTILE}
     other["elmo"]["name"] = HOSTILE
-    other["cell"]["config"] |= {KEY: HOSTILE}
-    other["cell"]["compression"]["calibration"] = HOSTILE
-    other["cell"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # whose beginning is in titles
+    other["run"]["config"] |= {KEY: HOSTILE}
+    other["run"]["compression"]["calibration"] = HOSTILE
+    other["run"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # whose beginning is in titles
     plain = json.loads(json.dumps(other))
-    del plain["cell"]["compression"]["calibration"]
+    del plain["run"]["compression"]["calibration"]
     return [_dense(1), full(), signed(other), signed(plain)]
 
 

@@ -62,7 +62,7 @@ def test_remarks(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.21), record(4, 0.20))
     assert "The dense encoder itself is at chance" in page and "21.0 †" in page and "One seed only" in page
     cut = record(4, 0.35)
-    cut["cell"]["data"]["train"]["limit"] = 100
+    cut["run"]["data"]["train"]["limit"] = 100
     page = _page(tmp_path / "cut", cut)
     assert "no dense encoder to compare with" in page and "cut to the sizes given" in page
 
@@ -72,7 +72,7 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
     records = [record(None, 100.0, **about), record(4, 602.5, **about), record(8, 110.25, **about)]
     for made in records:
-        made["cell"]["elmo"] = None
+        made["run"]["elmo"] = None
     page = _page(tmp_path, *records)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     assert [row[:3] for row in rows if not row[0].startswith(":")] == [
@@ -84,7 +84,7 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
         assert text in page
     assert "more training" not in page
-    records[2]["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    records[2]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     tuned = _page(tmp_path / "tuned", *records)
     assert "fine-tuned have had more training than the dense model" in tuned
     assert "| svd all rank 8 fine-tuned 1 ◆ " in tuned and "| **svd all rank 4** ★ ◆ " in tuned
@@ -105,8 +105,8 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
 def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
     """In the picture; dense too, and its legend says so."""
     dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
-    tuned["cell"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    likewise["cell"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    tuned["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
+    likewise["run"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     found = []
     for records in ([dense, plain], [dense, plain, tuned], [dense, plain, tuned, likewise]):
         folder = tmp_path / str(len(records))
@@ -123,7 +123,7 @@ def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
 def test_highways_alone(tmp_path: Path) -> None:
     """They are a row, and belong to no line of ranks."""
     alone = record(None, 0.39)
-    alone["cell"]["compression"] = Compression.from_dict({"highway_rank": 9}).to_dict()
+    alone["run"]["compression"] = Compression.from_dict({"highway_rank": 9}).to_dict()
     assert "| **highways 9** ★" in _page(tmp_path, record(None, 0.40), alone)
 
 

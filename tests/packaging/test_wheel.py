@@ -51,7 +51,7 @@ def _run(cwd: Path, *command: str | Path, path: str | None = None) -> str:
 
 
 def _short_sweep(folder: Path) -> list[str]:
-    """Arguments of a sweep of two cells, which writes to `out`."""
+    """Arguments of a sweep of two runs, which writes to `out`."""
     (folder / "short.jsonnet").write_text(
         "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
     )
@@ -94,7 +94,7 @@ def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path
     script = python.with_name("elmo-mf")
     _run(tmp_path, script, *_short_sweep(tmp_path))
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
-    assert sorted(record["cell"]["compression"] is None for record in records) == [False, True]
+    assert sorted(record["run"]["compression"] is None for record in records) == [False, True]
     assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out")
 
 

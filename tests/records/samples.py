@@ -33,7 +33,7 @@ def record(
     made = {
         "format": FORMAT,
         "id": "",
-        "cell": {
+        "run": {
             "task": task,
             "card": {},
             "compression": compression,
@@ -70,8 +70,8 @@ def record(
 
 
 def signed(made: dict[str, Any]) -> dict[str, Any]:
-    """A record with the id that its cell has."""
-    return made | {"id": digest(made["cell"])}
+    """A record with the id that its run has."""
+    return made | {"id": digest(made["run"])}
 
 
 def write(folder: Path, records: list[dict[str, Any]]) -> Path:

@@ -19,7 +19,7 @@ _TEXT, _OTHER = "1a2b3c4d" + "0" * 56, "1a2b3c4e" + "0" * 56
 
 def _made(score: float, seed: int = 1, rank: int = 4, **keys: Any) -> dict[str, Any]:
     made = record(rank, score, seed)
-    made["cell"]["compression"] |= keys
+    made["run"]["compression"] |= keys
     return signed(made)
 
 
@@ -81,7 +81,7 @@ def test_seeds_of_an_encoder_belong_together() -> None:
     records.append(_made(0.3, 3, gradients="seed 3", targets="all", settings={}))
     (board,) = boards(records)
     assert list(board.rows["encoder"]) == ["svd all rank 4"] and list(board.rows["seeds"]) == [3]
-    assert len({encoder_key(made["cell"]) for made in records}) == 1
+    assert len({encoder_key(made["run"]) for made in records}) == 1
 
 
 def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
@@ -90,7 +90,7 @@ def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
     for rate, score in zip(rates, (0.5, 0.4), strict=True):
         tuning = {"epochs": 1, "learning_rate": rate}
         dense = record(None, score)
-        dense["cell"]["finetune"] = tuning
+        dense["run"]["finetune"] = tuning
         records += [signed(dense), _made(score - 0.1, finetune=tuning)]
     rows = boards(records)[0].rows
     compressed = rows[rows["compressed"]]
@@ -99,13 +99,13 @@ def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
 
 
 def test_names_are_each_encoders_own() -> None:
-    cells = [
-        _made(0.4, **keys)["cell"]
+    runs = [
+        _made(0.4, **keys)["run"]
         for keys in ({}, {"calibration": _TEXT}, {"calibration": _OTHER}, _distilled(), _distilled(steps=11))
     ]
-    names = encoder_names([*cells, record(None, 0.4)["cell"]])
+    names = encoder_names([*runs, record(None, 0.4)["run"]])
     assert len(set(names.values())) == len(names) == 6
-    assert names[encoder_key(cells[0])] == "svd all rank 4" and "dense" in names.values()
+    assert names[encoder_key(runs[0])] == "svd all rank 4" and "dense" in names.values()
 
 
 def test_comparing_pairs_what_is_the_same(tmp_path: Path) -> None:

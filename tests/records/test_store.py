@@ -12,58 +12,58 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.records.record import read_record
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Cell, cell_name, expand
+from elmo_mf.tasks.grid import Run, expand, run_name
 from elmo_mf.tasks.spec import SweepSpec
 from tests.records.samples import record, signed
 
 
 @pytest.fixture(scope="module")
-def cells() -> list[Cell]:
+def runs() -> list[Run]:
     return expand(SweepSpec.from_file(None, tasks=["sst"], ranks=[4]))
 
 
 def _result(**changes: Any) -> dict[str, Any]:
     """What `run_cell` returns."""
     made = record(None, 0.4) | changes
-    return {key: value for key, value in made.items() if key not in ("format", "id", "cell")}
+    return {key: value for key, value in made.items() if key not in ("format", "id", "run")}
 
 
-def test_written_and_read(cells: list[Cell], tmp_path: Path) -> None:
+def test_written_and_read(runs: list[Run], tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
-    assert not store.has(cells[1]) and store.records() == []
-    store.write(cells[1], _result())
-    expected = {"format": 2, "id": cells[1].id, "cell": cells[1].identity} | _result()
-    assert store.has(cells[1]) and not store.has(cells[0]) and store.records() == [expected]
-    assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{cells[1].name}.json"]
+    assert not store.has(runs[1]) and store.records() == []
+    store.write(runs[1], _result())
+    expected = {"format": 2, "id": runs[1].id, "run": runs[1].identity} | _result()
+    assert store.has(runs[1]) and not store.has(runs[0]) and store.records() == [expected]
+    assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{runs[1].name}.json"]
 
 
 @pytest.mark.parametrize("wrong", [{"scores": object()}, {"scores": {}}, {"seconds": float("nan")}, {"data": 3}])
 def test_a_record_that_cannot_be_written_leaves_the_old_one(
-    wrong: dict[str, Any], cells: list[Cell], tmp_path: Path
+    wrong: dict[str, Any], runs: list[Run], tmp_path: Path
 ) -> None:
     store = ResultStore(tmp_path)
-    store.write(cells[1], _result())
-    before = store.path(cells[1]).read_bytes()
+    store.write(runs[1], _result())
+    before = store.path(runs[1]).read_bytes()
     with pytest.raises((TypeError, InputError)):
-        store.write(cells[1], _result(**wrong))
-    assert store.path(cells[1]).read_bytes() == before
+        store.write(runs[1], _result(**wrong))
+    assert store.path(runs[1]).read_bytes() == before
     assert len(list((tmp_path / "records").iterdir())) == 1
 
 
-def test_what_is_no_record_is_set_aside(cells: list[Cell], tmp_path: Path) -> None:
+def test_what_is_no_record_is_set_aside(runs: list[Run], tmp_path: Path) -> None:
     """Truncated, another's, altered, no file: each is named and moved, and the good one stays."""
     store = ResultStore(tmp_path)
-    for cell in cells:
-        store.write(cell, _result())
-    good, path = store.path(cells[0]), store.path(cells[1])
+    for run in runs:
+        store.write(run, _result())
+    good, path = store.path(runs[0]), store.path(runs[1])
     text = path.read_text()
     path.write_text(text[:-300])
     (store.folder / "another-0000000000.json").write_text(good.read_text())
     altered = json.loads(good.read_text())
-    altered["cell"]["seed"] = 14
-    (store.folder / f"altered-{cells[0].id[:10]}.json").write_text(json.dumps(altered))
+    altered["run"]["seed"] = 14
+    (store.folder / f"altered-{runs[0].id[:10]}.json").write_text(json.dumps(altered))
     (store.folder / "folder.json").mkdir()
-    assert not store.has(cells[1]) and [one["id"] for one in store.records()] == [cells[0].id]
+    assert not store.has(runs[1]) and [one["id"] for one in store.records()] == [runs[0].id]
     assert len(store.problems) == 4 and all("\n" not in problem for problem in store.problems.values())
 
     lines = ResultStore(tmp_path).set_aside([*store.problems, good])
@@ -82,11 +82,11 @@ def test_what_is_no_record_is_set_aside(cells: list[Cell], tmp_path: Path) -> No
         ('{"format": 2', "found something that is not JSON"),
         ("[]", "it: found [], expected a result record"),
         (json.dumps(record(None, 0.4) | {"format": 1}), "format: found 1, expected a result record (Input should be"),
-        (json.dumps({"format": 2, "id": "x"}), "cell: found nothing, expected a result record (Field required)"),
+        (json.dumps({"format": 2, "id": "x"}), "run: found nothing, expected a result record (Field required)"),
         (json.dumps(record(None, 0.4) | {"seconds": "1"}), "seconds: found '1'"),
         (json.dumps(record(None, 0.4) | {"id": "0"}), "id: found '0', expected '"),
         (json.dumps(record(None, 0.4) | {"scores": {"loss": 1.0}}), "scores.accuracy: found nothing"),
-        (json.dumps(signed({**(one := record(None, 0.4)), "cell": one["cell"] | {"task": "x"}})), "cell: tasks: found"),
+        (json.dumps(signed({**(one := record(None, 0.4)), "run": one["run"] | {"task": "x"}})), "run: tasks: found"),
         (json.dumps(record(None, 0.4)).replace("0.4", "NaN"), "scores.accuracy: found nan"),
         (json.dumps(record(None, 0.4)).replace("0.4", "1" * 400), "scores.accuracy: found "),
         ("[" * 100_000, "found something that is not JSON"),
@@ -112,28 +112,28 @@ def _deep(levels: int) -> Any:
         ("size.lstm_parameters", 10**30, "size.lstm_parameters: found 1000"),
         ("size.lstm_parameters", 0, "size.lstm_parameters: found 0, "),
         ("size.encoder_bytes", 10**400, "size.encoder_bytes: found 1000"),
-        ("cell.seed", 2**70, "cell.seed: found 1180591620717411303424, "),
-        ("cell.seed", -1, "cell.seed: found -1, "),
+        ("run.seed", 2**70, "run.seed: found 1180591620717411303424, "),
+        ("run.seed", -1, "run.seed: found -1, "),
         ("scores.accuracy", 1e300, "scores.accuracy: found 1e+300, "),
         ("latency.encoder.1.median_ms", 1e-300, "latency.encoder.1.median_ms: found 1e-300, "),
         ("latency", {"encoder": {}, "model": {}}, "latency.encoder.1: found nothing, "),
         ("examples", {"train": 1, "validation": 1, "test": 0}, "examples.test: found 0, expected the examples"),
         ("examples", {"test": 1}, "examples.train: found nothing, "),
-        ("cell.elmo", {}, "cell.elmo.options: found nothing, "),
-        ("cell.elmo", None, "elmo: found {'name': 'demo/weights.hdf5', "),
-        ("elmo", None, "elmo: found None, expected what cell.elmo has"),
-        ("cell.compression.layers", 5, "cell: compression.layers: found 5, expected 'all' or a list"),
-        ("cell.compression.directions", 5, "cell: compression.directions: found 5, expected 'all' or a list"),
-        ("cell.compression.directions", None, "cell: compression.directions: found None, expected 'all' or a list"),
-        ("cell.compression.allow_larger", {}, "cell: compression.allow_larger: found {}, expected true or false"),
-        ("cell.compression.rank", 10**300, "cell.compression.rank: found 1000"),
-        ("cell.config.x", float("nan"), "cell.config.x: found nan, expected a finite number"),
-        ("cell.config.x", {"y": [1, 10**20]}, "cell.config.x.y.1: found 100000000000000000000, expected an integer"),
-        ("cell.config.x", "x" * 10_001, "expected at most 10000 characters"),
-        ("cell.config.x", {"y" * 201: 1}, "expected a key of at most 200 characters"),
-        ("cell.config.x", _deep(64), "expected at most 64 levels"),
-        ("cell.config.x", "\ud800", "found something that is not JSON"),
-        ("cell.card.x", float("inf"), "cell.card.x: found inf, expected a finite number"),
+        ("run.elmo", {}, "run.elmo.options: found nothing, "),
+        ("run.elmo", None, "elmo: found {'name': 'demo/weights.hdf5', "),
+        ("elmo", None, "elmo: found None, expected what run.elmo has"),
+        ("run.compression.layers", 5, "run: compression.layers: found 5, expected 'all' or a list"),
+        ("run.compression.directions", 5, "run: compression.directions: found 5, expected 'all' or a list"),
+        ("run.compression.directions", None, "run: compression.directions: found None, expected 'all' or a list"),
+        ("run.compression.allow_larger", {}, "run: compression.allow_larger: found {}, expected true or false"),
+        ("run.compression.rank", 10**300, "run.compression.rank: found 1000"),
+        ("run.config.x", float("nan"), "run.config.x: found nan, expected a finite number"),
+        ("run.config.x", {"y": [1, 10**20]}, "run.config.x.y.1: found 100000000000000000000, expected an integer"),
+        ("run.config.x", "x" * 10_001, "expected at most 10000 characters"),
+        ("run.config.x", {"y" * 201: 1}, "expected a key of at most 200 characters"),
+        ("run.config.x", _deep(64), "expected at most 64 levels"),
+        ("run.config.x", "\ud800", "found something that is not JSON"),
+        ("run.card.x", float("inf"), "run.card.x: found inf, expected a finite number"),
         ("machine.cpu", "x" * 1001, "machine.cpu: found 'xxx"),
         ("versions.x", 1, "versions.x: found 1, "),
         ("matrices", [{}], "matrices.0.direction: found nothing, "),
@@ -173,18 +173,18 @@ def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
 
 
 def _named(made: dict[str, Any]) -> str:
-    return f"{cell_name(made['cell'])}.json"
+    return f"{run_name(made['run'])}.json"
 
 
-def test_a_cell_counts_once(tmp_path: Path) -> None:
-    """A copy does not count; nor does another run of the cell, whatever its file is called."""
+def test_a_run_counts_once(tmp_path: Path) -> None:
+    """A copy does not count; nor does another run of the run, whatever its file is called."""
     store, first, again = ResultStore(tmp_path), record(4, 0.4), record(4, 0.3)
     store.folder.mkdir()
     (store.folder / _named(first)).write_text(json.dumps(first))
     copy = store.folder / f"a-copy-{first['id'][:10]}.json"
     copy.write_text(json.dumps(first))
     assert store.records() == [first]
-    assert store.problems[copy].endswith(f"found the cell of {_named(first)} again, with the same scores, "
+    assert store.problems[copy].endswith(f"found the run of {_named(first)} again, with the same scores, "
                                          "expected one record of it")  # fmt: skip
     copy.write_text(json.dumps(again))
     assert store.records() == [first] and "again, with other scores" in store.problems[copy]
@@ -192,12 +192,12 @@ def test_a_cell_counts_once(tmp_path: Path) -> None:
     (store.folder / _named(first)).unlink()
     copy.rename(store.folder / f"b-{first['id'][:10]}.json")
     (store.folder / f"c-{first['id'][:10]}.json").write_text(json.dumps(first))
-    assert store.records() == [again]  # the first by name, where none has the cell's
+    assert store.records() == [again]  # the first by name, where none has the run's
 
 
-def test_a_cell_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
+def test_a_run_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
     store, plain, other = ResultStore(tmp_path), record(4, 0.4), record(4, 0.4)
-    other["cell"]["compression"] |= {"targets": "all", "settings": {}}
+    other["run"]["compression"] |= {"targets": "all", "settings": {}}
     store.folder.mkdir()
     for made in (plain, signed(other)):
         (store.folder / _named(made)).write_text(json.dumps(made))

@@ -35,7 +35,7 @@ def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(methods=method_names(), overrides={"sst": {"trainer.num_epochs": 1}})
     dense, *compressed = records_here(spec, tmp_path / "out")
     assert dense["activation_error"] is None and dense["matrices"] == []
-    assert [record["cell"]["compression"]["method"] for record in compressed] == method_names()
+    assert [record["run"]["compression"]["method"] for record in compressed] == method_names()
     for record in compressed:
         assert 0 < record["activation_error"]["all"] < 1.5 and len(record["activation_error"]["layers"]) == 2
         assert len(record["matrices"]) == 8 and record["factorization_seconds"] >= 0
@@ -69,9 +69,9 @@ def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Compression, "apply", noted)
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
-    cells = [cell for cell in expand(spec) if cell.compression]
+    runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:
-        first, second = (encoder_of(spec, cell, work) for cell in cells)
+        first, second = (encoder_of(spec, run, work) for run in runs)
     assert made == ["svd all rank 2"] and first == second
     expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "all"))
     own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
@@ -85,17 +85,17 @@ def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monk
         raise KeyboardInterrupt
 
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"})
-    cell = expand(spec)[1]
+    run = expand(spec)[1]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), workspace(tmp_path) as work:
         patch.setattr(Bilm, "save", cut)
-        encoder_of(spec, cell, work)
+        encoder_of(spec, run, work)
     assert list((tmp_path / "cache" / "encoders").iterdir()) == []
     with workspace(tmp_path) as work:
-        assert encoder_of(spec, cell, work).load()
+        assert encoder_of(spec, run, work).load()
 
 
 def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """A cell is the same when its calibration text lies elsewhere, and another when it says something else."""
+    """A run is the same when its calibration text lies elsewhere, and another when it says something else."""
     ids = []
     for name, words in (("a.txt", "one two"), ("b.txt", "one two"), ("c.txt", "one three")):
         (tmp_path / name).write_text(words + "\n")
@@ -119,10 +119,10 @@ def test_bad_compressions(compressions: list[Any], message: str, tiny_sweep: Tin
 
 
 def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of the same training as the dense cell's; against autograd, example by example and gate by gate."""
+    """Of the same training as the dense run's; against autograd, example by example and gate by gate."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
-    cell = expand(spec)[0]
-    with workspace(tmp_path / "out") as work, trained(spec, cell, work) as (loop, embedder, *_):
+    run = expand(spec)[0]
+    with workspace(tmp_path / "out") as work, trained(spec, run, work) as (loop, embedder, *_):
         bilm, model = embedder.bilm, loop.model
         found = row_weights(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
@@ -131,7 +131,7 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
         np.testing.assert_allclose(found.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3)
     with workspace(tmp_path / "out") as work:
-        file = gradients_of(spec, cell, work)
+        file = gradients_of(spec, run, work)
     stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
     for key, rows in found.rows.items():
         np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)

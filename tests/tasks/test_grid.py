@@ -1,4 +1,4 @@
-"""Sweep files, the cells that they expand to, and what a cell's identity depends on."""
+"""Sweep files, the runs that they expand to, and what a run's identity depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elmo_mf.provenance import file_hash
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
 from elmo_mf.tasks import grid
 from elmo_mf.tasks.config import load_task, task_names
-from elmo_mf.tasks.grid import Cell, dense_finetune, encoder_name, expand
+from elmo_mf.tasks.grid import Run, dense_finetune, encoder_name, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT, small_data
 
@@ -29,16 +29,16 @@ def _spec(**keys: Any) -> SweepSpec:
 
 
 def test_expansion() -> None:
-    cells = expand(_spec(tasks=["sst", "squad"], targets=["input", "input+recurrent"], ranks=[4, 16], seeds=[1, 2]))
-    names = [str(cell) for cell in cells]
-    assert len(cells) == len(set(names)) == len({cell.id for cell in cells}) == 2 * (1 + 2 * 2) * 2
+    runs = expand(_spec(tasks=["sst", "squad"], targets=["input", "input+recurrent"], ranks=[4, 16], seeds=[1, 2]))
+    names = [str(run) for run in runs]
+    assert len(runs) == len(set(names)) == len({run.id for run in runs}) == 2 * (1 + 2 * 2) * 2
     assert names[:4] == ["sst dense seed 1", "sst dense seed 2", "sst svd input rank 4 seed 1",
                          "sst svd input rank 4 seed 2"]  # fmt: skip
     assert "squad svd input+recurrent rank 16 seed 2" in names
-    assert len({cell.name for cell in cells}) == len(cells) and not any("/" in cell.name for cell in cells)
+    assert len({run.name for run in runs}) == len(runs) and not any("/" in run.name for run in runs)
 
 
-def test_repeated_values_are_one_cell() -> None:
+def test_repeated_values_are_one_run() -> None:
     assert len(expand(_spec(tasks=["sst", "sst"], ranks=[4, 4], seeds=[1, 1]))) == 2
 
 
@@ -91,9 +91,9 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
     found = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        cell, elmo = record["cell"], record["elmo"] and record["elmo"]["name"].split("/")[0]
-        compression = cell["compression"] and Compression.from_dict(cell["compression"])
-        found.add((cell["task"], elmo, encoder_name(compression, dense_finetune(cell)), cell["seed"]))
+        run, elmo = record["run"], record["elmo"] and record["elmo"]["name"].split("/")[0]
+        compression = run["compression"] and Compression.from_dict(run["compression"])
+        found.add((run["task"], elmo, encoder_name(compression, dense_finetune(run)), run["seed"]))
     assert found == named
 
 
@@ -108,16 +108,16 @@ def _copy(folder: Path) -> SweepSpec:
 
 
 def _ids(spec: SweepSpec) -> list[str]:
-    return [cell.id for cell in expand(spec)]
+    return [run.id for run in expand(spec)]
 
 
 def test_identity_is_free_of_paths(tmp_path: Path) -> None:
-    cells = expand(_copy(tmp_path))
-    assert [cell.id for cell in cells] == _ids(_spec(tasks=["sst"]))
-    assert str(tmp_path) not in json.dumps([cell.identity for cell in cells])
+    runs = expand(_copy(tmp_path))
+    assert [run.id for run in runs] == _ids(_spec(tasks=["sst"]))
+    assert str(tmp_path) not in json.dumps([run.identity for run in runs])
 
 
-def test_identity_is_free_of_the_other_cells() -> None:
+def test_identity_is_free_of_the_other_runs() -> None:
     few, many = _ids(_spec(tasks=["sst"], ranks=[4])), _ids(_spec(tasks=["snli", "sst"], ranks=[4, 16], seeds=[13, 14]))
     assert set(few) < set(many)
 
@@ -162,9 +162,9 @@ def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
     ids = []
     for name, text in (("a.txt", "the 1 2"), ("b.txt", "the 1 2"), ("c.txt", "the 1 3")):
         (tmp_path / name).write_text(text)
-        cells = expand(_spec(tasks=["sst"], preset="paper", glove=str(tmp_path / name)))
-        assert str(tmp_path) not in json.dumps(cells[0].identity)
-        ids.append(cells[0].id)
+        runs = expand(_spec(tasks=["sst"], preset="paper", glove=str(tmp_path / name)))
+        assert str(tmp_path) not in json.dumps(runs[0].identity)
+        ids.append(runs[0].id)
     assert ids[0] == ids[1] != ids[2]
 
 
@@ -189,20 +189,20 @@ def test_the_papers_language_models(tmp_path: Path) -> None:
     for task in ("ptb", "wikitext2"):
         small_data(task, tmp_path / task)
     spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(tmp_path))
-    cells = expand(spec)
-    assert len(cells) == 2 * (6 * 3 * 5 + 1) * 5
-    assert {cell.identity["config"]["model"]["hidden_size"] for cell in cells} == {1150}
+    runs = expand(spec)
+    assert len(runs) == 2 * (6 * 3 * 5 + 1) * 5
+    assert {run.identity["config"]["model"]["hidden_size"] for run in runs} == {1150}
 
 
 def test_what_seeds_share() -> None:
     """Encoders and activations; of methods that look at the task's gradients, nothing."""
     spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
-    cells = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
-    assert cells["sst", "svd", 1].encoder_id == cells["snli", "svd", 2].encoder_id != cells["sst", None, 1].encoder_id
-    assert cells["sst", "fisher_svd", 1].encoder_id != cells["sst", "fisher_svd", 2].encoder_id
-    assert cells["sst", "fisher_svd", 1].encoder_id != cells["snli", "fisher_svd", 1].encoder_id
-    assert cells["sst", "svd", 1].activations_id == cells["sst", "svd", 2].activations_id
-    assert cells["sst", "svd", 1].activations_id != cells["snli", "svd", 1].activations_id
+    runs = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
+    assert runs["sst", "svd", 1].encoder_id == runs["snli", "svd", 2].encoder_id != runs["sst", None, 1].encoder_id
+    assert runs["sst", "fisher_svd", 1].encoder_id != runs["sst", "fisher_svd", 2].encoder_id
+    assert runs["sst", "fisher_svd", 1].encoder_id != runs["snli", "fisher_svd", 1].encoder_id
+    assert runs["sst", "svd", 1].activations_id == runs["sst", "svd", 2].activations_id
+    assert runs["sst", "svd", 1].activations_id != runs["snli", "svd", 1].activations_id
 
 
 @pytest.mark.parametrize("key", ["state", "precision"])
@@ -292,6 +292,6 @@ def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
     assert _spec().tasks == tuple(task_names())
 
 
-def test_cell_names() -> None:
-    cells: list[Cell] = expand(_spec(tasks=["sst"], ranks=[4]))
-    assert [cell.encoder for cell in cells] == ["dense", "svd all rank 4"]
+def test_run_names() -> None:
+    runs: list[Run] = expand(_spec(tasks=["sst"], ranks=[4]))
+    assert [run.encoder for run in runs] == ["dense", "svd all rank 4"]

@@ -15,8 +15,8 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.tasks.formats import Example, unigram_chance
-from elmo_mf.tasks.grid import cell_config, expand
-from elmo_mf.tasks.language_model_run import _Run
+from elmo_mf.tasks.grid import expand, run_config
+from elmo_mf.tasks.language_model_run import _Training
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
 
@@ -32,7 +32,7 @@ def _spec(tiny_sweep: TinySweep, **keys: Any) -> SweepSpec:
 def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, tasks=[task])
     dense, compressed = records_here(spec, tmp_path / "out")
-    assert dense["elmo"] is None and dense["cell"]["elmo"] is None
+    assert dense["elmo"] is None and dense["run"]["elmo"] is None
     assert dense["examples"] == {"train": 40, "validation": 40, "test": 40} and dense["epochs"] == 2
     sizes = [(16, 24), (24, 24), (24, 16)]
     parameters = sum(4 * n * (d + n + 1) for d, n in sizes)
@@ -63,7 +63,7 @@ def test_every_method_and_tuning(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     ]
     spec = _spec(tiny_sweep, methods=methods, compressions=[tuned, *others])
     records = records_here(spec, tmp_path / "out")
-    names = [cell.encoder for cell in expand(spec)]
+    names = [run.encoder for run in expand(spec)]
     assert names[:2] == ["dense", "dense fine-tuned 8 at 0.01"]
     scores = dict(zip(names, (record["scores"]["perplexity"] for record in records), strict=True))
     assert len(set(scores.values())) == len(records) == 13
@@ -82,18 +82,18 @@ def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path:
 
 
 def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Train with the plain `allennlp` entry points on the cell's config; the same numbers come out."""
+    """Train with the plain `allennlp` entry points on the run's config; the same numbers come out."""
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
     from allennlp.common import Params
     from allennlp.common.plugins import import_plugins
 
     spec = _spec(tiny_sweep, methods=[])
-    (cell,) = expand(spec)
+    (run,) = expand(spec)
     (record,) = records_here(spec, tmp_path / "out")
-    data = str(spec.data_of(cell.task))
+    data = str(spec.data_of(run.task))
     import_plugins()
-    train_model(Params(cell_config(spec, cell.task, cell.seed, data, ("", ""))), str(tmp_path / "plain"))
+    train_model(Params(run_config(spec, run.task, run.seed, data, ("", ""))), str(tmp_path / "plain"))
     scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/test.txt")
     assert record["scores"]["perplexity"] == pytest.approx(scores["perplexity"], rel=1e-5)
     metrics = json.loads((tmp_path / "plain" / "metrics.json").read_text())
@@ -101,14 +101,14 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
 
 
 @pytest.mark.parametrize("what", ["fine-tuning: step 1", "gradients"])
-def test_a_loss_that_is_no_number_stops_the_cell(what: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(what: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, methods=[])
-    (cell,) = expand(spec)
+    (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        run = _Run(spec, cell, work, spec.data_of(cell.task), trained=False)
-        next(run.model.parameters()).data.fill_(math.nan)
+        training = _Training(spec, run, work, spec.data_of(run.task), trained=False)
+        next(training.model.parameters()).data.fill_(math.nan)
         with pytest.raises(InputError, match=f"^{what}: loss: found nan, expected a finite number; "):
-            run.finetune(1, 0.01) if "fine" in what else run._gradients()
+            training.finetune(1, 0.01) if "fine" in what else training._gradients()
 
 
 def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -116,22 +116,22 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
     from elmo_mf.compression.calibration.row_weights import read_row_weights
 
     spec = _spec(tiny_sweep, methods=[])
-    (cell,) = expand(spec)
+    (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        run = _Run(spec, cell, work, spec.data_of(cell.task))
-        device = run.device
-        found = read_row_weights(run._gradients(), run.dense.weights())
-        lstms = [lstm.to(device).requires_grad_(True).train() for lstm in run.dense.to_torch()]
+        training = _Training(spec, run, work, spec.data_of(run.task))
+        device = training.device
+        found = read_row_weights(training._gradients(), training.dense.weights())
+        lstms = [lstm.to(device).requires_grad_(True).train() for lstm in training.dense.to_torch()]
         state: list[Any] = [None] * 3
         sums = [[torch.zeros(4 * lstm.hidden_size) for _ in range(2)] for lstm in lstms]
-        windows = list(run._loader("train", 1, 70))
+        windows = list(training._loader("train", 1, 70))
         for batch in windows:
-            x = run.model.embed(batch["tokens"]).transpose(0, 1).detach()
+            x = training.model.embed(batch["tokens"]).transpose(0, 1).detach()
             for index, lstm in enumerate(lstms):
                 lstm.zero_grad()
                 x, (h, c) = lstm(x, state[index])
                 state[index] = (h.detach(), c.detach())
-            logits = run.model.logits(x).flatten(0, 1)
+            logits = training.model.logits(x).flatten(0, 1)
             torch.nn.functional.cross_entropy(logits, batch["targets"][0]).backward()  # type: ignore[no-untyped-call]
             for index, lstm in enumerate(lstms):
                 for total, name in zip(sums[index], ("weight_ih_l0", "weight_hh_l0"), strict=True):
@@ -156,12 +156,12 @@ def test_what_a_language_model_cannot_have(tiny_sweep: TinySweep) -> None:
 
 
 def test_other_weights_are_no_other_language_model(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Its cells do not depend on the ELMo of the sweep."""
+    """Its runs do not depend on the ELMo of the sweep."""
     from elmo_mf.resources import demo_options, demo_weights
 
     spec = _spec(tiny_sweep)
     other = _spec(tiny_sweep, options=str(demo_options()), weights=str(demo_weights()))
-    assert [cell.id for cell in expand(spec)] == [cell.id for cell in expand(other)]
+    assert [run.id for run in expand(spec)] == [run.id for run in expand(other)]
 
 
 def test_unigram_chance() -> None:

@@ -1,4 +1,4 @@
-"""What a sweep's cells need is checked before the first of them starts."""
+"""What a sweep's runs need is checked before the first of them starts."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_wrong_line_ends_a_retiming_before_its_work(tmp_path: Path, capsys: py
     path.write_text(path.read_text() + WRONG["sst"])
     dense = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], data=str(tmp_path / "data")))[0]
     store = ResultStore(tmp_path / "out")
-    kept = {key: value for key, value in record(None, 0.4).items() if key not in ("format", "id", "cell")}
+    kept = {key: value for key, value in record(None, 0.4).items() if key not in ("format", "id", "run")}
     store.write(dense, kept)
     before = store.path(dense).read_bytes()
     command = ["sweep", "--tasks", "sst", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "out")]

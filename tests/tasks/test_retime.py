@@ -1,4 +1,4 @@
-"""Times of recorded cells, measured again: by real cells, with nothing trained and nothing else of a record changed."""
+"""Times of recorded runs, measured again: by real runs, with nothing trained and nothing else of a record changed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from elmo_mf.experiments.executors.local import LocalExecutor
 from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
 from elmo_mf.experiments.workspace import Progress, workspace
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.elmo_run import time_cell
-from elmo_mf.tasks.grid import Cell, expand, same_form
+from elmo_mf.tasks.elmo_run import measure_times
+from elmo_mf.tasks.grid import Run, expand, same_form
 from elmo_mf.tasks.retime import picked
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
@@ -25,14 +25,14 @@ class _Phases(Unwatched):
     def __init__(self) -> None:
         self.seen: dict[str, list[str]] = {}
 
-    def progress(self, cell: Cell, progress: Progress) -> None:
-        phases = self.seen.setdefault(str(cell), [])
+    def progress(self, run: Run, progress: Progress) -> None:
+        phases = self.seen.setdefault(str(run), [])
         phases += [progress.phase] if progress.phase not in phases else []
 
 
-def _retime(spec: SweepSpec, output: Path, choice: str, run: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
+def _retime(spec: SweepSpec, output: Path, choice: str, work: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
     phases = _Phases()
-    where = LocalExecutor(spec, output, 1, 1, run)
+    where = LocalExecutor(spec, output, 1, 1, work)
     return run_sweep(expand(spec), output, where, phases, retime=picked(choice, spec, 1)), phases
 
 
@@ -144,15 +144,15 @@ def test_only_a_budget_needs_values(
     monkeypatch.chdir(tmp_path)
     text = tmp_path / "gone.txt"
     text.write_text("a text\n")
-    cell = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
+    run = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
     spec = tiny_sweep(tasks=[task])
     text.unlink()
     told: list[str] = []
     with workspace(tmp_path / "out", report=lambda progress: told.append(progress.phase)) as work:
-        found = time_cell(spec, cell, work)
+        found = measure_times(spec, run, work)
     assert list(dict.fromkeys(told)) == [*before.split(), "measuring"]
     assert found.keys() == {"latency", "timed"}
-    assert (same_form(cell).id == cell.id) == same
+    assert (same_form(run).id == run.id) == same
 
 
 def _failing(*_: object) -> Result:

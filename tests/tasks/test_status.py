@@ -9,7 +9,7 @@ from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Claims
 from elmo_mf.experiments.workspace import Progress
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.status import Cost, cost_of, seconds_of, status_of
 from tests.records.samples import record
@@ -19,50 +19,50 @@ def _spec(**keys: Any) -> SweepSpec:
     return SweepSpec.from_file(None, **({"tasks": ["sst"], "methods": [], "seeds": [1, 2, 3, 4]} | keys))
 
 
-def _write(output: Path, cell: Cell, seconds: float, train: int = 400) -> None:
+def _write(output: Path, run: Run, seconds: float, train: int = 400) -> None:
     made = record(None, 0.4, seconds=seconds, examples={"train": train, "validation": 9, "test": 9})
-    kept = {key: value for key, value in made.items() if key not in ("format", "id", "cell")}
-    if cell.task.name != "sst":
-        kept |= {"scores": {cell.task.primary: 0.4}, "elmo": None}
-    ResultStore(output).write(cell, kept)
+    kept = {key: value for key, value in made.items() if key not in ("format", "id", "run")}
+    if run.task.name != "sst":
+        kept |= {"scores": {run.task.primary: 0.4}, "elmo": None}
+    ResultStore(output).write(run, kept)
 
 
-def test_each_cell_is_in_one_place(tmp_path: Path) -> None:
+def test_each_run_is_in_one_place(tmp_path: Path) -> None:
     spec = _spec()
-    cells = expand(spec)
-    _write(tmp_path, cells[0], 60.0)
-    claim = Claims(tmp_path).take(cells[1])
+    runs = expand(spec)
+    _write(tmp_path, runs[0], 60.0)
+    claim = Claims(tmp_path).take(runs[1])
     assert claim is not None
     claim.note({"phase": "training", "share": 0.25})
-    Failures(tmp_path).write(cells[2], "ValueError: no", "log")
+    Failures(tmp_path).write(runs[2], "ValueError: no", "log")
     (tmp_path / "records" / "broken.json").write_text("{")
-    found = status_of(spec, cells, tmp_path)
-    assert found.recorded == [cells[0]] and found.left == [cells[3]]
-    assert [(cell, note["phase"], note["share"]) for cell, note in found.running] == [(cells[1], "training", 0.25)]
-    assert [(cell, failure.error) for cell, failure in found.failed] == [(cells[2], "ValueError: no")]
+    found = status_of(spec, runs, tmp_path)
+    assert found.recorded == [runs[0]] and found.left == [runs[3]]
+    assert [(run, note["phase"], note["share"]) for run, note in found.running] == [(runs[1], "training", 0.25)]
+    assert [(run, failure.error) for run, failure in found.failed] == [(runs[2], "ValueError: no")]
     assert found.seconds_left == 120.0 and len(found.problems) == 1
     claim.release()
-    assert status_of(spec, cells, tmp_path).left == [cells[1], cells[3]]
+    assert status_of(spec, runs, tmp_path).left == [runs[1], runs[3]]
     assert (tmp_path / "records" / "broken.json").exists()  # looking changes nothing
 
 
 def test_a_stale_claim_is_nobodys(tmp_path: Path) -> None:
-    (cell,) = expand(_spec(seeds=[1]))
+    (run,) = expand(_spec(seeds=[1]))
     folder = tmp_path / "running"
     folder.mkdir()
-    (folder / f"{cell.name}.lock").write_text('{"pid": 1}')
-    assert Claims(tmp_path).of(cell) is None and Claims(tmp_path).take(cell) is not None
+    (folder / f"{run.name}.lock").write_text('{"pid": 1}')
+    assert Claims(tmp_path).of(run) is None and Claims(tmp_path).take(run) is not None
 
 
 def test_estimates(tmp_path: Path) -> None:
     """From the same setting; from another in proportion to examples and epochs; from nothing, nothing."""
     spec = _spec()
-    cells = expand(spec)
-    assert seconds_of(spec, cells, []) == (0, ["sst"])
-    _write(tmp_path, cells[0], 50.0)
-    _write(tmp_path, cells[1], 70.0)
+    runs = expand(spec)
+    assert seconds_of(spec, runs, []) == (0, ["sst"])
+    _write(tmp_path, runs[0], 50.0)
+    _write(tmp_path, runs[1], 70.0)
     records = ResultStore(tmp_path).records()
-    assert seconds_of(spec, cells[2:], records) == (120.0, [])
+    assert seconds_of(spec, runs[2:], records) == (120.0, [])
     assert seconds_of(spec, [], records) == (0, [])
     half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}})  # of 400, for 12
     assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
@@ -72,24 +72,24 @@ def test_estimates(tmp_path: Path) -> None:
 
 
 def test_language_models_are_trained_once_a_seed(tmp_path: Path) -> None:
-    """And so a dense cell tells nothing of what a compressed one takes, nor that of a tuned one."""
+    """And so a dense run tells nothing of what a compressed one takes, nor that of a tuned one."""
     tuned = {"method": "svd", "rank": 2, "targets": "all", "finetune": {"epochs": 3}}
     spec = _spec(tasks=["ptb"], methods=["svd"], seeds=[1, 2], ranks=[2, 4], limit=50, compressions=[tuned])
-    cells = expand(spec)
-    assert len(cells) == 2 * (2 + 2 + 1)
-    epochs = cells[0].identity["config"]["trainer"]["num_epochs"]
-    assert cost_of(spec, cells) == Cost(2 + 4, 50 * (2 * epochs + 4 * 3), 6)
-    first = [cell for cell in cells if cell.seed == 1]
-    for cell, seconds in zip(first, (900.0, 40.0, 10.0, 10.0, 30.0), strict=True):
-        _write(tmp_path, cell, seconds)
+    runs = expand(spec)
+    assert len(runs) == 2 * (2 + 2 + 1)
+    epochs = runs[0].identity["config"]["trainer"]["num_epochs"]
+    assert cost_of(spec, runs) == Cost(2 + 4, 50 * (2 * epochs + 4 * 3), 6)
+    first = [run for run in runs if run.seed == 1]
+    for run, seconds in zip(first, (900.0, 40.0, 10.0, 10.0, 30.0), strict=True):
+        _write(tmp_path, run, seconds)
     records = ResultStore(tmp_path).records()
-    assert seconds_of(spec, [cell for cell in cells if cell.seed == 2], records) == (990.0, [])
+    assert seconds_of(spec, [run for run in runs if run.seed == 2], records) == (990.0, [])
 
 
 def test_what_runs_is_told_as_it_goes(tmp_path: Path) -> None:
-    (cell,) = expand(_spec(seeds=[1]))
-    claim = Claims(tmp_path).take(cell)
-    assert claim is not None and Claims(tmp_path).take(cell) is None
+    (run,) = expand(_spec(seeds=[1]))
+    claim = Claims(tmp_path).take(run)
+    assert claim is not None and Claims(tmp_path).take(run) is None
     claim.note(vars(Progress("training", 0.5, 1.25)))
-    note = Claims(tmp_path).of(cell)
+    note = Claims(tmp_path).of(run)
     assert note is not None and (note["loss"], note["share"]) == (1.25, 0.5) and note["pid"] > 0

@@ -1,4 +1,4 @@
-"""Real cells, trained by AllenNLP: their records, resuming, determinism, what they share."""
+"""Real runs, trained by AllenNLP: their records, resuming, determinism, what they share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from elmo_mf.experiments.scheduler import Outcome, Unwatched
 from elmo_mf.experiments.workspace import Progress, workspace
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.elmo_run import run_cell
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.elmo_run import execute
+from elmo_mf.tasks.grid import Run, expand
 from tests.sweeps import TinySweep, records_here, run_here
 from tests.tasks.test_language_model import SMALL
 
@@ -25,11 +25,11 @@ from tests.tasks.test_language_model import SMALL
 def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(tasks=[task], latency_sentences=3)
     dense, compressed = records_here(spec, tmp_path / "out")
-    cells = expand(spec)
-    assert [ResultStore(tmp_path / "out").has(cell) for cell in cells] == [True, True]
-    assert set(compressed["scores"]) == set(cells[0].task.metrics)
-    assert 0 <= compressed["scores"][cells[0].task.primary] <= 1 and 0 <= compressed["chance"] <= 1
-    assert compressed["examples"] == dict.fromkeys(cells[0].task.files, 40)
+    runs = expand(spec)
+    assert [ResultStore(tmp_path / "out").has(run) for run in runs] == [True, True]
+    assert set(compressed["scores"]) == set(runs[0].task.metrics)
+    assert 0 <= compressed["scores"][runs[0].task.primary] <= 1 and 0 <= compressed["chance"] <= 1
+    assert compressed["examples"] == dict.fromkeys(runs[0].task.files, 40)
     assert compressed["epochs"] == 2 and compressed["best_epoch"] in (1, 2)
 
     expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "input+recurrent"))
@@ -42,7 +42,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
             assert 0 < times["median_ms"] <= times["p95_ms"] and times["speed_up"] > 0
             assert ("allennlp_speed_up" in times) == (part == "encoder")
 
-    assert compressed["cell"]["elmo"] == {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
+    assert compressed["run"]["elmo"] == {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] == 1
     assert sum(compressed["phases"].values()) == pytest.approx(compressed["seconds"], abs=1.0)
     assert str(tmp_path) not in json.dumps([dense, compressed])
@@ -65,7 +65,7 @@ def test_shared_activations_change_no_score(task: str, tiny_sweep: TinySweep, tm
 
 
 def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of a cell whose encoder's activations are there, every sentence is looked up: the encoder's file may be wrong."""
+    """Of a run whose encoder's activations are there, every sentence is looked up: the encoder's file may be wrong."""
     spec = tiny_sweep(seeds=[1, 2], methods=[], compressions=[])
     first, second = expand(spec)
     assert first.activations_id == second.activations_id
@@ -121,24 +121,24 @@ def test_an_encoder_that_is_trained_shares_nothing(tiny_sweep: TinySweep, tmp_pa
 
 
 def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Train with the plain `allennlp` entry points on the cell's config; the same numbers come out."""
+    """Train with the plain `allennlp` entry points on the run's config; the same numbers come out."""
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
     from allennlp.common import Params
     from allennlp.common.plugins import import_plugins
 
-    from elmo_mf.tasks.grid import cell_config
+    from elmo_mf.tasks.grid import run_config
 
     spec = tiny_sweep()
-    cell = expand(spec)[1]
+    run = expand(spec)[1]
     record = records_here(spec, tmp_path / "out")[1]
-    data = str(spec.data_of(cell.task))
-    config = cell_config(spec, cell.task, cell.seed, data, (spec.options, spec.weights))
+    data = str(spec.data_of(run.task))
+    config = run_config(spec, run.task, run.seed, data, (spec.options, spec.weights))
     embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-    embedder["compression"] = cell.identity["compression"]
+    embedder["compression"] = run.identity["compression"]
     import_plugins()
     train_model(Params(config), str(tmp_path / "plain"))
-    scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{cell.task.files['test']}")
+    scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{run.task.files['test']}")
     assert record["scores"] == pytest.approx({name: scores[name] for name in record["scores"]}, rel=1e-4)
 
 
@@ -154,14 +154,14 @@ class _Counting(Unwatched):
         self.counts: list[int] = []
         self.phases: list[str] = []
 
-    def progress(self, cell: Cell, progress: Progress) -> None:
+    def progress(self, run: Run, progress: Progress) -> None:
         self.phases += [progress.phase] if progress.phase not in self.phases else []
 
     def done(self, outcome: Outcome) -> None:
         self.counts.append(len(self.store.records()))
 
 
-def test_a_record_is_there_as_soon_as_its_cell_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_record_is_there_as_soon_as_its_run_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     counting = _Counting(ResultStore(tmp_path / "out"))
     run_here(tiny_sweep(), tmp_path / "out", view=counting)
     assert counting.counts == [1, 2]
@@ -174,7 +174,7 @@ def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path, monkeypat
     spec = tiny_sweep(methods=[])
     told: list[Progress] = []
     with workspace(tmp_path / "out", report=told.append) as work:
-        record = run_cell(spec, expand(spec)[0], work)
+        record = execute(spec, expand(spec)[0], work)
     training = [one for one in told if one.phase == "training" and one.loss is not None]
     assert [one.share for one in training] == sorted(one.share for one in training)
     assert 0 < training[0].share <= 0.5 < training[-1].share <= 1

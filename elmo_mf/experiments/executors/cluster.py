@@ -1,7 +1,7 @@
-"""Cells on a Ray cluster (the extra `cluster`): weights and data travel with them, records come back.
+"""Runs on a Ray cluster (the extra `cluster`): weights and data travel with them, records come back.
 
 No file system need be shared: each machine keeps what it was sent, and its cache, in its temporary folder. Ray runs the
-cells again that a dying machine took with it.
+runs again that a dying machine took with it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from elmo_mf.experiments.bundle import Files, Order, clear_unused, is_there, own
 from elmo_mf.experiments.workspace import Progress
 from elmo_mf.io import recover
 from elmo_mf.io.locks import holding
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
-_RETRIES = 5  # of a cell whose machine died
+_RETRIES = 5  # of a run whose machine died
 
 
 class RayExecutor:
-    """Runs cells where a Ray cluster has room for them.
+    """Runs runs where a Ray cluster has room for them.
 
     Args:
         address: of the cluster; `auto` finds the one that this machine belongs to.
-        cpus: what each cell asks for.
-        gpus: what each cell asks for.
-        threads: of each cell; its CPUs by default.
-        run: what to do with a cell.
+        cpus: what each run asks for.
+        gpus: what each run asks for.
+        threads: of each run; its CPUs by default.
+        work: what to do with a run.
 
     Raises:
         InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
@@ -43,18 +43,18 @@ class RayExecutor:
     def __init__(
         self,
         spec: SweepSpec,
-        cells: list[Cell],
+        runs: list[Run],
         output: Path,
         address: str = "auto",
         cpus: float = 1,
         gpus: float = 0,
         threads: int | None = None,
-        run: Attempt = attempt,
+        work: Attempt = attempt,
     ) -> None:
         self._ray = _connected(address)
         self._cpus, self._gpus = cpus, gpus
         with tempfile.TemporaryDirectory() as scratch:
-            files = Files(spec, cells, Path(scratch))
+            files = Files(spec, runs, Path(scratch))
             self._folder = files.id[:32]
             hashes = files.hashes
             self._files = {n: (hashes[n], self._ray.put(path.read_bytes())) for n, path in files.paths.items()}
@@ -67,40 +67,40 @@ class RayExecutor:
         asked = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": _RETRIES}
         remote = self._ray.remote(**asked, runtime_env={"env_vars": ENVIRONMENT})(_run_there)
         self._start: Callable[[Order], Any] = lambda order: remote.remote(
-            __version__, order, self._folder, self._files, self._news, run, threads or max(1, int(cpus))
+            __version__, order, self._folder, self._files, self._news, work, threads or max(1, int(cpus))
         )
-        self._running: dict[Any, Cell] = {}
+        self._running: dict[Any, Run] = {}
 
     @property
     def slots(self) -> int:
-        """As many cells as the cluster has room for, and one more, so that no place waits for us."""
+        """As many runs as the cluster has room for, and one more, so that no place waits for us."""
         resources = self._ray.cluster_resources()
         places = [resources.get("CPU", 0) / self._cpus] if self._cpus else []
         places += [resources.get("GPU", 0) / self._gpus] if self._gpus else []
         return int(min(places, default=1)) + 1
 
-    def start(self, cell: Cell) -> None:
-        self._running[self._start(Order.of(self._bundle.spec, cell, self._bundle))] = cell
+    def start(self, run: Run) -> None:
+        self._running[self._start(Order.of(self._bundle.spec, run, self._bundle))] = run
 
-    def events(self, timeout: float) -> Iterator[tuple[Cell, Progress | Result]]:
+    def events(self, timeout: float) -> Iterator[tuple[Run, Progress | Result]]:
         done, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout)
-        cells = {cell.id: cell for cell in self._running.values()}
+        runs = {run.id: run for run in self._running.values()}
         for identity, progress in self._latest().items():
-            if identity in cells:
-                yield cells[identity], progress
+            if identity in runs:
+                yield runs[identity], progress
         for reference in done:
-            cell = self._running.pop(reference)
+            run = self._running.pop(reference)
             try:
                 result: Result = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
                 fault = "" if isinstance(error, self._ray.exceptions.RayTaskError) else "killed"
                 result = Result(error=one_line(error, 300), fault=fault)
-            yield cell, result
+            yield run, result
 
     def _latest(self) -> dict[str, Progress]:
         try:
             return dict(self._ray.get(self._news.take.remote()))
-        except self._ray.exceptions.RayError:  # it died, and starts again; the cells matter, not their bars
+        except self._ray.exceptions.RayError:  # it died, and starts again; the runs matter, not their bars
             return {}
 
     def stop(self) -> None:
@@ -111,13 +111,13 @@ class RayExecutor:
 
 
 class _News:
-    """The latest of each cell that is under way, for the sweep to fetch."""
+    """The latest of each run that is under way, for the sweep to fetch."""
 
     def __init__(self) -> None:
         self.latest: dict[str, Progress] = {}
 
-    def put(self, cell: str, progress: Progress) -> None:
-        self.latest[cell] = progress
+    def put(self, run: str, progress: Progress) -> None:
+        self.latest[run] = progress
 
     def take(self) -> dict[str, Progress]:
         taken, self.latest = self.latest, {}
@@ -141,9 +141,9 @@ def _connected(address: str) -> Any:
 
 
 def _run_there(
-    version: str, order: Order, name: str, files: dict[str, tuple[str, Any]], news: Any, run: Attempt, threads: int
+    version: str, order: Order, name: str, files: dict[str, tuple[str, Any]], news: Any, work: Attempt, threads: int
 ) -> Result:
-    """On a machine of the cluster: fetch the files that are not there yet, and run the cell."""
+    """On a machine of the cluster: fetch the files that are not there yet, and execute the run."""
     import ray
     import torch
     from threadpoolctl import threadpool_limits
@@ -160,9 +160,9 @@ def _run_there(
                 if not is_there(folder, file, sha256):
                     unpack(folder, file, ray.get(reference))
             recover(folder / "work" / "running")
-            spec, cell = order.unpacked(folder)
+            spec, run = order.unpacked(folder)
             torch.set_num_threads(threads)
             with threadpool_limits(threads):
-                return run(spec, cell, folder / "work", lambda progress: news.put.remote(cell.id, progress))
+                return work(spec, run, folder / "work", lambda progress: news.put.remote(run.id, progress))
     except InputError as error:
         return Result(error=str(error))

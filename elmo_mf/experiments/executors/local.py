@@ -1,6 +1,6 @@
-"""Cells on this machine: a fresh process for each, so many at a time.
+"""Runs on this machine: a fresh process for each, so many at a time.
 
-The processes are forked from a server that has imported what a cell needs and has done nothing else, which costs
+The processes are forked from a server that has imported what a run needs and has done nothing else, which costs
 milliseconds. A process that is killed, for want of memory say, takes no other with it, and when the sweep itself is
 killed, they end too.
 """
@@ -25,7 +25,7 @@ from typing import Any
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.experiments.attempt import ENVIRONMENT, Attempt, Result, attempt, end_of
 from elmo_mf.experiments.workspace import Progress
-from elmo_mf.tasks.grid import Cell
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 CONTEXT = get_context("forkserver")
@@ -38,25 +38,25 @@ _DYING = 2.0  # seconds that a killed process may take to end
 
 @dataclass(frozen=True)
 class _Running:
-    cell: Cell
+    run: Run
     process: ForkServerProcess
     news: Connection
 
 
 class LocalExecutor:
-    """Runs cells in `workers` processes of `threads` threads each.
+    """Runs runs in `workers` processes of `threads` threads each.
 
     Args:
         output: folder of the sweep, for scratch and cache.
         threads: of each process; by default what `OMP_NUM_THREADS` says, as in PyTorch, or else the machine's cores
             divided among the workers.
-        run: what to do with a cell.
+        work: what to do with a run.
     """
 
     def __init__(
-        self, spec: SweepSpec, output: Path, workers: int = 1, threads: int | None = None, run: Attempt = attempt
+        self, spec: SweepSpec, output: Path, workers: int = 1, threads: int | None = None, work: Attempt = attempt
     ) -> None:
-        self.spec, self.output, self.workers, self.run = spec, output, workers, run
+        self.spec, self.output, self.workers, self.work = spec, output, workers, work
         self.threads = threads or openmp_threads() or max(1, available_cores() // workers)
         self._running: list[_Running] = []
         self._leaving: list[ForkServerProcess] = []
@@ -67,35 +67,35 @@ class LocalExecutor:
     def slots(self) -> int:
         return self.workers
 
-    def start(self, cell: Cell) -> None:
-        """Begin a cell.
+    def start(self, run: Run) -> None:
+        """Begin a run.
 
         Raises:
             InputError: the server of processes was killed, and the one started in its place was too.
         """
         try:
-            running = self._started(cell)
+            running = self._started(run)
         except (EOFError, OSError):
             try:
-                running = self._started(cell)
+                running = self._started(run)
             except (EOFError, OSError) as error:
-                raise InputError(f"{cell}: the process that runs are forked from {_end_of_server(error)}") from error
+                raise InputError(f"{run}: the process that runs are forked from {_end_of_server(error)}") from error
         self._running.append(running)
 
-    def _started(self, cell: Cell) -> _Running:
+    def _started(self, run: Run) -> _Running:
         ours, theirs = CONTEXT.Pipe(duplex=False)
         with theirs:
-            arguments = theirs, self.run, self.spec, cell, self.output, self.threads
-            process = CONTEXT.Process(target=_child, args=arguments, name=cell.name)
+            arguments = theirs, self.work, self.spec, run, self.output, self.threads
+            process = CONTEXT.Process(target=_child, args=arguments, name=run.name)
             try:
                 start_server()
                 process.start()
             except BaseException:
                 ours.close()
                 raise
-        return _Running(cell, process, ours)
+        return _Running(run, process, ours)
 
-    def events(self, timeout: float) -> Iterator[tuple[Cell, Progress | Result]]:
+    def events(self, timeout: float) -> Iterator[tuple[Run, Progress | Result]]:
         ready = set(wait([one.news for one in self._running], timeout))
         for one in [one for one in self._running if one.news in ready]:
             news = self._read(one)
@@ -103,7 +103,7 @@ class LocalExecutor:
                 self._running.remove(one)
                 one.news.close()
                 self._leaving.append(one.process)  # which takes a while, for which nobody need wait
-            yield one.cell, news
+            yield one.run, news
         self._leaving = [process for process in self._leaving if process.is_alive()]
 
     def _read(self, one: _Running) -> Progress | Result:
@@ -112,14 +112,14 @@ class LocalExecutor:
         except (EOFError, OSError):
             one.process.join()
             return Result(
-                error=f"its process {_death(one.process.exitcode)}", log=self._salvage(one.cell), fault="killed"
+                error=f"its process {_death(one.process.exitcode)}", log=self._salvage(one.run), fault="killed"
             )
         return news
 
-    def _salvage(self, cell: Cell) -> str:
+    def _salvage(self, run: Run) -> str:
         """The log of a dead process, whose scratch folder goes."""
         log = ""
-        for folder in (self.output / "running").glob(f".{glob.escape(cell.name)}[.-]*"):
+        for folder in (self.output / "running").glob(f".{glob.escape(run.name)}[.-]*"):
             with contextlib.suppress(OSError):
                 log = end_of(folder / "out.log")
             shutil.rmtree(folder, ignore_errors=True)
@@ -131,7 +131,7 @@ class LocalExecutor:
         for one in self._running:
             one.process.join()
             one.news.close()
-            self._salvage(one.cell)
+            self._salvage(one.run)
         for process in self._leaving:
             process.join()
         self._running.clear()
@@ -141,7 +141,7 @@ class LocalExecutor:
 def start_server() -> None:
     """Have the server of processes run, and ignore interrupts from its start: a terminal sends them to all.
 
-    It ignores them by itself once it has imported what cells need, and would end in a traceback before.
+    It ignores them by itself once it has imported what runs need, and would end in a traceback before.
     """
     server: Any = forkserver._forkserver
     if threading.current_thread() is not threading.main_thread():
@@ -187,7 +187,7 @@ def _end_of_server(error: BaseException) -> str:
     return f"does not answer ({one_line(error)})"
 
 
-def _child(news: Connection, run: Attempt, spec: SweepSpec, cell: Cell, output: Path, threads: int) -> None:
+def _child(news: Connection, work: Attempt, spec: SweepSpec, run: Run, output: Path, threads: int) -> None:
     import torch
 
     from elmo_mf.experiments.executors.preload import pools
@@ -196,7 +196,7 @@ def _child(news: Connection, run: Attempt, spec: SweepSpec, cell: Cell, output: 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     with pools.limit(limits=threads):
-        news.send(run(spec, cell, output, news.send))
+        news.send(work(spec, run, output, news.send))
 
 
 def _end_with_parent() -> None:

@@ -1,8 +1,8 @@
-"""What a cell's process needs, imported once for all of them.
+"""What a run's process needs, imported once for all of them.
 
 No process can use a GPU whose parent has asked CUDA's driver for one. Modules that are imported look for GPUs, and some
 ask the driver (spaCy does where CuPy is installed). So where there is a GPU, a process of its own imports them first;
-has it asked, each cell's process imports for itself.
+has it asked, each run's process imports for itself.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from elmo_mf.leaderboard.table import columns
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.compressions import compression_of
 from elmo_mf.records.packed import Records
-from elmo_mf.tasks.grid import cell_name
+from elmo_mf.tasks.grid import run_name
 
 MOST_INSIDE = 3_200_000
 """Bytes of records that the page itself may hold."""
@@ -64,11 +64,11 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
 
 
 def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]]] | None:
-    """By board its records, without what its cells share; None where that is too much."""
+    """By board its records, without what its runs share; None where that is too much."""
     found: dict[str, list[dict[str, Any]]] = {}
     for board in boards:
         for record in board.records:
-            slim = record | {"cell": own(record)}
+            slim = record | {"run": own(record)}
             most -= len(json.dumps(slim, separators=(",", ":")))
             if most < 0:
                 return None
@@ -79,9 +79,9 @@ def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]
 def _behind(board: Board, inside: dict[str, list[dict[str, Any]]] | None) -> dict[str, Any]:
     """A board's records, or else the seeds of each with the name of its file."""
     if inside is not None:
-        return {"cell": shared(board.first), "records": inside[board.name]}
+        return {"run": shared(board.first), "records": inside[board.name]}
     records = board.records
-    names = records.names() if isinstance(records, Records) else [f"{cell_name(one['cell'])}.json" for one in records]
+    names = records.names() if isinstance(records, Records) else [f"{run_name(one['run'])}.json" for one in records]
     return {"files": [[seed, name] for seed, name in zip(board.seeds, names, strict=True)]}
 
 

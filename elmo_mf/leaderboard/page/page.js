@@ -218,7 +218,7 @@ async function showPlot() {
 
 function recordOf(index) {
   const record = board.records[index];
-  return { ...record, cell: { ...board.cell, ...record.cell } };
+  return { ...record, run: { ...board.run, ...record.run } };
 }
 
 function machineOf({ machine }) {
@@ -272,7 +272,7 @@ function showRecord(index) {
   $("json").textContent = printable(JSON.stringify(record, null, 1));
 }
 
-const seedOf = (index) => (board.files ? board.files[index][0] : board.records[index].cell.seed);
+const seedOf = (index) => (board.files ? board.files[index][0] : board.records[index].run.seed);
 
 function openRecord(row) {
   const { encoder, records } = board.rows[row];

@@ -17,7 +17,7 @@ import torch
 from elmo_mf.experiments.attempt import Result
 from elmo_mf.experiments.executors.local import LocalExecutor, available_cores
 from elmo_mf.experiments.workspace import Progress, workspace
-from elmo_mf.tasks.grid import Cell, expand
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
 from tests.sweeps import TinySweep
@@ -25,25 +25,25 @@ from tests.sweeps import TinySweep
 Report = Callable[[Progress], None]
 
 
-def _results(executor: LocalExecutor, cells: list[Cell]) -> list[Result]:
-    for cell in cells:
-        executor.start(cell)
+def _results(executor: LocalExecutor, runs: list[Run]) -> list[Result]:
+    for run in runs:
+        executor.start(run)
     results: dict[str, Result] = {}
-    while len(results) < len(cells):
-        for cell, news in executor.events(10):
+    while len(results) < len(runs):
+        for run, news in executor.events(10):
             if isinstance(news, Result):
-                results[cell.id] = news
-    return [results[cell.id] for cell in cells]
+                results[run.id] = news
+    return [results[run.id] for run in runs]
 
 
-def _about(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+def _about(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
     import threadpoolctl
 
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     return Result(log=json.dumps({"pid": os.getpid(), "torch": torch.get_num_threads(), "pools": pools}))
 
 
-def test_each_cell_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_each_run_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep()
     for threads in (1, 2):
         found = [json.loads(r.log) for r in _results(LocalExecutor(spec, tmp_path, 2, threads, _about), expand(spec))]
@@ -69,10 +69,10 @@ def test_as_many_threads_as_openmp_is_told(
     assert LocalExecutor(tiny_sweep(), tmp_path, 1, 2).threads == 2
 
 
-def _spans(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    """A cell that trains, measures and trains, and says when."""
+def _spans(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    """A run that trains, measures and trains, and says when."""
     training, measuring = [], []
-    with workspace(output, cell.name, report=report) as work:
+    with workspace(output, run.name, report=report) as work:
         for _ in range(3):
             for _ in range(10):
                 start = time.monotonic()
@@ -96,8 +96,8 @@ def test_latency_is_measured_while_nothing_else_runs(tiny_sweep: TinySweep, tmp_
         assert [span for span in others if span[0] < end and start < span[1]] == [[start, end]]
 
 
-def _raises(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
-    raise AssertionError("not a cell's own error")
+def _raises(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+    raise AssertionError("not a run's own error")
 
 
 def test_a_process_that_ends_by_itself(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_process_that_ends_by_itself(tiny_sweep: TinySweep, tmp_path: Path) ->
     assert (result.error, result.fault) == ("its process ended with status 1", "killed")
 
 
-def _segfault(spec: SweepSpec, cell: Cell, output: Path, report: Report) -> Result:
+def _segfault(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
@@ -136,10 +136,10 @@ def killed():
 
 server.ensure_running = killed
 local.CONTEXT.set_forkserver_preload([])
-cell = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
+run = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
 executor = local.LocalExecutor(None, Path(sys.argv[2]), 1, 1, _about)
 try:
-    executor.start(cell)
+    executor.start(run)
     print(next(executor.events(500))[1].error or "ran")
 except InputError as error:
     print(error)

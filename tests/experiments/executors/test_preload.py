@@ -1,4 +1,4 @@
-"""What is imported once for all cells leaves GPUs to them."""
+"""What is imported once for all runs leaves GPUs to them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def _records() -> list[dict[str, Any]]:
     ):
         found += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
     other = record(8, 0.20, 1, speed_up=2.5)
-    other["cell"]["compression"] = Compression("whitened_svd", 8, "input").to_dict()
+    other["run"]["compression"] = Compression("whitened_svd", 8, "input").to_dict()
     return [*found, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
 
 
@@ -151,7 +151,7 @@ def test_texts_of_strangers(opens: Opens, tmp_path: Path) -> None:
 
 def test_what_was_trained_again_is_hollow(opens: Opens, tmp_path: Path) -> None:
     again = record(8, 0.35)
-    again["cell"]["compression"]["distill"] = {"text": "t" * 64, "steps": 10}
+    again["run"]["compression"]["distill"] = {"text": "t" * 64, "steps": 10}
     page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3), again]))
     ground = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ground').trim()")
     for encoder, hollow in (("dense", False), ("svd all rank 4", False), ("svd all rank 8 distilled 10", True)):
