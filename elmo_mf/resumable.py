@@ -28,7 +28,7 @@ _FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale
 """Numbers of optimisers and schedulers that change while they run."""
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> None:
+def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
     """Check that a folder belongs to this run; an empty one is marked as such.
 
     Raises:
@@ -37,18 +37,18 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
     note = folder / "run.json"
     if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left by writers that were killed
         write_json(note, identity)
-    if not claimed(folder, identity):
+    if not is_marked(folder, identity):
         raise InputError(
             f"{folder}: found files of another run, expected none; remove the folder or choose another name"
         )
 
 
-def claimed(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether `claim` has noted this run in a folder."""
-    return bool(read_note(folder / "run.json") == identity)
+def is_marked(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether `mark_folder` has noted this run in a folder."""
+    return bool(read_sidecar(folder / "run.json") == identity)
 
 
-def read_note(path: Path) -> Any:
+def read_sidecar(path: Path) -> Any:
     """A small JSON file beside what a run has done so far; None if it is missing or damaged."""
     try:
         return read_json(path, "note", "JSON", most=_MOST_NOTE)
@@ -97,7 +97,7 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def taking_from(path: Path) -> Iterator[None]:
+def checkpoint_errors(path: Path) -> Iterator[None]:
     """Turn any error while a state is checked and loaded into one that names its file.
 
     Raises:

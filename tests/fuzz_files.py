@@ -28,9 +28,9 @@ from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
 from elmo_mf.pretrain.corpus import Vocabulary
-from elmo_mf.pretrain.settings import Settings
-from elmo_mf.pretrain.softmax import read_softmax, word_softmax, write_softmax
+from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
+from elmo_mf.pretrain.word_softmax import read_softmax, word_softmax, write_softmax
 from elmo_mf.sentences import read_sentences
 from elmo_mf.tasks.glove import check_words
 from tests.conftest import random_bilm, raw_options
@@ -192,7 +192,7 @@ def _training_state(folder: Path, mutated: MutateBytes, mutated_json: MutateJson
 
     text, run = folder / "t.txt", folder / "run"
     text.write_text("a b c d\ne f g\n" * 10)
-    settings = Settings(epochs=1, batch_tokens=32, min_count=1, architecture=raw_options())
+    settings = PretrainSettings(epochs=1, batch_tokens=32, min_count=1, architecture=raw_options())
     Trainer([text], [text], run, settings)._checkpoint()
     state = run / "checkpoint.pt"
     content = state.read_bytes()

@@ -23,7 +23,7 @@ from elmo_mf.compression import Compression
 from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line
 
-Run = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
+Call = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"
 
 
@@ -45,7 +45,7 @@ class Variant(ABC):
         return True
 
     @abstractmethod
-    def prepare(self, case: Case, device: torch.device) -> Run:
+    def prepare(self, case: Case, device: torch.device) -> Call:
         """A call that runs the case once; its inputs are ready."""
 
 
@@ -81,7 +81,7 @@ class Ours(Variant):
             return any(map(quantized, self.size.matrices))
         return True
 
-    def prepare(self, case: Case, device: torch.device) -> Run:
+    def prepare(self, case: Case, device: torch.device) -> Call:
         bilm = self.bilm
         if case.part != "lstm":
             ids = character_ids(case, bilm.options.char_cnn.max_characters_per_token, device)
@@ -122,7 +122,7 @@ class WordCache(Variant):
     def runs(self, case: Case) -> bool:
         return case.part == "characters"
 
-    def prepare(self, case: Case, device: torch.device) -> Run:
+    def prepare(self, case: Case, device: torch.device) -> Call:
         ids = character_ids(case, self.bilm.options.char_cnn.max_characters_per_token, device)
         return lambda: token_layer(self.bilm, ids)
 
@@ -148,7 +148,7 @@ class AllenNlp(Variant):
                 "official layout, to compare with AllenNLP's"
             ) from None
 
-    def prepare(self, case: Case, device: torch.device) -> Run:
+    def prepare(self, case: Case, device: torch.device) -> Call:
         module, lstm = self.module, self.module._elmo_lstm
         if case.part != "lstm":
             ids = character_ids(case, module._token_embedder._options["char_cnn"]["max_characters_per_token"], device)
@@ -201,7 +201,7 @@ class TorchLstm(Variant):
     def runs(self, case: Case) -> bool:
         return case.part == "lstm" and bool(self.directions)
 
-    def prepare(self, case: Case, device: torch.device) -> Run:
+    def prepare(self, case: Case, device: torch.device) -> Call:
         forward, backward = self.directions
         tokens = token_vectors(case, forward.input_size, device)
         return lambda: torch.cat([forward(tokens)[0], backward(tokens.flip(1))[0].flip(1)], dim=2)

@@ -51,9 +51,9 @@ def bench(
 
     import torch
 
+    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
     from elmo_mf.bench.cases import PARTS, cases
-    from elmo_mf.bench.report import bench_table, plot_bench
-    from elmo_mf.bench.run import elmo_of_size, run_bench
+    from elmo_mf.bench.display import bench_table, plot_bench
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
     from elmo_mf.cli.console import Console
     from elmo_mf.compression import Compression

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elmo_mf.cli import compressions
-from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli import compression_options
+from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write_json
@@ -86,10 +86,10 @@ def compress(
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
     check_folder("--out", out, (*_FILES, _CHECKPOINT), (options, weights, calibration, evaluation, gradients, distill))
-    compression = compressions.compression(
+    compression = compression_options.compression(
         method, rank, budget, targets, highway_rank, allocation=allocation, layers=_layers(layers),
         directions=directions, allow_larger=allow_larger, granularity=granularity,
-        settings=compressions.settings(setting),
+        settings=compression_options.settings(setting),
         calibration=None if calibration is None else str(calibration),
         gradients=None if gradients is None else str(gradients),
         distill=None if distill is None else Distillation(str(distill), distill_steps),

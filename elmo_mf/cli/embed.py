@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from elmo_mf.cli import compressions
+from elmo_mf.cli import compression_options
 from elmo_mf.cli.devices import device_named
-from elmo_mf.cli.elmo import elmo_files
-from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.elmo_files import elmo_files
+from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, output_errors, staging
@@ -18,7 +18,7 @@ from elmo_mf.io import check_output, output_errors, staging
 if TYPE_CHECKING:
     from elmo_mf.bilm import Bilm, StatePolicy
     from elmo_mf.bilm.runtime.packed_linear import Precision
-    from elmo_mf.embed.job import Settings
+    from elmo_mf.embed.job import EmbedSettings
     from elmo_mf.embed.text import TextFile
 
 
@@ -59,7 +59,7 @@ def embed(
     import torch
 
     from elmo_mf.bilm import Bilm
-    from elmo_mf.embed.job import KEEP, Settings, check_new
+    from elmo_mf.embed.job import KEEP, EmbedSettings, check_new
     from elmo_mf.embed.text import TextFile
     from elmo_mf.provenance import file_hash
 
@@ -73,23 +73,23 @@ def embed(
     files = elmo_files(options, weights)
     check_output("OUTPUT", output, inputs=[text, *files])
     check_new(output)
-    compression = compressions.compression(method, rank, budget, targets, highway_rank)
+    compression = compression_options.compression(method, rank, budget, targets, highway_rank)
     on = device_named(device)
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
         lines = TextFile.scan(text, scratch / "text")
         bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
-        made_by = {
+        encoder_identity = {
             "options": file_hash(files[0]),
             "weights": file_hash(files[1]),
             "compression": None if compression is None else compression.to_dict(),
             "state": state,
             "precision": precision,
         }
-        there = _run(bilm.to(on), made_by, lines, output, Settings(keep[0], batch))
+        there = _run(bilm.to(on), encoder_identity, lines, output, EmbedSettings(keep[0], batch))
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {there} of them by an earlier run" if there else ""))
 
 
-def _run(bilm: Bilm, made_by: dict[str, Any], text: TextFile, output: Path, settings: Settings) -> int:
+def _run(bilm: Bilm, encoder_identity: dict[str, Any], text: TextFile, output: Path, settings: EmbedSettings) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.embed.job import embed_file
@@ -102,7 +102,7 @@ def _run(bilm: Bilm, made_by: dict[str, Any], text: TextFile, output: Path, sett
             elapsed = bar.tasks[0].elapsed or 0
             bar.update(task, completed=done, speed=f"{done / elapsed:,.0f}" if elapsed else "-")
 
-        def resumes(folder: Path) -> None:
+        def resuming(folder: Path) -> None:
             bar.console.print(f"resuming with the parts in {folder}")
 
-        return embed_file(bilm, made_by, text, output, settings, progress, resumes)
+        return embed_file(bilm, encoder_identity, text, output, settings, progress, resuming)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import check_folder
 
 if TYPE_CHECKING:
     from elmo_mf.fetch.catalogue import Kind, Source
-    from elmo_mf.fetch.download import Advance
+    from elmo_mf.fetch.download import ProgressCallback
 
 
 def fetch(
@@ -47,25 +47,25 @@ def fetch(
         raise InputError(f"NAME: found {name!r}, {any_of(name, CATALOGUES[kind])}")
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     check_folder("--out", folder)
-    if not put(kind, name, folder, mirror):
+    if not download_entry(kind, name, folder, mirror):
         echo(f"{folder}: all there")
 
 
-def put(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
+def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
     """Fetch an entry of the catalogue into a folder, with progress bars; prints and returns the new files."""
     from elmo_mf.fetch.catalogue import CATALOGUES
-    from elmo_mf.fetch.checks import check
     from elmo_mf.fetch.fetch import LOCK
     from elmo_mf.fetch.fetch import fetch as fetch_into
+    from elmo_mf.tasks.published_files import content_check
 
     with progress_bar() as bars:
 
-        def advance(source: Source) -> Advance:
+        def advance(source: Source) -> ProgressCallback:
             row = bars.add_task(source.name, total=None)
             return lambda there, total: bars.update(row, completed=there, total=total)
 
         trusted: list[Source] = []
-        new = fetch_into(CATALOGUES[kind][name], folder, check(kind, name), mirror, advance, trusted.append)
+        new = fetch_into(CATALOGUES[kind][name], folder, content_check(kind, name), mirror, advance, trusted.append)
     for path in new:
         echo(f"wrote {path}")
     for source in trusted:

@@ -42,7 +42,7 @@ def gradients(
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.resumable import claim
+    from elmo_mf.resumable import mark_folder
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.spec import SweepSpec
 
@@ -57,7 +57,7 @@ def gradients(
     folder = output.with_name(f"{output.name}.parts")
     with output_errors(output), exclusive(folder, f"the output {output}"):
         resumed = any(folder.iterdir())
-        claim(folder, {"command": "gradients"})
+        mark_folder(folder, {"command": "gradients"})
         if resumed:
             echo(f"resuming with what is in {folder}")
         try:

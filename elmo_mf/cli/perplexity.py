@@ -6,9 +6,9 @@ from pathlib import Path
 
 import typer
 
-from elmo_mf.cli import compressions
+from elmo_mf.cli import compression_options
 from elmo_mf.cli.devices import device_named
-from elmo_mf.cli.elmo import elmo_files
+from elmo_mf.cli.elmo_files import elmo_files
 from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
@@ -48,8 +48,8 @@ def perplexity(
     """
     import torch
 
-    from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, judge_each
-    from elmo_mf.pretrain.softmax import SOFTMAX_FILE
+    from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, evaluate_each
+    from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo
 
@@ -60,14 +60,14 @@ def perplexity(
     if threads:
         torch.set_num_threads(threads)
     on = device_named(device)
-    compressed = compressions.compression(method, rank, budget, targets, highway_rank, allocation=allocation)
-    judgements = []
+    compressed = compression_options.compression(method, rank, budget, targets, highway_rank, allocation=allocation)
+    evaluations = []
     wanted = [None] if compressed is None else [None, compressed]
-    for one in judge_each(*files, texts, wanted, softmax, on, max_tokens, limit):
-        judgements.append(one)
+    for one in evaluate_each(*files, texts, wanted, softmax, on, max_tokens, limit):
+        evaluations.append(one)
         echo(
             f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "
             f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
         )
     if json_file is not None:
-        write_json(json_file, {"perplexities": [one.to_dict() for one in judgements], **provenance(on)})
+        write_json(json_file, {"perplexities": [one.to_dict() for one in evaluations], **provenance(on)})

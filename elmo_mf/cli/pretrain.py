@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elmo_mf.cli import compressions
+from elmo_mf.cli import compression_options
 from elmo_mf.cli.devices import device_named
-from elmo_mf.cli.progress import progress_bar
+from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
 
 if TYPE_CHECKING:
-    from elmo_mf.pretrain.progress import Progress
+    from elmo_mf.pretrain.progress import StepMetrics
     from elmo_mf.pretrain.train import Trainer
 
 _FILES = (
@@ -87,7 +87,7 @@ def pretrain(
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.config import BilmOptions
     from elmo_mf.compression.model_card import write_pretrained_card
-    from elmo_mf.pretrain.settings import Settings
+    from elmo_mf.pretrain.settings import PretrainSettings
     from elmo_mf.pretrain.train import Trainer
 
     if dtype not in DTYPES:
@@ -99,11 +99,11 @@ def pretrain(
         torch.set_num_threads(threads)
     compression: dict[str, Any] | None = None
     if rank or budget:
-        size = {"rank": compressions.rank(rank), "budget": compressions.budget(budget)}
+        size = {"rank": compression_options.rank(rank), "budget": compression_options.budget(budget)}
         compression = {"method": "svd", "targets": targets} | {k: v for k, v in size.items() if v is not None}
         if budget:  # the outputs of random weights carry no information
             compression["allocation"] = "matrices"
-    settings = Settings(
+    settings = PretrainSettings(
         cell=cell, projection=projection, layers=layers, epochs=epochs, batch_tokens=batch_tokens,
         learning_rate=learning_rate, grad_norm=grad_norm, dropout=dropout, softmax=softmax,  # type: ignore[arg-type]
         min_count=min_count, max_tokens=max_tokens, limit=limit, seed=seed, dtype=dtype, max_words=max_words,
@@ -142,7 +142,7 @@ def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, An
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}
 
-        def report(step: Progress) -> None:
+        def report(step: StepMetrics) -> None:
             for name in ("words_per_second", "perplexity"):
                 value = getattr(step, name)
                 smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value

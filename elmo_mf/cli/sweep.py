@@ -90,7 +90,7 @@ def sweep(
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
-    from elmo_mf.cli.live import live_view
+    from elmo_mf.cli.live_view import live_view
     from elmo_mf.experiments.scheduler import present, run_sweep
     from elmo_mf.records.store import ResultStore
     from elmo_mf.tasks.preflight import check_needs
@@ -146,7 +146,7 @@ def _retime(
     spec: SweepSpec, found: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
 ) -> None:
     """Measure the times of a sweep's recorded runs again."""
-    from elmo_mf.cli.live import live_view
+    from elmo_mf.cli.live_view import live_view
     from elmo_mf.experiments.attempt import attempt_times
     from elmo_mf.experiments.executors.local import LocalExecutor
     from elmo_mf.experiments.scheduler import present, run_sweep
@@ -171,19 +171,19 @@ def _retime(
 
 def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
     """All of a sweep; what they read is fetched first, or else an error says that it could be."""
-    from elmo_mf.cli.fetch import put
-    from elmo_mf.fetch.wanted import wanted
+    from elmo_mf.cli.fetch import download_entry
     from elmo_mf.tasks.grid import expand
+    from elmo_mf.tasks.published_files import missing_files
 
-    lacking = wanted(spec)
-    for one in lacking if fetch else []:
-        put(one.kind, one.name, one.folder)
+    missing = missing_files(spec)
+    for entry in missing if fetch else []:
+        download_entry(entry.kind, entry.name, entry.folder)
     try:
         return expand(spec)
     except InputError as error:
-        if fetch or not any(str(path) in str(error) for one in lacking for path in one.files):
+        if fetch or not any(str(path) in str(error) for entry in missing for path in entry.paths):
             raise
-        names = ", ".join(f"{one.kind} {one.name}" for one in lacking)
+        names = ", ".join(f"{entry.kind} {entry.name}" for entry in missing)
         raise InputError(f"{error}; --fetch downloads {names}") from None
 
 

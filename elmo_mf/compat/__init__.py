@@ -2,7 +2,7 @@
 
 Importing `elmo_mf` calls `install`, and `elmo_mf_compat.pth` imports it at every interpreter start of the environment,
 because the `allennlp` script imports `allennlp.commands` before any plug-in. So this file imports nothing but `sys`: it
-puts a finder on `sys.meta_path`, and the cures are loaded when AllenNLP is. Where no `.pth` file is read,
+puts a finder on `sys.meta_path`, and the patches are loaded when AllenNLP is. Where no `.pth` file is read,
 `python -m elmo_mf.compat` is the `allennlp` script.
 """
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class _Finder:
-    """Finds AllenNLP's modules as Python would, and runs those that need a cure inside it."""
+    """Find AllenNLP's modules as Python would, and execute those that need a patch inside it."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not name.startswith("allennlp"):
             return None
-        from elmo_mf.compat.cures import cured_spec
+        from elmo_mf.compat.patches import patched_spec
 
-        return cured_spec(name, path, target)
+        return patched_spec(name, path, target)
 
 
 def install() -> None:
-    """Cure AllenNLP in this process whenever it is imported; doing it twice does no harm."""
+    """Patch AllenNLP in this process whenever it is imported; calling it again has no effect."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

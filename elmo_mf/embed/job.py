@@ -34,35 +34,35 @@ WINDOW_LINES, WINDOW_TOKENS = 1024, 16_384
 
 
 @dataclass(frozen=True)
-class Settings:
+class EmbedSettings:
     """How a file is embedded.
 
     Attributes:
         keep: `all` layers (n_layers + 1, tokens, 2p), the `top` one or their `average`, both (tokens, 2p).
         batch: sentences a batch.
-        piece: tokens; longer sentences are embedded in pieces of this length.
+        chunk: number of tokens; longer sentences are embedded in chunks of this length.
     """
 
     keep: Keep = "all"
     batch: int = 32
-    piece: int = 1024
+    chunk: int = 1024
 
 
 def embed_file(
     bilm: Bilm,
-    made_by: dict[str, Any],
+    encoder_identity: dict[str, Any],
     text: TextFile,
     output: Path,
-    settings: Settings,
+    settings: EmbedSettings,
     progress: Callable[[int], None] = lambda _: None,
-    resumes: Callable[[Path], None] = lambda _: None,
+    resuming: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Write the vectors of `text` to `output`, resuming a run that was interrupted.
 
     Args:
-        made_by: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
+        encoder_identity: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
         progress: called with the number of lines done.
-        resumes: called with the folder of existing parts, if there are any.
+        resuming: called with the folder of existing parts, if there are any.
 
     Returns:
         How many lines had their vectors already.
@@ -73,7 +73,7 @@ def embed_file(
         OutputError: a file cannot be written.
     """
     folder = _folder(output)
-    identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": made_by}))
+    identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": encoder_identity}))
     with output_errors(output), exclusive(folder, f"the output {output}"):
         if os.path.lexists(output) and finished(folder, identity, output):
             remove_folder(folder)
@@ -82,14 +82,14 @@ def embed_file(
         parts = Parts(folder, identity)
         _check_space(bilm, text, output, settings, parts.size())
         if parts.size():
-            resumes(folder)
+            resuming(folder)
         with SentenceIndex(folder) as index:
-            files, there = _make_parts(bilm, text, settings, parts, index, progress)
+            files, there = _write_missing_parts(bilm, text, settings, parts, index, progress)
             with atomic_path(output) as path:
-                _join(files, index, path)
+                _join_parts(files, index, path)
                 _check_complete(path, text.lines, output)
                 _expect_none(output)  # somebody may have put a file there meanwhile
-                parts.note_result(path)
+                parts.record_result(path)
         remove_folder(folder)
     return there
 
@@ -116,17 +116,17 @@ def _folder(output: Path) -> Path:
     return output.with_name(output.name + ".parts")
 
 
-def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: Settings, there: int) -> None:
+def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: EmbedSettings, there: int) -> None:
     """For the parts and the result, which exist side by side at the end."""
     layers = bilm.options.lstm.n_layers + 1 if settings.keep == "all" else 1
     vectors = 4 * layers * text.words * 2 * bilm.options.lstm.projection_dim
     check_space("OUTPUT", output, 2 * vectors - min(there, vectors))
 
 
-def _make_parts(
+def _write_missing_parts(
     bilm: Bilm,
     text: TextFile,
-    settings: Settings,
+    settings: EmbedSettings,
     parts: Parts,
     index: SentenceIndex,
     progress: Callable[[int], None],
@@ -146,11 +146,11 @@ def _make_parts(
     return files, there
 
 
-def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> None:
+def _write_part(bilm: Bilm, window: Window, path: Path, settings: EmbedSettings) -> None:
     """Vectors of a window, computed in batches of similar length and written in the order of the lines."""
     sentences = [split(sentence) for sentence in window.sentences]
     short = sorted(
-        (n for n, words in enumerate(sentences) if len(words) <= settings.piece), key=lambda n: len(sentences[n])
+        (n for n, words in enumerate(sentences) if len(words) <= settings.chunk), key=lambda n: len(sentences[n])
     )
     vectors: dict[int, Array] = {}
     for chosen in _batches(short, sentences, settings):
@@ -165,11 +165,11 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: Settings) -> N
                 _write_long(bilm, words, file, name, settings)
 
 
-def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: Settings) -> Iterator[list[int]]:
-    """Batches of at most `batch` sentences and, unless one alone has more, the tokens of about eight pieces."""
+def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: EmbedSettings) -> Iterator[list[int]]:
+    """Batches of at most `batch` sentences and, unless one alone has more, the tokens of about eight chunks."""
     chosen: list[int] = []
     for index in order:
-        if chosen and (len(chosen) == settings.batch or (len(chosen) + 1) * len(sentences[index]) > 8 * settings.piece):
+        if chosen and (len(chosen) == settings.batch or (len(chosen) + 1) * len(sentences[index]) > 8 * settings.chunk):
             yield chosen
             chosen = []
         chosen.append(index)
@@ -177,11 +177,11 @@ def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: Set
         yield chosen
 
 
-def _write_long(bilm: Bilm, words: Sequence[str], file: h5py.File, name: str, settings: Settings) -> None:
+def _write_long(bilm: Bilm, words: Sequence[str], file: h5py.File, name: str, settings: EmbedSettings) -> None:
     p, layers = bilm.options.lstm.projection_dim, bilm.options.lstm.n_layers + 1
     shape = (layers, len(words), 2 * p) if settings.keep == "all" else (len(words), 2 * p)
     dataset = file.create_dataset(name, shape, np.float32)
-    for start, direction, vectors in embed_in_chunks(bilm, words, settings.piece):
+    for start, direction, vectors in embed_in_chunks(bilm, words, settings.chunk):
         kept = _kept(vectors, settings.keep)
         dataset[..., start : start + vectors.shape[1], direction * p : (direction + 1) * p] = kept
 
@@ -192,7 +192,7 @@ def _kept(layers: Array, keep: Keep) -> Array:
     return layers[-1] if keep == "top" else np.asarray(layers.mean(axis=0), np.float32)
 
 
-def _join(files: list[Path], index: SentenceIndex, path: Path) -> None:
+def _join_parts(files: list[Path], index: SentenceIndex, path: Path) -> None:
     with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:

@@ -12,7 +12,7 @@ from elmo_mf.embed.text import Window
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, open_regular, write_json
 from elmo_mf.provenance import file_hash
-from elmo_mf.resumable import claim, claimed, read_note
+from elmo_mf.resumable import is_marked, mark_folder, read_sidecar
 
 _RESULT = "result.json"
 
@@ -31,7 +31,7 @@ class Parts:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        claim(folder, identity)
+        mark_folder(folder, identity)
         self.folder = folder
 
     def path(self, window: Window) -> Path:
@@ -41,7 +41,7 @@ class Parts:
     def have(self, window: Window) -> bool:
         """Whether that file is there, undamaged, and made from these lines."""
         path = self.path(window)
-        note = read_note(path.with_suffix(".json"))
+        note = read_sidecar(path.with_suffix(".json"))
         return isinstance(note, dict) and note.get("lines") == _digest(window) and note.get("sha256") == _hash(path)
 
     @contextmanager
@@ -56,14 +56,14 @@ class Parts:
         """Bytes of the parts that are there."""
         return sum(path.stat().st_size for path in self.folder.glob("*.hdf5"))
 
-    def note_result(self, path: Path) -> None:
+    def record_result(self, path: Path) -> None:
         """Note which file becomes the result, just before it gets its name, for `finished`."""
         write_json(self.folder / _RESULT, _inode(path))
 
 
 def finished(folder: Path, identity: dict[str, Any], output: Path) -> bool:
     """Whether `output` is the whole result of a run that was killed before it could remove its parts."""
-    return claimed(folder, identity) and read_note(folder / _RESULT) == _inode(output)
+    return is_marked(folder, identity) and read_sidecar(folder / _RESULT) == _inode(output)
 
 
 def _inode(path: Path) -> dict[str, int]:

@@ -29,12 +29,12 @@ _PAUSE = 1.0
 _MOST_NOTE = 10_000  # bytes
 _NOTED = 1 << 25  # bytes between two notes, which are lost when the process is killed and no hash is known
 
-Advance = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 """Called with the number of bytes that are there, and the number that there will be if it is known."""
 
 
 def download(
-    source: Source, folder: Path, mirror: str | None, sha256: str | None, advance: Advance = lambda *_: None
+    source: Source, folder: Path, mirror: str | None, sha256: str | None, advance: ProgressCallback = lambda *_: None
 ) -> Path:
     """Download `source` to `folder`, from a mirror if one is given, and check it against `sha256` if that is known.
 
@@ -69,7 +69,7 @@ def _check(path: Path, where: str, sha256: str | None, size: int | None) -> None
         raise InputError(f"{where}: found another content, expected that of SHA-256 {sha256}")
 
 
-def _copy(where: Path, path: Path, advance: Advance) -> None:
+def _copy(where: Path, path: Path, advance: ProgressCallback) -> None:
     with open_regular(where, "file", "it in the mirror") as original, open(path, "wb") as file:
         shutil.copyfileobj(original, file)
         advance(file.tell(), file.tell())
@@ -91,7 +91,9 @@ class _Note(BaseModel):
 class _Remote:
     """A file at an address, fetched into a partial file that stays when the connection breaks, and is then resumed."""
 
-    def __init__(self, url: str, partial: Path, sha256: str | None, size: int | None, advance: Advance) -> None:
+    def __init__(
+        self, url: str, partial: Path, sha256: str | None, size: int | None, advance: ProgressCallback
+    ) -> None:
         self.url, self.partial, self.sha256, self.size, self.advance = url, partial, sha256, size, advance
         self.note = partial.with_name(f"{partial.name}.json")
         self._digest = hashlib.sha256()

@@ -13,7 +13,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from elmo_mf.errors import InputError
 from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.catalogue import Source
-from elmo_mf.fetch.download import Advance, download
+from elmo_mf.fetch.download import ProgressCallback, download
 from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, write_json
 from elmo_mf.provenance import file_hash
 
@@ -50,7 +50,7 @@ def fetch(
     folder: Path,
     check: Callable[[Path], None],
     mirror: str | None = None,
-    advance: Callable[[Source], Advance] = lambda _: lambda *_: None,
+    advance: Callable[[Source], ProgressCallback] = lambda _: lambda *_: None,
     trusted: Callable[[Source], None] = lambda _: None,
 ) -> list[Path]:
     """Put the files of `sources` into `folder`, all together; files that are there already stay.

@@ -32,7 +32,7 @@ from elmo_mf.io.reading import (
     read_toml,
     unique_pairs,
 )
-from elmo_mf.io.text import TextLines
+from elmo_mf.io.text_lines import TextLines
 
 __all__ = [
     "OutputError",

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.settings import PretrainSettings
 
 
-def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: Settings) -> str:
+def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: PretrainSettings) -> str:
     """With file names only, not their folders."""
     values = replace(settings, compression=None, architecture=None).to_dict()
     if settings.compression is not None:

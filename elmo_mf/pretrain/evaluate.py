@@ -14,7 +14,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import Compression, size_report
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary
 from elmo_mf.pretrain.model import LanguageModel, perplexities
-from elmo_mf.pretrain.softmax import SOFTMAX_FILE, read_softmax
+from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
 from elmo_mf.sentences import read_with_hash
 
@@ -23,7 +23,7 @@ _BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """Perplexities of each direction over `words` and a sentence end each; `unknown` is the share that the vocabulary
     lacks; `hashes` are the SHA-256 of the files."""
 
@@ -41,7 +41,7 @@ class Judgement:
         return asdict(self)
 
 
-def judge(
+def evaluate(
     options_file: Path,
     weight_file: Path,
     texts: Sequence[Path],
@@ -50,7 +50,7 @@ def judge(
     device: torch.device | None = None,
     max_tokens: int = 80,
     limit: int | None = None,
-) -> Judgement:
+) -> Evaluation:
     """Perplexity of a checkpoint on `texts`, tokenised, one sentence a line.
 
     Args:
@@ -61,10 +61,10 @@ def judge(
     Raises:
         InputError: a file is missing, or is not what the others ask for.
     """
-    return next(judge_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
+    return next(evaluate_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
 
 
-def judge_each(
+def evaluate_each(
     options_file: Path,
     weight_file: Path,
     texts: Sequence[Path],
@@ -73,8 +73,8 @@ def judge_each(
     device: torch.device | None = None,
     max_tokens: int = 80,
     limit: int | None = None,
-) -> Iterator[Judgement]:
-    """As `judge`, for several compressions in turn; the texts are read once, so that they may be pipes."""
+) -> Iterator[Evaluation]:
+    """As `evaluate`, for several compressions in turn; the texts are read once, so that they may be pipes."""
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
     read = [read_with_hash(path, max_tokens, limit) for path in texts]
     sentences = [sentence for own, _ in read for sentence in own]
@@ -87,7 +87,7 @@ def judge_each(
         forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
         unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
         hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [sha256 for _, sha256 in read]}
-        yield Judgement(
+        yield Evaluation(
             encoder="as it is" if compression is None else str(compression),
             compression=None if compression is None else compression.identity(),
             forward=forward,

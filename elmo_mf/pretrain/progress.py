@@ -10,7 +10,7 @@ _LOG_STEPS = 10
 
 
 @dataclass
-class Progress:
+class StepMetrics:
     """What a progress bar shows after a step."""
 
     step: int
@@ -19,7 +19,7 @@ class Progress:
     perplexity: float
 
 
-class Log:
+class TensorBoardLog:
     """TensorBoard's files in a folder, or nothing."""
 
     def __init__(self, folder: Path | None, step: int) -> None:
@@ -29,7 +29,7 @@ class Log:
 
             self._writer = SummaryWriter(str(folder), purge_step=step)
 
-    def step(self, progress: Progress, learning_rate: float) -> None:
+    def step(self, progress: StepMetrics, learning_rate: float) -> None:
         if self._writer is not None and progress.step % _LOG_STEPS == 0:
             values = {
                 "train/perplexity": progress.perplexity,

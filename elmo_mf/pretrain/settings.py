@@ -10,7 +10,7 @@ from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.pretrain.schedule import SCHEDULES, Schedule
-from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
+from elmo_mf.pretrain.word_softmax import SOFTMAXES, SoftmaxKind
 
 DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 Mixed = Literal["none", "bfloat16", "float16"]
@@ -19,7 +19,7 @@ _SEEDS = 2**64  # the number of seeds that PyTorch has
 
 
 @dataclass(frozen=True)
-class Settings:
+class PretrainSettings:
     """The options of `elmo-mf pretrain`.
 
     Attributes:

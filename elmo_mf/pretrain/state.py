@@ -23,7 +23,7 @@ class Epoch(_Strict):
     backward: _Perplexity
 
 
-class Advance(_Strict):
+class SavedProgress(_Strict):
     """How far a run has come."""
 
     step: Annotated[int, Field(ge=0)]

@@ -23,13 +23,13 @@ from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
-from elmo_mf.pretrain.progress import Log, Progress
+from elmo_mf.pretrain.progress import StepMetrics, TensorBoardLog
 from elmo_mf.pretrain.schedule import scheduler
-from elmo_mf.pretrain.settings import Settings
-from elmo_mf.pretrain.softmax import SOFTMAX_FILE, word_softmax, write_softmax
-from elmo_mf.pretrain.state import Advance, NumpyState, check_carried
+from elmo_mf.pretrain.settings import PretrainSettings
+from elmo_mf.pretrain.state import NumpyState, SavedProgress, check_carried
+from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
-from elmo_mf.resumable import check_like, check_optimizer, load_state, save_state, taking_from
+from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 from elmo_mf.sentences import read_with_hash
 from elmo_mf.unigram import unigram_perplexity
 
@@ -44,7 +44,7 @@ class Trainer:
         train: files of tokenised text, one sentence a line.
         valid: files of tokenised text, one sentence a line.
         folder: where checkpoints and the result go.
-        settings: see `Settings`; a folder holds one run, so that other settings than the folder's are an error.
+        settings: see `PretrainSettings`; a folder holds one run, so that other settings than the folder's are an error.
         vocabulary: file of the softmax's words; None to count them.
         device: where it runs.
     """
@@ -54,7 +54,7 @@ class Trainer:
         train: Sequence[Path],
         valid: Sequence[Path],
         folder: Path,
-        settings: Settings,
+        settings: PretrainSettings,
         vocabulary: Path | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -123,7 +123,7 @@ class Trainer:
     @deterministic()
     def run(
         self,
-        report: Callable[[Progress], None] = lambda _: None,
+        report: Callable[[StepMetrics], None] = lambda _: None,
         checkpoint_seconds: float = 120,
         tensorboard: bool = False,
         beside: Callable[[Path, dict[str, Any]], None] = lambda folder, record: None,
@@ -138,7 +138,7 @@ class Trainer:
             InputError: the loss has become NaN or infinite; the last checkpoint is kept.
             OutputError: a file cannot be written.
         """
-        log = Log(self.folder / LOGS if tensorboard else None, self.step)
+        log = TensorBoardLog(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
         self.model.train()
@@ -164,7 +164,7 @@ class Trainer:
         log.close()
         return self._export(valid_batches, beside)
 
-    def _train_step(self, batches: Sequence[Batch]) -> Progress:
+    def _train_step(self, batches: Sequence[Batch]) -> StepMetrics:
         """One step of the optimiser; the loss is the mean over all words that the batches predict."""
         started = time.perf_counter()
         predictions, total = sum(batch.predictions for batch in batches), 0.0
@@ -185,7 +185,7 @@ class Trainer:
         self.step += 1
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        return Progress(self.step, self.steps, predictions / seconds, math.exp(min(total, 50)))
+        return StepMetrics(self.step, self.steps, predictions / seconds, math.exp(min(total, 50)))
 
     def _steps_of(self, epoch: int) -> Iterator[tuple[Batch, ...]]:
         settings = self.settings
@@ -251,13 +251,13 @@ class Trainer:
         path = self.folder / CHECKPOINT
         state = load_state(path, self._identity)
         if state is not None:
-            with taking_from(path):
+            with checkpoint_errors(path):
                 advance = self._checked(state)
                 self._take(state, NumpyState.of(state["numpy_rng"]))
             self.step = self.saved = advance.step
             self.seconds, self.history = advance.seconds, [epoch.model_dump() for epoch in advance.history]
 
-    def _checked(self, state: dict[str, Any]) -> Advance:
+    def _checked(self, state: dict[str, Any]) -> SavedProgress:
         """How far a state has come, after a check that all of it fits this run."""
         own: dict[str, Any] = {
             "model": self.model.state_dict(),
@@ -271,7 +271,7 @@ class Trainer:
             check_like(state["best"], own["model"], "best")
         lstm = self.model.bilm.options.lstm
         check_carried(state["carried"], (lstm.projection_dim, lstm.dim), lstm.n_layers)
-        advance = Advance.model_validate({name: state[name] for name in Advance.model_fields})
+        advance = SavedProgress.model_validate({name: state[name] for name in SavedProgress.model_fields})
         advance.check(self._ends)
         if state["scheduler"]["last_epoch"] != advance.step:
             raise ValueError(f"scheduler: step {state['scheduler']['last_epoch']}, not {advance.step}")

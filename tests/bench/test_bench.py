@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from elmo_mf.bench.benchmark import elmo_of_size
 from elmo_mf.bench.cases import PARTS, Case, Part, cases, character_ids, token_vectors
 from elmo_mf.bench.limits import measure_limits
 from elmo_mf.bench.measure import measure, work
-from elmo_mf.bench.run import elmo_of_size
 from elmo_mf.bench.sizes import SIZES, published_options
 from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm import BilmOptions

@@ -38,12 +38,12 @@ def before_3_11_4(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python whose `tarfile` knows no filters."""
     from allennlp.models import archival
 
-    from elmo_mf.compat.cures import CURES
+    from elmo_mf.compat.patches import PATCHES
 
     monkeypatch.delattr(tarfile, "data_filter")
     monkeypatch.setattr(tarfile.TarFile, "extraction_filter", None)
     monkeypatch.setattr(archival, "tarfile", tarfile)
-    with CURES["allennlp.models.archival"]():
+    with PATCHES["allennlp.models.archival"]():
         pass
 
 

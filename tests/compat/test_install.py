@@ -43,7 +43,7 @@ def test_the_network_is_watched(offline: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("module", ["numpy", "json", "h5py"])
 def test_other_programs_pay_nothing(module: str) -> None:
-    """The hook of the environment loads neither torch nor the cures until AllenNLP is imported."""
+    """The hook of the environment loads neither torch nor the patches until AllenNLP is imported."""
     code = f"import sys, {module}; print(*[m for m in sys.modules if m.startswith(('elmo_mf', 'torch', 'allennlp'))])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert sorted(found) == ["elmo_mf", "elmo_mf.compat"]

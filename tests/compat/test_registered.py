@@ -175,7 +175,7 @@ def _kept(state: Any) -> Any:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name: str) -> None:
     """Two steps; and a first step, a checkpoint, and the second step."""
-    import allennlp.training.checkpointer  # noqa: F401 - cures
+    import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     sparse = "sparse" in name
 
@@ -214,7 +214,7 @@ def _rates(scheduler: Any, optimizer: Any, epochs: int) -> list[list[float]]:
 @pytest.mark.parametrize("name", LR_SCHEDULERS)
 def test_learning_rate_schedulers(name: str) -> None:
     """Four epochs; and two, a checkpoint, and two more."""
-    import allennlp.training.checkpointer  # noqa: F401 - cures
+    import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     def made() -> tuple[Any, Any]:
         model = _model(False)

@@ -22,7 +22,7 @@ from elmo_mf.cli.main import main
 from elmo_mf.embed import index as index_module
 from elmo_mf.embed import job
 from elmo_mf.embed import text as text_module
-from elmo_mf.embed.job import KEEP, Keep, Settings, embed_file
+from elmo_mf.embed.job import KEEP, EmbedSettings, Keep, embed_file
 from elmo_mf.embed.text import TextFile, split
 from elmo_mf.errors import InputError
 from tests.conftest import pipe_of, random_bilm
@@ -51,10 +51,10 @@ def _check(path: Path, lines: list[str], bilm: Bilm, keep: Keep) -> None:
 
 
 @pytest.mark.parametrize("keep", KEEP)
-@pytest.mark.parametrize("piece", [4, 1024])
-def test_layout_and_values(keep: Keep, piece: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [4, 1024])
+def test_layout_and_values(keep: Keep, chunk: int, tmp_path: Path) -> None:
     bilm = random_bilm()
-    embed_file(bilm, {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings(keep, batch=2, piece=piece))
+    embed_file(bilm, {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings(keep, batch=2, chunk=chunk))
     _check(tmp_path / "out.hdf5", LINES, bilm, keep)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.hdf5"]
 
@@ -63,16 +63,16 @@ def test_layout_and_values(keep: Keep, piece: int, tmp_path: Path) -> None:
 @given(
     lines=st.lists(st.text("ab ", max_size=12), min_size=1, max_size=8),
     batch=st.integers(1, 3),
-    piece=st.integers(2, 9),
+    chunk=st.integers(2, 9),
     window=st.integers(1, 20),
 )
 def test_any_windows(
-    lines: list[str], batch: int, piece: int, window: int, tmp_path_factory: pytest.TempPathFactory
+    lines: list[str], batch: int, chunk: int, window: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder, bilm = tmp_path_factory.mktemp("embed"), random_bilm()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "WINDOW_TOKENS", window)
-        embed_file(bilm, {}, _text(folder, lines), folder / "o.hdf5", Settings("all", batch, piece))
+        embed_file(bilm, {}, _text(folder, lines), folder / "o.hdf5", EmbedSettings("all", batch, chunk))
     _check(folder / "o.hdf5", lines, bilm, "all")
 
 
@@ -95,13 +95,13 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
             raise _Cut
 
     with pytest.raises(_Cut):
-        embed_file(bilm, {"x": 1}, text, output, Settings(), cut)
+        embed_file(bilm, {"x": 1}, text, output, EmbedSettings(), cut)
     assert not output.exists()
     with pytest.raises(InputError, match=r"out\.hdf5\.parts: found files of another run"):
-        embed_file(bilm, {"x": 2}, text, output, Settings())
+        embed_file(bilm, {"x": 2}, text, output, EmbedSettings())
     first = min((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     made = first.stat().st_mtime_ns
-    embed_file(bilm, {"x": 1}, text, output, Settings(), lambda _: times.append(first.stat().st_mtime_ns))
+    embed_file(bilm, {"x": 1}, text, output, EmbedSettings(), lambda _: times.append(first.stat().st_mtime_ns))
     assert set(times[:-1]) == {made}
     _check(output, LINES, bilm, "all")
 
@@ -110,7 +110,7 @@ def _lines(count: int) -> list[str]:
     return [f"w{number} a b" for number in range(count)]
 
 
-def _cut_run(text: TextFile, output: Path, settings: Settings, at: int) -> None:
+def _cut_run(text: TextFile, output: Path, settings: EmbedSettings, at: int) -> None:
     def cut(done: int) -> None:
         if done >= at:
             raise _Cut
@@ -122,8 +122,8 @@ def _cut_run(text: TextFile, output: Path, settings: Settings, at: int) -> None:
 def test_a_run_is_resumed_with_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
-    _cut_run(text, output, Settings(batch=2), at=20)
-    there = embed_file(random_bilm(), {}, text, output, Settings(batch=7))
+    _cut_run(text, output, EmbedSettings(batch=2), at=20)
+    there = embed_file(random_bilm(), {}, text, output, EmbedSettings(batch=7))
     assert there == 24
     _check(output, _lines(60), random_bilm(), "all")
 
@@ -133,9 +133,9 @@ def test_parts_of_other_windows_are_replaced(lines: int, tmp_path: Path, monkeyp
     """A later version may choose other windows."""
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
-    _cut_run(text, output, Settings(), at=20)
+    _cut_run(text, output, EmbedSettings(), at=20)
     monkeypatch.setattr(job, "WINDOW_LINES", lines)
-    embed_file(random_bilm(), {}, text, output, Settings())
+    embed_file(random_bilm(), {}, text, output, EmbedSettings())
     _check(output, _lines(60), random_bilm(), "all")
 
 
@@ -148,11 +148,11 @@ def test_damaged_parts_are_replaced(
     """Zeros, as a power cut leaves them, a cut-off file, and changed bytes."""
     monkeypatch.setattr(job, "WINDOW_LINES", 8)
     text, output = _text(tmp_path, _lines(30)), tmp_path / "out.hdf5"
-    _cut_run(text, output, Settings(), at=24)
+    _cut_run(text, output, EmbedSettings(), at=24)
     first, second, _ = sorted((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     first.write_bytes(damage(first.read_bytes()))
     second.with_suffix(".json").write_bytes(damage(second.with_suffix(".json").read_bytes()))
-    assert embed_file(random_bilm(), {}, text, output, Settings()) == 8
+    assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 8
     _check(output, _lines(30), random_bilm(), "all")
 
 
@@ -160,13 +160,13 @@ def test_a_folder_without_its_note(tmp_path: Path) -> None:
     """Empty, as a run that was killed at its start leaves it; or somebody else's."""
     folder, output = tmp_path / "out.hdf5.parts", tmp_path / "out.hdf5"
     (folder / ".run.json.0.tmp").mkdir(parents=True)
-    embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
+    embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, EmbedSettings())
     assert not folder.exists()
     output.unlink()
     folder.mkdir()
     (folder / "letters.txt").write_text("precious")
     with pytest.raises(InputError, match=r"out\.hdf5\.parts: found files of another run"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, Settings())
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, EmbedSettings())
     assert (folder / "letters.txt").read_text() == "precious"
 
 
@@ -176,10 +176,10 @@ def test_two_at_once(tmp_path: Path) -> None:
 
     def second(_: int) -> None:
         with pytest.raises(InputError, match="another process is writing the output") as error:
-            embed_file(random_bilm(), {}, text, output, Settings())
+            embed_file(random_bilm(), {}, text, output, EmbedSettings())
         refused.append(error)
 
-    embed_file(random_bilm(), {}, text, output, Settings(), second)
+    embed_file(random_bilm(), {}, text, output, EmbedSettings(), second)
     assert refused
     _check(output, LINES, random_bilm(), "all")
 
@@ -199,7 +199,7 @@ def test_a_result_whose_parts_are_left(
     assert main([*command, "--top"]) == 2
     assert "out.hdf5: the file already exists, expected a new name" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_make_parts", _raise)
+        patch.setattr(job, "_write_missing_parts", _raise)
         assert main(command) == 0
     assert capsys.readouterr().out == f"wrote {output}: 6 sentences, 6 of them by an earlier run\n"
     assert output.read_bytes() == written and not (tmp_path / "out.hdf5.parts").exists()
@@ -208,20 +208,20 @@ def test_a_result_whose_parts_are_left(
 def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it came there, it is not overwritten, and the parts are kept."""
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
-    real = job._join
+    real = job._join_parts
 
     def join(*arguments: Any) -> None:
         real(*arguments)
         output.write_text("precious")
 
-    monkeypatch.setattr(job, "_join", join)
+    monkeypatch.setattr(job, "_join_parts", join)
     for _ in range(2):
         with pytest.raises(InputError, match=r"out\.hdf5: the file already exists"):
-            embed_file(random_bilm(), {}, text, output, Settings())
+            embed_file(random_bilm(), {}, text, output, EmbedSettings())
         assert output.read_text() == "precious"
     output.unlink()
-    monkeypatch.setattr(job, "_join", real)
-    assert embed_file(random_bilm(), {}, text, output, Settings()) == 6
+    monkeypatch.setattr(job, "_join_parts", real)
+    assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 6
 
 
 def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,19 +229,19 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Monke
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
     text.path.write_text(text.path.read_text().replace("dd", "xx"))
     with pytest.raises(InputError, match=r"in\.txt: the text has changed since it was first read"):
-        embed_file(random_bilm(), {}, text, output, Settings())
+        embed_file(random_bilm(), {}, text, output, EmbedSettings())
     assert not output.exists()
     _text(tmp_path, LINES)
-    assert embed_file(random_bilm(), {}, text, output, Settings()) == 4
+    assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 4
     _check(output, LINES, random_bilm(), "all")
 
 
 def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = job._join
+    real = job._join_parts
     monkeypatch.setattr(job, "WINDOW_LINES", 2)
-    monkeypatch.setattr(job, "_join", lambda files, index, path: real(files[1:], index, path))
+    monkeypatch.setattr(job, "_join_parts", lambda files, index, path: real(files[1:], index, path))
     with pytest.raises(InputError, match=r"out\.hdf5: found vectors of 4 lines, expected those of 6"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings())
     assert not (tmp_path / "out.hdf5").exists()
 
 
@@ -249,7 +249,7 @@ def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """HDF5 cannot store a string of 2 GiB; together they map every sentence, repeated ones to their last line."""
     monkeypatch.setattr(index_module, "MOST_CHARACTERS", 40)
     lines = [*LINES, *_lines(20), "dd"]
-    embed_file(random_bilm(), {}, _text(tmp_path, lines), tmp_path / "out.hdf5", Settings())
+    embed_file(random_bilm(), {}, _text(tmp_path, lines), tmp_path / "out.hdf5", EmbedSettings())
     with h5py.File(tmp_path / "out.hdf5") as file:
         texts = list(file["sentence_to_index"])
     assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence alone has more
@@ -270,7 +270,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=2 * words * 3 * 12 * 4 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match=r"OUTPUT: found 0\.0 MB free on the disk"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings())
 
 
 @settings(max_examples=50)
@@ -298,13 +298,13 @@ def _allennlp_lines(path: Path) -> list[str]:
 )
 def test_lines(content: str, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_bytes(content.encode())
-    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", Settings())
+    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", EmbedSettings())
     _check(tmp_path / "out.hdf5", _allennlp_lines(tmp_path / "in.txt"), random_bilm(), "all")
 
 
 def test_a_byte_order_mark_is_no_word(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbfa b\n")
-    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", Settings())
+    embed_file(random_bilm(), {}, TextFile.scan(tmp_path / "in.txt"), tmp_path / "out.hdf5", EmbedSettings())
     _check(tmp_path / "out.hdf5", ["a b"], random_bilm(), "all")
 
 
@@ -316,7 +316,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
         patch.setattr(job, "WINDOW_LINES", 2)
-        patch.setattr(job, "_join", _raise)
+        patch.setattr(job, "_join_parts", _raise)
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()
@@ -340,7 +340,7 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out.hdf5").write_text("precious")
     with pytest.raises(InputError, match=r"out\.hdf5: the file already exists"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings())
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings())
     assert (tmp_path / "out.hdf5").read_text() == "precious"
 
 
@@ -384,7 +384,7 @@ def test_primed_state(elmo_files: Files, tmp_path: Path) -> None:
     """In long lines as in short ones."""
     options, weights = elmo_files()
     bilm = Bilm.from_files(options, weights, state="primed")
-    embed_file(bilm, {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", Settings("top", piece=4))
+    embed_file(bilm, {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings("top", chunk=4))
     _check(tmp_path / "out.hdf5", LINES, bilm, "top")
     elmo = ["--options", str(options), "--weights", str(weights), "--state", "primed", "--top"]
     assert main(["embed", str(tmp_path / "in.txt"), str(tmp_path / "cli.hdf5"), *elmo]) == 0

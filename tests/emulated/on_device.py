@@ -33,7 +33,7 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
-from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.tasks.elmo_run import execute, measure_times
 from elmo_mf.tasks.grid import expand
@@ -218,7 +218,7 @@ def test_training_the_embedder(elmo_files: Files, gpu: EmulatedGpu) -> None:
     assert trained > 10
 
 
-def _pretrained(texts: Texts, out: Path, settings: Settings, device: str | None) -> dict[str, Any]:
+def _pretrained(texts: Texts, out: Path, settings: PretrainSettings, device: str | None) -> dict[str, Any]:
     return Trainer([texts[0]], [texts[1]], out, settings, device=None if device is None else torch.device(device)).run()
 
 

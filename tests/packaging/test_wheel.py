@@ -1,7 +1,7 @@
 """A wheel in a fresh environment, used outside the checkout.
 
 The environment sees this one's third-party packages through a path entry, which runs none of their `.pth` files, so
-that `elmo_mf` and its cures come from the wheel alone.
+that `elmo_mf` and its patches come from the wheel alone.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ if __name__ == "__main__":
 
 
 def test_allennlp_is_cured(python: Path, tmp_path: Path) -> None:
-    """Its own script, and a worker process, import what needs the cures."""
+    """Its own script, and a worker process, import what needs the patches."""
     script = Path(sys.executable).with_name("allennlp")
     assert _run(tmp_path, python, script, "--version").startswith("allennlp 2.10.1")
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from elmo_mf.pretrain.settings import Settings
+from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 
-TINY = Settings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
+TINY = PretrainSettings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
 Texts = tuple[Path, Path]
 
 
@@ -33,5 +33,5 @@ def write_texts(folder: Path) -> Texts:
     return files
 
 
-def trainer(texts: Texts, out: Path, settings: Settings = TINY, device: str = "cpu") -> Trainer:
+def trainer(texts: Texts, out: Path, settings: PretrainSettings = TINY, device: str = "cpu") -> Trainer:
     return Trainer([texts[0]], [texts[1]], out, settings, device=torch.device(device))

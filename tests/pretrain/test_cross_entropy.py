@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from elmo_mf.pretrain import cross_entropy as module
 from elmo_mf.pretrain.cross_entropy import cross_entropy
-from elmo_mf.pretrain.softmax import word_softmax
+from elmo_mf.pretrain.word_softmax import word_softmax
 from tests.gpu import on_each_device
 
 

@@ -19,7 +19,7 @@ from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.evaluate import Judgement, judge
+from elmo_mf.pretrain.evaluate import Evaluation, evaluate
 from elmo_mf.provenance import file_hash
 from tests.conftest import ROOT, pipe_of
 from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
@@ -37,8 +37,8 @@ def elmo(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "elmo"))
 
 
-def _judge(folder: Path, text: Path, *rest: Any) -> Judgement:
-    return judge(folder / "options.json", folder / "weights.hdf5", [text], *rest)
+def _evaluate(folder: Path, text: Path, *rest: Any) -> Evaluation:
+    return evaluate(folder / "options.json", folder / "weights.hdf5", [text], *rest)
 
 
 def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
@@ -56,7 +56,7 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
         for direction, targets in (("forward", words[1:]), ("backward", words[:-1])):
             rows = torch.log_softmax(logits[direction], 1)
             losses[direction] += [-row[word] for row, word in zip(rows, targets, strict=True)]
-    found = _judge(elmo, texts[1])
+    found = _evaluate(elmo, texts[1])
     record = json.loads((elmo / "pretrain.json").read_text())
     for direction, values in losses.items():
         expected = float(torch.stack(values).mean().exp())
@@ -65,23 +65,23 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
 
 
 def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
-    dense = _judge(elmo, texts[1])
-    found = [_judge(elmo, texts[1], Compression("svd", rank, "input+recurrent")) for rank in (1, 5)]
+    dense = _evaluate(elmo, texts[1])
+    found = [_evaluate(elmo, texts[1], Compression("svd", rank, "input+recurrent")) for rank in (1, 5)]
     assert found[0].forward > found[1].forward > 0.999 * dense.forward
     assert found[0].parameters < found[1].parameters < dense.parameters
 
 
 def test_a_saved_compressed_encoder_with_the_softmax_of_the_dense_one(elmo: Path, texts: Texts, tmp_path: Path) -> None:
     compression = Compression("svd", 4, "all")
-    expected = _judge(elmo, texts[1], compression)
+    expected = _evaluate(elmo, texts[1], compression)
     Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5", compression).save(tmp_path / "small")
-    found = _judge(tmp_path / "small", texts[1], None, elmo)
+    found = _evaluate(tmp_path / "small", texts[1], None, elmo)
     assert (found.forward, found.backward) == pytest.approx((expected.forward, expected.backward), rel=1e-5)
 
 
 def test_unknown_words_are_counted(elmo: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("red purple green\n")
-    assert _judge(elmo, tmp_path / "text.txt").unknown == pytest.approx(1 / 3)
+    assert _evaluate(elmo, tmp_path / "text.txt").unknown == pytest.approx(1 / 3)
 
 
 def _set(name: str, value: Any) -> Callable[[Path], None]:
@@ -123,7 +123,7 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
 def test_files_that_are_wrong(damage: Callable[[Path], None], message: str, elmo: Path, texts: Texts) -> None:
     damage(elmo)
     with pytest.raises(InputError, match=message) as error:
-        _judge(elmo, texts[1])
+        _evaluate(elmo, texts[1])
     assert "\n" not in str(error.value)
 
 
@@ -135,7 +135,7 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
     assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2 highways 1: forward ")
     written = json.loads((tmp_path / "it.json").read_text())
     assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
-    assert written["perplexities"][0]["forward"] == _judge(elmo, texts[1]).forward
+    assert written["perplexities"][0]["forward"] == _evaluate(elmo, texts[1]).forward
     assert main(["perplexity", str(texts[1]), *files, "--highway-rank", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("highways 1: forward ")
 
@@ -146,7 +146,7 @@ def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
     with pipe_of(texts[1].read_bytes()) as pipe:
         assert main(["perplexity", str(pipe), *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
     dense, low = json.loads((tmp_path / "it.json").read_text())["perplexities"]
-    assert dense["words"] == low["words"] and dense["forward"] == _judge(elmo, texts[1]).forward
+    assert dense["words"] == low["words"] and dense["forward"] == _evaluate(elmo, texts[1]).forward
     assert dense["hashes"]["texts"] == low["hashes"]["texts"] == [file_hash(texts[1])]
 
 

@@ -21,10 +21,10 @@ from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.io import exclusive
 from elmo_mf.pretrain.command import command_line
-from elmo_mf.pretrain.progress import Progress
-from elmo_mf.pretrain.settings import Mixed, Settings
-from elmo_mf.pretrain.softmax import SOFTMAXES, SoftmaxKind
+from elmo_mf.pretrain.progress import StepMetrics
+from elmo_mf.pretrain.settings import Mixed, PretrainSettings
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
+from elmo_mf.pretrain.word_softmax import SOFTMAXES, SoftmaxKind
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.resumable import load_state, save_state
@@ -94,7 +94,7 @@ def test_a_run_that_was_cut_continues_exactly(
     """Cut after a checkpoint at any step, dropout and all: the weights are those of an uncut run."""
     settings = replace(TINY, **changes)
 
-    def cut(progress: Progress) -> None:
+    def cut(progress: StepMetrics) -> None:
         if progress.step == at + 1:
             raise _Cut
 
@@ -143,7 +143,7 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
         settings = replace(
             TINY, stateful=stateful, dropout=0.0, epochs=20, learning_rate=0.01, batch_tokens=64, softmax="full"
         )
-        seen: list[Progress] = []
+        seen: list[StepMetrics] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
         perplexity[stateful] = geometric_mean(step.perplexity for step in seen[-10:])  # one batch alone is noise
     assert perplexity[True] - 1 < 0.5 * (perplexity[False] - 1), perplexity
@@ -216,7 +216,7 @@ def test_several_texts_are_one(texts: Texts, tmp_path: Path) -> None:
 
 def test_the_command_that_repeats_a_run() -> None:
     compression = {"method": "svd", "budget": {"share": 0.1}, "targets": ["joint"]}
-    settings = Settings(compression=compression, stateful=True)
+    settings = PretrainSettings(compression=compression, stateful=True)
     line = command_line([Path("a/b.txt"), Path("c.txt")], [Path("v.txt")], Path("x/out"), settings)
     assert line.startswith("elmo-mf pretrain b.txt c.txt --valid v.txt --out out --cell 512")
     assert line.endswith("--stateful --mixed none --targets joint --budget 10%")
@@ -286,7 +286,7 @@ def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
 ) -> None:
     """Each part of it replaced or left out, as if this program had written it; a refused one leaves no trace."""
 
-    def cut(progress: Progress) -> None:
+    def cut(progress: StepMetrics) -> None:
         if progress.step == 16:
             raise _Cut
 
@@ -352,7 +352,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     run = trainer(texts, tmp_path / "out")
     good: list[dict[str, torch.Tensor]] = []
 
-    def spoil(progress: Progress) -> None:
+    def spoil(progress: StepMetrics) -> None:
         if progress.step == 4:
             run._checkpoint()
             good.append({name: value.clone() for name, value in run.model.state_dict().items()})

@@ -23,7 +23,7 @@ from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.weights import BilmWeights, to_dense
 from elmo_mf.compression.calibration.input_covariances import MAX_TOKENS, batches
 from elmo_mf.errors import check_finite
-from elmo_mf.resumable import check_like, check_optimizer, load_state, save_state, taking_from
+from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 from elmo_mf.sentences import read_with_hash
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class _Run:
         state = load_state(path, self.identity)
         if state is None:
             return
-        with taking_from(path):
+        with checkpoint_errors(path):
             own = {"layers": self.student.layers.state_dict(), "scheduler": self.scheduler.state_dict(), "step": 0}
             check_like({name: state[name] for name in own}, own, "state")
             check_optimizer(state["optimizer"], self.optimizer)

@@ -24,7 +24,7 @@ from elmo_mf.provenance import provenance
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchResult:
     """All timings of a benchmark, case by case."""
 
     encoder: str
@@ -64,7 +64,7 @@ def run_bench(
     device: torch.device,
     budget: float,
     done: Callable[[Case, list[Timing], Limits], None] = lambda *_: None,
-) -> Result:
+) -> BenchResult:
     """Compare AllenNLP, dense and `compressions` in every case, spending `budget` seconds on each.
 
     Ours run in float32, and in those of `precisions` that this machine is made for.
@@ -84,4 +84,4 @@ def run_bench(
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
         done(case, timings[case], limits)
-    return Result(encoder, device, limits, timings)
+    return BenchResult(encoder, device, limits, timings)

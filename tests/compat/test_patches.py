@@ -1,4 +1,4 @@
-"""Each cure where it is needed, and nowhere else."""
+"""Each patch applies where it is needed, and nowhere else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_plain_torch_is_untouched() -> None:
 
 
 def test_training_state_with_numpy_scalars() -> None:
-    import allennlp.training.checkpointer  # noqa: F401 - cures
+    import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     file = io.BytesIO()
     torch.save({"best": np.float64(0.5), "epoch": np.int64(3), "rate": np.float32(0.25)}, file)
@@ -48,7 +48,7 @@ def test_training_state_with_numpy_scalars() -> None:
 def test_other_pickles_stay_refused() -> None:
     import pickle
 
-    import allennlp.training.checkpointer  # noqa: F401 - cures
+    import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     file = io.BytesIO()
     torch.save({"call": io.StringIO}, file)
@@ -58,8 +58,8 @@ def test_other_pickles_stay_refused() -> None:
 
 
 def test_stand_ins_are_gone_after_the_import() -> None:
-    import allennlp.data.image_loader  # noqa: F401 - cures
-    import allennlp_models.rc.tools.narrativeqa  # noqa: F401 - cures
+    import allennlp.data.image_loader  # noqa: F401 - applies patches
+    import allennlp_models.rc.tools.narrativeqa  # noqa: F401 - applies patches
     import nltk
 
     for name in ("torchvision", "torchvision.ops", "rouge"):

@@ -12,8 +12,8 @@ import pytest
 
 from elmo_mf.cli.main import main
 from elmo_mf.fetch.catalogue import CATALOGUES, Source
-from elmo_mf.fetch.wanted import wanted
 from elmo_mf.resources import share
+from elmo_mf.tasks.published_files import missing_files
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import small_data
 from tests.fetch.server import serving
@@ -23,30 +23,30 @@ PAPER = share() / "jsonnet" / "sweeps" / "paper.jsonnet"
 
 def test_all_that_the_paper_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = {(one.kind, one.name, str(one.folder)) for one in wanted(SweepSpec.from_file(PAPER))}
+    found = {(one.kind, one.name, str(one.folder)) for one in missing_files(SweepSpec.from_file(PAPER))}
     data = {("data", task, f"data/{task}") for task in ("sst", "snli", "squad")}
     words = {("words", name, "words") for name in ("glove.840B.300d", "glove.6B.100d")}
     assert found == {("weights", "original", "weights/original"), *data, *words}
-    assert not [one for one in wanted(SweepSpec.from_file(PAPER, preset="demo")) if one.kind == "words"]
+    assert not [one for one in missing_files(SweepSpec.from_file(PAPER, preset="demo")) if one.kind == "words"]
 
 
 def test_what_is_not_published_is_not_wanted(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]]) -> None:
     options, weights = elmo_files("mine")
     keys = {"data": str(tmp_path / "data"), "options": str(options), "weights": str(weights)}
-    assert wanted(SweepSpec.from_file(None, tasks=["ptb"], **keys)) == []
-    assert wanted(SweepSpec.from_file(None, tasks=["sst"], options=str(options), weights=str(weights))) == []
+    assert missing_files(SweepSpec.from_file(None, tasks=["ptb"], **keys)) == []
+    assert missing_files(SweepSpec.from_file(None, tasks=["sst"], options=str(options), weights=str(weights))) == []
     elsewhere = keys | {"weights": str(tmp_path / "small" / "weights.hdf5")}
-    assert [one.kind for one in wanted(SweepSpec.from_file(None, tasks=["sst"], **elsewhere))] == ["data"]
+    assert [one.kind for one in missing_files(SweepSpec.from_file(None, tasks=["sst"], **elsewhere))] == ["data"]
 
 
 def test_files_of_ones_own_are_left_alone(tmp_path: Path) -> None:
     spec = SweepSpec.from_file(None, tasks=["sst"], data=str(tmp_path))
     small_data("sst", tmp_path / "sst")
-    assert wanted(spec) == []
+    assert missing_files(spec) == []
     (tmp_path / "sst" / "dev.txt").unlink()
-    assert wanted(spec) == []
+    assert missing_files(spec) == []
     (tmp_path / "sst" / "fetch.lock").write_text("{}")  # as where a fetch was cut
-    assert [one.name for one in wanted(spec)] == ["sst"]
+    assert [one.name for one in missing_files(spec)] == ["sst"]
 
 
 def test_a_sweep_that_fetches(

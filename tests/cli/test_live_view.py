@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from elmo_mf.cli.live import _Live, live_view
+from elmo_mf.cli.live_view import _Live, live_view
 from elmo_mf.experiments.scheduler import Outcome
 from elmo_mf.experiments.workspace import Progress
 from elmo_mf.tasks.grid import Run, expand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elmo_mf.bench.run import Result
+from elmo_mf.bench.benchmark import BenchResult
 from elmo_mf.figures import COLORS, save, themed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
     return table
 
 
-def plot_bench(result: Result, path: Path, theme: str = "light") -> None:
+def plot_bench(result: BenchResult, path: Path, theme: str = "light") -> None:
     """Write a picture of every case's ratios to AllenNLP; the ending of `path` says of what kind.
 
     Raises:
@@ -50,7 +50,7 @@ def plot_bench(result: Result, path: Path, theme: str = "light") -> None:
         save(_bars(result), path)
 
 
-def _bars(result: Result) -> Figure:
+def _bars(result: BenchResult) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter

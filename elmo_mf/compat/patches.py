@@ -1,4 +1,4 @@
-"""One cure for each module of AllenNLP that does not import or run; most last only as long as its import."""
+"""Patches for modules of AllenNLP that do not import or run, one function each; most end with the import."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def _training_util() -> Iterator[None]:
     vars(sys.modules["allennlp.training.util"])["clip_grad_norm_"] = clip_grad_norm_
 
 
-CURES: dict[str, Callable[[], AbstractContextManager[None]]] = {
+PATCHES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp": _home,
     "allennlp.common.cached_transformers": _transformers_tokenizers,
     "allennlp.common.push_to_hf": _huggingface_hub,
@@ -321,16 +321,16 @@ def _opened(
 
 
 class _Loader(importlib.abc.Loader):
-    """Runs a module inside its cure."""
+    """Execute a module inside its patch."""
 
-    def __init__(self, loader: importlib.abc.Loader, cure: Callable[[], AbstractContextManager[None]]) -> None:
-        self.loader, self.cure = loader, cure
+    def __init__(self, loader: importlib.abc.Loader, patch: Callable[[], AbstractContextManager[None]]) -> None:
+        self.loader, self.patch = loader, patch
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        with self.cure():
+        with self.patch():
             self.loader.exec_module(module)
         if _READERS in module.__name__:
             vars(module).setdefault("open", _opened)
@@ -339,14 +339,14 @@ class _Loader(importlib.abc.Loader):
         return getattr(self.loader, name)
 
 
-def cured_spec(
+def patched_spec(
     name: str, path: Sequence[str] | None, target: ModuleType | None
 ) -> importlib.machinery.ModuleSpec | None:
-    """The spec of a module that needs a cure, None for all others."""
+    """Return the spec of a module that needs a patch, and None for all others."""
     reads = _READERS in name and name.startswith(("allennlp.", "allennlp_models."))
-    if name not in CURES and not reads:
+    if name not in PATCHES and not reads:
         return None
     spec = importlib.machinery.PathFinder.find_spec(name, path, target)
     if spec is not None and spec.loader is not None:
-        spec.loader = _Loader(spec.loader, CURES.get(name, nullcontext))
+        spec.loader = _Loader(spec.loader, PATCHES.get(name, nullcontext))
     return spec

@@ -1,0 +1,89 @@
+"""Published files that a sweep reads: which of them are missing, and how a download is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.errors import InputError
+from elmo_mf.fetch.catalogue import CATALOGUES, Kind, Source
+from elmo_mf.fetch.fetch import LOCK
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.spec import SweepSpec
+
+_MOST_LINE = 100_000  # characters
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """An entry of the catalogue, and the folder where its files should be."""
+
+    kind: Kind
+    name: str
+    folder: Path
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return CATALOGUES[self.kind].get(self.name, ())
+
+    @property
+    def paths(self) -> set[Path]:
+        return {self.folder / name for source in self.sources for name in source.files.values()}
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether some files are missing and the others, if there are any, come from `elmo-mf fetch`.
+
+        Files from elsewhere are never replaced.
+        """
+        existing = [path for path in self.paths if path.exists()]
+        return len(existing) < len(self.paths) and (not existing or (self.folder / LOCK).exists())
+
+
+def missing_files(spec: SweepSpec) -> list[PublishedFiles]:
+    """Return the ELMo, task data and word vectors of a sweep that are missing and can be downloaded.
+
+    Files are recognised by the names that `elmo-mf fetch` gives them: `original/options.json` and
+    `original/weights.hdf5` are the original ELMo, `glove.6B.100d.txt` holds those word vectors.
+    """
+    return [entry for entry in dict.fromkeys(_entries(spec)) if entry.is_missing]
+
+
+def _entries(spec: SweepSpec) -> Iterator[PublishedFiles]:
+    options, weights = Path(spec.options), Path(spec.weights)
+    elmo = PublishedFiles("weights", weights.parent.name, weights.parent)
+    if {options, weights} == elmo.paths:
+        yield elmo
+    for name in spec.tasks:
+        yield PublishedFiles("data", name, spec.data_of(load_task(name)))
+        words = spec.glove_of(name)
+        if words is not None and spec.preset == "paper":
+            path = Path(words)
+            yield PublishedFiles("words", path.name.removesuffix(".txt"), path.parent)
+
+
+def content_check(kind: Kind, name: str) -> Callable[[Path], None]:
+    """Return a function that reads the files of a catalogue entry in a folder.
+
+    It raises `InputError` if a file cannot be read or does not hold what its name promises.
+    """
+
+    def check_weights(folder: Path) -> None:
+        read_weights(folder / "weights.hdf5", BilmOptions.from_file(folder / "options.json"))
+
+    def check_data(folder: Path) -> None:
+        task = load_task(name)
+        for file in task.files.values():
+            task.format.read(folder / file)
+
+    def check_words(folder: Path) -> None:
+        path = folder / f"{name}.txt"
+        with open(path, encoding="utf-8", errors="replace") as file:
+            columns = len(file.readline(_MOST_LINE).split(" ")) - 1
+        if f".{columns}d" not in path.name:
+            raise InputError(f"{path.name}: found {columns} numbers per word, expected those of {name}")
+
+    checks: dict[Kind, Callable[[Path], None]] = {"weights": check_weights, "data": check_data, "words": check_words}
+    return checks[kind]
