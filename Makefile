@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: leaderboard test setup lint docs clean
+.PHONY: leaderboard test test-fast setup lint docs clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
@@ -12,6 +12,9 @@ leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-fast: $(READY)  ## the tests to run while working: under two minutes on two cores
+	$(BIN)/pytest -n 2 --dist worksteal -m "not (slow or browser or cluster or emulated or data)"
 
 setup: $(READY)
 

@@ -117,6 +117,7 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to.md"])
 def test_commands_run(page: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One after the other: some need what others wrote. The tutorial's have a test of their own."""

@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.fuzz import sign, targets
 
+pytestmark = pytest.mark.slow
+
 SLOW = {"jsonnet": 100, "reports": 200, "training-state": 60}
 """Examples of readers that take more than some milliseconds; others get 250."""
 

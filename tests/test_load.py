@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.load import load
+
+pytestmark = pytest.mark.slow
 
 
 def test_load() -> None:

@@ -15,6 +15,8 @@ import pytest
 from elmo_mf.cli.main import main
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "tutorial.md"
 _STEP = re.compile(r"```(python|sh)\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 

@@ -200,6 +200,7 @@ def test_seeds_are_not_pairs() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(5, 7), st.data())
+@pytest.mark.slow
 def test_rank_correlations_are_scipys(n: int, data: st.DataObject) -> None:
     """With ties too: its rho, and its permutation test's p."""
     x, y = (np.array(data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))) for _ in range(2))

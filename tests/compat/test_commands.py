@@ -16,6 +16,8 @@ from allennlp.common.checks import ConfigurationError
 
 from elmo_mf.resources import demo_options, demo_weights
 
+pytestmark = pytest.mark.slow
+
 TESTED_ELSEWHERE = {"train", "evaluate", "predict"}
 Run = Callable[..., str]
 

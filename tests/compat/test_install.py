@@ -17,6 +17,8 @@ import pytest
 from elmo_mf.tasks.config import load_task
 from tests.conftest import ROOT, small_data
 
+pytestmark = pytest.mark.slow
+
 NO_NETWORK = """
 import os, sys
 def refuse(event, arguments):

@@ -20,6 +20,8 @@ from allennlp.training.momentum_schedulers import MomentumScheduler
 from allennlp.training.optimizers import Optimizer
 from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 import_plugins()
 OPTIMIZERS: dict[str, Any] = {
     "adadelta": {},

@@ -399,6 +399,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_line(elmo_files: Files, tmp_path: Path) -> None:
     """The longer line's vectors are 61 MB, and more than once that without pieces."""
     options, weights = elmo_files(projection_dim=64)

@@ -28,6 +28,8 @@ from tests.experiments.drivers import driver
 from tests.records.samples import record
 from tests.sweeps import TinySweep, records_here, run_here
 
+pytestmark = pytest.mark.slow
+
 Report = Callable[[Progress], None]
 
 

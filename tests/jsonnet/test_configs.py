@@ -14,6 +14,8 @@ from elmo_mf.tasks.config import load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 from tests.conftest import ROOT, small_data
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {
     "sst": ("text_classifier", {"sentence": "a dull film"}, "label"),
     "snli": ("textual_entailment", {"premise": "A man sleeps.", "hypothesis": "A man rests."}, "label"),

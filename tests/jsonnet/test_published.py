@@ -14,6 +14,8 @@ from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override, task_config
 from elmo_mf.tasks.training import training_loop
 from tests.conftest import ROOT, small_data
 
+pytestmark = pytest.mark.slow
+
 RECORD = read_json("sweeps/published.json")
 PUBLISHED: dict[str, Any] = RECORD["published"]
 _EMBEDDERS = "model.text_field_embedder.token_embedders"

@@ -21,6 +21,8 @@ from elmo_mf.leaderboard.write import write_reports
 from elmo_mf.records.store import ResultStore
 from tests.records.samples import MACHINE, record, signed, write
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "x\n\n# Mine\n\n<script>alert(1)</script><img src=http://127.0.0.1:9/a.png> ![](http://127.0.0.1:9/b.png) "
     "[l](http://127.0.0.1:9/c) | `c` **b** $\\frac{$ \\input{/etc/passwd} %\r =cmd|' /C calc'!A0 [/b] [red]r[/red] "

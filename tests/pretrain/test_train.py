@@ -32,6 +32,8 @@ from tests.conftest import pipe_of
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, trainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 def test_learns(softmax: SoftmaxKind, texts: Texts, tmp_path: Path) -> None:

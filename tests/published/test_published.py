@@ -25,6 +25,8 @@ from elmo_mf.plugin import ElmoMfTokenEmbedder
 from tests.conftest import random_bilm
 from tests.published import configs, data
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = {"sentence": "John saw Mary ."}
 PAIR = {"premise": "A cat sat .", "hypothesis": "A cat moved ."}
 ASKED = {"passage": data.CONTEXT, "question": "Who saw Mary ?"}

@@ -26,6 +26,8 @@ from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_gradients import gradients_of, row_weights
 from tests.sweeps import TinySweep, records_here
 
+pytestmark = pytest.mark.slow
+
 
 def _spec(tiny_sweep: TinySweep, *compressions: dict[str, Any], **keys: Any) -> SweepSpec:
     return tiny_sweep(methods=[], compressions=list(compressions), **keys)

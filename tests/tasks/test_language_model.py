@@ -20,6 +20,8 @@ from elmo_mf.tasks.language_model_run import _Training
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"model.embedding_dim": 16, "model.hidden_size": 24, "trainer.num_epochs": 2, "model.softmax_samples": 20}
 
 

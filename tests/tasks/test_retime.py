@@ -20,6 +20,8 @@ from elmo_mf.tasks.retime import picked
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
 
+pytestmark = pytest.mark.slow
+
 
 class _Phases(Unwatched):
     def __init__(self) -> None:

@@ -20,6 +20,8 @@ from elmo_mf.tasks.grid import Run, expand
 from tests.sweeps import TinySweep, records_here, run_here
 from tests.tasks.test_language_model import SMALL
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
 def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:

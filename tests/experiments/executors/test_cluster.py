@@ -22,6 +22,8 @@ from elmo_mf.tasks.spec import SweepSpec
 from tests.experiments.test_survival import _failing
 from tests.sweeps import TinySweep, records_here
 
+pytestmark = pytest.mark.cluster
+
 ray = pytest.importorskip("ray", reason="needs the extra cluster")
 Report = Callable[[Progress], None]
 

@@ -22,6 +22,8 @@ from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
 from tests.sweeps import TinySweep
 
+pytestmark = pytest.mark.slow
+
 Report = Callable[[Progress], None]
 
 
