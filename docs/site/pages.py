@@ -63,7 +63,7 @@ def schemas() -> str:
     """What is in a record and in an exported board, from their JSON schemas."""
     parts = [
         "# Records",
-        "Each cell of a sweep leaves one JSON file, and `elmo-mf leaderboard --export json` writes a board as one. "
+        "Each run of a sweep leaves one JSON file, and `elmo-mf leaderboard --export json` writes a board as one. "
         "Their schemas are [record.schema.json](record.schema.json) and [board.schema.json](board.schema.json); this "
         "is what they hold.",
     ]

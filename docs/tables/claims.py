@@ -98,7 +98,7 @@ def _float16(task: str) -> dict[str, dict[str, float]]:
 
 def _processors() -> Iterator[str]:
     n, apart, seeds = _between_processors()
-    yield f"{n} cells were scored on two processors"
+    yield f"{n} runs were scored on two processors"
     yield f"their scores differ by {apart:.1f} points (root mean square), where two seeds differ by {seeds:.1f}"
 
 
@@ -110,7 +110,7 @@ def _processors_in_short() -> Iterator[str]:
 
 @cache
 def _between_processors() -> tuple[int, float, float]:
-    """How many cells two processors scored, and by how much these and two seeds differ (root mean square, in points).
+    """How many runs two processors scored, and by how much these and two seeds differ (root mean square, in points).
 
     The scores with AVX2 are in `float16.json`, those with AVX-512 on the board.
     """
@@ -140,8 +140,8 @@ def _sweeps() -> Iterator[str]:
     }
     yield f"encoder {busy[2]:.0f} ms with `--threads 2` on two cores and {busy[1]:.0f} ms with one"
     load = record["load"]["result"]
-    yield f"| a cell, first fifth of the sweep | {load['ms_a_cell_first_fifth']:.0f} ms |"
-    yield f"| a cell, last fifth | {load['ms_a_cell_last_fifth']:.0f} ms |"
+    yield f"| a run, first fifth of the sweep | {load['ms_a_cell_first_fifth']:.0f} ms |"
+    yield f"| a run, last fifth | {load['ms_a_cell_last_fifth']:.0f} ms |"
     yield f"| `--status` on 10,000 records | {load['status_seconds']:.1f} s |"
     former, own = record["leaderboard"]["runs"]
     yield (
