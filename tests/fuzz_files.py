@@ -22,8 +22,8 @@ from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import Cache
 from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Claims
-from elmo_mf.experiments.machine_lock import Turn
+from elmo_mf.experiments.leases import Heartbeat, Leases
+from elmo_mf.experiments.machine_lock import MachineLock
 from elmo_mf.fetch.archive import extract
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
@@ -75,7 +75,7 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "fetch-lock": Target("lock", of_json(hashes), Lock),
         "model-card": Target("md", of_bytes(b'---\nlicence: "MIT"\n---\n# A card\n'), _licence),
         "part-note": Target("json", of_json(PART_NOTE), _part),
-        "claim": Target("json", of_json({"host": "a", "pid": 1, "time": 1.0, "phase": "training"}), _claim),
+        "lease": Target("json", of_json({"host": "a", "pid": 1, "time": 1.0, "phase": "training"}), _lease),
         "failure": Target("json", of_json({"id": "0" * 64, "error": "it failed"}), _failure),
         "cache": Target("bin", of_bytes(CACHED), _cached),
         "cache-list": Target("json", of_json({"content": hashlib.sha256(CACHED).hexdigest()}), _cached_list),
@@ -115,16 +115,16 @@ def _part(path: Path) -> None:
     assert {name: found[name] for name in PART_NOTE} == PART_NOTE
 
 
-def _claim(path: Path) -> None:
-    claims = Claims(path.parent)
-    claims.folder.mkdir(exist_ok=True)
-    held = claims.folder / "sst dense seed 1.lock"
+def _lease(path: Path) -> None:
+    leases = Leases(path.parent)
+    leases.folder.mkdir(exist_ok=True)
+    held = leases.folder / "sst dense seed 1.lock"
     path.replace(held)
     with holding(held):
-        notes = claims.all()
-    if not notes[held.stem]:
+        notes = leases.all()
+    if notes[held.stem] == Heartbeat():
         raise InputError("no note")
-    json.dumps(notes, allow_nan=False)
+    json.dumps(notes[held.stem].model_dump(), allow_nan=False)
 
 
 def _failure(path: Path) -> None:
@@ -155,13 +155,13 @@ def _from_cache(path: Path, name: str) -> None:
     def read(folder: Path) -> bytes:
         return (folder / "content").read_bytes()
 
-    with Turn(path.parent) as turn:
-        cache = Cache(path.parent, 0, turn)
+    with MachineLock(path.parent) as machine:
+        cache = Cache(path.parent, 0, machine)
         try:
-            cache.read("facts", "x", make, read)
+            cache.load("facts", "x", make, read)
             made.clear()
             path.replace(cache.folder / "facts" / "x" / name)
-            assert cache.read("facts", "x", make, read) == CACHED
+            assert cache.load("facts", "x", make, read) == CACHED
         finally:
             cache.close()
     if made:

@@ -18,16 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.cli.main import main
-from elmo_mf.experiments.attempt import Result
 from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.runs import Report, Result
+from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
 from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.execution import PRELOAD
 from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
@@ -38,16 +37,16 @@ def _result(seed: int) -> dict[str, Any]:
     return {key: value for key, value in record(None, 0.4, seed).items() if key not in ("format", "id", "run")}
 
 
-def nothing(spec: SweepSpec, run: Run, output: Path, report: Callable[[Progress], None]) -> Result:
+def nothing(run: Run, output: Path, report: Report) -> Result[dict[str, Any]]:
     """A run that is done at once."""
     return Result(_result(run.seed))
 
 
-class _Clock(Unwatched):
+class _Clock(View[Run, dict[str, Any]]):
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
 
-    def done(self, outcome: Outcome) -> None:
+    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
         self.times.append(time.perf_counter())
 
 
@@ -59,20 +58,24 @@ def sweep_load(runs: int, folder: Path) -> dict[str, float]:
     """Milliseconds per run in the first and the last fifth of a sweep, and the megabytes that it added."""
     spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], seeds=list(range(runs)))
     expanded = expand(spec)
-    warm = LocalExecutor(spec, folder / "warm", 1, 1, nothing)
-    run_sweep(expanded[:2], folder / "warm", warm)
+    _sweep(expanded[:2], folder / "warm")
     before, clock = _megabytes(), _Clock()
-    run_sweep(expanded, folder / "sweep", LocalExecutor(spec, folder / "sweep", 1, 1, nothing), clock)
+    _sweep(expanded, folder / "sweep", clock)
     assert len(ResultStore(folder / "sweep").records()) == runs
     each = [1000 * (b - a) for a, b in zip(clock.times, clock.times[1:], strict=False)]
     fifth = max(1, runs // 5)
     return {
-        "cells": runs,
-        "ms_a_cell_first_fifth": statistics.median(each[:fifth]),
-        "ms_a_cell_last_fifth": statistics.median(each[-fifth:]),
-        "ms_a_cell_mean": statistics.fmean(each),
+        "runs": runs,
+        "ms_a_run_first_fifth": statistics.median(each[:fifth]),
+        "ms_a_run_last_fifth": statistics.median(each[-fifth:]),
+        "ms_a_run_mean": statistics.fmean(each),
         "added_megabytes": _megabytes() - before,
     }
+
+
+def _sweep(runs: list[Run], output: Path, view: View[Run, dict[str, Any]] | None = None) -> None:
+    executor: LocalExecutor[Run, dict[str, Any]] = LocalExecutor(nothing, output, 1, 1, PRELOAD)
+    run_sweep(runs, output, executor, ResultStore(output), view)
 
 
 def status_load(records: int, folder: Path) -> dict[str, float]:
@@ -118,7 +121,7 @@ def load(runs: int, records: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--records", type=int, default=10_000)
     arguments = parser.parse_args()
     print(json.dumps(load(arguments.runs, arguments.records), indent=2))

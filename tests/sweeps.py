@@ -8,26 +8,42 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.experiments.attempt import Attempt, attempt
 from elmo_mf.experiments.executors.local import LocalExecutor
+from elmo_mf.experiments.runs import Work
 from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
+from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.config import task_names
-from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.execution import PRELOAD, TaskWork
+from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import small_data
 
 TinySweep = Callable[..., SweepSpec]
+Fields = dict[str, Any]
+SweepView = View[Run, Fields]
+SweepOutcome = Outcome[Run, Fields]
 
 
 def run_here(
-    spec: SweepSpec, output: Path, workers: int = 1, view: View | None = None, work: Attempt = attempt, **how: Any
-) -> list[Outcome]:
-    """A sweep in processes of one thread, so that the workers' number changes no sum."""
-    return run_sweep(expand(spec), output, LocalExecutor(spec, output, workers, 1, work), view, **how)
+    spec: SweepSpec,
+    output: Path,
+    workers: int = 1,
+    view: SweepView | None = None,
+    work: Work[Fields] | None = None,
+    **options: Any,
+) -> list[SweepOutcome]:
+    """Execute a sweep in processes of one thread, so that the number of workers changes no sum."""
+    executor = executor_here(work or TaskWork(spec), output, workers)
+    return run_sweep(expand(spec), output, executor, ResultStore(output), view, **options)
+
+
+def executor_here(work: Work[Fields], output: Path, workers: int = 1) -> LocalExecutor[Run, Fields]:
+    """Return an executor that inherits what all others of these tests do."""
+    return LocalExecutor(work, output, workers, 1, PRELOAD)
 
 
 def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
-    """The records of a sweep in which nothing fails, in the order of its runs."""
+    """Return the records of a sweep in which nothing fails, in the order of its runs."""
     outcomes = {outcome.run.id: outcome for outcome in run_here(spec, output, **how)}
     assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
     records = [outcomes[run.id].record for run in expand(spec)]

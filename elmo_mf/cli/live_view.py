@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -11,22 +12,18 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from elmo_mf.errors import visible
-from elmo_mf.experiments.scheduler import Outcome, Unwatched, View
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.scheduler import Outcome, View
 from elmo_mf.tasks.grid import Run
 
 
-class _Lines:
+class _Lines(View[Run, dict[str, Any]]):
     """A line for each run that is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def started(self, run: Run) -> None: ...
-
-    def progress(self, run: Run, progress: Progress) -> None: ...
-
-    def done(self, outcome: Outcome) -> None:
+    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
         self.console.print(visible(line(outcome)), markup=False, emoji=False)
 
 
@@ -51,7 +48,7 @@ class _Live(_Lines):
         share = 1.0 if progress.phase in ("scoring", "measuring") else progress.share
         self.bars.update(self.runs[run.id], completed=share, about=about)
 
-    def done(self, outcome: Outcome) -> None:
+    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
         super().done(outcome)
         bar = self.runs.pop(outcome.run.id, None)
         if bar is not None:
@@ -61,11 +58,11 @@ class _Live(_Lines):
 
 
 @contextmanager
-def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
+def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, dict[str, Any]]]:
     """The view of a sweep of `total` runs, of which `before` were recorded when it began."""
     console = Console(soft_wrap=True, highlight=False)
     if quiet:
-        yield Unwatched()
+        yield View()
     elif not console.is_terminal:
         yield _Lines(console)
     else:
@@ -75,7 +72,7 @@ def live_view(total: int, before: int, quiet: bool) -> Iterator[View]:
             yield _Live(bars, total, before)
 
 
-def line(outcome: Outcome) -> str:
+def line(outcome: Outcome[Run, dict[str, Any]]) -> str:
     """What became of a run, in a line."""
     record = outcome.record
     if record is None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from elmo_mf.cli.bounded_server import PATIENCE, BoundedHandler, BoundedServer
 from elmo_mf.errors import InputError, printable
 from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Claims
+from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.io import read_bytes
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.page.data import page_data
@@ -59,8 +59,8 @@ class Live:
     def status(self) -> dict[str, str]:
         """The version, and how far the sweep is, in a text."""
         version, _ = self.data()
-        running, failed = Claims(self._folder).all(), Failures(self._folder).all()
-        lines = [f"{printable(name)}: {_progress(note)}" for name, note in running.items()]
+        running, failed = Leases(self._folder).all(), Failures(self._folder).all()
+        lines = [f"{printable(name)}: {_progress(heartbeat)}" for name, heartbeat in running.items()]
         lines += [f"{printable(name)}: failed: {error}" for name, error in failed.items()]
         lines += self._problems
         more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
@@ -79,11 +79,10 @@ class Live:
         return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
 
-def _progress(note: dict[str, Any]) -> str:
-    share, loss = note.get("share"), note.get("loss")
-    parts = [note.get("phase", "starting")]
-    parts += [f"{share:.0%}"] if share else []
-    parts += [] if loss is None else [f"loss {loss:.3f}"]
+def _progress(heartbeat: Heartbeat) -> str:
+    parts = [heartbeat.phase]
+    parts += [f"{heartbeat.share:.0%}"] if heartbeat.share else []
+    parts += [] if heartbeat.loss is None else [f"loss {heartbeat.loss:.3f}"]
     return " ".join(parts)
 
 

@@ -20,6 +20,7 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 
 if TYPE_CHECKING:
     from elmo_mf.experiments.executors import Executor
+    from elmo_mf.experiments.leases import Heartbeat
     from elmo_mf.experiments.scheduler import Outcome
     from elmo_mf.tasks.grid import Run
     from elmo_mf.tasks.spec import SweepSpec
@@ -91,7 +92,7 @@ def sweep(
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
     from elmo_mf.cli.live_view import live_view
-    from elmo_mf.experiments.scheduler import present, run_sweep
+    from elmo_mf.experiments.scheduler import joined, run_sweep
     from elmo_mf.records.store import ResultStore
     from elmo_mf.tasks.preflight import check_needs
     from elmo_mf.tasks.spec import SweepSpec
@@ -131,14 +132,17 @@ def sweep(
     recorded = {run.id for run in found.recorded}
     todo = [run for run in runs if run.id not in recorded]
     with _writing(output):
-        for line in ResultStore(output).set_aside(found.problems):
+        store = ResultStore(output)
+        for line in store.set_aside(found.problems):
             echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
-            with present(output):
+            with joined(output):
                 check_needs(spec, todo, output, workers if ray is None else 0)
                 where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
                 with live_view(len(runs), done, quiet) as view:
-                    outcomes = run_sweep(todo, output, where, view, retry_failed=retry_failed, fail_fast=fail_fast)
+                    outcomes = run_sweep(
+                        todo, output, where, store, view, retry_failed=retry_failed, fail_fast=fail_fast
+                    )
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
@@ -147,14 +151,13 @@ def _retime(
 ) -> None:
     """Measure the times of a sweep's recorded runs again."""
     from elmo_mf.cli.live_view import live_view
-    from elmo_mf.experiments.attempt import attempt_times
-    from elmo_mf.experiments.executors.local import LocalExecutor
-    from elmo_mf.experiments.scheduler import present, run_sweep
+    from elmo_mf.experiments.scheduler import joined, run_sweep
     from elmo_mf.records.store import ResultStore
+    from elmo_mf.tasks.execution import local_executor
     from elmo_mf.tasks.preflight import check_needs
-    from elmo_mf.tasks.retime import picked
+    from elmo_mf.tasks.retime import RetimedRecords, picked
 
-    where = LocalExecutor(spec, output, 1, threads, attempt_times)
+    where = local_executor(spec, output, 1, threads, times_only=True, preload=_preload())
     wanted, store = picked(choice, spec, where.threads), ResultStore(output)
     todo = [run for run in found.recorded if wanted(store.read(run) or {})]
     _warn(found)
@@ -162,10 +165,12 @@ def _retime(
         echo(f"{len(found.recorded)} runs recorded, {len(todo)} to time again")
     if not todo:
         return
-    with _writing(output), present(output):
+    with _writing(output), joined(output):
         check_needs(spec, todo, output, 0)
         with live_view(len(todo), 0, quiet) as view:
-            outcomes = run_sweep(todo, output, where, view, fail_fast=fail_fast, retime=wanted)
+            outcomes = run_sweep(
+                todo, output, where, RetimedRecords(store, wanted), view, fail_fast=fail_fast, remember_failures=False
+            )
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
@@ -190,14 +195,21 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
 def _executor(
     spec: SweepSpec, runs: list[Run], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
     gpus: float,
-) -> Executor:  # fmt: skip
+) -> Executor[Run, dict[str, Any]]:  # fmt: skip
     if ray is None:
-        from elmo_mf.experiments.executors.local import LocalExecutor
+        from elmo_mf.tasks.execution import local_executor
 
-        return LocalExecutor(spec, output, workers, threads)
-    from elmo_mf.experiments.executors.cluster import RayExecutor
+        return local_executor(spec, output, workers, threads, preload=_preload())
+    from elmo_mf.tasks.portable import ray_executor
 
-    return RayExecutor(spec, runs, output, ray, cpus, gpus, threads)
+    return ray_executor(spec, runs, ray, cpus, gpus, threads)
+
+
+def _preload() -> list[str]:
+    """Modules that the processes of runs inherit; a process forked from a sweep imports its main module."""
+    from elmo_mf.tasks.execution import PRELOAD
+
+    return ["elmo_mf.cli.main", *PRELOAD]
 
 
 @contextlib.contextmanager
@@ -212,7 +224,7 @@ def _writing(output: Path) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _tell_failures(failed: list[Outcome], total: int) -> None:
+def _tell_failures(failed: list[Outcome[Run, dict[str, Any]]], total: int) -> None:
     if not failed:
         return
     echo(f"{len(failed)} of {total} runs failed:", err=True)
@@ -228,7 +240,7 @@ def _tell_failures(failed: list[Outcome], total: int) -> None:
 
 def _tell(status: Status, runs: list[Run], list_all: bool) -> None:
     """Print a status; with the runs one by one, those first that need a look."""
-    running = {run.id: note for run, note in status.running}
+    running = {run.id: heartbeat for run, heartbeat in status.running}
     failed = {run.id: failure for run, failure in status.failed}
     recorded = {run.id for run in status.recorded}
     for run in runs:
@@ -250,10 +262,9 @@ def _warn(status: Status) -> None:
         echo(f"elmo-mf: warning: {problem}", err=True)
 
 
-def _progress(note: dict[str, Any]) -> str:
-    share, phase = note.get("share"), note.get("phase", "starting")
-    where = f"on {note.get('host', '?')}"
-    return f"{phase} {share:.0%} {where}" if share else f"{phase} {where}"
+def _progress(heartbeat: Heartbeat) -> str:
+    share = f" {heartbeat.share:.0%}" if heartbeat.share else ""
+    return f"{heartbeat.phase}{share} on {heartbeat.host}"
 
 
 def _estimate(status: Status) -> str:

@@ -1,72 +1,57 @@
-"""A run from outside: its record, or its error and whose fault that is."""
+"""One attempt at a run: its measurements, or its error and whose fault that is."""
 
 from __future__ import annotations
 
 import errno
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.errors import one_line
-from elmo_mf.experiments.workspace import Progress, workspace
-from elmo_mf.tasks.grid import Run
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.experiments.runs import MeasuredT, Report, Result, RunT
+from elmo_mf.experiments.workspace import Workspace, workspace
 
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONWARNINGS": "ignore:resource_tracker",  # which would tell of a killed run's locks that it cleans up
+    "PYTHONWARNINGS": "ignore:resource_tracker",  # it warns when it cleans up the locks of a killed run
 }
-"""Of the processes that run runs: the bars there are the sweep's."""
+"""Environment of the processes that execute runs, where only the sweep shows progress bars."""
 
-_LOG_BYTES = 1_000_000  # of a failed run's log, its end
+_LOG_BYTES = 1_000_000
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _MEMORY = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 _DISK_TEXTS = ("No space left on device", "errno = 28")
-_WRITER_TEXTS = (
+_WRITER_TEXTS = (  # of torch.save, which does not name the cause
     "PytorchStreamWriter failed",
     "unexpected pos",
-)  # of torch.save, which does not say why it cannot write
+)
 _MEMORY_TEXTS = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of an attempt: a record, or what of one was measured again; or an error with the log.
-
-    `fault` is empty where the run itself failed and would again; `memory`, `disk` or `killed` where its machine did:
-    such a run is run again by the next call of the same command.
-    """
-
-    record: dict[str, Any] | None = None
-    error: str = ""
-    log: str = ""
-    fault: str = ""
-
-
-Attempt = Callable[[SweepSpec, Run, Path, Callable[[Progress], None]], Result]
-
-
 def attempt(
-    spec: SweepSpec, run: Run, output: Path, report: Callable[[Progress], None], *, times_alone: bool = False
-) -> Result:
-    """Run a run with scratch and cache below `output`; whatever goes wrong is in the result.
+    execute: Callable[[RunT, Workspace], MeasuredT], run: RunT, output: Path, report: Report, cache_bytes: int
+) -> Result[MeasuredT]:
+    """Execute a run in a workspace below `output`.
 
-    With `times_alone` its record has no more than `measure_times` gives.
+    Args:
+        execute: executes the run and returns its measurements.
+        run: the run.
+        output: folder of the sweep.
+        report: called with the run's progress.
+        cache_bytes: bound of the shared cache; 0 for none.
+
+    Returns:
+        The measurements, or the error: no exception leaves this function.
     """
     log = ""
     try:
-        with workspace(output, run.name, spec.cache_mb, report) as work:
-            from elmo_mf.tasks.elmo_run import execute, measure_times
-
+        with workspace(output, run.name, cache_bytes, report) as work:
             try:
-                return Result((measure_times if times_alone else execute)(spec, run, work))
+                return Result(execute(run, work))
             except Exception:
                 logging.exception("the run failed")
-                log = end_of(work.log)
+                log = log_end(work.log)
                 raise
     except Exception as error:
         text, fault = one_line(error, 300), fault_of(error)
@@ -75,18 +60,15 @@ def attempt(
         return Result(error=text, log=log, fault=fault)
 
 
-attempt_times: Attempt = partial(attempt, times_alone=True)
-
-
-def end_of(log: Path) -> str:
-    """The last megabyte of a log."""
+def log_end(log: Path) -> str:
+    """Return the last megabyte of a log."""
     with open(log, "rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_BYTES))
         return file.read().decode("utf-8", "replace")
 
 
 def fault_of(error: BaseException) -> str:
-    """`disk` or `memory` where the machine ran out of it, else nothing."""
+    """Return `disk` or `memory` if the machine ran out of it, else an empty text."""
     for cause in _causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if number in _DISK or any(text in str(cause) for text in (*_DISK_TEXTS, *_WRITER_TEXTS)):

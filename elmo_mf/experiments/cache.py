@@ -1,7 +1,7 @@
-"""What runs share, in `OUTPUT/cache/`: each thing is made once, under a name that says what it depends on.
+"""Folders that runs share, in `OUTPUT/cache/`: each is built once, under a name that identifies its content.
 
-Several processes, sweeps and users may use a cache at once. It can be deleted whenever none does. Each folder lists the
-SHA-256 of its files; a folder whose files differ from its list is rebuilt.
+Several processes, sweeps and users can use a cache at the same time; while nobody uses it, it can be deleted. Each
+folder lists the SHA-256 of its files, and is rebuilt if they differ.
 """
 
 from __future__ import annotations
@@ -15,55 +15,75 @@ from pathlib import Path
 from typing import TypeVar
 
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.experiments.machine_lock import Turn
+from elmo_mf.experiments.machine_lock import MachineLock
 from elmo_mf.io import read_json, replace_folder, staging, write_json
 from elmo_mf.io.locks import Lock, acquire, holding
 from elmo_mf.provenance import regular_hash
 
-_KINDS = ("encoders", "activations")  # what may grow large, and is made again when it is gone
+_KINDS = ("encoders", "activations")  # large ones, which may be deleted to free space
 _CONTENTS = "contents.json"
-_LEFT = 200_000_000  # bytes of a disk, for records and checkpoints
+_RESERVED_BYTES = 200_000_000  # of the disk, for records and checkpoints
 
-MOST_JSON = 10_000_000
-"""Bytes that a JSON file in a cache may have."""
+MAX_JSON_BYTES = 10_000_000
+"""Maximum size of a JSON file in a cache, in bytes."""
 
 T = TypeVar("T")
 
 
 class Cache:
-    """The folder of what a sweep's runs share, kept below `max_bytes` as far as it can be; 0 bounds nothing.
+    """The cache of an output folder.
 
-    What this process has been given stays until `close`, which others see by a lock that it shares.
+    A folder that this process has asked for is not deleted before `close`; others see that by a lock that it shares.
+
+    Args:
+        output: folder of the sweep.
+        max_bytes: bound that is kept where possible; 0 for none.
+        machine: lock that is released while another process builds a folder.
     """
 
-    def __init__(self, output: Path, max_bytes: int, turn: Turn) -> None:
-        self.folder, self.max_bytes, self.turn = output / "cache", max_bytes, turn
+    def __init__(self, output: Path, max_bytes: int, machine: MachineLock) -> None:
+        self.folder, self.max_bytes, self.machine = output / "cache", max_bytes, machine
         self._used: list[Lock] = []
 
-    def made(self, kind: str, name: str, make: Callable[[Path], None]) -> Path:
-        """The folder `kind/name`, which `make` fills if nobody has yet; others wait meanwhile."""
-        return self.read(kind, name, make, lambda folder: folder)
+    def get(self, kind: str, name: str, build: Callable[[Path], None]) -> Path:
+        """Return the folder `kind/name`.
 
-    def read(self, kind: str, name: str, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
-        """What `read` finds in the folder `kind/name`, which `make` fills if nobody has yet.
+        Args:
+            kind: folder below the cache.
+            name: folder below that.
+            build: fills an empty folder; called if the folder is missing or damaged, in one process at a time.
+        """
+        return self.load(kind, name, build, lambda folder: folder)
 
-        The folder is rebuilt, with a warning, if a file in it is not as it was written or `read` raises `InputError`.
+    def load(self, kind: str, name: str, build: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+        """Read the folder `kind/name`.
+
+        It is rebuilt, with a warning, if a file in it has changed or `read` raises `InputError`.
+
+        Args:
+            kind: folder below the cache.
+            name: folder below that.
+            build: see `get`.
+            read: reads the folder.
+
+        Returns:
+            What `read` returned.
         """
         folder = self.folder / kind / name
         use = acquire(_use(folder), shared=True)
         assert use is not None
         self._used.append(use)
         try:
-            found = _read_whole(folder, read)
+            found = _read_verified(folder, read)
         except InputError:
-            with self._alone(folder.with_name(f".{name}.lock")):
-                found = self._remade(folder, make, read)
+            with self._build_lock(folder.with_name(f".{name}.lock")):
+                found = self._rebuilt(folder, build, read)
         with contextlib.suppress(PermissionError):  # another user's
             os.utime(folder)
         return found
 
     def close(self) -> None:
-        """Need nothing any more."""
+        """Release all folders that this process has asked for."""
         for lock in self._used:
             lock.release()
             alone = acquire(lock.path, wait=False)
@@ -72,9 +92,10 @@ class Cache:
         self._used.clear()
 
     def make_room(self, needed: int) -> bool:
-        """Delete folders that nobody uses, least recently used first, until `needed` more bytes fit; whether they do.
+        """Delete unused folders, least recently used first, until `needed` more bytes fit.
 
-        They must fit within the bound and on the disk, where some room is left for other files.
+        Returns:
+            Whether they fit, both within the bound and on the disk, where some space is reserved for other files.
         """
         if not self.max_bytes:
             return self._disk_has(needed)
@@ -94,13 +115,13 @@ class Cache:
 
     def _disk_has(self, needed: int) -> bool:
         try:
-            return shutil.disk_usage(self.folder).free >= needed + _LEFT
+            return shutil.disk_usage(self.folder).free >= needed + _RESERVED_BYTES
         except OSError:  # a file system that does not report its free space
             return True
 
     @contextlib.contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        with self.turn.aside():
+    def _build_lock(self, path: Path) -> Iterator[None]:
+        with self.machine.pause():
             lock = acquire(path)
         assert lock is not None
         try:
@@ -108,38 +129,38 @@ class Cache:
         finally:
             lock.release(remove=True)
 
-    def _remade(self, folder: Path, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+    def _rebuilt(self, folder: Path, build: Callable[[Path], None], read: Callable[[Path], T]) -> T:
         try:
-            return _read_whole(folder, read)  # another process may have made it meanwhile
+            return _read_verified(folder, read)  # another process may have built it meanwhile
         except InputError as error:
             if os.path.lexists(folder):
                 print(f"elmo-mf: warning: {error}; it is rebuilt", file=sys.stderr)
         with staging(folder.parent, folder.name) as work:
-            make(work)
+            build(work)
             write_json(work / _CONTENTS, _hashes(work))
             replace_folder(work, folder)
         return read(folder)
 
 
-def _read_whole(folder: Path, read: Callable[[Path], T]) -> T:
-    """What `read` finds in a folder whose files are as they were written.
+def _read_verified(folder: Path, read: Callable[[Path], T]) -> T:
+    """Read a folder after comparing its files with its list of contents.
 
     Raises:
-        InputError: they are not, or the folder is not there.
+        InputError: they differ, or the folder is missing.
     """
     expected = "the SHA-256 of each file in this folder"
-    listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MOST_JSON)
+    listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MAX_JSON_BYTES)
     if not isinstance(listed, dict):
         raise InputError(f"{folder / _CONTENTS}: found no object, expected {expected}")
     found = _hashes(folder)
     for name in sorted(found.keys() | listed.keys()):
         if found.get(name) != listed.get(name):
-            raise InputError(f"{folder / name}: found a file that is not as it was written, or none")
+            raise InputError(f"{folder / name}: found a changed or missing file, expected that of its list")
     return read(folder)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file in a folder, by its path there."""
+    """Return the SHA-256 of each file below a folder, by relative path."""
     hashes = {}
     try:
         for path in sorted(folder.rglob("*")):
@@ -152,7 +173,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _use(folder: Path) -> Path:
-    """The lock that those share who use a folder."""
+    """Return the lock that the users of a folder share."""
     return folder.with_name(f".{folder.name}.use")
 
 

@@ -1,4 +1,4 @@
-"""Runs that failed: their error and AllenNLP's log, in `OUTPUT/failed/<run>/`."""
+"""Runs that failed: their error and log, in `OUTPUT/failed/RUN/`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elmo_mf.errors import InputError, printable
+from elmo_mf.experiments.runs import Run
 from elmo_mf.io import atomic_path, read_bytes
-from elmo_mf.tasks.grid import Run
 
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
-@with_config(ConfigDict(strict=True, extra="ignore"))
-class _Note(TypedDict):
+class _ErrorFile(BaseModel):
+    """Content of `error.json`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
     id: str
     error: str
 
 
-_NOTE = TypeAdapter(_Note)
-
-
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed, in one line, and where its log is."""
+    """Why a run failed, in one line, and its log."""
 
     error: str
     log: Path
@@ -41,18 +40,18 @@ class Failures:
         self.folder = output / "failed"
 
     def of(self, run: Run) -> Failure | None:
-        """The run's failure, None if it has not failed or the note is broken."""
+        """Return a run's failure; None if it has not failed or its `error.json` cannot be read."""
         folder = self.folder / run.name
-        note = _read(folder / "error.json")
-        return Failure(printable(note["error"]), folder / "out.log") if note and note["id"] == run.id else None
+        found = _read(folder / "error.json")
+        return Failure(printable(found.error), folder / "out.log") if found and found.id == run.id else None
 
     def all(self) -> dict[str, str]:
-        """The errors of all runs that have failed, by the runs' names."""
-        notes = {path.parent.name: _read(path) for path in sorted(self.folder.glob("*/error.json"))}
-        return {name: printable(note["error"]) for name, note in notes.items() if note is not None}
+        """Return the errors of all failed runs by the runs' names."""
+        found = {path.parent.name: _read(path) for path in sorted(self.folder.glob("*/error.json"))}
+        return {name: printable(one.error) for name, one in found.items() if one is not None}
 
     def write(self, run: Run, error: str, log: str, remembered: bool = True) -> Failure:
-        """Keep a failure's log, and remember the failure, so that `of` tells it."""
+        """Write a failure's log and, if it is to be `remembered`, its error, which `of` and `all` then return."""
         folder = self.folder / run.name
         texts = {"out.log": log}
         if remembered:
@@ -63,13 +62,13 @@ class Failures:
         return Failure(error, folder / "out.log")
 
     def clear(self, run: Run) -> None:
-        """Forget a failure."""
+        """Delete a run's failure, if there is one."""
         shutil.rmtree(self.folder / run.name, ignore_errors=True)
 
 
-def _read(path: Path) -> _Note | None:
-    """A failure's note, None if it is broken."""
+def _read(path: Path) -> _ErrorFile | None:
+    """Read `error.json`; None if it is missing or damaged."""
     try:
-        return _NOTE.validate_json(read_bytes(path, "note", "that of a failure", most=_MOST_BYTES))
+        return _ErrorFile.model_validate_json(read_bytes(path, "error file", "the error of a run", most=_MAX_BYTES))
     except (InputError, ValidationError):
         return None

@@ -1,6 +1,7 @@
-"""Which runs of an output folder are being run, and by whom: locks in `OUTPUT/running/`.
+"""Leases on runs: which runs of an output folder are under way, and who executes them.
 
-A claim ends with the process that holds it, so that a run whose sweep was killed is free again at once.
+A lease is a locked file in `OUTPUT/running/` and ends with the process that holds it, so that the runs of a killed
+sweep are free at once. The file's content is the holder's latest heartbeat.
 """
 
 from __future__ import annotations
@@ -11,89 +12,91 @@ import math
 import os
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from elmo_mf.errors import InputError, printable
+from elmo_mf.experiments.runs import Progress, Run
 from elmo_mf.io import read_bytes
 from elmo_mf.io.locks import Lock, acquire, is_held
-from elmo_mf.tasks.grid import Run
 
-_MOST_BYTES = 10_000
+_MAX_BYTES = 10_000
 _Text = Annotated[str, AfterValidator(lambda text: printable(text, 60))]
 _Number = Annotated[float | None, AfterValidator(lambda number: number if math.isfinite(number or 0) else None)]
 
 
-@with_config(ConfigDict(strict=True, extra="ignore"))
-class Note(TypedDict, total=False):
-    """What the holder of a claim says of itself."""
+class Heartbeat(BaseModel):
+    """Latest sign of life of the holder of a lease.
 
-    host: _Text
-    """The machine's name."""
-    pid: int
-    """Of the process."""
-    time: FiniteFloat
-    """When this was said, in seconds since 1970."""
-    phase: _Text
-    """As `Progress`, and so are the others."""
-    share: Annotated[float, Field(ge=0, le=1)]
-    loss: _Number
-    metric: _Number
+    Attributes:
+        host: name of its machine.
+        pid: its process.
+        time: when it was written, in seconds since 1970.
+        phase: see `Progress`, like the following.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    host: _Text = "?"
+    pid: int | None = None
+    time: FiniteFloat | None = None
+    phase: _Text = "starting"
+    share: Annotated[float, Field(ge=0, le=1)] | None = None
+    loss: _Number = None
+    metric: _Number = None
 
 
-_NOTE = TypeAdapter(Note)
-
-
-class Claim:
-    """A run that this process runs; nobody else will until it is released."""
+class Lease:
+    """A run that this process alone executes until it releases the lease."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
-        self.note({})
+        self.beat()
 
-    def note(self, progress: dict[str, Any]) -> None:
-        """Say how far it is, for `elmo-mf sweep --status`; a full disk does not matter here."""
-        who = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
+    def beat(self, progress: Progress | None = None) -> None:
+        """Write a heartbeat; a disk that is full does not matter here."""
+        holder = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
         with contextlib.suppress(OSError):
-            self._lock.note(json.dumps(who | progress))
+            self._lock.write(json.dumps(holder | ({} if progress is None else asdict(progress))))
 
     def release(self) -> None:
+        """Release the run."""
         self._lock.release(remove=True)
 
 
-class Claims:
-    """The claims on an output folder's runs."""
+class Leases:
+    """The leases on the runs of an output folder."""
 
     def __init__(self, output: Path) -> None:
         self.folder = output / "running"
 
-    def take(self, run: Run) -> Claim | None:
-        """Claim a run; None if somebody else has it."""
+    def acquire(self, run: Run) -> Lease | None:
+        """Lease a run; None if another process holds it."""
         lock = acquire(self._path(run), wait=False)
-        return None if lock is None else Claim(lock)
+        return None if lock is None else Lease(lock)
 
-    def of(self, run: Run) -> dict[str, Any] | None:
-        """What the note on a claimed run says, nothing where it is no `Note`; None if nobody has the run."""
-        return self._note(self._path(run))
+    def of(self, run: Run) -> Heartbeat | None:
+        """Return the heartbeat of a leased run, an empty one if it cannot be read; None if nobody holds the run."""
+        return self._heartbeat(self._path(run))
 
-    def all(self) -> dict[str, dict[str, Any]]:
-        """The notes on all claimed runs, by the runs' names."""
-        notes = {path.stem: self._note(path) for path in sorted(self.folder.glob("*.lock"))}
-        return {name: note for name, note in notes.items() if note is not None}
+    def all(self) -> dict[str, Heartbeat]:
+        """Return the heartbeats of all leased runs by the runs' names."""
+        found = {path.stem: self._heartbeat(path) for path in sorted(self.folder.glob("*.lock"))}
+        return {name: heartbeat for name, heartbeat in found.items() if heartbeat is not None}
 
-    def _note(self, path: Path) -> dict[str, Any] | None:
+    def _heartbeat(self, path: Path) -> Heartbeat | None:
         try:
             if not is_held(path):
                 return None
-        except OSError:  # nothing that could be a claim
+        except OSError:  # not a file that could be a lease
             return None
         try:
-            return dict(_NOTE.validate_json(read_bytes(path, "note", "that of a claim", most=_MOST_BYTES)))
+            return Heartbeat.model_validate_json(read_bytes(path, "heartbeat", "that of a lease", most=_MAX_BYTES))
         except (InputError, ValidationError):
-            return {}
+            return Heartbeat()
 
     def _path(self, run: Run) -> Path:
         return self.folder / f"{run.name}.lock"

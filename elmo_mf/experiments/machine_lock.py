@@ -1,7 +1,7 @@
-"""Who may use the machine: many compute at a time, or one measures and the others wait.
+"""A reader-writer lock on the machine: runs compute at the same time, and one measures while the others wait.
 
-Latency is measured while every other run on this machine that writes to the same folder rests. A run rests where it
-calls `rest`: between training batches, between batches of activations, and between the phases of its run.
+Latency is measured while every other run on this machine that writes to the same output folder waits. A run yields to a
+measurement between training batches, between batches of activations and between phases.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from elmo_mf.io.locks import Lock, acquire, holding
 
 
-class Turn:
-    """One process's part in it; a context in which it computes.
+class MachineLock:
+    """A process's hold on the machine: shared while its context lasts, exclusive within `exclusive`.
 
-    Two locks: `machine`, shared by all who compute and held alone by the one who measures; `next`, held by who waits
-    to measure, so that those who compute see that they are asked to rest, and do not come back before.
+    It consists of two file locks. `machine` is held shared by those who compute and exclusively by the one who
+    measures. `next` is held exclusively by the one who waits to measure, so that the writer goes before new readers.
     """
 
     def __init__(self, output: Path) -> None:
@@ -27,7 +27,7 @@ class Turn:
         self._next_path = folder / f".next-{platform.node()}"
         self._machine: Lock | None = None
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> MachineLock:
         with holding(self._next_path, shared=True):
             self._machine = acquire(self._machine_path, shared=True)
         return self
@@ -38,25 +38,25 @@ class Turn:
         self._machine = None
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Do not compute while the context lasts; for waiting, which must not hold up who measures."""
+    def pause(self) -> Iterator[None]:
+        """Release the shared lock within the context, so that waiting there does not delay a measurement."""
         self.__exit__()
         try:
             yield
         finally:
             self.__enter__()
 
-    def rest(self) -> None:
-        """Let those measure who wait to; costs microseconds when nobody does."""
-        asked = acquire(self._next_path, shared=True, wait=False)
-        if asked is not None:
-            asked.release()
+    def yield_to_measurement(self) -> None:
+        """Let waiting measurements go first; takes microseconds if there are none."""
+        probe = acquire(self._next_path, shared=True, wait=False)
+        if probe is not None:
+            probe.release()
             return
-        with self.aside():
+        with self.pause():
             pass
 
     @contextlib.contextmanager
-    def measuring(self) -> Iterator[None]:
-        """Have the machine alone while the context lasts."""
-        with self.aside(), holding(self._next_path), holding(self._machine_path):
+    def exclusive(self) -> Iterator[None]:
+        """Hold the machine exclusively within the context, as soon as all others have yielded."""
+        with self.pause(), holding(self._next_path), holding(self._machine_path):
             yield

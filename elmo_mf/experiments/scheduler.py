@@ -1,120 +1,133 @@
-"""Run the runs of a sweep that are not recorded yet: each exactly once, whoever else runs the same sweep.
-
-Or measure the times of recorded ones again.
-"""
+"""Execute the runs of a sweep that are not recorded yet: each exactly once, whoever else executes the same sweep."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
-from elmo_mf.experiments.attempt import Result
 from elmo_mf.experiments.executors import Executor
 from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Claim, Claims
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.leases import Lease, Leases
+from elmo_mf.experiments.runs import MeasuredT, Progress, RecordT, Result, Run, RunT
 from elmo_mf.io import OutputError
 from elmo_mf.io.locks import acquire
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Run
 
-_POLL = 0.5  # seconds between two looks at what other sweeps have finished
-_NOTE = 2.0  # seconds between two notes on a claim
+_POLL_SECONDS = 0.5  # between two looks at what other sweeps have finished
+_HEARTBEAT_SECONDS = 2.0
+
+_RunT = TypeVar("_RunT", bound=Run, contravariant=True)
+_MeasuredT = TypeVar("_MeasuredT", contravariant=True)
+_RecordT = TypeVar("_RecordT", covariant=True)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a run: its record, or an error.
+class Outcome(Generic[RunT, RecordT]):
+    """Outcome of a run: its record or an error.
 
-    `log` is the file that tells more of it; `again` whether the same command would run the run again, because not the
-    run failed but its machine.
+    Attributes:
+        run: the run.
+        record: its record; None if it failed.
+        error: why it failed, in one line; empty if it did not.
+        log: file with more about the error.
+        again: whether the same command would execute the run again, because its machine failed and not the run.
     """
 
-    run: Run
-    record: dict[str, Any] | None = None
+    run: RunT
+    record: RecordT | None = None
     error: str = ""
     log: Path | None = None
     again: bool = False
 
 
-class View(Protocol):
-    """Who watches a sweep."""
+class Store(Protocol[_RunT, _MeasuredT, _RecordT]):
+    """Where records are written and read."""
 
-    def started(self, run: Run) -> None:
-        """A run begins."""
+    def read(self, run: _RunT, /) -> _RecordT | None:
+        """Return the run's record; None if the run is to be executed."""
 
-    def progress(self, run: Run, progress: Progress) -> None:
-        """A run goes on."""
+    def write(self, run: _RunT, measured: _MeasuredT, /) -> _RecordT:
+        """Write and return the record of a run.
 
-    def done(self, outcome: Outcome) -> None:
-        """A run has ended, here or in another sweep."""
+        Raises:
+            ValueError: the measurements are no record, which is a failure of the run.
+            OutputError: the record cannot be written, which is not.
+        """
 
 
-class Unwatched:
-    """A view that shows nothing."""
+class View(Generic[RunT, RecordT]):
+    """Observer of a sweep; this one ignores all events."""
 
-    def started(self, run: Run) -> None: ...
+    def started(self, run: RunT) -> None:
+        """Called when a run starts here."""
 
-    def progress(self, run: Run, progress: Progress) -> None: ...
+    def progress(self, run: RunT, progress: Progress) -> None:
+        """Called with the progress of a run that is under way here."""
 
-    def done(self, outcome: Outcome) -> None: ...
+    def done(self, outcome: Outcome[RunT, RecordT]) -> None:
+        """Called when a run has ended, here or in another sweep."""
 
 
 def run_sweep(
-    runs: list[Run],
+    runs: Sequence[RunT],
     output: Path,
-    executor: Executor,
-    view: View | None = None,
+    executor: Executor[RunT, MeasuredT],
+    store: Store[RunT, MeasuredT, RecordT],
+    view: View[RunT, RecordT] | None = None,
     *,
     retry_failed: bool = False,
     fail_fast: bool = False,
-    retime: Callable[[dict[str, Any]], bool] | None = None,
-) -> list[Outcome]:
-    """Run `runs`; a record is written as soon as its run is done.
+    remember_failures: bool = True,
+) -> list[Outcome[RunT, RecordT]]:
+    """Execute `runs`; a record is written as soon as its run is done.
 
     Args:
-        retry_failed: run the runs again that failed before; else they are among the outcomes, as failed.
+        runs: the runs.
+        output: folder of the sweep.
+        executor: executes the runs.
+        store: records of the sweep.
+        view: observer.
+        retry_failed: execute the runs again that failed before; otherwise they are among the outcomes, as failed.
         fail_fast: end with the first failure.
-        retime: run the runs whose record it picks, with an executor that measures times alone (`attempt_times`); the
-            rest of the record is kept, and what fails is not remembered.
+        remember_failures: skip the runs that fail now in the next call.
 
     Returns:
-        The outcomes in the order in which they came; fewer than `runs` where `fail_fast` or a full disk ended it.
+        The outcomes in the order in which the runs ended; fewer than `runs` if `fail_fast` ended the sweep.
 
     Raises:
-        OSError: `output` cannot be written to. Records of the runs that were done before are kept.
+        OSError: `output` cannot be written to. The records written before are kept.
     """
-    with present(output):
-        sweep = _Sweep(output, executor, view or Unwatched(), fail_fast, retime)
+    with joined(output):
+        sweep = _Sweep(output, executor, store, view or View(), fail_fast, remember_failures)
         try:
             return sweep.all(runs, retry_failed)
         finally:
             sweep.end()
 
 
-class _Sweep:
+class _Sweep(Generic[RunT, MeasuredT, RecordT]):
     def __init__(
         self,
         output: Path,
-        executor: Executor,
-        view: View,
+        executor: Executor[RunT, MeasuredT],
+        store: Store[RunT, MeasuredT, RecordT],
+        view: View[RunT, RecordT],
         fail_fast: bool,
-        retime: Callable[[dict[str, Any]], bool] | None,
+        remember_failures: bool,
     ) -> None:
-        self.retime = retime
-        self.store, self.failures, self.claims = ResultStore(output), Failures(output), Claims(output)
-        self.executor, self.view, self.fail_fast = executor, view, fail_fast
-        self.running: dict[str, tuple[Run, Claim]] = {}
-        self.noted: dict[str, float] = {}
-        self.outcomes: list[Outcome] = []
+        self.failures, self.leases = Failures(output), Leases(output)
+        self.executor, self.store, self.view = executor, store, view
+        self.fail_fast, self.remember_failures = fail_fast, remember_failures
+        self.running: dict[str, tuple[RunT, Lease]] = {}
+        self.last_beat: dict[str, float] = {}
+        self.outcomes: list[Outcome[RunT, RecordT]] = []
         self.stopped = False
 
-    def all(self, runs: list[Run], retry_failed: bool) -> list[Outcome]:
+    def all(self, runs: Sequence[RunT], retry_failed: bool) -> list[Outcome[RunT, RecordT]]:
         todo = {run.id: run for run in runs}
         if retry_failed:
             for run in runs:
@@ -122,63 +135,63 @@ class _Sweep:
         while (todo or self.running) and not self.stopped:
             self._fill(todo)
             if self.running:
-                for run, news in self.executor.events(_POLL):
-                    self._hear(run, news)
-            elif todo:  # which other sweeps are running
-                time.sleep(_POLL)
+                for run, event in self.executor.events(_POLL_SECONDS):
+                    self._handle(run, event)
+            elif todo:  # other sweeps execute these
+                time.sleep(_POLL_SECONDS)
         return self.outcomes
 
-    def _fill(self, todo: dict[str, Run]) -> None:
-        """Start runs while there are free places."""
+    def _fill(self, todo: dict[str, RunT]) -> None:
+        """Start runs while there are free slots."""
         for run in self._in_order(list(todo.values())):
             if len(self.running) >= self.executor.slots or self.stopped:
                 return
-            claim = self.claims.take(run)
-            if claim is None:
+            lease = self.leases.acquire(run)
+            if lease is None:
                 continue
             del todo[run.id]
-            known = self._known(run)  # perhaps another sweep's, since we looked
+            known = self._known(run)  # another sweep may have ended it since the last look
             if known is None:
-                self.running[run.id] = run, claim
+                self.running[run.id] = run, lease
                 self.view.started(run)
                 self.executor.start(run)
             else:
-                claim.release()
+                lease.release()
                 self._end(known)
 
-    def _in_order(self, runs: list[Run]) -> Iterator[Run]:
-        """Before others those that need other activations than the runs under way, which would wait for them."""
-        busy = {run.activations_id for run, _ in self.running.values()}
-        yield from (run for run in runs if run.activations_id not in busy)
-        yield from (run for run in runs if run.activations_id in busy)
+    def _in_order(self, runs: list[RunT]) -> Iterator[RunT]:
+        """Yield last the runs that would wait for the shared work of a run under way."""
+        busy = {run.shared_work for run, _ in self.running.values()}
+        yield from (run for run in runs if run.shared_work not in busy)
+        yield from (run for run in runs if run.shared_work in busy)
 
-    def _known(self, run: Run) -> Outcome | None:
-        record, failure = self.store.read(run), self.failures.of(run)
-        if record is not None:
-            return None if self.retime is not None and self.retime(record) else Outcome(run, record)
+    def _known(self, run: RunT) -> Outcome[RunT, RecordT] | None:
+        if (record := self.store.read(run)) is not None:
+            return Outcome(run, record)
+        failure = self.failures.of(run)
         return None if failure is None else Outcome(run, error=failure.error, log=failure.log)
 
-    def _hear(self, run: Run, news: Progress | Result) -> None:
-        claim = self.running[run.id][1]
-        if isinstance(news, Progress):
-            self.view.progress(run, news)
-            if time.monotonic() - self.noted.get(run.id, 0.0) > _NOTE:
-                self.noted[run.id] = time.monotonic()
-                claim.note(asdict(news))
+    def _handle(self, run: RunT, event: Progress | Result[MeasuredT]) -> None:
+        lease = self.running[run.id][1]
+        if isinstance(event, Progress):
+            self.view.progress(run, event)
+            if time.monotonic() - self.last_beat.get(run.id, 0.0) > _HEARTBEAT_SECONDS:
+                self.last_beat[run.id] = time.monotonic()
+                lease.beat(event)
             return
         try:
-            outcome = self._settle(run, news)
-        except OutputError as error:  # the run is not to blame
+            outcome = self._settle(run, event)
+        except OutputError as error:  # not a failure of the run
             raise OSError(f"{run}: {error}") from error
         del self.running[run.id]
-        claim.release()
+        lease.release()
         self._end(outcome)
 
-    def _settle(self, run: Run, result: Result) -> Outcome:
+    def _settle(self, run: RunT, result: Result[MeasuredT]) -> Outcome[RunT, RecordT]:
         """Write the record or the failure."""
-        if result.record is not None:
+        if result.measured is not None:
             try:
-                record = (self.store.update if self.retime else self.store.write)(run, result.record)
+                record = self.store.write(run, result.measured)
             except OutputError:
                 raise
             except ValueError as error:
@@ -188,27 +201,27 @@ class _Sweep:
                 return Outcome(run, record)
         if result.fault == "disk":
             raise OSError(f"{run}: {result.error}")
-        again = bool(result.fault or self.retime)
+        again = bool(result.fault) or not self.remember_failures
         failure = self.failures.write(run, result.error, result.log, remembered=not again)
         return Outcome(run, error=failure.error, log=failure.log, again=again)
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: Outcome[RunT, RecordT]) -> None:
         self.outcomes.append(outcome)
         self.view.done(outcome)
         self.stopped = self.stopped or (self.fail_fast and bool(outcome.error))
 
     def end(self) -> None:
         self.executor.stop()
-        for _, claim in self.running.values():
-            claim.release()
+        for _, lease in self.running.values():
+            lease.release()
         self.running.clear()
 
 
 @contextlib.contextmanager
-def present(output: Path) -> Iterator[None]:
-    """Be known as a sweep of this folder; the first of them clears away what killed ones have left.
+def joined(output: Path) -> Iterator[None]:
+    """Register as a sweep of a folder; the first one deletes what killed sweeps have left there.
 
-    A process may enter it again while it is in it.
+    The context is reentrant within a process.
     """
     path = output / "running" / ".sweeps"
     alone = acquire(path, wait=False)

@@ -1,4 +1,4 @@
-"""What a process needs to run a run: a scratch folder with its log, the shared cache, its turn, and who to tell."""
+"""What a process needs to execute a run: a scratch folder with a log, the shared cache and the machine lock."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from elmo_mf.experiments.cache import Cache
-from elmo_mf.experiments.machine_lock import Turn
+from elmo_mf.experiments.machine_lock import MachineLock
+from elmo_mf.experiments.runs import Progress, Report
 from elmo_mf.io import scratch
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: its phase, the share of its training that is done, its loss, and its metric so far."""
-
-    phase: str
-    share: float = 0.0
-    loss: float | None = None
-    metric: float | None = None
-
-
-_OFTEN = 0.5  # seconds between two reports of the same phase
+DEFAULT_CACHE_BYTES = 1_000_000_000
+REPORT_SECONDS = 0.5
+"""Least time between two reports of the same phase."""
 
 
 @dataclass
 class Workspace:
-    """Made by `workspace`. `phases` counts the seconds of each phase."""
+    """Workspace of one run, see `workspace`.
+
+    Attributes:
+        folder: scratch folder, deleted at the end.
+        cache: cache that the runs of the output folder share.
+        machine: the machine lock, held shared.
+        report: called with the run's progress.
+        report_seconds: least time between two reports of the same phase.
+        phases: seconds spent in each phase.
+    """
 
     folder: Path
     cache: Cache
-    turn: Turn
-    report: Callable[[Progress], None]
+    machine: MachineLock
+    report: Report
+    report_seconds: float = REPORT_SECONDS
     phases: dict[str, float] = field(default_factory=dict)
     _last: tuple[float, str] = (0.0, "")
 
     @property
     def log(self) -> Path:
+        """The log file."""
         return self.folder / "out.log"
 
     def step(self, progress: Progress) -> None:
-        """Between two steps of work: rest if somebody wants to measure, and tell how far it is."""
-        self.turn.rest()
+        """Yield to a waiting measurement and report progress; call it between two steps of work."""
+        self.machine.yield_to_measurement()
         now = time.monotonic()
-        if progress.phase != self._last[1] or now - self._last[0] >= _OFTEN:
+        if progress.phase != self._last[1] or now - self._last[0] >= self.report_seconds:
             self._last = now, progress.phase
             self.report(progress)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A part of a run; what it lasts is noted."""
+        """Report a phase and add its duration to `phases`."""
         self.step(Progress(name))
         started = time.perf_counter()
         try:
@@ -64,16 +67,30 @@ class Workspace:
 
 @contextlib.contextmanager
 def workspace(
-    output: Path, name: str = "work", cache_mb: float = 1000, report: Callable[[Progress], None] = lambda _: None
+    output: Path,
+    name: str = "work",
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    report: Report = lambda _: None,
+    report_seconds: float = REPORT_SECONDS,
 ) -> Iterator[Workspace]:
-    """A workspace below `output`, gone at the end but for the cache; logs go to its file, and not to the console."""
+    """Create a workspace below `output`; everything except the cache is deleted at the end.
+
+    Log messages go to the workspace's log file instead of the console.
+
+    Args:
+        output: folder of the sweep.
+        name: prefix of the scratch folder's name.
+        cache_bytes: bound of the shared cache; 0 for none.
+        report: called with the run's progress.
+        report_seconds: least time between two reports of the same phase.
+    """
     running = output / "running"
     running.mkdir(parents=True, exist_ok=True)
-    cache = Cache(output, int(cache_mb * 1e6), turn := Turn(output))
-    with turn, scratch(running, name) as folder, contextlib.closing(cache):
-        made = Workspace(folder, cache, turn, report)
-        with _logging_to(made.log):
-            yield made
+    cache = Cache(output, cache_bytes, machine := MachineLock(output))
+    with machine, scratch(running, name) as folder, contextlib.closing(cache):
+        work = Workspace(folder, cache, machine, report, report_seconds)
+        with _logging_to(work.log):
+            yield work
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ class Lock:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
 
-    def note(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Replace the lock file's content, for those who look at what is held."""
         os.pwrite(self._descriptor, text.encode(), 0)
         os.ftruncate(self._descriptor, len(text.encode()))
@@ -86,7 +86,7 @@ def is_held(path: Path) -> bool:
 def _opened(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except PermissionError:  # another user's file, which can be locked but takes no note
+    except PermissionError:  # another user's file, which can be locked but cannot be written to
         if not os.path.lexists(path):
             raise
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

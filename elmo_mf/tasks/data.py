@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
 from elmo_mf.tasks.examples import Example
@@ -38,7 +38,7 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
             for split, name in task.files.items():
                 task.format.write(contents[split].examples, folder / name, limits[split])
 
-    made = workspace.cache.made("data", f"{task.name}-{digest(run.identity['data'])[:16]}", make)
+    made = workspace.cache.get("data", f"{task.name}-{digest(run.identity['data'])[:16]}", make)
     return made if all((made / name).exists() for name in task.files.values()) else source
 
 
@@ -57,9 +57,9 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
     about = {"data": run.identity["data"], "card": run.identity["card"]}
 
     def read(folder: Path) -> dict[str, Any]:
-        facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MOST_JSON)
+        facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MAX_JSON_BYTES)
         if not isinstance(facts, dict) or facts.keys() != {"examples", "chance"}:
             raise InputError(f"{folder / 'facts.json'}: found other facts, expected examples and chance")
         return facts
 
-    return workspace.cache.read("facts", f"{task.name}-{digest(about)[:16]}", make, read)
+    return workspace.cache.load("facts", f"{task.name}-{digest(about)[:16]}", make, read)

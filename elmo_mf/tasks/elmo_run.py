@@ -21,8 +21,9 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import size_report
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.experiments.bundle import last_names
-from elmo_mf.experiments.cache import MOST_JSON
-from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.experiments.cache import MAX_JSON_BYTES
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json, scratch
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -106,7 +107,7 @@ def _times(
     workspace: Workspace,
 ) -> dict[str, Any]:
     """See `latency.measure`, while nothing else of the sweep runs."""
-    with workspace.phase("measuring"), workspace.turn.measuring():
+    with workspace.phase("measuring"), workspace.machine.exclusive():
         allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
         how_often = spec.latency_sentences, spec.latency_rounds
         return latency.measure(loop.model, instances, dense, *how_often, allennlp)
@@ -174,7 +175,7 @@ def _share_activations(
     def read(folder: Path) -> StoredActivations:
         return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
 
-    stored = workspace.cache.read("activations", run.activations_id[:32], make, read)
+    stored = workspace.cache.load("activations", run.activations_id[:32], make, read)
     embedder.elmo_module.cache = ActivationCache(0, stored)
 
 
@@ -207,9 +208,9 @@ def _activation_error(run: Run, dense: Bilm, own: Bilm, instances: list[Any], wo
         (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
 
     def read(folder: Path) -> Any:
-        return read_json(folder / "error.json", "cached errors", "an activation error", most=MOST_JSON)
+        return read_json(folder / "error.json", "cached errors", "an activation error", most=MAX_JSON_BYTES)
 
-    return workspace.cache.read("errors", run.activations_id[:32], make, read)
+    return workspace.cache.load("errors", run.activations_id[:32], make, read)
 
 
 def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:

@@ -12,7 +12,7 @@ from elmo_mf.bilm import Bilm, BilmOptions, read_weights
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.cache import MOST_JSON
+from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
 from elmo_mf.tasks.grid import Run
@@ -39,11 +39,11 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Encoder:
     def make(folder: Path) -> None:
         _make(spec, run, workspace, folder)
 
-    return workspace.cache.read("encoders", run.encoder_id[:32], make, _read)
+    return workspace.cache.load("encoders", run.encoder_id[:32], make, _read)
 
 
 def _read(folder: Path) -> Encoder:
-    report = read_json(folder / "report.json", "cached report", "what a compression did", most=MOST_JSON)
+    report = read_json(folder / "report.json", "cached report", "what a compression did", most=MAX_JSON_BYTES)
     if not isinstance(report, dict):
         raise InputError(f"{folder / 'report.json'}: found no object, expected what a compression did")
     BilmOptions.from_file(folder / "options.json")

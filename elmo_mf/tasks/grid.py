@@ -59,6 +59,11 @@ class Run:
         about = {"encoder": self.encoder_id, "readers": readers, "embedders": list(_embedders(config))}
         return digest(self._part("task", "data") | about)
 
+    @property
+    def shared_work(self) -> str:
+        """See `elmo_mf.experiments.Run`: a run waits while another computes the same activations."""
+        return self.activations_id
+
     def _gradients_of(self) -> tuple[str, ...]:
         needed = self.compression is not None and self.compression.factorizer.needs_gradients
         return ("task", "data", "config", "words") if needed else ()

@@ -28,8 +28,9 @@ from elmo_mf.compression.report import matrix_reports
 from elmo_mf.compression.size import SizeReport, lstm_size
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError, check_finite, one_line
-from elmo_mf.experiments.cache import MOST_JSON
-from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.experiments.cache import MAX_JSON_BYTES
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json, scratch
 from elmo_mf.lm.calibration import core_activation_error, core_moments
 from elmo_mf.lm.core import CoreLstm
@@ -109,7 +110,7 @@ def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tupl
 
 def _times(spec: SweepSpec, training: _Training, workspace: Workspace) -> dict[str, Any]:
     """See `_latency`, while nothing else of the sweep runs."""
-    with workspace.phase("measuring"), workspace.turn.measuring():
+    with workspace.phase("measuring"), workspace.machine.exclusive():
         return _latency(training.model, training.dense, training.device, spec.latency_sentences, spec.latency_rounds)
 
 
@@ -137,7 +138,7 @@ class _Training:
 
     def _trained(self) -> AwdLstm:
         name = dense_run(self.run).id[:32]
-        self.trained, model = self.workspace.cache.read("language-models", name, self._train, self._load)
+        self.trained, model = self.workspace.cache.load("language-models", name, self._train, self._load)
         return model
 
     def _train(self, folder: Path) -> None:
@@ -153,7 +154,7 @@ class _Training:
     def _load(self, folder: Path) -> tuple[dict[str, Any], AwdLstm]:
         """The metrics of a cached training, and its model."""
         path = folder / "metrics.json"
-        metrics = read_json(path, "cached metrics", "those of a training", most=MOST_JSON)
+        metrics = read_json(path, "cached metrics", "those of a training", most=MAX_JSON_BYTES)
         if not isinstance(metrics, dict) or metrics.keys() != set(_METRICS):
             raise InputError(f"{path}: found other metrics, expected {', '.join(_METRICS)}")
         try:
@@ -246,7 +247,7 @@ class _Training:
         """Metrics on the whole split, as one stream."""
         about = self.config["validation_data_loader"]
         for batch in self._loader(split, about["batch_size"], about["steps"]):
-            self.workspace.turn.rest()
+            self.workspace.machine.yield_to_measurement()
             self.model(**batch)
         return self.model.get_metrics(reset=True)
 

@@ -34,7 +34,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
     Raises:
         InputError: a file is wrong, and a run would fail on it, perhaps after hours; the message names file and line.
     """
-    with workspace(output, "checks", spec.cache_mb) as work:
+    with workspace(output, "checks", int(spec.cache_mb * 1e6)) as work:
         for run in {run.task.name: run for run in runs}.values():
             limited_data(spec, run, work)
             _check_words(spec, run, work)
@@ -45,7 +45,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
 
 def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:
     """Check a file, unless one with the same content has passed."""
-    work.cache.made(kind, file_hash(path)[:32], lambda _: check())
+    work.cache.get(kind, file_hash(path)[:32], lambda _: check())
 
 
 def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:

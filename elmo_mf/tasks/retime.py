@@ -1,4 +1,4 @@
-"""Which recorded runs have their times measured again."""
+"""Measuring the times of recorded runs again: which ones, and how their records are updated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.provenance import provenance
 from elmo_mf.records.record import timed
+from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.training import training_device
 
@@ -16,12 +18,12 @@ CHOICES = ("stale", "all")
 
 
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, Any]], bool]:
-    """Whether a record is to be timed again, on this machine, with so many threads and on the GPU that the sweep uses.
+    """Return a function that picks the records to time again on this machine.
 
     Args:
-        choice: `stale`, where its times are of another machine, of other versions or of another number of threads; or
-            `all`.
-        spec: the sweep whose records they are.
+        choice: `stale` for times of another machine, other versions or another number of threads; or `all`.
+        spec: the sweep of the records, which may choose a GPU.
+        threads: number of threads that runs use here.
 
     Raises:
         InputError: another choice.
@@ -36,3 +38,24 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, An
         return found
 
     return lambda record: choice == "all" or timed(record) != here(record["run"]["task"])
+
+
+class RetimedRecords:
+    """Records whose times are measured again; a `Store` of the scheduler.
+
+    Args:
+        store: the records.
+        wanted: picks the records to time again, see `picked`.
+    """
+
+    def __init__(self, store: ResultStore, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        self._store, self._wanted = store, wanted
+
+    def read(self, run: Run) -> dict[str, Any] | None:
+        """Return the run's record; None if it is to be timed again."""
+        record = self._store.read(run)
+        return None if record is None or self._wanted(record) else record
+
+    def write(self, run: Run, times: dict[str, Any]) -> dict[str, Any]:
+        """Replace the times of a run's record; the rest of it is kept."""
+        return self._store.update(run, times)

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from elmo_mf.experiments.failures import Failure, Failures
-from elmo_mf.experiments.leases import Claims
+from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.config import Task
 from elmo_mf.tasks.grid import Run
@@ -26,7 +26,7 @@ class Status:
     """
 
     recorded: list[Run]
-    running: list[tuple[Run, dict[str, Any]]]
+    running: list[tuple[Run, Heartbeat]]
     failed: list[tuple[Run, Failure]]
     left: list[Run]
     seconds_left: float
@@ -37,7 +37,9 @@ class Status:
         """JSON form; a run by its name."""
         return {
             "recorded": [str(run) for run in self.recorded],
-            "running": [{"run": str(run), **note} for run, note in self.running],
+            "running": [
+                {"run": str(run), **heartbeat.model_dump(exclude_unset=True)} for run, heartbeat in self.running
+            ],
             "failed": [
                 {"run": str(run), "error": failure.error, "log": str(failure.log)} for run, failure in self.failed
             ],
@@ -49,16 +51,16 @@ class Status:
 
 
 def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
-    """Look at an output folder; nothing in it is changed."""
-    store, claims, failures = ResultStore(output), Claims(output), Failures(output)
+    """Return the status of a sweep in an output folder, without changing anything there."""
+    store, leases, failures = ResultStore(output), Leases(output), Failures(output)
     records = store.records()
     ids = {record["id"] for record in records}
     status = Status([], [], [], [], 0.0, [], store.problems)
     for run in runs:
         if run.id in ids:
             status.recorded.append(run)
-        elif (note := claims.of(run)) is not None:
-            status.running.append((run, note))
+        elif (heartbeat := leases.of(run)) is not None:
+            status.running.append((run, heartbeat))
         elif (failure := failures.of(run)) is not None:
             status.failed.append((run, failure))
         else:

@@ -42,7 +42,7 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 
     from elmo_mf.tasks.elmo_run import trained
 
-    return workspace.cache.made("gradients", f"{run.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
+    return workspace.cache.get("gradients", f"{run.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:

@@ -10,7 +10,8 @@ import torch
 
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import Progress, Workspace
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.tasks.config import Task
 
 
@@ -72,7 +73,7 @@ def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
             **__: Any,
         ) -> None:
             if not is_training:
-                workspace.turn.rest()
+                workspace.machine.yield_to_measurement()
                 return
             share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
             workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from elmo_mf.cli.live_view import _Live, live_view
+from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.scheduler import Outcome
-from elmo_mf.experiments.workspace import Progress
 from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.records.samples import record

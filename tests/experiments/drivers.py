@@ -11,13 +11,14 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from elmo_mf.experiments.executors.local import CONTEXT
+from elmo_mf.experiments.executors.local import CONTEXT, start_server
+from elmo_mf.tasks.execution import PRELOAD
 
 
 @contextlib.contextmanager
 def driver(drive: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
     """Run `drive` in a process, which is killed at the end if it has not ended."""
-    forkserver.ensure_running()
+    start_server(PRELOAD)
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     process = CONTEXT.Process(target=_with_server, args=(address, drive, *arguments))
     process.start()

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments import bundle
-from elmo_mf.experiments.bundle import Files, Order, clear_unused, is_there, last_names, own_folder, unpack
+from elmo_mf.experiments.bundle import Bundle, clear_unused, is_there, last_names, private_folder, unpack
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.io.locks import holding
 from elmo_mf.provenance import file_hash
 from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.portable import PortableSweep
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
 
@@ -37,19 +37,19 @@ def test_a_run_runs_where_its_paths_are_gone(
     spec = _spec(tiny_sweep, tmp_path)
     expected = records_here(spec, tmp_path / "here")[1]
     run = expand(spec)[1]
-    files = Files(spec, [run], tmp_path / "scratch")
-    sent = pickle.dumps((Order.of(files.spec, run, files), {name: p.read_bytes() for name, p in files.paths.items()}))
+    sweep = PortableSweep(spec, [run], tmp_path / "scratch")
+    sent = pickle.dumps((sweep.run(run), {name: p.read_bytes() for name, p in sweep.bundle.paths.items()}))
     for gone in ("data", "elmo", "text.txt", "scratch"):
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
 
-    order, contents = pickle.loads(sent)
-    assert str(tmp_path) not in json.dumps([asdict(order.spec), asdict(order.compression), order.identity])
+    portable, contents = pickle.loads(sent)
+    assert str(tmp_path) not in json.dumps([asdict(portable.spec), asdict(portable.compression), portable.identity])
     assert sum(len(content) for name, content in contents.items() if name.startswith("data/data/sst/train")) < 4_000
     for name, content in contents.items():
         unpack(tmp_path / "there", name, content)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()  # which is not the data that was sent
-    there, again = order.unpacked(tmp_path / "there")
+    there, again = portable.unpacked(tmp_path / "there")
     assert again.id == run.id
     with workspace(tmp_path / "there" / "work") as work:
         record = execute(there, again, work)
@@ -60,11 +60,11 @@ def test_a_run_runs_where_its_paths_are_gone(
 def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, tmp_path)
     runs = expand(spec)
-    before = Files(spec, runs, tmp_path / "a").id
-    assert Files(spec, runs, tmp_path / "b").id == before
+    before = PortableSweep(spec, runs, tmp_path / "a").bundle.id
+    assert PortableSweep(spec, runs, tmp_path / "b").bundle.id == before
     with open(tmp_path / "data" / "sst" / "dev.txt", "a") as file:
         file.write("(3 fine)\n")
-    assert Files(spec, runs, tmp_path / "c").id != before
+    assert PortableSweep(spec, runs, tmp_path / "c").bundle.id != before
 
 
 def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None:
@@ -72,30 +72,31 @@ def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None
     glove = {"sst": str(tmp_path / "words.txt"), "squad": str(tmp_path / "gone.txt")}
     spec = SweepSpec.from_file(None, tasks=["snli", "sst"], methods=[], preset="paper", glove=glove)
     runs = expand(spec)
-    files = Files(spec, runs, tmp_path / "scratch")
-    assert [name for name in files.paths if name.endswith("words.txt")] == [files.spec.glove_of("sst")]
-    there, _ = Order.of(files.spec, runs[1], files).unpacked(tmp_path / "there")
-    assert there.glove_of("sst") == str(tmp_path / "there" / str(files.spec.glove_of("sst")))
+    sweep = PortableSweep(spec, runs, tmp_path / "scratch")
+    assert [name for name in sweep.bundle.paths if name.endswith("words.txt")] == [sweep.spec.glove_of("sst")]
+    there, _ = sweep.run(runs[1]).unpacked(tmp_path / "there")
+    assert there.glove_of("sst") == str(tmp_path / "there" / str(sweep.spec.glove_of("sst")))
     assert there.glove_of("snli") is None
 
 
-def test_too_large(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "MOST_BYTES", 1000)
-    spec = tiny_sweep()
-    with pytest.raises(
-        InputError, match=r"--ray: found [\d,]+ bytes of weights and data, expected at most 1,000 to send"
-    ):
-        Files(spec, expand(spec), tmp_path)
+def test_too_large(tmp_path: Path) -> None:
+    bundle = Bundle()
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(600))
+        bundle.add(str(tmp_path / name))
+    bundle.check_size(1200)
+    with pytest.raises(InputError, match=r"^--ray: found 1,200 bytes .*expected at most 1,199"):
+        bundle.check_size(1199)
 
 
 def test_the_demo_data_is_there_already(tmp_path: Path) -> None:
     spec = SweepSpec.from_file(None, tasks=["sst"], ranks=[4])
-    assert not [name for name in Files(spec, expand(spec), tmp_path).paths if name.startswith("data")]
+    assert not [name for name in PortableSweep(spec, expand(spec), tmp_path).bundle.paths if name.startswith("data")]
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    own = own_folder(tmp_path / "own")
-    assert own_folder(own) == own and own.stat().st_mode & 0o777 == 0o700
+    own = private_folder(tmp_path / "own")
+    assert private_folder(own) == own and own.stat().st_mode & 0o777 == 0o700
     (tmp_path / "link").symlink_to(own)
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
@@ -110,7 +111,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
             InputError,
             match=f"{name}: found a link, or a folder that others can write to, expected a folder of this user alone",
         ):
-            own_folder(tmp_path / name)
+            private_folder(tmp_path / name)
 
 
 @pytest.mark.parametrize("what", ["same", "other", "cut", "link", "pipe", "gone"])

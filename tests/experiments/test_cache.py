@@ -16,7 +16,7 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import Cache
-from elmo_mf.experiments.machine_lock import Turn
+from elmo_mf.experiments.machine_lock import MachineLock
 from tests.conftest import ROOT
 
 
@@ -29,8 +29,8 @@ def test_made_once_by_many(tmp_path: Path) -> None:
         (folder / "file").write_text("whole")
 
     def use() -> None:
-        with Turn(tmp_path) as turn:
-            folder = Cache(tmp_path, 1000, turn).made("encoders", "a", make)
+        with MachineLock(tmp_path) as machine:
+            folder = Cache(tmp_path, 1000, machine).get("encoders", "a", make)
             assert (folder / "file").read_text() == "whole"
 
     threads = [threading.Thread(target=use) for _ in range(8)]
@@ -47,41 +47,41 @@ def test_what_was_not_finished_is_not_there(tmp_path: Path) -> None:
         (folder / "half").write_text("x")
         raise OSError(28, "No space left on device")
 
-    with Turn(tmp_path) as turn:
-        cache = Cache(tmp_path, 1000, turn)
+    with MachineLock(tmp_path) as machine:
+        cache = Cache(tmp_path, 1000, machine)
         with pytest.raises(OSError):
-            cache.made("encoders", "a", fail)
+            cache.get("encoders", "a", fail)
         assert not [path for path in (tmp_path / "cache" / "encoders").iterdir() if path.is_dir()]
-        assert cache.made("encoders", "a", lambda folder: None).is_dir()
+        assert cache.get("encoders", "a", lambda folder: None).is_dir()
 
 
 def _fill(cache: Cache, kind: str, name: str, age: float) -> Path:
     def make(folder: Path) -> None:
         (folder / "x").write_bytes(b"0" * 400)
 
-    folder = cache.made(kind, name, make)
+    folder = cache.get(kind, name, make)
     os.utime(folder, (time.time() - age, time.time() - age))
     return folder
 
 
 def test_room_is_made_of_what_was_used_longest_ago(tmp_path: Path) -> None:
     """And never of what somebody uses, in whatever process."""
-    with Turn(tmp_path) as turn, Turn(tmp_path) as others:
-        first, second = Cache(tmp_path, 1000, turn), Cache(tmp_path, 1000, others)
+    with MachineLock(tmp_path) as machine, MachineLock(tmp_path) as others:
+        first, second = Cache(tmp_path, 1000, machine), Cache(tmp_path, 1000, others)
         old, older = _fill(first, "encoders", "old", 200), _fill(first, "activations", "older", 300)
         assert second.make_room(100) and old.exists() and older.exists()
         assert not second.make_room(300) and old.exists() and older.exists()
         first.close()
         assert second.make_room(300) and old.exists() and not older.exists()
-        assert first.made("encoders", "old", lambda _: None) == old
+        assert first.get("encoders", "old", lambda _: None) == old
         assert not second.make_room(700) and old.exists()
         first.close()
         assert second.make_room(700) and not old.exists()
 
 
 def test_no_bound(tmp_path: Path) -> None:
-    with Turn(tmp_path) as turn:
-        cache = Cache(tmp_path, 0, turn)
+    with MachineLock(tmp_path) as machine:
+        cache = Cache(tmp_path, 0, machine)
         folder = _fill(cache, "encoders", "a", 0)
         cache.close()
         assert cache.make_room(10**9) and folder.exists()
@@ -133,12 +133,12 @@ DAMAGE = [_flipped, _zeroed, _cut, _linked, _piped, _foreign, Path.unlink]
 def test_a_damaged_folder_is_rebuilt(
     name: str, damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Turn(tmp_path) as turn:
-        folder = Cache(tmp_path, 1000, turn).made("encoders", "a", _filled)
+    with MachineLock(tmp_path) as machine:
+        folder = Cache(tmp_path, 1000, machine).get("encoders", "a", _filled)
         expected = _content(folder)
         damage(folder / name)
         for made in (1, 0):
-            assert Cache(tmp_path, 1000, turn).made("encoders", "a", _filled) == folder
+            assert Cache(tmp_path, 1000, machine).get("encoders", "a", _filled) == folder
             assert _content(folder) == expected
             error = capsys.readouterr().err
             assert error.count("elmo-mf: warning: ") == error.count("; it is rebuilt\n") == made
@@ -150,8 +150,8 @@ def test_something_else_in_place_of_a_folder(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "encoders" / "a"
     folder.parent.mkdir(parents=True)
     folder.touch() if kind == "file" else folder.symlink_to(tmp_path / "gone")
-    with Turn(tmp_path) as turn:
-        assert Cache(tmp_path, 1000, turn).made("encoders", "a", _filled) == folder
+    with MachineLock(tmp_path) as machine:
+        assert Cache(tmp_path, 1000, machine).get("encoders", "a", _filled) == folder
     assert folder.is_dir() and not folder.is_symlink()
 
 
@@ -168,11 +168,11 @@ def test_a_folder_that_cannot_be_read_is_rebuilt(tmp_path: Path) -> None:
     def other(folder: Path) -> None:
         (folder / "numbers").write_bytes(b"other")
 
-    with Turn(tmp_path) as turn:
-        Cache(tmp_path, 1000, turn).made("encoders", "a", other)
-        assert Cache(tmp_path, 1000, turn).read("encoders", "a", _filled, read) == bytes(range(1, 251))
+    with MachineLock(tmp_path) as machine:
+        Cache(tmp_path, 1000, machine).get("encoders", "a", other)
+        assert Cache(tmp_path, 1000, machine).load("encoders", "a", _filled, read) == bytes(range(1, 251))
         with pytest.raises(InputError, match="no such numbers"):
-            Cache(tmp_path, 1000, turn).read("encoders", "b", other, read)
+            Cache(tmp_path, 1000, machine).load("encoders", "b", other, read)
 
 
 def test_the_disk_holds_everything_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +184,8 @@ def test_the_disk_holds_everything_before_it_has_its_name(tmp_path: Path, monkey
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    with Turn(tmp_path) as turn:
-        Cache(tmp_path, 1000, turn).made("encoders", "a", _filled)
+    with MachineLock(tmp_path) as machine:
+        Cache(tmp_path, 1000, machine).get("encoders", "a", _filled)
     assert {"numbers", "text", "er", "deep", "contents.json"} <= set(synced)
     assert synced[-1] == "encoders"
 
@@ -220,9 +220,9 @@ os.setgid(2000)
 os.setuid(int(sys.argv[2]))
 os.umask(int(sys.argv[3], 8))
 with workspace(output, "cell") as work:
-    folder = work.cache.made("encoders", "abc", lambda folder: write_text(folder / "report.json", "{}"))
+    folder = work.cache.get("encoders", "abc", lambda folder: write_text(folder / "report.json", "{}"))
     print((folder / "report.json").read_text())
-    with work.turn.measuring():
+    with work.machine.exclusive():
         pass
 lock = acquire(output / "running" / "run.lock")
 lock.release()
@@ -234,8 +234,8 @@ def test_a_disk_that_is_nearly_full_bounds_the_cache_too(
     bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type(shutil.disk_usage(tmp_path))
-    with Turn(tmp_path) as turn:
-        cache = Cache(tmp_path, bound, turn)
+    with MachineLock(tmp_path) as machine:
+        cache = Cache(tmp_path, bound, machine)
         _fill(cache, "encoders", "a", 100)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, 300_000_000))
         assert cache.make_room(50_000_000) and not cache.make_room(150_000_000)

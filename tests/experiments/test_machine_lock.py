@@ -8,17 +8,17 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from elmo_mf.experiments.machine_lock import Turn
+from elmo_mf.experiments.machine_lock import MachineLock
 
 _CONTEXT = get_context("spawn")
 
 
 def _compute(output: Path, ready: Event, stop: Event, log: Path) -> None:
-    with Turn(output) as turn, open(log, "a", buffering=1) as file:
+    with MachineLock(output) as machine, open(log, "a", buffering=1) as file:
         ready.set()
         while not stop.is_set():
             file.write(f"{time.monotonic()}\n")
-            turn.rest()
+            machine.yield_to_measurement()
 
 
 def test_others_rest_while_one_measures(tmp_path: Path) -> None:
@@ -29,11 +29,11 @@ def test_others_rest_while_one_measures(tmp_path: Path) -> None:
     try:
         for process in others:
             process.start()
-        with Turn(tmp_path) as turn:
+        with MachineLock(tmp_path) as machine:
             while not all(log.exists() and log.stat().st_size for log in logs):
                 time.sleep(0.01)
             for _ in range(5):
-                with turn.measuring():
+                with machine.exclusive():
                     start = time.monotonic()
                     time.sleep(0.05)
                     spans.append((start, time.monotonic()))
@@ -52,10 +52,10 @@ def test_many_who_measure_take_turns(tmp_path: Path) -> None:
     measuring, most = [0], [0]
 
     def work() -> None:
-        with Turn(tmp_path) as turn:
+        with MachineLock(tmp_path) as machine:
             for _ in range(10):
-                turn.rest()
-                with turn.measuring():
+                machine.yield_to_measurement()
+                with machine.exclusive():
                     measuring[0] += 1
                     most[0] = max(most[0], measuring[0])
                     time.sleep(0.002)
@@ -70,7 +70,7 @@ def test_many_who_measure_take_turns(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_another_does_not_hold_up_who_measures(tmp_path: Path) -> None:
-    with Turn(tmp_path) as waiting, Turn(tmp_path) as own, waiting.aside(), own.measuring():
+    with MachineLock(tmp_path) as waiting, MachineLock(tmp_path) as own, waiting.pause(), own.exclusive():
         pass
 
 
@@ -81,5 +81,5 @@ def test_a_killed_process_holds_up_nobody(tmp_path: Path) -> None:
     ready.wait(30)
     other.kill()
     other.join()
-    with Turn(tmp_path) as turn, turn.measuring():
+    with MachineLock(tmp_path) as machine, machine.exclusive():
         pass

@@ -9,35 +9,32 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from elmo_mf.experiments.attempt import Result, attempt
-from elmo_mf.experiments.executors.local import LocalExecutor
 from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Claims
-from elmo_mf.experiments.scheduler import Outcome, Unwatched
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.leases import Leases
+from elmo_mf.experiments.runs import Progress, Report, Result
 from elmo_mf.io import OutputError
 from elmo_mf.records.store import ResultStore
+from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.experiments.drivers import driver
 from tests.records.samples import record
-from tests.sweeps import TinySweep, records_here, run_here
+from tests.sweeps import Fields, SweepOutcome, SweepView, TinySweep, records_here, run_here
 
 pytestmark = pytest.mark.slow
-
-Report = Callable[[Progress], None]
 
 
 def _drive(spec: SweepSpec, output: Path, workers: int = 2) -> None:
     run_here(spec, output, workers)
 
 
-def _quick(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _quick(run: Run, output: Path, report: Report) -> Result[Fields]:
     """A run of milliseconds that notes that it ran."""
     report(Progress("training", 0.5, 1.0))
     with open(output / "ran.txt", "a") as file:
@@ -96,7 +93,7 @@ def test_two_sweeps_of_one_folder(tiny_sweep: TinySweep, tmp_path: Path) -> None
     """Started at once, on the same runs: each runs once, and both sweeps tell of all of them."""
     spec, output = tiny_sweep(seeds=list(range(12))), tmp_path / "out"
     output.mkdir()
-    outcomes: list[list[Outcome]] = []
+    outcomes: list[list[SweepOutcome]] = []
     sweeps = [
         threading.Thread(target=lambda: outcomes.append(run_here(spec, output, 2, work=_quick))) for _ in range(2)
     ]
@@ -113,7 +110,7 @@ def test_a_sweep_takes_over_from_one_that_is_killed(tiny_sweep: TinySweep, tmp_p
     spec, output = tiny_sweep(methods=[]), tmp_path / "out"
     with driver(_drive, spec, output, 1):
         (run,) = expand(spec)
-        while Claims(output).of(run) is None:
+        while Leases(output).of(run) is None:
             time.sleep(0.01)
         time.sleep(0.3)
     assert len(records_here(spec, output)) == 1
@@ -132,8 +129,8 @@ def test_a_failing_run_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> N
     assert {path.name for path in output.iterdir()} == {"records", "cache", "failed"}
 
 
-def _failing(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
-    result = _quick(spec, run, output, report)
+def _failing(run: Run, output: Path, report: Report) -> Result[Fields]:
+    result = _quick(run, output, report)
     return Result(error="ValueError: no", log="why") if run.seed == 1 else result
 
 
@@ -161,7 +158,7 @@ def test_fail_fast(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert [o.run.seed for o in outcomes] == [0, 1] and not (output / "running").exists()
 
 
-def _killed(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _killed(run: Run, output: Path, report: Report) -> Result[Fields]:
     """The first attempt at seed 1 dies as the kernel ends a process when memory is short."""
     if run.seed == 1 and not (output / "ran.txt").exists():
         folder = output / "running" / f".{run.name}-x"
@@ -169,7 +166,7 @@ def _killed(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
         (folder / "out.log").write_text("until then")
         (output / "ran.txt").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return _quick(spec, run, output, report)
+    return _quick(run, output, report)
 
 
 def test_a_killed_run_takes_no_other_with_it_and_runs_again(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -195,7 +192,7 @@ def test_a_killed_sweep_leaves_no_process(tiny_sweep: TinySweep, tmp_path: Path)
         time.sleep(0.05)
 
 
-def _for_ever(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _for_ever(run: Run, output: Path, report: Report) -> Result[Fields]:
     (output / f"pid-{os.getpid()}").touch()
     time.sleep(600)
     raise AssertionError
@@ -205,11 +202,11 @@ def _drive_for_ever(spec: SweepSpec, output: Path) -> None:
     run_here(spec, output, 2, work=_for_ever)
 
 
-def _no_space(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _no_space(run: Run, output: Path, report: Report) -> Result[Fields]:
     """A disk that is full when the second run runs."""
     if run.seed == 2 and not (output / "freed").exists():
         return Result(error="OSError: No space left on device", fault="disk")
-    return _quick(spec, run, output, report)
+    return _quick(run, output, report)
 
 
 def test_a_full_disk_ends_the_sweep_and_loses_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -252,25 +249,24 @@ def test_real_runs_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySwee
 
 def _drive_limited(spec: SweepSpec, output: Path, limit: int) -> None:
     try:
-        run_here(spec, output, work=_limited if limit > 10_000 else _very_limited)
+        run_here(spec, output, work=_LimitedWork(spec, limit))
     except OSError:
         os._exit(errno.EFBIG)
 
 
-def _limited(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
-    return _with_files_up_to(30_000, spec, run, output, report)
+@dataclass(frozen=True)
+class _LimitedWork:
+    """The work of a real run in a process whose files cannot grow beyond `limit` bytes."""
 
+    spec: SweepSpec
+    limit: int
 
-def _very_limited(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
-    return _with_files_up_to(2_000, spec, run, output, report)
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[Fields]:
+        import resource
 
-
-def _with_files_up_to(limit: int, spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
-    import resource
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    return attempt(spec, run, output, report)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.limit, resource.RLIM_INFINITY))
+        return TaskWork(self.spec)(run, output, report)
 
 
 @pytest.fixture
@@ -307,14 +303,11 @@ def test_a_folder_that_cannot_be_written_to(tiny_sweep: TinySweep, tmp_path: Pat
 
 
 def test_a_view_that_is_interrupted_ends_the_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    class Interrupted(Unwatched):
+    class Interrupted(SweepView):
         def progress(self, run: Run, progress: Progress) -> None:
             raise KeyboardInterrupt
 
     spec, output = tiny_sweep(methods=[]), tmp_path / "out"
-    executor = LocalExecutor(spec, output, 1, 1)
     with pytest.raises(KeyboardInterrupt):
-        from elmo_mf.experiments.scheduler import run_sweep
-
-        run_sweep(expand(spec), output, executor, Interrupted())
+        run_here(spec, output, view=Interrupted())
     assert not (output / "running").exists() and ResultStore(output).records() == []

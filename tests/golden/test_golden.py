@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
 from elmo_mf.compression import method_names
-from elmo_mf.experiments.attempt import attempt
+from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import CODE, expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT, small_data
@@ -225,13 +225,13 @@ def _language_model(folder: Path) -> Arrays:
     )  # fmt: skip
     arrays: Arrays = {}
     for name, cell in zip(("dense", "dense, tuned", "compressed, tuned"), expand(spec), strict=True):
-        result = attempt(spec, cell, folder / "out", lambda _: None)
-        assert result.record is not None, result.error
+        result = TaskWork(spec)(cell, folder / "out", lambda _: None)
+        assert result.measured is not None, result.error
         arrays[f"{name}: perplexities"] = np.array(
-            [result.record[split]["perplexity"] for split in ("validation", "scores")]
+            [result.measured[split]["perplexity"] for split in ("validation", "scores")]
         )
-        if result.record["matrices"]:
-            arrays[f"{name}: errors"] = np.array([one["error"] for one in result.record["matrices"]])
+        if result.measured["matrices"]:
+            arrays[f"{name}: errors"] = np.array([one["error"] for one in result.measured["matrices"]])
     (weights,) = (folder / "out").rglob("weights.th")
     return arrays | _trained({name: one.numpy() for name, one in torch.load(weights, weights_only=True).items()})
 

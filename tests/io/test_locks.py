@@ -87,6 +87,6 @@ def test_a_removed_lock_is_not_taken_for_held(tmp_path: Path) -> None:
 def test_notes(tmp_path: Path) -> None:
     lock = acquire(tmp_path / "lock")
     assert lock is not None
-    lock.note("a longer note")
-    lock.note("short")
+    lock.write("a longer note")
+    lock.write("short")
     assert (tmp_path / "lock").read_text() == "short"

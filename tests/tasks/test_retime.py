@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.attempt import Result, attempt_times
-from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.scheduler import Outcome, Unwatched, run_sweep
-from elmo_mf.experiments.workspace import Progress, workspace
+from elmo_mf.experiments.runs import Progress, Result, Work
+from elmo_mf.experiments.scheduler import run_sweep
+from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.elmo_run import measure_times
+from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import Run, expand, same_form
-from elmo_mf.tasks.retime import picked
+from elmo_mf.tasks.retime import RetimedRecords, picked
 from elmo_mf.tasks.spec import SweepSpec
-from tests.sweeps import TinySweep, records_here
+from tests.sweeps import Fields, SweepOutcome, SweepView, TinySweep, executor_here, records_here
 
 pytestmark = pytest.mark.slow
 
 
-class _Phases(Unwatched):
+class _Phases(SweepView):
     def __init__(self) -> None:
         self.seen: dict[str, list[str]] = {}
 
@@ -32,10 +32,12 @@ class _Phases(Unwatched):
         phases += [progress.phase] if progress.phase not in phases else []
 
 
-def _retime(spec: SweepSpec, output: Path, choice: str, work: Any = attempt_times) -> tuple[list[Outcome], _Phases]:
-    phases = _Phases()
-    where = LocalExecutor(spec, output, 1, 1, work)
-    return run_sweep(expand(spec), output, where, phases, retime=picked(choice, spec, 1)), phases
+def _retime(
+    spec: SweepSpec, output: Path, choice: str, work: Work[Fields] | None = None
+) -> tuple[list[SweepOutcome], _Phases]:
+    phases, store = _Phases(), RetimedRecords(ResultStore(output), picked(choice, spec, 1))
+    executor = executor_here(work or TaskWork(spec, times_only=True), output)
+    return run_sweep(expand(spec), output, executor, store, phases, remember_failures=False), phases
 
 
 def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
@@ -157,5 +159,5 @@ def test_only_a_budget_needs_values(
     assert (same_form(run).id == run.id) == same
 
 
-def _failing(*_: object) -> Result:
+def _failing(*_: object) -> Result[Fields]:
     return Result(error="no time", log="a log")

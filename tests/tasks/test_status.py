@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Claims
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.leases import Leases
+from elmo_mf.experiments.runs import Progress
 from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.grid import Run, expand
 from elmo_mf.tasks.spec import SweepSpec
@@ -31,27 +33,27 @@ def test_each_run_is_in_one_place(tmp_path: Path) -> None:
     spec = _spec()
     runs = expand(spec)
     _write(tmp_path, runs[0], 60.0)
-    claim = Claims(tmp_path).take(runs[1])
-    assert claim is not None
-    claim.note({"phase": "training", "share": 0.25})
+    lease = Leases(tmp_path).acquire(runs[1])
+    assert lease is not None
+    lease.beat(Progress("training", 0.25))
     Failures(tmp_path).write(runs[2], "ValueError: no", "log")
     (tmp_path / "records" / "broken.json").write_text("{")
     found = status_of(spec, runs, tmp_path)
     assert found.recorded == [runs[0]] and found.left == [runs[3]]
-    assert [(run, note["phase"], note["share"]) for run, note in found.running] == [(runs[1], "training", 0.25)]
+    assert [(run, one.phase, one.share) for run, one in found.running] == [(runs[1], "training", 0.25)]
     assert [(run, failure.error) for run, failure in found.failed] == [(runs[2], "ValueError: no")]
     assert found.seconds_left == 120.0 and len(found.problems) == 1
-    claim.release()
+    lease.release()
     assert status_of(spec, runs, tmp_path).left == [runs[1], runs[3]]
     assert (tmp_path / "records" / "broken.json").exists()  # looking changes nothing
 
 
-def test_a_stale_claim_is_nobodys(tmp_path: Path) -> None:
+def test_a_stale_lease_is_free(tmp_path: Path) -> None:
     (run,) = expand(_spec(seeds=[1]))
     folder = tmp_path / "running"
     folder.mkdir()
     (folder / f"{run.name}.lock").write_text('{"pid": 1}')
-    assert Claims(tmp_path).of(run) is None and Claims(tmp_path).take(run) is not None
+    assert Leases(tmp_path).of(run) is None and Leases(tmp_path).acquire(run) is not None
 
 
 def test_estimates(tmp_path: Path) -> None:
@@ -86,10 +88,11 @@ def test_language_models_are_trained_once_a_seed(tmp_path: Path) -> None:
     assert seconds_of(spec, [run for run in runs if run.seed == 2], records) == (990.0, [])
 
 
-def test_what_runs_is_told_as_it_goes(tmp_path: Path) -> None:
+def test_heartbeats(tmp_path: Path) -> None:
     (run,) = expand(_spec(seeds=[1]))
-    claim = Claims(tmp_path).take(run)
-    assert claim is not None and Claims(tmp_path).take(run) is None
-    claim.note(vars(Progress("training", 0.5, 1.25)))
-    note = Claims(tmp_path).of(run)
-    assert note is not None and (note["loss"], note["share"]) == (1.25, 0.5) and note["pid"] > 0
+    lease = Leases(tmp_path).acquire(run)
+    assert lease is not None and Leases(tmp_path).acquire(run) is None
+    lease.beat(Progress("training", 0.5, 1.25))
+    found = Leases(tmp_path).of(run)
+    assert found is not None and (found.phase, found.share, found.loss) == ("training", 0.5, 1.25)
+    assert (found.host, found.pid) == (platform.node(), os.getpid())

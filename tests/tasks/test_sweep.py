@@ -11,13 +11,13 @@ import pytest
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.compression import Compression, size_report
-from elmo_mf.experiments.scheduler import Outcome, Unwatched
-from elmo_mf.experiments.workspace import Progress, workspace
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import workspace
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.store import ResultStore
 from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import Run, expand
-from tests.sweeps import TinySweep, records_here, run_here
+from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here
 from tests.tasks.test_language_model import SMALL
 
 pytestmark = pytest.mark.slow
@@ -150,7 +150,7 @@ def test_limits_cut_the_data(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert record["examples"] == {"train": 20, "validation": 40, "test": 10}
 
 
-class _Counting(Unwatched):
+class _Counting(SweepView):
     def __init__(self, store: ResultStore) -> None:
         self.store = store
         self.counts: list[int] = []
@@ -159,7 +159,7 @@ class _Counting(Unwatched):
     def progress(self, run: Run, progress: Progress) -> None:
         self.phases += [progress.phase] if progress.phase not in self.phases else []
 
-    def done(self, outcome: Outcome) -> None:
+    def done(self, outcome: SweepOutcome) -> None:
         self.counts.append(len(self.store.records()))
 
 
@@ -170,14 +170,13 @@ def test_a_record_is_there_as_soon_as_its_run_is_done(tiny_sweep: TinySweep, tmp
     assert counting.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
 
 
-def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Batch by batch: its share, AllenNLP's loss, and the metric of the last epoch."""
-    monkeypatch.setattr("elmo_mf.experiments.workspace._OFTEN", 0)
     spec = tiny_sweep(methods=[])
-    told: list[Progress] = []
-    with workspace(tmp_path / "out", report=told.append) as work:
+    reports: list[Progress] = []
+    with workspace(tmp_path / "out", report=reports.append, report_seconds=0) as work:
         record = execute(spec, expand(spec)[0], work)
-    training = [one for one in told if one.phase == "training" and one.loss is not None]
+    training = [one for one in reports if one.phase == "training" and one.loss is not None]
     assert [one.share for one in training] == sorted(one.share for one in training)
     assert 0 < training[0].share <= 0.5 < training[-1].share <= 1
     assert all(0 < (one.loss or 0) < 5 for one in training)

@@ -1,27 +1,30 @@
-"""Where runs run: in processes on this machine (`local`), or on a Ray cluster (`cluster`)."""
+"""Where runs are executed: in processes on this machine (`local`), or on a Ray cluster (`cluster`)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Generic
 
-from elmo_mf.experiments.attempt import Result
-from elmo_mf.experiments.workspace import Progress
-from elmo_mf.tasks.grid import Run
+from elmo_mf.experiments.runs import MeasuredT, Progress, Result, RunT
 
 
-class Executor(Protocol):
-    """Runs runs; knows nothing of records, claims and what is left to do."""
+class Executor(ABC, Generic[RunT, MeasuredT]):
+    """Executes runs; knows nothing of records, leases and the runs that are left."""
 
     @property
+    @abstractmethod
     def slots(self) -> int:
-        """How many runs may be under way at a time."""
+        """How many runs can be under way at a time."""
 
-    def start(self, run: Run) -> None:
+    @abstractmethod
+    def start(self, run: RunT) -> None:
         """Start a run."""
 
-    def events(self, timeout: float) -> Iterator[tuple[Run, Progress | Result]]:
-        """News of the runs under way, at once or within `timeout` seconds; each run ends with one `Result`."""
+    @abstractmethod
+    def events(self, timeout: float) -> Iterator[tuple[RunT, Progress | Result[MeasuredT]]]:
+        """Yield the events of the runs under way, waiting at most `timeout` seconds; a run's last is its `Result`."""
 
+    @abstractmethod
     def stop(self) -> None:
-        """End what is under way; nothing of it is kept."""
+        """End the runs under way; nothing of them is kept."""

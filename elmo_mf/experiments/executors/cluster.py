@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster (the extra `cluster`): weights and data travel with them, records come back.
+"""Runs on a Ray cluster (the extra `cluster`): files travel to them, and results come back.
 
-No file system need be shared: each machine keeps what it was sent, and its cache, in its temporary folder. Ray runs the
-runs again that a dying machine took with it.
+The machines need not share a file system: each keeps the files it received and its cache in its temporary folder. Ray
+executes again the runs that were under way on a machine that died.
 """
 
 from __future__ import annotations
@@ -11,120 +11,125 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from elmo_mf import __version__
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.experiments.attempt import ENVIRONMENT, Attempt, Result, attempt
-from elmo_mf.experiments.bundle import Files, Order, clear_unused, is_there, own_folder, unpack
-from elmo_mf.experiments.workspace import Progress
+from elmo_mf.experiments.attempt import ENVIRONMENT
+from elmo_mf.experiments.bundle import Bundle, clear_unused, is_there, private_folder, unpack
+from elmo_mf.experiments.executors import Executor
+from elmo_mf.experiments.runs import MeasuredT, Progress, Report, Result, RunT
 from elmo_mf.io import recover
 from elmo_mf.io.locks import holding
-from elmo_mf.tasks.grid import Run
-from elmo_mf.tasks.spec import SweepSpec
 
 _RETRIES = 5  # of a run whose machine died
 
+PortableWork: TypeAlias = Callable[[Path, Path, Report], Result[MeasuredT]]
+"""Picklable function that executes a run, given the folder of the bundle and an output folder."""
 
-class RayExecutor:
-    """Runs runs where a Ray cluster has room for them.
+
+class RayExecutor(Executor[RunT, MeasuredT]):
+    """Executes runs where a Ray cluster has room for them.
 
     Args:
-        address: of the cluster; `auto` finds the one that this machine belongs to.
-        cpus: what each run asks for.
-        gpus: what each run asks for.
-        threads: of each run; its CPUs by default.
-        work: what to do with a run.
-
-    Raises:
-        InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
+        ray: the cluster, from `connect`.
+        bundle: the files that the runs read.
+        portable: returns the work of a run.
+        cpus: CPUs that each run requests.
+        gpus: GPUs that each run requests.
+        threads: threads of each run; its CPUs by default.
     """
 
     def __init__(
         self,
-        spec: SweepSpec,
-        runs: list[Run],
-        output: Path,
-        address: str = "auto",
+        ray: Any,
+        bundle: Bundle,
+        portable: Callable[[RunT], PortableWork[MeasuredT]],
         cpus: float = 1,
         gpus: float = 0,
         threads: int | None = None,
-        work: Attempt = attempt,
     ) -> None:
-        self._ray = _connected(address)
+        self._ray, self._portable = ray, portable
         self._cpus, self._gpus = cpus, gpus
-        with tempfile.TemporaryDirectory() as scratch:
-            files = Files(spec, runs, Path(scratch))
-            self._folder = files.id[:32]
-            hashes = files.hashes
-            self._files = {n: (hashes[n], self._ray.put(path.read_bytes())) for n, path in files.paths.items()}
-        self._bundle = files
-        here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            self._ray.get_runtime_context().get_node_id(), soft=False
+        folder = bundle.id[:32]
+        files = {n: (sha256, ray.put(bundle.paths[n].read_bytes())) for n, sha256 in bundle.hashes.items()}
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
         )
-        actor: Any = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(_News)
-        self._news: Any = actor.remote()
-        asked = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": _RETRIES}
-        remote = self._ray.remote(**asked, runtime_env={"env_vars": ENVIRONMENT})(_run_there)
-        self._start: Callable[[Order], Any] = lambda order: remote.remote(
-            __version__, order, self._folder, self._files, self._news, work, threads or max(1, int(cpus))
+        actor: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(_LatestProgress)
+        self._latest_progress = latest = actor.remote()
+        requests = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": _RETRIES}
+        remote = ray.remote(**requests, runtime_env={"env_vars": ENVIRONMENT})(_execute)
+        self._start: Callable[[RunT], Any] = lambda run: remote.remote(
+            __version__, portable(run), run.id, folder, files, latest, threads or max(1, int(cpus))
         )
-        self._running: dict[Any, Run] = {}
+        self._running: dict[Any, RunT] = {}
 
     @property
     def slots(self) -> int:
-        """As many runs as the cluster has room for, and one more, so that no place waits for us."""
+        """As many runs as the cluster has room for, and one more, so that no machine waits for this one."""
         resources = self._ray.cluster_resources()
         places = [resources.get("CPU", 0) / self._cpus] if self._cpus else []
         places += [resources.get("GPU", 0) / self._gpus] if self._gpus else []
         return int(min(places, default=1)) + 1
 
-    def start(self, run: Run) -> None:
-        self._running[self._start(Order.of(self._bundle.spec, run, self._bundle))] = run
+    def start(self, run: RunT) -> None:
+        """Start a run."""
+        self._running[self._start(run)] = run
 
-    def events(self, timeout: float) -> Iterator[tuple[Run, Progress | Result]]:
+    def events(self, timeout: float) -> Iterator[tuple[RunT, Progress | Result[MeasuredT]]]:
+        """See `Executor.events`."""
         done, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout)
         runs = {run.id: run for run in self._running.values()}
-        for identity, progress in self._latest().items():
+        for identity, progress in self._progress().items():
             if identity in runs:
                 yield runs[identity], progress
         for reference in done:
             run = self._running.pop(reference)
             try:
-                result: Result = self._ray.get(reference)
+                result: Result[MeasuredT] = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
                 fault = "" if isinstance(error, self._ray.exceptions.RayTaskError) else "killed"
                 result = Result(error=one_line(error, 300), fault=fault)
             yield run, result
 
-    def _latest(self) -> dict[str, Progress]:
+    def _progress(self) -> dict[str, Progress]:
         try:
-            return dict(self._ray.get(self._news.take.remote()))
-        except self._ray.exceptions.RayError:  # it died, and starts again; the runs matter, not their bars
+            return dict(self._ray.get(self._latest_progress.take.remote()))
+        except self._ray.exceptions.RayError:  # the actor died and starts again; results do not depend on it
             return {}
 
     def stop(self) -> None:
+        """End the runs under way and disconnect."""
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
         self._ray.shutdown()
 
 
-class _News:
-    """The latest of each run that is under way, for the sweep to fetch."""
+class _LatestProgress:
+    """Ray actor with the latest progress of each run, which the executor fetches."""
 
     def __init__(self) -> None:
         self.latest: dict[str, Progress] = {}
 
-    def put(self, run: str, progress: Progress) -> None:
-        self.latest[run] = progress
+    def put(self, run_id: str, progress: Progress) -> None:
+        self.latest[run_id] = progress
 
     def take(self) -> dict[str, Progress]:
         taken, self.latest = self.latest, {}
         return taken
 
 
-def _connected(address: str) -> Any:
+def connect(address: str = "auto") -> Any:
+    """Connect to a Ray cluster.
+
+    Args:
+        address: its address; `auto` finds the one that this machine belongs to.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
     try:
         import ray
         import ray.util.scheduling_strategies
@@ -140,10 +145,16 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _run_there(
-    version: str, order: Order, name: str, files: dict[str, tuple[str, Any]], news: Any, work: Attempt, threads: int
-) -> Result:
-    """On a machine of the cluster: fetch the files that are not there yet, and execute the run."""
+def _execute(
+    version: str,
+    work: PortableWork[Any],
+    run_id: str,
+    name: str,
+    files: dict[str, tuple[str, Any]],
+    latest: Any,
+    threads: int,
+) -> Result[Any]:
+    """Execute a run on a machine of the cluster, after fetching the files that are not there yet."""
     import ray
     import torch
     from threadpoolctl import threadpool_limits
@@ -151,18 +162,17 @@ def _run_there(
     if version != __version__:
         return Result(error=f"found elmo-mf {__version__} on the cluster, expected {version}")
     try:
-        own = own_folder(Path(tempfile.gettempdir()) / f"elmo-mf-{os.getuid()}")
-        clear_unused(own)
-        folder = own / name
+        private = private_folder(Path(tempfile.gettempdir()) / f"elmo-mf-{os.getuid()}")
+        clear_unused(private)
+        folder = private / name
         with holding(folder / ".use", shared=True):
             os.utime(folder / ".use")
             for file, (sha256, reference) in files.items():
                 if not is_there(folder, file, sha256):
                     unpack(folder, file, ray.get(reference))
             recover(folder / "work" / "running")
-            spec, run = order.unpacked(folder)
             torch.set_num_threads(threads)
             with threadpool_limits(threads):
-                return work(spec, run, folder / "work", lambda progress: news.put.remote(run.id, progress))
+                return work(folder, folder / "work", lambda progress: latest.put.remote(run_id, progress))
     except InputError as error:
         return Result(error=str(error))

@@ -1,8 +1,10 @@
-"""Runs on this machine: a fresh process for each, so many at a time.
+"""Runs on this machine: a fresh process for each, a fixed number at a time.
 
-The processes are forked from a server that has imported what a run needs and has done nothing else, which costs
-milliseconds. A process that is killed, for want of memory say, takes no other with it, and when the sweep itself is
-killed, they end too.
+The processes are forked from a server that has only imported what runs need, which takes milliseconds. A process that
+is killed, when memory is short for example, ends no other, and when the sweep itself is killed, they end too.
+
+It is our own because `concurrent.futures` and pebble would lose promises: in the former, a killed worker breaks the
+pool, and neither ends busy workers when the sweep is killed by SIGKILL.
 """
 
 from __future__ import annotations
@@ -14,64 +16,70 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.experiments.attempt import ENVIRONMENT, Attempt, Result, attempt, end_of
-from elmo_mf.experiments.workspace import Progress
-from elmo_mf.tasks.grid import Run
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.experiments.attempt import ENVIRONMENT, log_end
+from elmo_mf.experiments.executors import Executor
+from elmo_mf.experiments.runs import MeasuredT, Progress, Result, Run, RunT, Work
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["elmo_mf.experiments.executors.preload"])
 
-
-_LOST = 255  # what `multiprocessing` says where the server was killed
-_DYING = 2.0  # seconds that a killed process may take to end
+_SERVER_KILLED = 255  # exit code that `multiprocessing` reports then
+_DYING_SECONDS = 2.0  # that a killed process may take to end
 
 
 @dataclass(frozen=True)
-class _Running:
-    run: Run
+class _Running(Generic[RunT]):
+    run: RunT
     process: ForkServerProcess
-    news: Connection
+    events: Connection
 
 
-class LocalExecutor:
-    """Runs runs in `workers` processes of `threads` threads each.
+class LocalExecutor(Executor[RunT, MeasuredT]):
+    """Executes runs in `workers` processes of `threads` threads each.
 
     Args:
+        work: executes a run.
         output: folder of the sweep, for scratch and cache.
-        threads: of each process; by default what `OMP_NUM_THREADS` says, as in PyTorch, or else the machine's cores
+        workers: number of processes at a time.
+        threads: threads of each process; by default `OMP_NUM_THREADS`, as in PyTorch, or else the machine's cores
             divided among the workers.
-        work: what to do with a run.
+        preload: modules that the server imports before the first run.
     """
 
     def __init__(
-        self, spec: SweepSpec, output: Path, workers: int = 1, threads: int | None = None, work: Attempt = attempt
+        self,
+        work: Work[MeasuredT],
+        output: Path,
+        workers: int = 1,
+        threads: int | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
-        self.spec, self.output, self.workers, self.work = spec, output, workers, work
+        self.work, self.output, self.workers = work, output, workers
         self.threads = threads or openmp_threads() or max(1, available_cores() // workers)
-        self._running: list[_Running] = []
-        self._leaving: list[ForkServerProcess] = []
+        self.preload = list(preload)
+        self._running: list[_Running[RunT]] = []
+        self._ending: list[ForkServerProcess] = []
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)  # which the server inherits
 
     @property
     def slots(self) -> int:
+        """How many runs can be under way at a time."""
         return self.workers
 
-    def start(self, run: Run) -> None:
-        """Begin a run.
+    def start(self, run: RunT) -> None:
+        """Start a run.
 
         Raises:
-            InputError: the server of processes was killed, and the one started in its place was too.
+            InputError: the server was killed, and so was the one started in its place.
         """
         try:
             running = self._started(run)
@@ -82,68 +90,70 @@ class LocalExecutor:
                 raise InputError(f"{run}: the process that runs are forked from {_end_of_server(error)}") from error
         self._running.append(running)
 
-    def _started(self, run: Run) -> _Running:
+    def _started(self, run: RunT) -> _Running[RunT]:
         ours, theirs = CONTEXT.Pipe(duplex=False)
         with theirs:
-            arguments = theirs, self.work, self.spec, run, self.output, self.threads
+            arguments = theirs, self.work, run, self.output, self.threads
             process = CONTEXT.Process(target=_child, args=arguments, name=run.name)
             try:
-                start_server()
+                start_server(self.preload)
                 process.start()
             except BaseException:
                 ours.close()
                 raise
         return _Running(run, process, ours)
 
-    def events(self, timeout: float) -> Iterator[tuple[Run, Progress | Result]]:
-        ready = set(wait([one.news for one in self._running], timeout))
-        for one in [one for one in self._running if one.news in ready]:
-            news = self._read(one)
-            if isinstance(news, Result):
+    def events(self, timeout: float) -> Iterator[tuple[RunT, Progress | Result[MeasuredT]]]:
+        """See `Executor.events`."""
+        ready = set(wait([one.events for one in self._running], timeout))
+        for one in [one for one in self._running if one.events in ready]:
+            event = self._read(one)
+            if isinstance(event, Result):
                 self._running.remove(one)
-                one.news.close()
-                self._leaving.append(one.process)  # which takes a while, for which nobody need wait
-            yield one.run, news
-        self._leaving = [process for process in self._leaving if process.is_alive()]
+                one.events.close()
+                self._ending.append(one.process)  # it takes a while to end, and nobody has to wait for it
+            yield one.run, event
+        self._ending = [process for process in self._ending if process.is_alive()]
 
-    def _read(self, one: _Running) -> Progress | Result:
+    def _read(self, one: _Running[RunT]) -> Progress | Result[MeasuredT]:
         try:
-            news: Progress | Result = one.news.recv()
+            event: Progress | Result[MeasuredT] = one.events.recv()
         except (EOFError, OSError):
             one.process.join()
-            return Result(
-                error=f"its process {_death(one.process.exitcode)}", log=self._salvage(one.run), fault="killed"
-            )
-        return news
+            log = self._salvage(one.run)
+            return Result(error=f"its process {_death(one.process.exitcode)}", log=log, fault="killed")
+        return event
 
     def _salvage(self, run: Run) -> str:
-        """The log of a dead process, whose scratch folder goes."""
+        """Return the log of a dead process and delete its scratch folder."""
         log = ""
         for folder in (self.output / "running").glob(f".{glob.escape(run.name)}[.-]*"):
             with contextlib.suppress(OSError):
-                log = end_of(folder / "out.log")
+                log = log_end(folder / "out.log")
             shutil.rmtree(folder, ignore_errors=True)
         return log
 
     def stop(self) -> None:
+        """End the runs under way; nothing of them is kept."""
         for one in self._running:
             one.process.kill()
         for one in self._running:
             one.process.join()
-            one.news.close()
+            one.events.close()
             self._salvage(one.run)
-        for process in self._leaving:
+        for process in self._ending:
             process.join()
         self._running.clear()
-        self._leaving.clear()
+        self._ending.clear()
 
 
-def start_server() -> None:
-    """Have the server of processes run, and ignore interrupts from its start: a terminal sends them to all.
+def start_server(preload: Sequence[str] = ()) -> None:
+    """Start the server of processes unless it runs, and have it ignore interrupts, which a terminal sends to all.
 
-    It ignores them by itself once it has imported what runs need, and would end in a traceback before.
+    It ignores them by itself only after its imports, and would end in a traceback before.
     """
     server: Any = forkserver._forkserver
+    CONTEXT.set_forkserver_preload(list(preload))
     if threading.current_thread() is not threading.main_thread():
         server.ensure_running()
         return
@@ -155,12 +165,12 @@ def start_server() -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def openmp_threads() -> int | None:
-    """Threads of a process by `OMP_NUM_THREADS`, at the outermost level; None where it says nothing of use."""
+    """Return the number of threads that `OMP_NUM_THREADS` sets at the outermost level; None if it sets none."""
     outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(outermost) or None if outermost.isdecimal() else None
 
@@ -168,16 +178,15 @@ def openmp_threads() -> int | None:
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(-code).name}" + (
-                ", out of memory?" if -code == signal.SIGKILL else ""
-            )
-    return "was cut off from the process that it was forked from" if code == _LOST else f"ended with status {code}"
+            memory = ", out of memory?" if -code == signal.SIGKILL else ""
+            return f"was killed by {signal.Signals(-code).name}{memory}"
+    return "lost the process that it was forked from" if code == _SERVER_KILLED else f"ended with status {code}"
 
 
 def _end_of_server(error: BaseException) -> str:
-    """How the server ended, which is left to `multiprocessing` to wait for."""
+    """Describe how the server ended, leaving it to `multiprocessing` to wait for it."""
     server: Any = forkserver._forkserver
-    deadline = time.monotonic() + _DYING
+    deadline = time.monotonic() + _DYING_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(ChildProcessError, TypeError):  # TypeError: there is none
             end = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -187,16 +196,16 @@ def _end_of_server(error: BaseException) -> str:
     return f"does not answer ({one_line(error)})"
 
 
-def _child(news: Connection, work: Attempt, spec: SweepSpec, run: Run, output: Path, threads: int) -> None:
+def _child(events: Connection, work: Work[Any], run: Run, output: Path, threads: int) -> None:
     import torch
 
-    from elmo_mf.experiments.executors.preload import pools
+    from elmo_mf.experiments.executors.preload import thread_pools
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the sweep ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the sweep ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    with pools.limit(limits=threads):
-        news.send(work(spec, run, output, news.send))
+    with thread_pools().limit(limits=threads):
+        events.send(work(run, output, events.send))
 
 
 def _end_with_parent() -> None:

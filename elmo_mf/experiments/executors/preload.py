@@ -1,38 +1,46 @@
-"""What a run's process needs, imported once for all of them.
+"""Imports that the processes of runs inherit from the server that they are forked from.
 
-No process can use a GPU whose parent has asked CUDA's driver for one. Modules that are imported look for GPUs, and some
-ask the driver (spaCy does where CuPy is installed). So where there is a GPU, a process of its own imports them first;
-has it asked, each run's process imports for itself.
+A process cannot use a GPU if its parent has asked CUDA's driver for one. Modules look for GPUs when they are imported,
+and some ask the driver (spaCy does if CuPy is installed). So if there is a GPU, a child process tries the imports
+first; if they ask the driver, each run's process imports for itself.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import importlib
 import os
+from collections.abc import Callable
+from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-_MODULES = (
-    "allennlp.commands.train",
-    "elmo_mf.cli.main",  # what a process forked from a sweep imports as its main module
-    "elmo_mf.tasks.elmo_run",
-    "elmo_mf.experiments.scheduler",
-    "elmo_mf.tasks.training",
-    "elmo_mf.plugin.tokenizer",
-)
 _SUCCESS, _NOT_INITIALIZED = 0, 3  # of CUresult
 
 
-def _import() -> None:
-    *_, training, tokenizer = map(importlib.import_module, _MODULES)
-    training.plugins()
-    tokenizer.english()
+def preload(load: Callable[[], None]) -> None:
+    """Call `load`, which imports modules, if the processes forked from this one can use a GPU afterwards.
+
+    A module that the server imports calls this at its top level, see `LocalExecutor`.
+    """
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch finds GPUs without asking the driver
+    gc.disable()  # it would traverse the growing modules repeatedly, for a seventh of their import time
+    if _can_load(load):
+        load()
+    thread_pools()
+    gc.collect()
+    gc.freeze()  # otherwise the first collection in each process would write to, and so copy, all of this memory
+    gc.enable()
+
+
+@cache
+def thread_pools() -> ThreadpoolController:
+    """Return the thread pools of the loaded libraries; finding them takes longer than a fork."""
+    return ThreadpoolController()
 
 
 def driver_asked() -> bool | None:
-    """Whether this process has asked CUDA's driver; None where there is no driver that works."""
+    """Return whether this process has asked CUDA's driver; None if there is no working driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -41,25 +49,15 @@ def driver_asked() -> bool | None:
     return {_SUCCESS: True, _NOT_INITIALIZED: False}.get(status)
 
 
-def _may_import() -> bool:
+def _can_load(load: Callable[[], None]) -> bool:
     if driver_asked() is not False:
         return True
     trial = os.fork()
     if trial == 0:
         asked = True
         try:
-            _import()
+            load()
             asked = driver_asked() is not False
         finally:
             os._exit(asked)
     return os.waitpid(trial, 0)[1] == 0
-
-
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch does not ask the driver whether there is a GPU
-gc.disable()  # it would look through the growing modules again and again, for a seventh of the time that they take
-if _may_import():
-    _import()
-pools = ThreadpoolController()  # to look for them takes longer than to fork
-gc.collect()
-gc.freeze()  # or each process would write to all of this memory, and so copy it, when it first collects garbage
-gc.enable()

@@ -8,29 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from elmo_mf.experiments.attempt import Result
 from elmo_mf.experiments.executors.local import LocalExecutor, available_cores
-from elmo_mf.experiments.workspace import Progress, workspace
+from elmo_mf.experiments.runs import Progress, Report, Result
+from elmo_mf.experiments.workspace import workspace
+from elmo_mf.tasks.execution import PRELOAD
 from elmo_mf.tasks.grid import Run, expand
-from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
-from tests.sweeps import TinySweep
+from tests.sweeps import Fields, TinySweep, executor_here
 
 pytestmark = pytest.mark.slow
 
-Report = Callable[[Progress], None]
 
-
-def _results(executor: LocalExecutor, runs: list[Run]) -> list[Result]:
+def _results(executor: LocalExecutor[Run, Fields], runs: list[Run]) -> list[Result[Fields]]:
     for run in runs:
         executor.start(run)
-    results: dict[str, Result] = {}
+    results: dict[str, Result[Fields]] = {}
     while len(results) < len(runs):
         for run, news in executor.events(10):
             if isinstance(news, Result):
@@ -38,7 +35,7 @@ def _results(executor: LocalExecutor, runs: list[Run]) -> list[Result]:
     return [results[run.id] for run in runs]
 
 
-def _about(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _about(run: Run, output: Path, report: Report) -> Result[Fields]:
     import threadpoolctl
 
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
@@ -48,30 +45,32 @@ def _about(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
 def test_each_run_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep()
     for threads in (1, 2):
-        found = [json.loads(r.log) for r in _results(LocalExecutor(spec, tmp_path, 2, threads, _about), expand(spec))]
+        found = [
+            json.loads(r.log) for r in _results(LocalExecutor(_about, tmp_path, 2, threads, PRELOAD), expand(spec))
+        ]
         assert len({one["pid"] for one in found} | {os.getpid()}) == 3
         assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in found)
 
 
-def test_the_cores_are_shared_out(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cores_are_divided_among_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = available_cores()
-    assert LocalExecutor(tiny_sweep(), tmp_path, 1).threads == cores
-    assert LocalExecutor(tiny_sweep(), tmp_path, cores).threads == 1
-    assert LocalExecutor(tiny_sweep(), tmp_path, cores + 5).threads == 1
+    assert LocalExecutor(_about, tmp_path, 1).threads == cores
+    assert LocalExecutor(_about, tmp_path, cores).threads == 1
+    assert LocalExecutor(_about, tmp_path, cores + 5).threads == 1
 
 
-@pytest.mark.parametrize(("said", "threads"), [("3", 3), (" 5,2", 5), ("0", None), ("many", None), ("", None)])
-def test_as_many_threads_as_openmp_is_told(
-    said: str, threads: int | None, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("setting", "threads"), [("3", 3), (" 5,2", 5), ("0", None), ("many", None), ("", None)])
+def test_threads_are_those_of_openmp(
+    setting: str, threads: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in PyTorch; what the command says goes before."""
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert LocalExecutor(tiny_sweep(), tmp_path, 1).threads == (threads or available_cores())
-    assert LocalExecutor(tiny_sweep(), tmp_path, 1, 2).threads == 2
+    """As in PyTorch; an explicit number takes precedence."""
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert LocalExecutor(_about, tmp_path, 1).threads == (threads or available_cores())
+    assert LocalExecutor(_about, tmp_path, 1, 2).threads == 2
 
 
-def _spans(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _spans(run: Run, output: Path, report: Report) -> Result[Fields]:
     """A run that trains, measures and trains, and says when."""
     training, measuring = [], []
     with workspace(output, run.name, report=report) as work:
@@ -81,7 +80,7 @@ def _spans(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
                 time.sleep(0.003)
                 training.append((start, time.monotonic()))
                 work.step(Progress("training"))
-            with work.turn.measuring():
+            with work.machine.exclusive():
                 start = time.monotonic()
                 time.sleep(0.02)
                 measuring.append((start, time.monotonic()))
@@ -90,7 +89,7 @@ def _spans(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
 
 def test_latency_is_measured_while_nothing_else_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(seeds=[1, 2])
-    found = [json.loads(r.log) for r in _results(LocalExecutor(spec, tmp_path, 4, 1, _spans), expand(spec))]
+    found = [json.loads(r.log) for r in _results(executor_here(_spans, tmp_path, 4), expand(spec))]
     measuring = [span for one in found for span in one["measuring"]]
     others = measuring + [span for one in found for span in one["training"]]
     assert len(measuring) == 12
@@ -98,23 +97,23 @@ def test_latency_is_measured_while_nothing_else_runs(tiny_sweep: TinySweep, tmp_
         assert [span for span in others if span[0] < end and start < span[1]] == [[start, end]]
 
 
-def _raises(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _raises(run: Run, output: Path, report: Report) -> Result[Fields]:
     raise AssertionError("not a run's own error")
 
 
 def test_a_process_that_ends_by_itself(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep()
-    (result, _) = _results(LocalExecutor(spec, tmp_path, 2, 1, _raises), expand(spec))
+    (result, _) = _results(executor_here(_raises, tmp_path, 2), expand(spec))
     assert (result.error, result.fault) == ("its process ended with status 1", "killed")
 
 
-def _segfault(spec: SweepSpec, run: Run, output: Path, report: Report) -> Result:
+def _segfault(run: Run, output: Path, report: Report) -> Result[Fields]:
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
 
 def test_a_crash_is_named(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    (result, _) = _results(LocalExecutor(tiny_sweep(), tmp_path, 1, 1, _segfault), expand(tiny_sweep()))
+    (result, _) = _results(executor_here(_segfault, tmp_path), expand(tiny_sweep()))
     assert (result.error, result.fault) == ("its process was killed by SIGSEGV", "killed")
 
 
@@ -137,9 +136,8 @@ def killed():
         kills.append(os.kill(server._forkserver_pid, signal.SIGKILL))
 
 server.ensure_running = killed
-local.CONTEXT.set_forkserver_preload([])
 run = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
-executor = local.LocalExecutor(None, Path(sys.argv[2]), 1, 1, _about)
+executor = local.LocalExecutor(_about, Path(sys.argv[2]), 1, 1)
 try:
     executor.start(run)
     print(next(executor.events(500))[1].error or "ran")
@@ -164,8 +162,7 @@ import signal
 from multiprocessing import forkserver
 from elmo_mf.experiments.executors import local
 
-local.CONTEXT.set_forkserver_preload(["time"])
-local.start_server()
+local.start_server(["time"])
 pid = forkserver._forkserver._forkserver_pid
 with open(f"/proc/{pid}/status") as file:
     ignored = next(int(line.split()[1], 16) for line in file if line.startswith("SigIgn"))

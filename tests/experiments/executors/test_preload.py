@@ -18,7 +18,8 @@ def asked():
     return False
 
 torch.cuda.is_available = asked
-import elmo_mf.experiments.executors.preload as preload
+import elmo_mf.tasks.run_imports
+from elmo_mf.experiments.executors import preload
 assert not torch.cuda.is_initialized()
 assert not preload.driver_asked() or "allennlp.commands.train" not in sys.modules
 """
@@ -31,7 +32,7 @@ class Driver:
         return {after} if "allennlp.commands.train" in sys.modules else {before}
 
 ctypes.CDLL = lambda name, *_, load=ctypes.CDLL, **__: Driver() if name == "libcuda.so.1" else load(name)
-import elmo_mf.experiments.executors.preload
+import elmo_mf.tasks.run_imports
 print("allennlp.commands.train" in sys.modules)
 """
 

@@ -63,7 +63,7 @@ def test_what_runs_and_what_failed(serving: BoundedServer, tmp_path: Path) -> No
     write(tmp_path, [record(None, 0.4)])
     lock = acquire(tmp_path / "running" / "sst-svd-seed-1.lock")
     assert lock is not None
-    lock.note(json.dumps({"phase": "training", "share": 0.25, "loss": 1.5}))
+    lock.write(json.dumps({"phase": "training", "share": 0.25, "loss": 1.5}))
     (tmp_path / "failed" / "sst-nmf-seed-1").mkdir(parents=True)
     (tmp_path / "failed" / "sst-nmf-seed-1" / "error.json").write_text('{"id": "x", "error": "out of memory"}')
     (tmp_path / "records" / "torn.json").write_text("{")
@@ -156,7 +156,7 @@ def test_notes_that_are_none(note: bytes, serving: BoundedServer, tmp_path: Path
 def test_notes_are_lines_of_text(serving: BoundedServer, tmp_path: Path) -> None:
     lock = acquire(tmp_path / "running" / "a\nb.lock")
     assert lock is not None
-    lock.note(json.dumps({"phase": "x\x1b[2J\n" + "y" * 99, "loss": float("nan")}))
+    lock.write(json.dumps({"phase": "x\x1b[2J\n" + "y" * 99, "loss": float("nan")}))
     (tmp_path / "failed" / "one").mkdir(parents=True)
     (tmp_path / "failed" / "one" / "error.json").write_text(
         json.dumps({"id": "x", "error": "\x1b]0;\n" + "z" * 99_999})

@@ -1,0 +1,131 @@
+"""Runs of a sweep without paths of this machine, for machines of a cluster."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elmo_mf.compression import Compression
+from elmo_mf.experiments.bundle import Bundle, last_names
+from elmo_mf.experiments.executors.cluster import RayExecutor, connect
+from elmo_mf.experiments.runs import Report, Result
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.execution import TaskWork
+from elmo_mf.tasks.grid import Run
+from elmo_mf.tasks.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class PortableRun:
+    """A run whose files are named by their content, see `Bundle`; also the work that executes it.
+
+    Attributes:
+        spec: the sweep, with names in place of paths.
+        task: name of the run's task.
+        compression: the run's compression, with names in place of paths; None for the dense encoder.
+        seed: the run's seed.
+        identity: the run's identity.
+    """
+
+    spec: SweepSpec
+    task: str
+    compression: Compression | None
+    seed: int
+    identity: dict[str, Any]
+
+    def unpacked(self, folder: Path) -> tuple[SweepSpec, Run]:
+        """Return the sweep and the run on this machine, where the files are in `folder`."""
+
+        def place(name: str) -> str:
+            return str(folder / name)
+
+        compression = None if self.compression is None else _renamed(self.compression, place)
+        run = Run(load_task(self.task), compression, self.seed, self.identity)
+        data = self.spec.data and place(self.spec.data)
+        words = {task: place(name) for task, name in _by_task(self.spec).items()}
+        options, weights = place(self.spec.options), place(self.spec.weights)
+        return replace(self.spec, options=options, weights=weights, glove=words, data=data), run
+
+    def __call__(self, folder: Path, output: Path, report: Report) -> Result[dict[str, Any]]:
+        """Execute the run; see `PortableWork`."""
+        spec, run = self.unpacked(folder)
+        return TaskWork(spec)(run, output, report)
+
+
+class PortableSweep:
+    """The files of a sweep and its runs without paths.
+
+    Data files are named `data/FOLDER/TASK/FILE`. Records name weights and data by the ends of their paths, which are
+    therefore kept.
+
+    Args:
+        spec: the sweep.
+        runs: the runs that are to travel.
+        scratch: folder for data cut to the sweep's limits.
+
+    Raises:
+        InputError: the files are too large to send.
+    """
+
+    def __init__(self, spec: SweepSpec, runs: list[Run], scratch: Path) -> None:
+        self.bundle = Bundle()
+        words: dict[str, str] = {}
+        for run in {run.task.name: run for run in runs}.values():
+            self._add_data(spec, run, scratch)
+            path = spec.glove_of(run.task.name)
+            if path is not None and run.identity["words"] is not None:
+                words[run.task.name] = self.bundle.add(path)
+        options, weights = self.bundle.add(spec.options), self.bundle.add(spec.weights)
+        data = spec.data and f"data/{last_names(spec.data, 1)}"
+        self.spec = replace(spec, options=options, weights=weights, glove=words, data=data, compressions=())
+        for run in runs:
+            if run.compression is not None:
+                _renamed(run.compression, self.bundle.add)
+        self.bundle.check_size()
+
+    def run(self, run: Run) -> PortableRun:
+        """Return a run of the sweep without paths."""
+        compression = None if run.compression is None else _renamed(run.compression, self.bundle.add)
+        return PortableRun(self.spec, run.task.name, compression, run.seed, run.identity)
+
+    def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
+        """Add the data, cut to the limits; cutting it again, there, changes nothing."""
+        if spec.data is None:
+            return
+        for split, file in run.task.files.items():
+            source, limit = spec.data_of(run.task) / file, spec.limit_of(run.task.name, split)
+            if limit is not None:
+                run.task.format.cut(source, scratch / run.task.name / file, limit)
+                source = scratch / run.task.name / file
+            self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{run.task.name}/{file}", source)
+
+
+def ray_executor(
+    spec: SweepSpec, runs: list[Run], address: str, cpus: float = 1, gpus: float = 0, threads: int | None = None
+) -> RayExecutor[Run, dict[str, Any]]:
+    """Return an executor of a sweep's runs on a Ray cluster; see `RayExecutor`.
+
+    Raises:
+        InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
+    """
+    ray = connect(address)
+    with tempfile.TemporaryDirectory() as scratch:
+        sweep = PortableSweep(spec, runs, Path(scratch))
+        return RayExecutor(ray, sweep.bundle, sweep.run, cpus, gpus, threads)
+
+
+def _by_task(spec: SweepSpec) -> dict[str, str]:
+    return spec.glove if isinstance(spec.glove, dict) else {}
+
+
+def _renamed(compression: Compression, name: Callable[[str], str]) -> Compression:
+    distill = compression.distill
+    return replace(
+        compression,
+        calibration=compression.calibration and name(compression.calibration),
+        gradients=compression.gradients and name(compression.gradients),
+        distill=distill and replace(distill, text=name(distill.text)),
+    )

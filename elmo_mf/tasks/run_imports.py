@@ -1,0 +1,22 @@
+"""Modules that every run needs, imported by the server that its process is forked from."""
+
+from __future__ import annotations
+
+import importlib
+
+from elmo_mf.experiments.executors.preload import preload
+
+_MODULES = ("allennlp.commands.train", "elmo_mf.tasks.execution", "elmo_mf.tasks.elmo_run")
+
+
+def _import() -> None:
+    for module in _MODULES:
+        importlib.import_module(module)
+    from elmo_mf.plugin.tokenizer import english
+    from elmo_mf.tasks.training import plugins
+
+    plugins()
+    english()
+
+
+preload(_import)
