@@ -17,8 +17,8 @@ from elmo_mf.bench.cases import Case, character_ids, token_vectors
 from elmo_mf.bilm.config import LstmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.packing import Packing
-from elmo_mf.bilm.runtime import packed_lstm as inference
 from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.bilm.runtime.settings import default_settings
 from elmo_mf.compression import Compression
 from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line
@@ -98,9 +98,8 @@ class Ours(Variant):
 
 def quantized(matrix: MatrixSize) -> bool:
     """Whether `int8` keeps a matrix as integers, see `PackedDirection`."""
-    return (
-        matrix.rank is None and matrix.target != "projection" and math.prod(matrix.shape) >= inference.LEAST_QUANTIZED
-    )
+    large = math.prod(matrix.shape) >= default_settings().quantized_numbers
+    return matrix.rank is None and matrix.target != "projection" and large
 
 
 def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:

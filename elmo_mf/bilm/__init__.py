@@ -1,6 +1,6 @@
-"""The encoder: options, HDF5 checkpoint, character CNN, projected LSTM, and the biLM made of them.
+"""The encoder: options, HDF5 checkpoint, character CNN, projected LSTM, and the biLM that consists of them.
 
-Nothing here imports AllenNLP, and PyTorch is imported when something that needs it is first asked for.
+Nothing here imports AllenNLP, and PyTorch is imported only with names that need it.
 """
 
 from importlib import import_module
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from elmo_mf.bilm.checkpoint import read_weights, write_weights
     from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, LstmOptions
+    from elmo_mf.bilm.derived_cache import clear_derived_caches
     from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
     from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
@@ -27,11 +28,13 @@ __all__ = [
     "Pruned",
     "StatePolicy",
     "Target",
+    "clear_derived_caches",
     "read_weights",
     "write_weights",
 ]
 
-_FILES = {
+_MODULES = {
+    "derived_cache": ("clear_derived_caches",),
     "encoder": ("Activations", "Bilm", "StatePolicy"),
     "checkpoint": ("read_weights", "write_weights"),
     "config": ("BilmOptions", "CharCnnOptions", "LstmOptions"),
@@ -41,5 +44,5 @@ _FILES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    file = next((file for file, names in _FILES.items() if name in names), "weights")
-    return getattr(import_module(f"{__name__}.{file}"), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "weights")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,4 +1,4 @@
-"""The character CNN that turns each token into a vector (Kim et al. 2016; Peters et al. 2018, section 3.4)."""
+"""The character CNN, from a token's characters to a vector (Kim et al. 2016; Peters et al. 2018, section 3.4)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from elmo_mf.bilm.runtime.packed_linear import (
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)
-_WORDS = 512  # at once in inference, measured: what passes between layers stays small, and memory bounded
+_WORDS_AT_ONCE = 512  # in inference, measured: intermediate results stay in the cache, and memory stays bounded
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -34,11 +34,12 @@ class CharCnn(nn.Module):
     """Convolutions over a token's characters, max-pooled, then highway layers and a projection.
 
     Args:
-        options: sizes.
-        projection_dim: width of the token vectors, p.
-        arrays: the datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`; without
-            those of `CNN_proj` where nothing is projected.
-        precision: of the highways' and the projection's weights in inference on a CPU; `int8` for the highways'.
+        options: Sizes.
+        projection_dim: Width of the token vectors, p.
+        arrays: The datasets of `checkpoint.char_cnn_shapes`, with highway layers as in `highway_matrices`; without
+            those of `CNN_proj` if there is no projection.
+        precision: Precision of the weights of the highway layers and the projection in inference on a CPU; with
+            `int8`, the projection is in bfloat16. Defaults to float32.
     """
 
     def __init__(
@@ -71,18 +72,18 @@ class CharCnn(nn.Module):
         self._packed = DerivedCache[list[Callable[[Tensor], Tensor]]]()
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Character ids (tokens, characters) to token vectors (tokens, p)."""
+        """Turn character ids (tokens, characters) into token vectors (tokens, p)."""
         if not packs(self.embedding, self.parameters()):
             return self._vectors(ids)
         with full_precision():
-            vectors = [self._vectors(part) for part in torch.split(ids, _WORDS)]
+            vectors = [self._vectors(part) for part in torch.split(ids, _WORDS_AT_ONCE)]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
 
     def _vectors(self, ids: Tensor) -> Tensor:
         return deque(self.steps(ids), maxlen=1)[0]
 
     def steps(self, ids: Tensor) -> Iterator[Tensor]:
-        """What each product is applied to, the highways' and the projection's (tokens, n), and `forward`'s result."""
+        """Yield the inputs (tokens, n) of each of `products`, and finally the result of `forward`."""
         vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
         products = self._products(vectors)
         for highway in products[: len(self.highways)]:
@@ -96,27 +97,27 @@ class CharCnn(nn.Module):
 
     @property
     def products(self) -> list[nn.Module]:
-        """The highways and, where there is one, the projection."""
+        """The highway layers and, if there is one, the projection."""
         return [*self.highways, *([] if self.projection is None else [self.projection])]
 
     def _maxima(self, ids: Tensor) -> Tensor:
-        """Each filter's maximum over a token's windows, (tokens, n)."""
+        """Return each filter's maximum over a token's windows, (tokens, n)."""
         parameters = [self.embedding, *self.convolutions.parameters()]
         convolutions = cast(list[nn.Conv1d], list(self.convolutions))
         if packs(self.embedding, parameters):
             with full_precision():
-                return self._tables.of(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
+                return self._tables.get(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
         embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
         convolved = (_convolved(convolution, embedded) for convolution in convolutions)
         return torch.cat([windows.max(dim=2).values for windows in convolved], dim=1)
 
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
-        """The highways' products and the projection, in inference on a CPU with packed weights."""
+        """Return `products`, with packed weights in inference on a CPU."""
         layers = self.products
         if not packs(inputs, self.parameters()):
             return layers
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        return self._packed.of(parameters, lambda: [self._pack(layer) for layer in layers])
+        return self._packed.get(parameters, lambda: [self._pack(layer) for layer in layers])
 
     def _pack(self, layer: nn.Module) -> Callable[[Tensor], Tensor]:
         dtype = unquantized(self.precision)
@@ -130,13 +131,13 @@ class CharCnn(nn.Module):
         return PackedLinear(weight.to(dtype), bias)
 
     def _trimmed(self, ids: Tensor) -> Tensor:
-        """Cut the padding that all tokens share, but for one window of it: the maxima stay the same."""
+        """Cut the padding that all tokens share, except for one window of it: the maxima stay the same."""
         used = (ids != PADDING + 1).any(dim=0).nonzero()
         longest = int(used.max()) + 1 if len(used) else 0
         return ids[:, : longest + max(width for width, _ in self.options.filters)]
 
     def arrays(self) -> dict[str, Array]:
-        """The module's parameters as the datasets they came from."""
+        """Return the parameters as the datasets that they came from."""
         arrays = {"char_embed": _array(self.embedding)[1:]}
         for index, convolution in enumerate(self.convolutions):
             arrays[f"CNN/W_cnn_{index}"] = _array(convolution.weight).transpose(2, 1, 0)[None]
@@ -155,15 +156,24 @@ class CharCnn(nn.Module):
 
 
 def _convolved(convolution: nn.Conv1d, embedded: Tensor) -> Tensor:
-    """(tokens, d, characters) to (tokens, filters, windows)."""
-    return cast(Tensor, convolution(embedded)) if embedded.device.type == "cpu" else as_product(convolution, embedded)
+    """Turn (tokens, d, characters) into (tokens, filters, windows)."""
+    if embedded.device.type == "cpu":
+        return cast(Tensor, convolution(embedded))
+    return convolve_as_product(convolution, embedded)
 
 
-def as_product(convolution: nn.Conv1d, embedded: Tensor) -> Tensor:
-    """A convolution as one product of all windows.
+def convolve_as_product(convolution: nn.Conv1d, embedded: Tensor) -> Tensor:
+    """Compute a convolution as one product of all windows.
 
-    cuDNN looks for the best algorithm for every number and length of words that is new to it, which takes longer than
-    the product, and has TensorFloat-32 in the place of float32.
+    cuDNN searches for the best algorithm for each new number and length of words, which takes longer than the product,
+    and computes in TensorFloat-32 instead of float32.
+
+    Args:
+        convolution: From `d` channels to filters.
+        embedded: (tokens, d, characters).
+
+    Returns:
+        (tokens, filters, windows).
     """
     windows = embedded.unfold(2, convolution.kernel_size[0], 1).transpose(1, 2).flatten(2)
     return nn.functional.linear(windows, convolution.weight.flatten(1), convolution.bias).transpose(1, 2)
@@ -179,7 +189,7 @@ def _array(parameter: Tensor | nn.Module) -> Array:
 
 
 def _linear(matrix: Array | Factors, bias: Array) -> nn.Linear | nn.Sequential:
-    """The product with a matrix, or with its right factor and then its left one."""
+    """Build the product with a matrix, or with its right factor and then its left one."""
     m, n = matrix.shape
     if not isinstance(matrix, Factors):
         return _fill(nn.Linear(n, m), matrix, bias)
@@ -188,7 +198,7 @@ def _linear(matrix: Array | Factors, bias: Array) -> nn.Linear | nn.Sequential:
 
 
 def _matrix(layer: nn.Module) -> tuple[Array | Factors, Array]:
-    """What `_linear` was made of."""
+    """Return the arguments that `_linear` was called with."""
     if isinstance(layer, nn.Sequential):
         right, left = cast(list[nn.Linear], list(layer))
         return Factors(_array(left.weight), _array(right.weight)), _array(left.bias)

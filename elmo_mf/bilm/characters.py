@@ -1,4 +1,4 @@
-"""Words to character ids, as bilm-tf and AllenNLP's `ELMoCharacterMapper` number them."""
+"""Character ids of words, numbered as in bilm-tf and in AllenNLP's `ELMoCharacterMapper`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ BOUNDS = ("<S>", "</S>")
 
 
 def character_ids(word: str, length: int = 50) -> list[int]:
-    """`length` shifted ids of one word: begin, its bytes (cut to fit), end, padding; of `BOUNDS`, `sentence_bound`."""
+    """Return the character ids of a word: begin, its UTF-8 bytes (cut to fit), end, padding.
+
+    Args:
+        word: The word; those in `BOUNDS` have the ids of `sentence_bound`.
+        length: Number of ids. Defaults to 50.
+    """
     if word in BOUNDS:
         return sentence_bound(word == BOUNDS[0], length)
     return _framed(list(word.encode("utf-8", "ignore")[: length - 2]), length)
 
 
 def sentence_bound(begin: bool, length: int = 50) -> list[int]:
-    """`length` shifted ids of the token that begins (or ends) a sentence."""
+    """Return `length` character ids of the token that begins a sentence, or ends it if not `begin`."""
     return _framed([BEGIN_SENTENCE if begin else END_SENTENCE], length)
 
 
@@ -33,17 +38,18 @@ def _framed(codes: list[int], length: int) -> list[int]:
 
 
 def token_lists(sentences: Iterable[Iterable[str]]) -> Iterator[list[str]]:
-    """The tokens of each sentence. A text is a sequence of texts too: each of its characters would be one.
+    """Yield the tokens of each sentence.
 
     Raises:
-        InputError: a text in place of a list of tokens, a token that is no text, or something else altogether.
+        InputError: A sentence is a string (whose characters would be taken for tokens) or not iterable, or a token is
+            not a string.
     """
     if isinstance(sentences, (str, bytes)) or not isinstance(sentences, Iterable):
-        raise InputError(f"sentences: found {_told(sentences)}, expected a list of lists of tokens")
+        raise InputError(f"sentences: found {_describe(sentences)}, expected a list of lists of tokens")
     for number, sentence in enumerate(sentences):
         if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
             expected = "expected a list of tokens, such as the split() of a text"
-            raise InputError(f"sentences: {number}: found {_told(sentence)}, {expected}")
+            raise InputError(f"sentences: {number}: found {_describe(sentence)}, {expected}")
         tokens = list(sentence)
         for word in tokens:
             if not isinstance(word, str):
@@ -51,15 +57,22 @@ def token_lists(sentences: Iterable[Iterable[str]]) -> Iterator[list[str]]:
         yield tokens
 
 
-def _told(value: object) -> str:
+def _describe(value: object) -> str:
     return f"the text {value[:40]!r}" if isinstance(value, (str, bytes)) else f"a {type(value).__name__}"
 
 
 def batch_to_ids(sentences: Iterable[Iterable[str]], length: int = 50) -> Tensor:
-    """Tokenised sentences to ids of shape (sentences, longest, length); rows past a sentence's end are 0.
+    """Turn tokenised sentences into character ids.
+
+    Args:
+        sentences: Lists of tokens.
+        length: Number of ids of a token. Defaults to 50.
+
+    Returns:
+        (sentences, longest, length); 0 past a sentence's end.
 
     Raises:
-        InputError: see `token_lists`.
+        InputError: See `token_lists`.
     """
     lists = list(token_lists(sentences))
     longest = max(map(len, lists), default=0)

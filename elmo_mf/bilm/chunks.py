@@ -1,4 +1,4 @@
-"""Sentences of any length in bounded memory: both directions run piece by piece, carrying their state."""
+"""Sentences of any length in bounded memory: both directions run chunk by chunk, carrying their state."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from elmo_mf.bilm.weights import Array
 
 
 class Chunk(NamedTuple):
-    """One direction's half of some tokens' vectors: `vectors` (n_layers + 1, tokens, p) of the tokens from `start` on,
-    for the columns from 0 (forward) or from p (backward)."""
+    """One direction's half of the vectors of some tokens.
+
+    Attributes:
+        start: Position of the first token in the sentence.
+        direction: 0 for forward, the columns from 0; 1 for backward, the columns from p.
+        vectors: (n_layers + 1, tokens, p).
+    """
 
     start: int
     direction: int
@@ -24,10 +29,18 @@ class Chunk(NamedTuple):
 
 @torch.no_grad()
 def embed_in_chunks(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterator[Chunk]:
-    """The vectors of a sentence as `bilm.embed` gives them, at most `tokens` at a time.
+    """Compute the vectors of a sentence that `bilm.embed` gives, some tokens at a time.
 
-    While the forward direction goes from the first piece to the last, the backward direction goes from the last to the
-    first, so that both step together. The state policy must not be `carried`.
+    While the forward direction goes from the first chunk to the last, the backward direction goes from the last to the
+    first, so that both step together.
+
+    Args:
+        bilm: The encoder; its state policy must not be `carried`.
+        sentence: Tokens.
+        tokens: Tokens of a chunk at most.
+
+    Yields:
+        Chunks that together cover each token once for each direction.
     """
     length = len(sentence) + 2
     states = bilm.fixed_states(1)
@@ -54,7 +67,7 @@ def _tokens(bilm: Bilm, sentence: Sequence[str], start: int, stop: int) -> Tenso
 
 
 def _without_bounds(start: int, direction: int, vectors: Tensor, words: int) -> Iterator[Chunk]:
-    """The piece in positions of words, if any are left."""
+    """The chunk without the tokens that begin and end the sentence, if it has others."""
     first, last = max(start, 1), min(start + vectors.shape[1], words + 1)
     if first < last:
         yield Chunk(first - 1, direction, vectors[:, first - start : last - start].numpy().copy())

@@ -1,49 +1,121 @@
-"""What is made from parameters, and must be made again when they change."""
+"""Values derived from a module's parameters, kept until a parameter changes."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 T = TypeVar("T")
 
 
-class DerivedCache(Generic[T]):
-    """Keeps one thing for as long as the parameters it was made from stay as they are. A copy starts empty."""
+class DerivedCache(nn.Module, Generic[T]):
+    """Keeps one value that is derived from parameters, such as packed copies of weights.
+
+    A change of a parameter is detected exactly, without looking at its numbers: PyTorch counts the in-place writes to a
+    tensor (optimizer steps, `load_state_dict`, edits under `torch.no_grad`), and a parameter that was replaced, or
+    moved by `.to()`, has another storage. PyTorch does not count the writes of fused optimizers; a hook in this module
+    does.
+
+    PyTorch does not count writes through `parameter.data` (`parameter.data.copy_(...)`, as in AllenNLP's moving
+    averages), through a NumPy array that shares the parameter's memory, or to an inference tensor. `train()` and
+    `eval()` therefore drop a value that is derived from trainable parameters, and `clear_derived_caches` drops every
+    value.
+
+    The cache is a submodule without parameters, so that `train()` and `clear_derived_caches` reach it. It adds nothing
+    to a state dict, and a copied or unpickled cache is empty.
+    """
 
     def __init__(self) -> None:
-        self._made: T | None = None
-        self._from: tuple[object, ...] = ()
+        super().__init__()
+        self._entry: _Entry[T] | None = None
 
-    def of(self, parameters: Iterable[Tensor], make: Callable[[], T], copied: bool = True) -> T:
-        """What `make` gave last, or gives now if the parameters are others.
+    def get(self, parameters: Iterable[Tensor], build: Callable[[], T], in_place: bool = False) -> T:
+        """Return the kept value, or build it if there is none or a parameter has changed.
 
-        `copied`: it has copies of their values; else it reads them where they lie, whatever they are.
+        Args:
+            parameters: The tensors that the value is derived from.
+            build: Derives the value.
+            in_place: Whether the value reads the parameters where they lie instead of copying them, and so outlives
+                writes to them. Defaults to False.
         """
-        found = fingerprint(parameters) if copied else tuple(parameter.data_ptr() for parameter in parameters)
-        if self._made is None or found != self._from:
-            self._made, self._from = make(), found
-        return self._made
+        tensors = tuple(parameters)
+        entry = self._entry
+        if entry is None or not entry.is_current(tensors):
+            storages = tuple(weakref.ref(tensor.untyped_storage()) for tensor in tensors)
+            # the states before `build`, which may itself take long
+            states = tuple(_state(tensor, in_place) for tensor in tensors)
+            copies_trainable = not in_place and any(tensor.requires_grad for tensor in tensors)
+            entry = self._entry = _Entry(build(), storages, states, in_place, copies_trainable)
+        return entry.value
+
+    def clear(self) -> None:
+        """Drop the value."""
+        self._entry = None
+
+    def train(self, mode: bool = True) -> DerivedCache[T]:
+        """Drop the value if it is derived from trainable parameters."""
+        if self._entry is not None and self._entry.copies_trainable:
+            self.clear()
+        return super().train(mode)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DerivedCache, ()
 
 
-def fingerprint(parameters: Iterable[Tensor]) -> tuple[object, ...]:
-    """Differs where a parameter was replaced or written to.
+def clear_derived_caches(module: nn.Module) -> None:
+    """Drop all values that `module` and its submodules have derived from their parameters.
 
-    PyTorch counts writes, but not those through `.data`, as AllenNLP's moving averages make them; so of what can be
-    trained a few values are looked at too; together, since each look waits for a GPU.
+    Call it after a write to a parameter that PyTorch cannot count; see `DerivedCache`.
+
+    Example:
+        >>> from elmo_mf import Bilm
+        >>> from elmo_mf.bilm import clear_derived_caches
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> bilm = Bilm.from_files(demo_options(), demo_weights())
+        >>> before = bilm.embed([["A", "dog"]])[0]
+        >>> bilm.char_cnn.projection.bias.data.add_(1)  # doctest: +ELLIPSIS
+        tensor(...
+        >>> clear_derived_caches(bilm)
+        >>> float(abs(bilm.embed([["A", "dog"]])[0] - before).max()) > 0.5
+        True
     """
-    known = list(parameters)
-    found: list[object] = []
-    for parameter in known:
-        found += [parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version]
-    samples = [one.detach().flatten()[:: one.numel() // _SAMPLES + 1] for one in known if one.requires_grad]
-    return tuple(found + (torch.cat(samples).tolist() if samples else []))
+    for part in module.modules():
+        if isinstance(part, DerivedCache):
+            part.clear()
 
 
-_SAMPLES = 16
+def _count_fused_writes(optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            for parameter in group["params"]:
+                torch.autograd.graph.increment_version(parameter)
+
+
+register_optimizer_step_post_hook(_count_fused_writes)
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    value: T
+    storages: tuple[weakref.ref[torch.UntypedStorage], ...]  # weak: a replaced parameter's memory is freed at once
+    states: tuple[tuple[object, ...], ...]
+    in_place: bool
+    copies_trainable: bool
+
+    def is_current(self, tensors: tuple[Tensor, ...]) -> bool:
+        return len(tensors) == len(self.storages) and all(
+            storage() is tensor.untyped_storage() and state == _state(tensor, self.in_place)
+            for tensor, storage, state in zip(tensors, self.storages, self.states, strict=True)
+        )
+
+
+def _state(tensor: Tensor, in_place: bool) -> tuple[object, ...]:
+    """Differs after a counted write, and when the tensor's place within its storage is another."""
+    writes = 0 if in_place or tensor.is_inference() else tensor._version
+    return writes, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.requires_grad

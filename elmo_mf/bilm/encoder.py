@@ -1,4 +1,4 @@
-"""ELMo's bidirectional language model (Peters et al. 2018) in plain PyTorch, dense or factored."""
+"""ELMo's bidirectional language model (Peters et al. 2018, arXiv 1802.05365), dense or factored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.packing import Packing, State
-from elmo_mf.bilm.priming import primed_state
+from elmo_mf.bilm.priming import primed_state, priming_sentences
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
@@ -36,9 +36,12 @@ STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried", "primed")
 
 
 class Activations(NamedTuple):
-    """`layers` (n_layers + 1, sentences, longest + 2, 2p), zero where `mask` (sentences, longest + 2) is False.
+    """The vectors of all layers. They include the tokens that begin and end a sentence.
 
-    Layer 0 is the character CNN's vector, twice. Both include the tokens that begin and end a sentence.
+    Attributes:
+        layers: (n_layers + 1, sentences, longest + 2, 2p), zero where `mask` is False. Layer 0 is the character CNN's
+            vector, twice.
+        mask: Where there are tokens, (sentences, longest + 2).
     """
 
     layers: Tensor
@@ -49,18 +52,32 @@ class Bilm(nn.Module):
     """The encoder: character CNN and stacked projected biLSTM.
 
     Args:
-        options: sizes.
-        weights: arrays, as `checkpoint.read_weights` gives them.
-        state: what the LSTMs start a batch with. `zero`: zeros, so that a sentence's vectors depend on nothing else.
-            `carried`: the state in which the sentence in the same row of the previous batch ended, as in bilm-tf and
-            AllenNLP; `reset_state` forgets it. `primed`: one fixed state, in which a text left the LSTMs, see
-            `priming.py`; that of the checkpoint if it has one and no matrix is factored anew, else computed here.
-            `save` stores it.
-        word_cache_mb: memory for word vectors in inference, see `WordVectors`.
-        precision: of the weights in inference on a CPU: `float32`, `bfloat16`, or `int8` for the character CNN's
-            highway layers, and for the gates' matrices where they are dense and large, with all others in bfloat16.
-            Characters and convolutions are always in float32. Where the processor lacks the instructions it is float32,
-            with a warning. Parameters stay float32.
+        options: Sizes.
+        weights: Arrays, as from `read_weights`.
+        state: The LSTMs' state at the start of a batch. `zero`: zeros, so that a sentence's vectors depend on nothing
+            else. `carried`: the state at the end of the sentence in the same row of the previous batch, as in bilm-tf
+            and AllenNLP; `reset_state` drops it. `primed`: one fixed state, the one at the end of a text (see
+            `priming.py`); it is read from the checkpoint if it has one, else computed here, and stored by `save`.
+            Defaults to `zero`.
+        word_cache_mb: Memory in MB for word vectors in inference, see `WordVectors`. Defaults to 0.
+        precision: Precision of the weights in inference on a CPU: `float32`; `bfloat16`; or `int8` for the character
+            CNN's highway layers and for large dense matrices of the gates, with all others in bfloat16. Characters and
+            convolutions are always in float32, and parameters stay in float32. If the processor lacks the instructions,
+            a warning is issued and float32 is used. Defaults to float32.
+
+    Packed copies of the parameters, and word vectors, are kept between calls. A change of a parameter is detected
+    exactly, except for writes that PyTorch does not count; see `clear_derived_caches`.
+
+    Raises:
+        InputError: `state` or `precision` is unknown.
+
+    Example:
+        >>> from elmo_mf import Bilm
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> bilm = Bilm.from_files(demo_options(), demo_weights())
+        >>> cat, dog = bilm.embed([["The", "cat", "sat"], ["A", "dog"]])
+        >>> cat.shape  # layers, tokens, numbers
+        (3, 3, 128)
     """
 
     def __init__(
@@ -76,9 +93,7 @@ class Bilm(nn.Module):
             if found not in expected:
                 raise InputError(f"{field}: found {found!r}, {one_of(found, expected)}")
         if precision != "float32" and not supports(precision):
-            warnings.warn(
-                f"precision: this processor has no {precision} products; float32 in their place", stacklevel=2
-            )
+            warnings.warn(f"precision: this processor has no {precision} products; using float32", stacklevel=2)
         self.options = options
         self.state_policy = state
         self.char_cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn, precision)
@@ -94,7 +109,7 @@ class Bilm(nn.Module):
         self.carried_state: list[State] | None = None
         self._word_vectors = WordVectors(word_cache_mb)
         if state == "primed":
-            h, c = _stored_state(weights) or primed_state(self)
+            h, c = _stored_state(weights) or primed_state(self, priming_sentences())
             self.register_buffer("_primed_h", h)
             self.register_buffer("_primed_c", c)
 
@@ -108,10 +123,21 @@ class Bilm(nn.Module):
         word_cache_mb: float = 0,
         precision: Precision = "float32",
     ) -> Bilm:
-        """Read a checkpoint, dense or factored, and factorize it where `compression` is given.
+        """Read a checkpoint, dense or factored, and compress it.
+
+        Args:
+            options_file: `options.json` of the checkpoint.
+            weight_file: Its HDF5 file.
+            compression: What to compress; None for nothing.
+            state: See `Bilm`.
+            word_cache_mb: See `Bilm`.
+            precision: See `Bilm`.
+
+        Returns:
+            The encoder, in evaluation mode.
 
         Raises:
-            InputError: see `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
+            InputError: See `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
         """
         options = BilmOptions.from_file(options_file)
         weights = read_weights(weight_file, options)
@@ -122,21 +148,24 @@ class Bilm(nn.Module):
 
     @property
     def output_dim(self) -> int:
-        """Width of a layer's vectors, 2p."""
+        """Width of a layer's vectors, 2p: both directions."""
         return self.options.output_dim
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self.char_cnn.embedding.device
 
     def forward(self, ids: Tensor) -> Activations:
-        """Character ids (sentences, longest, characters), 0 past a sentence's end, to all layers' vectors.
+        """Compute all layers' vectors.
+
+        Args:
+            ids: Character ids (sentences, longest, characters), 0 past a sentence's end; see `batch_to_ids`.
 
         Raises:
-            InputError: see `accepted`.
+            InputError: See `check_ids`.
         """
-        ids = self.accepted(ids)
+        ids = self.check_ids(ids)
         if not len(ids):
             shape = self.options.lstm.n_layers + 1, 0, ids.shape[1] + 2, self.output_dim
             return Activations(self.char_cnn.embedding.new_zeros(shape), ids.new_zeros(shape[1:3], dtype=torch.bool))
@@ -146,11 +175,11 @@ class Bilm(nn.Module):
         steps = torch.arange(ids.shape[1], device=ids.device)
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
-    def accepted(self, ids: Tensor) -> Tensor:
-        """Character ids as int64, where the parameters are.
+    def check_ids(self, ids: Tensor) -> Tensor:
+        """Return character ids as int64 on the device of the parameters.
 
         Raises:
-            InputError: they are of another shape, or of a type that cannot hold them.
+            InputError: They have the wrong shape, or a type that cannot hold them.
         """
         characters = self.options.char_cnn.max_characters_per_token
         if ids.dim() != 3:
@@ -163,7 +192,14 @@ class Bilm(nn.Module):
         return ids.to(self.device, torch.long)
 
     def with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the tokens that begin and end a sentence to ids as `forward` takes them; the new ids and lengths."""
+        """Add the tokens that begin and end a sentence.
+
+        Args:
+            ids: Character ids (sentences, longest, characters), 0 past a sentence's end.
+
+        Returns:
+            Ids (sentences, longest + 2, characters), and the lengths of the sentences (sentences,).
+        """
         lengths = (ids > 0).any(dim=2).sum(dim=1)
         bounded = ids.new_zeros(len(ids), ids.shape[1] + 2, ids.shape[2])
         bounded[:, 1:-1] = ids
@@ -173,7 +209,15 @@ class Bilm(nn.Module):
         return bounded, lengths + 2
 
     def contextualize(self, tokens: Tensor, packing: Packing) -> list[Tensor]:
-        """Token vectors (tokens, p) in packed order to each layer's vectors (tokens, 2p), in the same order."""
+        """Run the biLSTM.
+
+        Args:
+            tokens: Token vectors (tokens, p) in packed order.
+            packing: The packing.
+
+        Returns:
+            Each layer's vectors (tokens, 2p), in packed order.
+        """
         flip = packing.flip
         stacked = torch.stack([tokens, tokens[flip]])
         outputs, finals = self.run_layers(stacked, packing.batch_sizes, self._starting_states(packing.order))
@@ -185,12 +229,19 @@ class Bilm(nn.Module):
     def run_layers(
         self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
     ) -> tuple[list[Tensor], list[State]]:
-        """All biLSTM layers; see `lstm.run_layers`, with token vectors as each direction meets them for `stacked`."""
+        """Run all biLSTM layers, see `lstm.run_layers`.
+
+        Args:
+            stacked: Token vectors in the order in which each direction reads them, (2, tokens, p).
+            batch_sizes: Number of sequences still running at each step, never rising.
+            states: Starting states of each layer; None for zeros.
+        """
         return run_layers(self.layers, stacked, batch_sizes, states, self.options.lstm.use_skip_connections)
 
     def token_vectors(self, ids: Tensor) -> Tensor:
-        """Character ids (tokens, characters) to the character CNN's vectors (tokens, p)."""
-        return self._word_vectors(self.char_cnn, ids)
+        """Turn character ids (tokens, characters) into the character CNN's vectors (tokens, p)."""
+        vectors: Tensor = self._word_vectors(self.char_cnn, ids)
+        return vectors
 
     @property
     def bounds(self) -> Tensor:
@@ -198,7 +249,7 @@ class Bilm(nn.Module):
         return cast(Tensor, self._bounds)
 
     def fixed_states(self, sentences: int) -> list[State] | None:
-        """Where each layer starts whatever came before: the primed state for each of so many sentences, or zeros."""
+        """Return each layer's starting states without a carried state: the primed one, or None for zeros."""
         if self.state_policy != "primed":
             return None
         h, c = (cast(Tensor, part).unsqueeze(2).repeat(1, 1, sentences, 1) for part in (self._primed_h, self._primed_c))
@@ -210,7 +261,7 @@ class Bilm(nn.Module):
             return self.fixed_states(batch)
 
         def fitted(state: Tensor) -> Tensor:
-            state = state.to(self.char_cnn.embedding)  # which may have been moved or converted since
+            state = state.to(self.char_cnn.embedding)  # the module may have been moved or converted since
             missing = batch - state.shape[1]
             if missing > 0:
                 state = torch.cat([state, state.new_zeros(state.shape[0], missing, state.shape[2])], dim=1)
@@ -219,7 +270,7 @@ class Bilm(nn.Module):
         return [(fitted(h), fitted(c)) for h, c in self.carried_state]
 
     def _carry(self, finals: list[State], order: Tensor) -> None:
-        """Keep final states in the batch's order; rows beyond this batch keep what they had."""
+        """Keep final states in the batch's order; rows beyond this batch keep their states."""
         restore = order.argsort()
         kept = [(h.detach()[:, restore], c.detach()[:, restore]) for h, c in finals]
         if self.carried_state is not None:
@@ -231,18 +282,25 @@ class Bilm(nn.Module):
         self.carried_state = kept
 
     def reset_state(self) -> None:
-        """Forget what `carried` carries."""
+        """Drop the carried state."""
         self.carried_state = None
 
     @torch.no_grad()
     def embed(self, sentences: Iterable[Iterable[str]], batch_size: int = 32) -> list[Array]:
-        """Tokenised sentences to one float32 array each, (n_layers + 1, tokens, 2p), in the order given.
+        """Compute the vectors of tokenised sentences.
 
-        Sentences run in batches of `batch_size`, in order. But for `carried`, the vectors do not depend on that but for
-        rounding.
+        Sentences run in batches, in order. Except with the state policy `carried`, a sentence's vectors depend on the
+        other sentences only in their rounding.
+
+        Args:
+            sentences: Lists of tokens.
+            batch_size: Sentences in a batch. Defaults to 32.
+
+        Returns:
+            One float32 array (n_layers + 1, tokens, 2p) for each sentence, in order.
 
         Raises:
-            InputError: a sentence is a text, and no list of tokens; or `batch_size` is below 1.
+            InputError: A sentence is a string instead of a list of tokens, or `batch_size` is below 1.
         """
         if batch_size < 1:
             raise InputError(f"batch_size: found {batch_size!r}, expected an integer from 1 on")
@@ -254,7 +312,7 @@ class Bilm(nn.Module):
         return vectors
 
     def weights(self) -> BilmWeights:
-        """The parameters as arrays, dense or factored as they run."""
+        """Return the parameters as arrays, dense or factored as they run."""
         lstms = {
             (d, k): w for k, layer in enumerate(self.layers) for d, w in enumerate(cast(BiLstmLayer, layer).weights())
         }
@@ -264,9 +322,16 @@ class Bilm(nn.Module):
         return BilmWeights(self.char_cnn.arrays(), lstms)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
-        """Write `options.json` and `weights.hdf5` into `folder`, both or neither; `from_files` reads them as they are.
+        """Write `options.json` and `weights.hdf5`, both or neither; `from_files` reads them back.
 
-        With more files that belong to them, save into the staging folder of `elmo_mf.io.atomic_files`.
+        To write them together with other files, save into the staging folder of `elmo_mf.io.atomic_files`.
+
+        Args:
+            folder: Where to write them; it is created if needed.
+            dtype: `float32` or `float16`. Defaults to float32.
+
+        Raises:
+            InputError: See `write_weights`.
         """
         with atomic_files(folder) as staging:
             write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions)
@@ -277,7 +342,7 @@ _ID_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint64, torch.uint32, 
 
 
 def _stored_state(weights: BilmWeights) -> tuple[Tensor, Tensor] | None:
-    """A checkpoint's primed h (n_layers, 2, p) and c (n_layers, 2, n), None where any part is missing."""
+    """A checkpoint's primed h (n_layers, 2, p) and c (n_layers, 2, n); None if any part is missing."""
     stacked = []
     for part in range(2):
         layers = []

@@ -1,4 +1,4 @@
-"""Random weights of any size: where pretraining starts, and what tests and benchmarks run on."""
+"""Random weights of any size, for pretraining, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from elmo_mf.bilm.weights import Array, BilmWeights, LstmWeights
 
 
 def random_weights(options: BilmOptions, seed: int) -> BilmWeights:
-    """Weights drawn as bilm-tf draws them, near enough: Glorot for products, carry gates that start nearly closed.
+    """Draw weights with about the distributions of bilm-tf: Glorot's for matrices; carry gates start nearly closed.
 
-    The biases of the LSTM are zero; TensorFlow's forget bias of 1 is added where it is always added.
+    The biases of the LSTM are zero; TensorFlow's forget bias of 1 is added when it runs.
+
+    Args:
+        options: Sizes.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     char_cnn = {name: _initial(rng, name, shape) for name, shape in char_cnn_shapes(options).items()}

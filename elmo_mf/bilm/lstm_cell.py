@@ -1,7 +1,7 @@
-"""The memory cell of the LSTM: what follows the gates' products.
+"""The LSTM's memory cell: everything after the products of the gates.
 
-On a GPU it is one kernel, and one for its gradients, in place of a dozen. PyTorch compiles them when they are first
-called, without a compiler on the machine.
+On a GPU it is one kernel, and one for its gradients, instead of a dozen. PyTorch compiles them when they are first
+called; no compiler has to be installed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ Kernel = Callable[..., tuple[Tensor, ...]]
 
 
 def lstm_cell(gates: Tensor, c: Tensor, clip: float | None) -> State:
-    """sigmoid(o) * tanh(c_t) and c_t = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c).
+    """Compute sigmoid(o) * tanh(c_t) and c_t = clip(sigmoid(i) * tanh(g) + sigmoid(f) * c).
 
     Args:
-        gates: (G, rows, 4n), i, f, o, g before their activations.
-        c: (G, rows, n) of the step before.
+        gates: i, f, o and g before their activations, (G, rows, 4n).
+        c: Previous memory cells, (G, rows, n).
+        clip: Bound on the absolute values of c_t; None for no bound.
+
+    Returns:
+        The gated cells and c_t, (G, rows, n) each.
     """
     if gates.is_cuda and c.dtype == torch.float32 and _kernels() is not None:
-        cell, c = _FusedCell.apply(gates, c, math.inf if clip is None else clip)  # type: ignore[no-untyped-call]
-        return cell, c
+        gated, c = _FusedCell.apply(gates, c, math.inf if clip is None else clip)  # type: ignore[no-untyped-call]
+        return gated, c
     n = c.shape[2]
     ifo, g = torch.split(gates, [3 * n, n], dim=2)
     i, f, o = ifo.sigmoid().chunk(3, dim=2)
@@ -41,7 +45,7 @@ def lstm_cell(gates: Tensor, c: Tensor, clip: float | None) -> State:
 
 
 def clipped(values: Tensor, bound: float | None) -> Tensor:
-    """Within plus and minus `bound`, where there is one."""
+    """Clip to plus and minus `bound`; None for no bound."""
     return values if bound is None else values.clamp(-bound, bound)
 
 
@@ -51,8 +55,8 @@ class _FusedCell(torch.autograd.Function):
         ctx.save_for_backward(gates, c)
         ctx.bound = bound
         forward, _ = cast(tuple[Kernel, Kernel], _kernels())
-        cell, after = forward(*gates.chunk(4, dim=2), c, bound=bound)
-        return cell, after
+        gated, after = forward(*gates.chunk(4, dim=2), c, bound=bound)
+        return gated, after
 
     @staticmethod
     @once_differentiable
@@ -97,7 +101,7 @@ template <typename T> void lstm_cell_gradients(T i, T f, T o, T g, T c, T grad_c
 
 @cache
 def _kernels() -> tuple[Kernel, Kernel] | None:
-    """Both, tried out; None where PyTorch cannot compile them, or the environment says `ELMO_MF_NATIVE=0`."""
+    """Both kernels, tried out; None if PyTorch cannot compile them, or the environment has `ELMO_MF_NATIVE=0`."""
     if os.environ.get("ELMO_MF_NATIVE") == "0":
         return None
     from torch.cuda.jiterator import _create_multi_output_jit_fn
@@ -109,6 +113,8 @@ def _kernels() -> tuple[Kernel, Kernel] | None:
         forward(*[one] * 5)
         backward(*[one] * 7)
     except (AssertionError, RuntimeError) as error:
-        warnings.warn(f"the LSTM's cell runs in steps on this GPU: {one_line(error, 300)}", stacklevel=2)
+        warnings.warn(
+            f"the LSTM's memory cell runs as separate kernels on this GPU: {one_line(error, 300)}", stacklevel=2
+        )
         return None
     return forward, backward

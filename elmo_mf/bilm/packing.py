@@ -1,4 +1,4 @@
-"""Ragged batches without padding: tokens in the order in which an LSTM steps through them."""
+"""Batches of sentences of any length without padding: tokens in the order in which an LSTM steps through them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ State = tuple[Tensor, Tensor]  # an LSTM's h (G, batch, p) and c (G, batch, n)
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the tokens of a padded batch (sentences, width) lie in packed order.
+    """The order in which an LSTM steps through the tokens of a padded batch (sentences, width).
 
-    Sentences are sorted by falling length (`order`), then taken step after step; `batch_sizes` counts the sentences
-    still running at each step. `forward` (tokens,) indexes the flattened batch. `flip` (tokens,) indexes the packed
-    tokens so that each sentence runs from its last token to its first; it is its own inverse.
+    Attributes:
+        width: Tokens of a padded sentence.
+        order: Indices of the sentences by falling length, (sentences,).
+        batch_sizes: Number of sentences still running at each step.
+        forward: Indices of the packed tokens in the flattened batch, (tokens,).
+        flip: Indices among the packed tokens by which each sentence runs from its last token to its first, (tokens,);
+            its own inverse.
     """
 
     width: int
@@ -28,9 +32,13 @@ class Packing:
 
     @classmethod
     def of(cls, lengths: Tensor, width: int | None = None) -> Packing:
-        """Packing for sentences of `lengths` (sentences,), each at least 1, padded to `width` or to the longest.
+        """Pack sentences.
 
-        Reckoned on the CPU, where each of its small steps takes less than a launch on a GPU.
+        Computed on the CPU, where each of the small steps takes less time than a launch on a GPU.
+
+        Args:
+            lengths: Tokens of each sentence, at least 1, (sentences,).
+            width: Tokens that each sentence is padded to; None for the longest.
         """
         device, lengths = lengths.device, lengths.cpu()
         longest = int(lengths.max())
@@ -46,30 +54,37 @@ class Packing:
         return cls(width, order.to(device), sizes.tolist(), forward.to(device), flip.to(device))
 
     def pack(self, padded: Tensor) -> Tensor:
-        """(sentences, width, ...) to (tokens, ...)."""
+        """Turn (sentences, width, ...) into (tokens, ...)."""
         return padded.flatten(0, 1)[self.forward]
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """(layers, tokens, dim) to (layers, sentences, width, dim), zero past a sentence's end."""
+        """Turn (layers, tokens, dim) into (layers, sentences, width, dim), zero past a sentence's end."""
         shape = len(packed), len(self.order), self.width, packed.shape[2]
         padded = packed.new_zeros(shape).flatten(1, 2)
         return padded.index_copy(1, self.forward, packed).reshape(shape)
 
 
-def joined(ended: list[State]) -> State:
-    """Every sequence's last state, from those of the shortest to those of the longest."""
+def join_final_states(ended: list[State]) -> State:
+    """Return every sequence's last state in packed order.
+
+    Args:
+        ended: The last states of the sequences that ended together, the shortest first.
+    """
     h, c = zip(*reversed(ended), strict=True)
     return torch.cat(h, dim=1), torch.cat(c, dim=1)
 
 
-def groups(batch_sizes: list[int], most: float) -> Iterator[tuple[slice, list[int]]]:
-    """Cut the steps of packed sequences into runs of at most `most` tokens, but for a single step that has more.
+def split_steps(batch_sizes: list[int], max_tokens: float) -> Iterator[tuple[slice, list[int]]]:
+    """Cut the steps of packed sequences into groups of at most `max_tokens` tokens.
 
-    Gives each run's place among the packed tokens, and its batch sizes.
+    A single step with more tokens is a group of its own.
+
+    Yields:
+        Each group's place among the packed tokens, and its batch sizes.
     """
     start, group = 0, list[int]()
     for size in batch_sizes:
-        if group and sum(group) + size > most:
+        if group and sum(group) + size > max_tokens:
             yield slice(start, start + sum(group)), group
             start, group = start + sum(group), []
         group.append(size)

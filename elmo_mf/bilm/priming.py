@@ -1,37 +1,65 @@
-"""The state policy `primed`: every sentence starts from the state in which one fixed text left the LSTMs.
+"""The state policy `primed`: every sentence starts from the LSTMs' state at the end of one fixed text.
 
-An ELMo is trained on running text, its state carried from sentence to sentence, so that zeros are a state that it has
-hardly seen. The text is `priming.txt` beside this file, one tokenised sentence a line.
+An ELMo is trained on running text, with its state carried from sentence to sentence, and has hardly seen a state of
+zeros. The text is `priming.txt` beside this file, one tokenised sentence per line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.packing import State
 
-if TYPE_CHECKING:
-    from elmo_mf.bilm.encoder import Bilm
+PRIMING_TEXT = Path(__file__).with_suffix(".txt")
 
-_TEXT = Path(__file__).with_suffix(".txt")
+
+class SteppedEncoder(Protocol):
+    """What priming needs of an encoder; see `Bilm`."""
+
+    @property
+    def bounds(self) -> Tensor:
+        """Character ids of the tokens that begin and end a sentence, (2, characters)."""
+
+    def token_vectors(self, ids: Tensor) -> Tensor:
+        """Turn character ids (tokens, characters) into the character CNN's vectors (tokens, p)."""
+
+    def run_layers(
+        self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
+    ) -> tuple[list[Tensor], list[State]]:
+        """Run all biLSTM layers."""
+
+
+def priming_sentences() -> list[list[str]]:
+    """Return the tokens of the priming text's sentences."""
+    return [line.split() for line in PRIMING_TEXT.read_text(encoding="utf-8").splitlines()]
 
 
 @torch.no_grad()
-def primed_state(bilm: Bilm) -> tuple[Tensor, Tensor]:
-    """The last h (n_layers, 2, p) and c (n_layers, 2, n) of the text's sentences, each read on from the one before.
+def primed_state(encoder: SteppedEncoder, sentences: Iterable[list[str]]) -> tuple[Tensor, Tensor]:
+    """Run an encoder over sentences, each from the state at the end of the one before.
 
-    As in training, the backward direction takes the sentences in the same order, each from its end to its start.
+    As in training, the backward direction runs through the sentences in the same order, and through each from its end
+    to its start.
+
+    Args:
+        encoder: The encoder.
+        sentences: Tokens of each sentence.
+
+    Returns:
+        The last h (n_layers, 2, p) and c (n_layers, 2, n).
     """
-    begin, end = bilm.bounds
+    begin, end = encoder.bounds
     states = None
-    for line in _TEXT.read_text(encoding="utf-8").splitlines():
-        words = batch_to_ids([line.split()], bilm.options.char_cnn.max_characters_per_token)[0].to(begin.device)
-        tokens = bilm.token_vectors(torch.cat([begin.unsqueeze(0), words, end.unsqueeze(0)]))
-        _, states = bilm.run_layers(torch.stack([tokens, tokens.flip(0)]), [1] * len(tokens), states)
+    for sentence in sentences:
+        words = batch_to_ids([sentence], len(begin))[0].to(begin.device)
+        tokens = encoder.token_vectors(torch.cat([begin.unsqueeze(0), words, end.unsqueeze(0)]))
+        _, states = encoder.run_layers(torch.stack([tokens, tokens.flip(0)]), [1] * len(tokens), states)
     assert states is not None
     h, c = zip(*states, strict=True)
     return torch.stack(h).squeeze(2), torch.stack(c).squeeze(2)

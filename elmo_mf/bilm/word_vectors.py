@@ -1,92 +1,111 @@
-"""Words repeat: the character CNN runs once for each distinct word of a batch, and less where vectors are kept."""
+"""Token vectors with the character CNN run once for each distinct word of a batch, or of many batches."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.derived_cache import fingerprint
+from elmo_mf.bilm.derived_cache import DerivedCache
 
 
-class WordVectors:
-    """Applies a character CNN to tokens, each distinct spelling once.
+class WordVectors(nn.Module):
+    """Applies a character CNN to tokens, once for each distinct spelling.
 
     Args:
-        cache_mb: memory for the vectors of the words last seen, used on a CPU where the CNN gets no gradients; the
-            least recently used make room. 0 keeps none. A change of the CNN's parameters empties it.
+        cache_mb: Memory in MB for the vectors of the most recently used words, which are kept on a CPU when the CNN
+            gets no gradients. A change of the CNN's parameters empties it, see `DerivedCache`. Defaults to 0, which
+            keeps none.
     """
 
     def __init__(self, cache_mb: float = 0) -> None:
+        super().__init__()
         self.cache_mb = cache_mb
-        self._slots: OrderedDict[bytes, int] = OrderedDict()  # least recently used first
-        self._vectors = torch.empty(0)
-        self._made_by: tuple[object, ...] = ()
+        self._kept = DerivedCache[_KeptVectors]()
 
-    def __call__(self, cnn: CharCnn, ids: Tensor) -> Tensor:
-        """Character ids (tokens, characters) to vectors (tokens, p), as `cnn(ids)`."""
+    def forward(self, cnn: CharCnn, ids: Tensor) -> Tensor:
+        """Turn character ids (tokens, characters) into vectors (tokens, p), as `cnn(ids)` does."""
         if len(ids) < 2:
-            return self._spelled(cnn, ids)
+            return self._vectors(cnn, ids)
         distinct, inverse = distinct_rows(ids)
-        return self._spelled(cnn, distinct).index_select(0, inverse)
+        return self._vectors(cnn, distinct).index_select(0, inverse)
 
-    def _spelled(self, cnn: CharCnn, ids: Tensor) -> Tensor:
+    def _vectors(self, cnn: CharCnn, ids: Tensor) -> Tensor:
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cnn.parameters())
         if not self.cache_mb or trained or ids.device.type != "cpu":
             vectors: Tensor = cnn(ids)
             return vectors
-        self._empty_if_changed(cnn)
-        keys = [row.tobytes() for row in ids.to(torch.int16).numpy()]
-        slots = [self._slots.get(key) for key in keys]
-        fresh = [index for index, slot in enumerate(slots) if slot is None]
-        result = ids.new_empty(len(ids), cnn.output_dim, dtype=cnn.embedding.dtype)
-        kept = [index for index, slot in enumerate(slots) if slot is not None]
-        if kept:
-            result[kept] = self._vectors[[slot for slot in slots if slot is not None]]
-            for index in kept:
-                self._slots.move_to_end(keys[index])
-        if fresh:
-            result[fresh] = cnn(ids[fresh])
-            self._keep([keys[index] for index in fresh], result[fresh])
-        return result
+        kept = self._kept.get(
+            cnn.parameters(), lambda: _KeptVectors(self.cache_mb, cnn.output_dim, cnn.embedding.dtype)
+        )
+        return kept.vectors(cnn, ids)
 
-    def _empty_if_changed(self, cnn: CharCnn) -> None:
-        made_by = fingerprint(cnn.parameters())
-        if made_by != self._made_by:
-            width, dtype = cnn.output_dim, cnn.embedding.dtype
-            capacity = int(self.cache_mb * 1e6 / (width * dtype.itemsize))
-            self._slots.clear()
-            with torch.inference_mode(False):  # so that it can be used in any mode
-                self._vectors = torch.empty(capacity, width, dtype=dtype)
-            self._made_by = made_by
+
+class _KeptVectors:
+    """Vectors of words by their character ids; the least recently used make room.
+
+    Args:
+        cache_mb: Memory for the vectors.
+        width: Numbers of a vector.
+        dtype: Type of the numbers.
+    """
+
+    def __init__(self, cache_mb: float, width: int, dtype: torch.dtype) -> None:
+        self._rows: OrderedDict[bytes, int] = OrderedDict()  # of `_vectors`, least recently used first
+        capacity = int(cache_mb * 1e6 / (width * dtype.itemsize))
+        with torch.inference_mode(False):  # so that it can be used in any mode
+            self._vectors = torch.empty(capacity, width, dtype=dtype)
+
+    def vectors(self, cnn: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+        """Return the vectors of character ids (words, characters); `cnn` computes those that are not kept."""
+        keys = [row.tobytes() for row in ids.to(torch.int16).numpy()]
+        rows = [self._rows.get(key) for key in keys]
+        new = [index for index, row in enumerate(rows) if row is None]
+        known = [index for index, row in enumerate(rows) if row is not None]
+        result = self._vectors.new_empty(len(ids), self._vectors.shape[1])
+        if known:
+            result[known] = self._vectors[[row for row in rows if row is not None]]
+            for index in known:
+                self._rows.move_to_end(keys[index])
+        if new:
+            result[new] = cnn(ids[new])
+            self._keep([keys[index] for index in new], result[new])
+        return result
 
     def _keep(self, keys: list[bytes], vectors: Tensor) -> None:
         capacity = len(self._vectors)
         keys, vectors = keys[:capacity], vectors[:capacity]
-        slots = []
+        rows = []
         for key in keys:
-            full = len(self._slots) == capacity
-            slot = self._slots.popitem(last=False)[1] if full else len(self._slots)
-            self._slots[key] = slot
-            slots.append(slot)
-        self._vectors[slots] = vectors
+            full = len(self._rows) == capacity
+            row = self._rows.popitem(last=False)[1] if full else len(self._rows)
+            self._rows[key] = row
+            rows.append(row)
+        self._vectors[rows] = vectors
 
 
-_FACTORS: dict[tuple[int, torch.device], Tensor] = {}
+_HASH_FACTORS: dict[tuple[int, torch.device], Tensor] = {}
 
 
 def distinct_rows(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct rows of `ids` (rows, columns) in some order, and for each row its index among them (rows,).
+    """Find the distinct rows of a matrix of integers.
 
-    Rows are told apart by a 64-bit hash, and the outcome is checked: in the event of a collision all rows are returned.
+    Rows are compared by a 64-bit hash, and the result is checked: if two rows collide, all rows are returned.
+
+    Args:
+        ids: (rows, columns).
+
+    Returns:
+        The distinct rows in any order, and the index among them of each row of `ids` (rows,).
     """
     key = ids.shape[1], ids.device
-    if key not in _FACTORS:
+    if key not in _HASH_FACTORS:
         generator = torch.Generator().manual_seed(0)
-        _FACTORS[key] = torch.randint(-(2**62), 2**62, (ids.shape[1],), generator=generator).to(ids.device)
-    hashes = (ids * _FACTORS[key]).sum(dim=1)
+        _HASH_FACTORS[key] = torch.randint(-(2**62), 2**62, (ids.shape[1],), generator=generator).to(ids.device)
+    hashes = (ids * _HASH_FACTORS[key]).sum(dim=1)
     values, inverse = torch.unique(hashes, return_inverse=True)
     rows = torch.empty_like(values).scatter_(0, inverse, torch.arange(len(ids), device=ids.device))
     distinct = ids[rows]

@@ -99,7 +99,7 @@ class CoreLstm(nn.Module):
 
     def inference(self) -> InferenceCore:
         """What runs without gradients on a CPU, from the weights that the layers have now."""
-        return self._inference.of(self.parameters(), lambda: InferenceCore(list(self.weights().lstms.values())))
+        return self._inference.get(self.parameters(), lambda: InferenceCore(list(self.weights().lstms.values())))
 
     def compressed(self, compression: Compression, inputs: Sequence[Tensor] = ()) -> CoreLstm:
         """A core with the chosen matrices as factors.

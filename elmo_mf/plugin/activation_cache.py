@@ -25,7 +25,7 @@ class ActivationCache:
 
     def __call__(self, bilm: Bilm, ids: Tensor) -> Activations:
         """As `bilm(ids)`; `ids` (sentences, longest, characters)."""
-        ids = bilm.accepted(ids)
+        ids = bilm.check_ids(ids)
         if not len(ids):
             return bilm(ids)  # type: ignore[no-any-return]
         sentences = split_sentences(ids)

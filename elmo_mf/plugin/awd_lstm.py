@@ -137,7 +137,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         return self.embedding.weight, self.softmax.softmax_b
 
     def _packed(self) -> PackedSoftmax:
-        return self._softmax.of(self._output, lambda: PackedSoftmax(*self._output))
+        return self._softmax.get(self._output, lambda: PackedSoftmax(*self._output))
 
     def get_metrics(self, reset: bool = False) -> dict[str, float]:
         perplexity = math.exp(min(self._total / self._words, 100.0)) if self._words else 0.0

@@ -16,8 +16,8 @@ from elmo_mf.bench.measure import measure, work
 from elmo_mf.bench.sizes import SIZES, published_options
 from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm import BilmOptions
-from elmo_mf.bilm.runtime import packed_lstm as inference
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.runtime.settings import use_settings
 from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 
@@ -94,13 +94,12 @@ def test_bytes_read_in_less_precision(
     compression: Compression | None,
     each: tuple[int, int],
     elmo_files: Files,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`each`: bytes of a weight of the gates, and of one of the projection."""
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6)
-    ours = Ours(*elmo_files(), compression, CPU).in_precision(precision)
     w_h, w_p = (48 * 6, 6 * 12) if compression is None else (2 * (48 + 6), 2 * (6 + 12))
-    assert work(Case("lstm", RAGGED), ours)[0] == 4 * (each[0] * w_h + 5 * (each[0] * w_h + each[1] * w_p))
+    with use_settings(quantized_numbers=48 * 6):
+        ours = Ours(*elmo_files(), compression, CPU).in_precision(precision)
+        assert work(Case("lstm", RAGGED), ours)[0] == 4 * (each[0] * w_h + 5 * (each[0] * w_h + each[1] * w_p))
 
 
 @pytest.mark.parametrize("rank", [None, 3])
@@ -121,20 +120,21 @@ def test_bytes_of_the_character_cnn(
     assert others > 0 and ours.around_bytes == each[0] * highways + each[1] * projection + 4 * others
 
 
-def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6)
+def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files) -> None:
     files = elmo_files()
     dense, thin, half = (
         Ours(*files, c, CPU) for c in (None, Compression("svd", 2, "all"), Compression("svd", 2, "input"))
     )
     lstm, encoder, characters = (Case(part, RAGGED) for part in PARTS[1:] + PARTS[:1])
-    shown = [
-        [ours.in_precision("int8").runs(case) for case in (lstm, encoder, characters)] for ours in (dense, thin, half)
-    ]
+    with use_settings(quantized_numbers=48 * 6):
+        shown = [
+            [ours.in_precision("int8").runs(case) for case in (lstm, encoder, characters)]
+            for ours in (dense, thin, half)
+        ]
     assert shown == [[True, True, True], [False, True, False], [True, True, False]]
     assert thin.in_precision("bfloat16").runs(lstm)
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 48 * 6 + 1)
-    assert not dense.in_precision("int8").runs(lstm)
+    with use_settings(quantized_numbers=48 * 6 + 1):
+        assert not dense.in_precision("int8").runs(lstm)
 
 
 class _Counting(Variant):

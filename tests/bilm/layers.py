@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm import Factors, Pruned
-from elmo_mf.bilm.lstm import BiLstmLayer
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.bilm.runtime.protocol import Runtime
+from elmo_mf.bilm.runtime.settings import RuntimeSettings
 from elmo_mf.bilm.weights import LstmWeights, Matrix, Target
 from tests.bilm.reference import PlainWeights, plain_lstm
 
@@ -60,9 +63,9 @@ class Layer:
 
         return [lstm(ranks) for ranks in self.ranks]
 
-    def build(self, precision: Precision = "float32") -> BiLstmLayer:
+    def build(self, precision: Precision = "float32", settings: RuntimeSettings | None = None) -> BiLstmLayer:
         forward, backward = self.weights()
-        return BiLstmLayer(forward, backward, *self.clips, precision)
+        return BiLstmLayer(forward, backward, *self.clips, precision, settings)
 
     def all_clipped(self, output: Tensor) -> bool:
         """Whether every state is at its bound."""
@@ -99,10 +102,16 @@ def plain_layer(
     return [outputs, h, c]
 
 
-def assert_equal(layer: Layer, lengths: list[int]) -> None:
+def runtime(module: BiLstmLayer, batch: tuple[Tensor, list[int], State]) -> Runtime:
+    """The runtime that the module's only group uses for a batch."""
+    (lstm,) = cast(list[ProjectedLstm], list(module.groups))
+    return lstm.runtime(*batch)
+
+
+def assert_equal(layer: Layer, lengths: list[int], settings: RuntimeSettings | None = None) -> None:
     inputs, sizes, state = layer.batch(lengths)
     expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(w) for w in layer.weights()])
-    output, (h, c) = layer.build()(inputs, sizes, state)
+    output, (h, c) = layer.build(settings=settings)(inputs, sizes, state)
     for found, wanted in zip((output, h, c), expected, strict=True):
         assert found.dtype == torch.float32
         assert_close(found, wanted, 1e-5)

@@ -1,26 +1,29 @@
-"""The LSTM layer, in training and in every way that PyTorch runs it in inference, against the plain formula."""
+"""The LSTM layer, in training and in every form in which PyTorch runs it in inference, against the plain formula."""
 
 from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from elmo_mf.bilm import lstm
+from elmo_mf.bilm import clear_derived_caches, lstm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime import choice
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
+from elmo_mf.bilm.runtime.settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
-from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer
+from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
 
 ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)
@@ -39,12 +42,8 @@ layers = st.builds(
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def without_machine_code() -> Iterator[None]:
-    """Which has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELMO_MF_NATIVE", "0")
-        yield
+PYTORCH = RuntimeSettings(machine_code=False)  # machine code has tests of its own
+ALWAYS_PACKED = replace(PYTORCH, packed_multiply_adds=0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -58,35 +57,25 @@ def test_training_equals_the_plain_formula(layer: Layer, lengths: list[int]) -> 
 def test_inference_equals_the_plain_formula(
     layer: Layer, lengths: list[int], products: float, joint: int, cache: int
 ) -> None:
-    """Whatever the batch sizes at which one way gives over to the next, and whatever number of steps at once."""
-    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(inference, "_LEAST_PRODUCTS", products)
-        patch.setattr(inference, "_LEAST_JOINT", joint)
-        patch.setattr(lstm, "_CACHE_BYTES", cache)
-        assert_equal(layer, lengths)
+    """With any thresholds between the forms, and any number of steps at once."""
+    settings = replace(PYTORCH, packed_multiply_adds=products, joint_sequences=joint, cache_bytes=cache)
+    with torch.inference_mode():
+        assert_equal(layer, lengths, settings)
 
 
-@pytest.mark.parametrize(("ranks", "lengths"), [(FACTORED, [9, 9, 4, 3, 1]), (DENSE, [9, 9, 4, 3, 1])])
-def test_a_batch_goes_through_every_way(
-    ranks: tuple[Ranks, Ranks], lengths: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that the tests above do test them."""
-    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
-    ways: list[str] = []
-    real = inference.PackedLstm._way
-
-    def noted(self: inference.PackedLstm, sequences: int) -> str:
-        ways.append(real(self, sequences))
-        return ways[-1]
-
-    monkeypatch.setattr(inference, "_LEAST_JOINT", 4)
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+def test_a_batch_goes_through_every_form(ranks: tuple[Ranks, Ranks]) -> None:
+    """The tests above do test them."""
+    layer, lengths = Layer(16, 8, ranks, (3.0, 3.0), 1.0), [9, 9, 4, 3, 1]
     recurrent = cast(ProjectedLstm, layer.build().groups[0]).recurrent.left[0].numel()
-    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 3 * recurrent)
-    monkeypatch.setattr(inference.PackedLstm, "_way", noted)
+    settings = replace(PYTORCH, joint_sequences=4, packed_multiply_adds=3 * recurrent)
     with torch.no_grad():
-        assert_equal(layer, lengths)
+        assert_equal(layer, lengths, settings)
+        packed = runtime(layer.build(settings=settings), batch := layer.batch(lengths))
     if supports("float32"):
-        assert set(ways) == ({"joint", "apart", "together"} if ranks == FACTORED else {"apart", "together"})
+        assert isinstance(packed, PackedLstm)
+        forms = {"joint", "separate", "stacked"} if ranks == FACTORED else {"separate", "stacked"}
+        assert set(map(packed.form, batch[1])) == forms
 
 
 def test_clips_are_hit_or_not() -> None:
@@ -178,49 +167,160 @@ def _run(module: BiLstmLayer, batch: Any) -> Tensor:
         return cast(Tensor, module(*batch)[0])
 
 
-def _change_data(parameter: torch.nn.Parameter) -> None:
-    """As AllenNLP's `ExponentialMovingAverage` writes."""
-    parameter.data.copy_(parameter.data * 2)
+def _replace_data(parameter: torch.nn.Parameter) -> None:
+    parameter.data = parameter.data * 2
 
 
-def _change_in_place(parameter: torch.nn.Parameter) -> None:
+def _write_in_place(parameter: torch.nn.Parameter) -> None:
     with torch.no_grad():
         parameter.mul_(2)
 
 
-def _change_whole(parameter: torch.nn.Parameter) -> None:
-    parameter.data = parameter.data * 2
+def _write_in_inference_mode(parameter: torch.nn.Parameter) -> None:
+    with torch.inference_mode():
+        parameter.mul_(2)
 
 
-@pytest.mark.parametrize("change", [_change_data, _change_in_place, _change_whole])
-@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-@pytest.mark.parametrize("target", TARGETS)
-def test_changed_parameters_are_noticed(
-    change: Any, ranks: tuple[Ranks, Ranks], target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
-    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
-    module, batch = layer.build(), layer.batch([5, 4, 2])
-    before = _run(module, batch)
-    change(getattr(module.groups[0], target).left)
+def _write_a_view(parameter: torch.nn.Parameter) -> None:
+    parameter.detach()[0].mul_(2)
+
+
+def _write_one_number(parameter: torch.nn.Parameter) -> None:
+    with torch.no_grad():
+        parameter[0, -1, -1] += 1
+
+
+def _write_data(parameter: torch.nn.Parameter) -> None:
+    """As AllenNLP's `ExponentialMovingAverage` does."""
+    parameter.data.copy_(parameter.data * 2)
+
+
+def _write_shared_array(parameter: torch.nn.Parameter) -> None:
+    array = parameter.detach().numpy()
+    array *= 2
+
+
+COUNTED = [_replace_data, _write_in_place, _write_in_inference_mode, _write_a_view, _write_one_number]
+UNCOUNTED = [_write_data, _write_shared_array]
+
+
+def _assert_follows(module: BiLstmLayer, batch: Any, before: Tensor) -> None:
+    """What the module gives now is what its parameters give without any cache, and not what it gave before."""
     after = _run(module, batch)
-    monkeypatch.setattr(lstm, "supports", lambda _: False)
-    torch.testing.assert_close(after, _run(module, batch), atol=1e-5, rtol=0)
+    torch.testing.assert_close(after, module(*batch)[0].detach(), atol=1e-5, rtol=0)
     assert (after - before).abs().max() > 1e-3
 
 
-def test_loaded_parameters_are_noticed() -> None:
-    first, second = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0), Layer(16, 8, FACTORED, (3.0, 3.0), 1.0, seed=1)
-    module, batch = first.build().requires_grad_(False), first.batch([5, 4, 2])
-    _run(module, batch)
-    module.load_state_dict(second.build().state_dict())
-    torch.testing.assert_close(_run(module, batch), _run(second.build(), batch))
+@pytest.mark.parametrize("change", COUNTED)
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("ranks", [FACTORED, DENSE])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_changed_parameter_is_noticed(change: Any, trainable: bool, ranks: tuple[Ranks, Ranks], target: str) -> None:
+    layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED).eval().requires_grad_(trainable), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    change(getattr(module.groups[0], target).left)
+    after = _run(module, batch)
+    torch.testing.assert_close(after, _run(copy.deepcopy(module), batch))
+    _assert_follows(module.requires_grad_(True), batch, before)
 
 
-def test_a_module_that_has_run_can_be_copied_and_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
+@pytest.mark.parametrize("change", UNCOUNTED)
+@pytest.mark.parametrize("notice", [nn.Module.train, nn.Module.eval, clear_derived_caches])
+def test_an_uncounted_write_to_a_trainable_parameter(change: Any, notice: Callable[[nn.Module], object]) -> None:
     layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
-    module, batch = layer.build(), layer.batch([5, 4, 2])
+    module, batch = layer.build(settings=ALWAYS_PACKED).eval(), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    change(cast(ProjectedLstm, module.groups[0]).recurrent.left)
+    notice(module)
+    _assert_follows(module, batch, before)
+
+
+@pytest.mark.parametrize("change", UNCOUNTED)
+def test_an_uncounted_write_to_a_frozen_parameter(change: Any) -> None:
+    """Evaluating often keeps what derives from frozen parameters, so that only the documented call helps."""
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED).eval().requires_grad_(False), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    change(cast(ProjectedLstm, module.groups[0]).recurrent.left)
+    clear_derived_caches(module.train().eval())
+    _assert_follows(module.requires_grad_(True), batch, before)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_loaded_parameters_are_noticed(assign: bool) -> None:
+    first, second = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0), Layer(16, 8, FACTORED, (3.0, 3.0), 1.0, seed=1)
+    module, batch = first.build(settings=PYTORCH).requires_grad_(False), first.batch([5, 4, 2])
+    _run(module, batch)
+    module.load_state_dict(second.build().state_dict(), assign=assign)
+    torch.testing.assert_close(_run(module, batch), _run(second.build(settings=PYTORCH), batch))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        partial(torch.optim.SGD, lr=0.1, foreach=False),
+        partial(torch.optim.SGD, lr=0.1, foreach=True),
+        partial(torch.optim.SGD, lr=0.1, fused=True),
+        partial(torch.optim.Adam, lr=0.1),
+        partial(torch.optim.Adam, lr=0.1, foreach=True),
+        partial(torch.optim.Adam, lr=0.1, fused=True),
+        partial(torch.optim.AdamW, lr=0.1, fused=True),
+        partial(torch.optim.Adagrad, lr=0.1, fused=True),
+    ],
+    ids=str,
+)
+def test_an_optimizer_step_is_noticed(optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    module(*batch)[0].square().sum().backward()
+    optimizer(module.parameters()).step()
+    _assert_follows(module, batch, before)
+
+
+def test_moved_parameters_are_noticed() -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED), layer.batch([5, 4, 2])
+    before = _run(module, batch)
+    module.to(torch.float16).to(torch.float32)
+    after = _run(module, batch)
+    assert not torch.equal(after, before)
+    torch.testing.assert_close(after, module(*batch)[0].detach(), atol=1e-5, rtol=0)
+
+
+def test_a_module_built_in_inference_mode() -> None:
+    """Its parameters are inference tensors, whose writes PyTorch does not count."""
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    batch = layer.batch([5, 4, 2])
+    with torch.inference_mode():
+        module = layer.build(settings=ALWAYS_PACKED)
+        before = _run(module, batch)
+        assert torch.equal(_run(module, batch), before)
+        left = cast(ProjectedLstm, module.groups[0]).recurrent.left
+        assert left.is_inference()
+        left.mul_(2)
+        clear_derived_caches(module)
+        after = _run(module, batch)
+        expected = layer.build(settings=ALWAYS_PACKED)
+        cast(ProjectedLstm, expected.groups[0]).recurrent.left.mul_(2)
+        torch.testing.assert_close(after, _run(expected, batch))
+    assert (after - before).abs().max() > 1e-3
+
+
+def test_unchanged_parameters_are_packed_once() -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED).requires_grad_(False), layer.batch([5, 4, 2])
+    with torch.no_grad():
+        first = runtime(module, batch)
+        _run(module, batch)
+        module.train().eval()
+        assert runtime(module, batch) is first
+
+
+def test_a_module_that_has_run_can_be_copied_and_saved() -> None:
+    layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
+    module, batch = layer.build(settings=ALWAYS_PACKED), layer.batch([5, 4, 2])
     expected = _run(module, batch)
     assert torch.equal(_run(copy.deepcopy(module), batch), expected)
     torch.save(module, file := io.BytesIO())
@@ -231,8 +331,9 @@ def test_a_module_that_has_run_can_be_copied_and_saved(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
 def test_without_onednn(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
-    expected = _run(layer.build(), layer.batch([5, 4, 2]))
-    monkeypatch.setattr(lstm, "supports", lambda _: False)
+    expected = _run(layer.build(settings=PYTORCH), layer.batch([5, 4, 2]))
+    for module in (lstm, choice):
+        monkeypatch.setattr(module, "supports", lambda _: False)
     torch.testing.assert_close(_run(layer.build("bfloat16"), layer.batch([5, 4, 2])), expected, atol=1e-5, rtol=0)
 
 
@@ -252,11 +353,8 @@ def test_less_precise_weights_are_close(precision: Precision, layer: Layer, leng
     if not supports(precision):
         pytest.skip(f"needs a processor with {precision} products")
     batch = layer.batch(lengths)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "LEAST_QUANTIZED", 0)
-        patch.setattr(inference, "_LEAST_PRODUCTS", 0)
-        patch.setattr(inference, "_LEAST_JOINT", joint)
-        exact, found = _run(layer.build(), batch), _run(layer.build(precision), batch)
+    settings = replace(ALWAYS_PACKED, quantized_numbers=0, joint_sequences=joint)
+    exact, found = _run(layer.build(settings=settings), batch), _run(layer.build(precision, settings), batch)
     assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
     assert not torch.equal(exact, found)
     difference = (found - exact).norm() / exact.norm()
@@ -265,19 +363,15 @@ def test_less_precise_weights_are_close(precision: Precision, layer: Layer, leng
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-def test_neighbours_change_nothing(
-    precision: Precision, ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neighbours_change_nothing(precision: Precision, ranks: tuple[Ranks, Ranks]) -> None:
     """int8 has a scale for each row, and does not find it among the neighbours' values."""
     if not supports(precision):
         pytest.skip(f"needs a processor with {precision} products")
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 0)
-    monkeypatch.setattr(inference, "_LEAST_PRODUCTS", 0)
-    monkeypatch.setattr(inference, "_LEAST_JOINT", 1)
+    settings = replace(ALWAYS_PACKED, quantized_numbers=0, joint_sequences=1)
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
     inputs, sizes, (h, c) = layer.batch([5, 5])
     inputs[:, 1::2] *= 100
-    module = layer.build(precision)
+    module = layer.build(precision, settings)
     together = _run(module, (inputs, sizes, (h, c)))
     alone = _run(module, (inputs[:, ::2], [1] * 5, (h[:, :1], c[:, :1])))
     torch.testing.assert_close(together[:, ::2], alone, atol=1e-6 if precision == "float32" else 1e-3, rtol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def test_distinct_rows(text: list[str]) -> None:
 
 def test_a_collision_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = _ids(["ab", "cd", "ab"])
-    monkeypatch.setitem(word_vectors._FACTORS, (50, ids.device), torch.zeros(50, dtype=torch.long))
+    monkeypatch.setitem(word_vectors._HASH_FACTORS, (50, ids.device), torch.zeros(50, dtype=torch.long))
     distinct, inverse = distinct_rows(ids)
     assert torch.equal(distinct[inverse], ids)
 
@@ -62,7 +63,7 @@ def test_a_word_runs_once_a_batch_and_not_again_while_kept() -> None:
     assert ran == [2, 1, 1]
 
 
-def _optimizer_step(cnn: CharCnn) -> None:
+def _write_in_place(cnn: CharCnn) -> None:
     with torch.no_grad():
         for parameter in cnn.parameters():
             parameter.add_(0.1)
@@ -72,12 +73,22 @@ def _load(cnn: CharCnn) -> None:
     cnn.load_state_dict(random_bilm(seed=1).char_cnn.state_dict())
 
 
-@pytest.mark.parametrize("change", [_optimizer_step, _load])
-def test_changed_parameters_empty_the_cache(change: Callable[[CharCnn], None]) -> None:
+def _write_data_and_evaluate(cnn: CharCnn, vectors: WordVectors) -> None:
+    """As AllenNLP does with moving averages: PyTorch does not count such writes."""
+    for parameter in cnn.parameters():
+        parameter.data.copy_(parameter.data + 0.1)
+    for module in (cnn, vectors):
+        module.eval()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda cnn, _: _write_in_place(cnn), lambda cnn, _: _load(cnn), _write_data_and_evaluate]
+)
+def test_changed_parameters_empty_the_cache(change: Callable[[CharCnn, WordVectors], None]) -> None:
     cnn, vectors = random_bilm().char_cnn, WordVectors(1)
     with torch.no_grad():
         before = vectors(cnn, _ids(["a", "b"]))
-        change(cnn)
+        change(cnn, vectors)
         after = vectors(cnn, _ids(["a", "b"]))
         assert (after - before).abs().max() > 1e-3
         torch.testing.assert_close(after, cnn(_ids(["a", "b"])), atol=1e-6, rtol=0)
@@ -98,7 +109,9 @@ def test_a_frozen_cnn_keeps_words_in_training_and_in_any_mode() -> None:
 def test_gradients_reach_the_cnn_once_for_each_token() -> None:
     text = ["a", "b", "a", "a"]
     gradients = []
-    for apply in (WordVectors(1), lambda cnn, ids: cnn(ids)):
+    for apply in cast(
+        list[Callable[[CharCnn, torch.Tensor], torch.Tensor]], [WordVectors(1), lambda cnn, ids: cnn(ids)]
+    ):
         cnn = random_bilm().char_cnn
         torch.autograd.backward(apply(cnn, _ids(text)).square().sum())
         gradients.append([parameter.grad for parameter in cnn.parameters()])

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +27,7 @@ from elmo_mf.bench import limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.lstm import ProjectedLstm
-from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
+from elmo_mf.bilm.runtime.settings import use_settings
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.workspace import workspace
@@ -57,12 +56,11 @@ def gpu() -> Iterator[EmulatedGpu]:
 
 
 @pytest.fixture(params=["steps", "graphs"])
-def in_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+def in_graphs(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the biLSTM runs, without gradients, in graphs."""
-    if request.param == "graphs":
-        monkeypatch.setattr(lstm, "suits_graphs", lambda device, sequences: device.type == "gpu" and sequences <= 64)
-        monkeypatch.setattr(lstm, "CudaGraphLstm", partial(CudaGraphLstm, capture=_gpu.capture))
-    return bool(request.param == "graphs")
+    captures = {"gpu": _gpu.capture} if request.param == "graphs" else {}
+    with use_settings(graph_captures=captures, graph_max_sequences=64):
+        yield bool(captures)
 
 
 def test_what_the_device_refuses(gpu: EmulatedGpu) -> None:

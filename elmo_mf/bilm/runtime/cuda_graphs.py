@@ -1,89 +1,57 @@
 """The projected LSTM in inference on a GPU: several steps in one CUDA graph.
 
-A step of a small batch is kernels that each take less time to run than to launch; a graph launches those of several
-steps at once. Its shapes are fixed: a number of steps of a batch of a power of two. What it computes for sequences that
-have ended is left where it is.
+In a step of a small batch, each kernel takes less time to run than to launch; a graph launches those of several steps
+at once. Its shapes are fixed: a number of steps of a batch whose size is a power of two. Its results for sequences that
+have ended are ignored.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State
-
-if TYPE_CHECKING:
-    from elmo_mf.bilm.lstm import ProjectedLstm
-
-Run = Callable[[], None]
-STEPS = 8  # a graph has a multiple of it
-_MOST_STEPS, _MOST_TOKENS = 32, 1024  # in one graph
-_MOST_SEQUENCES = 128  # measured: with more, kernels take longer than launches
-
-
-def suits_graphs(device: torch.device, sequences: int) -> bool:
-    """Whether launches are what takes the time, and nothing is under way that a graph cannot be part of.
-
-    Never where the environment says `ELMO_MF_CUDA_GRAPHS=0`.
-    """
-    if device.type != "cuda" or os.environ.get("ELMO_MF_CUDA_GRAPHS") == "0" or sequences > _MOST_SEQUENCES:
-        return False
-    return not (torch.is_autocast_enabled("cuda") or torch.cuda.is_current_stream_capturing())
-
-
-def cuda_graph(run: Run) -> Run:
-    """What `run` launches, captured; called a few times before, because libraries set themselves up when first used."""
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            run()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        run()
-    return graph.replay
+from elmo_mf.bilm.runtime.settings import Capture, RuntimeSettings, capture_cuda_graph
 
 
 class CudaGraphLstm:
-    """All directions of a layer.
+    """All directions of a layer, a `Runtime`.
 
     Args:
-        lstm: whose weights. They must stay where they are.
-        capture: makes a call that repeats what another does on a GPU.
+        lstm: Parameters and formula. The parameters must stay where they are; their values may change.
+        settings: Thresholds.
+        capture: Records a graph. Defaults to CUDA's.
     """
 
-    def __init__(self, lstm: ProjectedLstm, capture: Callable[[Run], Run] = cuda_graph) -> None:
-        self.lstm, self.capture = lstm, capture
+    def __init__(self, lstm: LstmFormula, settings: RuntimeSettings, capture: Capture = capture_cuda_graph) -> None:
+        self.lstm, self.settings, self.capture = lstm, settings, capture
         self._states: dict[int, State] = {}
         self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
-        """As `ProjectedLstm.forward`."""
         batch, directions = batch_sizes[0], len(inputs)
         rows = 1 << (batch - 1).bit_length()
-        runs = list(_runs(len(batch_sizes), rows))
-        places, last = _places(tuple(batch_sizes), rows, inputs.device)
-        tokens = sum(steps for _, steps in runs) * rows
+        spans = list(_graph_spans(len(batch_sizes), rows, self.settings))
+        places, last = _padded_places(tuple(batch_sizes), rows, inputs.device)
+        tokens = sum(steps for _, steps in spans) * rows
         padded = inputs.new_zeros(directions, tokens, inputs.shape[2]).index_copy_(1, places, inputs)
         states = inputs.new_empty(directions, tokens, self.lstm.state_size)
         last_c = torch.empty_like(state[1])
         h, c = self._state(rows, inputs)
         h[:, :batch], c[:, :batch] = state
-        for first, steps in runs:
-            graph, own = self._graph(rows, steps, inputs), slice(first * rows, (first + steps) * rows)
-            graph.inputs.copy_(padded[:, own])
+        for first, steps in spans:
+            graph, span = self._graph(rows, steps, inputs), slice(first * rows, (first + steps) * rows)
+            graph.inputs.copy_(padded[:, span])
             graph.run()
-            states[:, own] = graph.every_h.flatten(1, 2)
-            still = batch_sizes[first + steps] if first + steps < len(batch_sizes) else 0
-            if still < batch_sizes[first]:
-                ending = slice(still, batch_sizes[first])
-                last_c[:, ending] = graph.every_c.flatten(1, 2).index_select(1, last[ending] - first * rows)
+            states[:, span] = graph.all_h.flatten(1, 2)
+            running = batch_sizes[first + steps] if first + steps < len(batch_sizes) else 0
+            if running < batch_sizes[first]:
+                ending = slice(running, batch_sizes[first])
+                last_c[:, ending] = graph.all_c.flatten(1, 2).index_select(1, last[ending] - first * rows)
         return states.index_select(1, places), (states.index_select(1, last), last_c)
 
     def _state(self, rows: int, like: Tensor) -> State:
@@ -95,54 +63,53 @@ class CudaGraphLstm:
 
     def _graph(self, rows: int, steps: int, like: Tensor) -> _Graph:
         if (rows, steps) not in self._graphs:
-            state = [part.clone() for part in self._states[rows]]
+            before_capture = [part.clone() for part in self._states[rows]]
             with torch.inference_mode(False), torch.no_grad():
                 graph = _Graph(self.lstm, self._states[rows], steps, like, self.capture)
-            for part, before in zip(self._states[rows], state, strict=True):
-                part.copy_(before)  # trying the graph out has changed it
+            for part, before in zip(self._states[rows], before_capture, strict=True):
+                part.copy_(before)  # capturing runs the graph
             self._graphs[rows, steps] = graph
         return self._graphs[rows, steps]
 
 
 class _Graph:
-    """Some steps of a batch: what they read and write, always in the same place.
+    """Some steps of a batch, whose inputs and outputs have fixed places.
 
-    `inputs` (G, steps * rows, d); `state` is where they start, and then where they end; `every_h` and `every_c`
-    (G, steps, rows, ...) are those of each step.
+    `inputs` (G, steps * rows, d); `state` holds the starting state, and afterwards the last one; `all_h` and `all_c`
+    (G, steps, rows, ...) those of each step.
     """
 
-    def __init__(
-        self, lstm: ProjectedLstm, state: State, steps: int, like: Tensor, capture: Callable[[Run], Run]
-    ) -> None:
+    def __init__(self, lstm: LstmFormula, state: State, steps: int, like: Tensor, capture: Capture) -> None:
         directions, rows, n = state[1].shape
         self.lstm, self.state = lstm, state
         self.inputs = like.new_zeros(directions, steps * rows, like.shape[2])
-        self.every_h = like.new_zeros(directions, steps, rows, lstm.state_size)
-        self.every_c = like.new_zeros(directions, steps, rows, n)
+        self.all_h = like.new_zeros(directions, steps, rows, lstm.state_size)
+        self.all_c = like.new_zeros(directions, steps, rows, n)
         self.run = capture(self._run)
 
     @torch.no_grad()
     def _run(self) -> None:
         states, rows = [self.state], self.state[0].shape[1]
-        for gates in torch.split(self.lstm.input_part(self.inputs), rows, dim=1):
-            states.append(self.lstm.step(gates, *states[-1]))
+        for input_part in torch.split(self.lstm.input_part(self.inputs), rows, dim=1):
+            states.append(self.lstm.step(input_part, *states[-1]))
         hs, cs = zip(*states[1:], strict=True)
-        for every, last, own in ((self.every_h, self.state[0], hs), (self.every_c, self.state[1], cs)):
-            torch.stack(own, dim=1, out=every)
-            last.copy_(own[-1])
+        for all_steps, last, steps in ((self.all_h, self.state[0], hs), (self.all_c, self.state[1], cs)):
+            torch.stack(steps, dim=1, out=all_steps)
+            last.copy_(steps[-1])
 
 
-def _runs(length: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Where each graph begins among so many steps of so many rows, and how many it has."""
-    most = max(STEPS, min(_MOST_STEPS, _MOST_TOKENS // rows))
-    for first in range(0, length, most):
-        yield first, min(most, -(-(length - first) // STEPS) * STEPS)
+def _graph_spans(length: int, rows: int, settings: RuntimeSettings) -> Iterator[tuple[int, int]]:
+    """The first step and the number of steps of each graph that a batch of `length` steps needs."""
+    unit = settings.graph_steps
+    longest = max(unit, min(settings.graph_max_steps, settings.graph_max_tokens // rows))
+    for first in range(0, length, longest):
+        yield first, min(longest, -(-(length - first) // unit) * unit)
 
 
 @lru_cache(maxsize=1)  # all layers have the same
 @torch.inference_mode(False)
-def _places(batch_sizes: tuple[int, ...], rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where packed tokens lie among steps of `rows`, and where the last one of each sequence does."""
+def _padded_places(batch_sizes: tuple[int, ...], rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The places of packed tokens among steps of `rows`, and that of each sequence's last token."""
     sizes = torch.tensor(batch_sizes)
     steps = torch.arange(len(sizes)).repeat_interleave(sizes)
     sequences = torch.arange(len(steps)) - (sizes.cumsum(0) - sizes)[steps]

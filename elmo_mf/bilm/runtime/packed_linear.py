@@ -1,7 +1,7 @@
-"""Matrix products for inference on a CPU: weights laid out once as oneDNN wants them, in float32, bfloat16 or int8.
+"""Matrix products for inference on a CPU, with weights in oneDNN's own layout, in float32, bfloat16 or int8.
 
-PyTorch's own products lay a weight out anew at every call, or run it as it lies; for a few rows times a wide matrix,
-an LSTM's step, both are far from what the processor can do. These products have no gradients.
+PyTorch's products reorder a weight at every call, or read it in its plain layout; for a few rows times a wide matrix,
+as in a step of an LSTM, both are much slower than the processor could be. These products have no gradients.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Activation = Literal["none", "sigmoid", "tanh"]
 
 
 class Product(Protocol):
-    """`x @ weight.T + bias` for a fixed weight (out, in); `x` (rows, in), the result (rows, out)."""
+    """`x @ weight.T + bias` for a fixed weight (out, in)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The product with the bias."""
+        """Multiply `x` (rows, in) and add the bias; returns (rows, out)."""
 
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
-        """The product without bias, plus `add` (rows, out)."""
+        """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
 
 
 class PackedLinear:
-    """A product whose weight is kept in oneDNN's blocked layout, in the dtype of `weight` (float32 or bfloat16).
+    """A product whose weight is kept in oneDNN's blocked layout.
 
     Args:
-        weight: (out, in).
-        bias: (out,), in any dtype; `x` too is made the weight's.
-        rows: about how many rows `x` will have; the layout suits that number best.
+        weight: (out, in), float32 or bfloat16, which is also the type of the result.
+        bias: (out,) of any type; None for no bias.
+        rows: Typical number of rows of `x`, for which the layout is chosen. Defaults to 16.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, rows: int = 16) -> None:
@@ -53,13 +53,15 @@ class PackedLinear:
 
 
 class QuantizedLinear:
-    """A product of 8-bit integers: a scale for each output of the weight, and one for each row of `x`, found as it
-    comes, so that no row depends on another.
+    """A product of 8-bit integers.
+
+    Each output of the weight has a scale, and so has each row of `x`, computed in the call, so that no row depends on
+    another.
 
     Args:
         weight: (out, in), float32.
-        bias: (out,), or None for zeros.
-        dtype: of the result.
+        bias: (out,); None for zeros.
+        dtype: Type of the result. Defaults to float32.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
@@ -76,7 +78,7 @@ class QuantizedLinear:
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
         x = x.float()
         scale = _scale(x)
-        # unsigned, around 128: oneDNN has a fast product for no other kind
+        # unsigned, around 128: oneDNN has no fast product of other integers
         quantized = (x / scale).round_().add_(128).to(torch.uint8)
         product = torch.ops.onednn.qlinear_pointwise(
             quantized, 1.0, 128, self.weight, self.scale, self.zero_points, None, 1.0, 0, self.dtype, "none", [], ""
@@ -85,25 +87,25 @@ class QuantizedLinear:
 
 
 def unquantized(precision: Precision) -> torch.dtype:
-    """Of everything but integers: bfloat16 beside `int8` too, where the processor has it."""
-    sixteen = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
-    return torch.bfloat16 if sixteen else torch.float32
+    """Return the type of all weights that are not integers: with `int8` bfloat16 too, if the processor has it."""
+    uses_bf16 = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
+    return torch.bfloat16 if uses_bf16 else torch.float32
 
 
 def _scale(rows: Tensor) -> Tensor:
-    """What each row is divided by to fit into -127 to 127, (rows, 1)."""
+    """The divisor that brings each row into -127 to 127, (rows, 1)."""
     return rows.abs().amax(dim=1, keepdim=True).div_(127).clamp_min_(1e-30)
 
 
-def tanh(values: Tensor) -> Tensor:
-    """As `torch.tanh`, for contiguous float32 on a CPU, twice as fast where there is much of it: oneDNN's tanh, as what
-    follows a product with the identity matrix."""
-    if values.numel() < _FEW or values.numel() % 16:
+def tanh(values: Tensor, onednn_numbers: int) -> Tensor:
+    """Compute `torch.tanh` for contiguous float32 on a CPU.
+
+    From `onednn_numbers` numbers on it is oneDNN's tanh, twice as fast, applied after a product with the identity
+    matrix.
+    """
+    if values.numel() < onednn_numbers or values.numel() % 16:
         return values.tanh()
     return _identity()(values.view(-1, 16), "tanh").view(values.shape)
-
-
-_FEW = 16_384
 
 
 @cache
@@ -113,19 +115,19 @@ def _identity() -> PackedLinear:
 
 
 def packs(inputs: Tensor, parameters: Iterable[Tensor]) -> bool:
-    """Whether packed products in float32 may stand for those of `parameters`: on a CPU, without gradients."""
-    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs, *parameters))
-    return not wanted and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
+    """Return whether packed products can replace those with `parameters`: in float32 on a CPU, without gradients."""
+    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs, *parameters))
+    return not recorded and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
 
 
 def full_precision() -> AbstractContextManager[None]:
-    """Where `torch.autocast` is on: without it, because packed products have types of their own."""
+    """Switch `torch.autocast` off, because packed products have types of their own."""
     return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
 
 
 @cache
 def supports(precision: Precision) -> bool:
-    """Whether this processor and this PyTorch have fast products of that precision; tried out on a small one."""
+    """Return whether this processor and this PyTorch have fast products of a precision, tried out on a small one."""
     cpu = torch.cpu
     instructions = {
         "float32": True,
@@ -139,11 +141,11 @@ def supports(precision: Precision) -> bool:
     try:
         with torch.inference_mode(), full_precision():
             if precision == "int8":
-                found = QuantizedLinear(weight)(x)
+                product = QuantizedLinear(weight)(x)
             else:
                 dtype = getattr(torch, precision)
-                found = PackedLinear(weight.to(dtype))(x.to(dtype), "none").float()
+                product = PackedLinear(weight.to(dtype))(x.to(dtype), "none").float()
             expected = x @ weight.T
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
-    return torch.allclose(found, expected, rtol=1e-5 if precision == "float32" else 0.02)
+    return torch.allclose(product, expected, rtol=1e-5 if precision == "float32" else 0.02)

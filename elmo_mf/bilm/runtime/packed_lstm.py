@@ -1,15 +1,15 @@
-"""The projected LSTM in inference on a CPU: the formula of `lstm.py`, on packed copies of its weights.
+"""The projected LSTM in inference on a CPU, in PyTorch operations on packed copies of its weights.
 
-Where llvmlite is installed, `machine_code.py` runs it as machine code. Elsewhere PyTorch does, and how a step runs
-depends on how many sequences are in it, so that a batch changes from one way to the next as its sequences end:
+It runs where there is no machine code, or where that is slower. How a step runs depends on how many sequences are in
+it, so that a batch changes from one form to the next as its sequences end:
 
 - `joint`: many sequences. Where input and recurrent are both factored, their left factors are one matrix, and a step's
   gates come from one product with [x_t R_x; h_{t-1} R_h], bias and activations included. The directions run one after
-  the other, each with the cache to itself.
-- `apart`: fewer, or not factored. The input's part of the gates comes from one product for many steps. Also one
-  direction after the other.
-- `together`: so few that the calls cost more than the products. Both directions in each call, by the loop of `lstm.py`;
-  and so, however many, where each gate has its own factors, or a left factor is shared.
+  the other, so that each has the cache to itself.
+- `separate`: fewer sequences, or matrices that are not factored. The input's part of the gates comes from one product
+  for many steps. The directions also run one after the other.
+- `stacked`: so few sequences that calls cost more than products. Both directions run in each call, by the loop of
+  `LstmFormula.run`. Gates with factors of their own and shared left factors always run in this form.
 """
 
 from __future__ import annotations
@@ -18,65 +18,77 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.packing import State, groups, joined
-from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm, kernel_config
-from elmo_mf.bilm.runtime.packed_linear import PackedLinear, Precision, Product, QuantizedLinear, tanh, unquantized
+from elmo_mf.bilm.lstm_formula import LstmFormula
+from elmo_mf.bilm.packing import State, join_final_states, split_steps
+from elmo_mf.bilm.runtime.packed_linear import (
+    PackedLinear,
+    Precision,
+    Product,
+    QuantizedLinear,
+    full_precision,
+    tanh,
+    unquantized,
+)
+from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import GATES, Target
 
-if TYPE_CHECKING:
-    from elmo_mf.bilm.lstm import ProjectedLstm
-    from elmo_mf.bilm.stacked_linear import StackedLinear
+PackedForm = Literal["joint", "separate", "stacked"]
 
 
 class PackedLstm:
-    """All directions of a layer.
+    """All directions of a layer, a `Runtime`.
 
     Args:
-        lstm: whose weights. They must not change.
-        precision: of the weights.
+        lstm: Parameters and formula. The parameters must not change.
+        precision: Precision of the weights.
+        settings: Thresholds.
     """
 
-    def __init__(self, lstm: ProjectedLstm, precision: Precision) -> None:
-        self.lstm = lstm
-        self.directions = [PackedDirection(lstm, index, precision) for index in range(len(lstm.bias))]
-        plain = not lstm.shared and lstm.input.blocks == lstm.recurrent.blocks == 1
-        self.least_apart = _LEAST_PRODUCTS / lstm.recurrent.left[0].numel() if plain else math.inf
-        factored = lstm.shared or (lstm.input.rank is not None and lstm.recurrent.rank is not None)
-        self.least_joint = max(_LEAST_JOINT, self.least_apart) if factored and plain else math.inf
-        quantized = any(map(self.directions[0].quantizes, (lstm.input, lstm.recurrent)))
-        config = None if quantized else kernel_config(lstm, self.directions[0].dtype)
-        self.native = None if config is None else MachineCodeLstm(lstm, self.directions, config)
+    def __init__(self, lstm: LstmFormula, precision: Precision, settings: RuntimeSettings) -> None:
+        self.lstm, self.settings = lstm, settings
+        self.directions = [PackedDirection(lstm, index, precision, settings) for index in range(len(lstm.bias))]
+        self.quantizes = any(map(self.directions[0].quantizes, (lstm.input, lstm.recurrent)))
+        self._min_separate = self._min_joint = math.inf  # sequences from which a form is used
+        if not lstm.shared and lstm.input.blocks == lstm.recurrent.blocks == 1:
+            self._min_separate = settings.packed_multiply_adds / lstm.recurrent.left[0].numel()
+            if lstm.input.rank is not None and lstm.recurrent.rank is not None:
+                self._min_joint = max(settings.joint_sequences, self._min_separate)
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
-        """As `ProjectedLstm.forward`."""
-        if self.native is not None and self.native.suits(batch_sizes[0]):
-            return self.native(inputs, batch_sizes, state)
+        with full_precision():
+            return self._run(inputs, batch_sizes, state)
+
+    def form(self, sequences: int) -> PackedForm:
+        """Return the form in which a step of so many sequences runs."""
+        if sequences < self._min_separate:
+            return "stacked"
+        return "separate" if sequences < self._min_joint else "joint"
+
+    def _run(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         outputs, ended = [], []
-        for way, group in groupby(batch_sizes, self._way):
+        for form, group in groupby(batch_sizes, self.form):
             sizes = list(group)
             tokens, (h, c) = sum(sizes), state
             ended.append((h[:, sizes[0] :], c[:, sizes[0] :]))
             state = h[:, : sizes[0]], c[:, : sizes[0]]
-            if way == "together":
-                output, state = self.lstm.run(self._input_gates(inputs[:, :tokens], sizes), sizes, state)
+            if form == "stacked":
+                output, state = self.lstm.run(self._input_parts(inputs[:, :tokens], sizes), sizes, state)
             else:
-                output, state = self._apart(inputs[:, :tokens], sizes, state, way == "joint")
+                output, state = self._run_directions(inputs[:, :tokens], sizes, state, form == "joint")
             outputs.append(output)
             inputs = inputs[:, tokens:]
         ended.append(state)
-        return torch.cat(outputs, dim=1), joined(ended)
+        return torch.cat(outputs, dim=1), join_final_states(ended)
 
-    def _way(self, sequences: int) -> str:
-        if sequences < self.least_apart:
-            return "together"
-        return "apart" if sequences < self.least_joint else "joint"
-
-    def _apart(self, inputs: Tensor, batch_sizes: list[int], state: State, joint: bool) -> tuple[Tensor, State]:
+    def _run_directions(
+        self, inputs: Tensor, batch_sizes: list[int], state: State, joint: bool
+    ) -> tuple[Tensor, State]:
         runs = [
             direction(inputs[index], batch_sizes, state[0][index], state[1][index], joint)
             for index, direction in enumerate(self.directions)
@@ -84,9 +96,11 @@ class PackedLstm:
         outputs, h, c = (torch.stack(part) for part in zip(*runs, strict=True))
         return outputs, (h, c)
 
-    def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
-        for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
-            parts = [direction.input_part(own[tokens]) for own, direction in zip(inputs, self.directions, strict=True)]
+    def _input_parts(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+        for tokens, sizes in split_steps(batch_sizes, self.settings.tokens_at_once(self.lstm.bias)):
+            parts = [
+                direction.input_part(rows[tokens]) for rows, direction in zip(inputs, self.directions, strict=True)
+            ]
             yield from torch.split(torch.stack(parts).float(), sizes, dim=1)
 
 
@@ -94,41 +108,50 @@ class PackedDirection:
     """One direction of a layer. Each packed copy is made when it is first used.
 
     Args:
-        lstm: whose weights.
-        index: which of its directions.
-        precision: of the weights; `int8` for large dense matrices of the gates, with all others in bfloat16.
+        lstm: Parameters and formula of the layer.
+        index: Which of its directions.
+        precision: Precision of the weights; `int8` for large dense matrices of the gates, with all others in bfloat16.
+        settings: Thresholds.
     """
 
-    def __init__(self, lstm: ProjectedLstm, index: int, precision: Precision) -> None:
-        self.lstm, self.index, self.precision = lstm, index, precision
+    def __init__(self, lstm: LstmFormula, index: int, precision: Precision, settings: RuntimeSettings) -> None:
+        self.lstm, self.index, self.precision, self.settings = lstm, index, precision, settings
         self.dtype = unquantized(precision)
 
     def __call__(
         self, inputs: Tensor, batch_sizes: list[int], h: Tensor, c: Tensor, joint: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Run over packed sequences from the states `h` (sequences, p) and `c` (sequences, n).
+        """Run over packed sequences.
+
+        Args:
+            inputs: (tokens, d).
+            batch_sizes: Number of sequences still running at each step, never rising.
+            h: Starting states (sequences, p).
+            c: Starting memory cells (sequences, n).
+            joint: Whether in the form `joint`; else `separate`.
 
         Returns:
-            The states of all steps (steps of all sequences, p), and each sequence's last `h` and `c`.
+            The states of all steps (tokens, p), and each sequence's last `h` and `c`.
         """
         n, cell_clip, proj_clip = self.lstm.cell_size, self.lstm.cell_clip, self.lstm.proj_clip
         outputs, ended = [], []
-        steps, gates = (self._factored, self._joint_gates) if joint else (self._input_gates, self._gates)
+        steps, gates = (self._factored_inputs, self._joint_gates) if joint else (self._input_parts, self._gates)
         for size, step in zip(batch_sizes, steps(inputs, batch_sizes), strict=True):
             if size < len(h):
                 ended.append((h[size:], c[size:]))
                 h, c = h[:size], c[:size]
             ifo, g = gates(h.to(self.dtype), step)
-            c = _clip(torch.mul(ifo[:, n : 2 * n], c).addcmul_(ifo[:, :n], g), cell_clip)
-            h = _clip(self._project(tanh(c).mul_(ifo[:, 2 * n :])), proj_clip)
+            c = _clip_(torch.mul(ifo[:, n : 2 * n], c).addcmul_(ifo[:, :n], g), cell_clip)
+            gated = tanh(c, self.settings.onednn_tanh_numbers).mul_(ifo[:, 2 * n :])
+            h = _clip_(self._project(gated), proj_clip)
             outputs.append(h)
         ended.append((h, c))
         last_h, last_c = zip(*reversed(ended), strict=True)
         return torch.cat(outputs), torch.cat(last_h), torch.cat(last_c)
 
-    def _input_gates(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+    def _input_parts(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Each step's input product with the bias, (sequences, 4n)."""
-        for tokens, sizes in groups(batch_sizes, self.lstm.tokens_at_once):
+        for tokens, sizes in split_steps(batch_sizes, self.settings.tokens_at_once(self.lstm.bias)):
             yield from torch.split(self.input_part(inputs[tokens]), sizes)
 
     def _gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +162,7 @@ class PackedDirection:
         n = self.lstm.cell_size
         return gates[:, : 3 * n].sigmoid_(), gates[:, 3 * n :].tanh_()
 
-    def _factored(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
+    def _factored_inputs(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
         """Each step's x R_x, with room for h R_h beside it, (sequences, r_x + r_h)."""
         right = self.right("input")
         rank = right.shape[1]
@@ -154,16 +177,23 @@ class PackedDirection:
         sigmoids, tanhs = self._joint
         return sigmoids(step, "sigmoid"), tanhs(step, "tanh")
 
-    def _project(self, cell: Tensor) -> Tensor:
+    def _project(self, gated: Tensor) -> Tensor:
         if self.lstm.projection is None:
-            return cell
-        cell = self._projection(cell.to(self.dtype))
+            return gated
+        projected = self._projection(gated.to(self.dtype))
         if self.lstm.projection.right is not None:
-            cell = torch.mm(cell, self._projection_left)
-        return cell.float()
+            projected = torch.mm(projected, self._projection_left)
+        return projected.float()
 
     def input_part(self, inputs: Tensor) -> Tensor:
-        """As `ProjectedLstm.input_part` for one direction, (rows, width); float32 but for bfloat16 weights."""
+        """Compute `LstmFormula.input_part` for one direction.
+
+        Args:
+            inputs: (rows, d), float32.
+
+        Returns:
+            (rows, 4n), or (rows, r) of a shared left factor; bfloat16 if the weights are, else float32.
+        """
         inputs = inputs.to(self.dtype)
         if self.lstm.input.right is not None:
             inputs = torch.mm(inputs, self.right("input"))
@@ -173,8 +203,13 @@ class PackedDirection:
         return torch.cat([product(part) for part, product in parts], dim=1)
 
     def right(self, target: Target) -> Tensor:
-        """A right factor of the gates, (in, r)."""
+        """Return a right factor of the gates, (in, r)."""
         return self._rights[target]
+
+    def quantizes(self, linear: StackedLinear) -> bool:
+        """Return whether a matrix of the gates is kept as integers."""
+        dense = linear.right is None and not self.lstm.shared
+        return self.precision == "int8" and dense and linear.left[0].numel() >= self.settings.quantized_numbers
 
     @cached_property
     def _rights(self) -> dict[str, Tensor]:
@@ -201,7 +236,7 @@ class PackedDirection:
 
     @cached_property
     def _joint(self) -> tuple[PackedLinear, PackedLinear]:
-        """The joint left factors of input and recurrent: rows of i, f, o, and rows of g."""
+        """The left factors of input and recurrent side by side: rows of i, f, o, and rows of g."""
         left = torch.cat([self._weight(self.lstm.input.left), self._weight(self.lstm.recurrent.left)], dim=1)
         rows = 3 * self.lstm.cell_size
         return (
@@ -211,6 +246,7 @@ class PackedDirection:
 
     @cached_property
     def _projection(self) -> Product:
+        """The projection, or its right factor."""
         assert self.lstm.projection is not None
         first = self.lstm.projection.left if self.lstm.projection.right is None else self.lstm.projection.right
         return PackedLinear(self._weight(first).to(self.dtype))
@@ -227,11 +263,6 @@ class PackedDirection:
             return QuantizedLinear(weight, bias, self.dtype)
         return PackedLinear(weight.to(self.dtype), bias)
 
-    def quantizes(self, linear: StackedLinear) -> bool:
-        """Whether a matrix of the gates is kept as integers."""
-        dense = linear.right is None and not self.lstm.shared
-        return self.precision == "int8" and dense and linear.left[0].numel() >= LEAST_QUANTIZED
-
     @property
     def _bias(self) -> Tensor:
         return self.lstm.bias[self.index, 0].detach()
@@ -241,10 +272,5 @@ class PackedDirection:
         return stacked[self.index].detach().T
 
 
-LEAST_QUANTIZED = 4e6  # numbers of a matrix; with fewer, bfloat16 in machine code is faster, measured
-_LEAST_PRODUCTS = 2.5e6  # multiply-adds of a step's recurrent product, measured
-_LEAST_JOINT = 8
-
-
-def _clip(values: Tensor, bound: float | None) -> Tensor:
+def _clip_(values: Tensor, bound: float | None) -> Tensor:
     return values if bound is None else values.clamp_(-bound, bound)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import Packing
-from elmo_mf.bilm.runtime import cuda_graphs as graphs
+from elmo_mf.bilm.runtime.choice import suits_graphs
 from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
+from elmo_mf.bilm.runtime.settings import Launches, RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.gpu import needs_gpu, on_each_device
@@ -31,24 +31,18 @@ layers = st.builds(
     joint=st.sampled_from([False, False, True]),
     pruned=st.booleans(),
 )
-batches = st.lists(st.integers(1, 3 * graphs.STEPS), min_size=1, max_size=6)
+SHORT = RuntimeSettings(graph_max_steps=16)
+batches = st.lists(st.integers(1, 3 * SHORT.graph_steps), min_size=1, max_size=6)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def short_graphs() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graphs, "_MOST_STEPS", 2 * graphs.STEPS)
-        yield
-
-
-def test_only_small_batches_unless_the_environment_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_small_batches_and_not_against_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ELMO_MF_CUDA_GRAPHS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    gpu = torch.device("cuda")
-    assert graphs.suits_graphs(gpu, 128) and not graphs.suits_graphs(gpu, 129)
-    assert not graphs.suits_graphs(torch.device("cpu"), 1)
+    gpu, settings = torch.device("cuda"), RuntimeSettings(graph_max_sequences=128)
+    assert suits_graphs(gpu, 128, settings) and not suits_graphs(gpu, 129, settings)
+    assert not suits_graphs(torch.device("cpu"), 1, settings)
     monkeypatch.setenv("ELMO_MF_CUDA_GRAPHS", "0")
-    assert not graphs.suits_graphs(gpu, 1)
+    assert not suits_graphs(gpu, 1, settings)
 
 
 def _assert_plain(
@@ -64,7 +58,7 @@ def _assert_plain(
 def test_equals_the_plain_formula(layer: Layer, first: list[int], second: list[int]) -> None:
     """Twice, since a batch must leave nothing to the next; in float64, since rounding grows over the steps."""
     lstm = cast(ProjectedLstm, layer.build().double().groups[0])
-    graphed = CudaGraphLstm(lstm, capture=lambda run: run)
+    graphed = CudaGraphLstm(lstm, SHORT, capture=lambda launches: launches)
     for lengths in (first, second):
         inputs, sizes, (h, c) = layer.batch(lengths)
         with torch.no_grad():
@@ -74,12 +68,12 @@ def test_equals_the_plain_formula(layer: Layer, first: list[int], second: list[i
 def test_one_graph_serves_batches_of_its_size_and_below() -> None:
     captured = []
 
-    def capture(run: graphs.Run) -> graphs.Run:
-        captured.append(run)
-        return run
+    def capture(launches: Launches) -> Launches:
+        captured.append(launches)
+        return launches
 
     layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
-    graphed = CudaGraphLstm(cast(ProjectedLstm, layer.build().groups[0]), capture)
+    graphed = CudaGraphLstm(cast(ProjectedLstm, layer.build().groups[0]), SHORT, capture)
     for batch, graphs_so_far in ((5, 1), (8, 1), (3, 2), (4, 2), (1, 3)):
         with torch.inference_mode(batch % 2 == 0):
             graphed(*layer.batch([4] * batch))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime import machine_code
-from elmo_mf.bilm.runtime import packed_lstm as inference
+from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
-from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain_layer
+from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
 
 pytest.importorskip("llvmlite")
@@ -25,7 +26,9 @@ from llvmlite import ir
 
 from elmo_mf.bilm.runtime.kernel import compiled
 from elmo_mf.bilm.runtime.kernel.config import KernelConfig
+from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter
 from elmo_mf.bilm.runtime.kernel.recurrence import emit
+from elmo_mf.bilm.runtime.kernel.task import Task
 
 pytestmark = pytest.mark.skipif(compiled.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
 needs_bfloat16 = pytest.mark.skipif(not compiled.has_bfloat16(), reason="needs a processor with bfloat16 products")
@@ -49,28 +52,6 @@ WHOLE = Layer(48, 32, FACTORED, (3.0, 3.0), 1.0)
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Whether each run of the machine code was of the joint way."""
-    seen: list[bool] = []
-    real = machine_code.MachineCodeLstm._run
-
-    def noted(
-        self: machine_code.MachineCodeLstm,
-        inputs: Tensor,
-        outputs: Tensor,
-        sizes: list[int],
-        h: Tensor,
-        c: Tensor,
-        joint: bool,
-    ) -> None:
-        seen.append(joint)
-        real(self, inputs, outputs, sizes, h, c, joint)
-
-    monkeypatch.setattr(machine_code.MachineCodeLstm, "_run", noted)
-    yield seen
-
-
-@pytest.fixture
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
@@ -83,34 +64,41 @@ def _outcome(module: BiLstmLayer, batch: tuple[Tensor, list[int], State]) -> tup
     return output, h, c
 
 
+def _uses_machine_code(layer: Layer, lengths: list[int], precision: Precision = "float32", **changes: Any) -> bool:
+    module, batch = layer.build(precision, RuntimeSettings(**changes)), layer.batch(lengths)
+    with torch.no_grad():
+        return isinstance(runtime(module, batch), MachineCodeLstm)
+
+
 @settings(max_examples=200, deadline=None)
 @given(layers, batches, st.sampled_from([1, 3, 1000]), st.integers(1, 10_000))
 def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, cache: int) -> None:
-    """Whatever the batch size at which one way gives over to the other, and whatever number of steps at once."""
-    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(machine_code, "_RANK_A_SEQUENCE", rank)
-        patch.setattr("elmo_mf.bilm.lstm._CACHE_BYTES", cache)
-        assert_equal(layer, lengths)
+    """With any batch size from which the input's factor is applied in steps, and any number of steps at once."""
+    with torch.inference_mode():
+        assert_equal(layer, lengths, RuntimeSettings(machine_code_ranks_per_sequence=rank, cache_bytes=cache))
 
 
 @pytest.mark.parametrize("p", [8, 56])
 @pytest.mark.parametrize("kind", [{}, {"joint": True}, {"blocks": 4}])
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_lanes(ranks: tuple[Ranks, Ranks], kind: dict[str, Any], p: int) -> None:
     """As on processors without AVX-512, with every number of rows in a block; sizes are multiples of 8, not of 16."""
-    monkeypatch.setattr(compiled, "lanes", lambda: 8)
     layer = Layer(24, p, ranks, (3.0, 3.0), 1.0, **kind)
     for lengths in ([1], [5, 5, 2, 1], [6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 2, 2, 1]):
+        assert _uses_machine_code(layer, lengths, machine_code_lanes=8)
         with torch.no_grad():
-            assert_equal(layer, lengths)
+            assert_equal(layer, lengths, RuntimeSettings(machine_code_lanes=8))
 
 
-def test_a_ragged_batch_goes_both_ways(runs: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the test above does test them."""
-    monkeypatch.setattr(machine_code, "_RANK_A_SEQUENCE", (compiled.lanes() or 0) / 3)
+def test_a_ragged_batch_goes_through_both_forms() -> None:
+    """The tests above do test both."""
+    thresholds = RuntimeSettings(machine_code_ranks_per_sequence=(compiled.lanes() or 0) / 3)
+    batch = WHOLE.batch([9, 9, 4, 3, 1])
     with torch.no_grad():
-        assert_equal(WHOLE, [9, 9, 4, 3, 1])
-    assert runs == [True, False]
+        assert_equal(WHOLE, [9, 9, 4, 3, 1], thresholds)
+        machine_code = runtime(WHOLE.build(settings=thresholds), batch)
+    assert isinstance(machine_code, MachineCodeLstm)
+    assert {machine_code.is_joint(size) for size in batch[1]} == {True, False}
 
 
 @pytest.mark.parametrize("lanes", [8, 16])
@@ -151,13 +139,13 @@ def test_threads_change_nothing(count: int, precision: Precision) -> None:
 
 
 @pytest.mark.usefixtures("threads")
-def test_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where PyTorch's OpenMP cannot be called."""
+def test_threads_of_its_own() -> None:
+    """As where PyTorch's OpenMP cannot be called."""
     torch.set_num_threads(4)
     batch = WHOLE.batch([7, 7, 6, 3, 3, 2, 1])
     expected = _outcome(WHOLE.build(), batch)
-    monkeypatch.setattr(compiled, "_on_threads", lambda: compiled._on_other_threads)
-    assert all(map(torch.equal, _outcome(WHOLE.build(), batch), expected))
+    own_threads = WHOLE.build(settings=RuntimeSettings(openmp=False))
+    assert all(map(torch.equal, _outcome(own_threads, batch), expected))
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
@@ -210,29 +198,26 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
 @given(layer=layers, lengths=batches, rank=st.sampled_from([1, 1000]))
 def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
     batch = layer.batch(lengths)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine_code, "_RANK_A_SEQUENCE", rank)
-        exact, found = (_outcome(layer.build(precision), batch)[0] for precision in PRECISIONS[:2])
+    thresholds = RuntimeSettings(machine_code_ranks_per_sequence=rank)
+    exact, found = (_outcome(layer.build(precision, thresholds), batch)[0] for precision in PRECISIONS[:2])
     assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
     assert not torch.equal(exact, found)
     assert (found - exact).norm() / exact.norm() < 0.1
 
 
 @needs_bfloat16
-@pytest.mark.parametrize(("ranks", "least"), [(WHOLE.ranks[0], 0), (DENSE[0], 4 * 48 * 32 + 1)])
-def test_int8_runs_what_it_has_not_quantized(
-    ranks: Ranks, least: int, runs: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Factored gates are bfloat16 in that precision, and so are small ones; others are integers, by PyTorch."""
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", least)
-    layer = Layer(48, 32, (ranks, ranks), (3.0, 3.0), 1.0)
+@pytest.mark.parametrize(("ranks", "quantized_numbers"), [(WHOLE.ranks[0], 0), (DENSE[0], 4 * 48 * 32 + 1)])
+def test_int8_runs_in_machine_code_unless_quantized(ranks: Ranks, quantized_numbers: int) -> None:
+    """With int8, factored and small matrices of the gates are bfloat16; others are integers, in PyTorch."""
+    layer, thresholds = (
+        Layer(48, 32, (ranks, ranks), (3.0, 3.0), 1.0),
+        RuntimeSettings(quantized_numbers=quantized_numbers),
+    )
     batch = layer.batch([4, 3])
-    assert all(map(torch.equal, *(_outcome(layer.build(p), batch) for p in PRECISIONS[1:])))
-    assert runs
-    runs.clear()
-    monkeypatch.setattr(inference, "LEAST_QUANTIZED", 4 * 48 * 32)
-    _outcome(Layer(48, 32, DENSE, (3.0, 3.0), 1.0).build("int8"), batch)
-    assert not runs
+    assert all(map(torch.equal, *(_outcome(layer.build(p, thresholds), batch) for p in PRECISIONS[1:])))
+    assert _uses_machine_code(layer, [4, 3], "int8", quantized_numbers=quantized_numbers)
+    dense = Layer(48, 32, DENSE, (3.0, 3.0), 1.0)
+    assert not _uses_machine_code(dense, [4, 3], "int8", quantized_numbers=4 * 48 * 32)
 
 
 def _without_llvmlite(patch: pytest.MonkeyPatch) -> None:
@@ -250,31 +235,46 @@ def _without_instructions(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("change", [_without_llvmlite, _switched_off, _without_instructions])
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
-def test_pytorch_does_it_where_machine_code_cannot(
-    change: object, precision: Precision, runs: list[bool], monkeypatch: pytest.MonkeyPatch
+def test_pytorch_runs_without_machine_code(
+    change: Callable[[pytest.MonkeyPatch], None], precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = WHOLE.batch([5, 4, 2])
     expected = _outcome(WHOLE.build(precision), batch)
-    assert runs
-    runs.clear()
-    change(monkeypatch)  # type: ignore[operator]
-    found = _outcome(WHOLE.build(precision), batch)
-    assert not runs
-    for one, other in zip(found, expected, strict=True):
+    assert _uses_machine_code(WHOLE, [5, 4, 2], precision)
+    change(monkeypatch)
+    outcome = _outcome(WHOLE.build(precision), batch)
+    assert not _uses_machine_code(WHOLE, [5, 4, 2], precision)
+    for one, other in zip(outcome, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5 if precision == "float32" else 0.02, rtol=0)
 
 
-def test_sizes_that_are_no_whole_vectors(runs: list[bool]) -> None:
+def test_the_settings_forbid_machine_code() -> None:
+    assert not _uses_machine_code(WHOLE, [5, 4, 2], machine_code=False)
+
+
+def test_sizes_of_partial_vectors() -> None:
+    layer = Layer(20, 6, FACTORED, (3.0, 3.0), 1.0)
     with torch.no_grad():
-        assert_equal(Layer(20, 6, FACTORED, (3.0, 3.0), 1.0), [3, 2])
-    assert not runs
+        assert_equal(layer, [3, 2])
+    assert not _uses_machine_code(layer, [3, 2])
 
 
 @pytest.mark.usefixtures("threads")
 def test_many_threads_share_a_dense_product() -> None:
     """Two threads cannot read a large matrix as fast as many do, each a part of it."""
     torch.set_num_threads(16)
-    lstms = [cast(ProjectedLstm, Layer(48, 32, own, (3.0, 3.0), 1.0).build().groups[0]) for own in (DENSE, FACTORED)]
-    dense, factored = (inference.PackedLstm(lstm, "float32").native for lstm in lstms)
-    assert dense is not None and not dense.suits(1) and dense.suits(8)
-    assert factored is not None and factored.suits(1)
+    dense = Layer(48, 32, DENSE, (3.0, 3.0), 1.0)
+    assert not _uses_machine_code(dense, [1]) and _uses_machine_code(dense, [1] * 8)
+    assert _uses_machine_code(WHOLE, [1])
+
+
+def test_a_task_is_addressed_by_name() -> None:
+    """The emitted code reads each field where ctypes has it, and rejects fields of another name or type."""
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "run")
+    code, task = Emitter(ir.IRBuilder(function.append_basic_block()), 16), Address(function.args[0])
+    code.address_field(task, Task, "scratch")
+    assert f"i64 {Task.scratch.offset // 8}" in str(function)  # type: ignore[attr-defined]
+    for read, name in ((code.integer_field, "scratch"), (code.address_field, "steps"), (code.address_field, "Scratch")):
+        with pytest.raises(TypeError, match=f"Task.{name}"):
+            read(task, Task, name)

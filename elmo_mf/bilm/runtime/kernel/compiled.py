@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import llvmlite.binding as llvm
 import torch
 from llvmlite import ir
-from torch import Tensor
 
-from elmo_mf.bilm.runtime.kernel.config import FIELDS, KernelConfig
-from elmo_mf.bilm.runtime.kernel.emitter import INT, POINTER, Emitter
+from elmo_mf.bilm.runtime.kernel.config import KernelConfig
+from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter, Integer
 from elmo_mf.bilm.runtime.kernel.recurrence import emit
+from elmo_mf.bilm.runtime.kernel.task import Job, Task
 
 _WORK = "work"
+_Work = Callable[[int], None]  # of a job's address
 
 
 @cache
 def lanes() -> int | None:
-    """Float32 numbers in a vector of this processor; None where it lacks a fast multiply-add."""
+    """Return the float32 numbers in a vector of this processor; None if it lacks a fast multiply-add."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
         return 16
@@ -33,29 +33,43 @@ def lanes() -> int | None:
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies pairs of bfloat16."""
+    """Return whether this processor multiplies pairs of bfloat16."""
     return lanes() == 16 and bool(llvm.get_host_cpu_features().get("avx512bf16"))
 
 
 class Kernel:
-    """Machine code for directions of one config."""
+    """Machine code for directions of one configuration.
+
+    Args:
+        config: The configuration, its ranks padded.
+    """
 
     def __init__(self, config: KernelConfig) -> None:
-        self._engine = _compiled(config)
-        self._work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address(_WORK))
+        self._engine = _compile(config)  # owns the code
+        self._work: _Work = _WORK_TYPE(self._engine.get_function_address(_WORK))
 
-    def __call__(self, tasks: Tensor) -> None:
-        """Run tasks (tasks, `FIELDS`), int64, side by side on as many threads as PyTorch uses."""
-        job = torch.tensor([0, len(tasks), tasks.data_ptr()])
+    def __call__(self, tasks: Sequence[Task], openmp: bool = True) -> None:
+        """Run tasks side by side, on as many threads as PyTorch uses.
+
+        Args:
+            tasks: What to run. Their memory must not overlap where they write.
+            openmp: Whether to run on the threads of PyTorch's OpenMP where they can be called. Defaults to True.
+        """
+        array = (Task * len(tasks))(*tasks)
+        job = Job(next=0, count=len(tasks), tasks=ctypes.addressof(array))
         threads = min(torch.get_num_threads(), len(tasks))
         if threads == 1:
-            self._work(job.data_ptr())
+            self._work(ctypes.addressof(job))
         else:
-            _on_threads()(self._work, job.data_ptr(), threads)
+            run_on_threads = _openmp_threads() if openmp else None
+            (run_on_threads or _own_threads)(self._work, ctypes.addressof(job), threads)
+
+
+_WORK_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def kernel(config: KernelConfig) -> Kernel:
-    """The kernel of that config, compiled once for all ranks that come to the same numbers of vectors."""
+    """Return the kernel of a configuration, compiled once for all ranks that need equally many vectors."""
     return _kernel(config.with_padded_ranks)
 
 
@@ -64,11 +78,11 @@ def _kernel(config: KernelConfig) -> Kernel:
     return Kernel(config)
 
 
-def _compiled(config: KernelConfig) -> llvm.ExecutionEngine:
+def _compile(config: KernelConfig) -> llvm.ExecutionEngine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = ir.Module()
-    _emit_work(module, emit(module, config))
+    emit_work(module, emit(module, config))
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     features = llvm.get_host_cpu_features().flatten()
@@ -86,39 +100,51 @@ def _compiled(config: KernelConfig) -> llvm.ExecutionEngine:
     return engine
 
 
-def _emit_work(module: ir.Module, run: ir.Function) -> None:
-    """`work(job)`: take the next task that no other thread has, until there is none. A job is its next task's number,
-    the number of tasks, and their address."""
+def emit_work(module: ir.Module, run: ir.Function) -> None:
+    """Emit the entry point, a function of a `Job`'s address that runs the next task until all are taken.
+
+    Args:
+        module: Where to emit it.
+        run: The function of a task.
+    """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), _WORK)
     builder = ir.IRBuilder(function.append_basic_block())
-    code, job = Emitter(builder, 1), function.args[0]
-    count = builder.load(builder.gep(job, [code.number(1)], source_etype=INT), typ=INT)
-    tasks = builder.load(builder.gep(job, [code.number(2)], source_etype=INT), typ=POINTER)
+    code, job = Emitter(builder, 1), Address(function.args[0])
+    count, tasks = code.integer_field(job, Job, "count"), code.address_field(job, Job, "tasks")
     take, go, done = (builder.append_basic_block() for _ in range(3))
     builder.branch(take)
     builder.position_at_end(take)
-    number = builder.atomic_rmw("add", job, code.number(1), "monotonic")
-    builder.cbranch(builder.icmp_signed("<", number, count), go, done)
+    number = Integer(builder.atomic_rmw("add", code.field(job, Job, "next"), code.number(1), "monotonic"))
+    builder.cbranch(code.compare(number, "<", count), go, done)
     builder.position_at_end(go)
-    builder.call(run, [builder.gep(tasks, [builder.mul(number, code.number(len(FIELDS)))], source_etype=INT)])
+    code.call(run, [code.structure(tasks, number, Task)])
     builder.branch(take)
     builder.position_at_end(done)
     builder.ret_void()
 
 
+_RunOnThreads = Callable[[_Work, int, int], None]
+
+
 @cache
-def _on_threads() -> Callable[[Any, int, int], None]:
-    """A call of a function on several threads at once: PyTorch's own OpenMP threads, which wait for their next call
-    without sleeping and would be in the way of others; others where its OpenMP has no such entry."""
+def _openmp_threads() -> _RunOnThreads | None:
+    """Return what calls a function on several of the threads of PyTorch's OpenMP at once; None where that has no entry.
+
+    These threads wait for their next call without sleeping, and would be in the way of others.
+    """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
     except (AttributeError, OSError, TypeError):
-        return _on_other_threads
+        return None
     parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     parallel.restype = None
-    return lambda work, job, threads: parallel(ctypes.cast(work, ctypes.c_void_p), job, threads, 0)
+
+    def run(work: _Work, job: int, threads: int) -> None:
+        parallel(ctypes.cast(work, ctypes.c_void_p), job, threads, 0)  # type: ignore[arg-type]
+
+    return run
 
 
-def _on_other_threads(work: Any, job: int, threads: int) -> None:
+def _own_threads(work: _Work, job: int, threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, [job] * threads))

@@ -1,15 +1,31 @@
-"""What writing LLVM code takes here: loops, vectors of float32, and rows of numbers in memory."""
+"""Emits LLVM code: loops, vectors of float32, and rows of numbers in memory.
+
+llvmlite has no type annotations. The types here are names that mypy keeps apart, so that an address cannot stand where
+an integer is expected; at run time all are values of `llvmlite.ir`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, NewType
 
 from llvmlite import ir
 
 from elmo_mf.bilm.runtime.kernel.config import KernelConfig
+
+Integer = NewType("Integer", object)
+"""An integer of 64 bits."""
+Address = NewType("Address", object)
+Vector = NewType("Vector", object)
+"""`lanes` float32 numbers."""
+Pairs = NewType("Pairs", object)
+"""`2 * lanes` bfloat16 numbers: two for each lane."""
+Condition = NewType("Condition", object)
+Variable = NewType("Variable", object)
+"""A place for a vector that changes; LLVM keeps it in a register."""
 
 
 class _Bfloat16(ir.Type):  # type: ignore[misc]
@@ -28,6 +44,7 @@ INT32 = ir.IntType(32)
 FLOAT = ir.FloatType()
 BFLOAT16 = _Bfloat16()
 POINTER = ir.PointerType()
+_WORD = 8  # bytes of a structure's field
 
 
 @dataclass(frozen=True)
@@ -35,21 +52,21 @@ class Rows:
     """A matrix in memory.
 
     Attributes:
-        base: its address.
-        distance: between rows, in float32 numbers.
-        bf16: whether its numbers are bfloat16, in place of float32.
+        base: Its address.
+        distance: Distance between rows, in float32 numbers.
+        bf16: Whether its numbers are bfloat16 instead of float32.
     """
 
-    base: Any
-    distance: Any
+    base: Address
+    distance: Integer
     bf16: bool = False
 
 
 class Emitter:
-    """Appends to a function. Integers are 64 bits.
+    """Appends code to a function.
 
     Args:
-        builder: where to append.
+        builder: Where to append.
         lanes: float32 numbers in a vector.
     """
 
@@ -60,118 +77,227 @@ class Emitter:
         self.bf16_vector = ir.VectorType(BFLOAT16, lanes)
         self.pairs = ir.VectorType(BFLOAT16, 2 * lanes)
 
-    def number(self, value: int) -> ir.Constant:
-        return ir.Constant(INT, value)
+    @property
+    def module(self) -> ir.Module:
+        return self.builder.module
 
-    def splat(self, value: float) -> ir.Constant:
-        """A vector of one number known now."""
-        return ir.Constant(self.vector, [value] * self.lanes)
+    # Integers
 
-    def at(self, base: Any, offset: Any, bf16: bool = False) -> Any:
+    def number(self, value: int) -> Integer:
+        return Integer(ir.Constant(INT, value))
+
+    def add(self, a: Integer, b: Integer) -> Integer:
+        return Integer(self.builder.add(a, b))
+
+    def subtract(self, a: Integer, b: Integer) -> Integer:
+        return Integer(self.builder.sub(a, b))
+
+    def multiply(self, a: Integer, b: Integer) -> Integer:
+        return Integer(self.builder.mul(a, b))
+
+    def divide(self, a: Integer, b: Integer) -> Integer:
+        return Integer(self.builder.sdiv(a, b))
+
+    def compare(self, a: Integer, operator: Literal["<", ">", "=="], b: Integer) -> Condition:
+        return Condition(self.builder.icmp_signed(operator, a, b))
+
+    # Memory
+
+    def at(self, base: Address, offset: Integer, bf16: bool = False) -> Address:
         """The address `offset` float32 or bfloat16 numbers from `base`."""
-        return self.builder.gep(base, [offset], source_etype=BFLOAT16 if bf16 else FLOAT)
+        return Address(self.builder.gep(base, [offset], source_etype=BFLOAT16 if bf16 else FLOAT))
 
-    def place(self, rows: Rows, row: Any, column: Any) -> Any:
+    def place(self, rows: Rows, row: Integer, column: Integer) -> Address:
         """The address of a number in a matrix."""
-        start = self.at(rows.base, self.builder.mul(row, rows.distance))
+        start = self.at(rows.base, self.multiply(row, rows.distance))
         return self.at(start, column, rows.bf16)
 
-    def load(self, address: Any) -> Any:
-        return self.builder.load(address, align=4, typ=self.vector)
+    def element(self, base: Address, index: Integer) -> Address:
+        """The address of an integer in an array."""
+        return Address(self.builder.gep(base, [index], source_etype=INT))
 
-    def store(self, vector: Any, address: Any, bf16: bool = False) -> None:
-        """Numbers of float32, rounded to bfloat16 if those are `bf16`."""
+    def structure(self, base: Address, index: Integer, kind: type[ctypes.Structure]) -> Address:
+        """The address of a structure in an array."""
+        return self.element(base, self.multiply(index, self.number(ctypes.sizeof(kind) // _WORD)))
+
+    def integer_field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Integer:
+        """The value of a field of type `c_int64`."""
+        _check_field(kind, name, ctypes.c_int64)
+        return self.load_integer(self.field(base, kind, name))
+
+    def address_field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Address:
+        """The value of a field of type `c_void_p`."""
+        _check_field(kind, name, ctypes.c_void_p)
+        return Address(self.builder.load(self.field(base, kind, name), typ=POINTER))
+
+    def field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Address:
+        """The address of a structure's field."""
+        return self.element(base, self.number(getattr(kind, name).offset // _WORD))
+
+    def load_integer(self, address: Address) -> Integer:
+        return Integer(self.builder.load(address, typ=INT))
+
+    def load(self, address: Address) -> Vector:
+        return Vector(self.builder.load(address, align=4, typ=self.vector))
+
+    def load_pairs(self, address: Address) -> Pairs:
+        return Pairs(self.builder.load(address, align=4, typ=self.pairs))
+
+    def store(self, vector: Vector, address: Address, bf16: bool = False) -> None:
+        """Store a vector, rounded to bfloat16 if `bf16`."""
         value = self.builder.fptrunc(vector, self.bf16_vector) if bf16 else vector
         self.builder.store(value, address, align=2 if bf16 else 4)
 
-    def load_splat(self, address: Any, of: Any = FLOAT) -> Any:
-        """A vector of one number in memory, of 32 bits."""
-        vector = ir.VectorType(of, self.lanes)
-        number = self.builder.load(address, align=4, typ=of)
+    def load_splat(self, address: Address) -> Vector:
+        """A vector of one float32 number in memory."""
+        return Vector(self._load_splat(address, FLOAT))
+
+    def load_splat_pair(self, address: Address) -> Pairs:
+        """A vector that repeats two neighbouring bfloat16 numbers in memory."""
+        return Pairs(self.builder.bitcast(self._load_splat(address, INT32), self.pairs))
+
+    def _load_splat(self, address: Address, kind: ir.Type) -> ir.Value:
+        vector = ir.VectorType(kind, self.lanes)
+        number = self.builder.load(address, align=4, typ=kind)
         first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(INT32, 0))
         return self.builder.shuffle_vector(first, first, ir.Constant(self.int_vector, [0] * self.lanes))
 
-    def load_splat_pair(self, address: Any) -> Any:
-        """A vector of two bfloat16 numbers in memory, again and again."""
-        return self.builder.bitcast(self.load_splat(address, INT32), self.pairs)
+    # Vectors
 
-    def load_pairs(self, address: Any) -> Any:
-        return self.builder.load(address, align=4, typ=self.pairs)
+    def splat(self, value: float) -> Vector:
+        """A vector of one number that is known now."""
+        return Vector(ir.Constant(self.vector, [value] * self.lanes))
 
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+    def sum(self, a: Vector, b: Vector) -> Vector:
+        return Vector(self.builder.fadd(a, b))
+
+    def difference(self, a: Vector, b: Vector) -> Vector:
+        return Vector(self.builder.fsub(a, b))
+
+    def product(self, a: Vector, b: Vector) -> Vector:
+        return Vector(self.builder.fmul(a, b))
+
+    def quotient(self, a: Vector, b: Vector) -> Vector:
+        return Vector(self.builder.fdiv(a, b))
+
+    def negative(self, a: Vector) -> Vector:
+        return Vector(self.builder.fneg(a))
+
+    def multiply_add(self, a: Vector, b: Vector, c: Vector) -> Vector:
         """a b + c."""
         return self._intrinsic(f"llvm.fmuladd.v{self.lanes}f32", a, b, c)
 
-    def multiply_add_pairs(self, a: Any, b: Any, c: Any) -> Any:
-        """The sum of each two neighbours' a b, plus c; a and b bfloat16, c float32."""
+    def multiply_add_pairs(self, a: Pairs, b: Pairs, c: Vector) -> Vector:
+        """In each lane, the sum of both products of a and b, plus c."""
         return self._intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", c, a, b)
 
-    def rounded(self, a: Any) -> Any:
-        """To the nearest whole numbers."""
+    def rounded(self, a: Vector) -> Vector:
+        """The nearest whole numbers."""
         return self._intrinsic(f"llvm.rint.v{self.lanes}f32", a)
 
-    def _intrinsic(self, name: str, *arguments: Any) -> Any:
-        module = self.builder.module
-        if name not in module.globals:
-            ir.Function(module, ir.FunctionType(self.vector, [argument.type for argument in arguments]), name)
-        return self.builder.call(module.globals[name], arguments)
+    def power_of_two(self, exponent: Vector) -> Vector:
+        """2 to the power of whole numbers from -126 to 127."""
+        bits = self.builder.shl(
+            self.builder.add(
+                self.builder.fptosi(exponent, self.int_vector), ir.Constant(self.int_vector, [127] * self.lanes)
+            ),
+            ir.Constant(self.int_vector, [23] * self.lanes),
+        )
+        return Vector(self.builder.bitcast(bits, self.vector))
 
-    def clipped(self, a: Any, bound: float | None) -> Any:
-        """Within -bound and bound; what is no number stays so."""
+    def clipped(self, a: Vector, bound: float | None) -> Vector:
+        """Clip to -bound and bound; NaN stays NaN."""
         if bound is None:
             return a
         builder, high, low = self.builder, self.splat(bound), self.splat(-bound)
         a = builder.select(builder.fcmp_ordered(">", a, high), high, a)
-        return builder.select(builder.fcmp_ordered("<", a, low), low, a)
+        return Vector(builder.select(builder.fcmp_ordered("<", a, low), low, a))
 
-    def variable(self, value: Any) -> Any:
-        """A place for a value that changes; LLVM keeps it in a register."""
+    def _intrinsic(self, name: str, *arguments: ir.Value) -> Vector:
+        if name not in self.module.globals:
+            ir.Function(self.module, ir.FunctionType(self.vector, [argument.type for argument in arguments]), name)
+        return Vector(self.builder.call(self.module.globals[name], arguments))
+
+    # Variables
+
+    def variable(self, value: Vector) -> Variable:
+        """A variable that starts with `value`."""
+        return Variable(self._variable(value))
+
+    def read(self, variable: Variable) -> Vector:
+        return Vector(self.builder.load(variable, typ=self.vector))
+
+    def write(self, value: Vector, variable: Variable) -> None:
+        self.builder.store(value, variable)
+
+    def counter(self) -> Address:
+        """The address of an integer that starts with 0."""
+        return Address(self._variable(self.number(0)))
+
+    def store_integer(self, value: Integer, address: Address) -> None:
+        self.builder.store(value, address)
+
+    def _variable(self, value: ir.Value) -> ir.Value:
         with self.builder.goto_entry_block():
             place = self.builder.alloca(value.type)
         self.builder.store(value, place)
         return place
 
-    def vectors(self, count: int) -> list[Any]:
-        """The addresses of room for so many vectors, one after the other."""
+    def room(self, count: int) -> list[Address]:
+        """The addresses of room for `count` vectors, one after the other."""
         with self.builder.goto_entry_block():
-            room = self.builder.alloca(self.vector, count)
+            room = Address(self.builder.alloca(self.vector, count))
         return [self.at(room, self.number(index * self.lanes)) for index in range(count)]
 
-    def read(self, variable: Any, of: Any) -> Any:
-        return self.builder.load(variable, typ=of)
+    # Control flow
+
+    def call(self, function: ir.Function, arguments: Sequence[Address | Integer]) -> None:
+        """Call a function that returns nothing."""
+        self.builder.call(function, arguments)
 
     @contextmanager
-    def loop(self, stop: Any, step: int = 1) -> Iterator[Any]:
-        """For each of 0, step, 2 step, ... below `stop`."""
+    def if_(self, condition: Condition) -> Iterator[None]:
+        with self.builder.if_then(condition):
+            yield
+
+    @contextmanager
+    def loop(self, stop: Integer, step: int = 1) -> Iterator[Integer]:
+        """Run for each of 0, step, 2 step, ... below `stop`."""
         builder = self.builder
-        counter = self.variable(self.number(0))
+        counter = self.counter()
         test, body, after = (builder.append_basic_block() for _ in range(3))
         builder.branch(test)
         builder.position_at_end(test)
-        index = self.read(counter, INT)
-        builder.cbranch(builder.icmp_signed("<", index, stop), body, after)
+        index = self.load_integer(counter)
+        builder.cbranch(self.compare(index, "<", stop), body, after)
         builder.position_at_end(body)
         yield index
-        builder.store(builder.add(index, self.number(step)), counter)
+        self.store_integer(self.add(index, self.number(step)), counter)
         builder.branch(test)
         builder.position_at_end(after)
 
-    def in_blocks(self, count: Any, size: int, body: Callable[[list[Any]], None]) -> None:
-        """`body` with the numbers from 0 to `count`, `size` at a time, and the rest in one smaller block."""
+    def in_blocks(self, count: Integer, size: int, body: Callable[[list[Integer]], None]) -> None:
+        """Emit `body` for the numbers from 0 to `count`, `size` at a time, and for the rest in one smaller block."""
         builder = self.builder
-        rest = builder.urem(count, self.number(size))
-        whole = builder.sub(count, rest)
+        rest = Integer(builder.urem(count, self.number(size)))
+        whole = self.subtract(count, rest)
         with self.loop(whole, size) as first:
-            body([builder.add(first, self.number(index)) for index in range(size)])
+            body([self.add(first, self.number(index)) for index in range(size)])
         for left in range(1, size):
-            with builder.if_then(builder.icmp_signed("==", rest, self.number(left))):
-                body([builder.add(whole, self.number(index)) for index in range(left)])
+            with self.if_(self.compare(rest, "==", self.number(left))):
+                body([self.add(whole, self.number(index)) for index in range(left)])
+
+
+def _check_field(kind: type[ctypes.Structure], name: str, expected: type) -> None:
+    fields = {field[0]: field[1] for field in kind._fields_}
+    if fields.get(name) is not expected:
+        raise TypeError(f"{kind.__name__}.{name}: found {fields.get(name)}, expected {expected.__name__}")
 
 
 def shared_function(
-    module: ir.Module, config: KernelConfig, name: str, arguments: list[Any]
+    module: ir.Module, config: KernelConfig, name: str, arguments: list[ir.Type]
 ) -> tuple[ir.Function, Emitter | None]:
-    """A function of the module, and an emitter of its body unless it has one already.
+    """Return a function of the module, and an emitter of its body unless it has one already.
 
     It is inlined, except on processors with few registers, where it gets all of them to itself.
     """

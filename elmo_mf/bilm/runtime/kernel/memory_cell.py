@@ -1,8 +1,7 @@
-"""LLVM code of what becomes of a vector of memory cells in a step, once their gates are summed: the formulas of
-`bilm/lstm.py`, each one fraction.
+"""The code from the sums of the gates to the gated memory cells: the formulas of `lstm_cell.py`, each one fraction.
 
-It is in two parts, the first of which is done for all rows of a block before the second: a processor has nothing to do
-while it waits for one row's new memory cells, but for the other rows'.
+It is in two functions, and the first runs for all rows of a block before the second: while the processor waits for one
+row's new memory cells, it can work on the other rows.
 """
 
 from __future__ import annotations
@@ -15,31 +14,37 @@ from elmo_mf.bilm.runtime.kernel.sigmoid_tanh import sigmoid_denominator, tanh_f
 
 
 def memory_cell(module: ir.Module, config: KernelConfig) -> ir.Function:
-    """A function of two addresses: the sums of the gates i, f, o and g, a vector each, and the memory cells. It renews
-    the cells, and leaves the denominator of the output gate in place of the first sum."""
+    """Return a function that computes new memory cells.
+
+    Its arguments are two addresses: of the sums of the gates i, f, o and g, a vector each, and of the memory cells,
+    which it overwrites. It leaves the denominator of the output gate in place of the first sum.
+    """
     function, code = shared_function(module, config, "memory_cell", [POINTER, POINTER])
     if code is None:
         return function
-    builder, (sums, memory) = code.builder, function.args
+    sums, memory = function.args
     i, f, o, g = (code.load(code.at(sums, code.number(gate * config.lanes))) for gate in range(VECTORS))
     i, f, o = (sigmoid_denominator(code, gate) for gate in (i, f, o))
-    g, g_below = tanh_fraction(code, g)
-    i = builder.fmul(i, g_below)
-    above = code.multiply_add(code.load(memory), i, builder.fmul(g, f))
-    code.store(code.clipped(builder.fdiv(above, builder.fmul(i, f)), config.cell_clip), memory)
+    g, g_denominator = tanh_fraction(code, g)
+    i = code.product(i, g_denominator)
+    numerator = code.multiply_add(code.load(memory), i, code.product(g, f))
+    code.store(code.clipped(code.quotient(numerator, code.product(i, f)), config.cell_clip), memory)
     code.store(o, sums)
-    builder.ret_void()
+    code.builder.ret_void()
     return function
 
 
 def gated_cell(module: ir.Module, config: KernelConfig, bf16: bool) -> ir.Function:
-    """A function of three addresses: the denominator of the output gate, the memory cells, and where what goes to the
-    projection is put, bfloat16 numbers if `bf16`."""
+    """Return a function that gates memory cells.
+
+    Its arguments are three addresses: of the denominator of the output gate, of the memory cells, and of the result, in
+    bfloat16 if `bf16`.
+    """
     function, code = shared_function(module, config, "gated_cell", [POINTER, POINTER, POINTER])
     if code is None:
         return function
-    builder, (gate, memory, output) = code.builder, function.args
-    above, below = tanh_fraction(code, code.load(memory))
-    code.store(builder.fdiv(above, builder.fmul(below, code.load(gate))), output, bf16)
-    builder.ret_void()
+    gate, memory, output = function.args
+    numerator, denominator = tanh_fraction(code, code.load(memory))
+    code.store(code.quotient(numerator, code.product(denominator, code.load(gate))), output, bf16)
+    code.builder.ret_void()
     return function

@@ -1,0 +1,80 @@
+"""What Python hands to the machine code: structures whose fields both sides address by name."""
+
+from __future__ import annotations
+
+import ctypes
+
+
+class Task(ctypes.Structure):
+    """One direction of some of a batch's sequences, for all steps.
+
+    Sequences first, first + stride, ... of the batch are the task's. Weights lie as `KernelConfig.panels` gives them;
+    those that a configuration has not are null.
+
+    Attributes:
+        inputs: The input's part of the gates, bias included, or x R_x; (tokens, token_width).
+        outputs: The states of all steps, written; (tokens, p).
+        h: The states before the first step, overwritten with the last; (sequences, p).
+        c: The memory cells before the first step, overwritten with the last; (sequences, c_width).
+        batch_sizes: Number of sequences still running at each step; int64 (steps,).
+        steps: Number of steps.
+        first: The task's first sequence.
+        stride: Distance to its next sequence.
+        scratch: Room for what passes between phases; (sequences of this task, scratch_width).
+        bias: (4n,).
+        input_left: Left factor of W_x.
+        recurrent_right: Right factor of W_h.
+        recurrent: Left factor of W_h, or W_h.
+        projection: Right factor of W_p, or W_p.
+        projection_left: Left factor of W_p.
+    """
+
+    inputs: int
+    outputs: int
+    h: int
+    c: int
+    batch_sizes: int
+    steps: int
+    first: int
+    stride: int
+    scratch: int
+    bias: int
+    input_left: int | None
+    recurrent_right: int | None
+    recurrent: int
+    projection: int | None
+    projection_left: int | None
+
+    _fields_ = [
+        ("inputs", ctypes.c_void_p),
+        ("outputs", ctypes.c_void_p),
+        ("h", ctypes.c_void_p),
+        ("c", ctypes.c_void_p),
+        ("batch_sizes", ctypes.c_void_p),
+        ("steps", ctypes.c_int64),
+        ("first", ctypes.c_int64),
+        ("stride", ctypes.c_int64),
+        ("scratch", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("input_left", ctypes.c_void_p),
+        ("recurrent_right", ctypes.c_void_p),
+        ("recurrent", ctypes.c_void_p),
+        ("projection", ctypes.c_void_p),
+        ("projection_left", ctypes.c_void_p),
+    ]
+
+
+class Job(ctypes.Structure):
+    """Tasks that threads take one after the other.
+
+    Attributes:
+        next: Number of the next task that no thread has taken.
+        count: Number of tasks.
+        tasks: Address of an array of `Task`.
+    """
+
+    next: int
+    count: int
+    tasks: int
+
+    _fields_ = [("next", ctypes.c_int64), ("count", ctypes.c_int64), ("tasks", ctypes.c_void_p)]
