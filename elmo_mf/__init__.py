@@ -9,7 +9,7 @@ install()
 TYPE_CHECKING = False  # not typing's: every Python start of the environment imports this file
 if TYPE_CHECKING:
     from elmo_mf.bilm import Bilm
-    from elmo_mf.compression import Compression
+    from elmo_mf.records.compression import Compression
 
 __all__ = ["Bilm", "Compression", "__version__"]
 
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> object:
 
         return Bilm
     if name == "Compression":
-        from elmo_mf.compression import Compression
+        from elmo_mf.records.compression import Compression
 
         return Compression
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

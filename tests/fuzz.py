@@ -23,6 +23,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings, strategies
 
 from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.compression import compress
 from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.io.numbers import CHECKSUM, _checksum
@@ -134,7 +135,9 @@ class Weights:
         if factored:
             from elmo_mf.compression import Compression
 
-            bilm = type(bilm)(bilm.options, Compression("svd", 2, "all").apply(bilm.weights(), bilm.options))
+            bilm = type(bilm)(
+                bilm.options, compress(bilm.weights(), bilm.options, Compression(method="svd", rank=2, targets="all"))
+            )
         bilm.save(folder)
         self.content = (folder / "weights.hdf5").read_bytes()
 

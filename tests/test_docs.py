@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from elmo_mf.cli.main import app, main
-from elmo_mf.compression import Compression
+from elmo_mf.compression import read_compression
 from elmo_mf.compression.methods import base
 from elmo_mf.tasks.config import Task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override
@@ -137,7 +137,7 @@ def test_configs_that_are_trained(page: str, words: list[str]) -> None:
         assert changed != config
         for key, value in changes.items():
             if key.endswith("compression"):
-                Compression.from_dict(value)
+                read_compression(value)
 
 
 _STANDALONE = [(page, block) for page, block in _blocks("python") if page != "docs/tutorial.md"]  # which has its test
@@ -167,4 +167,4 @@ def test_jsonnet_evaluates(page: str, block: str, tmp_path: Path) -> None:
     (tmp_path / "block.jsonnet").write_text(block if block.lstrip().startswith("{") else f"{{ {block} }}")
     value = evaluate_jsonnet(tmp_path / "block.jsonnet")
     for embedder in value.get("token_embedders", {}).values():
-        Compression.from_dict(embedder["compression"])
+        read_compression(embedder["compression"])

@@ -21,6 +21,7 @@ from elmo_mf.leaderboard.machines import kind
 from elmo_mf.leaderboard.settings import leaves
 from elmo_mf.records.compressions import compression_of
 from elmo_mf.records.encoders import distinct, encoder_facts
+from elmo_mf.records.labels import size_label
 from elmo_mf.tasks.config import Task
 from elmo_mf.tasks.grid import digest
 
@@ -117,14 +118,14 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
             continue
         compression = compression_of(raw)
-        if len(compression.targets) != 1 or compression.directions != "all" or not compression.of_lstms_alone:
+        if len(compression.targets) != 1 or compression.directions != "all" or not compression.only_lstm_factors:
             continue
         layers = compression.layers
         about = {key: value for key, value in encoder_facts(record["run"]).items() if key not in ("targets", "layers")}
         yield {
             "about": about,
             "method": compression.method,
-            "size": compression.size_text,
+            "size": size_label(compression),
             "target": compression.targets[0],
             "layers": "all" if layers == "all" else "+".join(map(str, layers)),
             "seed": seed,
@@ -214,7 +215,7 @@ def _matrices(board: Board) -> Iterator[dict[str, Any]]:
             continue
         compression = compression_of(raw)
         plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
-        if plain and compression.layers == "all" and compression.directions == "all" and compression.of_lstms_alone:
+        if plain and compression.layers == "all" and compression.directions == "all" and compression.only_lstm_factors:
             found.append((compression.rank, record["run"]["seed"], record["matrices"]))
     if found:
         for matrix in min(found, key=lambda item: item[:2])[2]:

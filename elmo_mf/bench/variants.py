@@ -22,6 +22,7 @@ from elmo_mf.bilm.runtime.settings import default_settings
 from elmo_mf.compression import Compression
 from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line
+from elmo_mf.records.labels import compression_label
 
 Call = Callable[[], Tensor]  # the biLSTM's layers (n_layers, batch, longest, 2p), or (1, batch, longest, p)
 BASELINE = "AllenNLP"
@@ -55,7 +56,7 @@ class Ours(Variant):
     def __init__(self, options: Path, weights: Path, compression: Compression | None, device: torch.device) -> None:
         self.compression = compression
         self.bilm = Bilm.from_files(options, weights, compression).to(device)
-        self.name, self.same_as = ("dense", BASELINE) if compression is None else (str(compression), None)
+        self.name, self.same_as = ("dense", BASELINE) if compression is None else (compression_label(compression), None)
         self.size = size_report(self.bilm.weights(), self.bilm.options)
 
     def in_precision(self, precision: Precision) -> Ours:

@@ -60,7 +60,7 @@ class BilmOptions:
 
     @property
     def compressions(self) -> list[dict[str, Any]]:
-        """What was done to the weights, oldest first, each as `Compression.identity` says it."""
+        """What was done to the weights, oldest first: `Compression` as JSON, files by their SHA-256."""
         return list(self.extra.get("elmo_mf", {}).get("compressions", []))
 
     @classmethod

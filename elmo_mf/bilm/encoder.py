@@ -137,13 +137,15 @@ class Bilm(nn.Module):
             The encoder, in evaluation mode.
 
         Raises:
-            InputError: See `BilmOptions.from_file`, `read_weights` and `Compression.apply`.
+            InputError: See `BilmOptions.from_file`, `read_weights` and `elmo_mf.compression.compress`.
         """
         options = BilmOptions.from_file(options_file)
         weights = read_weights(weight_file, options)
         if compression is not None:
-            weights = compression.apply(weights, options)
-            options = compression.noted_in(options)
+            from elmo_mf.compression import compress, with_history
+
+            weights = compress(weights, options, compression)
+            options = with_history(options, compression)
         return cls(options, weights, state, word_cache_mb, precision).eval()
 
     @property

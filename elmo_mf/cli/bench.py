@@ -56,7 +56,7 @@ def bench(
     from elmo_mf.bench.display import bench_table, plot_bench
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
     from elmo_mf.cli.console import Console
-    from elmo_mf.compression import Compression
+    from elmo_mf.compression import read_compression
     from elmo_mf.provenance import gpu_name
 
     if threads:
@@ -68,7 +68,9 @@ def bench(
         if part not in PARTS:
             raise InputError(f"--parts: found {part!r}, {any_of(part, PARTS)}")
     compressions = [
-        Compression(method, rank, target, allow_larger=True, highway_rank=highway_rank)
+        read_compression(
+            {"method": method, "rank": rank, "targets": target, "allow_larger": True, "highway_rank": highway_rank}
+        )
         for target in texts("--targets", targets)
         for rank in integers("--ranks", ranks, least=1)
     ]

@@ -79,7 +79,7 @@ def compress(
     """
     from elmo_mf.bilm import Bilm, BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.compression import Distillation
+    from elmo_mf.compression import check_compression, with_history
     from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
     from elmo_mf.compression.model_card import Source, write_compressed_card
 
@@ -92,16 +92,16 @@ def compress(
         settings=compression_options.settings(setting),
         calibration=None if calibration is None else str(calibration),
         gradients=None if gradients is None else str(gradients),
-        distill=None if distill is None else Distillation(str(distill), distill_steps),
+        distill=None if distill is None else {"text": str(distill), "steps": distill_steps},
     )  # fmt: skip
     if compression is None:
         raise InputError("--rank, --budget, --highway-rank: found none, expected one of them")
     parsed = BilmOptions.from_file(options)
     before = read_weights(weights, parsed)
-    compression.check(before)
+    check_compression(before, compression)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # fails here if it cannot be read
-    noted, source = compression.noted_in(parsed), Source.of(options, weights, licence)
+    noted, source = with_history(parsed, compression), Source.of(options, weights, licence)
     with exclusive(out, f"a result to {out}"):
         after, report = _run(compression, parsed, before, text, out / _CHECKPOINT)
         report = {"compression": noted.compressions[-1]} | report
@@ -130,12 +130,12 @@ def _run(
 ) -> tuple[BilmWeights, dict[str, Any]]:
     """The compressed weights, and the report on them."""
     import time
-    from dataclasses import replace
 
+    from elmo_mf.compression import compress
     from elmo_mf.compression.report import compression_report
 
     started = time.perf_counter()
-    after = replace(compression, distill=None).apply(before, options)
+    after = compress(before, options, compression.model_copy(update={"distill": None}))
     seconds = time.perf_counter() - started
     report: dict[str, Any] = {"seconds": round(seconds, 2)}
     if compression.distill is not None:

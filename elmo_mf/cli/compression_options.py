@@ -20,8 +20,7 @@ def compression(
     Raises:
         InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
     """
-    from elmo_mf.compression import Compression
-    from elmo_mf.compression.checks import HIGHWAY_METHOD
+    from elmo_mf.compression import read_compression
 
     more["highway_rank"] = highway_rank(highways)
     if size is not None and within is not None:
@@ -32,8 +31,8 @@ def compression(
                 raise InputError(f"{option}: found {found} without --rank or --budget, expected one of the two")
         if highways is None:
             return None
-        return Compression(HIGHWAY_METHOD, None, (), **more)
-    return Compression(method, rank(size), targets, budget=budget(within), **more)
+        return read_compression(more)
+    return read_compression({"method": method, "rank": rank(size), "targets": targets, "budget": budget(within)} | more)
 
 
 def highway_rank(text: str | None) -> int | str | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
@@ -15,31 +13,51 @@ from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.calibration.probe import ElmoReading, Reading
 from elmo_mf.compression.calibration.row_weights import read_row_weights
 from elmo_mf.compression.calibration.sensitivity import by_outputs
+from elmo_mf.compression.check import check_compression, parameters_within
 from elmo_mf.compression.highways import HighwayPiece, highway_pieces
-from elmo_mf.compression.matrix_reference import Slot, highway_slots
-from elmo_mf.compression.methods.base import NOTHING, Evidence, Method
+from elmo_mf.compression.matrix_reference import Slot, matrix_references
+from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, method_of
 from elmo_mf.compression.piece import LstmPiece, Piece
 from elmo_mf.compression.recovery.distillation import distill
-from elmo_mf.compression.size import BYTES_PER_PARAMETER
 from elmo_mf.errors import InputError
-
-if TYPE_CHECKING:
-    from elmo_mf.compression.config import Compression
+from elmo_mf.records.compression import Compression
 
 
-def apply(compression: Compression, weights: BilmWeights, options: BilmOptions) -> BilmWeights:
-    """See `Compression.apply`."""
-    compression.check(weights)
+def compress(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
+    """Factorize the chosen matrices of an ELMo, and distill where the compression says so.
+
+    Args:
+        weights: Weights of the dense encoder.
+        options: Its options.
+        compression: What to factorize, how, and to which size.
+
+    Returns:
+        Weights that share the arrays of the matrices that are not factorized.
+
+    Raises:
+        InputError: See `check_compression`; or a file cannot be read.
+
+    Examples:
+        >>> from elmo_mf import Compression
+        >>> from elmo_mf.bilm import BilmOptions, read_weights
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> options = BilmOptions.from_file(demo_options())
+        >>> weights = read_weights(demo_weights(), options)
+        >>> small = compress(weights, options, Compression(method="svd", rank=8, targets="input", layers=[0]))
+        >>> small.lstms[0, 0].matrices["input"].rank
+        8
+    """
+    check_compression(weights, compression)
     text = Path(compression.calibration or CALIBRATION_TEXT)
-    factored = factorized(compression, weights, ElmoReading(weights, options, text))
+    factored = factorize(weights, compression, ElmoReading(weights, options, text))
     if compression.distill is None:
         return factored
     return distill(weights, factored, options, compression.distill).weights
 
 
-def factorized(compression: Compression, weights: BilmWeights, reading: Reading) -> BilmWeights:
-    """Each chosen matrix as factors. The text is read as far as methods and budgets ask for it."""
-    method, slots = compression.factorizer, compression.slots(weights)
+def factorize(weights: BilmWeights, compression: Compression, reading: Reading) -> BilmWeights:
+    """Factorize the chosen matrices; the text is read as far as methods and budgets need it."""
+    method, slots = method_of(compression), matrix_references(weights, compression)
     evidence = _evidence(compression, method, slots, weights, reading) if slots else {}
     lstms = (LstmPiece(slot, method, evidence[slot], weights) for slot in slots)
     highways: Iterable[HighwayPiece] = ()
@@ -51,6 +69,13 @@ def factorized(compression: Compression, weights: BilmWeights, reading: Reading)
     return made
 
 
+def reads_text(compression: Compression) -> bool:
+    """Whether a text has to be read to factorize the LSTMs."""
+    return method_of(compression).needs_inputs or (
+        compression.budget is not None and compression.allocation == "outputs"
+    )
+
+
 def _ranks(
     compression: Compression,
     lstms: Iterable[LstmPiece],
@@ -60,10 +85,10 @@ def _ranks(
 ) -> Iterator[tuple[Piece, int]]:
     """Of pieces that come one at a time, and go, where no budget compares them."""
     if compression.budget is None:
-        yield from ((piece, compression.rank_of(piece.slot)) for piece in lstms)
+        yield from ((piece, compression.rank_for(piece.slot.target)) for piece in lstms)
     else:
         within: list[Piece] = [*lstms, *(highways if compression.shares_budget else [])]
-        parameters = parameters_within(compression, weights)
+        parameters = parameters_within(weights, compression)
         yield from _allocated(within, parameters, compression.allocation, weights, reading)
     if isinstance(compression.highway_rank, int):
         yield from ((piece, compression.highway_rank) for piece in highways)
@@ -77,35 +102,6 @@ def _allocated(
         seen = by_outputs([(piece, ranks[piece.slot]) for piece in pieces], weights, reading)
         ranks = allocate(seen, parameters)
     return [(piece, ranks[piece.slot]) for piece in pieces]
-
-
-def parameters_within(compression: Compression, weights: BilmWeights) -> int:
-    """How many parameters a budget leaves to the factors.
-
-    Raises:
-        InputError: less than rank 1 everywhere takes.
-    """
-    assert compression.budget is not None
-    ((kind, amount),) = compression.budget.items()
-    highways = highway_slots(weights) if compression.shares_budget else []
-    slots = [*compression.slots(weights), *highways]
-    lstms, whole = weights.lstms.values(), sum(prod(slot.shape) for slot in highways)
-    biases = sum(lstm.bias.size for lstm in lstms) + sum(slot.shape[0] for slot in highways)
-    whole += sum(matrix.size for lstm in lstms for matrix in lstm.matrices.values())
-    others, unit = whole - sum(prod(slot.shape) for slot in slots), 1
-    if kind == "share":
-        amount = int(amount * (whole + biases))
-    if kind == "bytes":
-        unit = BYTES_PER_PARAMETER
-    if kind != "multiply_adds":
-        others += biases
-    least = others + sum(slot.cost for slot in slots)
-    if amount // unit < least:
-        raise InputError(
-            f"compression.budget: found {amount:,} {'parameters' if kind == 'share' else kind}, expected at least "
-            f"{least * unit:,}: {others * unit:,} that stay as they are, and rank 1 for all others"
-        )
-    return int(amount // unit) - others
 
 
 def _evidence(

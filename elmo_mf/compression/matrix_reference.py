@@ -12,6 +12,7 @@ from elmo_mf.bilm.weights import (
     DIRECTIONS,
     GATES,
     JOINT,
+    TARGETS,
     Array,
     BilmWeights,
     Factors,
@@ -21,6 +22,7 @@ from elmo_mf.bilm.weights import (
     highway_matrices,
 )
 from elmo_mf.errors import InputError
+from elmo_mf.records.compression import Compression
 
 
 class _Costs:
@@ -113,6 +115,44 @@ def highway_slots(weights: BilmWeights) -> list[HighwaySlot]:
         HighwaySlot(layer, (matrix.shape[0], matrix.shape[1]))
         for layer, matrix in enumerate(highway_matrices(weights.char_cnn))
     ]
+
+
+def matrix_references(weights: BilmWeights, compression: Compression) -> list[Slot]:
+    """The matrices of the LSTMs that a compression factorizes.
+
+    Raises:
+        InputError: The model has no such layer, direction or matrix; a matrix is factored already; or a rank is above
+            the matrix's.
+    """
+    targets = _targets(weights, compression)
+    layers = sorted({layer for _, layer in weights.lstms})
+    if compression.layers != "all" and max(compression.layers) > layers[-1]:
+        raise InputError(f"compression.layers: found {max(compression.layers)}, expected 0 to {layers[-1]}")
+    chosen = [
+        Slot.of(weights, key, target, compression.granularity == "gate")
+        for key in weights.lstms
+        if (compression.directions == "all" or DIRECTIONS[key[0]] in compression.directions)
+        and (compression.layers == "all" or key[1] in compression.layers)
+        for target in targets
+    ]
+    if compression.targets and not chosen:  # of a language model
+        raise InputError("compression.directions: found backward, expected forward: there is no other here")
+    if compression.budget is None:
+        for reference in chosen:
+            rank = compression.rank_for(reference.target)
+            if rank > reference.most:
+                expected = f"at most {reference.most}, the rank of {reference}"
+                raise InputError(f"compression.rank: found {rank}, expected {expected}")
+    return chosen
+
+
+def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
+    """The targets that the weights have; "all" is without projection where there is none."""
+    projected = any("projection" in lstm.matrices for lstm in weights.lstms.values())
+    targets = [target for target in compression.targets if projected or target != "projection"]
+    if len(targets) < len(compression.targets) and compression.targets != TARGETS:
+        raise InputError("compression.targets: found projection, expected input or recurrent: there is none here")
+    return targets
 
 
 def break_even_rank(m: int, n: int) -> float:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.compression import Compression
 from elmo_mf.compression.report import named_rows
 from elmo_mf.escape import code, markdown, yaml
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
+from elmo_mf.records.compression import Compression, parse_compression
+from elmo_mf.records.labels import compression_label
 
 CARD_FILE = "MODEL_CARD.md"
 NOT_STATED = "not stated"
@@ -47,7 +48,7 @@ def write_compressed_card(
     """That of a compressed checkpoint.
 
     Args:
-        report: see `compression_report`; and `compression`, see `Compression.identity`.
+        report: see `compression_report`; and `compression`, see `with_file_hashes`.
         dense: whether the rebuilt matrices were stored.
     """
     size, error, made = report["size"], report["activation_error"], report["compression"]
@@ -57,7 +58,7 @@ def write_compressed_card(
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": f"{markdown(str(compression))} ({form})",
+        "method": f"{_label(compression)} ({form})",
         "parameters of the biLSTM": f"{size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,}",
         "times smaller": f"{size['lstm_ratio']:.2f} (with the character CNN {size['encoder_ratio']:.2f})",
         "multiply-adds a token": f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,}",
@@ -76,7 +77,7 @@ def write_compressed_card(
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
     _write(
         folder,
-        f"ELMo compressed by {markdown(str(compression))}",
+        f"ELMo compressed by {_label(compression)}",
         facts,
         f"## Matrices\n\n{errors}\n\n{_ERRORS}",
         _COMPRESSED,
@@ -90,7 +91,7 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
     facts = {
         "licence": licence or NOT_STATED,
         "architecture": _architecture(options),
-        "low-rank from the start": "no" if compression is None else markdown(str(Compression.from_dict(compression))),
+        "low-rank from the start": "no" if compression is None else _label(parse_compression(compression)),
         "trained on": f"{record['train_words']:,} words, SHA-256 " + ", ".join(record["train_sha256"]),
         "held-out perplexity": f"forward {perplexity['forward']:.1f}, backward {perplexity['backward']:.1f} on "
         f"{record['held_out_words']:,} words (a unigram model: {record['held_out_unigram_perplexity']:.1f})",
@@ -142,6 +143,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(text: str) -> str:
     """A text that stays within its cell: one line, without what divides cells."""
     return " ".join(text.split()).replace("|", "/")[:_MOST_TEXT]
+
+
+def _label(compression: Compression) -> str:
+    return markdown(compression_label(compression))
 
 
 def _file(path: Path) -> str:

@@ -12,13 +12,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from elmo_mf.compression import Compression
 from elmo_mf.figures import COLORS, MARKERS, save, themed
 from elmo_mf.leaderboard.aggregate import Board, front
 from elmo_mf.leaderboard.settings import leaves
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records.compression import Compression
 from elmo_mf.records.compressions import compression_of
 from elmo_mf.records.encoders import distinct
+from elmo_mf.records.labels import targets_label
 from elmo_mf.tasks.grid import digest
 
 _MOST_RANKS = 24  # of which each has a number on the axis; of more, powers of two have
@@ -144,11 +145,11 @@ def _has_line(row: dict[str, Any]) -> bool:
         return False
     one = _compression(row)
     plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
-    return plain and one.of_lstms_alone
+    return plain and one.only_lstm_factors
 
 
 def _without_rank(one: Compression) -> dict[str, Any]:
-    return {"targets": one.targets_text} | {k: v for k, v in one.to_dict().items() if k not in ("rank", "targets")}
+    return {"targets": targets_label(one)} | {k: v for k, v in one.to_dict().items() if k not in ("rank", "targets")}
 
 
 def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None:

@@ -35,7 +35,8 @@ from elmo_mf.bilm.weights import (
     reorder_gates,
     reorder_rows,
 )
-from elmo_mf.compression import Compression
+from elmo_mf.compression import Compression, check_compression, method_of
+from elmo_mf.compression.apply import factorize, reads_text
 from elmo_mf.errors import InputError
 from elmo_mf.lm.trained_matrix import TrainedMatrix
 
@@ -109,16 +110,17 @@ class CoreLstm(nn.Module):
                 budgets by outputs; every one is the continuation of the one before.
 
         Raises:
-            InputError: as `Compression.apply`; or inputs are needed and there are none.
+            InputError: See `check_compression`; or inputs are needed and there are none.
         """
         from elmo_mf.lm.calibration import CoreReading
 
-        if compression.factorizer.needs_inputs and not inputs:
-            raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
-        if compression.reads and not inputs:
-            raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
         dense = self.weights()
-        weights = compression.apply_to_language_model(dense, CoreReading(self, dense, inputs))
+        check_compression(dense, compression, language_model=True)
+        if method_of(compression).needs_inputs and not inputs:
+            raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
+        if reads_text(compression) and not inputs:
+            raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
+        weights = factorize(dense, compression, CoreReading(self, dense, inputs))
         return CoreLstm(list(weights.lstms.values()), cast(_Layer, self.layers[0]).weight_drop).train(self.training)
 
     def weights(self) -> BilmWeights:

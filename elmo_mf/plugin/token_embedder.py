@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.compression import Compression
+from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.paths import local_path
 from elmo_mf.plugin.activation_cache import ActivationCache
@@ -102,7 +102,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         """Read from the files; or, where a trained model is loaded, of the form that is stored with its weights."""
         form = form_being_loaded(compression, [options_file, weight_file])
         if form is None:
-            wanted = None if compression is None else Compression.from_dict(compression)
+            wanted = None if compression is None else read_compression(compression)
             bilm = Bilm.from_files(local_path(options_file), local_path(weight_file), wanted, *rest)
         else:
             options = BilmOptions.from_dict(form.options)

@@ -11,11 +11,12 @@ import torch
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.compression import Compression, size_report
+from elmo_mf.compression import Compression, size_report, with_file_hashes
 from elmo_mf.pretrain.corpus import Corpus, Vocabulary
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
+from elmo_mf.records.labels import compression_label
 from elmo_mf.sentences import read_with_hash
 
 VOCABULARY_FILE = "vocabulary.txt"
@@ -88,8 +89,8 @@ def evaluate_each(
         unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
         hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [sha256 for _, sha256 in read]}
         yield Evaluation(
-            encoder="as it is" if compression is None else str(compression),
-            compression=None if compression is None else compression.identity(),
+            encoder="as it is" if compression is None else compression_label(compression),
+            compression=None if compression is None else with_file_hashes(compression).to_dict(),
             forward=forward,
             backward=backward,
             words=corpus.n_words,

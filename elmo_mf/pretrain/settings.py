@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.compression import Compression
+from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.pretrain.schedule import SCHEDULES, Schedule
 from elmo_mf.pretrain.word_softmax import SOFTMAXES, SoftmaxKind
@@ -67,7 +67,7 @@ class PretrainSettings:
         if not 0 <= self.seed < _SEEDS:
             raise InputError(f"--seed: found {self.seed}, expected an integer from 0 on and below 2^64")
         if self.compression is not None:
-            Compression.from_dict(self.compression)
+            read_compression(self.compression)
 
     def options(self) -> BilmOptions:
         """The options of the biLM that these settings train."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
-from elmo_mf.compression import Compression
+from elmo_mf.compression import compress, read_compression, with_history
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import check_finite
 from elmo_mf.io import atomic_files, write_json
@@ -114,8 +114,8 @@ class Trainer:
         settings, options = self.settings, self.settings.options()
         weights = random_weights(options, settings.seed)
         if settings.compression is not None:
-            compression = Compression.from_dict(settings.compression)
-            weights, options = compression.apply(weights, options), compression.noted_in(options)
+            compression = read_compression(settings.compression)
+            weights, options = compress(weights, options, compression), with_history(options, compression)
         bilm = Bilm(options, weights, "carried" if settings.stateful else "zero")
         softmax = word_softmax(settings.softmax, options.lstm.projection_dim, len(self.vocabulary))
         return LanguageModel(bilm, softmax, settings.dropout, _MIXED[settings.mixed])

@@ -7,30 +7,30 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from elmo_mf.compression import Compression
+from elmo_mf.records.compression import Compression, parse_compression
 
 _MOST = 20_000  # that are kept
 
 
 def compression_of(raw: Mapping[str, Any]) -> Compression:
-    """As `Compression.from_dict`.
+    """Parse the keys of a record, as `parse_compression` does.
 
     Raises:
-        InputError: they are no compression.
+        InputError: They do not describe a compression.
     """
     return _read(json.dumps(raw))[0]
 
 
 def plain_form(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one way to write a compression, as `Compression.to_dict`; it is not to be changed.
+    """The canonical form of a compression, which must not be changed.
 
     Raises:
-        InputError: they are no compression.
+        InputError: They do not describe a compression.
     """
     return _read(json.dumps(raw))[1]
 
 
 @lru_cache(_MOST)
 def _read(text: str) -> tuple[Compression, Mapping[str, Any]]:
-    found = Compression.from_dict(json.loads(text))
+    found = parse_compression(json.loads(text))
     return found, found.to_dict()

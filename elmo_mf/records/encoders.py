@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from elmo_mf.compression import FineTuning
 from elmo_mf.errors import visible
+from elmo_mf.io.validation import validated
 from elmo_mf.leaderboard.settings import leaves
-from elmo_mf.records.compressions import compression_of, plain_form
+from elmo_mf.records.compression import FineTuning
+from elmo_mf.records.compressions import compression_of
 from elmo_mf.tasks.grid import dense_finetune, digest, encoder_name
 
 _OWN = "own"
@@ -65,7 +65,7 @@ def encoder_label(run: Mapping[str, Any]) -> str:
 def tuning_key(run: Mapping[str, Any]) -> str:
     """How a run's language model is trained again, as a text; empty where it is not."""
     tuning = (run["compression"] or run).get("finetune")
-    return "" if tuning is None else json.dumps(asdict(FineTuning(**tuning)))
+    return "" if tuning is None else json.dumps(validated(FineTuning, tuning, "finetune").model_dump())
 
 
 def distinct(labels: Mapping[str, str], facts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -101,7 +101,7 @@ def encoder_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's encoder is, but for the model that it is made of: keys of `Compression`, or how it is tuned."""
     if run["compression"] is None:
         return {"finetune": run.get("finetune")}
-    about = dict(plain_form(run["compression"]))
+    about = compression_of(run["compression"]).model_dump(mode="json", exclude_none=True)
     if about.get("gradients") == f"seed {run.get('seed')}":  # which the sweep took itself
         about["gradients"] = _OWN
     return about

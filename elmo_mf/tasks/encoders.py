@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.compression import compress, method_of, with_history
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
@@ -53,16 +54,16 @@ def _read(folder: Path) -> Encoder:
 def _make(spec: SweepSpec, run: Run, workspace: Workspace, folder: Path) -> None:
     compression = run.compression
     assert compression is not None
-    if compression.factorizer.needs_gradients and compression.gradients is None:
+    if method_of(compression).needs_gradients and compression.gradients is None:
         from elmo_mf.tasks.task_gradients import gradients_of
 
-        compression = replace(compression, gradients=str(gradients_of(spec, run, workspace)))
+        compression = compression.model_copy(update={"gradients": str(gradients_of(spec, run, workspace))})
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)
     started = time.perf_counter()
-    compressed = compression.apply(dense, options)
+    compressed = compress(dense, options, compression)
     seconds = time.perf_counter() - started
     report = compression_report(dense, compressed, options, Path(compression.calibration or CALIBRATION_TEXT))
     workspace.cache.make_room(4 * report["size"]["encoder_parameters"])
-    Bilm(compression.noted_in(options), compressed).save(folder)
+    Bilm(with_history(options, compression), compressed).save(folder)
     (folder / "report.json").write_text(json.dumps(report | {"seconds": round(seconds, 2)}), encoding="utf-8")

@@ -6,16 +6,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import Compression, FineTuning
+from elmo_mf.compression import Compression, FineTuning, check_compression, method_of, with_file_hashes
 from elmo_mf.errors import InputError, missing
 from elmo_mf.io import is_regular
+from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
+from elmo_mf.records.compression import parse_compression
+from elmo_mf.records.labels import compression_label, fine_tuning_label
 from elmo_mf.tasks.config import Split, Task, load_task, task_names
 from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec, known_keys
@@ -65,7 +68,7 @@ class Run:
         return self.activations_id
 
     def _gradients_of(self) -> tuple[str, ...]:
-        needed = self.compression is not None and self.compression.factorizer.needs_gradients
+        needed = self.compression is not None and method_of(self.compression).needs_gradients
         return ("task", "data", "config", "words") if needed else ()
 
     def _part(self, *keys: str) -> dict[str, Any]:
@@ -100,12 +103,12 @@ def _embedders(config: Any) -> Iterator[dict[str, Any]]:
 def dense_finetune(identity: dict[str, Any]) -> FineTuning | None:
     """How a dense run's model is trained again, by its identity."""
     about = identity.get("finetune")
-    return None if about is None else FineTuning(**about)
+    return None if about is None else validated(FineTuning, about, "finetune")
 
 
 def run_name(identity: dict[str, Any]) -> str:
     """The `name` of the run that has this identity."""
-    compression = identity["compression"] and Compression.from_dict(identity["compression"])
+    compression = identity["compression"] and parse_compression(identity["compression"])
     encoder = encoder_name(compression, dense_finetune(identity))
     return _file_name(identity["task"], encoder, identity["seed"], digest(identity))
 
@@ -118,8 +121,8 @@ def _file_name(task: str, encoder: str, seed: int, run_id: str) -> str:
 def encoder_name(compression: Compression | None, finetune: FineTuning | None = None) -> str:
     """Of a compression, or of the dense encoder, which may be tuned."""
     if compression is not None:
-        return str(compression)
-    return "dense" if finetune is None else f"dense {finetune}"
+        return compression_label(compression)
+    return "dense" if finetune is None else f"dense {fine_tuning_label(finetune)}"
 
 
 def expand(spec: SweepSpec) -> list[Run]:
@@ -131,7 +134,7 @@ def expand(spec: SweepSpec) -> list[Run]:
     from elmo_mf.bilm import read_weights
 
     compressions = list(spec.encoders())
-    identities = [None if compression is None else compression.identity() for compression in compressions]
+    identities = [None if one is None else with_file_hashes(one).to_dict() for one in compressions]
     bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
     elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     placeholders = replace(spec, glove="GLOVE")
@@ -144,7 +147,7 @@ def expand(spec: SweepSpec) -> list[Run]:
         dense = _core(config["model"]) if language_model else bilm
         for compression in compressions:
             if compression is not None:
-                compression.check(dense, language_model)
+                check_compression(dense, compression, language_model)
         shared = {
             "task": name,
             "card": task.judgement(),
@@ -157,7 +160,7 @@ def expand(spec: SweepSpec) -> list[Run]:
         for compression, identity in zip(compressions, identities, strict=True):
             for seed in spec.seeds:
                 about = identity
-                if compression is not None and compression.factorizer.needs_gradients and not compression.gradients:
+                if compression is not None and method_of(compression).needs_gradients and not compression.gradients:
                     about = {**(identity or {}), "gradients": f"seed {seed}"}  # which the sweep takes itself
                 runs.append(Run(task, compression, seed, shared | {"compression": about, "seed": seed}))
             if compression is None:
@@ -171,7 +174,7 @@ def _tuned(
     """The dense model, tuned as those that are compared with it are."""
     for tuning in dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None):
         for seed in spec.seeds:
-            yield Run(task, None, seed, shared | {"finetune": asdict(tuning), "seed": seed})
+            yield Run(task, None, seed, shared | {"finetune": tuning.model_dump(), "seed": seed})
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
@@ -195,11 +198,11 @@ def same_form(run: Run) -> Run:
     compression = run.compression
     if compression is None:
         return run
-    plain = replace(compression, distill=None, finetune=None)
+    plain = compression.model_copy(update={"distill": None, "finetune": None})
     about = {key: value for key, value in run.identity["compression"].items() if key not in ("distill", "finetune")}
-    if compression.factorizer.needs_gradients and compression.gradients is None and compression.budget is None:
-        plain = replace(plain, method="svd", settings={})
-        about = plain.identity()
+    if method_of(compression).needs_gradients and compression.gradients is None and compression.budget is None:
+        plain = plain.model_copy(update={"method": "svd", "settings": {}})
+        about = with_file_hashes(plain).to_dict()
     return replace(run, compression=plain, identity=run.identity | {"compression": about})
 
 

@@ -10,7 +10,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import TARGETS, Array
-from elmo_mf.compression import Compression
+from elmo_mf.compression import Compression, method_of
 from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
 from elmo_mf.compression.report import matrix_reports
 from elmo_mf.compression.size import SizeReport, lstm_size
@@ -179,8 +178,8 @@ class _Training:
 
     def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
         """Factorize the core, which has these inputs; how many seconds it took."""
-        if compression.factorizer.needs_gradients and compression.gradients is None:
-            compression = replace(compression, gradients=str(self._gradients()))
+        if method_of(compression).needs_gradients and compression.gradients is None:
+            compression = compression.model_copy(update={"gradients": str(self._gradients())})
         started = time.perf_counter()
         self.model.core = self.dense.compressed(compression, inputs).to(self.device)
         return round(time.perf_counter() - started, 2)

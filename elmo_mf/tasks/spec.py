@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.compression import Compression
+from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.paths import expanded
 from elmo_mf.resources import demo_options, demo_weights
@@ -115,9 +115,9 @@ class SweepSpec:
         for method in self.methods:
             for targets in self.targets:
                 for rank in self.ranks:
-                    yield Compression(method, rank, targets)
+                    yield read_compression({"method": method, "rank": rank, "targets": targets})
         for keys in self.compressions:
-            yield Compression.from_dict(keys)
+            yield read_compression(keys)
 
     def limit_of(self, task: str, split: Split) -> int | None:
         """How many examples of a split are used; None for all."""

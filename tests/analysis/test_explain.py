@@ -46,7 +46,7 @@ def _matrix(target: str, layer: int, scale: float) -> dict[str, Any]:
 
 def _one(target: str, layer: int, seed: int, score: float, norm: float, **changes: Any) -> dict[str, Any]:
     """A compression of one target of one layer; its activation error is a tenth of the norm."""
-    compression = Compression("svd", 4, target, layers=[layer]).to_dict()
+    compression = Compression(method="svd", rank=4, targets=target, layers=[layer]).to_dict()
     made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "texts": 9}, **changes)
     made["run"]["compression"] = compression
     made["matrices"] = [_matrix(target, layer, norm)]
@@ -283,7 +283,7 @@ def test_bars_that_differ_by_target_alone_stand_together() -> None:
 def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
     records = _records(0.05)
     lone = _one("recurrent", 0, 1, 0.4, 1.0)
-    lone["run"]["compression"] = Compression("svd", 2, "joint").to_dict()
+    lone["run"]["compression"] = Compression(method="svd", rank=2, targets="joint").to_dict()
     plot_explanation(explain(boards([*records, lone])[0]), tmp_path / "figure.svg", "light")
     text = (tmp_path / "figure.svg").read_text()
     assert ">joint<" in text and text.count(">input<") == 1

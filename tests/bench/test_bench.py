@@ -49,8 +49,8 @@ def test_words_kept_from_the_call_before(elmo_files: Files) -> None:
     dense = Ours(*files, None, CPU)
     kept = WordCache(*files, dense.size)
     assert kept.runs(case) and not kept.runs(Case("encoder", RAGGED))
-    assert not Ours(*files, Compression("svd", 2, "all"), CPU).runs(case)
-    assert Ours(*files, Compression("svd", 2, "all", highway_rank=3), CPU).runs(case)
+    assert not Ours(*files, Compression(method="svd", rank=2, targets="all"), CPU).runs(case)
+    assert Ours(*files, Compression(method="svd", rank=2, targets="all", highway_rank=3), CPU).runs(case)
     with torch.no_grad():
         run, expected = kept.prepare(case, CPU), dense.prepare(case, CPU)()
         assert torch.equal(run(), run())
@@ -87,7 +87,11 @@ def test_work_counted_by_hand(elmo_files: Files) -> None:
 
 @pytest.mark.parametrize(
     ("precision", "compression", "each"),
-    [("bfloat16", None, (2, 2)), ("int8", None, (1, 2)), ("bfloat16", Compression("svd", 2, "all"), (2, 2))],
+    [
+        ("bfloat16", None, (2, 2)),
+        ("int8", None, (1, 2)),
+        ("bfloat16", Compression(method="svd", rank=2, targets="all"), (2, 2)),
+    ],
 )
 def test_bytes_read_in_less_precision(
     precision: Precision,
@@ -108,7 +112,7 @@ def test_bytes_of_the_character_cnn(
     rank: int | None, precision: Precision, each: tuple[int, int], elmo_files: Files
 ) -> None:
     """`each`: bytes of a weight of the highways, factors have two at least, and of the projection; others have four."""
-    compression = None if rank is None else Compression("svd", 2, "all", highway_rank=rank)
+    compression = None if rank is None else Compression(method="svd", rank=2, targets="all", highway_rank=rank)
     dense = Ours(*elmo_files(), compression, CPU)
     ours = dense if precision == "float32" else dense.in_precision(precision)
     options = dense.bilm.options.char_cnn
@@ -123,7 +127,12 @@ def test_bytes_of_the_character_cnn(
 def test_int8_is_not_shown_where_it_is_bfloat16(elmo_files: Files) -> None:
     files = elmo_files()
     dense, thin, half = (
-        Ours(*files, c, CPU) for c in (None, Compression("svd", 2, "all"), Compression("svd", 2, "input"))
+        Ours(*files, c, CPU)
+        for c in (
+            None,
+            Compression(method="svd", rank=2, targets="all"),
+            Compression(method="svd", rank=2, targets="input"),
+        )
     )
     lstm, encoder, characters = (Case(part, RAGGED) for part in PARTS[1:] + PARTS[:1])
     with use_settings(quantized_numbers=48 * 6):
@@ -163,7 +172,7 @@ def test_variants_take_turns(elmo_files: Files) -> None:
 
 def test_errors_are_those_of_the_same_maths(elmo_files: Files) -> None:
     files = elmo_files()
-    compression = Compression("svd", 2, "input")
+    compression = Compression(method="svd", rank=2, targets="input")
     variants: list[Variant] = [AllenNlp(*files, Ours(*files, None, CPU).size, CPU), Ours(*files, None, CPU)]
     thin = Ours(*files, compression, CPU)
     variants += [thin, *(thin.in_precision(precision) for precision in PRECISIONS[1:])]

@@ -16,6 +16,7 @@ from elmo_mf.bilm import BilmOptions, Factors, read_weights
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.encoder import StatePolicy
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.compression import compress
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
 from elmo_mf.errors import InputError
 from elmo_mf.resources import demo_options, demo_weights
@@ -81,8 +82,8 @@ def test_no_clip() -> None:
 @pytest.mark.parametrize("directions", ["all", "forward"])
 def test_factors_give_the_vectors_of_the_rebuilt_matrices(directions: str) -> None:
     dense = random_bilm()
-    compression = Compression("svd", 2, ["input", "recurrent", "projection"], directions=directions)
-    weights = compression.apply(dense.weights(), dense.options)
+    compression = Compression(method="svd", rank=2, targets=["input", "recurrent", "projection"], directions=directions)
+    weights = compress(dense.weights(), dense.options, compression)
     rebuilt = weights
     for key, lstm in weights.lstms.items():
         for target, matrix in lstm.matrices.items():
@@ -90,14 +91,14 @@ def test_factors_give_the_vectors_of_the_rebuilt_matrices(directions: str) -> No
                 lstm = lstm.with_matrix(target, matrix.left @ matrix.right)
         rebuilt.lstms[key] = lstm
     rebuilt_vectors = Bilm(dense.options, rebuilt).embed(SENTENCES)[0]
-    vectors = Bilm(dense.options, compression.apply(dense.weights(), dense.options)).embed(SENTENCES)[0]
+    vectors = Bilm(dense.options, compress(dense.weights(), dense.options, compression)).embed(SENTENCES)[0]
     np.testing.assert_allclose(vectors, rebuilt_vectors, atol=1e-6)
     assert np.abs(vectors[1:] - dense.embed(SENTENCES)[0][1:]).max() > 1e-3
 
 
 @pytest.mark.parametrize("targets", [None, "input", "recurrent", "projection", "input+recurrent", "all"])
 def test_save_and_load(elmo_files: Files, tmp_path: Path, targets: str | None) -> None:
-    compression = None if targets is None else Compression("svd", 2, targets, layers=[1])
+    compression = None if targets is None else Compression(method="svd", rank=2, targets=targets, layers=[1])
     bilm = Bilm.from_files(*elmo_files(), compression=compression)
     bilm.save(tmp_path / "again")
     again = Bilm.from_files(tmp_path / "again" / "options.json", tmp_path / "again" / "weights.hdf5")
@@ -107,7 +108,9 @@ def test_save_and_load(elmo_files: Files, tmp_path: Path, targets: str | None) -
 
 
 def test_factors_are_loaded_not_made_again(elmo_files: Files, tmp_path: Path) -> None:
-    Bilm.from_files(*elmo_files(), compression=Compression("svd", 3, "input")).save(tmp_path / "factored")
+    Bilm.from_files(*elmo_files(), compression=Compression(method="svd", rank=3, targets="input")).save(
+        tmp_path / "factored"
+    )
     options = BilmOptions.from_file(tmp_path / "factored" / "options.json")
     weights = read_weights(tmp_path / "factored" / "weights.hdf5", options)
     matrix = weights.lstms[0, 0].matrices["input"]
@@ -123,7 +126,7 @@ def test_float16_is_close(elmo_files: Files, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.005), ("int8", 0.01)])
-@pytest.mark.parametrize("compression", [None, Compression("svd", 16, "all")])
+@pytest.mark.parametrize("compression", [None, Compression(method="svd", rank=16, targets="all")])
 def test_less_precise_weights_of_a_trained_elmo(
     precision: Precision, bound: float, compression: Compression | None
 ) -> None:

@@ -80,7 +80,7 @@ def test_data_that_is_not_in_the_file(elmo_files: Files, tmp_path: Path, trick: 
 def test_more_numbers_than_any_elmo_has(elmo_files: Files, tmp_path: Path) -> None:
     """A factor's rank is open: a small file must not make a large array."""
     options, weights = elmo_files()
-    Bilm.from_files(options, weights, Compression("svd", 2, "all")).save(tmp_path / "small")
+    Bilm.from_files(options, weights, Compression(method="svd", rank=2, targets="all")).save(tmp_path / "small")
     small = tmp_path / "small"
     with h5py.File(small / "weights.hdf5", "a") as file:
         name = f"{CELL}/W_P_0_left"
@@ -163,7 +163,9 @@ def test_compressed_of_another_shape(
     elmo_files: Files, tmp_path: Path, method: str, targets: str, granularity: str, name: str,
     shape: tuple[int, int], expected: str,
 ) -> None:  # fmt: skip
-    Bilm.from_files(*elmo_files(), Compression(method, 3, targets, granularity=granularity)).save(tmp_path / "own")
+    Bilm.from_files(*elmo_files(), Compression(method=method, rank=3, targets=targets, granularity=granularity)).save(
+        tmp_path / "own"
+    )
     weights = tmp_path / "own" / "weights.hdf5"
     _replace(weights, f"{CELL}/{name}", np.zeros(shape, np.float32))
     message = _error(weights.with_name("options.json"), weights)
@@ -171,7 +173,9 @@ def test_compressed_of_another_shape(
 
 
 def test_factors_of_unequal_rank(elmo_files: Files, tmp_path: Path) -> None:
-    Bilm.from_files(*elmo_files(), compression=Compression("svd", 3, "input")).save(tmp_path / "factored")
+    Bilm.from_files(*elmo_files(), compression=Compression(method="svd", rank=3, targets="input")).save(
+        tmp_path / "factored"
+    )
     weights = tmp_path / "factored" / "weights.hdf5"
     _replace(weights, f"{CELL}/W_0_input_right", np.zeros((2, 48), np.float32))
     assert "W_0_input_right: found shape (2, 48), expected (3, 48)" in _error(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from elmo_mf import Compression
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.chunks import embed_in_chunks
+from elmo_mf.compression import compress
 from tests.conftest import random_bilm
 
 
@@ -38,7 +39,9 @@ def test_equal_to_the_whole(sentence: list[str], tokens: int, skips: bool) -> No
 @pytest.mark.parametrize("directions", ["all", "backward"])
 def test_factored(directions: str) -> None:
     dense = random_bilm()
-    weights = Compression("svd", 2, "all", directions=directions).apply(dense.weights(), dense.options)
+    weights = compress(
+        dense.weights(), dense.options, Compression(method="svd", rank=2, targets="all", directions=directions)
+    )
     bilm = Bilm(dense.options, weights)
     sentence = "a bb ccc dd e f gg".split()
     np.testing.assert_allclose(_assembled(bilm, sentence, 3)[0], bilm.embed([sentence])[0], atol=1e-5)

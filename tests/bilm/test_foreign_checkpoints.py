@@ -92,8 +92,12 @@ def test_no_projections_and_every_method(
     files, expected = without_projections
     rank = 16 if targets == "all" else 32
     if method not in ("prune", "random_subspace") and not method.endswith("nmf"):
-        _check(Bilm.from_files(*files, Compression(method, rank, targets, allow_larger=True)), expected, atol=1e-3)
-    own = Bilm.from_files(*files, Compression(method, 3, targets))
+        _check(
+            Bilm.from_files(*files, Compression(method=method, rank=rank, targets=targets, allow_larger=True)),
+            expected,
+            atol=1e-3,
+        )
+    own = Bilm.from_files(*files, Compression(method=method, rank=3, targets=targets))
     own.save(tmp_path / "own")
     again = Bilm.from_files(tmp_path / "own" / "options.json", tmp_path / "own" / "weights.hdf5")
     _check(again, list(own(batch_to_ids(SENTENCES)).layers.detach()), atol=1e-6)
@@ -187,10 +191,10 @@ def test_options_of_another_result(tmp_path: Path) -> None:
     """The source's options may stand for a result's, and other keys may change; those of another result may not."""
     dense = _saved(tmp_path / "dense")
     for rank in (1, 2):
-        Bilm.from_files(*dense, Compression("svd", rank, "input")).save(tmp_path / str(rank))
+        Bilm.from_files(*dense, Compression(method="svd", rank=rank, targets="input")).save(tmp_path / str(rank))
     one, two = ((tmp_path / str(rank) / "options.json", tmp_path / str(rank) / "weights.hdf5") for rank in (1, 2))
     again = tmp_path / "again"
-    Bilm.from_files(*one, Compression("svd", 1, "recurrent")).save(again)
+    Bilm.from_files(*one, Compression(method="svd", rank=1, targets="recurrent")).save(again)
     for options in (dense[0], one[0], again / "options.json"):
         Bilm.from_files(options, again / "weights.hdf5")
     for options, weights in (

@@ -183,7 +183,12 @@ def test_the_embedder_with_lists_of_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize(
-    "compression", [None, Compression("svd", 3, "all"), Compression("svd", 3, "joint", highway_rank=4)]
+    "compression",
+    [
+        None,
+        Compression(method="svd", rank=3, targets="all"),
+        Compression(method="svd", rank=3, targets="joint", highway_rank=4),
+    ],
 )
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_mixed_precision_leaves_a_frozen_encoder_as_it_is(

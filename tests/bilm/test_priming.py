@@ -66,7 +66,7 @@ def test_allennlp_reads_a_checkpoint_that_has_it(tmp_path: Path) -> None:
 def test_other_weights_reach_another_state(elmo_files: Files, tmp_path: Path) -> None:
     Bilm.from_files(*elmo_files(), state="primed").save(tmp_path / "primed")
     files = tmp_path / "primed" / "options.json", tmp_path / "primed" / "weights.hdf5"
-    compression = Compression("svd", 2, "all", layers=[1])
+    compression = Compression(method="svd", rank=2, targets="all", layers=[1])
     found = Bilm.from_files(*files, compression, "primed")
     expected = Bilm.from_files(*elmo_files(), compression, "primed")
     torch.testing.assert_close(found.state_dict()["_primed_h"], expected.state_dict()["_primed_h"])

@@ -78,7 +78,9 @@ def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtu
     report = json.loads((out / "report.json").read_text())
     assert len(report["matrices"]) == 8 and report["compression"]["rank"] == 2
     again = Bilm.from_files(out / "options.json", out / "weights.hdf5").embed([["a", "b"]])
-    fresh = Bilm.from_files(options, weights, Compression("svd", 2, "input+recurrent")).embed([["a", "b"]])
+    fresh = Bilm.from_files(options, weights, Compression(method="svd", rank=2, targets="input+recurrent")).embed(
+        [["a", "b"]]
+    )
     assert abs(again[0] - fresh[0]).max() < 1e-6
 
 

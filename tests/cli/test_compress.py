@@ -123,7 +123,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
         if resumed:
             assert _compress(files, out, 2, *command) == 130
             sizes.append(checkpoint.stat().st_size)
-    size = distill.checkpoint_size(Bilm.from_files(*files, Compression("svd", 2, "all")).weights())
+    size = distill.checkpoint_size(Bilm.from_files(*files, Compression(method="svd", rank=2, targets="all")).weights())
     assert all(size <= found for found in sizes)
     usage = shutil.disk_usage(tmp_path)._replace(free=(1 if resumed else 2) * size - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elmo_mf import Bilm, Compression
+from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import ROOT
@@ -23,5 +24,5 @@ def held_out() -> list[list[str]]:
 
 def error_of(dense: Bilm, compression: Compression, sentences: list[list[str]]) -> float:
     """The activation error of a compression."""
-    own = Bilm(dense.options, compression.apply(dense.weights(), dense.options)).eval()
+    own = Bilm(dense.options, compress(dense.weights(), dense.options, compression)).eval()
     return float(activation_error(dense, own, sentences)["all"])

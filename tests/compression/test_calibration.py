@@ -12,7 +12,7 @@ import torch
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import Array, BilmWeights
-from elmo_mf.compression import Evidence, method_named
+from elmo_mf.compression import Evidence, compress, method_named
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences, moments
 from elmo_mf.errors import InputError
 from tests.compression.conftest import error_of
@@ -67,7 +67,9 @@ def test_against_the_plain_formula(text: Path) -> None:
 def test_directions_of_different_forms(text: Path) -> None:
     """The layer then runs in two parts."""
     bilm = random_bilm(scale=3.0)
-    weights = Compression("svd", 5, "input", directions="backward").apply(bilm.weights(), bilm.options)
+    weights = compress(
+        bilm.weights(), bilm.options, Compression(method="svd", rank=5, targets="input", directions="backward")
+    )
     found, dense = (moments(w, bilm.options, text) for w in (weights, bilm.weights()))
     np.testing.assert_allclose(found[0, 0].gates, dense[0, 0].gates, atol=1e-6)
     assert np.abs(found[1, 0].cells - dense[1, 0].cells).max() > 1e-4
@@ -77,8 +79,8 @@ def test_a_compression_uses_them(text: Path) -> None:
     """All of it: each matrix is what its method makes of its own moments, by gate and jointly too."""
     bilm = random_bilm(scale=3.0)
     weights = bilm.weights()
-    compression = Compression("whitened_svd", 2, "joint", granularity="gate", calibration=str(text))
-    made = compression.apply(weights, bilm.options)
+    compression = Compression(method="whitened_svd", rank=2, targets="joint", granularity="gate", calibration=str(text))
+    made = compress(weights, bilm.options, compression)
     evidence = Evidence(moments(weights, bilm.options, text)[1, 1].of("joint"))
     dense = weights.lstms[1, 1].matrices
     both = np.concatenate([cast(Array, dense["input"]), cast(Array, dense["recurrent"])], axis=1)
@@ -123,7 +125,7 @@ def test_bad_texts(tmp_path: Path) -> None:
 def test_half_the_parameters_do(demo: Bilm, held_out: list[list[str]]) -> None:
     """On the embedded ELMo and sentences that calibration has not seen, whitened_svd at rank 8 beats svd at rank 16."""
     errors = {
-        (method, rank): error_of(demo, Compression(method, rank, "all"), held_out)
+        (method, rank): error_of(demo, Compression(method=method, rank=rank, targets="all"), held_out)
         for method, rank in (("svd", 16), ("whitened_svd", 8), ("whitened_svd", 16))
     }
     assert errors["whitened_svd", 16] < errors["whitened_svd", 8] < errors["svd", 16]

@@ -12,7 +12,7 @@ import torch
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.weights import BilmWeights, Pruned, to_dense
-from elmo_mf.compression import Distillation
+from elmo_mf.compression import Distillation, compress, read_compression
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.recovery.distillation import Distilled, _Run, distill
 from elmo_mf.errors import InputError
@@ -33,13 +33,13 @@ def _distill(
     resumes: Callable[[int], None] = lambda _: None,
 ) -> Distilled:
     weights = DENSE.weights()
-    factored = Compression(method, 2, targets).apply(weights, DENSE.options)
+    factored = compress(weights, DENSE.options, Compression(method=method, rank=2, targets=targets))
 
     def report(step: int, loss: float) -> None:
         if step == cut:
             raise KeyboardInterrupt
 
-    return distill(weights, factored, DENSE.options, Distillation(TEXT, steps), checkpoint, report, resumes)
+    return distill(weights, factored, DENSE.options, Distillation(text=TEXT, steps=steps), checkpoint, report, resumes)
 
 
 @pytest.mark.parametrize(("method", "targets"), [("svd", "all"), ("svd", "joint+projection"), ("prune", "all")])
@@ -49,7 +49,7 @@ def test_it_comes_nearer(method: str, targets: str) -> None:
 
 
 def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
-    before = Compression("prune", 2, "all").apply(DENSE.weights(), DENSE.options)
+    before = compress(DENSE.weights(), DENSE.options, Compression(method="prune", rank=2, targets="all"))
     after = _distill("prune", "all", steps=5).weights
     for key, lstm in after.lstms.items():
         for target, matrix in lstm.matrices.items():
@@ -140,23 +140,26 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None:
     """On sentences that it has not seen."""
-    plain = Compression("svd", 4, "all")
-    tuned = Compression("svd", 4, "all", distill=Distillation(TEXT, 40))
+    plain = Compression(method="svd", rank=4, targets="all")
+    tuned = Compression(method="svd", rank=4, targets="all", distill=Distillation(text=TEXT, steps=40))
     assert error_of(demo, tuned, held_out) < 0.9 * error_of(demo, plain, held_out)
 
 
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({}, "distill.text: found '', expected the path"),
-        ({"text": "t", "step": 3}, "distill: found the key 'step', expected any of text, steps, learning_rate"),
-        ({"text": "t", "steps": 0}, "distill.steps: found 0, expected an integer from 1 on"),
-        ({"text": "t", "learning_rate": "high"}, "distill.learning_rate: found 'high', expected a number above 0"),
+        ({}, "distill.text: found nothing"),
+        (
+            {"text": "t", "step": 3},
+            "distill: found the key 'step', expected any of learning_rate, steps, text; did you mean steps?",
+        ),
+        ({"text": "t", "steps": 0}, "distill.steps: found 0, expected an integer of at least 1"),
+        ({"text": "t", "learning_rate": "high"}, "distill.learning_rate: found 'high', expected a number"),
         ({"text": "t", "learning_rate": 0}, "distill.learning_rate: found 0, expected a number above 0"),
-        ("text.txt", "distill: found 'text.txt', expected a text and steps"),
+        ("text.txt", "distill: found 'text.txt', expected an object"),
     ],
 )
 def test_refused(raw: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Compression.from_dict({"method": "svd", "rank": 2, "targets": "all", "distill": raw})
+        read_compression({"method": "svd", "rank": 2, "targets": "all", "distill": raw})
     assert message in str(caught.value)

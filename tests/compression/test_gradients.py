@@ -11,7 +11,7 @@ import pytest
 from elmo_mf import Compression
 from elmo_mf.bilm import Factors
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import Evidence, method_named
+from elmo_mf.compression import Evidence, compress, method_named
 from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
@@ -33,7 +33,11 @@ def file(tmp_path: Path) -> Path:
 
 def test_each_matrix_has_its_own(file: Path) -> None:
     rows = read_row_weights(file, WEIGHTS).rows
-    made = Compression("fisher_svd", 2, "all", granularity="gate", gradients=str(file)).apply(WEIGHTS, OPTIONS)
+    made = compress(
+        WEIGHTS,
+        OPTIONS,
+        Compression(method="fisher_svd", rank=2, targets="all", granularity="gate", gradients=str(file)),
+    )
     for key, lstm in made.lstms.items():
         dense = np.asarray(WEIGHTS.lstms[key].matrices["recurrent"])
         for gate in range(4):
@@ -46,7 +50,7 @@ def test_each_matrix_has_its_own(file: Path) -> None:
 
 def test_a_joint_matrix_has_the_sum(file: Path) -> None:
     rows = read_row_weights(file, WEIGHTS).rows
-    made = Compression("fisher_svd", 2, "joint", gradients=str(file)).apply(WEIGHTS, OPTIONS)
+    made = compress(WEIGHTS, OPTIONS, Compression(method="fisher_svd", rank=2, targets="joint", gradients=str(file)))
     dense = np.concatenate([np.asarray(WEIGHTS.lstms[0, 0].matrices[t]) for t in ("input", "recurrent")], axis=1)
     evidence = Evidence(row_weights=rows[0, 0, "input"] + rows[0, 0, "recurrent"])
     own, factors = method_named("fisher_svd").factorize(dense, 2, evidence), made.lstms[0, 0].matrices["joint"]

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
-from elmo_mf.compression import size_report
+from elmo_mf.compression import check_compression, compress, read_compression, size_report
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
 from elmo_mf.compression.highways import highway_moments
-from elmo_mf.compression.recovery.config import Distillation
 from elmo_mf.compression.recovery.distillation import distill
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
+from elmo_mf.records.compression import Distillation
+from elmo_mf.records.labels import compression_label, targets_label
 from tests.conftest import random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
@@ -31,11 +32,15 @@ SENTENCES = [["The", "cat", "sat"], ["on", "antidisestablishmentarianism", "Ã©æ¼
 
 
 def _compressed(highway_rank: int) -> Bilm:
-    return Bilm(OPTIONS, Compression("svd", 2, "all", highway_rank=highway_rank).apply(WEIGHTS, OPTIONS)).eval()
+    return Bilm(
+        OPTIONS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all", highway_rank=highway_rank))
+    ).eval()
 
 
 def _alone(weights: BilmWeights, rank: int) -> BilmWeights:
-    return Compression("whitened_svd", None, [], highway_rank=rank, allow_larger=True).apply(weights, OPTIONS)
+    return compress(
+        weights, OPTIONS, Compression(method="whitened_svd", targets=[], highway_rank=rank, allow_larger=True)
+    )
 
 
 def _inputs_of_each_highway() -> list[Tensor]:
@@ -132,22 +137,26 @@ def test_size() -> None:
 
 
 def test_report() -> None:
-    compression = Compression("svd", 2, "input", highway_rank=3)
-    report = compression_report(WEIGHTS, compression.apply(WEIGHTS, OPTIONS), OPTIONS)
+    compression = Compression(method="svd", rank=2, targets="input", highway_rank=3)
+    report = compression_report(WEIGHTS, compress(WEIGHTS, OPTIONS, compression), OPTIONS)
     assert [row["layer"] for row in report["highways"]] == [0, 1]
     for row in report["highways"]:
         assert row["shape"] == [34, 17] and row["rank"] == 3 and row["parameters"] == 3 * (34 + 17)
         assert 0 < row["input_error"] < row["error"] < 1
-    fewer = compression_report(WEIGHTS, Compression("svd", 2, "input").apply(WEIGHTS, OPTIONS), OPTIONS)
+    fewer = compression_report(
+        WEIGHTS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="input")), OPTIONS
+    )
     assert fewer["highways"] == []
     assert report["predicted_speed_up"]["encoder"] > fewer["predicted_speed_up"]["encoder"]
     assert report["activation_error"]["all"] > fewer["activation_error"]["all"]
 
 
-@pytest.mark.parametrize("before", [WEIGHTS, Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)])
+@pytest.mark.parametrize(
+    "before", [WEIGHTS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))]
+)
 def test_alone(before: BilmWeights) -> None:
     """The biLSTM stays as it is, dense or factored."""
-    made = Compression("whitened_svd", None, [], highway_rank=3).apply(before, OPTIONS)
+    made = compress(before, OPTIONS, Compression(method="whitened_svd", targets=[], highway_rank=3))
     for key, lstm in before.lstms.items():
         for target, matrix in lstm.matrices.items():
             assert made.lstms[key].matrices[target] is matrix
@@ -158,28 +167,28 @@ def test_alone(before: BilmWeights) -> None:
 
 
 def test_how_alone_is_said() -> None:
-    one = Compression.from_dict({"highway_rank": 3})
-    assert one == Compression("whitened_svd", None, (), highway_rank=3) == Compression.from_dict(one.to_dict())
-    assert str(one) == "highways 3" and one.targets_text == "none" and not one.of_lstms_alone
+    one = read_compression({"highway_rank": 3})
+    assert one == Compression(method="whitened_svd", targets=(), highway_rank=3) == read_compression(one.to_dict())
+    assert compression_label(one) == "highways 3" and targets_label(one) == "none" and not one.only_lstm_factors
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"method": "svd"}, "compression.method: found 'svd' without targets, expected whitened_svd, that of highway"),
-        ({"layers": [0]}, "compression.layers: found [0] without targets, expected nothing"),
+        ({"method": "svd"}, "compression.method: found 'svd' without targets, expected whitened_svd"),
+        ({"layers": [0]}, "compression.layers: found (0,) without targets, expected nothing"),
         ({"granularity": "gate"}, "compression.granularity: found 'gate' without targets, expected nothing"),
         ({"settings": {"ridge": 0.1}}, "compression.settings: found {'ridge': 0.1} without targets, expected nothing"),
         ({"rank": 2}, "compression.rank: found 2 without targets, expected nothing"),
-        ({"budget": {"share": 0.1}}, "compression.budget: found {'share': 0.1} without targets, expected nothing"),
+        ({"budget": {"share": 0.1}}, "compression.budget: found share without targets, expected nothing"),
         ({"gradients": "g"}, "compression.gradients: found 'g' without targets, expected nothing"),
         ({"highway_rank": None}, "compression.targets: found none, expected any of input"),
-        ({"highway_rank": 0}, "compression.highway_rank: found 0, expected an integer from 1 on"),
+        ({"highway_rank": 0}, "compression.highway_rank: found 0, expected an integer of at least 1"),
     ],
 )
 def test_what_is_refused_alone(keys: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Compression.from_dict({"method": "whitened_svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
+        read_compression({"method": "whitened_svd", "rank": None, "targets": [], "highway_rank": 3} | keys)
     assert message in str(caught.value)
 
 
@@ -192,7 +201,7 @@ def test_a_primed_state_is_not_kept() -> None:
 def test_distillation_is_on_words_of_its_own() -> None:
     """What the highways lost is seen, and the biLSTM makes up for some of it."""
     factored = _alone(WEIGHTS, 1)
-    made = distill(WEIGHTS, factored, OPTIONS, Distillation(str(CALIBRATION_TEXT), 40))
+    made = distill(WEIGHTS, factored, OPTIONS, Distillation(text=str(CALIBRATION_TEXT), steps=40))
     assert made.before > 0.001 and made.after < 0.9 * made.before
     assert isinstance(highway_matrices(made.weights.char_cnn)[0], Factors)
 
@@ -200,36 +209,40 @@ def test_distillation_is_on_words_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("rank", "message"),
     [
-        (0, "compression.highway_rank: found 0, expected an integer from 1 on"),
-        (2.5, "compression.highway_rank: found 2.5, expected an integer from 1 on"),
-        ("budget", "compression.highway_rank: found 'budget', expected an integer from 1 on, or budget beside one"),
-        ("half", "compression.highway_rank: found 'half', expected an integer from 1 on, or budget beside one"),
+        (0, "compression.highway_rank: found 0, expected an integer of at least 1 or budget"),
+        (2.5, "compression.highway_rank: found 2.5, expected an integer or budget"),
+        ("budget", "compression.highway_rank: found 'budget', expected an integer from 1 on, or a budget to share"),
+        ("half", "compression.highway_rank: found 'half', expected an integer or budget"),
         (18, "compression.highway_rank: found 18, expected at most 17, of highway layer 0 (34 x 17)"),
         (12, "found 12, expected less than 11.3, the break-even rank of highway layer 0 (34 x 17): from there on"),
     ],
 )
 def test_ranks_that_are_refused(rank: int | str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Compression("svd", 2, "all", highway_rank=rank).check(WEIGHTS)
+        check_compression(
+            WEIGHTS, read_compression({"method": "svd", "rank": 2, "targets": "all", "highway_rank": rank})
+        )
     assert message in str(caught.value)
 
 
 def test_where_there_is_nothing_to_factorize() -> None:
-    compression = Compression("svd", 2, "input", highway_rank=3)
+    compression = Compression(method="svd", rank=2, targets="input", highway_rank=3)
     with pytest.raises(InputError, match="found 3, expected nothing: there is no highway layer here"):
-        compression.check(random_bilm(n_highway=0).weights())
+        check_compression(random_bilm(n_highway=0).weights(), compression)
     twice = replace(_compressed(3).weights(), lstms=WEIGHTS.lstms)
     with pytest.raises(InputError, match=r"found highway layer 0 .* factored at rank 3, expected a dense matrix"):
-        compression.check(twice)
-    with pytest.raises(InputError, match="found it for a language model, which has no character CNN"):
-        compression.check(WEIGHTS, language_model=True)
-    within = Compression("svd", None, "all", budget={"share": 0.5}, highway_rank="budget")
+        check_compression(twice, compression)
+    with pytest.raises(InputError, match="found a rank for a language model, which has no character CNN"):
+        check_compression(WEIGHTS, compression, language_model=True)
+    within = Compression(method="svd", targets="all", budget={"share": 0.5}, highway_rank="budget")
     with pytest.raises(InputError, match="found budget, expected nothing: there is no highway layer here"):
-        within.check(random_bilm(n_highway=0).weights())
+        check_compression(random_bilm(n_highway=0).weights(), within)
     with pytest.raises(InputError, match=r"found highway layer 0 .* factored at rank 3, expected a dense matrix"):
-        within.check(twice)
+        check_compression(twice, within)
 
 
 def test_a_larger_rank_where_it_is_asked_for() -> None:
-    larger = Compression("svd", 2, "all", allow_larger=True, highway_rank=12).apply(WEIGHTS, OPTIONS)
+    larger = compress(
+        WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all", allow_larger=True, highway_rank=12)
+    )
     assert size_report(larger, OPTIONS).around_saved < 0

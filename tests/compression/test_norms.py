@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from elmo_mf import Compression
 from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression import compress
 from elmo_mf.compression.inspection import MatrixFacts, inspect
 from elmo_mf.compression.norms import Norms
 from tests.compression.matrices import matrices
@@ -53,10 +54,10 @@ def test_ranks_for_an_energy() -> None:
 
 def test_compressed_weights() -> None:
     for compression, form, rank in (
-        (Compression("svd", 2, "input"), "rank 2", 2),
-        (Compression("svd", 2, "joint"), "rank 2", 2),
-        (Compression("svd", 1, "input", granularity="gate"), "rank 1 a gate", 4),
-        (Compression("prune", 2, "input"), "pruned to 38%", 6),
+        (Compression(method="svd", rank=2, targets="input"), "rank 2", 2),
+        (Compression(method="svd", rank=2, targets="joint"), "rank 2", 2),
+        (Compression(method="svd", rank=1, targets="input", granularity="gate"), "rank 1 a gate", 4),
+        (Compression(method="prune", rank=2, targets="input"), "pruned to 38%", 6),
     ):
-        first = _whole(compression.apply(WEIGHTS, OPTIONS))[0]
+        first = _whole(compress(WEIGHTS, OPTIONS, compression))[0]
         assert first.form == form and first.rank_for(1 - 1e-9) <= rank

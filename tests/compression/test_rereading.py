@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.compression.calibration.partial_forward import Rereading
 from tests.conftest import random_bilm
@@ -40,7 +41,7 @@ def test_errors_are_those_of_encoders_that_run_whole(
     own = read.weights
     if directions and layers:
         chosen: dict[str, Any] = {"directions": directions, "layers": sorted(layers), "highway_rank": highways}
-        own = Compression("whitened_svd", 2, "all", **chosen).apply(own, dense.options)
+        own = compress(own, dense.options, Compression(method="whitened_svd", rank=2, targets="all", **chosen))
     if what == "char_cnn":
         own = BilmWeights(own.char_cnn, read.weights.lstms)
     if what == "biases":
@@ -60,8 +61,10 @@ def test_errors_are_those_of_encoders_that_run_whole(
 )
 def test_what_has_not_changed_does_not_run(highways: int | None, directions: str, layers: list[int], runs: int) -> None:
     read = READ[True]
-    compression = Compression("svd", 2, "all", layers, directions, highway_rank=highways)
-    own = compression.apply(read.weights, read.options)
+    compression = Compression(
+        method="svd", rank=2, targets="all", layers=layers, directions=directions, highway_rank=highways
+    )
+    own = compress(read.weights, read.options, compression)
     with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
         read.squared_errors(own)
     assert forward.call_count == runs

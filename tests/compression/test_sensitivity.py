@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import BilmWeights, Factors
+from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.compression.allocation.ranks import Candidate
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
@@ -77,7 +78,7 @@ def test_gains_never_rise(energies: list[float], losses: list[float], rank: int)
 
 
 def test_the_loss_is_the_activation_error() -> None:
-    own = Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
+    own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
     error = activation_error(DENSE, Bilm(OPTIONS, own).eval(), calibration_sentences(CALIBRATION_TEXT))
     expected = sum(layer**2 for layer in error["layers"])
     assert ElmoReading(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
@@ -88,7 +89,7 @@ def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
     lines = ["a few words .\n"] * 1250
     (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
     (tmp_path / "beginning.txt").write_text("".join(lines))
-    own = Compression("svd", 2, "all").apply(WEIGHTS, OPTIONS)
+    own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
     one, other = (ElmoReading(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
     assert one == pytest.approx(other, rel=1e-4)
 
@@ -99,8 +100,8 @@ def test_what_nobody_hears_gets_nothing() -> None:
     weights = BilmWeights(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): silent})
     ranks = {}
     for allocation in ("outputs", "matrices"):
-        compression = Compression("svd", None, "input+recurrent", budget={"share": 0.7}, allocation=allocation)
-        matrices = compression.apply(weights, OPTIONS).lstms[0, 0].matrices
+        compression = Compression(method="svd", targets="input+recurrent", budget={"share": 0.7}, allocation=allocation)
+        matrices = compress(weights, OPTIONS, compression).lstms[0, 0].matrices
         ranks[allocation] = [m.rank for m in (matrices["input"], matrices["recurrent"]) if isinstance(m, Factors)]
     assert ranks["outputs"] == [1, 1] and min(ranks["matrices"]) > 1
 
@@ -118,9 +119,9 @@ def test_a_real_elmo_is_nearer(method: str, targets: str, highways: str | None, 
     errors = {}
     for allocation in ("outputs", "matrices"):
         compression = Compression(
-            method, None, targets, budget={"share": 0.2}, allocation=allocation, highway_rank=highways
+            method=method, targets=targets, budget={"share": 0.2}, allocation=allocation, highway_rank=highways
         )
-        own = Bilm(options, compression.apply(weights, options)).eval()
+        own = Bilm(options, compress(weights, options, compression)).eval()
         errors[allocation] = activation_error(dense, own, sentences)["all"]
     assert errors["outputs"] < most * errors["matrices"]
 

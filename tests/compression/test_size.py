@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.compression import size_report
+from elmo_mf.compression import compress, size_report
 from tests.conftest import random_bilm
 
 
@@ -13,14 +13,14 @@ from tests.conftest import random_bilm
     "compression",
     [
         None,
-        Compression("svd", 2, "all"),
-        Compression("svd", 3, "input", layers=[0]),
-        Compression("svd", 2, "all", highway_rank=3),
+        Compression(method="svd", rank=2, targets="all"),
+        Compression(method="svd", rank=3, targets="input", layers=[0]),
+        Compression(method="svd", rank=2, targets="all", highway_rank=3),
     ],
 )
 def test_counts_are_the_modules(compression: Compression | None) -> None:
     dense = random_bilm()
-    bilm = dense if compression is None else Bilm(dense.options, compression.apply(dense.weights(), dense.options))
+    bilm = dense if compression is None else Bilm(dense.options, compress(dense.weights(), dense.options, compression))
     report = size_report(bilm.weights(), bilm.options)
     mask_row = bilm.options.char_cnn.embedding_dim
     assert report.encoder_parameters == sum(p.numel() for p in bilm.parameters()) - mask_row
@@ -33,7 +33,9 @@ def test_counts_are_the_modules(compression: Compression | None) -> None:
 
 def test_a_matrix() -> None:
     dense = random_bilm()
-    report = size_report(Compression("svd", 2, "input").apply(dense.weights(), dense.options), dense.options)
+    report = size_report(
+        compress(dense.weights(), dense.options, Compression(method="svd", rank=2, targets="input")), dense.options
+    )
     row = report.matrices[0]
     assert (row.direction, row.layer, row.target, row.shape, row.rank) == ("forward", 0, "input", (48, 6), 2)
     assert row.parameters == 2 * (48 + 6) and row.dense_parameters == 48 * 6

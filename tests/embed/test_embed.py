@@ -352,8 +352,8 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"wrote {out}: 6 sentences\n"
     from elmo_mf.compression import Compression
 
-    _check(out, LINES, Bilm.from_files(options, weights, Compression("svd", 2, "all")), "top")
-    within = Compression("svd", None, "input", budget={"parameters": 2500}, highway_rank=3)
+    _check(out, LINES, Bilm.from_files(options, weights, Compression(method="svd", rank=2, targets="all")), "top")
+    within = Compression(method="svd", targets="input", budget={"parameters": 2500}, highway_rank=3)
     elmo[-2:] = ["--budget", "2500", "--targets", "input", "--highway-rank", "3"]
     assert main(["embed", str(text), str(tmp_path / "w.hdf5"), "--top", *elmo]) == 0
     _check(tmp_path / "w.hdf5", LINES, Bilm.from_files(options, weights, within), "top")

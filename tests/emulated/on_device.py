@@ -269,7 +269,7 @@ def test_a_budget_of_a_core(gpu: EmulatedGpu) -> None:
     """The outputs that it is spent by are compared on the device."""
     torch.manual_seed(0)
     core, text = CoreLstm.random([5, 17, 16]).eval(), torch.randn(12, 3, 5)
-    compression = Compression("whitened_svd", None, "all", budget={"share": 0.6})
+    compression = Compression(method="whitened_svd", targets="all", budget={"share": 0.6})
     expected = core.compressed(compression, [text[:7], text[7:]]).weights()
     found = core.to(GPU).compressed(compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
     for key, lstm_weights in expected.lstms.items():

@@ -240,7 +240,7 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "encoder: zero": _encoder,
     "encoder: carried": partial(_encoder, state="carried"),
     "encoder: primed": partial(_encoder, state="primed"),
-    "encoder: factored": partial(_encoder, compression=Compression("svd", 8, "joint+projection")),
+    "encoder: factored": partial(_encoder, compression=Compression(method="svd", rank=8, targets="joint+projection")),
     **{f"method: {name}": partial(_method, name=name) for name in method_names()},
     "method: nmf, shifted": partial(_method, name="nmf", settings=("form=shift", "iterations=5")),
     "method: semi_nmf, on the left, from clusters": partial(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf import Compression
+from elmo_mf.compression import with_file_hashes
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, check_folder, check_output, exclusive, read_bytes, read_json, read_text, write_text
 
@@ -171,7 +172,7 @@ def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
         lambda: list(TextLines(BROKEN)),
         lambda: list(TextLines(BROKEN, regular=True)),
         lambda: read_row_weights(BROKEN, random_bilm().weights()),
-        lambda: Compression("svd", 2, "all", calibration=str(BROKEN)).identity(),
+        lambda: with_file_hashes(Compression(method="svd", rank=2, targets="all", calibration=str(BROKEN))).to_dict(),
         *(partial(data.contents, BROKEN) for data in FORMATS.values()),
     ]
     for read in readers:
@@ -191,7 +192,7 @@ def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.M
         lambda: read_json(name, "file", "JSON", most=10),
         lambda: list(TextLines(name)),
         lambda: list(TextLines(name, regular=True)),
-        lambda: Compression("svd", 2, "all", calibration=name).identity(),
+        lambda: with_file_hashes(Compression(method="svd", rank=2, targets="all", calibration=name)).to_dict(),
         lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "data": name}, "s")),
         lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "preset": "paper", "glove": name}, "s")),
     ]

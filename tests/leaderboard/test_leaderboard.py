@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.compression import Compression
+from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.write import write_reports
 from tests.conftest import ROOT
@@ -123,7 +123,7 @@ def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
 def test_highways_alone(tmp_path: Path) -> None:
     """They are a row, and belong to no line of ranks."""
     alone = record(None, 0.39)
-    alone["run"]["compression"] = Compression.from_dict({"highway_rank": 9}).to_dict()
+    alone["run"]["compression"] = read_compression({"highway_rank": 9}).to_dict()
     assert "| **highways 9** ★" in _page(tmp_path, record(None, 0.40), alone)
 
 

@@ -51,7 +51,9 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
     text = [torch.randn(20, 4, 2) @ basis for _ in range(3)]
     errors = {}
     for method in ("svd", "whitened_svd"):
-        compression = Compression(method, 2, "input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9})
+        compression = Compression(
+            method=method, rank=2, targets="input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9}
+        )
         errors[method] = core_activation_error(core, core.compressed(compression, text), text)["all"]
     assert errors["whitened_svd"] < 1e-3 < errors["svd"]
 
@@ -59,7 +61,7 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
 def test_activation_error(core: CoreLstm) -> None:
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     assert core_activation_error(core, core, text) == {"layers": [0, 0, 0], "all": 0}
-    own = core.compressed(Compression("svd", 2, "all"))
+    own = core.compressed(Compression(method="svd", rank=2, targets="all"))
     error = core_activation_error(core, own, text)
     with torch.no_grad():
         wanted, found = (model(torch.cat(text))[0] for model in (core, own))
@@ -73,7 +75,7 @@ def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: Cor
     """By the layers from the first that changed on, and no others."""
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     dense = core.weights()
-    made = core.compressed(Compression("svd", 2, "all", layers)).weights().lstms
+    made = core.compressed(Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
     own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
     expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text)["layers"][-1] ** 2
     reading = CoreReading(core, dense, text)
@@ -92,7 +94,9 @@ def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
     text = [torch.randn(20, 4, 12)]
     ranks = {}
     for allocation in ("outputs", "matrices"):
-        small = wide.compressed(Compression("svd", None, "all", budget={"share": 0.5}, allocation=allocation), text)
+        small = wide.compressed(
+            Compression(method="svd", targets="all", budget={"share": 0.5}, allocation=allocation), text
+        )
         matrix = small.weights().lstms[0, 0].matrices["recurrent"]
         assert isinstance(matrix, Factors)
         ranks[allocation] = matrix.rank

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.runtime.packed_linear import supports
 from elmo_mf.bilm.weights import JOINT, Factors, Pruned
-from elmo_mf.compression import Compression
+from elmo_mf.compression import Compression, check_compression, read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.lm.core import CoreLstm
 
@@ -19,7 +19,7 @@ State = list[tuple[Tensor, Tensor]]
 TARGETS = st.sampled_from(["input", "recurrent", "all", "joint"])
 compressions = st.none() | st.builds(
     lambda method, rank, targets, granularity: Compression(
-        method, rank, targets, granularity=granularity, allow_larger=True
+        method=method, rank=rank, targets=targets, granularity=granularity, allow_larger=True
     ),
     st.sampled_from(["svd", "prune"]),
     st.integers(1, 3),
@@ -85,7 +85,7 @@ def test_weights_come_back(sizes: list[int], compression: Compression | None) ->
 
 def test_gradients_are_those_of_the_factors() -> None:
     """The gradients of W = L R are dL = dW R^T and dR = L^T dW, where dW is torch's."""
-    core = _core([6, 8, 8], Compression("svd", 2, "all"))
+    core = _core([6, 8, 8], Compression(method="svd", rank=2, targets="all"))
     lstms = [lstm.requires_grad_(True).train() for lstm in core.to_torch()]
     inputs = torch.randn(5, 3, 6)
     core.train()(inputs)[0][-1].square().sum().backward()
@@ -99,7 +99,10 @@ def test_gradients_are_those_of_the_factors() -> None:
 
 
 def test_factors_and_zeros_stay_what_they_are_in_training() -> None:
-    for compression, kind in ((Compression("svd", 2, "joint"), Factors), (Compression("prune", 2, "all"), Pruned)):
+    for compression, kind in (
+        (Compression(method="svd", rank=2, targets="joint"), Factors),
+        (Compression(method="prune", rank=2, targets="all"), Pruned),
+    ):
         core = _core([6, 8], compression)
         before = core.weights()
         optimizer = torch.optim.SGD(core.parameters(), 0.1, weight_decay=0.1)
@@ -135,7 +138,7 @@ def test_the_state_goes_on() -> None:
 @pytest.mark.parametrize("counted", [True, False])
 def test_inference_sees_what_training_changed(counted: bool) -> None:
     """A write through `.data`, as moving averages make it, is not counted by PyTorch, and seen at `eval()`."""
-    core = _core([5, 7], Compression("svd", 2, "all"))
+    core = _core([5, 7], Compression(method="svd", rank=2, targets="all"))
     inputs = torch.randn(3, 1, 5)
     with torch.no_grad():
         before = core.eval()(inputs)[0][0]
@@ -155,8 +158,8 @@ def test_inference_sees_what_training_changed(counted: bool) -> None:
         ({"rank": 9}, "expected at most 8, the rank of forward layer 0 recurrent"),
         ({"rank": 7}, "expected less than 6.4, the break-even rank of forward layer 0 recurrent"),
         ({"layers": [2]}, "found 2, expected 0 to 0"),
-        ({"distill": {"text": "a.txt"}}, "compression.distill: found it for a language model, expected finetune"),
-        ({"calibration": "a.txt"}, "compression.calibration: found it for a language model"),
+        ({"distill": {"text": "a.txt"}}, "compression.distill: applies to an ELMo; use `finetune`"),
+        ({"calibration": "a.txt"}, "compression.calibration: found a text for a language model"),
         ({"finetune": {"epochs": 0}}, "compression.finetune.epochs: found 0"),
         ({"finetune": {"steps": 1}}, "compression.finetune: found the key 'steps', expected any of epochs"),
         ({"finetune": {"learning_rate": -1}}, "compression.finetune.learning_rate: found -1"),
@@ -165,34 +168,37 @@ def test_inference_sees_what_training_changed(counted: bool) -> None:
 def test_what_cannot_be_done(keys: dict[str, object], message: str) -> None:
     core = CoreLstm.random([20, 8])
     with pytest.raises(InputError) as error:
-        compression = Compression.from_dict({"method": "svd", "rank": 2, "targets": "all"} | keys)
-        compression.check(core.weights(), language_model=True)
+        compression = read_compression({"method": "svd", "rank": 2, "targets": "all"} | keys)
+        check_compression(core.weights(), compression, language_model=True)
     assert message in str(error.value)
 
 
 def test_all_targets_of_a_language_model_are_two() -> None:
     core = CoreLstm.random([20, 8])
     for targets, expected in (("all", {"input", "recurrent"}), ("joint", {JOINT})):
-        compressed = core.compressed(Compression("svd", 2, targets))
+        compressed = core.compressed(Compression(method="svd", rank=2, targets=targets))
         assert set(compressed.weights().lstms[0, 0].matrices) == expected
 
 
 def test_a_method_that_looks_at_inputs_needs_some() -> None:
     core = CoreLstm.random([20, 8])
     with pytest.raises(InputError, match="found whitened_svd without inputs"):
-        core.compressed(Compression("whitened_svd", 2, "all"))
-    core.compressed(Compression("whitened_svd", 2, "all"), [torch.randn(9, 2, 20)])
+        core.compressed(Compression(method="whitened_svd", rank=2, targets="all"))
+    core.compressed(Compression(method="whitened_svd", rank=2, targets="all"), [torch.randn(9, 2, 20)])
 
 
 def test_a_budget_by_outputs_needs_inputs() -> None:
     core = CoreLstm.random([20, 8])
     with pytest.raises(InputError, match="allocation: found outputs without inputs to see them for, expected matrices"):
-        core.compressed(Compression("svd", None, "all", budget={"share": 0.5}))
-    core.compressed(Compression("svd", None, "all", budget={"share": 0.5}, allocation="matrices"))
-    core.compressed(Compression("svd", None, "all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])
+        core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}))
+    core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}, allocation="matrices"))
+    core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])
 
 
-@pytest.mark.parametrize("compression", [None, Compression("svd", 3, "all"), Compression("svd", 3, "joint")])
+@pytest.mark.parametrize(
+    "compression",
+    [None, Compression(method="svd", rank=3, targets="all"), Compression(method="svd", rank=3, targets="joint")],
+)
 def test_without_machine_code(compression: Compression | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMO_MF_NATIVE", "0")
     core, inputs = _core([5, 20, 16], compression).eval(), torch.randn(7, 3, 5)
@@ -201,7 +207,7 @@ def test_without_machine_code(compression: Compression | None, monkeypatch: pyte
 
 
 @pytest.mark.skipif(not supports("bfloat16"), reason="needs a processor with bfloat16 instructions")
-@pytest.mark.parametrize("compression", [None, Compression("svd", 3, "all")])
+@pytest.mark.parametrize("compression", [None, Compression(method="svd", rank=3, targets="all")])
 def test_the_kernel_without_projection_in_bfloat16(compression: Compression | None) -> None:
     """Its products are rounded; its states are not."""
     core, inputs = _core([16, 32], compression).eval(), torch.randn(6, 4, 16)

@@ -66,13 +66,13 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
 
 def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
     dense = _evaluate(elmo, texts[1])
-    found = [_evaluate(elmo, texts[1], Compression("svd", rank, "input+recurrent")) for rank in (1, 5)]
+    found = [_evaluate(elmo, texts[1], Compression(method="svd", rank=rank, targets="input+recurrent")) for rank in (1, 5)]
     assert found[0].forward > found[1].forward > 0.999 * dense.forward
     assert found[0].parameters < found[1].parameters < dense.parameters
 
 
 def test_a_saved_compressed_encoder_with_the_softmax_of_the_dense_one(elmo: Path, texts: Texts, tmp_path: Path) -> None:
-    compression = Compression("svd", 4, "all")
+    compression = Compression(method="svd", rank=4, targets="all")
     expected = _evaluate(elmo, texts[1], compression)
     Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5", compression).save(tmp_path / "small")
     found = _evaluate(tmp_path / "small", texts[1], None, elmo)

@@ -23,7 +23,7 @@ def record(
     **changes: Any,
 ) -> dict[str, Any]:
     """One record; rank None is the dense encoder."""
-    compression = None if rank is None else Compression("svd", rank, "all").to_dict()
+    compression = None if rank is None else Compression(method="svd", rank=rank, targets="all").to_dict()
     times = {"median_ms": 10.0, "p95_ms": 12.0, "dense_median_ms": 20.0, "dense_p95_ms": 24.0, "speed_up": speed_up}
     latency = {part: {"1": dict(times), "32": dict(times)} for part in ("encoder", "model")}
     config = {"random_seed": "SEED", "trainer": {"num_epochs": 12}, "dataset_reader": {"type": "r"}}

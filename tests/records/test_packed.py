@@ -46,7 +46,7 @@ def test_reports_need_no_torch(tmp_path: Path) -> None:
     records = [record(None, 0.4)]
     for name in method_names():
         made = record(4, 0.3)
-        made["run"]["compression"] = Compression(name, 4, "all").to_dict()
+        made["run"]["compression"] = Compression(method=name, rank=4, targets="all").to_dict()
         records.append(signed(made))
     write(tmp_path, records)
     code = "import sys; from elmo_mf.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"

@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from elmo_mf import Bilm, Compression
+from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.weights import TARGETS, to_dense
-from elmo_mf.compression import method_names
+from elmo_mf.bilm.weights import TARGETS, BilmWeights, to_dense
+from elmo_mf.compression import compress, method_names
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.compression.calibration.row_weights import read_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
+from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
 from elmo_mf.tasks.elmo_run import _sentences, trained
 from elmo_mf.tasks.encoders import encoder_of
@@ -63,19 +65,18 @@ def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_swee
 
 def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    real = Compression.apply
 
-    def noted(self: Compression, *arguments: Any) -> Any:
-        made.append(str(self))
-        return real(self, *arguments)
+    def noted(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
+        made.append(compression_label(compression))
+        return compress(weights, options, compression)
 
-    monkeypatch.setattr(Compression, "apply", noted)
+    monkeypatch.setattr("elmo_mf.tasks.encoders.compress", noted)
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:
         first, second = (encoder_of(spec, run, work) for run in runs)
     assert made == ["svd all rank 2"] and first == second
-    expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "all"))
+    expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="all"))
     own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
     assert np.abs(own - wanted).max() < 1e-6
 
@@ -167,7 +168,10 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     with workspace(tmp_path / "out") as work, trained(spec, expand(spec)[0], work) as (loop, embedder, *_):
         instances = list(loop.trainer.data_loader.iter_instances())
-    dense, own = embedder.bilm, Bilm.from_files(spec.options, spec.weights, Compression("svd", 3, "input"))
+    dense, own = (
+        embedder.bilm,
+        Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=3, targets="input")),
+    )
     found = activation_error(dense, own, _sentences(instances))
     texts = [[token.text for token in instance["tokens"].tokens] for instance in instances]
     wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, own))

@@ -13,7 +13,7 @@ import pytest
 
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import Compression, method_names, size_report
+from elmo_mf.compression import Compression, compress, method_names, read_compression, size_report
 from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
@@ -61,10 +61,10 @@ def test_the_published_sweep_of_the_larger_elmo() -> None:
     options_file, weight_file = base_elmo()
     assert (ROOT / spec.options, ROOT / spec.weights) == (options_file, weight_file)
     options = BilmOptions.from_file(options_file)
-    low_rank = Compression("svd", 16, "all").apply(read_weights(weight_file, options), options)
+    low_rank = compress(read_weights(weight_file, options), options, Compression(method="svd", rank=16, targets="all"))
     budgets = [one.budget for one in spec.encoders() if one and one.budget]
     assert None in spec.encoders() and len(budgets) == 3
-    assert all(budget == {"parameters": size_report(low_rank, options).lstm_parameters} for budget in budgets)
+    assert all(budget.parameters == size_report(low_rank, options).lstm_parameters for budget in budgets)
 
 
 def test_the_published_sweep_of_language_models() -> None:
@@ -92,7 +92,7 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         run, elmo = record["run"], record["elmo"] and record["elmo"]["name"].split("/")[0]
-        compression = run["compression"] and Compression.from_dict(run["compression"])
+        compression = run["compression"] and read_compression(run["compression"])
         found.add((run["task"], elmo, encoder_name(compression, dense_finetune(run)), run["seed"]))
     assert found == named
 

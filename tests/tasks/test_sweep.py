@@ -34,7 +34,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert compressed["examples"] == dict.fromkeys(runs[0].task.files, 40)
     assert compressed["epochs"] == 2 and compressed["best_epoch"] in (1, 2)
 
-    expected = Bilm.from_files(spec.options, spec.weights, Compression("svd", 2, "input+recurrent"))
+    expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="input+recurrent"))
     report = size_report(expected.weights(), expected.options).to_dict()
     assert compressed["size"] == report and dense["size"]["lstm_ratio"] == 1
     for part in ("encoder", "model"):

@@ -16,6 +16,7 @@ from elmo_mf import errors
 from elmo_mf.bilm.weights import Array, Factors, Pruned
 from elmo_mf.compression.decomposition import singular_values
 from elmo_mf.errors import InputError
+from elmo_mf.records.compression import Compression, parse_compression
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,36 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
             expected = f"any of {', '.join(known)}" if known else "none"
             raise InputError(f"compression.settings: found the key {key!r} for {name}, expected {expected}")
     return kind(**(settings or {}))
+
+
+def method_of(compression: Compression) -> Method:
+    """The method of a compression, with its settings.
+
+    Raises:
+        InputError: The method is not registered, has not these settings, or does not save what the budget limits.
+    """
+    method = method_named(compression.method, compression.settings)
+    budget = compression.budget
+    if budget is not None and method.stays_dense and budget.kind in ("bytes", "multiply_adds"):
+        raise InputError(
+            f"compression.budget: found {budget.kind} with {compression.method}, which saves none; expected parameters"
+        )
+    return method
+
+
+def read_compression(raw: object, where: str = "compression") -> Compression:
+    """Validate a compression that a person wrote: the keys of a config file, and the method that they name.
+
+    Args:
+        raw: An object with the keys of `Compression`.
+        where: What is read, for the error.
+
+    Raises:
+        InputError: A key is unknown or missing, a value is wrong, or the method does not exist or take these settings.
+    """
+    compression = parse_compression(raw, where)
+    method_of(compression)
+    return compression
 
 
 def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:

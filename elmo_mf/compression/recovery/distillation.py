@@ -27,7 +27,7 @@ from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, lo
 from elmo_mf.sentences import read_with_hash
 
 if TYPE_CHECKING:
-    from elmo_mf.compression.recovery.config import Distillation
+    from elmo_mf.records.compression import Distillation
 
 _BATCH_TOKENS = 600
 _HELD_OUT = 20  # of so many batches, one is never trained on

@@ -18,6 +18,7 @@ from elmo_mf.leaderboard.settings import own, shared
 from elmo_mf.leaderboard.table import columns
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.compressions import compression_of
+from elmo_mf.records.labels import targets_label
 from elmo_mf.records.packed import Records
 from elmo_mf.tasks.grid import run_name
 
@@ -120,7 +121,7 @@ def _row(row: dict[Any, Any], cells: list[list[Any]], line: str | None) -> dict[
     return {
         "encoder": row["encoder"],
         "method": compression.method if compression else "dense",
-        "targets": compression.targets_text if compression else "none",
+        "targets": targets_label(compression) if compression else "none",
         "again": bool(row["trained_again"]),
         "line": line,
         "marks": [name for name in _MARKS if row[name]],

@@ -34,7 +34,7 @@ def _records() -> list[dict[str, Any]]:
     ):
         found += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
     other = record(8, 0.20, 1, speed_up=2.5)
-    other["run"]["compression"] = Compression("whitened_svd", 8, "input").to_dict()
+    other["run"]["compression"] = Compression(method="whitened_svd", rank=8, targets="input").to_dict()
     return [*found, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
 
 

@@ -1,0 +1,87 @@
+"""Checks of a compression against the weights that it is meant for."""
+
+from __future__ import annotations
+
+from math import prod
+
+from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression.highways import check_highways
+from elmo_mf.compression.matrix_reference import Slot, highway_slots, matrix_references
+from elmo_mf.compression.methods.base import method_of
+from elmo_mf.compression.size import BYTES_PER_PARAMETER
+from elmo_mf.errors import InputError
+from elmo_mf.records.compression import Compression
+
+
+def check_compression(weights: BilmWeights, compression: Compression, language_model: bool = False) -> None:
+    """Raise the errors that `compress` would raise, except those of files, without the work.
+
+    Args:
+        weights: Weights of the dense model.
+        language_model: Whether they are the core of a language model, in place of an ELMo.
+
+    Raises:
+        InputError: The method does not exist or has other settings; the model has no such layer or matrix; a matrix is
+            factored already; a rank is above the matrix's, or at or above break-even without `allow_larger`; the
+            budget is too small; or a setting does not apply to this kind of model.
+    """
+    method_of(compression)
+    _check_kind(compression, language_model)
+    if compression.highway_rank is not None:
+        check_highways(weights, compression.highway_rank, compression.allow_larger)
+    references = matrix_references(weights, compression)
+    if compression.budget is not None:
+        parameters_within(weights, compression)
+    elif not compression.allow_larger:
+        for reference in references:
+            _check_useful(reference, compression.rank_for(reference.target))
+
+
+def parameters_within(weights: BilmWeights, compression: Compression) -> int:
+    """Number of parameters that a budget leaves to the factors.
+
+    Raises:
+        InputError: The budget is less than rank 1 everywhere takes.
+    """
+    budget = compression.budget
+    assert budget is not None
+    amount = budget.amount
+    highways = highway_slots(weights) if compression.shares_budget else []
+    references = [*matrix_references(weights, compression), *highways]
+    lstms, whole = weights.lstms.values(), sum(prod(reference.shape) for reference in highways)
+    biases = sum(lstm.bias.size for lstm in lstms) + sum(reference.shape[0] for reference in highways)
+    whole += sum(matrix.size for lstm in lstms for matrix in lstm.matrices.values())
+    others, unit = whole - sum(prod(reference.shape) for reference in references), 1
+    if budget.kind == "share":
+        amount = int(amount * (whole + biases))
+    if budget.kind == "bytes":
+        unit = BYTES_PER_PARAMETER
+    if budget.kind != "multiply_adds":
+        others += biases
+    least = others + sum(reference.cost for reference in references)
+    if amount // unit < least:
+        kind = "parameters" if budget.kind == "share" else budget.kind
+        raise InputError(
+            f"compression.budget: found {amount:,} {kind}, expected at least {least * unit:,}: {others * unit:,} that "
+            "stay dense, and rank 1 for all others"
+        )
+    return int(amount // unit) - others
+
+
+def _check_kind(compression: Compression, language_model: bool) -> None:
+    if language_model and compression.distill is not None:
+        raise InputError("compression.distill: applies to an ELMo; use `finetune` for a language model")
+    if not language_model and compression.finetune is not None:
+        raise InputError("compression.finetune: applies to language models; use `distill` for an ELMo")
+    if language_model and compression.calibration is not None:
+        raise InputError("compression.calibration: found a text for a language model, which reads its own text")
+    if language_model and compression.highway_rank is not None:
+        raise InputError("compression.highway_rank: found a rank for a language model, which has no character CNN")
+
+
+def _check_useful(reference: Slot, rank: int) -> None:
+    if rank >= reference.break_even:
+        raise InputError(
+            f"compression.rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "
+            f"{reference}: from there on factors are no smaller; rejected unless `allow_larger` is set"
+        )

@@ -1,0 +1,45 @@
+"""What a compression depends on: its settings, and the content of the files that it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.errors import InputError
+from elmo_mf.io import is_regular
+from elmo_mf.provenance import regular_hash
+from elmo_mf.records.compression import Compression
+
+
+def with_file_hashes(compression: Compression) -> Compression:
+    """Replace the paths of files by the SHA-256 of their content.
+
+    Raises:
+        InputError: A file does not exist or cannot be read.
+    """
+    changes: dict[str, Any] = {
+        field: _hash(path, field)
+        for field in ("calibration", "gradients")
+        if (path := getattr(compression, field)) is not None
+    }
+    if compression.distill is not None:
+        text = _hash(compression.distill.text, "distill.text")
+        changes["distill"] = compression.distill.model_copy(update={"text": text})
+    return compression.model_copy(update=changes)
+
+
+def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
+    """Add a compression, files by their SHA-256, to the history in a checkpoint's options.
+
+    The history is the list `compressions` under the key `elmo_mf`, oldest first.
+    """
+    history = [*options.compressions, with_file_hashes(compression).to_dict()]
+    about = {**options.extra.get("elmo_mf", {}), "compressions": history}
+    return replace(options, extra={**options.extra, "elmo_mf": about})
+
+
+def _hash(path: str, field: str) -> str:
+    if not is_regular(path):
+        raise InputError(f"compression.{field}: found {path}, expected a file")
+    return regular_hash(path, f"file of compression.{field}", "one that can be read")

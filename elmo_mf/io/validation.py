@@ -1,0 +1,167 @@
+"""Errors of pydantic as one line that names the field, what was found and what was expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from elmo_mf.errors import InputError, any_of, one_of, shown
+
+Model = TypeVar("Model", bound=BaseModel)
+_UNEXPECTED = "unexpected"
+_MOST_SHOWN = 100  # characters
+_EXPECTED = {
+    "missing": "a value",
+    "model_type": "an object with its keys",
+    "dict_type": "an object with its keys",
+    "model_attributes_type": "an object with its keys",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "of at most"),
+}
+
+
+def unexpected(field: str, found: object, expected: str) -> PydanticCustomError:
+    """Build the error that a validator raises for a value.
+
+    Args:
+        field: Name of the field, for a validator of the whole model; empty for a validator of the field itself.
+        found: The value, or `words` that describe it.
+        expected: What would be valid, without the word "expected".
+    """
+    text = str(found) if isinstance(found, _Words) else _shown(found)
+    template = "{field}: found {found}, expected {expected}" if field else "found {found}, expected {expected}"
+    return PydanticCustomError(_UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
+
+
+class _Words(str):
+    """Words that describe a value, in place of the value."""
+
+
+NOTHING = _Words("nothing")
+
+
+def words(text: str) -> str:
+    """Mark a description of what was found, which is shown without quotes."""
+    return _Words(text)
+
+
+def validated(model: type[Model], raw: object, where: str) -> Model:
+    """Validate a value read from a file or the command line.
+
+    Args:
+        model: A pydantic model.
+        raw: An object with the model's keys, or an instance of the model.
+        where: What is validated, such as a file or the key that it was read from.
+
+    Raises:
+        InputError: One line that names the first wrong field, what was found there, and what was expected.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(first_error(error, raw, where, model)) from None
+
+
+def first_error(
+    error: ValidationError, raw: object, where: str, model: type[BaseModel] | TypeAdapter[Any] | None = None
+) -> str:
+    """Describe the first wrong field of a value in one line.
+
+    Args:
+        error: The error of a model.
+        raw: The value that was validated.
+        where: What is validated, as in `validated`.
+        model: The model, whose keys are listed where an unknown key was found.
+    """
+    details = error.errors(include_url=False)
+    paths = [_path(detail, raw) for detail in details]
+    field = paths[0][:1]
+    deepest = max((path for path in paths if path[:1] == field), key=len)
+    own = [detail for detail, path in zip(details, paths, strict=True) if path == deepest]
+    first = own[0]
+    if first["type"] == "extra_forbidden":
+        key, outer = deepest[-1], deepest[:-1]
+        return f"{_place(where, outer)}: found the key {_shown(key)}, {any_of(key, _keys(model, outer))}"
+    if first["type"] == _UNEXPECTED:
+        context = first["ctx"]
+        path = (*deepest, context["field"]) if context["field"] else deepest
+        return f"{_place(where, path)}: found {context['found']}, expected {context['expected']}"
+    found = "nothing" if first["type"] == "missing" else _shown(first["input"])
+    expected = " or ".join(dict.fromkeys(_expected(detail) for detail in own))
+    return f"{_place(where, deepest)}: found {found}, {expected.replace(' or expected', ' or')}"
+
+
+def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:
+    """Keys and indices from the value to what is wrong, without the names that pydantic gives members of a union."""
+    path: list[str | int] = []
+    for part in detail["loc"]:
+        if isinstance(raw, BaseModel) and part in type(raw).model_fields:
+            raw = getattr(raw, str(part))
+        elif (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, (list, tuple)) and isinstance(part, int)):
+            raw = raw[part]  # type: ignore[index]
+        elif not (detail["type"] == "missing" and part == detail["loc"][-1]):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _place(where: str, path: Sequence[str | int]) -> str:
+    """`compression.rank`, or `file.json: id` where what is validated is named by a path."""
+    inner = ".".join(str(part)[:60] for part in path)
+    if not inner:
+        return where
+    return f"{where}.{inner}" if where.isidentifier() else f"{where}: {inner}"
+
+
+def _expected(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "literal_error":
+        known = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
+        return one_of(detail["input"], known) if len(known) > 1 else f"expected {known[0]}"
+    if kind in _BOUNDS:
+        key, relation = _BOUNDS[kind]
+        return f"expected {'an integer' if isinstance(context[key], int) else 'a number'} {relation} {context[key]}"
+    if kind == _UNEXPECTED:
+        return f"expected {context['expected']}"
+    return f"expected {_EXPECTED.get(kind) or _sentence(detail['msg'])}"
+
+
+def _sentence(message: str) -> str:
+    return json.dumps(message)[1:-1].removeprefix("Input should be ")
+
+
+def _keys(model: Any, path: Sequence[str | int]) -> list[str]:
+    """The keys of the model that a path leads to."""
+    for part in path:
+        fields = getattr(model, "model_fields", {})
+        if part in fields:
+            model = next(_models(fields[part].annotation), None)
+    return sorted(getattr(model, "model_fields", ()))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _shown(value: object) -> str:
+    return " ".join(shown(value).split())[:_MOST_SHOWN]

@@ -1,0 +1,279 @@
+"""What a compression is, as data: which matrices are factorized, how, to which size, and what is trained afterwards.
+
+A record, a sweep file, a jsonnet config and the command line all describe a compression with these models. Nothing here
+knows weights or factorization methods; `elmo_mf.compression` applies a compression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from elmo_mf.errors import any_of
+from elmo_mf.io.validation import NOTHING, unexpected, validated, words
+from elmo_mf.paths import expanded
+
+Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
+Direction: TypeAlias = Literal["forward", "backward"]
+BudgetKind: TypeAlias = Literal["share", "parameters", "bytes", "multiply_adds"]
+
+ALL_TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
+"""What the target set "all" stands for."""
+HIGHWAY_METHOD = "whitened_svd"
+"""The method that factorizes highway layers."""
+_TARGETS: tuple[Target, ...] = get_args(Target)
+_ORDER: tuple[Target, ...] = ("joint", *ALL_TARGETS)
+_DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+def _names(found: object, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names from a list, each once, in the order of `known`."""
+    if not isinstance(found, (list, tuple)):
+        raise unexpected("", found, "a text or a list of texts")
+    for name in found:
+        if name not in known:
+            raise unexpected("", name, any_of(name, known).removeprefix("expected "))
+    return tuple(name for name in known if name in found)
+
+
+def _parse_targets(raw: object) -> object:
+    found = raw.split("+") if isinstance(raw, str) else raw
+    if found in (["all"], ("all",)):
+        return ALL_TARGETS
+    return tuple(sorted(_names(found, _TARGETS), key=_ORDER.index))
+
+
+def _parse_directions(raw: object) -> object:
+    if raw == "all":
+        return raw
+    found = _names([raw] if isinstance(raw, str) else raw, _DIRECTIONS)
+    if not found:
+        raise unexpected("", words("none"), f"any of {', '.join(_DIRECTIONS)}")
+    return found
+
+
+def _parse_layers(raw: object) -> object:
+    if raw == "all":
+        return raw
+    if not isinstance(raw, (list, tuple)) or not raw or not all(type(layer) is int and layer >= 0 for layer in raw):
+        raise unexpected("", raw, "'all' or a list of layer numbers")
+    return tuple(sorted(set(raw)))
+
+
+def _parse_ranks(raw: object) -> object:
+    """Ranks by target, in canonical order of the targets."""
+    if isinstance(raw, Mapping):
+        return {target: raw[target] for target in _ORDER if target in raw} | dict(raw)
+    return raw
+
+
+_Positive = Annotated[int, Field(ge=1)]
+_File = Annotated[str, Field(min_length=1), AfterValidator(expanded)]
+_LearningRate = Annotated[float, Field(gt=0)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical JSON form: the same for equal objects, without keys that have their default value."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Distillation(_Data):
+    """Train the factors of an ELMo so that its layers' outputs match those of the dense encoder."""
+
+    text: _File
+    """Tokenised text, one sentence a line."""
+    steps: _Positive = 1000
+    """Steps of the optimiser."""
+    learning_rate: _LearningRate = 2e-3
+    """Highest learning rate of the schedule."""
+
+
+class FineTuning(_Data):
+    """Train a compressed language model on its own text, by Adam with a learning rate that falls to zero."""
+
+    epochs: _Positive = 1
+    """Passes over the text."""
+    learning_rate: _LearningRate = 1e-3
+    """Learning rate at the start."""
+
+
+class Budget(_Data):
+    """The size that all matrices together may have; exactly one of the kinds."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the dense parameters."""
+    parameters: _Positive | None = None
+    """Parameters."""
+    bytes: _Positive | None = None
+    """Bytes in float32."""
+    multiply_adds: _Positive | None = None
+    """Multiply-adds a token."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Budget:
+        given = [kind for kind in get_args(BudgetKind) if getattr(self, kind) is not None]
+        if len(given) != 1:
+            expected = f"one of {', '.join(get_args(BudgetKind))} with its amount"
+            raise unexpected("", words(" and ".join(given) or "nothing"), expected)
+        return self
+
+    @property
+    def kind(self) -> BudgetKind:
+        """The kind that is given."""
+        return next(kind for kind in get_args(BudgetKind) if getattr(self, kind) is not None)
+
+    @property
+    def amount(self) -> float:
+        """The amount of the kind that is given; an integer unless the kind is `share`."""
+        return getattr(self, self.kind)  # type: ignore[no-any-return]
+
+
+class Compression(_Data):
+    """Factorize the matrices `targets` by `method`, at a rank or within a budget.
+
+    Exactly one of `rank` and `budget` is given, except where only highway layers are compressed: then `targets` is
+    empty, `method` is `whitened_svd`, and both may be left out.
+
+    Examples:
+        >>> from elmo_mf import Compression
+        >>> Compression(method="svd", rank=8, targets="all").targets
+        ('input', 'recurrent', 'projection')
+        >>> Compression(method="svd", budget={"share": 0.1}, targets="projection+joint").to_dict()
+        {'method': 'svd', 'targets': ['joint', 'projection'], 'budget': {'share': 0.1}}
+    """
+
+    method: str
+    """Name of a registered method."""
+    rank: _Positive | Annotated[dict[Target, _Positive], BeforeValidator(_parse_ranks)] | None = None
+    """Rank r of the factors of every matrix, from 1 to below break-even, m n / (m + n); or ranks by target."""
+    targets: Annotated[tuple[Target, ...], BeforeValidator(_parse_targets)]
+    """Any of `input`, `recurrent` and `projection`; a list, or one text joined by `+`, or "all". `joint` stands for
+    input and recurrent as one matrix, whose factors share their left part."""
+    layers: Annotated[tuple[int, ...] | Literal["all"], BeforeValidator(_parse_layers)] = "all"
+    """Layer numbers from 0 on, or "all"."""
+    directions: Annotated[tuple[Direction, ...] | Literal["all"], BeforeValidator(_parse_directions)] = "all"
+    """Any of `forward` and `backward`, or "all"."""
+    allow_larger: bool = False
+    """Accept ranks from break-even to the matrix's own, at which factors save nothing."""
+    granularity: Literal["stacked", "gate"] = "stacked"
+    """`stacked` factorizes the four gates as one matrix, `gate` each gate by itself."""
+    budget: Budget | None = None
+    """Size of the whole biLSTM. Ranks are allocated so that the sum over all matrices of the squared relative error is
+    least, see `elmo_mf.compression.allocation`."""
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """Settings of the method, by name."""
+    calibration: _File | None = None
+    """Text for methods that use input covariances, for the allocation `outputs` and for highway layers; None for the
+    text that comes with this package."""
+    gradients: _File | None = None
+    """File that `elmo-mf gradients` wrote, for methods that use a task's gradients."""
+    distill: Distillation | None = None
+    """Distillation after factorization, of an ELMo."""
+    finetune: FineTuning | None = None
+    """Fine-tuning after factorization, of a language model."""
+    highway_rank: _Positive | Literal["budget"] | None = None
+    """Rank of the character CNN's highway layers; "budget" includes them in `budget`; None leaves them dense."""
+    allocation: Literal["outputs", "matrices"] = "outputs"
+    """How a budget weighs the error of a matrix: `outputs` by what it does to the layers' outputs on the calibration
+    text, `matrices` all alike."""
+
+    if TYPE_CHECKING:  # what the validators accept, for type checkers
+
+        def __init__(
+            self,
+            *,
+            method: str,
+            targets: str | Sequence[str],
+            rank: int | Mapping[str, int] | None = None,
+            layers: str | Sequence[int] = "all",
+            directions: str | Sequence[str] = "all",
+            allow_larger: bool = False,
+            granularity: str = "stacked",
+            budget: Budget | Mapping[str, float] | None = None,
+            settings: Mapping[str, Any] = ...,
+            calibration: str | None = None,
+            gradients: str | None = None,
+            distill: Distillation | None = None,
+            finetune: FineTuning | None = None,
+            highway_rank: int | str | None = None,
+            allocation: str = "outputs",
+        ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_highways_only(cls, raw: Any) -> Any:
+        """`highway_rank` may be the only key."""
+        alone = isinstance(raw, Mapping) and not {"targets", "rank", "budget"} & set(raw)
+        if alone and raw.get("highway_rank") is not None:
+            return {"method": HIGHWAY_METHOD, "targets": ()} | dict(raw)
+        return raw
+
+    @model_validator(mode="after")
+    def _check(self) -> Compression:
+        if not self.targets and self.highway_rank is None:
+            raise unexpected("targets", words("none"), f"any of {', '.join(_TARGETS)}")
+        if "joint" in self.targets and {"input", "recurrent"} & set(self.targets):
+            raise unexpected("targets", words("+".join(self.targets)), "joint, or input and recurrent")
+        if self.budget is None and self.allocation != "outputs":
+            raise unexpected("allocation", words(f"{self.allocation} without a budget"), "nothing")
+        if self.targets:
+            self._check_size()
+        else:
+            self._check_highways_only()
+        if self.highway_rank == "budget" and self.budget is None:
+            raise unexpected("highway_rank", "budget", "an integer from 1 on, or a budget to share")
+        return self
+
+    def _check_size(self) -> None:
+        if self.budget is not None and self.rank is not None:
+            raise unexpected("rank", words(f"{self.rank} beside a budget"), "one of the two")
+        if self.budget is None and self.rank is None:
+            raise unexpected("rank", NOTHING, "an integer from 1 on, or a budget")
+        if isinstance(self.rank, dict) and set(self.rank) != set(self.targets):
+            raise unexpected("rank", words(f"ranks of {'+'.join(self.rank)}"), f"those of {'+'.join(self.targets)}")
+
+    def _check_highways_only(self) -> None:
+        """Reject whatever says how the matrices of the biLSTM are factorized."""
+        if self.method != HIGHWAY_METHOD:
+            raise unexpected(
+                "method", words(f"{self.method!r} without targets"), f"{HIGHWAY_METHOD}, for highway layers"
+            )
+        for name in ("rank", "budget", "gradients", "layers", "directions", "granularity", "settings"):
+            field = type(self).model_fields[name]
+            found = getattr(self, name)
+            if found != field.get_default(call_default_factory=True):
+                found = found.kind if isinstance(found, Budget) else repr(found)
+                raise unexpected(name, words(f"{found} without targets"), "nothing")
+
+    @property
+    def shares_budget(self) -> bool:
+        """Whether the budget includes the highway layers."""
+        return self.highway_rank == "budget"
+
+    @property
+    def only_lstm_factors(self) -> bool:
+        """Whether factors of the LSTMs are all that differs from the dense model: no training, no highway layers."""
+        return self.distill is None and self.finetune is None and self.highway_rank is None
+
+    def rank_for(self, target: Target) -> int:
+        """The rank of a target's matrices, without a budget."""
+        assert self.rank is not None
+        return self.rank[target] if isinstance(self.rank, dict) else self.rank
+
+
+def parse_compression(raw: object, where: str = "compression") -> Compression:
+    """Validate the keys of a config file or a record.
+
+    Whether the method exists is not checked; see `elmo_mf.compression.read_compression`.
+
+    Raises:
+        InputError: A key is unknown or missing, or a value is wrong.
+    """
+    return validated(Compression, raw, where)

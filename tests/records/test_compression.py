@@ -1,0 +1,172 @@
+"""Compressions as data: what is accepted, the canonical form, and labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from elmo_mf.bilm import weights
+from elmo_mf.errors import InputError
+from elmo_mf.records.compression import (
+    ALL_TARGETS,
+    Budget,
+    Compression,
+    Direction,
+    Distillation,
+    FineTuning,
+    Target,
+    parse_compression,
+)
+from elmo_mf.records.labels import compression_label
+
+_RECORDS = Path(__file__).parents[2] / "leaderboard" / "records"
+_PLAIN: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"rank": 0}, "compression.rank: found 0, expected an integer of at least 1"),
+        ({"rank": -3}, "compression.rank: found -3"),
+        ({"rank": True}, "compression.rank: found True"),
+        ({"rank": 2.0}, "compression.rank: found 2.0"),
+        ({"rank": {"input": 0}}, "compression.rank.input: found 0, expected an integer of at least 1"),
+        ({"rank": {"input": 2, "joint": 3}}, "compression.rank: found ranks of joint+input, expected those of input"),
+        ({"rank": {"gates": 2}}, "compression.rank.gates: found 'gates', expected one of input, recurrent"),
+        ({"rank": None}, "compression.rank: found nothing, expected an integer from 1 on, or a budget"),
+        (
+            {"targets": "gates"},
+            "compression.targets: found 'gates', expected any of input, recurrent, projection, joint",
+        ),
+        ({"targets": "imput"}, "did you mean input?"),
+        ({"targets": "input+"}, "compression.targets: found ''"),
+        ({"targets": []}, "compression.targets: found none"),
+        ({"targets": 5}, "compression.targets: found 5"),
+        ({"targets": "joint+input"}, "targets: found joint+input, expected joint, or input and recurrent"),
+        ({"granularity": "row"}, "compression.granularity: found 'row', expected one of stacked, gate"),
+        ({"budget": {"share": 0.1}}, "compression.rank: found 2 beside a budget"),
+        ({"layers": "first"}, "compression.layers: found 'first'"),
+        ({"layers": [-1]}, "compression.layers: found [-1]"),
+        ({"layers": []}, "compression.layers: found []"),
+        ({"directions": "sideways"}, "compression.directions: found 'sideways', expected any of forward, backward"),
+        ({"directions": []}, "compression.directions: found none, expected any of forward, backward"),
+        ({"allow_larger": 1}, "compression.allow_larger: found 1, expected true or false"),
+        ({"settings": "ridge"}, "compression.settings: found 'ridge', expected an object"),
+        ({"settings": {"ridge": float("nan")}}, "compression.settings.ridge: found nan, expected a finite number"),
+        ({"calibration": 5}, "compression.calibration: found 5, expected a text"),
+        ({"gradients": ["g"]}, "compression.gradients: found ['g'], expected a text"),
+        ({"gradients": ""}, "compression.gradients: found '', expected a text that is not empty"),
+        ({"ranks": 2}, "compression: found the key 'ranks', expected any of allocation, "),
+        ({"finetune": {"epoch": 2}}, "compression.finetune: found the key 'epoch', expected any of epochs, learning_"),
+        ({"finetune": {"learning_rate": float("inf")}}, "compression.finetune.learning_rate: found inf"),
+    ],
+)
+def test_rejected(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_compression(_PLAIN | keys)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["method", "rank", "targets"])
+def test_missing(missing: str) -> None:
+    raw = {key: value for key, value in _PLAIN.items() if key != missing}
+    with pytest.raises(InputError, match=rf"f.json: {missing}: found nothing, expected"):
+        parse_compression(raw, "f.json")
+
+
+def test_normalised() -> None:
+    one = Compression(method="svd", rank=2, targets="recurrent+input", layers=[1, 0, 1], directions="forward")
+    assert (one.targets, one.layers, one.directions) == (("input", "recurrent"), (0, 1), ("forward",))
+    assert Compression(method="svd", rank=2, targets=["all"]).targets == ALL_TARGETS
+    ranks = Compression(method="svd", rank={"projection": 2, "joint": 3}, targets="projection+joint").rank
+    assert isinstance(ranks, dict) and list(ranks) == ["joint", "projection"]
+
+
+def test_frozen() -> None:
+    one = Compression(**_PLAIN)
+    with pytest.raises(ValidationError, match="frozen"):
+        one.rank = 3
+
+
+def test_canonical_form() -> None:
+    """Identities are hashes of this."""
+    assert Compression(method="svd", rank=2, targets="all").to_dict() == {
+        "method": "svd", "rank": 2, "targets": ["input", "recurrent", "projection"],
+    }  # fmt: skip
+    every = Compression(
+        method="whitened_svd", targets="joint+projection", granularity="gate", budget=Budget(share=0.3), layers=[1],
+        settings={"ridge": 0.1}, calibration="t", distill=Distillation(text="t", steps=3), highway_rank="budget",
+        finetune=FineTuning(), allocation="matrices",
+    )  # fmt: skip
+    assert every.to_dict() == {
+        "method": "whitened_svd", "targets": ["joint", "projection"], "granularity": "gate", "budget": {"share": 0.3},
+        "layers": [1], "settings": {"ridge": 0.1}, "calibration": "t", "distill": {"text": "t", "steps": 3},
+        "highway_rank": "budget", "finetune": {}, "allocation": "matrices",
+    }  # fmt: skip
+    for one in (every, Compression(**_PLAIN), parse_compression({"highway_rank": 3})):
+        assert parse_compression(json.loads(json.dumps(one.to_dict()))) == one
+        assert Compression.model_validate_json(one.model_dump_json()) == one
+
+
+def test_published_records_are_compressions() -> None:
+    """The canonical form leaves out keys that have their default value, and changes nothing else."""
+    raws = [json.loads(path.read_text())["run"]["compression"] for path in sorted(_RECORDS.glob("*.json"))]
+    compressions = [raw for raw in raws if raw is not None]
+    assert len(compressions) > 600
+    for raw in compressions:
+        one = parse_compression(raw)
+        _assert_within(one.to_dict(), raw)
+        _assert_within(raw, one.model_dump(mode="json"))
+
+
+def _assert_within(part: dict[str, Any], whole: dict[str, Any]) -> None:
+    for key, value in part.items():
+        if isinstance(value, dict):
+            _assert_within(value, whole[key])
+        else:
+            assert whole[key] == value and type(whole[key]) is type(value)
+
+
+def test_one_vocabulary() -> None:
+    assert set(get_args(Target)) == set(get_args(weights.Target)) and ALL_TARGETS == weights.TARGETS
+    assert get_args(Direction) == weights.DIRECTIONS
+
+
+def test_schema() -> None:
+    schema = Compression.model_json_schema()
+    assert schema["required"] == ["method", "targets"] and schema["additionalProperties"] is False
+    assert all(field.get("description") for field in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [
+        ({"targets": "all"}, "svd all rank 2"),
+        ({"targets": ["recurrent", "input"]}, "svd input+recurrent rank 2"),
+        ({"layers": [1, 0], "directions": "forward"}, "svd input layers 0+1 forward rank 2"),
+        ({"rank": {"input": 2, "recurrent": 3}, "targets": "recurrent+input"}, "svd input+recurrent rank 2+3"),
+        ({"targets": "joint", "granularity": "gate"}, "svd joint by gate rank 2"),
+        ({"rank": None, "budget": {"share": 0.1}}, "svd input budget 10%"),
+        ({"rank": None, "budget": {"bytes": 99}}, "svd input budget 99 bytes"),
+        ({"rank": None, "budget": {"bytes": 99}, "allocation": "matrices"}, "svd input budget 99 bytes by matrices"),
+        ({"rank": None, "budget": {"bytes": 9}, "highway_rank": "budget"}, "svd input budget 9 bytes with highways"),
+        ({"method": "nmf", "settings": {"form": "shift"}}, "nmf(form=shift) input rank 2"),
+        ({"distill": {"text": "t.txt", "steps": 9}}, "svd input rank 2 distilled 9"),
+        ({"finetune": {"epochs": 2}}, "svd input rank 2 fine-tuned 2"),
+        ({"finetune": {"epochs": 2, "learning_rate": 0.01}}, "svd input rank 2 fine-tuned 2 at 0.01"),
+        ({"highway_rank": 9}, "svd input rank 2 highways 9"),
+    ],
+)
+def test_labels(compression: dict[str, Any], name: str) -> None:
+    assert compression_label(parse_compression(_PLAIN | compression)) == name
+
+
+def test_only_lstm_factors() -> None:
+    assert parse_compression(_PLAIN | {"layers": [0]}).only_lstm_factors
+    changes: list[dict[str, Any]] = [{"highway_rank": 2}, {"distill": {"text": "t"}}, {"finetune": {}}]
+    for more in changes:
+        assert not parse_compression(_PLAIN | more).only_lstm_factors
