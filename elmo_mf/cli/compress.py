@@ -15,7 +15,9 @@ from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights
-    from elmo_mf.compression import Compression
+    from elmo_mf.compression import Compression, Distillation
+    from elmo_mf.compression.recovery.distillation import Distilled
+    from elmo_mf.compression.report import CompressionReport
 
 _FILES = ("options.json", "weights.hdf5", "report.json", "MODEL_CARD.md")
 _CHECKPOINT = "distill.pt"
@@ -82,6 +84,7 @@ def compress(
     from elmo_mf.compression import check_compression, with_history
     from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
     from elmo_mf.compression.model_card import Source, write_compressed_card
+    from elmo_mf.compression.report import compression_report
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -103,13 +106,30 @@ def compress(
     calibration_sentences(text)  # fails here if it cannot be read
     noted, source = with_history(parsed, compression), Source.of(options, weights, licence)
     with exclusive(out, f"a result to {out}"):
-        after, report = _run(compression, parsed, before, text, out / _CHECKPOINT)
-        report = {"compression": noted.compressions[-1]} | report
+        after, seconds, distilled = _compressed(compression, parsed, before, out / _CHECKPOINT)
+        report = compression_report(before, after, parsed, text)
         with atomic_files(out, obsolete=[_CHECKPOINT] if compression.distill else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
-            write_json(staging / "report.json", report)
-            write_compressed_card(staging, source, compression, report, parsed, dense)
-    _summarize(report, out, dense)
+            write_json(staging / "report.json", _json(noted.compressions[-1], report, seconds, distilled))
+            write_compressed_card(staging, source, compression, noted.compressions[-1], report, parsed, dense)
+    _print(report, seconds, distilled)
+    megabytes = (out / "weights.hdf5").stat().st_size / 1e6
+    if dense:
+        echo("written with rebuilt matrices, as large and as fast as the dense encoder")
+    echo(f"wrote {out}/options.json, weights.hdf5 ({megabytes:.1f} MB), report.json and MODEL_CARD.md")
+
+
+def _json(
+    identity: dict[str, Any], report: CompressionReport, seconds: float, distilled: Distilled | None
+) -> dict[str, Any]:
+    """The content of report.json."""
+    content = {"compression": identity, **report.to_dict(), "seconds": round(seconds, 2)}
+    if distilled is not None:
+        content["distillation"] = {
+            "activation_error_before": distilled.before,
+            "activation_error_after": distilled.after,
+        }
+    return content
 
 
 def _layers(text: str) -> list[int] | str:
@@ -121,49 +141,35 @@ def _layers(text: str) -> list[int] | str:
     return [int(part) for part in parts]
 
 
-def _run(
-    compression: Compression,
-    options: BilmOptions,
-    before: BilmWeights,
-    text: Path,
-    checkpoint: Path,
-) -> tuple[BilmWeights, dict[str, Any]]:
-    """The compressed weights, and the report on them."""
+def _compressed(
+    compression: Compression, options: BilmOptions, before: BilmWeights, checkpoint: Path
+) -> tuple[BilmWeights, float, Distilled | None]:
+    """The compressed weights, the seconds of the factorization, and what distillation did."""
     import time
 
     from elmo_mf.compression import compress
-    from elmo_mf.compression.report import compression_report
 
     started = time.perf_counter()
     after = compress(before, options, compression.model_copy(update={"distill": None}))
     seconds = time.perf_counter() - started
-    report: dict[str, Any] = {"seconds": round(seconds, 2)}
-    if compression.distill is not None:
-        after, report["distillation"] = _distilled(compression, options, before, after, checkpoint)
-    return after, compression_report(before, after, options, text) | report
-
-
-def _summarize(report: dict[str, Any], out: Path, dense: bool) -> None:
-    _print(report)
-    size = (out / "weights.hdf5").stat().st_size / 1e6
-    if dense:
-        echo("written with rebuilt matrices, as large and as fast as the dense encoder")
-    echo(f"wrote {out}/options.json, weights.hdf5 ({size:.1f} MB), report.json and MODEL_CARD.md")
+    if compression.distill is None:
+        return after, seconds, None
+    distilled = _distilled(compression.distill, options, before, after, checkpoint)
+    return distilled.weights, seconds, distilled
 
 
 def _distilled(
-    compression: Compression, options: BilmOptions, before: BilmWeights, after: BilmWeights, checkpoint: Path
-) -> tuple[BilmWeights, dict[str, float]]:
+    settings: Distillation, options: BilmOptions, before: BilmWeights, after: BilmWeights, checkpoint: Path
+) -> Distilled:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.compression.recovery.distillation import checkpoint_size, distill
 
     size = checkpoint_size(after)
     check_space("--out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
-    assert compression.distill is not None
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.description}"))
     with progress_bar(*columns) as bar:
-        row = bar.add_task("", total=compression.distill.steps)
+        row = bar.add_task("", total=settings.steps)
 
         def show(step: int, loss: float) -> None:
             bar.update(row, completed=step, description=f"{loss:.4f}")
@@ -173,50 +179,48 @@ def _distilled(
                 f"resuming the distillation at step {step} of {bar.tasks[0].total:.0f}, from {checkpoint}"
             )
 
-        made = distill(before, after, options, compression.distill, checkpoint, show, resumes)
-    return made.weights, {"activation_error_before": made.before, "activation_error_after": made.after}
+        return distill(before, after, options, settings, checkpoint, show, resumes)
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print(report: CompressionReport, seconds: float, distilled: Distilled | None) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.compression.report import named_rows
 
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # for terminals of 80
     for column in table.columns:
         column.justify, column.no_wrap = ("left" if column.header == "matrix" else "right"), True
-    for name, row in named_rows(report):
-        m, n = row["shape"]
+    for row in report.rows:
+        own = row.factorization
+        m, n = own.shape
         table.add_row(
-            name, f"{m} x {n}", str(row["rank"] or "pruned"),
-            f"{row['parameters']:,}", f"{row['parameters'] / (m * n):.1%}", f"{row['energy']:.1%}",
-            f"{row['error']:.3f}", f"{row['input_error']:.3f}",
+            row.name, f"{m} x {n}", str(own.rank or "pruned"), f"{own.parameters:,}", f"{own.parameters / (m * n):.1%}",
+            f"{own.energy:.1%}", f"{own.error:.3f}", f"{own.input_error:.3f}",
         )  # fmt: skip
     console = Console()
     console.print(table)
-    console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of what it gives for real inputs")
-    for line in _summary(report):
+    console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of the products with real inputs")
+    for line in _summary(report, seconds, distilled):
         console.print(line, soft_wrap=True)
 
 
-def _summary(report: dict[str, Any]) -> list[str]:
-    size, speed = report["size"], report["predicted_speed_up"]
+def _summary(report: CompressionReport, seconds: float, distilled: Distilled | None) -> list[str]:
+    size, speed, error = report.size, report.predicted_speed_up, report.activation_error
     lines = [
-        f"biLSTM: {size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,} parameters "
-        f"({size['lstm_ratio']:.2f} times smaller), {size['lstm_bytes']:,} bytes, "
-        f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,} multiply-adds a token",
-        f"encoder with its character CNN: {size['encoder_parameters']:,} parameters "
-        f"({size['encoder_ratio']:.2f} times smaller), {size['encoder_bytes']:,} bytes",
-        f"predicted speed-up: biLSTM {speed['lstm']:.1f} times, encoder {speed['encoder']:.1f} times where every word "
+        f"biLSTM: {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} parameters "
+        f"({size.lstm_ratio:.2f} times smaller), {size.lstm_bytes:,} bytes, "
+        f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,} multiply-adds a token",
+        f"encoder with its character CNN: {size.encoder_parameters:,} parameters "
+        f"({size.encoder_ratio:.2f} times smaller), {size.encoder_bytes:,} bytes",
+        f"predicted speed-up: biLSTM {speed.lstm:.1f} times, encoder {speed.encoder:.1f} times where every word "
         "is new; elmo-mf bench measures it",
-        f"activation error {report['activation_error']['all']:.3f} ("
-        + ", ".join(f"layer {k} {error:.3f}" for k, error in enumerate(report["activation_error"]["layers"]))
-        + f") on {report['activation_error']['sentences']} sentences",
-        f"factorized in {report['seconds']:.1f} s",
+        f"activation error {error.overall:.3f} ("
+        + ", ".join(f"layer {k} {one:.3f}" for k, one in enumerate(error.layers))
+        + f") on {error.sentences} sentences",
+        f"factorized in {seconds:.1f} s",
     ]
-    if "distillation" in report:
-        before, after = report["distillation"].values()
-        lines.append(f"distilled: activation error on held-out sentences {before:.3f} before, {after:.3f} after")
+    if distilled is not None:
+        changes = f"{distilled.before:.3f} before, {distilled.after:.3f} after"
+        lines.append(f"distilled: activation error on held-out sentences {changes}")
     return lines

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from elmo_mf.compression.identity import with_file_hashes, with_history
     from elmo_mf.compression.matrix_reference import break_even_rank, matrix_references
     from elmo_mf.compression.methods.base import (
-        Evidence,
+        CalibrationStatistics,
         Method,
         method_named,
         method_names,
@@ -29,16 +29,16 @@ _MODULES = {
     "identity": ("with_file_hashes", "with_history"),
     "matrix_reference": ("break_even_rank", "matrix_references"),
     "methods.base": (
-        "Evidence", "Method", "method_named", "method_names", "method_of", "read_compression", "register",
+        "CalibrationStatistics", "Method", "method_named", "method_names", "method_of", "read_compression", "register",
     ),
     "size": ("MatrixSize", "SizeReport", "size_report"),
 }  # fmt: skip
 
 __all__ = [
     "Budget",
+    "CalibrationStatistics",
     "Compression",
     "Distillation",
-    "Evidence",
     "FineTuning",
     "MatrixSize",
     "Method",

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.weights import Array
 
-_AT_ONCE = 128  # sentences whose vectors are in memory
+_BATCH_SENTENCES = 128  # whose vectors are in memory
 
 
-def activation_error(dense: Bilm, own: Bilm, sentences: Sequence[list[str]]) -> dict[str, Any]:
-    """|own - dense|_F / |dense|_F over the tokens of `sentences`.
+@dataclass(frozen=True)
+class ActivationError:
+    """The error |compressed - dense|_F / |dense|_F of the LSTM layers' outputs.
 
-    Returns:
-        `layers`: of each biLSTM layer; `all`: their root mean square; `sentences`: how many.
+    Attributes:
+        layers: Error of each layer.
+        overall: Root mean square of the layers' errors.
+        sentences: Number of sentences, where the text is in sentences.
     """
-    differences = np.zeros(own.options.lstm.n_layers)
+
+    layers: tuple[float, ...]
+    overall: float
+    sentences: int | None = None
+
+    @classmethod
+    def of_squares(cls, squares: Array, sentences: int | None = None) -> ActivationError:
+        """Build it from the squared error of each layer."""
+        return cls(tuple(np.sqrt(squares).tolist()), float(np.sqrt(squares.mean())), sentences)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        counted = {} if self.sentences is None else {"sentences": self.sentences}
+        return {"layers": list(self.layers), "all": self.overall} | counted
+
+
+def activation_error(dense: Bilm, compressed: Bilm, sentences: Sequence[list[str]]) -> ActivationError:
+    """Compare two encoders over the tokens of tokenised sentences."""
+    differences = np.zeros(compressed.options.lstm.n_layers)
     norms = np.zeros_like(differences)
-    for start in range(0, len(sentences), _AT_ONCE):
-        batch = sentences[start : start + _AT_ONCE]
-        for one, other in zip(dense.embed(batch), own.embed(batch), strict=True):
-            differences += ((other - one)[1:].astype(np.float64) ** 2).sum(axis=(1, 2))
-            norms += (one[1:].astype(np.float64) ** 2).sum(axis=(1, 2))
-    squares = differences / norms
-    return {
-        "layers": np.sqrt(squares).tolist(),
-        "all": float(np.sqrt(squares.mean())),
-        "sentences": len(sentences),
-    }
+    for start in range(0, len(sentences), _BATCH_SENTENCES):
+        batch = sentences[start : start + _BATCH_SENTENCES]
+        for before, after in zip(dense.embed(batch), compressed.embed(batch), strict=True):
+            differences += ((after - before)[1:].astype(np.float64) ** 2).sum(axis=(1, 2))
+            norms += (before[1:].astype(np.float64) ** 2).sum(axis=(1, 2))
+    return ActivationError.of_squares(differences / norms, len(sentences))

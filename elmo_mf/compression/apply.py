@@ -1,4 +1,4 @@
-"""A compression done to weights: what is known of its matrices, their ranks, their factors, and their tuning."""
+"""Application of a compression to weights: calibration, allocation of ranks, factorization, recovery."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from pathlib import Path
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression.allocation.ranks import allocate
+from elmo_mf.compression.allocation.budget import parameters_within
+from elmo_mf.compression.allocation.ranks import allocate_ranks
+from elmo_mf.compression.allocation.sensitivity import MatrixFactorization, candidates_by_outputs
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
-from elmo_mf.compression.calibration.probe import ElmoReading, Reading
+from elmo_mf.compression.calibration.probe import ElmoProbe, EncoderProbe
 from elmo_mf.compression.calibration.row_weights import read_row_weights
-from elmo_mf.compression.calibration.sensitivity import by_outputs
-from elmo_mf.compression.check import check_compression, parameters_within
-from elmo_mf.compression.highways import HighwayPiece, highway_pieces
-from elmo_mf.compression.matrix_reference import Slot, matrix_references
-from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, method_of
-from elmo_mf.compression.piece import LstmPiece, Piece
+from elmo_mf.compression.check import check_compression
+from elmo_mf.compression.highways import HighwayFactorization, highway_factorizations
+from elmo_mf.compression.matrix_factorization import LstmFactorization
+from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
+from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_of
 from elmo_mf.compression.recovery.distillation import distill
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
 
 
 def compress(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
-    """Factorize the chosen matrices of an ELMo, and distill where the compression says so.
+    """Factorize the chosen matrices of an ELMo, and distill where the compression has a `distill`.
 
     Args:
-        weights: Weights of the dense encoder.
+        weights: Weights of the dense encoder, which stay unchanged.
         options: Its options.
         compression: What to factorize, how, and to which size.
 
     Returns:
-        Weights that share the arrays of the matrices that are not factorized.
+        Weights that share the arrays of all other matrices with the dense ones.
 
     Raises:
         InputError: See `check_compression`; or a file cannot be read.
@@ -49,73 +50,87 @@ def compress(weights: BilmWeights, options: BilmOptions, compression: Compressio
     """
     check_compression(weights, compression)
     text = Path(compression.calibration or CALIBRATION_TEXT)
-    factored = factorize(weights, compression, ElmoReading(weights, options, text))
+    factored = factorize(weights, compression, ElmoProbe(weights, options, text))
     if compression.distill is None:
         return factored
     return distill(weights, factored, options, compression.distill).weights
 
 
-def factorize(weights: BilmWeights, compression: Compression, reading: Reading) -> BilmWeights:
-    """Factorize the chosen matrices; the text is read as far as methods and budgets need it."""
-    method, slots = method_of(compression), matrix_references(weights, compression)
-    evidence = _evidence(compression, method, slots, weights, reading) if slots else {}
-    lstms = (LstmPiece(slot, method, evidence[slot], weights) for slot in slots)
-    highways: Iterable[HighwayPiece] = ()
+def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProbe) -> BilmWeights:
+    """Factorize the chosen matrices of any model.
+
+    Args:
+        weights: Weights of the dense model.
+        compression: What to factorize; it must have passed `check_compression`.
+        probe: Reads the model's text, as far as the method and the budget need it.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    method, references = method_of(compression), matrix_references(weights, compression)
+    statistics = _statistics(weights, compression, method, references, probe) if references else {}
+    lstms = (LstmFactorization(reference, method, statistics[reference], weights) for reference in references)
+    highways: Iterable[HighwayFactorization] = ()
     if compression.highway_rank is not None:
-        highways = highway_pieces(weights, reading.highway_moments())
-    made = weights
-    for piece, rank in _ranks(compression, lstms, highways, weights, reading):
-        made = piece.factored(made, rank)
-    return made
+        highways = highway_factorizations(weights, probe.highway_input_covariances())
+    factored = weights
+    for factorization, rank in _ranks(weights, compression, lstms, highways, probe):
+        factored = factorization.factored(factored, rank)
+    return factored
 
 
 def reads_text(compression: Compression) -> bool:
     """Whether a text has to be read to factorize the LSTMs."""
-    return method_of(compression).needs_inputs or (
-        compression.budget is not None and compression.allocation == "outputs"
-    )
+    by_outputs = compression.budget is not None and compression.allocation == "outputs"
+    return by_outputs or method_of(compression).needs_inputs
 
 
 def _ranks(
-    compression: Compression,
-    lstms: Iterable[LstmPiece],
-    highways: Iterable[HighwayPiece],
     weights: BilmWeights,
-    reading: Reading,
-) -> Iterator[tuple[Piece, int]]:
-    """Of pieces that come one at a time, and go, where no budget compares them."""
+    compression: Compression,
+    lstms: Iterable[LstmFactorization],
+    highways: Iterable[HighwayFactorization],
+    probe: EncoderProbe,
+) -> Iterator[tuple[MatrixFactorization, int]]:
+    """Each matrix with its rank; without a budget one at a time, so that only one is in memory."""
     if compression.budget is None:
-        yield from ((piece, compression.rank_for(piece.slot.target)) for piece in lstms)
+        yield from ((one, compression.rank_for(one.reference.target)) for one in lstms)
     else:
-        within: list[Piece] = [*lstms, *(highways if compression.shares_budget else [])]
-        parameters = parameters_within(weights, compression)
-        yield from _allocated(within, parameters, compression.allocation, weights, reading)
+        within: list[MatrixFactorization] = [*lstms, *(highways if compression.shares_budget else [])]
+        yield from _allocated(weights, compression, within, probe)
     if isinstance(compression.highway_rank, int):
-        yield from ((piece, compression.highway_rank) for piece in highways)
+        yield from ((one, compression.highway_rank) for one in highways)
 
 
 def _allocated(
-    pieces: Sequence[Piece], parameters: int, allocation: str, weights: BilmWeights, reading: Reading
-) -> list[tuple[Piece, int]]:
-    ranks = allocate({piece.slot: piece.candidate for piece in pieces}, parameters)
-    if allocation == "outputs" and len(pieces) > 1:
-        seen = by_outputs([(piece, ranks[piece.slot]) for piece in pieces], weights, reading)
-        ranks = allocate(seen, parameters)
-    return [(piece, ranks[piece.slot]) for piece in pieces]
+    weights: BilmWeights, compression: Compression, within: Sequence[MatrixFactorization], probe: EncoderProbe
+) -> list[tuple[MatrixFactorization, int]]:
+    parameters = parameters_within(weights, compression)
+    ranks = allocate_ranks({one.reference: one.candidate for one in within}, parameters)
+    if compression.allocation == "outputs" and len(within) > 1:
+        candidates = candidates_by_outputs([(one, ranks[one.reference]) for one in within], weights, probe)
+        ranks = allocate_ranks(candidates, parameters)
+    return [(one, ranks[one.reference]) for one in within]
 
 
-def _evidence(
-    compression: Compression, method: Method, slots: Sequence[Slot], weights: BilmWeights, reading: Reading
-) -> dict[Slot, Evidence]:
-    evidence = dict.fromkeys(slots, NOTHING)
+def _statistics(
+    weights: BilmWeights,
+    compression: Compression,
+    method: Method,
+    references: Sequence[MatrixReference],
+    probe: EncoderProbe,
+) -> dict[MatrixReference, CalibrationStatistics]:
+    statistics = dict.fromkeys(references, NO_STATISTICS)
     if method.needs_inputs:
-        seen = reading.moments()
-        evidence = {s: replace(e, inputs=seen[s.key].of(s.target)) for s, e in evidence.items()}
+        covariances = probe.input_covariances()
+        statistics = {
+            reference: replace(own, input_covariance=covariances[reference.key].of(reference.target))
+            for reference, own in statistics.items()
+        }
     if method.needs_gradients:
         if compression.gradients is None:
-            raise InputError(
-                f"compression.gradients: found nothing, expected for {compression.method} a file of elmo-mf gradients"
-            )
+            expected = f"for {compression.method} a file of elmo-mf gradients"
+            raise InputError(f"compression.gradients: found nothing, expected {expected}")
         rows = read_row_weights(Path(compression.gradients), weights)
-        evidence = {s: replace(e, row_weights=rows.of(s)) for s, e in evidence.items()}
-    return evidence
+        statistics = {reference: replace(own, row_weights=rows.of(reference)) for reference, own in statistics.items()}
+    return statistics

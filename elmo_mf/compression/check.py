@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression.allocation.budget import parameters_within
 from elmo_mf.compression.highways import check_highways
-from elmo_mf.compression.matrix_reference import Slot, highway_slots, matrix_references
+from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import method_of
-from elmo_mf.compression.size import BYTES_PER_PARAMETER
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
 
@@ -18,7 +16,8 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
 
     Args:
         weights: Weights of the dense model.
-        language_model: Whether they are the core of a language model, in place of an ELMo.
+        compression: What to factorize.
+        language_model: Whether the weights are the core of a language model, in place of an ELMo.
 
     Raises:
         InputError: The method does not exist or has other settings; the model has no such layer or matrix; a matrix is
@@ -37,37 +36,6 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
             _check_useful(reference, compression.rank_for(reference.target))
 
 
-def parameters_within(weights: BilmWeights, compression: Compression) -> int:
-    """Number of parameters that a budget leaves to the factors.
-
-    Raises:
-        InputError: The budget is less than rank 1 everywhere takes.
-    """
-    budget = compression.budget
-    assert budget is not None
-    amount = budget.amount
-    highways = highway_slots(weights) if compression.shares_budget else []
-    references = [*matrix_references(weights, compression), *highways]
-    lstms, whole = weights.lstms.values(), sum(prod(reference.shape) for reference in highways)
-    biases = sum(lstm.bias.size for lstm in lstms) + sum(reference.shape[0] for reference in highways)
-    whole += sum(matrix.size for lstm in lstms for matrix in lstm.matrices.values())
-    others, unit = whole - sum(prod(reference.shape) for reference in references), 1
-    if budget.kind == "share":
-        amount = int(amount * (whole + biases))
-    if budget.kind == "bytes":
-        unit = BYTES_PER_PARAMETER
-    if budget.kind != "multiply_adds":
-        others += biases
-    least = others + sum(reference.cost for reference in references)
-    if amount // unit < least:
-        kind = "parameters" if budget.kind == "share" else budget.kind
-        raise InputError(
-            f"compression.budget: found {amount:,} {kind}, expected at least {least * unit:,}: {others * unit:,} that "
-            "stay dense, and rank 1 for all others"
-        )
-    return int(amount // unit) - others
-
-
 def _check_kind(compression: Compression, language_model: bool) -> None:
     if language_model and compression.distill is not None:
         raise InputError("compression.distill: applies to an ELMo; use `finetune` for a language model")
@@ -79,7 +47,7 @@ def _check_kind(compression: Compression, language_model: bool) -> None:
         raise InputError("compression.highway_rank: found a rank for a language model, which has no character CNN")
 
 
-def _check_useful(reference: Slot, rank: int) -> None:
+def _check_useful(reference: MatrixReference, rank: int) -> None:
     if rank >= reference.break_even:
         raise InputError(
             f"compression.rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "

@@ -1,107 +1,95 @@
-"""The character CNN's highway layers as factors.
+"""Factorization of the character CNN's highway layers.
 
-They are outside of what the paper compresses. At low rank of the biLSTM they are most of an encoder's multiply-adds.
+The paper does not compress them. At low rank of the biLSTM they take most of an encoder's multiply-adds.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
-import numpy as np
-import torch
-
-from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import Array, BilmWeights, Factors, highway_matrices, to_dense, with_highway
 from elmo_mf.compression.allocation.ranks import Candidate
-from elmo_mf.compression.calibration.input_covariances import calibration_sentences
-from elmo_mf.compression.matrix_reference import HighwaySlot, highway_slots
-from elmo_mf.compression.methods.base import Evidence
-from elmo_mf.compression.methods.truncation import Truncations
+from elmo_mf.compression.matrix_reference import HighwayReference, highway_references
+from elmo_mf.compression.methods.base import CalibrationStatistics, Factorizer
 from elmo_mf.compression.methods.whitened_svd import WhitenedSvd
-from elmo_mf.compression.piece import candidate
 from elmo_mf.errors import InputError
-
-_WORDS = 500  # at once
 
 
 def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) -> None:
-    """That every highway layer can be factorized, at a rank or within a budget.
+    """Check that every highway layer can be factorized.
+
+    Args:
+        weights: Weights of the dense encoder.
+        rank: Rank of the factors; any text stands for a rank within a budget.
+        allow_larger: Accept ranks at which factors save nothing.
 
     Raises:
-        InputError: there is none; one is factored already; the rank is above the matrix's, or saves nothing.
+        InputError: There is no highway layer; one is factored already; the rank is above the matrix's; or it saves
+            nothing.
     """
-    slots = highway_slots(weights)
-    if not slots:
+    references = highway_references(weights)
+    if not references:
         raise InputError(f"compression.highway_rank: found {rank}, expected nothing: there is no highway layer here")
-    for slot, matrix in zip(slots, highway_matrices(weights.char_cnn), strict=True):
+    for reference, matrix in zip(references, highway_matrices(weights.char_cnn), strict=True):
         if isinstance(matrix, Factors):
-            raise InputError(
-                f"compression.highway_rank: found {slot} factored at rank {matrix.rank}, expected a dense matrix"
-            )
-        if isinstance(rank, str):
-            continue
-        if rank > slot.most:
-            raise InputError(f"compression.highway_rank: found {rank}, expected at most {slot.most}, of {slot}")
-        if rank >= slot.break_even and not allow_larger:
-            raise InputError(
-                f"compression.highway_rank: found {rank}, expected less than {slot.break_even:.1f}, the break-even "
-                f"rank of {slot}: from there on factors are no smaller; set allow_larger to have them all the same"
-            )
+            found = f"{reference} factored at rank {matrix.rank}"
+            raise InputError(f"compression.highway_rank: found {found}, expected a dense matrix")
+        if isinstance(rank, int):
+            _check_rank(reference, rank, allow_larger)
+
+
+def _check_rank(reference: HighwayReference, rank: int, allow_larger: bool) -> None:
+    if rank > reference.full_rank:
+        expected = f"at most {reference.full_rank}, the rank of {reference}"
+        raise InputError(f"compression.highway_rank: found {rank}, expected {expected}")
+    if rank >= reference.break_even and not allow_larger:
+        raise InputError(
+            f"compression.highway_rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even "
+            f"rank of {reference}: from there on factors are no smaller; rejected unless `allow_larger` is set"
+        )
 
 
 @dataclass(frozen=True)
-class HighwayPiece:
-    """Both gates of a highway layer as one matrix, by `whitened_svd` on the words of a text.
+class HighwayFactorization:
+    """The factorization of both gates of a highway layer as one matrix, by `whitened_svd`.
 
     Attributes:
-        moments: of what it gets, see `highway_moments`.
+        reference: Which layer.
+        matrix: The dense matrix, (2n, n).
+        input_covariance: Second moments of the layer's inputs, (n, n).
     """
 
-    slot: HighwaySlot
+    reference: HighwayReference
     matrix: Array
-    moments: Array
+    input_covariance: Array
 
     @cached_property
     def candidate(self) -> Candidate:
-        energies = self._at_any_rank.energies
-        return candidate(energies[: self.slot.most_useful], float(energies.sum()), self.slot.cost)
+        """Error reductions relative to the matrix's squared norm, and costs."""
+        reductions = self._factorizer.error_reductions
+        most = self.reference.largest_useful_rank
+        return Candidate.relative(reductions, float(reductions.sum()), most, self.reference.cost)
 
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
-        """And without primed states: other words lead elsewhere."""
-        factors = self._at_any_rank.factors(rank)
+        """Replace the matrix by factors, and drop stored initial states, which are invalid for new token vectors."""
+        factors = self._factorizer.factors(rank)
         lstms = {k: lstm if lstm.primed is None else replace(lstm, primed=None) for k, lstm in weights.lstms.items()}
-        return BilmWeights(with_highway(weights.char_cnn, self.slot.layer, factors), lstms)
+        return BilmWeights(with_highway(weights.char_cnn, self.reference.layer, factors), lstms)
 
     @cached_property
-    def _at_any_rank(self) -> Truncations:
-        return WhitenedSvd().at_any_rank(self.matrix, Evidence(self.moments))
+    def _factorizer(self) -> Factorizer:
+        return WhitenedSvd().prepare(self.matrix, CalibrationStatistics(self.input_covariance))
 
 
-def highway_pieces(weights: BilmWeights, moments: Sequence[Array]) -> Iterator[HighwayPiece]:
-    """All highway layers, which are dense."""
+def highway_factorizations(weights: BilmWeights, covariances: Sequence[Array]) -> Iterator[HighwayFactorization]:
+    """Factorizations of all highway layers of a dense encoder.
+
+    Args:
+        weights: Weights of the encoder.
+        covariances: Second moments of each layer's inputs, see `highway_input_covariances`.
+    """
     matrices = map(to_dense, highway_matrices(weights.char_cnn))
-    for parts in zip(highway_slots(weights), matrices, moments, strict=True):
-        yield HighwayPiece(*parts)
-
-
-@torch.no_grad()
-def highway_moments(weights: BilmWeights, options: BilmOptions, text: Path) -> list[Array]:
-    """E[x x^T] (n, n) of what each highway layer gets, over the tokens that calibration reads."""
-    cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn)
-    counts = Counter(token for sentence in calibration_sentences(text) for token in sentence)
-    words = list(counts)
-    n = options.char_cnn.n_filters
-    sums = [np.zeros((n, n)) for _ in cnn.highways]
-    for start in range(0, len(words), _WORDS):
-        some = words[start : start + _WORDS]
-        shares = torch.tensor([counts[word] for word in some]).unsqueeze(1) / counts.total()
-        ids = batch_to_ids([some], options.char_cnn.max_characters_per_token)[0]
-        for own, x in zip(sums, cnn.steps(ids), strict=False):
-            own += (x.T @ (shares * x)).double().numpy()
-    return sums
+    for reference, matrix, covariance in zip(highway_references(weights), matrices, covariances, strict=True):
+        yield HighwayFactorization(reference, matrix, covariance)

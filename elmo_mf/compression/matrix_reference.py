@@ -1,4 +1,4 @@
-"""One matrix that is to be factorized, and what each rank of its factors costs."""
+"""References to matrices that can be factorized, and the cost of their factors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
 
 
-class _Costs:
-    """Of a matrix in so many blocks of rows, each with factors of its own."""
+class _FactorCosts:
+    """Costs of the factors of a matrix (m, n) in `blocks` blocks of rows, each with factors of its own."""
 
     shape: tuple[int, int]
     blocks: int
 
     @property
     def cost(self) -> int:
-        """Parameters of each rank."""
+        """Parameters of each rank, m + blocks n."""
         m, n = self.shape
         return m + self.blocks * n
 
@@ -44,20 +44,28 @@ class _Costs:
         return break_even_rank(m // self.blocks, n)
 
     @property
-    def most(self) -> int:
-        """The matrix's own rank, or that of a block."""
+    def full_rank(self) -> int:
+        """The largest rank that a block can have."""
         m, n = self.shape
         return min(m // self.blocks, n)
 
     @property
-    def most_useful(self) -> int:
-        """The largest rank below break-even, but 1 at least."""
+    def largest_useful_rank(self) -> int:
+        """The largest rank below break-even, at least 1."""
         return max(1, ceil(self.break_even) - 1)
 
 
 @dataclass(frozen=True)
-class Slot(_Costs):
-    """The matrix of a target; `blocks` is 4 where each gate has factors of its own."""
+class MatrixReference(_FactorCosts):
+    """A matrix of one direction of one LSTM layer.
+
+    Attributes:
+        direction: 0 for forward, 1 for backward.
+        layer: Number of the layer, from 0 on.
+        target: Which of the layer's matrices.
+        shape: Rows and columns, outputs first.
+        blocks: 4 where each gate has factors of its own, else 1.
+    """
 
     direction: int
     layer: int
@@ -66,11 +74,17 @@ class Slot(_Costs):
     blocks: int = 1
 
     @classmethod
-    def of(cls, weights: BilmWeights, key: tuple[int, int], target: Target, per_gate: bool) -> Slot:
-        """That of `weights`.
+    def of(cls, weights: BilmWeights, key: tuple[int, int], target: Target, per_gate: bool) -> MatrixReference:
+        """Refer to a matrix of `weights`.
+
+        Args:
+            weights: Weights of a model.
+            key: Direction and layer.
+            target: Which matrix of that layer.
+            per_gate: Whether each gate is to have factors of its own.
 
         Raises:
-            InputError: it is factored or pruned already.
+            InputError: The matrix is factored or pruned already.
         """
         lstm = weights.lstms[key]
         for name in ("input", "recurrent") if target == JOINT else (target,):
@@ -84,6 +98,7 @@ class Slot(_Costs):
 
     @property
     def key(self) -> tuple[int, int]:
+        """Direction and layer, the key of `BilmWeights.lstms`."""
         return self.direction, self.layer
 
     def matrix(self, weights: BilmWeights) -> Array:
@@ -98,7 +113,7 @@ class Slot(_Costs):
 
 
 @dataclass(frozen=True)
-class HighwaySlot(_Costs):
+class HighwayReference(_FactorCosts):
     """Both gates of a highway layer as one matrix, (2n, n)."""
 
     layer: int
@@ -109,41 +124,45 @@ class HighwaySlot(_Costs):
         return f"highway layer {self.layer} ({self.shape[0]} x {self.shape[1]})"
 
 
-def highway_slots(weights: BilmWeights) -> list[HighwaySlot]:
-    """All highway layers."""
+def highway_references(weights: BilmWeights) -> list[HighwayReference]:
+    """References to all highway layers."""
     return [
-        HighwaySlot(layer, (matrix.shape[0], matrix.shape[1]))
+        HighwayReference(layer, (matrix.shape[0], matrix.shape[1]))
         for layer, matrix in enumerate(highway_matrices(weights.char_cnn))
     ]
 
 
-def matrix_references(weights: BilmWeights, compression: Compression) -> list[Slot]:
-    """The matrices of the LSTMs that a compression factorizes.
+def matrix_references(weights: BilmWeights, compression: Compression) -> list[MatrixReference]:
+    """List the matrices of the LSTMs that a compression factorizes.
+
+    Args:
+        weights: Weights of the model.
+        compression: What to factorize.
 
     Raises:
         InputError: The model has no such layer, direction or matrix; a matrix is factored already; or a rank is above
             the matrix's.
     """
     targets = _targets(weights, compression)
-    layers = sorted({layer for _, layer in weights.lstms})
-    if compression.layers != "all" and max(compression.layers) > layers[-1]:
-        raise InputError(f"compression.layers: found {max(compression.layers)}, expected 0 to {layers[-1]}")
-    chosen = [
-        Slot.of(weights, key, target, compression.granularity == "gate")
+    last = max(layer for _, layer in weights.lstms)
+    if compression.layers != "all" and max(compression.layers) > last:
+        raise InputError(f"compression.layers: found {max(compression.layers)}, expected 0 to {last}")
+    references = [
+        MatrixReference.of(weights, key, target, compression.granularity == "gate")
         for key in weights.lstms
         if (compression.directions == "all" or DIRECTIONS[key[0]] in compression.directions)
         and (compression.layers == "all" or key[1] in compression.layers)
         for target in targets
     ]
-    if compression.targets and not chosen:  # of a language model
-        raise InputError("compression.directions: found backward, expected forward: there is no other here")
+    if compression.targets and not references:  # a language model has one direction
+        raise InputError("compression.directions: found backward, expected forward, the only direction of this model")
     if compression.budget is None:
-        for reference in chosen:
+        for reference in references:
             rank = compression.rank_for(reference.target)
-            if rank > reference.most:
-                expected = f"at most {reference.most}, the rank of {reference}"
+            if rank > reference.full_rank:
+                expected = f"at most {reference.full_rank}, the rank of {reference}"
                 raise InputError(f"compression.rank: found {rank}, expected {expected}")
-    return chosen
+    return references
 
 
 def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
@@ -151,7 +170,7 @@ def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
     projected = any("projection" in lstm.matrices for lstm in weights.lstms.values())
     targets = [target for target in compression.targets if projected or target != "projection"]
     if len(targets) < len(compression.targets) and compression.targets != TARGETS:
-        raise InputError("compression.targets: found projection, expected input or recurrent: there is none here")
+        raise InputError("compression.targets: found projection, expected input or recurrent: this model has no other")
     return targets
 
 

@@ -1,4 +1,4 @@
-"""Model cards, `MODEL_CARD.md` beside weights: where they come from, what was done to them, what they are for."""
+"""Model cards, `MODEL_CARD.md` beside weights: their source, how they were compressed or trained, and their use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.compression.report import named_rows
+from elmo_mf.compression.report import CompressionReport
 from elmo_mf.escape import code, markdown, yaml
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
@@ -25,7 +25,7 @@ _MOST_TEXT = 10_000
 
 @dataclass(frozen=True)
 class Source:
-    """What a card says of the checkpoint before: its files with their SHA-256, and its licence."""
+    """The files of the checkpoint that was compressed, with their SHA-256, and its licence."""
 
     options: str
     weights: str
@@ -33,25 +33,40 @@ class Source:
 
     @classmethod
     def of(cls, options: Path, weights: Path, licence: str | None) -> Source:
-        """Read before the work, because files may change meanwhile; without a licence, that on the source's own card.
+        """Hash a checkpoint's files, before the work, because files may change meanwhile.
+
+        Args:
+            options: Its options file.
+            weights: Its weights file.
+            licence: Its licence; None for the one on the source's own card.
 
         Raises:
-            InputError: there is a card and it cannot be read.
+            InputError: A card exists and cannot be read.
         """
         return cls(_file(options), _file(weights), licence or licence_on_card(weights.parent))
 
 
 def write_compressed_card(
-    folder: Path, source: Source, compression: Compression, report: Mapping[str, Any], options: BilmOptions,
+    folder: Path,
+    source: Source,
+    compression: Compression,
+    identity: Mapping[str, Any],
+    report: CompressionReport,
+    options: BilmOptions,
     dense: bool,
-) -> None:  # fmt: skip
-    """That of a compressed checkpoint.
+) -> None:
+    """Write the card of a compressed checkpoint.
 
     Args:
-        report: see `compression_report`; and `compression`, see `with_file_hashes`.
-        dense: whether the rebuilt matrices were stored.
+        folder: Folder of the checkpoint.
+        source: The checkpoint that was compressed.
+        compression: What was done to it.
+        identity: The same with files by their SHA-256, see `with_file_hashes`.
+        report: The report on the compression.
+        options: Options of the encoder.
+        dense: Whether the rebuilt matrices were stored in place of the factors.
     """
-    size, error, made = report["size"], report["activation_error"], report["compression"]
+    size, error = report.size, report.activation_error
     form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
     facts = {
         "source": source.weights,
@@ -59,33 +74,30 @@ def write_compressed_card(
         "licence": source.licence,
         "architecture": _architecture(options),
         "method": f"{_label(compression)} ({form})",
-        "parameters of the biLSTM": f"{size['lstm_parameters']:,} of {size['lstm_dense_parameters']:,}",
-        "times smaller": f"{size['lstm_ratio']:.2f} (with the character CNN {size['encoder_ratio']:.2f})",
-        "multiply-adds a token": f"{size['lstm_multiply_adds']:,} of {size['lstm_dense_multiply_adds']:,}",
-        "activation error": f"{error['all']:.3f} on {error['sentences']} sentences, by layer "
-        + ", ".join(f"{one:.3f}" for one in error["layers"]),
-        "calibrated on": _text(compression.calibration, made.get("calibration"), "the text that comes with elmo-mf"),
+        "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
+        "times smaller": f"{size.lstm_ratio:.2f} (with the character CNN {size.encoder_ratio:.2f})",
+        "multiply-adds a token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
+        "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
+        + ", ".join(f"{one:.3f}" for one in error.layers),
+        "calibrated on": _text(
+            compression.calibration, identity.get("calibration"), "the text that comes with elmo-mf"
+        ),
         "distilled on": "nothing"
         if compression.distill is None
-        else _text(compression.distill.text, made["distill"]["text"], ""),
+        else _text(compression.distill.text, identity["distill"]["text"], ""),
     }
     rows = [
-        (name, " x ".join(map(str, row["shape"])),
-         str(row["rank"] or "pruned"), f"{row['parameters']:,}", f"{row['error']:.3f}", f"{row['input_error']:.3f}")
-        for name, row in named_rows(report)
+        (row.name, " x ".join(map(str, row.factorization.shape)), str(row.factorization.rank or "pruned"),
+         f"{row.factorization.parameters:,}", f"{row.factorization.error:.3f}", f"{row.factorization.input_error:.3f}")
+        for row in report.rows
     ]  # fmt: skip
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
-    _write(
-        folder,
-        f"ELMo compressed by {_label(compression)}",
-        facts,
-        f"## Matrices\n\n{errors}\n\n{_ERRORS}",
-        _COMPRESSED,
-    )
+    title = f"ELMo compressed by {_label(compression)}"
+    _write(folder, title, facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)
 
 
 def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
-    """That of pretrained weights; `record` is what lies beside them as `pretrain.json`."""
+    """Write the card of pretrained weights; `record` is the content of `pretrain.json` beside them."""
     perplexity = record["held_out_perplexity"]
     compression = record["settings"].get("compression")
     facts = {
@@ -104,7 +116,7 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
 
 
 def licence_on_card(folder: Path) -> str:
-    """What the card in a folder says, `not stated` where there is none."""
+    """Read the licence on the card in a folder; `not stated` where there is none."""
     path = folder / CARD_FILE
     if not path.exists():
         return NOT_STATED
@@ -114,7 +126,7 @@ def licence_on_card(folder: Path) -> str:
 
 
 def _unquoted(value: str) -> str:
-    """A value of YAML as a text."""
+    """The text of a YAML value."""
     try:
         text = json.loads(value) if value.startswith('"') else value
     except ValueError:
@@ -141,7 +153,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that stays within its cell: one line, without what divides cells."""
+    """A text for a table: one line, without the character that divides columns, at most 10,000 characters."""
     return " ".join(text.split()).replace("|", "/")[:_MOST_TEXT]
 
 
@@ -167,16 +179,16 @@ def _architecture(options: BilmOptions) -> str:
 
 
 _ERRORS = (
-    "Errors are relative: of the matrix in Frobenius norm, and of what it gives for inputs that it really has. The "
-    "activation error is |own - source's| / |source's| of the biLSTM layers' outputs."
+    "Errors are relative: of the matrix in Frobenius norm, and of its products with real inputs. The activation error "
+    "is |compressed - source| / |source| of the biLSTM layers' outputs."
 )
 _COMPRESSED = (
-    "In place of the source, where its size or its time counts. What it knows, and what it has wrong, is the source's, "
-    "less what the errors above stand for; they tell nothing of a task's score, which is to be measured on that task."
+    "A replacement of the source where size or time matters. Its knowledge and its errors are the source's, plus the "
+    "errors above; these do not predict a task's score, which has to be measured on that task."
 )
 _PRETRAINED = (
     "Vectors for words in sentences of the kind of text that it was trained on. It has that text's errors and "
-    "prejudices, and was judged by perplexity only: measure it on the task that it is for."
+    "prejudices, and was evaluated by perplexity only: measure it on the task that it is meant for."
 )
 _LOADING = """```python
 from elmo_mf import Bilm

@@ -1,8 +1,9 @@
-"""What a compression did: each matrix's error and norms, sizes, and the speed that they promise."""
+"""The report on a compression: the error and norms of each matrix, sizes, and the predicted speed-up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,97 +21,216 @@ from elmo_mf.bilm.weights import (
     highway_matrices,
     to_dense,
 )
-from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, Moments, calibration_sentences, moments
-from elmo_mf.compression.highways import highway_moments
+from elmo_mf.compression.activation_error import ActivationError, activation_error
+from elmo_mf.compression.calibration.highway_covariances import highway_input_covariances
+from elmo_mf.compression.calibration.input_covariances import (
+    CALIBRATION_TEXT,
+    InputCovariances,
+    calibration_sentences,
+    input_covariances,
+)
 from elmo_mf.compression.norms import Norms
 from elmo_mf.compression.size import MatrixSize, SizeReport, lstm_size, size_report
 
 
+@dataclass(frozen=True)
+class FactorizationError:
+    """The errors of one compressed matrix W' in place of W.
+
+    Attributes:
+        shape: Rows and columns.
+        rank: Rank of the factors; None for a pruned matrix.
+        parameters: Parameters that are kept.
+        energy: Share of the squared Frobenius norm that is kept, 1 - error^2.
+        error: |W - W'|_F / |W|_F.
+        input_error: The same error of the products with the matrix's inputs x, the root of E|(W - W') x|^2 / E|W x|^2.
+        norms: Norms of W.
+    """
+
+    shape: tuple[int, int]
+    rank: int | None
+    parameters: int
+    energy: float
+    error: float
+    input_error: float
+    norms: Norms
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class MatrixReport:
+    """A compressed matrix of the LSTMs."""
+
+    direction: str
+    layer: int
+    target: Target
+    factorization: FactorizationError
+
+    @property
+    def name(self) -> str:
+        """Direction, layer and target in one text."""
+        return f"{self.direction} {self.layer} {self.target}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        place = {"direction": self.direction, "layer": self.layer, "target": self.target}
+        return place | self.factorization.to_dict()
+
+
+@dataclass(frozen=True)
+class HighwayReport:
+    """A compressed highway layer of the character CNN, both gates as one matrix."""
+
+    layer: int
+    factorization: FactorizationError
+
+    @property
+    def name(self) -> str:
+        """The layer as a text."""
+        return f"highway {self.layer}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"layer": self.layer} | self.factorization.to_dict()
+
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """How many times fewer multiply-adds a token needs.
+
+    Attributes:
+        lstm: In the biLSTM, where it is also how many times fewer bytes are read.
+        encoder: In the whole encoder, when every word is new to it.
+    """
+
+    lstm: float
+    encoder: float
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """What a compression did to an encoder.
+
+    Attributes:
+        matrices: Each matrix of the LSTMs that is not as it was.
+        highways: Each highway layer that was factorized.
+        activation_error: Error of the layers' outputs.
+        size: Parameters, bytes and multiply-adds.
+        predicted_speed_up: By multiply-adds; for large matrices `elmo-mf bench` measures nearly as much.
+    """
+
+    matrices: tuple[MatrixReport, ...]
+    highways: tuple[HighwayReport, ...]
+    activation_error: ActivationError
+    size: SizeReport
+    predicted_speed_up: SpeedUp
+
+    @property
+    def rows(self) -> tuple[MatrixReport | HighwayReport, ...]:
+        """All compressed matrices."""
+        return (*self.matrices, *self.highways)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "matrices": [matrix.to_dict() for matrix in self.matrices],
+            "highways": [highway.to_dict() for highway in self.highways],
+            "activation_error": self.activation_error.to_dict(),
+            "size": self.size.to_dict(),
+            "predicted_speed_up": asdict(self.predicted_speed_up),
+        }
+
+
 def compression_report(
     dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
-) -> dict[str, Any]:
-    """JSON form.
+) -> CompressionReport:
+    """Compare compressed weights with the dense ones.
 
     Args:
-        text: what the encoders read to see how far they are apart, at most 50,000 tokens.
+        dense: Weights of the dense encoder.
+        compressed: Weights of the compressed encoder.
+        options: Options of both.
+        text: Text on which activations are compared, tokenised; the first 50,000 tokens are read.
 
-    Returns:
-        `matrices` has one entry for each matrix that is not as it was: `rank`, `parameters`, `error` |W - W'|_F /
-        |W|_F, `energy` (1 - error^2), `input_error` (the error of what the matrix gives for its inputs), `norms` of W;
-        `highways` the same of the character CNN's highway layers, as far as they were factorized. `size` is
-        `SizeReport.to_dict`; `predicted_speed_up` and `activation_error` see there.
+    Raises:
+        InputError: The text cannot be read or has no words.
     """
-    size, seen = size_report(compressed, options), moments(dense, options, text)
+    size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
     before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))
-    return {
-        "matrices": matrix_reports(dense, compressed, size, seen),
-        "highways": _highway_reports(dense, compressed, options, text),
-        "activation_error": activation_error(before, after, calibration_sentences(text)),
-        "size": size.to_dict(),
-        "predicted_speed_up": predicted_speed_up(size),
-    }
-
-
-def named_rows(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Names and entries of all that a report has of matrices."""
-    matrices = [(f"{row['direction']} {row['layer']} {row['target']}", row) for row in report["matrices"]]
-    return matrices + [(f"highway {row['layer']}", row) for row in report["highways"]]
+    return CompressionReport(
+        matrices=tuple(matrix_reports(dense, compressed, size, covariances)),
+        highways=tuple(_highway_reports(dense, compressed, options, text)),
+        activation_error=activation_error(before, after, calibration_sentences(text)),
+        size=size,
+        predicted_speed_up=predicted_speed_up(size),
+    )
 
 
 def matrix_reports(
-    dense: BilmWeights, compressed: BilmWeights, size: SizeReport, seen: Mapping[tuple[int, int], Moments]
-) -> list[dict[str, Any]]:
-    """The part `matrices` of a compression's report."""
+    dense: BilmWeights,
+    compressed: BilmWeights,
+    size: SizeReport,
+    covariances: Mapping[tuple[int, int], InputCovariances],
+) -> Iterator[MatrixReport]:
+    """Compare each matrix of the LSTMs, and report those that are not as they were.
+
+    Args:
+        dense: Weights of the dense model.
+        compressed: Weights of the compressed model.
+        size: Size of the compressed model.
+        covariances: Input covariances of the dense model.
+    """
     ranks = {(row.direction, row.layer, row.target): row.rank for row in lstm_size(dense, 0, 0).matrices}
-    entries = [(row, _matrix_report(row, dense, compressed, seen)) for row in size.matrices]
-    return [
-        entry
-        for row, entry in entries
-        if entry["error"] > 0 or row.rank != ranks.get((row.direction, row.layer, row.target))
-    ]
+    for row in size.matrices:
+        error = _matrix_error(row, dense, compressed, covariances)
+        if error.error > 0 or row.rank != ranks.get((row.direction, row.layer, row.target)):
+            yield MatrixReport(row.direction, row.layer, row.target, error)
 
 
-def _matrix_report(
-    row: MatrixSize, dense: BilmWeights, compressed: BilmWeights, seen: Mapping[tuple[int, int], Moments]
-) -> dict[str, Any]:
+def predicted_speed_up(size: SizeReport) -> SpeedUp:
+    """Predict the speed-up of a compressed encoder from its multiply-adds."""
+    compressed, dense, around = size.lstm_multiply_adds, size.lstm_dense_multiply_adds, size.around_multiply_adds
+    return SpeedUp(dense / compressed, (dense + around + size.around_saved) / (compressed + around))
+
+
+def _matrix_error(
+    row: MatrixSize,
+    dense: BilmWeights,
+    compressed: BilmWeights,
+    covariances: Mapping[tuple[int, int], InputCovariances],
+) -> FactorizationError:
     key = DIRECTIONS.index(row.direction), row.layer
-    matrix, made = _dense(dense, key, row.target), _dense(compressed, key, row.target)
-    return {
-        "direction": row.direction, "layer": row.layer, "target": row.target, "shape": list(row.shape),
-        "rank": row.rank, "parameters": row.parameters, **_errors(matrix, made, seen[key].of(row.target)),
-    }  # fmt: skip
+    before, after = _dense(dense, key, row.target), _dense(compressed, key, row.target)
+    return _error(before, after, row.rank, row.parameters, covariances[key].of(row.target))
 
 
 def _highway_reports(
     dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path
-) -> list[dict[str, Any]]:
+) -> Iterator[HighwayReport]:
     pairs = list(zip(*(highway_matrices(weights.char_cnn) for weights in (dense, compressed)), strict=True))
-    if not any(isinstance(made, Factors) and not isinstance(matrix, Factors) for matrix, made in pairs):
-        return []
-    return [
-        {"layer": layer, "shape": list(matrix.shape), "rank": made.rank, "parameters": made.size}
-        | _errors(to_dense(matrix).astype(np.float64), to_dense(made).astype(np.float64), moments)
-        for layer, ((matrix, made), moments) in enumerate(
-            zip(pairs, highway_moments(dense, options, text), strict=True)
-        )
-        if isinstance(made, Factors)
-    ]
+    if not any(isinstance(after, Factors) and not isinstance(before, Factors) for before, after in pairs):
+        return
+    covariances = highway_input_covariances(dense, options, text)
+    for layer, ((before, after), covariance) in enumerate(zip(pairs, covariances, strict=True)):
+        if isinstance(after, Factors):
+            dense_matrix, rebuilt = (to_dense(matrix).astype(np.float64) for matrix in (before, after))
+            yield HighwayReport(layer, _error(dense_matrix, rebuilt, after.rank, after.size, covariance))
 
 
-def _errors(matrix: Array, made: Array, moments: Array) -> dict[str, Any]:
-    error = _relative(matrix - made, matrix, None)
-    return {
-        "energy": 1 - error**2, "error": error, "input_error": _relative(matrix - made, matrix, moments),
-        "norms": Norms.of(matrix).to_dict(),
-    }  # fmt: skip
-
-
-def predicted_speed_up(size: SizeReport) -> dict[str, float]:
-    """How many times fewer multiply-adds a token: in the biLSTM, where it is also how many times fewer bytes are read,
-    and in the encoder when every word is new to it. What `elmo-mf bench` measures comes near it for large matrices."""
-    own, dense, characters = size.lstm_multiply_adds, size.lstm_dense_multiply_adds, size.around_multiply_adds
-    return {"lstm": dense / own, "encoder": (dense + characters + size.around_saved) / (own + characters)}
+def _error(before: Array, after: Array, rank: int | None, parameters: int, covariance: Array) -> FactorizationError:
+    error = _relative(before - after, before, None)
+    return FactorizationError(
+        shape=(before.shape[0], before.shape[1]),
+        rank=rank,
+        parameters=parameters,
+        energy=1 - error**2,
+        error=error,
+        input_error=_relative(before - after, before, covariance),
+        norms=Norms.of(before),
+    )
 
 
 def _dense(weights: BilmWeights, key: tuple[int, int], target: Target) -> Array:
@@ -123,13 +243,13 @@ def _dense(weights: BilmWeights, key: tuple[int, int], target: Target) -> Array:
     return np.asarray(to_dense(dense), dtype=np.float64)
 
 
-def _relative(difference: Array, matrix: Array, moments: Array | None) -> float:
-    whole = _norm(matrix, moments)
-    return _norm(difference, moments) / whole if whole > 0 else 0.0
+def _relative(difference: Array, matrix: Array, covariance: Array | None) -> float:
+    whole = _norm(matrix, covariance)
+    return _norm(difference, covariance) / whole if whole > 0 else 0.0
 
 
-def _norm(matrix: Array, moments: Array | None) -> float:
-    """|M|_F, or the root of E|M x|^2."""
-    if moments is None:
+def _norm(matrix: Array, covariance: Array | None) -> float:
+    """|M|_F, or the root of E|M x|^2 for inputs x of a covariance."""
+    if covariance is None:
         return float(np.linalg.norm(matrix))
-    return float(np.sqrt(max(0.0, np.einsum("ij,ij->", matrix @ moments, matrix))))
+    return float(np.sqrt(max(0.0, np.einsum("ij,ij->", matrix @ covariance, matrix))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +11,13 @@ from torch import Tensor
 
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import Array, BilmWeights
-from elmo_mf.compression.calibration.input_covariances import Moments
+from elmo_mf.compression.activation_error import ActivationError
+from elmo_mf.compression.calibration.input_covariances import InputCovariances
 from elmo_mf.lm.core import CoreLstm
 
 
 @torch.no_grad()
-def core_moments(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], Moments]:
+def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], InputCovariances]:
     """Second moments of what each matrix is multiplied with.
 
     Args:
@@ -39,17 +39,19 @@ def core_moments(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, in
         tokens += x.shape[0] * x.shape[1]
         state = after
     empty = np.zeros((0, 0))
-    return {(0, index): Moments(total.cpu().numpy() / tokens, empty, widths[index]) for index, total in sums.items()}
+    return {
+        (0, index): InputCovariances(total.cpu().numpy() / tokens, empty, widths[index])
+        for index, total in sums.items()
+    }
 
 
 @torch.no_grad()
-def core_activation_error(dense: CoreLstm, own: CoreLstm, inputs: Sequence[Tensor]) -> dict[str, Any]:
+def core_activation_error(dense: CoreLstm, compressed: CoreLstm, inputs: Sequence[Tensor]) -> ActivationError:
     """|own - dense|_F / |dense|_F of the layers' outputs, as `activation_error` gives it for an ELMo."""
-    shares = _squared_errors(_outputs(dense, inputs), own, inputs)
-    return {"layers": np.sqrt(shares).tolist(), "all": float(np.sqrt(shares.mean()))}
+    return ActivationError.of_squares(_squared_errors(_outputs(dense, inputs), compressed, inputs))
 
 
-class CoreReading:
+class CoreProbe:
     """Text that a core reads, whose last layer's outputs the softmax gets: the loss is theirs.
 
     Args:
@@ -61,10 +63,10 @@ class CoreReading:
     def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:
         self.core, self.weights, self.inputs = core, weights, inputs
 
-    def moments(self) -> dict[tuple[int, int], Moments]:
-        return core_moments(self.core, self.inputs)
+    def input_covariances(self) -> dict[tuple[int, int], InputCovariances]:
+        return core_input_covariances(self.core, self.inputs)
 
-    def highway_moments(self) -> list[Array]:
+    def highway_input_covariances(self) -> list[Array]:
         return []
 
     @torch.no_grad()

@@ -112,7 +112,7 @@ class CoreLstm(nn.Module):
         Raises:
             InputError: See `check_compression`; or inputs are needed and there are none.
         """
-        from elmo_mf.lm.calibration import CoreReading
+        from elmo_mf.lm.calibration import CoreProbe
 
         dense = self.weights()
         check_compression(dense, compression, language_model=True)
@@ -120,7 +120,7 @@ class CoreLstm(nn.Module):
             raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
         if reads_text(compression) and not inputs:
             raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
-        weights = factorize(dense, compression, CoreReading(self, dense, inputs))
+        weights = factorize(dense, compression, CoreProbe(self, dense, inputs))
         return CoreLstm(list(weights.lstms.values()), cast(_Layer, self.layers[0]).weight_drop).train(self.training)
 
     def weights(self) -> BilmWeights:

@@ -205,7 +205,7 @@ def _activation_error(run: Run, dense: Bilm, own: Bilm, instances: list[Any], wo
 
     def make(folder: Path) -> None:
         error = activation_error(dense, own, _sentences(instances))
-        (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
+        (folder / "error.json").write_text(json.dumps(error.to_dict()), encoding="utf-8")
 
     def read(folder: Path) -> Any:
         return read_json(folder / "error.json", "cached errors", "an activation error", most=MAX_JSON_BYTES)

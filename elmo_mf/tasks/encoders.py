@@ -64,6 +64,6 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, folder: Path) -> None
     compressed = compress(dense, options, compression)
     seconds = time.perf_counter() - started
     report = compression_report(dense, compressed, options, Path(compression.calibration or CALIBRATION_TEXT))
-    workspace.cache.make_room(4 * report["size"]["encoder_parameters"])
+    workspace.cache.make_room(4 * report.size.encoder_parameters)
     Bilm(with_history(options, compression), compressed).save(folder)
-    (folder / "report.json").write_text(json.dumps(report | {"seconds": round(seconds, 2)}), encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(report.to_dict() | {"seconds": round(seconds, 2)}), encoding="utf-8")

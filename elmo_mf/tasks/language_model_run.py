@@ -31,7 +31,7 @@ from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json, scratch
-from elmo_mf.lm.calibration import core_activation_error, core_moments
+from elmo_mf.lm.calibration import core_activation_error, core_input_covariances
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.tasks.config import Split
 from elmo_mf.tasks.data import data_facts, limited_data
@@ -75,8 +75,9 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
         scores, validation, size = training.scores(run.task.scored), training.scores("validation"), training.size()
         if compression is not None:
             before, after = training.dense.weights(), training.model.core.weights()
-            matrices = matrix_reports(before, after, size, core_moments(training.dense, seen))
-            error = core_activation_error(training.dense, training.model.core, scored)
+            reports = matrix_reports(before, after, size, core_input_covariances(training.dense, seen))
+            matrices = [matrix.to_dict() for matrix in reports]
+            error = core_activation_error(training.dense, training.model.core, scored).to_dict()
     record = {
         "scores": scores,
         "validation": validation,

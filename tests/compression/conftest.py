@@ -25,4 +25,4 @@ def held_out() -> list[list[str]]:
 def error_of(dense: Bilm, compression: Compression, sentences: list[list[str]]) -> float:
     """The activation error of a compression."""
     own = Bilm(dense.options, compress(dense.weights(), dense.options, compression)).eval()
-    return float(activation_error(dense, own, sentences)["all"])
+    return activation_error(dense, own, sentences).overall

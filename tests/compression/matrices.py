@@ -31,7 +31,7 @@ def matrices(draw: Any, least: int = 1, most: int = 12) -> np.ndarray:
 
 
 @st.composite
-def moments(draw: Any, n: int) -> np.ndarray:
+def covariances(draw: Any, n: int) -> np.ndarray:
     """E[x x^T] of some inputs, singular where they are few."""
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     inputs = rng.normal(size=(draw(st.integers(0, 3 * n)), n)) * rng.exponential(size=n) ** 2 + rng.normal(size=n)

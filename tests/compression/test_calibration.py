@@ -12,8 +12,8 @@ import torch
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import Array, BilmWeights
-from elmo_mf.compression import Evidence, compress, method_named
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences, moments
+from elmo_mf.compression import CalibrationStatistics, compress, method_named
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences, input_covariances
 from elmo_mf.errors import InputError
 from tests.compression.conftest import error_of
 from tests.conftest import random_bilm
@@ -53,7 +53,7 @@ def _sigmoid(values: Array) -> Array:
 
 def test_against_the_plain_formula(text: Path) -> None:
     bilm = random_bilm(scale=3.0)
-    found = moments(bilm.weights(), bilm.options, text)
+    found = input_covariances(bilm.weights(), bilm.options, text)
     assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1)}
     for direction in (0, 1):
         states, cells = _inputs_of_first_layer(bilm, direction)
@@ -70,7 +70,7 @@ def test_directions_of_different_forms(text: Path) -> None:
     weights = compress(
         bilm.weights(), bilm.options, Compression(method="svd", rank=5, targets="input", directions="backward")
     )
-    found, dense = (moments(w, bilm.options, text) for w in (weights, bilm.weights()))
+    found, dense = (input_covariances(w, bilm.options, text) for w in (weights, bilm.weights()))
     np.testing.assert_allclose(found[0, 0].gates, dense[0, 0].gates, atol=1e-6)
     assert np.abs(found[1, 0].cells - dense[1, 0].cells).max() > 1e-4
 
@@ -81,11 +81,11 @@ def test_a_compression_uses_them(text: Path) -> None:
     weights = bilm.weights()
     compression = Compression(method="whitened_svd", rank=2, targets="joint", granularity="gate", calibration=str(text))
     made = compress(weights, bilm.options, compression)
-    evidence = Evidence(moments(weights, bilm.options, text)[1, 1].of("joint"))
+    statistics = CalibrationStatistics(input_covariances(weights, bilm.options, text)[1, 1].of("joint"))
     dense = weights.lstms[1, 1].matrices
     both = np.concatenate([cast(Array, dense["input"]), cast(Array, dense["recurrent"])], axis=1)
     for index, rows in enumerate(np.split(both, 4)):
-        own = method_named("whitened_svd").factorize(rows, 2, evidence)
+        own = method_named("whitened_svd").factorize(rows, 2, statistics)
         factors = made.lstms[1, 1].matrices["joint"]
         np.testing.assert_array_equal(factors.left[12 * index : 12 * (index + 1)], own.left)  # type: ignore[union-attr]
 
@@ -93,7 +93,7 @@ def test_a_compression_uses_them(text: Path) -> None:
 def test_it_changes_no_weight(text: Path) -> None:
     bilm = random_bilm()
     before = bilm.weights()
-    moments(before, bilm.options, text)
+    input_covariances(before, bilm.options, text)
     assert all(
         np.array_equal(one, other)
         for key in before.lstms
@@ -119,7 +119,7 @@ def test_long_texts_are_cut(tmp_path: Path) -> None:
 def test_bad_texts(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     with pytest.raises(InputError, match=r"empty.txt: found no words"):
-        moments(random_bilm().weights(), random_bilm().options, tmp_path / "empty.txt")
+        input_covariances(random_bilm().weights(), random_bilm().options, tmp_path / "empty.txt")
 
 
 def test_half_the_parameters_do(demo: Bilm, held_out: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Recovery: what it gains, what it leaves alone, and how it resumes."""
+"""Recovery: what it error_reductions, what it leaves alone, and how it resumes."""
 
 from __future__ import annotations
 

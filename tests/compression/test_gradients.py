@@ -11,7 +11,7 @@ import pytest
 from elmo_mf import Compression
 from elmo_mf.bilm import Factors
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import Evidence, compress, method_named
+from elmo_mf.compression import CalibrationStatistics, compress, method_named
 from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
@@ -42,8 +42,8 @@ def test_each_matrix_has_its_own(file: Path) -> None:
         dense = np.asarray(WEIGHTS.lstms[key].matrices["recurrent"])
         for gate in range(4):
             part = slice(12 * gate, 12 * (gate + 1))
-            evidence = Evidence(row_weights=rows[(*key, "recurrent")][part])
-            own, factors = method_named("fisher_svd").factorize(dense[part], 2, evidence), lstm.matrices["recurrent"]
+            statistics = CalibrationStatistics(row_weights=rows[(*key, "recurrent")][part])
+            own, factors = method_named("fisher_svd").factorize(dense[part], 2, statistics), lstm.matrices["recurrent"]
             assert isinstance(own, Factors) and isinstance(factors, Factors)
             np.testing.assert_array_equal(factors.left[part], own.left)
 
@@ -52,8 +52,8 @@ def test_a_joint_matrix_has_the_sum(file: Path) -> None:
     rows = read_row_weights(file, WEIGHTS).rows
     made = compress(WEIGHTS, OPTIONS, Compression(method="fisher_svd", rank=2, targets="joint", gradients=str(file)))
     dense = np.concatenate([np.asarray(WEIGHTS.lstms[0, 0].matrices[t]) for t in ("input", "recurrent")], axis=1)
-    evidence = Evidence(row_weights=rows[0, 0, "input"] + rows[0, 0, "recurrent"])
-    own, factors = method_named("fisher_svd").factorize(dense, 2, evidence), made.lstms[0, 0].matrices["joint"]
+    statistics = CalibrationStatistics(row_weights=rows[0, 0, "input"] + rows[0, 0, "recurrent"])
+    own, factors = method_named("fisher_svd").factorize(dense, 2, statistics), made.lstms[0, 0].matrices["joint"]
     assert isinstance(own, Factors) and isinstance(factors, Factors)
     np.testing.assert_array_equal(factors.left, own.left)
 
@@ -79,5 +79,5 @@ def test_bad_files(file: Path, value: np.ndarray | None, message: str) -> None:
 
 def test_truncated_files(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(InputError, match="found a file that is truncated or not HDF5"):
+    with pytest.raises(InputError, match="found a file that is factors_of_svd or not HDF5"):
         read_row_weights(file, WEIGHTS)

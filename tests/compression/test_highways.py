@@ -16,8 +16,8 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
 from elmo_mf.compression import check_compression, compress, read_compression, size_report
+from elmo_mf.compression.calibration.highway_covariances import highway_input_covariances
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-from elmo_mf.compression.highways import highway_moments
 from elmo_mf.compression.recovery.distillation import distill
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
@@ -59,8 +59,8 @@ def _inputs_of_each_highway() -> list[Tensor]:
 
 
 def test_all_that_calibration_reads_is_counted() -> None:
-    moments = highway_moments(WEIGHTS, OPTIONS, CALIBRATION_TEXT)
-    for found, inputs in zip(moments, _inputs_of_each_highway(), strict=True):
+    covariances = highway_input_covariances(WEIGHTS, OPTIONS, CALIBRATION_TEXT)
+    for found, inputs in zip(covariances, _inputs_of_each_highway(), strict=True):
         expected = inputs.T @ inputs / len(inputs)
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-7)
 
@@ -139,16 +139,17 @@ def test_size() -> None:
 def test_report() -> None:
     compression = Compression(method="svd", rank=2, targets="input", highway_rank=3)
     report = compression_report(WEIGHTS, compress(WEIGHTS, OPTIONS, compression), OPTIONS)
-    assert [row["layer"] for row in report["highways"]] == [0, 1]
-    for row in report["highways"]:
-        assert row["shape"] == [34, 17] and row["rank"] == 3 and row["parameters"] == 3 * (34 + 17)
-        assert 0 < row["input_error"] < row["error"] < 1
+    assert [row.layer for row in report.highways] == [0, 1]
+    for row in report.highways:
+        own = row.factorization
+        assert own.shape == (34, 17) and own.rank == 3 and own.parameters == 3 * (34 + 17)
+        assert 0 < own.input_error < own.error < 1
     fewer = compression_report(
         WEIGHTS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="input")), OPTIONS
     )
-    assert fewer["highways"] == []
-    assert report["predicted_speed_up"]["encoder"] > fewer["predicted_speed_up"]["encoder"]
-    assert report["activation_error"]["all"] > fewer["activation_error"]["all"]
+    assert fewer.highways == ()
+    assert report.predicted_speed_up.encoder > fewer.predicted_speed_up.encoder
+    assert report.activation_error.overall > fewer.activation_error.overall
 
 
 @pytest.mark.parametrize(
@@ -162,8 +163,8 @@ def test_alone(before: BilmWeights) -> None:
             assert made.lstms[key].matrices[target] is matrix
     assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.char_cnn)] == [3, 3]
     report = compression_report(before, made, OPTIONS)
-    assert report["matrices"] == [] and len(report["highways"]) == 2
-    assert report["activation_error"]["all"] > 0
+    assert report.matrices == () and len(report.highways) == 2
+    assert report.activation_error.overall > 0
 
 
 def test_how_alone_is_said() -> None:

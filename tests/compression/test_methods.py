@@ -16,13 +16,13 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.compression import method_named, method_names
 from elmo_mf.compression.decomposition import svd
 from elmo_mf.compression.methods import truncation as svd_method
-from elmo_mf.compression.methods.base import Evidence, Method
+from elmo_mf.compression.methods.base import CalibrationStatistics, Method
 from elmo_mf.compression.methods.fisher_svd import FisherSvd
 from elmo_mf.compression.methods.prune import Prune
 from elmo_mf.compression.methods.semi_nmf import SemiNmf
 from elmo_mf.compression.methods.whitened_svd import WhitenedSvd, square_root
 from elmo_mf.errors import InputError
-from tests.compression.matrices import matrices, moments
+from tests.compression.matrices import covariances, matrices
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "nmf": [{}, {"form": "shift"}],
@@ -47,10 +47,10 @@ def _optimum(matrix: np.ndarray, rank: int) -> float:
     return float(np.sqrt((np.linalg.svd(matrix.astype(np.float64), compute_uv=False)[rank:] ** 2).sum()))
 
 
-def _evidence(data: st.DataObject, matrix: np.ndarray) -> Evidence:
+def _statistics(data: st.DataObject, matrix: np.ndarray) -> CalibrationStatistics:
     m, n = matrix.shape
     rows = np.asarray(np.random.default_rng(data.draw(st.integers(0, 1000))).exponential(size=m)) ** 3
-    return Evidence(data.draw(moments(n)), rows)
+    return CalibrationStatistics(data.draw(covariances(n)), rows)
 
 
 @pytest.mark.parametrize(("name", "setting"), VARIANTS)
@@ -60,9 +60,9 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
     """Finite float32 factors of the rank asked for, no better than the best, and the same again; pruned as many
     weights."""
     rank = data.draw(st.integers(1, min(matrix.shape)))
-    evidence = _evidence(data, matrix)
+    statistics = _statistics(data, matrix)
     method = method_named(name, setting)
-    made = method.factorize(matrix, rank, evidence)
+    made = method.factorize(matrix, rank, statistics)
     arrays = [made.left, made.right] if isinstance(made, Factors) else [made.values]
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
     assert made.shape == matrix.shape
@@ -72,9 +72,9 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
         assert _error(matrix, made) >= _optimum(matrix, rank) - 1e-5 * norm
     else:
         assert made.size <= rank * sum(matrix.shape)
-    any_rank = method.at_any_rank(matrix, evidence)
+    any_rank = method.prepare(matrix, statistics)
     any_rank.factors(1)
-    for again in (method.factorize(matrix, rank, evidence), any_rank.factors(rank)):
+    for again in (method.factorize(matrix, rank, statistics), any_rank.factors(rank)):
         for one, other in zip(
             arrays, [again.left, again.right] if isinstance(again, Factors) else [again.values], strict=True
         ):
@@ -85,17 +85,17 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataObject) -> None:
-    """In the error that the method minimises; and what each rank gains is what `energies` says, never rising."""
-    method, evidence = method_named(name), _evidence(data, matrix)
-    whole = method.weighted(matrix, evidence)
+    """In the error that the method minimises; and each rank lowers it as `error_reductions` says, never rising."""
+    method, statistics = method_named(name), _statistics(data, matrix)
+    whole = method.weighted_matrix(matrix, statistics)
     most = min(matrix.shape)
-    errors = [_weighted_error(method, matrix, rank, evidence) ** 2 for rank in range(1, most + 1)]
-    energies = method.energies(matrix, evidence)
+    errors = [_weighted_error(method, matrix, rank, statistics) ** 2 for rank in range(1, most + 1)]
+    error_reductions = method.error_reductions(matrix, statistics)
     total = float((whole**2).sum())
-    np.testing.assert_allclose(method.at_any_rank(matrix, evidence).energies, energies, atol=1e-9 * total)
-    gained = np.cumsum(np.append(energies, np.zeros(most)))[:most]
+    np.testing.assert_allclose(method.prepare(matrix, statistics).error_reductions, error_reductions, atol=1e-9 * total)
+    gained = np.cumsum(np.append(error_reductions, np.zeros(most)))[:most]
     left = np.maximum(total - gained, 0)
-    assert (np.diff(energies) <= 1e-9 * total).all()
+    assert (np.diff(error_reductions) <= 1e-9 * total).all()
     np.testing.assert_allclose(errors, left, atol=2e-5 * total + 1e-300)
 
 
@@ -103,14 +103,14 @@ def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataO
 def test_all_ranks_take_one_decomposition(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decompose = Mock(wraps=svd)
     monkeypatch.setattr(svd_method, "svd", decompose)
-    any_rank = method_named(name).at_any_rank(np.ones((6, 4), np.float32), Evidence(np.eye(4), np.ones(6)))
-    assert len(any_rank.energies) == 4 and any_rank.factors(1).shape == any_rank.factors(3).shape == (6, 4)
+    any_rank = method_named(name).prepare(np.ones((6, 4), np.float32), CalibrationStatistics(np.eye(4), np.ones(6)))
+    assert len(any_rank.error_reductions) == 4 and any_rank.factors(1).shape == any_rank.factors(3).shape == (6, 4)
     assert decompose.call_count == 1
 
 
-def _weighted_error(method: Method, matrix: np.ndarray, rank: int, evidence: Evidence) -> float:
-    made = to_dense(_doubled(method.factorize(matrix, rank, evidence)))
-    return float(np.linalg.norm(method.weighted(matrix, evidence) - method.weighted(made, evidence)))
+def _weighted_error(method: Method, matrix: np.ndarray, rank: int, statistics: CalibrationStatistics) -> float:
+    made = to_dense(_doubled(method.factorize(matrix, rank, statistics)))
+    return float(np.linalg.norm(method.weighted_matrix(matrix, statistics) - method.weighted_matrix(made, statistics)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -118,13 +118,13 @@ def _weighted_error(method: Method, matrix: np.ndarray, rank: int, evidence: Evi
 def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: st.DataObject) -> None:
     """And as good as any matrix of that rank can be: root E|W x - A B x|^2, by SciPy's root of the moments."""
     rank = data.draw(st.integers(1, min(matrix.shape)))
-    c, ridge = data.draw(moments(matrix.shape[1])), 1e-6
+    c, ridge = data.draw(covariances(matrix.shape[1])), 1e-6
     mean = np.trace(c) / len(c)
     root = np.real(sqrtm(c + ridge * mean * np.eye(len(c)))) if mean > 0 else np.eye(len(c))
     whole = matrix.astype(np.float64) @ root
     norm = float(np.linalg.norm(whole))
     own, plain = (
-        np.linalg.norm(whole - to_dense(_doubled(method.factorize(matrix, rank, Evidence(c)))) @ root)
+        np.linalg.norm(whole - to_dense(_doubled(method.factorize(matrix, rank, CalibrationStatistics(c)))) @ root)
         for method in (WhitenedSvd(ridge=ridge), method_named("svd"))
     )
     assert own <= plain + 1e-4 * norm
@@ -132,7 +132,7 @@ def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: s
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 12).flatmap(lambda n: moments(n)), st.sampled_from([0.0, 1e-6, 1e-3, 1.0]))
+@given(st.integers(1, 12).flatmap(lambda n: covariances(n)), st.sampled_from([0.0, 1e-6, 1e-3, 1.0]))
 def test_square_root(c: np.ndarray, ridge: float) -> None:
     """Of singular moments too, and without a ridge."""
     mean = np.trace(c) / len(c)
@@ -143,7 +143,7 @@ def test_square_root(c: np.ndarray, ridge: float) -> None:
 
 def test_whitened_of_white_inputs_is_svd() -> None:
     matrix = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    white = WhitenedSvd().factorize(matrix, 3, Evidence(2.5 * np.eye(8)))
+    white = WhitenedSvd().factorize(matrix, 3, CalibrationStatistics(2.5 * np.eye(8)))
     np.testing.assert_allclose(to_dense(white), to_dense(method_named("svd").factorize(matrix, 3)), atol=1e-5)
 
 
@@ -152,24 +152,24 @@ def test_whitened_spends_nothing_on_inputs_that_never_come() -> None:
     rng = np.random.default_rng(0)
     matrix, inputs = rng.normal(size=(10, 6)).astype(np.float32), rng.normal(size=(50, 6))
     inputs[:, 2:] = 0
-    made = to_dense(WhitenedSvd(ridge=1e-9).factorize(matrix, 2, Evidence(inputs.T @ inputs / 50)))
+    made = to_dense(WhitenedSvd(ridge=1e-9).factorize(matrix, 2, CalibrationStatistics(inputs.T @ inputs / 50)))
     np.testing.assert_allclose(inputs @ made.T, inputs @ matrix.T, atol=1e-5)
     assert np.abs(made - matrix).max() > 0.1
 
 
 def test_fisher_of_equal_rows_is_svd_and_heavy_rows_are_kept() -> None:
     matrix = np.random.default_rng(0).normal(size=(12, 9)).astype(np.float32)
-    equal = FisherSvd().factorize(matrix, 3, Evidence(row_weights=np.full(12, 0.3)))
+    equal = FisherSvd().factorize(matrix, 3, CalibrationStatistics(row_weights=np.full(12, 0.3)))
     np.testing.assert_allclose(to_dense(equal), to_dense(method_named("svd").factorize(matrix, 3)), atol=1e-5)
     heavy = np.ones(12)
     heavy[:3] = 1e6
-    made = to_dense(FisherSvd().factorize(matrix, 3, Evidence(row_weights=heavy)))
+    made = to_dense(FisherSvd().factorize(matrix, 3, CalibrationStatistics(row_weights=heavy)))
     assert np.abs(made - matrix)[:3].max() < 1e-2 < np.abs(made - matrix)[3:].max()
 
 
 def test_fisher_where_no_gradient_came() -> None:
     matrix = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    made = FisherSvd().factorize(matrix, 2, Evidence(row_weights=np.zeros(5)))
+    made = FisherSvd().factorize(matrix, 2, CalibrationStatistics(row_weights=np.zeros(5)))
     np.testing.assert_allclose(to_dense(made), to_dense(method_named("svd").factorize(matrix, 2)), atol=1e-5)
 
 

@@ -16,10 +16,10 @@ from elmo_mf.bilm.weights import BilmWeights, Factors
 from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.compression.allocation.ranks import Candidate
+from elmo_mf.compression.allocation.sensitivity import candidates_by_outputs
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-from elmo_mf.compression.calibration.probe import ElmoReading
-from elmo_mf.compression.calibration.sensitivity import by_outputs
-from elmo_mf.compression.matrix_reference import HighwaySlot
+from elmo_mf.compression.calibration.probe import ElmoProbe
+from elmo_mf.compression.matrix_reference import HighwayReference
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import random_bilm
 
@@ -28,25 +28,25 @@ WEIGHTS, OPTIONS = DENSE.weights(), DENSE.options
 
 
 @dataclass
-class _Piece:
-    """One whose loss is known at every rank."""
+class _KnownLosses:
+    """A factorization whose loss is known at every rank."""
 
     candidate: Candidate
     losses: list[float]
     rank: int = 0
-    slot = HighwaySlot(0, (34, 17))
+    reference = HighwayReference(0, (34, 17))
 
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
         self.rank = rank
         return weights
 
 
-class _Reading(ElmoReading):
-    def __init__(self, piece: _Piece) -> None:
-        self.piece = piece
+class _Probe(ElmoProbe):
+    def __init__(self, factorization: _KnownLosses) -> None:
+        self.factorization = factorization
 
     def loss(self, weights: BilmWeights) -> float:
-        return self.piece.losses[self.piece.rank]
+        return self.factorization.losses[self.factorization.rank]
 
 
 shares = st.lists(st.floats(0.001, 1), min_size=2, max_size=20)
@@ -54,25 +54,29 @@ shares = st.lists(st.floats(0.001, 1), min_size=2, max_size=20)
 
 @given(shares, st.floats(0, 1), st.floats(1, 3), st.floats(0.001, 100), st.integers(1, 20))
 def test_a_loss_that_is_a_power_of_the_error_is_found(
-    energies: list[float], left: float, power: float, scale: float, rank: int
+    values: list[float], left: float, power: float, scale: float, rank: int
 ) -> None:
-    gains = np.sort(energies)[::-1] / (sum(energies) + left)
-    errors = np.concatenate([[1], 1 - np.cumsum(gains)]).clip(0)
+    error_reductions = np.sort(values)[::-1] / (sum(values) + left)
+    errors = np.concatenate([[1], 1 - np.cumsum(error_reductions)]).clip(0)
     losses = scale * errors**power
-    piece = _Piece(Candidate(gains, 51), losses.tolist())
-    found = by_outputs([(piece, min(rank, len(gains)))], WEIGHTS, _Reading(piece))[piece.slot]
-    assert found.cost == 51 and (np.diff(found.gains) <= 1e-9 * scale).all()
-    if min(rank, len(gains), (errors[1:] > 0.01).sum()) > 1:  # two ranks to look at
-        np.testing.assert_allclose(found.gains, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
+    factorization = _KnownLosses(Candidate(error_reductions, 51), losses.tolist())
+    found = candidates_by_outputs([(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization))[
+        factorization.reference
+    ]
+    assert found.cost == 51 and (np.diff(found.error_reductions) <= 1e-9 * scale).all()
+    if min(rank, len(error_reductions), (errors[1:] > 0.01).sum()) > 1:  # two ranks to look at
+        np.testing.assert_allclose(found.error_reductions, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
 
 
 @example([1.0] * 4, [0.0, 1.0, 0.0, 1e-300] + [0.0] * 17, 3)
 @given(shares, st.lists(st.floats(0, 10), min_size=21, max_size=21), st.integers(1, 20))
-def test_gains_never_rise(energies: list[float], losses: list[float], rank: int) -> None:
+def test_error_reductions_never_rise(values: list[float], losses: list[float], rank: int) -> None:
     """Whatever the losses are, as the allocation needs it."""
-    gains = np.sort(energies)[::-1] / sum(energies)
-    piece = _Piece(Candidate(gains, 51), losses)
-    found = by_outputs([(piece, min(rank, len(gains)))], WEIGHTS, _Reading(piece))[piece.slot].gains
+    error_reductions = np.sort(values)[::-1] / sum(values)
+    factorization = _KnownLosses(Candidate(error_reductions, 51), losses)
+    found = candidates_by_outputs([(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization))[
+        factorization.reference
+    ].error_reductions
     assert np.isfinite(found).all() and (found >= -1e-9).all()
     assert (np.diff(found) <= 1e-9 * max(1, found.max())).all()
 
@@ -80,8 +84,8 @@ def test_gains_never_rise(energies: list[float], losses: list[float], rank: int)
 def test_the_loss_is_the_activation_error() -> None:
     own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
     error = activation_error(DENSE, Bilm(OPTIONS, own).eval(), calibration_sentences(CALIBRATION_TEXT))
-    expected = sum(layer**2 for layer in error["layers"])
-    assert ElmoReading(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
+    expected = sum(layer**2 for layer in error.layers)
+    assert ElmoProbe(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
 
 
 def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
@@ -90,7 +94,7 @@ def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
     (tmp_path / "beginning.txt").write_text("".join(lines))
     own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
-    one, other = (ElmoReading(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
+    one, other = (ElmoProbe(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
     assert one == pytest.approx(other, rel=1e-4)
 
 
@@ -122,7 +126,7 @@ def test_a_real_elmo_is_nearer(method: str, targets: str, highways: str | None, 
             method=method, targets=targets, budget={"share": 0.2}, allocation=allocation, highway_rank=highways
         )
         own = Bilm(options, compress(weights, options, compression)).eval()
-        errors[allocation] = activation_error(dense, own, sentences)["all"]
+        errors[allocation] = activation_error(dense, own, sentences).overall
     assert errors["outputs"] < most * errors["matrices"]
 
 

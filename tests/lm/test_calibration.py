@@ -12,7 +12,7 @@ from torch import nn
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights, Factors
 from elmo_mf.compression import Compression
-from elmo_mf.lm.calibration import CoreReading, core_activation_error, core_moments
+from elmo_mf.lm.calibration import CoreProbe, core_activation_error, core_input_covariances
 from elmo_mf.lm.core import CoreLstm
 
 
@@ -25,7 +25,7 @@ def core() -> CoreLstm:
 def test_moments(core: CoreLstm) -> None:
     """Over batches that go on from each other: E[y y^T] of y = [x_t; h_{t-1}]."""
     text = torch.randn(9, 3, 5)
-    found = core_moments(core, [text[:4], text[4:7], text[7:]])
+    found = core_input_covariances(core, [text[:4], text[4:7], text[7:]])
     layer_inputs = text
     for index, lstm in enumerate(core.to_torch()):
         cell = nn.LSTMCell(lstm.input_size, lstm.hidden_size)
@@ -37,11 +37,11 @@ def test_moments(core: CoreLstm) -> None:
             h, c = cell(x, (h, c))
             outputs.append(h)
         seen = torch.cat(rows).detach().double().numpy()
-        moments, d = found[0, index], lstm.input_size
-        np.testing.assert_allclose(moments.gates, seen.T @ seen / len(seen), atol=1e-6)
-        np.testing.assert_allclose(moments.of("input"), moments.gates[:d, :d])
-        np.testing.assert_allclose(moments.of("recurrent"), moments.gates[d:, d:])
-        assert moments.of("joint").shape == (d + lstm.hidden_size,) * 2
+        covariances, d = found[0, index], lstm.input_size
+        np.testing.assert_allclose(covariances.gates, seen.T @ seen / len(seen), atol=1e-6)
+        np.testing.assert_allclose(covariances.of("input"), covariances.gates[:d, :d])
+        np.testing.assert_allclose(covariances.of("recurrent"), covariances.gates[d:, d:])
+        assert covariances.of("joint").shape == (d + lstm.hidden_size,) * 2
         layer_inputs = torch.stack(outputs).detach()
 
 
@@ -54,20 +54,20 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
         compression = Compression(
             method=method, rank=2, targets="input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9}
         )
-        errors[method] = core_activation_error(core, core.compressed(compression, text), text)["all"]
+        errors[method] = core_activation_error(core, core.compressed(compression, text), text).overall
     assert errors["whitened_svd"] < 1e-3 < errors["svd"]
 
 
 def test_activation_error(core: CoreLstm) -> None:
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
-    assert core_activation_error(core, core, text) == {"layers": [0, 0, 0], "all": 0}
+    assert core_activation_error(core, core, text).to_dict() == {"layers": [0, 0, 0], "all": 0}
     own = core.compressed(Compression(method="svd", rank=2, targets="all"))
     error = core_activation_error(core, own, text)
     with torch.no_grad():
         wanted, found = (model(torch.cat(text))[0] for model in (core, own))
     expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, found, strict=True)]
-    np.testing.assert_allclose(error["layers"], expected, rtol=1e-4)
-    assert error["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
+    np.testing.assert_allclose(error.layers, expected, rtol=1e-4)
+    assert error.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
 
 
 @pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
@@ -77,11 +77,11 @@ def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: Cor
     dense = core.weights()
     made = core.compressed(Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
     own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
-    expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text)["layers"][-1] ** 2
-    reading = CoreReading(core, dense, text)
-    assert reading.loss(dense) == 0
+    expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text).layers[-1] ** 2
+    probe = CoreProbe(core, dense, text)
+    assert probe.loss(dense) == 0
     with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
-        assert reading.loss(own) == pytest.approx(expected, rel=1e-5)
+        assert probe.loss(own) == pytest.approx(expected, rel=1e-5)
     assert forward.call_count == len(text) * (3 - layers[0])
 
 

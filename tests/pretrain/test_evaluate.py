@@ -66,7 +66,9 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
 
 def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
     dense = _evaluate(elmo, texts[1])
-    found = [_evaluate(elmo, texts[1], Compression(method="svd", rank=rank, targets="input+recurrent")) for rank in (1, 5)]
+    found = [
+        _evaluate(elmo, texts[1], Compression(method="svd", rank=rank, targets="input+recurrent")) for rank in (1, 5)
+    ]
     assert found[0].forward > found[1].forward > 0.999 * dense.forward
     assert found[0].parameters < found[1].parameters < dense.parameters
 

@@ -176,9 +176,9 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     texts = [[token.text for token in instance["tokens"].tokens] for instance in instances]
     wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, own))
     expected = [np.linalg.norm(given[k] - wanted[k]) / np.linalg.norm(wanted[k]) for k in (1, 2)]
-    assert found["layers"] == pytest.approx(expected, rel=1e-5) and found["sentences"] == len(texts)
-    assert found["all"] == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
-    assert activation_error(dense, dense, texts)["all"] == 0
+    assert list(found.layers) == pytest.approx(expected, rel=1e-5) and found.sentences == len(texts)
+    assert found.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    assert activation_error(dense, dense, texts).overall == 0
 
 
 def test_the_report_of_an_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:

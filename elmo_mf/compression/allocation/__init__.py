@@ -1,1 +1,1 @@
-"""Which matrix gets which rank within a budget."""
+"""Allocation of ranks: which rank each matrix gets so that all of them stay within one budget."""

@@ -1,4 +1,4 @@
-"""Which rank each matrix gets under a budget."""
+"""Exact allocation of ranks within a budget."""
 
 from __future__ import annotations
 
@@ -15,54 +15,77 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A matrix that shares a budget.
+    """A matrix that shares a budget with others.
 
     Attributes:
-        gains: by how much each rank from 1 on lowers the error, never rising; as many as ranks are allowed.
-        cost: of each rank.
+        error_reductions: How much each further rank, from 1 on, lowers the squared error; in falling order, and as many
+            as there are ranks to choose from.
+        cost: Parameters of one rank.
     """
 
-    gains: Array
+    error_reductions: Array
     cost: int
 
+    @classmethod
+    def relative(cls, error_reductions: Array, total: float, most_ranks: int, cost: int) -> Candidate:
+        """Build a candidate whose reductions are relative to the squared norm `total` of the whole matrix.
 
-def allocate(candidates: Mapping[K, Candidate], budget: int) -> dict[K, int]:
-    """The ranks, 1 or more each, with the largest sum of gains whose sum of costs is within `budget`.
+        Otherwise matrices with large values would take all of a budget.
+        """
+        kept = error_reductions[:most_ranks]
+        return cls(kept / total if total > 0 else kept, cost)
 
-    Exact. Among matrices of one cost, the largest gains come first, since a matrix's own never rise; how much of the
-    budget each group of equal cost has is found by branch and bound.
+
+def allocate_ranks(candidates: Mapping[K, Candidate], budget: int) -> dict[K, int]:
+    """Choose the ranks with the largest total error reduction whose total cost is within a budget.
+
+    The result is exact. Among matrices of equal cost, the largest reductions come first, because those of one matrix
+    never rise; how much of the budget each group of equal cost gets is found by branch and bound.
+
+    Args:
+        candidates: Matrices by any key.
+        budget: Parameters of all factors together.
+
+    Returns:
+        The rank of each matrix, at least 1.
 
     Raises:
-        ValueError: the budget does not do for rank 1 everywhere.
+        ValueError: Rank 1 everywhere costs more than the budget.
+
+    Examples:
+        >>> first, second = Candidate(np.array([5.0, 4.0, 1.0]), cost=2), Candidate(np.array([3.0, 2.0]), cost=3)
+        >>> allocate_ranks({"a": first, "b": second}, budget=9)
+        {'a': 3, 'b': 1}
     """
     left = budget - sum(candidate.cost for candidate in candidates.values())
     if left < 0:
         raise ValueError(f"{budget} is less than {budget - left}, which rank 1 takes")
     groups: dict[int, list[tuple[float, K]]] = {}
     for key, candidate in candidates.items():
-        groups.setdefault(candidate.cost, []).extend((float(gain), key) for gain in candidate.gains[1:])
-    ordered = [(cost, sorted(items, key=lambda item: -item[0])) for cost, items in sorted(groups.items(), reverse=True)]
-    search = _Search([_Group(cost, np.array([gain for gain, _ in items])) for cost, items in ordered])
+        further = [(float(reduction), key) for reduction in candidate.error_reductions[1:]]
+        groups.setdefault(candidate.cost, []).extend(further)
+    ordered = [(cost, sorted(steps, key=lambda step: -step[0])) for cost, steps in sorted(groups.items(), reverse=True)]
+    search = _Search([_Group(cost, np.array([reduction for reduction, _ in steps])) for cost, steps in ordered])
     _, counts = search.best(left)
     ranks = dict.fromkeys(candidates, 1)
-    for (_, items), count in zip(ordered, counts, strict=True):
-        for _, key in items[:count]:
+    for (_, steps), count in zip(ordered, counts, strict=True):
+        for _, key in steps[:count]:
             ranks[key] += 1
     return ranks
 
 
 class _Group:
-    """Steps of equal cost, their gains never rising; `totals[k]` is the gain of the first k."""
+    """Steps of equal cost, by falling error reduction; `totals[k]` is the reduction of the first k together."""
 
-    def __init__(self, cost: int, gains: Array) -> None:
-        self.cost, self.gains, self.totals = cost, gains, np.cumsum([0, *gains])
+    def __init__(self, cost: int, reductions: Array) -> None:
+        self.cost, self.reductions, self.totals = cost, reductions, np.cumsum([0, *reductions])
 
 
 class _Search:
-    """How many steps of each group have the largest total gain, by branch and bound.
+    """Branch and bound over the number of steps of each group.
 
-    The bound is what fractions of steps would gain, which are taken by gain per cost. It is concave in the budget, so
-    that few counts of a group are worth a look.
+    The bound is the reduction that fractions of steps would reach, chosen by reduction per cost. It is concave in the
+    budget, so that few counts of a group have to be looked at.
     """
 
     def __init__(self, groups: list[_Group]) -> None:
@@ -71,15 +94,15 @@ class _Search:
         self._slack = 1e-9 * float(sum(abs(group.totals[-1]) for group in groups))
 
     def best(self, budget: int) -> tuple[float, tuple[int, ...]]:
-        """The total gain, and the count of each group; where counts tie, the largest from the first group on."""
-        found = self._best(0, budget, -np.inf)
-        assert found is not None
-        return found
+        """The total reduction, and the count of each group; among ties, the largest counts from the first group on."""
+        best = self._best(0, budget, -np.inf)
+        assert best is not None
+        return best
 
     def _best(self, level: int, budget: int, least: float) -> tuple[float, tuple[int, ...]] | None:
-        """Of the groups from `level` on; None if none reaches the total gain `least`."""
+        """The best of the groups from `level` on; None if no choice reaches the total reduction `least`."""
         group, last = self.groups[level], level == len(self.groups) - 1
-        most = min(len(group.gains), budget // group.cost)
+        most = min(len(group.reductions), budget // group.cost)
         if last:
             return float(group.totals[most]), (most,)
         counts = np.arange(most + 1)
@@ -100,15 +123,15 @@ class _Search:
 
     @staticmethod
     def _best_of_two(group: _Group, other: _Group, budget: int, counts: Array) -> tuple[float, tuple[int, ...]]:
-        others = np.minimum(len(other.gains), (budget - group.cost * counts) // other.cost)
+        others = np.minimum(len(other.reductions), (budget - group.cost * counts) // other.cost)
         totals = group.totals[counts] + other.totals[others]
         best = int(np.argmax(totals))
         return float(totals[best]), (best, int(others[best]))
 
 
 def _curve(groups: list[_Group]) -> tuple[Array, Array]:
-    """Costs, and the total gains that fractions of steps can have for them."""
-    costs = np.concatenate([np.full(len(group.gains), group.cost) for group in groups])
-    gains = np.concatenate([group.gains for group in groups])
-    order = np.argsort(-gains / costs, kind="stable")
-    return np.cumsum([0, *costs[order]]), np.cumsum([0, *gains[order]])
+    """Costs, and the total reductions that fractions of steps reach at these costs."""
+    costs = np.concatenate([np.full(len(group.reductions), group.cost) for group in groups])
+    reductions = np.concatenate([group.reductions for group in groups])
+    order = np.argsort(-reductions / costs, kind="stable")
+    return np.cumsum([0, *costs[order]]), np.cumsum([0, *reductions[order]])

@@ -1,1 +1,1 @@
-"""Calibration statistics: what a data-aware method knows of a matrix."""
+"""Calibration statistics: what data-aware methods and budgets measure on a text or a task."""

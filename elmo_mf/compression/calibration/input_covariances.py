@@ -1,4 +1,4 @@
-"""What the biLSTM's matrices are multiplied with when the encoder reads text.
+"""Input covariances: second moments of the inputs that the biLSTM's matrices have when the encoder reads text.
 
 The text is tokenised, one sentence a line; by default `calibration.txt` beside this file.
 """
@@ -24,34 +24,45 @@ from elmo_mf.sentences import stream_sentences
 
 CALIBRATION_TEXT = Path(__file__).with_name("calibration.txt")
 MAX_TOKENS = 100
-_MOST_TOKENS = 50_000  # more change nothing, and take time
+_MOST_TOKENS = 50_000  # more take time and change nothing
 _BATCH_TOKENS = 1000
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Second moments in one direction of one layer: `gates` is E[y y^T] of y = [x_t; h_{t-1}] (d + p,), `cells` that of
-    the gated cell sigmoid(o) * tanh(c) (n,), empty without a projection; `inputs` is d."""
+class InputCovariances:
+    """Input covariances E[x x^T] of the matrices of one direction of one layer.
+
+    Attributes:
+        gates: Covariance of [x_t; h_{t-1}], (d + p, d + p).
+        cells: Covariance of the gated cell sigmoid(o) * tanh(c), (n, n); empty without a projection.
+        input_width: d.
+    """
 
     gates: Array
     cells: Array
-    inputs: int
+    input_width: int
 
     def of(self, target: Target) -> Array:
-        """Second moments of what a target is multiplied with."""
+        """The input covariance of a target's matrix."""
         if target == "projection":
             return self.cells
-        part = {"input": slice(0, self.inputs), "recurrent": slice(self.inputs, None), JOINT: slice(None)}[target]
+        d = self.input_width
+        part = {"input": slice(0, d), "recurrent": slice(d, None), JOINT: slice(None)}[target]
         return self.gates[part, part]
 
 
-def moments(
+def input_covariances(
     weights: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
-) -> dict[tuple[int, int], Moments]:
-    """Second moments by (direction, layer), from the first tokens of a text, at most 50,000.
+) -> dict[tuple[int, int], InputCovariances]:
+    """Compute input covariances by (direction, layer).
+
+    Args:
+        weights: Weights of the encoder.
+        options: Its options.
+        text: Tokenised, one sentence a line; the first 50,000 tokens are read.
 
     Raises:
-        InputError: the text cannot be read or has no words.
+        InputError: The text cannot be read or has no words.
     """
     bilm = Bilm(options, weights).eval()
     recorder = _Recorder(bilm)
@@ -59,11 +70,11 @@ def moments(
         for batch in batches(calibration_sentences(text), _BATCH_TOKENS):
             bilm(batch_to_ids(batch, options.char_cnn.max_characters_per_token))
             recorder.end_batch()
-    return recorder.moments()
+    return recorder.covariances()
 
 
 def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
-    """The first sentences of a text, at most `most` tokens in all."""
+    """Read the first sentences of a text, `most` tokens at most."""
     kept: list[list[str]] = []
     total = 0
     for sentence in stream_sentences(text, MAX_TOKENS):
@@ -75,7 +86,7 @@ def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str
 
 
 def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[str]]]:
-    """Batches of sentences of similar length, with at most so many tokens unless a single sentence has more."""
+    """Group sentences of similar length into batches of at most `tokens` tokens, unless one sentence has more."""
     batch: list[list[str]] = []
     for sentence in sorted(sentences, key=len):
         if batch and (len(batch) + 1) * len(sentence) > tokens:
@@ -87,7 +98,7 @@ def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[s
 
 
 class _Recorder:
-    """Sees what each product of a biLM gets while it runs step by step, as it does where gradients are needed."""
+    """Records the inputs of each product of a biLM while it runs step by step, as with gradients enabled."""
 
     def __init__(self, bilm: Bilm) -> None:
         self.seen: dict[StackedLinear, list[Tensor]] = {}
@@ -126,14 +137,14 @@ class _Recorder:
         self.tokens += x.shape[1]
         self.seen.clear()
 
-    def moments(self) -> dict[tuple[int, int], Moments]:
+    def covariances(self) -> dict[tuple[int, int], InputCovariances]:
         means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}
-        width = self.groups[0][2].state_size  # of the inputs of all of ELMo's layers too
+        width = self.groups[0][2].state_size  # also the width of the inputs of each of ELMo's layers
         keys = [(direction, layer) for direction, layer, name in means if name == "gates"]
         nothing = np.empty((0, 0))
-        return {key: Moments(means[*key, "gates"], means.get((*key, "cells"), nothing), width) for key in keys}
+        return {key: InputCovariances(means[*key, "gates"], means.get((*key, "cells"), nothing), width) for key in keys}
 
 
 def _linears(lstm: ProjectedLstm) -> list[StackedLinear]:
-    """Input, recurrent and, if there is one, projection."""
+    """The products by the input, recurrent and, if there is one, projection matrix."""
     return [lstm.input, lstm.recurrent, *([] if lstm.projection is None else [lstm.projection])]

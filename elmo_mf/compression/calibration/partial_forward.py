@@ -1,4 +1,4 @@
-"""A text read again with other weights, as far as they are other."""
+"""Forward passes over a text with other weights, from the first layer that differs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from elmo_mf.compression.calibration.input_covariances import batches
 _BATCH_TOKENS = 5000
 
 
-class Rereading:
-    """What dense weights make of a text, kept, to compare with it what many others make.
+class PartialForward:
+    """Stored activations of dense weights on a text, with which the activations of many others are compared.
 
-    Of these the token vectors are made again where the character CNN changed, and the layers run from the first one
-    that changed, in the directions that did: an ELMo's do not read each other. What is the same object has not changed.
+    For other weights, token vectors are computed again if the character CNN differs, and layers run from the first one
+    that differs, in the directions that differ: the two directions of an ELMo do not read each other. Objects are
+    compared by identity.
 
     Args:
-        weights: the dense ones.
-        sentences: tokenised.
+        weights: Weights of the dense encoder.
+        options: Its options.
+        sentences: Tokenised sentences.
     """
 
     @torch.no_grad()
@@ -42,7 +44,7 @@ class Rereading:
 
     @torch.no_grad()
     def squared_errors(self, weights: BilmWeights) -> Array:
-        """(|own - dense|_F / |dense|_F)^2 of each biLSTM layer over the tokens, (n_layers,)."""
+        """The squared error (|other - dense|_F / |dense|_F)^2 of each biLSTM layer over the tokens, (n_layers,)."""
         errors = np.zeros(self.options.lstm.n_layers)
         cnn = None if weights.char_cnn is self.weights.char_cnn else self._char_cnn(weights)
         for direction in (0, 1):
@@ -60,8 +62,9 @@ class Rereading:
         return CharCnn(self.options.char_cnn, self.options.lstm.projection_dim, weights.char_cnn).eval()
 
     def _lstm(self, weights: BilmWeights, direction: int, layer: int) -> ProjectedLstm:
-        own = weights.lstms[direction, layer]
-        return self._dense[direction, layer] if own is self.weights.lstms[direction, layer] else self._module(own)
+        lstm = weights.lstms[direction, layer]
+        same = lstm is self.weights.lstms[direction, layer]
+        return self._dense[direction, layer] if same else self._module(lstm)
 
     @cached_property
     def _dense(self) -> dict[tuple[int, int], ProjectedLstm]:
@@ -72,20 +75,20 @@ class Rereading:
 
     @cached_property
     def _norms(self) -> Array:
-        """|dense|_F^2 of each biLSTM layer."""
+        """The squared norm |dense|_F^2 of each biLSTM layer."""
         squares = [[passage.squared_norm(layer) for layer in passage.layers[1:]] for passage in self.passages]
         return np.asarray(np.sum(squares, axis=0))
 
 
 @dataclass(frozen=True)
 class _Passage:
-    """Some sentences.
+    """Activations of a batch of sentences.
 
     Attributes:
-        packing: of them with the tokens that begin and end each.
-        ids: character ids in packed order, (tokens, characters).
-        words: which of the tokens are words, (tokens,); the same in both directions, since all but the ends are.
-        layers: the token vectors, and each layer's, as each direction meets them, (2, tokens, p).
+        packing: Packing of the sentences with the tokens that begin and end them.
+        ids: Character ids in packed order, (tokens, characters).
+        words: Which tokens are words, not ends of sentences, (tokens,); the same in both directions.
+        layers: Token vectors and each layer's outputs in the order in which each direction reads, (2, tokens, p).
     """
 
     packing: Packing
@@ -105,15 +108,15 @@ class _Passage:
         return cls(packing, ids, words, [stacked, *outputs])
 
     def token_vectors(self, cnn: CharCnn) -> Tensor:
-        """Those of another character CNN."""
+        """Token vectors of another character CNN."""
         return _token_vectors(cnn, self.ids, self.packing)
 
     def squared_norm(self, vectors: Tensor) -> float:
-        """Over the words, of vectors (directions, tokens, p)."""
+        """Squared norm over the words of vectors (directions, tokens, p)."""
         return float(vectors[:, self.words].double().square().sum())
 
 
 def _token_vectors(cnn: CharCnn, ids: Tensor, packing: Packing) -> Tensor:
-    """As each direction meets them, (2, tokens, p)."""
+    """Token vectors in the order in which each direction reads, (2, tokens, p)."""
     tokens = WordVectors()(cnn, ids)
     return torch.stack([tokens, tokens[packing.flip]])

@@ -1,4 +1,4 @@
-"""What a compression learns of an encoder from a text that it reads."""
+"""Probes: what a compression measures of a dense encoder on a text."""
 
 from __future__ import annotations
 
@@ -9,49 +9,57 @@ from typing import Protocol
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import Array, BilmWeights
-from elmo_mf.compression.calibration.input_covariances import Moments, calibration_sentences, moments
-from elmo_mf.compression.calibration.partial_forward import Rereading
-from elmo_mf.compression.highways import highway_moments
+from elmo_mf.compression.calibration.highway_covariances import highway_input_covariances
+from elmo_mf.compression.calibration.input_covariances import (
+    InputCovariances,
+    calibration_sentences,
+    input_covariances,
+)
+from elmo_mf.compression.calibration.partial_forward import PartialForward
 
-_MOST_TOKENS = 5_000  # whose outputs are looked at, once a matrix
+_LOSS_TOKENS = 5_000  # every matrix reads them once more
 
 
-class Reading(Protocol):
-    """A text, read by dense LSTMs."""
+class EncoderProbe(Protocol):
+    """Measurements of dense LSTMs on a text."""
 
-    def moments(self) -> Mapping[tuple[int, int], Moments]:
-        """By (direction, layer), second moments of what the matrices are multiplied with."""
+    def input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
+        """Input covariances of the matrices, by (direction, layer)."""
 
-    def highway_moments(self) -> list[Array]:
-        """The same of the character CNN's highway layers."""
+    def highway_input_covariances(self) -> list[Array]:
+        """Input covariances of the character CNN's highway layers."""
 
     def loss(self, weights: BilmWeights) -> float:
-        """The squared error of what others read for outputs, relative to the dense ones, with other weights."""
+        """Squared error of the model's outputs with other weights, relative to the dense outputs."""
 
 
-class ElmoReading:
-    """By an ELMo, whose layers' outputs tasks mix: the loss is the sum over the layers.
+class ElmoProbe:
+    """Measurements of an ELMo. Tasks mix the outputs of its layers, so the loss is the sum over the layers.
 
     Args:
-        weights: the dense ones.
-        text: tokenised, one sentence a line; of which at most 50,000 tokens are read, and for outputs 5,000.
+        weights: Weights of the dense encoder.
+        options: Its options.
+        text: Tokenised, one sentence a line. The first 50,000 tokens are read, and for the loss the first 5,000.
 
     Raises:
-        InputError: from all methods: the text cannot be read or has no words.
+        InputError: From all methods: the text cannot be read or has no words.
     """
 
     def __init__(self, weights: BilmWeights, options: BilmOptions, text: Path) -> None:
         self.weights, self.options, self.text = weights, options, text
 
-    def moments(self) -> Mapping[tuple[int, int], Moments]:
-        return moments(self.weights, self.options, self.text)
+    def input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
+        """Input covariances of the biLSTM's matrices, by (direction, layer)."""
+        return input_covariances(self.weights, self.options, self.text)
 
-    def highway_moments(self) -> list[Array]:
-        return highway_moments(self.weights, self.options, self.text)
+    def highway_input_covariances(self) -> list[Array]:
+        """Input covariances of the highway layers."""
+        return highway_input_covariances(self.weights, self.options, self.text)
 
     def loss(self, weights: BilmWeights) -> float:
-        return float(self._rereading.squared_errors(weights).sum())
+        """Relative squared error of the layers' outputs, summed over the layers."""
+        return float(self._partial_forward.squared_errors(weights).sum())
 
     @cached_property
-    def _rereading(self) -> Rereading:
-        return Rereading(self.weights, self.options, calibration_sentences(self.text, _MOST_TOKENS))
+    def _partial_forward(self) -> PartialForward:
+        return PartialForward(self.weights, self.options, calibration_sentences(self.text, _LOSS_TOKENS))

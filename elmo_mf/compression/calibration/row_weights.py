@@ -1,6 +1,6 @@
-"""Files of row weights: what a task's loss says of each output of a matrix.
+"""Files of row weights: how much a task's loss depends on each output of a matrix.
 
-HDF5 with one dataset (m,) a matrix, `<direction>/<layer>/<target>`: the sum over the row of E[(dL/dw)^2].
+HDF5 with one dataset (m,) for each matrix, `<direction>/<layer>/<target>`: the sum over a row of E[(dL/dw)^2].
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
-from elmo_mf.compression.matrix_reference import Slot
+from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.io import atomic_path, hdf5_file
 from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
 
@@ -23,14 +23,14 @@ class RowWeights:
 
     rows: dict[tuple[int, int, str], Array]
 
-    def of(self, slot: Slot) -> Array:
-        """Those of a matrix; a joint one has the sum of its two."""
-        names = ("input", "recurrent") if slot.target == JOINT else (slot.target,)
-        return np.asarray(sum(self.rows[slot.direction, slot.layer, name] for name in names))
+    def of(self, reference: MatrixReference) -> Array:
+        """Row weights of a matrix; a joint matrix has the sum of its two."""
+        names = ("input", "recurrent") if reference.target == JOINT else (reference.target,)
+        return np.asarray(sum(self.rows[reference.direction, reference.layer, name] for name in names))
 
 
 def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) -> None:
-    """Write a file, atomically; `about` says what made it."""
+    """Write a file atomically; `about` becomes its attributes."""
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         for name, value in about.items():
             file.attrs[name] = str(value)
@@ -40,11 +40,11 @@ def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) ->
 
 
 def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
-    """Read a file, and check it against the weights that it describes.
+    """Read a file and check it against the weights that it describes.
 
     Raises:
-        InputError: the file is missing or not HDF5; a dataset is missing or damaged, has another shape, or a value that
-            is negative, NaN or infinite.
+        InputError: The file is missing or not HDF5; or a dataset is missing or damaged, has another shape, or has a
+            value that is negative, NaN or infinite.
     """
     with NumbersFile(path, "file of gradients", "what elmo-mf gradients writes") as file:
         rows: dict[tuple[int, int, str], Array] = {}

@@ -1,1 +1,1 @@
-"""Factorization methods, one a file."""
+"""Factorization methods, one a file; `base` has the base class and the registry."""

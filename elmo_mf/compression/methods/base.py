@@ -1,4 +1,4 @@
-"""What a factorization method is, and the registry that finds it by name."""
+"""The base class of factorization methods, and the registry that finds a method by its name."""
 
 from __future__ import annotations
 
@@ -20,86 +20,123 @@ from elmo_mf.records.compression import Compression, parse_compression
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What is known of a matrix (m, n) beside its values.
+class CalibrationStatistics:
+    """Statistics of a matrix (m, n) that data-aware methods use.
 
     Attributes:
-        inputs: second moments E[x x^T] of what it is multiplied with, (n, n).
-        row_weights: how much each of its outputs matters, (m,).
+        input_covariance: Second moments E[x x^T] of the matrix's inputs x, (n, n); for methods with `needs_inputs`.
+        row_weights: Weight of each of its outputs in the task's loss, (m,); for methods with `needs_gradients`.
     """
 
-    inputs: Array | None = None
+    input_covariance: Array | None = None
     row_weights: Array | None = None
 
 
-NOTHING = Evidence()
+NO_STATISTICS = CalibrationStatistics()
 
 
 class Method(ABC):
-    """Turns a matrix (m, n) into factors (m, r) and (r, n) whose product is close to it.
+    """A factorization method: it turns a matrix (m, n) into factors (m, r) and (r, n) whose product is close to it.
 
     A subclass in a file of this folder, decorated with `@register("name")`, is a method of that name everywhere. If it
     is a dataclass, its fields are the method's settings.
+
+    Attributes:
+        VERSION: Version of what the method computes; raise it when results change, so that recorded runs with this
+            method run again.
+        needs_inputs: Whether it needs the input covariance.
+        needs_gradients: Whether it needs row weights.
+        stays_dense: Whether its result runs like a dense matrix, so that it saves parameters only.
+
+    Examples:
+        >>> class FirstColumns(Method):
+        ...     VERSION = 1
+        ...
+        ...     def factorize(self, matrix, rank, statistics=NO_STATISTICS):
+        ...         return balanced(matrix[:, :rank], np.eye(rank, matrix.shape[1]))
+        >>> FirstColumns().factorize(np.ones((4, 3)), rank=2).shape
+        (4, 3)
     """
 
-    needs_inputs: ClassVar[bool] = False  # second moments of the inputs
-    needs_gradients: ClassVar[bool] = False  # row weights
-    stays_dense: ClassVar[bool] = False  # what it gives runs like a dense matrix
+    VERSION: ClassVar[int]
+    needs_inputs: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
+    stays_dense: ClassVar[bool] = False
 
     @abstractmethod
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors | Pruned:
-        """Factors of `rank`, which is from 1 to min(m, n), as float32."""
+    def factorize(
+        self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS
+    ) -> Factors | Pruned:
+        """Factorize a matrix.
 
-    def at_any_rank(self, matrix: Array, evidence: Evidence = NOTHING) -> AnyRank:
-        """`energies` and `factorize` of one matrix whose rank is not known yet."""
-        return AnyRank(self, matrix, evidence)
+        Args:
+            matrix: The dense matrix, (m, n), in float32.
+            rank: Rank r of the factors, from 1 to min(m, n).
+            statistics: What the method asks for by `needs_inputs` and `needs_gradients`.
 
-    def energies(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
-        """By how much each further rank lowers the squared error, never rising; for methods without an order of
-        their own, the squared singular values."""
-        return singular_values(self.weighted(matrix, evidence)) ** 2
+        Returns:
+            Factors (m, r) and (r, n), or a pruned matrix with as many parameters, in float32.
+        """
 
-    def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
-        """In float64, the matrix whose Frobenius norm is the error that the method minimises."""
+    def prepare(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Factorizer:
+        """Prepare the factorization of one matrix at several ranks."""
+        return Factorizer(self, matrix, statistics)
+
+    def error_reductions(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        """How much each further rank, from 1 on, lowers the squared error; never rising.
+
+        By default the squared singular values of `weighted_matrix`.
+        """
+        return singular_values(self.weighted_matrix(matrix, statistics)) ** 2
+
+    def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        """The matrix whose Frobenius norm is the error that the method minimises, in float64."""
         return matrix.astype(np.float64)
 
 
 @dataclass(frozen=True)
-class AnyRank:
-    """What a method makes of a matrix, at whatever rank it is asked for."""
+class Factorizer:
+    """The factorization of one matrix by a method, at any rank."""
 
     method: Method
     matrix: Array
-    evidence: Evidence
+    statistics: CalibrationStatistics
 
     @cached_property
-    def energies(self) -> Array:
-        """See `Method.energies`."""
-        return self.method.energies(self.matrix, self.evidence)
+    def error_reductions(self) -> Array:
+        """See `Method.error_reductions`."""
+        return self.method.error_reductions(self.matrix, self.statistics)
 
     def factors(self, rank: int) -> Factors | Pruned:
         """See `Method.factorize`."""
-        return self.method.factorize(self.matrix, rank, self.evidence)
+        return self.method.factorize(self.matrix, rank, self.statistics)
 
 
 def balanced(left: Array, right: Array) -> Factors:
-    """Factors as float32, with each column of `left` as long as its row of `right`; both zero where one is."""
+    """Build float32 factors, scaled so that each column of `left` has the norm of its row of `right`."""
     long, wide = np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1)
-    some = (long > 0) & (wide > 0)
-    scale = np.sqrt(np.divide(wide, long, out=np.ones_like(wide), where=some))
-    return Factors((left * (some * scale)).astype(np.float32), (right * (some / scale)[:, None]).astype(np.float32))
+    nonzero = (long > 0) & (wide > 0)
+    scale = np.sqrt(np.divide(wide, long, out=np.ones_like(wide), where=nonzero))
+    columns, rows = nonzero * scale, (nonzero / scale)[:, None]
+    return Factors((left * columns).astype(np.float32), (right * rows).astype(np.float32))
 
 
 _METHODS: dict[str, type[Method]] = {}
 _FILES = {"random": "random_subspace"}
-"""Files of this folder with another name than their method's; any other is looked into when no name fits."""
+"""Methods whose file in this folder has another name than theirs."""
 M = TypeVar("M", bound=type[Method])
 
 
 def register(name: str) -> Callable[[M], M]:
-    """Class decorator: make a method known by `name`."""
+    """Class decorator that registers a method under a name.
+
+    Raises:
+        TypeError: The class has no `VERSION`.
+    """
 
     def add(method: M) -> M:
+        if type(getattr(method, "VERSION", None)) is not int:
+            raise TypeError(f"{method.__name__}: a registered method needs VERSION, an integer")
         _METHODS[name] = method
         return method
 
@@ -107,10 +144,15 @@ def register(name: str) -> Callable[[M], M]:
 
 
 def method_names() -> list[str]:
-    """All registered methods, sorted."""
+    """Names of all registered methods, sorted."""
     for file in _files():
         import_module(f"elmo_mf.compression.methods.{file}")
     return sorted(_METHODS)
+
+
+def method_versions() -> dict[str, int]:
+    """Version of each registered method by name, for the identities of runs."""
+    return {name: _METHODS[name].VERSION for name in method_names()}
 
 
 @cache
@@ -118,8 +160,8 @@ def _files() -> list[str]:
     return [module.name for module in iter_modules(import_module("elmo_mf.compression.methods").__path__)]
 
 
-def _known(name: str) -> bool:
-    """Whether there is such a method; a method is registered when its file is imported, and most need no others."""
+def _is_registered(name: str) -> bool:
+    """Whether there is such a method; only the file of that name is imported unless it does not register it."""
     file = _FILES.get(name, name)
     if name not in _METHODS and file in _files():
         import_module(f"elmo_mf.compression.methods.{file}")
@@ -127,27 +169,35 @@ def _known(name: str) -> bool:
 
 
 def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
-    """The method registered as `name`.
+    """Build the method registered under a name.
+
+    Args:
+        name: Name of the method.
+        settings: Its settings by name; those left out have their defaults.
 
     Raises:
-        InputError: there is none, or it has not these settings; lists what there is.
+        InputError: No method has this name, or the method has no such setting; the message lists those that exist.
+
+    Examples:
+        >>> method_named("random", {"seed": 7})
+        RandomSubspace(seed=7)
     """
-    if not isinstance(name, str) or not _known(name):
+    if not isinstance(name, str) or not _is_registered(name):
         raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
     kind = _METHODS[name]
     known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
     for key in settings or {}:
         if key not in known:
-            expected = f"any of {', '.join(known)}" if known else "none"
-            raise InputError(f"compression.settings: found the key {key!r} for {name}, expected {expected}")
+            expected = errors.any_of(key, known) if known else "expected none"
+            raise InputError(f"compression.settings: found the key {key!r} for {name}, {expected}")
     return kind(**(settings or {}))
 
 
 def method_of(compression: Compression) -> Method:
-    """The method of a compression, with its settings.
+    """Build the method of a compression.
 
     Raises:
-        InputError: The method is not registered, has not these settings, or does not save what the budget limits.
+        InputError: The method is not registered, has no such setting, or does not save what the budget limits.
     """
     method = method_named(compression.method, compression.settings)
     budget = compression.budget
@@ -174,22 +224,28 @@ def read_compression(raw: object, where: str = "compression") -> Compression:
 
 
 def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
-    """Check a setting.
+    """Check that a setting has one of some values.
 
     Raises:
-        InputError: it is something else.
+        InputError: It has another value.
     """
     if found not in expected:
         raise InputError(f"compression.settings: {field}: found {found!r}, expected {' or '.join(expected)}")
 
 
 def positive(field: str, found: object, least: float = 0, whole: bool = False) -> None:
-    """Check a setting: a number above 0, and from `least` on.
+    """Check that a setting is a finite number of at least `least`.
+
+    Args:
+        field: Name of the setting.
+        found: Its value.
+        least: The least value, 0 or more.
+        whole: Whether it must be an integer.
 
     Raises:
-        InputError: it is something else.
+        InputError: It is something else.
     """
     kinds = (int,) if whole else (int, float)
     if isinstance(found, bool) or not isinstance(found, kinds) or not max(least, 0) <= found < float("inf"):
-        what = "an integer" if whole else "a number"
-        raise InputError(f"compression.settings: {field}: found {found!r}, expected {what} from {least} on")
+        kind = "an integer" if whole else "a number"
+        raise InputError(f"compression.settings: {field}: found {found!r}, expected {kind} of at least {least}")

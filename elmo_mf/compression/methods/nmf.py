@@ -1,4 +1,4 @@
-"""Non-negative matrix factorization of a matrix with negative entries, by scikit-learn."""
+"""Non-negative matrix factorization of matrices with negative entries, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,19 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced, one_of, positive, register
+from elmo_mf.compression.methods.base import (
+    NO_STATISTICS,
+    CalibrationStatistics,
+    Method,
+    balanced,
+    one_of,
+    positive,
+    register,
+)
 
 
 @register("nmf")
 @dataclass(frozen=True)
 class Nmf(Method):
-    """scikit-learn's NMF, for reference: weights have both signs, so they are made non-negative first.
+    """NMF (Lee and Seung 2001) by scikit-learn, for reference; weights have both signs and are made non-negative first.
 
     Attributes:
-        form: `split`: W = W+ - W-, each factorized, with half of the rank; rank 1 has but the one with the larger norm.
-            `shift`: W minus its least entry, with rank r - 1, and the least entry again as a factor of rank 1.
-        iterations: at most.
+        form: `split` factorizes W+ and W- of W = W+ - W- with half of the rank each; at rank 1 only the one with the
+            larger norm. `shift` factorizes W - min(W) with rank r - 1 and adds min(W) as a factor of rank 1.
+        iterations: Maximum number of iterations.
+
+    Examples:
+        >>> import numpy as np
+        >>> Nmf(form="shift").factorize(np.eye(4) - 0.5, rank=3).rank
+        3
     """
+
+    VERSION = 1
 
     form: str = "split"
     iterations: int = 50
@@ -29,7 +44,7 @@ class Nmf(Method):
         one_of("form", self.form, ("split", "shift"))
         positive("iterations", self.iterations, 1, whole=True)
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
+    def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
         w = matrix.astype(np.float64)
         scale = np.abs(w).max() or 1.0
         parts = (self._split if self.form == "split" else self._shift)(w / scale, rank)
@@ -55,7 +70,7 @@ class Nmf(Method):
         if rank == 0 or not x.any():
             return np.zeros((len(x), rank)), np.zeros((rank, x.shape[1]))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged within `iterations`
+            warnings.simplefilter("ignore")  # not converged within `iterations`
             model = NMF(rank, init="nndsvda", max_iter=self.iterations, random_state=0, tol=1e-4)
             left = model.fit_transform(x)
         return left, model.components_

@@ -1,4 +1,4 @@
-"""A random subspace: the floor that every method must beat."""
+"""Projection onto a random subspace, the baseline that every method must beat."""
 
 from __future__ import annotations
 
@@ -7,24 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced, positive, register
+from elmo_mf.compression.methods.base import (
+    NO_STATISTICS,
+    CalibrationStatistics,
+    Method,
+    balanced,
+    positive,
+    register,
+)
 
 
 @register("random")
 @dataclass(frozen=True)
 class RandomSubspace(Method):
-    """W Q Q^T, with Q (n, r) an orthonormal basis of a uniformly random subspace; the same one for every matrix of n.
+    """W Q Q^T, where the columns of Q (n, r) are an orthonormal basis of a uniformly random subspace.
+
+    Matrices with equal n get the same subspace.
 
     Attributes:
-        seed: of the subspace.
+        seed: Seed of the subspace.
+
+    Examples:
+        >>> import numpy as np
+        >>> RandomSubspace(seed=1).factorize(np.eye(3), rank=2).rank
+        2
     """
+
+    VERSION = 1
 
     seed: int = 0
 
     def __post_init__(self) -> None:
         positive("seed", self.seed, whole=True)
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
+    def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
         n = matrix.shape[1]
         q, _ = np.linalg.qr(np.random.default_rng([self.seed, n]).normal(size=(n, rank)))
         return balanced(matrix.astype(np.float64) @ q, q.T)

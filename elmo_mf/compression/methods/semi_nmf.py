@@ -9,7 +9,15 @@ import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
 from elmo_mf.compression.decomposition import svd
-from elmo_mf.compression.methods.base import NOTHING, Evidence, Method, balanced, one_of, positive, register
+from elmo_mf.compression.methods.base import (
+    NO_STATISTICS,
+    CalibrationStatistics,
+    Method,
+    balanced,
+    one_of,
+    positive,
+    register,
+)
 
 _EPSILON = 1e-12
 
@@ -17,18 +25,25 @@ _EPSILON = 1e-12
 @register("semi_nmf")
 @dataclass(frozen=True)
 class SemiNmf(Method):
-    """X = F G^T with F of any sign and G >= 0, least in |X - F G^T|_F (Ding, Li, Jordan 2010).
+    """Semi-NMF (Ding, Li and Jordan 2010): X = F G^T with F of any sign and G >= 0, minimising |X - F G^T|_F.
 
-    Alternating, from a start that is always the same: F = X G (G^T G)^+ is the best for a given G, then each element of
-    G is multiplied by the root of ((X^T F)^+ + G (F^T F)^-) / ((X^T F)^- + G (F^T F)^+), which never raises the error.
+    It alternates from a deterministic start: F = X G (G^T G)^+ is the best for a given G; then each element of G is
+    multiplied by the root of ((X^T F)^+ + G (F^T F)^-) / ((X^T F)^- + G (F^T F)^+), which never raises the error.
 
     Attributes:
-        nonnegative: which factor is G: `right` (X = W, with coefficients for each input) or `left` (X = W^T).
-        start: `svd`, the positive parts of the singular vectors, or `kmeans`, clusters of X's columns (as Ding et al.
-            do).
-        iterations: at most.
-        tolerance: stop when an iteration lowers the error by less than this share of |X|_F.
+        nonnegative: Which factor is G: `right` (X = W) or `left` (X = W^T).
+        start: `svd`, the positive parts of the singular vectors, or `kmeans`, clusters of the columns of X (as Ding et
+            al. do).
+        iterations: Maximum number of iterations.
+        tolerance: Stop when an iteration lowers the error by less than this share of |X|_F.
+
+    Examples:
+        >>> import numpy as np
+        >>> bool((SemiNmf().factorize(np.eye(4) - 0.5, rank=2).right >= 0).all())
+        True
     """
+
+    VERSION = 1
 
     nonnegative: str = "right"
     start: str = "svd"
@@ -41,26 +56,30 @@ class SemiNmf(Method):
         positive("iterations", self.iterations, 1, whole=True)
         positive("tolerance", self.tolerance)
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
+    def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
         x = matrix.astype(np.float64)
         f, g, _ = self.alternate(x if self.nonnegative == "right" else x.T, rank)
         return balanced(f, g.T) if self.nonnegative == "right" else balanced(g, f.T)
 
     def alternate(self, x: Array, rank: int) -> tuple[Array, Array, list[float]]:
-        """F (m, r), G (n, r), and |X - F G^T|_F / |X|_F of each iteration."""
+        """Factorize X.
+
+        Returns:
+            F (m, r), G (n, r), and |X - F G^T|_F / |X|_F after each iteration.
+        """
         norm = np.linalg.norm(x)
         if norm == 0:
             return np.zeros((len(x), rank)), np.ones((x.shape[1], rank)), [0.0]
         x = x / norm
-        moments = x.T @ x if x.shape[1] <= len(x) else None  # then no iteration sees the long side
-        now = _Fit.of(self._start(x, rank), x, moments)
+        gram_of_x = x.T @ x if x.shape[1] <= len(x) else None  # then iterations do not depend on the longer side
+        now = _Fit.of(self._start(x, rank), x, gram_of_x)
         errors = [now.error]
         for _ in range(self.iterations):
-            above = np.maximum(now.cross, 0) + now.g @ np.maximum(-now.own, 0)
-            below = np.maximum(-now.cross, 0) + now.g @ np.maximum(now.own, 0)
+            above = np.maximum(now.cross, 0) + now.g @ np.maximum(-now.gram, 0)
+            below = np.maximum(-now.cross, 0) + now.g @ np.maximum(now.gram, 0)
             ratio = (above + _EPSILON * above.max()) / (below + _EPSILON * below.max())
-            better = _Fit.of(now.g * np.sqrt(ratio), x, moments)
-            if better.error > now.error:  # by rounding, where nothing is left to gain
+            better = _Fit.of(now.g * np.sqrt(ratio), x, gram_of_x)
+            if better.error > now.error:  # by rounding, at the minimum
                 break
             now = better
             errors.append(now.error)
@@ -79,7 +98,7 @@ class SemiNmf(Method):
 
 
 def _clusters(x: Array, rank: int) -> Array:
-    """Indicators of k-means clusters of the columns, plus 0.2."""
+    """Indicators of k-means clusters of the columns, plus 0.2 (Ding et al. 2010)."""
     from sklearn.cluster import KMeans
 
     distinct = len(np.unique(x.T, axis=0))
@@ -90,20 +109,20 @@ def _clusters(x: Array, rank: int) -> Array:
 
 
 class _Fit(NamedTuple):
-    """G with the F that is best for it: F = X `basis`, `cross` = X^T F, `own` = F^T F, `error` = |X - F G^T|_F."""
+    """G with the best F = X `basis` for it; `cross` = X^T F, `gram` = F^T F, `error` = |X - F G^T|_F."""
 
     g: Array
     basis: Array
     cross: Array
-    own: Array
+    gram: Array
     error: float
 
     @classmethod
-    def of(cls, g: Array, x: Array, moments: Array | None) -> _Fit:
-        """For X of norm 1; `moments` is X^T X where that is the smaller."""
-        gram = g.T @ g
-        basis = g @ np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
-        cross = x.T @ (x @ basis) if moments is None else moments @ basis
-        own = basis.T @ cross
-        squared = 1 - 2 * np.vdot(cross, g) + np.vdot(own, gram)
-        return cls(g, basis, cross, own, float(np.sqrt(max(0.0, squared))))
+    def of(cls, g: Array, x: Array, gram_of_x: Array | None) -> _Fit:
+        """Fit F to G, for X of norm 1; `gram_of_x` is X^T X, or None if X is the smaller of the two."""
+        gram_of_g = g.T @ g
+        basis = g @ np.linalg.pinv(gram_of_g, rcond=1e-12, hermitian=True)
+        cross = x.T @ (x @ basis) if gram_of_x is None else gram_of_x @ basis
+        gram = basis.T @ cross
+        squared = 1 - 2 * np.vdot(cross, g) + np.vdot(gram, gram_of_g)
+        return cls(g, basis, cross, gram, float(np.sqrt(max(0.0, squared))))

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.methods.base import Evidence, balanced, register
+from elmo_mf.compression.methods.base import CalibrationStatistics, balanced, register
 from elmo_mf.compression.methods.truncation import SvdMethod
 
 
 @register("svd")
 class Svd(SvdMethod):
-    """The closest matrix of rank r in Frobenius and spectral norm (Eckart and Young 1936)."""
+    """The closest matrix of rank r in Frobenius and in spectral norm (Eckart and Young 1936).
 
-    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
+    With the singular value decomposition W = U S V^T, A = U_r S_r and B = V_r^T.
+
+    Examples:
+        >>> import numpy as np
+        >>> Svd().factorize(np.diag([3.0, 2.0, 1.0]), rank=2).rank
+        2
+    """
+
+    VERSION = 1
+
+    def factors_of_svd(
+        self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
+    ) -> Factors:
         return balanced(u * s, vt)

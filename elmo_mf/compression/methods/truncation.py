@@ -1,4 +1,4 @@
-"""What methods have in common that truncate a singular value decomposition."""
+"""Base class of methods that truncate a singular value decomposition."""
 
 from __future__ import annotations
 
@@ -8,37 +8,49 @@ from functools import cached_property
 
 from elmo_mf.bilm.weights import Array, Factors
 from elmo_mf.compression.decomposition import svd
-from elmo_mf.compression.methods.base import NOTHING, AnyRank, Evidence, Method
+from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Factorizer, Method
 
 
 class SvdMethod(Method):
-    """A method whose factors of all ranks come from one singular value decomposition, that of the weighted matrix."""
+    """A method whose factors of every rank come from one singular value decomposition, that of `weighted_matrix`."""
 
-    def factorize(self, matrix: Array, rank: int, evidence: Evidence = NOTHING) -> Factors:
-        return self.at_any_rank(matrix, evidence).factors(rank)
+    def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
+        return self.prepare(matrix, statistics).factors(rank)
 
-    def at_any_rank(self, matrix: Array, evidence: Evidence = NOTHING) -> Truncations:
-        return Truncations(self, matrix, evidence)
+    def prepare(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> SvdFactorizer:
+        return SvdFactorizer(self, matrix, statistics)
 
     @abstractmethod
-    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
-        """Factors of rank r, by the first r singular values and vectors: U (m, r), s (r,) and V^T (r, n)."""
+    def factors_of_svd(
+        self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
+    ) -> Factors:
+        """Build factors of rank r.
+
+        Args:
+            u: The first r left singular vectors of the weighted matrix, (m, r).
+            s: Its r largest singular values, (r,), in falling order.
+            vt: The first r right singular vectors, (r, n).
+            matrix: The matrix itself, (m, n).
+            statistics: Its calibration statistics.
+        """
 
 
 @dataclass(frozen=True)
-class Truncations(AnyRank):
-    """With one decomposition for all ranks."""
+class SvdFactorizer(Factorizer):
+    """The factorization of one matrix, with one decomposition for all ranks."""
 
     method: SvdMethod
 
     @cached_property
-    def energies(self) -> Array:
+    def error_reductions(self) -> Array:
+        """The squared singular values."""
         return self._svd[1] ** 2
 
     def factors(self, rank: int) -> Factors:
+        """See `Method.factorize`."""
         u, s, vt = self._svd
-        return self.method.truncated(u[:, :rank], s[:rank], vt[:rank], self.matrix, self.evidence)
+        return self.method.factors_of_svd(u[:, :rank], s[:rank], vt[:rank], self.matrix, self.statistics)
 
     @cached_property
     def _svd(self) -> tuple[Array, Array, Array]:
-        return svd(self.method.weighted(self.matrix, self.evidence))
+        return svd(self.method.weighted_matrix(self.matrix, self.statistics))

@@ -1,4 +1,4 @@
-"""Singular value decomposition on the inputs that a matrix really has."""
+"""Singular value decomposition weighted by a matrix's input covariance."""
 
 from __future__ import annotations
 
@@ -7,45 +7,63 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.methods.base import NOTHING, Evidence, balanced, positive, register
+from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, balanced, positive, register
 from elmo_mf.compression.methods.truncation import SvdMethod
 
 
 @register("whitened_svd")
 @dataclass(frozen=True)
 class WhitenedSvd(SvdMethod):
-    """The factors of rank r with the least E|W x - A B x|^2 = |(W - A B) C^(1/2)|_F^2, where C = E[x x^T].
+    """Factors of rank r with the least E|W x - A B x|^2 = |(W - A B) C^(1/2)|_F^2, where C = E[x x^T].
 
-    As in DRONE (Chen et al. 2021) and SVD-LLM (Wang et al. 2024): with C^(1/2) a Cholesky factor and U the left
-    singular vectors of W C^(1/2), A = U_r and B = U_r^T W. This form needs no inverse of C.
+    As in DRONE (Chen et al. 2021) and SVD-LLM (Wang et al. 2024). With a Cholesky factor C^(1/2) and the left singular
+    vectors U of W C^(1/2), A = U_r and B = U_r^T W; this form needs no inverse of C.
 
     Attributes:
-        ridge: what is added to C's diagonal, as a share of its mean: for inputs that calibration never saw.
+        ridge: Addition to the diagonal of C, as a share of its mean, for inputs that calibration did not see.
+
+    Examples:
+        >>> import numpy as np
+        >>> statistics = CalibrationStatistics(input_covariance=np.diag([1.0, 0.1, 0.0]))
+        >>> WhitenedSvd(ridge=1e-2).factorize(np.eye(3), rank=2, statistics=statistics).rank
+        2
     """
 
-    ridge: float = 1e-3
+    VERSION = 1
     needs_inputs = True
+
+    ridge: float = 1e-3
 
     def __post_init__(self) -> None:
         positive("ridge", self.ridge)
 
-    def truncated(self, u: Array, s: Array, vt: Array, matrix: Array, evidence: Evidence) -> Factors:
+    def factors_of_svd(
+        self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
+    ) -> Factors:
         return balanced(u, u.T @ matrix.astype(np.float64))
 
-    def weighted(self, matrix: Array, evidence: Evidence = NOTHING) -> Array:
-        assert evidence.inputs is not None
-        return np.asarray(matrix.astype(np.float64) @ square_root(evidence.inputs, self.ridge))
+    def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        assert statistics.input_covariance is not None
+        return np.asarray(matrix.astype(np.float64) @ square_root(statistics.input_covariance, self.ridge))
 
 
-def square_root(moments: Array, ridge: float) -> Array:
-    """L with L L^T = C + ridge mean(diag C) I in float64, (n, n); of zero moments, that of the identity."""
-    c = moments.astype(np.float64)
+def square_root(covariance: Array, ridge: float) -> Array:
+    """Compute L with L L^T = C + ridge mean(diag C) I.
+
+    Args:
+        covariance: C, (n, n); the result for zeros is the identity.
+        ridge: Addition to the diagonal, as a share of its mean.
+
+    Returns:
+        L in float64, (n, n).
+    """
+    c = covariance.astype(np.float64)
     scale = np.trace(c) / len(c)
     if scale <= 0:
         return np.eye(len(c))
     c = c / scale
     try:
         return np.asarray(np.linalg.cholesky(c + ridge * np.eye(len(c))) * np.sqrt(scale))
-    except np.linalg.LinAlgError:  # singular, and the ridge is nothing
+    except np.linalg.LinAlgError:  # singular, and the ridge is lost in rounding
         values, vectors = np.linalg.eigh(c)
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0) * scale))

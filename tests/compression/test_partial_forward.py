@@ -16,14 +16,14 @@ from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.calibration.partial_forward import Rereading
+from elmo_mf.compression.calibration.partial_forward import PartialForward
 from tests.conftest import random_bilm
 
 SENTENCES = [
     line.split() for line in ("one", "two more words", "the words of a longer sentence , again", "and two more")
 ]
 DENSE = {skips: random_bilm(use_skip_connections=skips, n_layers=3) for skips in (True, False)}
-READ = {skips: Rereading(dense.weights(), dense.options, SENTENCES) for skips, dense in DENSE.items()}
+READ = {skips: PartialForward(dense.weights(), dense.options, SENTENCES) for skips, dense in DENSE.items()}
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,7 +46,7 @@ def test_errors_are_those_of_encoders_that_run_whole(
         own = BilmWeights(own.char_cnn, read.weights.lstms)
     if what == "biases":
         own = BilmWeights(own.char_cnn, {**own.lstms, (1, 2): replace(own.lstms[1, 2], bias=own.lstms[1, 2].bias + 1)})
-    expected = activation_error(dense, Bilm(dense.options, own).eval(), SENTENCES)["layers"]
+    expected = activation_error(dense, Bilm(dense.options, own).eval(), SENTENCES).layers
     np.testing.assert_allclose(np.sqrt(read.squared_errors(own)), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -19,12 +19,14 @@ from elmo_mf.compression import (
     read_compression,
     size_report,
 )
-from elmo_mf.compression.allocation.ranks import Candidate, allocate
+from elmo_mf.compression.allocation.ranks import Candidate, allocate_ranks
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 
-gains = st.lists(st.floats(0, 10), min_size=1, max_size=4).map(lambda values: np.array(sorted(values, reverse=True)))
-candidates = st.lists(st.builds(Candidate, gains, st.sampled_from([1, 2, 3, 5, 7])), min_size=1, max_size=4)
+reductions = st.lists(st.floats(0, 10), min_size=1, max_size=4).map(
+    lambda values: np.array(sorted(values, reverse=True))
+)
+candidates = st.lists(st.builds(Candidate, reductions, st.sampled_from([1, 2, 3, 5, 7])), min_size=1, max_size=4)
 
 OPTIONS = random_bilm().options
 WEIGHTS = random_bilm().weights()
@@ -34,23 +36,25 @@ WEIGHTS = random_bilm().weights()
 @given(candidates, st.integers(0, 40))
 def test_no_allocation_is_better(chosen: list[Candidate], more: int) -> None:
     budget = sum(candidate.cost for candidate in chosen) + more
-    ranks = allocate(dict(enumerate(chosen)), budget)
+    ranks = allocate_ranks(dict(enumerate(chosen)), budget)
 
     def cost(ranks: tuple[int, ...]) -> int:
         return sum(rank * own.cost for rank, own in zip(ranks, chosen, strict=True))
 
-    def gain(ranks: tuple[int, ...]) -> float:
-        return float(sum(own.gains[:rank].sum() for rank, own in zip(ranks, chosen, strict=True)))
+    def total(ranks: tuple[int, ...]) -> float:
+        return float(sum(own.error_reductions[:rank].sum() for rank, own in zip(ranks, chosen, strict=True)))
 
     found = tuple(ranks[index] for index in range(len(chosen)))
-    every = itertools.product(*(range(1, len(own.gains) + 1) for own in chosen))
-    assert cost(found) <= budget and all(1 <= r <= len(own.gains) for r, own in zip(found, chosen, strict=True))
-    assert gain(found) == pytest.approx(max(gain(ranks) for ranks in every if cost(ranks) <= budget))
+    every = itertools.product(*(range(1, len(own.error_reductions) + 1) for own in chosen))
+    assert cost(found) <= budget and all(
+        1 <= r <= len(own.error_reductions) for r, own in zip(found, chosen, strict=True)
+    )
+    assert total(found) == pytest.approx(max(total(ranks) for ranks in every if cost(ranks) <= budget))
 
 
 def test_too_small_a_budget() -> None:
     with pytest.raises(ValueError, match="4 is less than 5, which rank 1 takes"):
-        allocate({"a": Candidate(np.ones(3), 2), "b": Candidate(np.ones(3), 3)}, 4)
+        allocate_ranks({"a": Candidate(np.ones(3), 2), "b": Candidate(np.ones(3), 3)}, 4)
 
 
 @pytest.mark.parametrize("method", [name for name in method_names() if name != "fisher_svd"])
@@ -68,8 +72,8 @@ def test_a_budget_is_kept(method: str, targets: str, granularity: str) -> None:
 
 
 def _most(compression: Compression) -> int:
-    slots = matrix_references(WEIGHTS, compression)
-    return 4 * 48 + sum(slot.cost * slot.most_useful for slot in slots)
+    references = matrix_references(WEIGHTS, compression)
+    return 4 * 48 + sum(reference.cost * reference.largest_useful_rank for reference in references)
 
 
 def test_kinds_of_budget() -> None:
