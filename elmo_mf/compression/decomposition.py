@@ -1,4 +1,4 @@
-"""The singular value decomposition, which methods, budgets and norms ask for."""
+"""Singular value decompositions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 def svd(matrix: Array) -> tuple[Array, Array, Array]:
-    """U (m, k), the singular values (k,), falling, and V^T (k, n), in float64; k is the lesser of m and n.
+    """Decompose a matrix (m, n) by a QR decomposition and PyTorch's LAPACK, which is faster than NumPy's.
 
-    The long side goes by a QR decomposition first, and all by PyTorch's LAPACK, which is faster than NumPy's.
+    Returns:
+        U (m, k), the singular values (k,) in falling order, and V^T (k, n), in float64; k = min(m, n).
     """
     if matrix.shape[0] < matrix.shape[1]:
         u, s, vt = svd(matrix.T)
@@ -26,7 +27,7 @@ def svd(matrix: Array) -> tuple[Array, Array, Array]:
 
 
 def singular_values(matrix: Array) -> Array:
-    """(k,), falling, in float64."""
+    """Singular values (k,) in falling order, in float64."""
     import torch
 
     long = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T

@@ -1,4 +1,4 @@
-"""Spectra and norms of a biLM's matrices, and of each gate's part of them."""
+"""Spectra and norms of the matrices of a biLM, and of each gate's rows of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ GATE_NAMES = ("i", "g", "f", "o")
 
 @dataclass(frozen=True)
 class MatrixFacts:
-    """Of one matrix, or of one gate's rows of it.
+    """Spectrum and norms of one matrix, or of one gate's rows of it.
 
     Attributes:
-        form: `dense`, `rank 8`, `rank 8 a gate` or `pruned`.
-        spectrum: singular values, falling.
+        direction: `forward` or `backward`.
+        layer: Number of the layer.
+        target: Which of the layer's matrices.
+        gate: Name of the gate; None for the whole matrix.
+        shape: Rows and columns.
+        form: `dense`, `rank 8`, `rank 8 a gate` or `pruned to 10%`; empty for a gate.
+        spectrum: Singular values in falling order.
+        norms: Norms of the matrix.
     """
 
     direction: str
@@ -35,14 +41,16 @@ class MatrixFacts:
 
     @property
     def name(self) -> str:
+        """Direction, layer, target and gate in one text."""
         return f"{self.direction} {self.layer} {self.target}" + (f" {self.gate}" if self.gate else "")
 
-    def rank_for(self, energy: float) -> int:
-        """The least rank whose truncation keeps a share of the squared Frobenius norm; 0 of a zero matrix."""
+    def rank_for(self, share: float) -> int:
+        """The least rank whose truncation keeps a share of the squared Frobenius norm; 0 for a zero matrix."""
         squares = np.cumsum(self.spectrum**2)
-        return int(np.searchsorted(squares, energy * squares[-1] * (1 - 1e-12)) + 1) if squares[-1] > 0 else 0
+        return int(np.searchsorted(squares, share * squares[-1] * (1 - 1e-12)) + 1) if squares[-1] > 0 else 0
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
         return {
             "direction": self.direction, "layer": self.layer, "target": self.target, "gate": self.gate,
             "shape": list(self.shape), "form": self.form, "rank_for_90": self.rank_for(0.9),
@@ -51,7 +59,7 @@ class MatrixFacts:
 
 
 def inspect(weights: BilmWeights, gates: bool = True) -> list[MatrixFacts]:
-    """Facts of every matrix as it runs, with `gates` those of each gate's rows after it."""
+    """Compute the spectrum and norms of every matrix; with `gates`, also of each gate's rows."""
     return [
         _facts(direction, layer, target, gate, form, part)
         for (direction, layer), lstm in sorted(weights.lstms.items())

@@ -1,4 +1,4 @@
-"""Norms of a matrix, and of its spectrum: what may tell how well it compresses."""
+"""Norms of a matrix and of its spectrum, which may predict how well it compresses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from elmo_mf.compression.decomposition import singular_values
 
 @dataclass(frozen=True)
 class Norms:
-    """Of a matrix W with singular values s.
+    """Norms of a matrix W with singular values s.
 
     Attributes:
-        l1: sum of |w|.
-        frobenius: root of the sum of w^2.
-        spectral: the largest s.
-        nuclear: the sum of s.
-        std: standard deviation of the entries.
-        effective_rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007), from 1 to min(m, n); 0 of a zero
+        l1: Sum of |w| over the entries.
+        frobenius: Root of the sum of w^2.
+        spectral: Largest singular value.
+        nuclear: Sum of the singular values.
+        std: Standard deviation of the entries.
+        effective_rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007), from 1 to min(m, n); 0 for a zero
             matrix.
     """
 
@@ -33,7 +33,7 @@ class Norms:
 
     @classmethod
     def of(cls, matrix: Array, spectrum: Array | None = None) -> Norms:
-        """Those of a matrix; its singular values where they are known already."""
+        """Compute the norms of a matrix; `spectrum` are its singular values, where they are known already."""
         w = matrix.astype(np.float64)
         s = singular_values(w) if spectrum is None else spectrum
         return cls(
@@ -46,6 +46,7 @@ class Norms:
         )
 
     def to_dict(self) -> dict[str, float]:
+        """JSON form."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Size and cost of a biLM, dense or factored: parameters, bytes, multiply-adds a token."""
+"""Size and cost of a model, dense or compressed: parameters, bytes and multiply-adds a token."""
 
 from __future__ import annotations
 
@@ -24,9 +24,16 @@ _ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
 
 @dataclass(frozen=True)
 class MatrixSize:
-    """One matrix of the biLSTM, or a joint one; `rank` is None where it is dense or pruned.
+    """Size of one matrix of the LSTMs.
 
-    `parameters` are those that are not zero for good; `stored` are the numbers in memory, each of one multiply-add.
+    Attributes:
+        direction: `forward` or `backward`.
+        layer: Number of the layer.
+        target: Which of the layer's matrices.
+        shape: Rows and columns.
+        rank: Rank of the factors; None for a dense or pruned matrix.
+        parameters: Parameters without pruned ones.
+        stored: Numbers in memory, each of which takes one multiply-add a token.
     """
 
     direction: str
@@ -39,21 +46,33 @@ class MatrixSize:
 
     @property
     def dense_parameters(self) -> int:
+        """Parameters of the dense matrix."""
         return prod(self.shape)
 
     @property
     def bytes(self) -> int:
+        """Bytes in float32."""
         return BYTES_PER_PARAMETER * self.stored
 
 
 @dataclass(frozen=True)
 class SizeReport:
-    """Sizes of all biLSTM matrices, and totals.
+    """Sizes of all matrices of the LSTMs, and totals.
 
-    `lstm_*` count the biLSTM with its biases, `encoder_*` what is around it as well: the character CNN, or a language
-    model's embedding. A multiply-add is counted once for each weight of a product and each token. Pruned matrices have
-    fewer parameters than dense ones, but as many bytes and multiply-adds. `around_saved` is how many more parameters,
-    and as many multiply-adds, the character CNN has with dense highway layers.
+    Totals named `lstm_*` count the LSTMs with their biases, `encoder_*` also what is around them: the character CNN, or
+    a language model's embedding. Each weight of a product takes one multiply-add a token. Pruned matrices have fewer
+    parameters than dense ones, but as many bytes and multiply-adds.
+
+    Attributes:
+        matrices: Each matrix.
+        lstm_parameters: Parameters of the LSTMs.
+        lstm_dense_parameters: The same before compression.
+        lstm_stored: Numbers in memory.
+        around_parameters: Parameters around the LSTMs.
+        lstm_multiply_adds: Multiply-adds a token.
+        lstm_dense_multiply_adds: The same before compression.
+        around_multiply_adds: Multiply-adds a token around the LSTMs.
+        around_saved: Parameters, and multiply-adds, that factors of the highway layers save.
     """
 
     matrices: tuple[MatrixSize, ...]
@@ -68,38 +87,49 @@ class SizeReport:
 
     @property
     def encoder_parameters(self) -> int:
+        """Parameters of the whole encoder."""
         return self.lstm_parameters + self.around_parameters
 
     @property
     def lstm_bytes(self) -> int:
+        """Bytes of the LSTMs in float32."""
         return BYTES_PER_PARAMETER * self.lstm_stored
 
     @property
     def encoder_bytes(self) -> int:
+        """Bytes of the whole encoder in float32."""
         return BYTES_PER_PARAMETER * (self.lstm_stored + self.around_parameters)
 
     @property
     def lstm_ratio(self) -> float:
-        """How many times smaller the biLSTM is than when dense."""
+        """Dense parameters of the LSTMs over compressed ones."""
         return self.lstm_dense_parameters / self.lstm_parameters
 
     @property
     def encoder_ratio(self) -> float:
-        """How many times smaller the whole encoder is than when dense."""
+        """Dense parameters of the whole encoder over compressed ones."""
         return (self.lstm_dense_parameters + self.around_parameters + self.around_saved) / self.encoder_parameters
 
     def to_dict(self) -> dict[str, float | int]:
-        """The totals, for a record."""
+        """The totals in JSON form, as in a record."""
         names = (
             "lstm_parameters", "lstm_dense_parameters", "encoder_parameters", "lstm_bytes", "encoder_bytes",
             "lstm_ratio", "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds",
         )  # fmt: skip
-        # the record's key is from when there were ELMos only
+        # records use this key for language models as well
         return {name: getattr(self, name) for name in names} | {"char_cnn_multiply_adds": self.around_multiply_adds}
 
 
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
-    """Count parameters and multiply-adds of `weights`."""
+    """Count the parameters and multiply-adds of an ELMo.
+
+    Examples:
+        >>> from elmo_mf.bilm import BilmOptions, read_weights
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> options = BilmOptions.from_file(demo_options())
+        >>> size_report(read_weights(demo_weights(), options), options).lstm_ratio
+        1.0
+    """
     char_cnn = sum(array.size for array in weights.char_cnn.values())
     saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.char_cnn))
     projected = "CNN_proj/W_proj" in weights.char_cnn
@@ -109,7 +139,14 @@ def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
 def lstm_size(
     weights: BilmWeights, around_parameters: int, around_multiply_adds: int, around_saved: int = 0
 ) -> SizeReport:
-    """Count the LSTMs; what is around them is as given."""
+    """Count the LSTMs, and add what is around them.
+
+    Args:
+        weights: Weights of the model.
+        around_parameters: Parameters around the LSTMs.
+        around_multiply_adds: Multiply-adds a token around the LSTMs.
+        around_saved: See `SizeReport`.
+    """
     rows = [
         _matrix_size(direction, layer, target, matrix)
         for (direction, layer), lstm in sorted(weights.lstms.items())
@@ -138,7 +175,7 @@ def _matrix_size(direction: int, layer: int, target: Target, matrix: Matrix) -> 
 
 
 def _char_cnn_multiply_adds(options: BilmOptions, projected: bool) -> int:
-    """With dense highway layers."""
+    """Multiply-adds of the character CNN with dense highway layers."""
     cnn = options.char_cnn
     convolutions = sum(
         (cnn.max_characters_per_token - width + 1) * width * cnn.embedding_dim * number for width, number in cnn.filters

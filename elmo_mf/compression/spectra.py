@@ -1,4 +1,4 @@
-"""What `elmo-mf inspect` found, as a table and as a plot."""
+"""Spectra and norms of matrices as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def spectra_table(facts: list[MatrixFacts]) -> Table:
-    """A row a matrix, with its gates below it."""
+    """Build a table with one row for each matrix, and its gates below it."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -39,9 +39,15 @@ def spectra_table(facts: list[MatrixFacts]) -> Table:
 
 
 def plot_spectra(facts: list[MatrixFacts], title: str, path: Path, theme: str = "light") -> None:
-    """Write a picture of whole matrices' singular values, each target by itself; the ending of `path` says the kind.
+    """Write a figure of the singular values of whole matrices, one panel for each target.
 
     Layers differ in colour and in marker, directions in line style, so that it can be read in black and white.
+
+    Args:
+        facts: What `inspect` computed.
+        title: Title of the figure.
+        path: File to write; its suffix decides the format.
+        theme: `light` or `dark`.
     """
     with themed(theme):
         save(_spectra(facts, title), path)
@@ -58,7 +64,7 @@ def _spectra(facts: list[MatrixFacts], title: str) -> Figure:
             largest = one.spectrum[0]
             if largest > 0:
                 shares = one.spectrum / largest
-                shares = shares[shares > 1e-6]  # beyond the rank of factors there is rounding only
+                shares = shares[shares > 1e-6]  # beyond the rank of factors there is only rounding
                 ranks = np.arange(1, len(shares) + 1)
                 color, marker = COLORS[one.layer % len(COLORS)], MARKERS[one.layer % len(MARKERS)]
                 line, first = ("-", 0) if one.direction == "forward" else ("--", 0.06)

@@ -1,4 +1,4 @@
-"""What is known of a core's matrices from text that it reads: second moments of inputs, gradients, activations."""
+"""Calibration of a language model's core: input covariances, activation errors and the loss of other weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from elmo_mf.lm.core import CoreLstm
 
 @torch.no_grad()
 def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], InputCovariances]:
-    """Second moments of what each matrix is multiplied with.
+    """Compute the input covariances of a core's matrices, by (direction, layer).
 
     Args:
-        inputs: (steps, sequences, d) each, every one the continuation of the one before.
+        core: The dense core.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
     """
     core.eval()
     sums: dict[int, Tensor] = {}
@@ -32,8 +33,8 @@ def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tup
         befores = [x.new_zeros(1, *output.shape[1:]) for output in outputs] if state is None else [h for h, _ in state]
         layers = [x, *outputs[:-1]]
         widths = [layer.shape[2] for layer in layers]
-        for index, (own, output, before) in enumerate(zip(layers, outputs, befores, strict=True)):
-            rows = torch.cat([own, torch.cat([before, output[:-1]])], dim=2).flatten(0, 1).double()
+        for index, (layer, output, before) in enumerate(zip(layers, outputs, befores, strict=True)):
+            rows = torch.cat([layer, torch.cat([before, output[:-1]])], dim=2).flatten(0, 1).double()
             product = rows.T @ rows
             sums[index] = sums[index] + product if index in sums else product
         tokens += x.shape[0] * x.shape[1]
@@ -47,53 +48,58 @@ def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tup
 
 @torch.no_grad()
 def core_activation_error(dense: CoreLstm, compressed: CoreLstm, inputs: Sequence[Tensor]) -> ActivationError:
-    """|own - dense|_F / |dense|_F of the layers' outputs, as `activation_error` gives it for an ELMo."""
+    """Compare the layers' outputs of two cores, as `activation_error` does for ELMos."""
     return ActivationError.of_squares(_squared_errors(_outputs(dense, inputs), compressed, inputs))
 
 
 class CoreProbe:
-    """Text that a core reads, whose last layer's outputs the softmax gets: the loss is theirs.
+    """Measurements of a core. The softmax reads the last layer, so the loss is the squared error of its outputs.
 
     Args:
-        core: the dense one.
-        weights: its own. Of others the layers run from the first one that is not the same object.
-        inputs: (steps, sequences, d) each, every one the continuation of the one before.
+        core: The dense core.
+        weights: Its weights. Layers of other weights run from the first one that is not the same object.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
     """
 
     def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:
         self.core, self.weights, self.inputs = core, weights, inputs
 
     def input_covariances(self) -> dict[tuple[int, int], InputCovariances]:
+        """Input covariances of the core's matrices, by (direction, layer)."""
         return core_input_covariances(self.core, self.inputs)
 
     def highway_input_covariances(self) -> list[Array]:
+        """An empty list: there is no character CNN."""
         return []
 
     @torch.no_grad()
     def loss(self, weights: BilmWeights) -> float:
+        """Squared error of the last layer's outputs with other weights, relative to the dense outputs."""
         lstms = list(weights.lstms.values())
         first = min(weights.first_other_layer(self.weights, 0), len(lstms) - 1)
-        own = CoreLstm(lstms[first:]).to(self.inputs[0].device)
+        other = CoreLstm(lstms[first:]).to(self.inputs[0].device)
         inputs = [outputs[first - 1] for outputs in self._dense] if first else self.inputs
-        return float(_squared_errors([outputs[first:] for outputs in self._dense], own, inputs)[-1])
+        return float(_squared_errors([outputs[first:] for outputs in self._dense], other, inputs)[-1])
 
     @cached_property
     def _dense(self) -> list[list[Tensor]]:
         return list(_outputs(self.core, self.inputs))
 
 
-def _squared_errors(wanted: Iterable[list[Tensor]], own: CoreLstm, inputs: Iterable[Tensor]) -> Array:
-    """(|own - dense|_F / |dense|_F)^2 of each layer."""
+def _squared_errors(wanted: Iterable[list[Tensor]], other: CoreLstm, inputs: Iterable[Tensor]) -> Array:
+    """The squared error (|other - dense|_F / |dense|_F)^2 of each layer."""
     squares = [
-        np.array([[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, found, strict=True)])
-        for dense, found in zip(wanted, _outputs(own, inputs), strict=True)
+        np.array(
+            [[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, outputs, strict=True)]
+        )
+        for dense, outputs in zip(wanted, _outputs(other, inputs), strict=True)
     ]
     total = np.sum(squares, axis=0)
     return np.asarray(total[:, 0] / total[:, 1])
 
 
 def _outputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Each layer's, for one part of the text after the other."""
+    """Each layer's outputs, for one part of the text after the other."""
     core.eval()
     state: list[State] | None = None
     for x in inputs:

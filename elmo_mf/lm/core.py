@@ -1,12 +1,12 @@
-"""The core of a language model: LSTMs on top of each other, dense or compressed.
+"""The core of a language model: a stack of LSTMs, dense or compressed.
 
     gates = W_ih x_t + W_hh h_{t-1} + b
     c_t   = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
     h_t   = sigmoid(o) * tanh(c_t)
 
-W_ih is the target `input`, W_hh the target `recurrent`. In training PyTorch's own LSTM runs on the matrices that the
-factors give, which is the same function and faster than a loop of steps in Python. In inference on a CPU the factors
-run, in the kernels of the ELMo encoder.
+W_ih is the target `input`, W_hh the target `recurrent`. Training multiplies the factors and runs PyTorch's own LSTM on
+the products, which is the same function and faster than a loop of steps in Python. Inference on a CPU runs the factors
+themselves, in the kernels of the ELMo encoder.
 """
 
 from __future__ import annotations
@@ -35,21 +35,25 @@ from elmo_mf.bilm.weights import (
     reorder_gates,
     reorder_rows,
 )
-from elmo_mf.compression import Compression, check_compression, method_of
-from elmo_mf.compression.apply import factorize, reads_text
-from elmo_mf.errors import InputError
 from elmo_mf.lm.trained_matrix import TrainedMatrix
 
 _SWAP = (0, 2, 1, 3)  # PyTorch's gates i, f, g, o from i, g, f, o, and back
-_LANES = 16  # cells are padded to a multiple of it, which the kernels need
+_LANES = 16  # the kernels need a number of cells that is a multiple of it
 
 
 class CoreLstm(nn.Module):
-    """LSTMs on top of each other.
+    """A stack of unidirectional LSTMs.
 
     Args:
-        weights: of each layer; without projections.
-        weight_drop: share of the recurrent weights that are dropped in training, others each time (Merity et al. 2018).
+        weights: Weights of each layer, without projections.
+        weight_drop: Share of the recurrent weights that are dropped in training, chosen anew for each batch (Merity et
+            al. 2018).
+
+    Examples:
+        >>> core = CoreLstm.random([20, 40, 30]).eval()
+        >>> outputs, state = core(torch.zeros(7, 2, 20))  # 7 steps of 2 sequences
+        >>> [tuple(output.shape) for output in outputs]
+        [(7, 2, 40), (7, 2, 30)]
     """
 
     def __init__(self, weights: Sequence[LstmWeights], weight_drop: float = 0.0) -> None:
@@ -59,27 +63,27 @@ class CoreLstm(nn.Module):
 
     @classmethod
     def random(cls, sizes: Sequence[int], weight_drop: float = 0.0) -> CoreLstm:
-        """Layers from `sizes[0]` inputs to `sizes[1]` cells, and so on, as `torch.nn.LSTM` starts them."""
+        """Build layers from `sizes[0]` inputs to `sizes[1]` cells, and so on, initialised as `torch.nn.LSTM`."""
         return cls.from_torch([nn.LSTM(d, n) for d, n in itertools.pairwise(sizes)], weight_drop)
 
     @classmethod
     def from_torch(cls, lstms: Iterable[nn.LSTM], weight_drop: float = 0.0) -> CoreLstm:
-        """From LSTMs of one or more layers and one direction, with biases, without projection."""
+        """Convert LSTMs of one or more layers and one direction, with biases, without projection."""
         return cls([weights for lstm in lstms for weights in _from_torch(lstm)], weight_drop)
 
     def to_torch(self) -> list[nn.LSTM]:
-        """One `torch.nn.LSTM` a layer, with dense weights."""
+        """Convert each layer to a `torch.nn.LSTM` with dense weights."""
         return [_to_torch(cast(_Layer, layer)) for layer in self.layers]
 
     def forward(
         self, inputs: Tensor, state: list[State] | None = None, between: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[list[Tensor], list[State]]:
-        """Run over sequences of one length.
+        """Run over sequences of equal length.
 
         Args:
-            inputs: (steps, sequences, d).
-            state: h and c of each layer, (1, sequences, n) both; None for zeros.
-            between: what is done to a layer's outputs before the next layer has them.
+            inputs: Inputs of the first layer, (steps, sequences, d).
+            state: States h and c of each layer, each (1, sequences, n); None for zeros.
+            between: Applied to a layer's outputs before the next layer reads them.
 
         Returns:
             Each layer's outputs (steps, sequences, n), before `between`; and the state after the last step.
@@ -99,37 +103,21 @@ class CoreLstm(nn.Module):
         return outputs, after
 
     def inference(self) -> InferenceCore:
-        """What runs without gradients on a CPU, from the weights that the layers have now."""
+        """The core for inference on a CPU, rebuilt if the parameters have changed."""
         return self._inference.get(self.parameters(), lambda: InferenceCore(list(self.weights().lstms.values())))
 
-    def compressed(self, compression: Compression, inputs: Sequence[Tensor] = ()) -> CoreLstm:
-        """A core with the chosen matrices as factors.
-
-        Args:
-            inputs: (steps, sequences, d) each, for methods that look at what matrices are multiplied with, and for
-                budgets by outputs; every one is the continuation of the one before.
-
-        Raises:
-            InputError: See `check_compression`; or inputs are needed and there are none.
-        """
-        from elmo_mf.lm.calibration import CoreProbe
-
-        dense = self.weights()
-        check_compression(dense, compression, language_model=True)
-        if method_of(compression).needs_inputs and not inputs:
-            raise InputError(f"compression.method: found {compression.method} without inputs, which it looks at")
-        if reads_text(compression) and not inputs:
-            raise InputError("compression.allocation: found outputs without inputs to see them for, expected matrices")
-        weights = factorize(dense, compression, CoreProbe(self, dense, inputs))
-        return CoreLstm(list(weights.lstms.values()), cast(_Layer, self.layers[0]).weight_drop).train(self.training)
+    @property
+    def weight_drop(self) -> float:
+        """Share of the recurrent weights that are dropped in training."""
+        return cast(_Layer, self.layers[0]).weight_drop
 
     def weights(self) -> BilmWeights:
-        """The layers' weights, under direction 0."""
+        """The layers' weights as arrays, under direction 0."""
         return BilmWeights({}, {(0, index): cast(_Layer, layer).weights() for index, layer in enumerate(self.layers)})
 
 
 class _Layer(nn.Module):
-    """One LSTM, gates in PyTorch's order."""
+    """One LSTM with the gates in PyTorch's order."""
 
     def __init__(self, weights: LstmWeights, weight_drop: float) -> None:
         super().__init__()
@@ -150,7 +138,7 @@ class _Layer(nn.Module):
         return output, (h, c)
 
     def both(self) -> tuple[Tensor, Tensor]:
-        """W_ih and W_hh."""
+        """W_ih and W_hh as dense tensors."""
         if JOINT in self.matrices:
             joint: Tensor = self.matrices[JOINT]()
             return joint[:, : -self.cells], joint[:, -self.cells :]
@@ -170,8 +158,7 @@ class _Layer(nn.Module):
 
 
 class InferenceCore:
-    """The layers without gradients on a CPU: each a `ProjectedLstm` without projection, with cells beyond its own that
-    stay zero."""
+    """The layers for inference on a CPU: each a `ProjectedLstm` padded with cells that stay zero."""
 
     def __init__(self, weights: Sequence[LstmWeights]) -> None:
         self.cells = [one.state_size for one in weights]
@@ -183,7 +170,7 @@ class InferenceCore:
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, state: Sequence[State]) -> tuple[list[Tensor], list[State]]:
-        """As `CoreLstm.forward`."""
+        """Run as `CoreLstm.forward` does."""
         steps, sequences, _ = inputs.shape
         x, outputs, after = inputs.reshape(1, steps * sequences, -1), [], []
         for layer, cells, own in zip(self.layers, self.cells, state, strict=True):
@@ -195,12 +182,12 @@ class InferenceCore:
 
 
 def core_sizes(embedding_dim: int, hidden_size: int, num_layers: int) -> list[int]:
-    """The inputs of an AWD-LSTM's core, and the cells of each of its layers."""
+    """Sizes of an AWD-LSTM's core: its inputs, and the cells of each layer."""
     return [embedding_dim, *[hidden_size] * (num_layers - 1), embedding_dim]
 
 
 def zero_weights(sizes: Sequence[int]) -> BilmWeights:
-    """Weights of a core of these sizes, all zero."""
+    """Weights of a core of these sizes, all zero, for checks of a compression."""
     return BilmWeights(
         {},
         {
@@ -221,7 +208,7 @@ def _padded(cells: int) -> int:
 
 
 def _widened(weights: LstmWeights, inputs: int, cells: int) -> LstmWeights:
-    """The LSTM with so many more inputs and cells, which have no weights."""
+    """Add inputs and cells whose weights are zero."""
 
     def rows(array: Array) -> Array:
         gates = array.reshape(GATES, -1, *array.shape[1:])

@@ -1,4 +1,4 @@
-"""The softmax over all words without gradients, on packed weights."""
+"""The softmax over all words for inference, on packed weights."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _WORDS, _ROWS = 1024, 500  # at a time; measured with 10,000 and 33,278 words
 class PackedSoftmax:
     """A softmax on a CPU, in float32.
 
-    Losses are computed some words at a time, so that what is only summed never leaves the cache. Each packed copy of
-    the weight is made when it is first used.
+    Losses are computed for some words at a time, so that logits which are only summed stay in the processor's cache.
+    Packed copies of the weight are made on first use.
 
     Args:
-        weight: (words, d). It must not change.
-        bias: (words,). It must not change.
+        weight: Weight of each word, (words, d); it must not change.
+        bias: Bias of each word, (words,); it must not change.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.weight, self.bias = weight.detach(), bias.detach()
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Of outputs (..., d), (..., words)."""
+        """Logits (..., words) of outputs (..., d)."""
         return self._whole(outputs)
 
     def loss(self, outputs: Tensor, words: Tensor) -> Tensor:
-        """The summed negative log-likelihood, in nats, of words (rows,) after outputs (rows, d)."""
+        """The sum of the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, d)."""
         parts = zip(torch.split(outputs, _ROWS), torch.split(words, _ROWS), strict=True)
         return torch.stack([self._loss(*part) for part in parts]).sum()
 

@@ -1,4 +1,4 @@
-"""A matrix that is trained in the form it has: dense, as factors, or pruned."""
+"""A matrix that is trained in its form: dense, as factors, or pruned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
 
 
 class TrainedMatrix(nn.Module):
-    """A matrix (m, n): one parameter, or the two of its factors. What is pruned stays zero."""
+    """A matrix (m, n) as one parameter, or as the two parameters of its factors; pruned entries stay zero."""
 
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
@@ -22,10 +22,10 @@ class TrainedMatrix(nn.Module):
         mask = torch.from_numpy(matrix.values != 0) if isinstance(matrix, Pruned) else None
         self.mask: Tensor | None
         self.register_buffer("mask", mask, persistent=False)
-        self.register_load_state_dict_post_hook(_mask_anew)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_rebuild_mask)  # type: ignore[no-untyped-call]
 
     def forward(self) -> Tensor:
-        """The matrix (m, n), for gradients to pass through."""
+        """The dense matrix (m, n), differentiable."""
         if self.factored:
             left, right = (part.unflatten(0, (self.blocks, -1)) for part in self.parts)
             return torch.bmm(left, right).flatten(0, 1)
@@ -33,15 +33,15 @@ class TrainedMatrix(nn.Module):
         return matrix if self.mask is None else matrix * self.mask
 
     def value(self) -> Matrix:
-        """The matrix as it was given, with what training made of it."""
+        """The trained matrix in its form."""
         arrays = [part.detach().cpu().numpy().copy() for part in self.parts]
         if self.factored:
             return Factors(arrays[0], arrays[1])
         return arrays[0] if self.mask is None else Pruned(arrays[0] * self.mask.cpu().numpy())
 
 
-def _mask_anew(module: nn.Module, _: object) -> None:
-    """Of a pruned matrix whose values were loaded."""
+def _rebuild_mask(module: nn.Module, _: object) -> None:
+    """Rebuild the mask of a pruned matrix after its values were loaded."""
     matrix = cast(TrainedMatrix, module)
     if matrix.mask is not None:
         matrix.mask = matrix.parts[0].detach() != 0

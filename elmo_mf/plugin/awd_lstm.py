@@ -15,6 +15,7 @@ from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.packed_linear import packs
 from elmo_mf.compression import read_compression
+from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm, core_sizes
 from elmo_mf.lm.softmax import PackedSoftmax
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
@@ -83,7 +84,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         """Factorize the core, or give it the form that it had when it was stored."""
         form = form_being_loaded(compression, [])
         if form is None:
-            self.core = self.core.compressed(read_compression(compression))
+            self.core = compress_core(self.core, read_compression(compression))
         else:
             self.core = form.built(lambda weights: CoreLstm(list(weights.lstms.values()), weight_drop))
         self._form = StoredForm(Form.of(self.core.weights(), compression=compression))

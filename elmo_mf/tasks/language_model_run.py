@@ -32,6 +32,7 @@ from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json, scratch
 from elmo_mf.lm.calibration import core_activation_error, core_input_covariances
+from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.tasks.config import Split
 from elmo_mf.tasks.data import data_facts, limited_data
@@ -182,7 +183,7 @@ class _Training:
         if method_of(compression).needs_gradients and compression.gradients is None:
             compression = compression.model_copy(update={"gradients": str(self._gradients())})
         started = time.perf_counter()
-        self.model.core = self.dense.compressed(compression, inputs).to(self.device)
+        self.model.core = compress_core(self.dense, compression, inputs).to(self.device)
         return round(time.perf_counter() - started, 2)
 
     def inputs(self, split: Split) -> list[Tensor]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.compression import Compression
 from elmo_mf.experiments.bundle import Bundle, last_names
 from elmo_mf.experiments.executors.cluster import RayExecutor, connect
 from elmo_mf.experiments.runs import Report, Result
+from elmo_mf.records.compression import Compression
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import Run
@@ -123,9 +123,10 @@ def _by_task(spec: SweepSpec) -> dict[str, str]:
 
 def _renamed(compression: Compression, name: Callable[[str], str]) -> Compression:
     distill = compression.distill
-    return replace(
-        compression,
-        calibration=compression.calibration and name(compression.calibration),
-        gradients=compression.gradients and name(compression.gradients),
-        distill=distill and replace(distill, text=name(distill.text)),
+    return compression.model_copy(
+        update={
+            "calibration": compression.calibration and name(compression.calibration),
+            "gradients": compression.gradients and name(compression.gradients),
+            "distill": distill and distill.model_copy(update={"text": name(distill.text)}),
+        }
     )

@@ -165,5 +165,8 @@ def test_allocations_that_are_refused(keys: dict[str, Any], message: str) -> Non
 
 
 def test_pruning_saves_no_bytes() -> None:
-    with pytest.raises(InputError, match="found bytes with prune, which saves none"):
-        Compression(method="prune", targets="all", budget={"bytes": 5000})
+    raw = {"method": "prune", "targets": "all", "budget": {"bytes": 9000}}
+    with pytest.raises(InputError, match="found bytes with prune, which saves none; expected parameters"):
+        read_compression(raw)
+    with pytest.raises(InputError, match="found bytes with prune"):
+        check_compression(WEIGHTS, Compression.model_validate(raw))

@@ -31,6 +31,7 @@ from elmo_mf.bilm.runtime.settings import use_settings
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.workspace import workspace
+from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
@@ -270,8 +271,8 @@ def test_a_budget_of_a_core(gpu: EmulatedGpu) -> None:
     torch.manual_seed(0)
     core, text = CoreLstm.random([5, 17, 16]).eval(), torch.randn(12, 3, 5)
     compression = Compression(method="whitened_svd", targets="all", budget={"share": 0.6})
-    expected = core.compressed(compression, [text[:7], text[7:]]).weights()
-    found = core.to(GPU).compressed(compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
+    expected = compress_core(core, compression, [text[:7], text[7:]]).weights()
+    found = compress_core(core.to(GPU), compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
     for key, lstm_weights in expected.lstms.items():
         for target, matrix in lstm_weights.matrices.items():
             other = to_dense(found.lstms[key].matrices[target])

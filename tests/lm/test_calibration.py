@@ -13,6 +13,7 @@ from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights, Factors
 from elmo_mf.compression import Compression
 from elmo_mf.lm.calibration import CoreProbe, core_activation_error, core_input_covariances
+from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
 
 
@@ -54,14 +55,14 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
         compression = Compression(
             method=method, rank=2, targets="input", layers=[0], settings={} if method == "svd" else {"ridge": 1e-9}
         )
-        errors[method] = core_activation_error(core, core.compressed(compression, text), text).overall
+        errors[method] = core_activation_error(core, compress_core(core, compression, text), text).overall
     assert errors["whitened_svd"] < 1e-3 < errors["svd"]
 
 
 def test_activation_error(core: CoreLstm) -> None:
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     assert core_activation_error(core, core, text).to_dict() == {"layers": [0, 0, 0], "all": 0}
-    own = core.compressed(Compression(method="svd", rank=2, targets="all"))
+    own = compress_core(core, Compression(method="svd", rank=2, targets="all"))
     error = core_activation_error(core, own, text)
     with torch.no_grad():
         wanted, found = (model(torch.cat(text))[0] for model in (core, own))
@@ -75,7 +76,7 @@ def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: Cor
     """By the layers from the first that changed on, and no others."""
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     dense = core.weights()
-    made = core.compressed(Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
+    made = compress_core(core, Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
     own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
     expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text).layers[-1] ** 2
     probe = CoreProbe(core, dense, text)
@@ -94,8 +95,8 @@ def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
     text = [torch.randn(20, 4, 12)]
     ranks = {}
     for allocation in ("outputs", "matrices"):
-        small = wide.compressed(
-            Compression(method="svd", targets="all", budget={"share": 0.5}, allocation=allocation), text
+        small = compress_core(
+            wide, Compression(method="svd", targets="all", budget={"share": 0.5}, allocation=allocation), text
         )
         matrix = small.weights().lstms[0, 0].matrices["recurrent"]
         assert isinstance(matrix, Factors)

@@ -13,6 +13,7 @@ from elmo_mf.bilm.runtime.packed_linear import supports
 from elmo_mf.bilm.weights import JOINT, Factors, Pruned
 from elmo_mf.compression import Compression, check_compression, read_compression
 from elmo_mf.errors import InputError
+from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
 
 State = list[tuple[Tensor, Tensor]]
@@ -33,7 +34,7 @@ def _core(sizes: list[int], compression: Compression | None, seed: int = 0) -> C
     core = CoreLstm.random(sizes)
     if compression is None:
         return core
-    return core.compressed(compression)
+    return compress_core(core, compression)
 
 
 def _run(lstms: list[nn.LSTM], inputs: Tensor, state: State | None) -> tuple[list[Tensor], State]:
@@ -176,23 +177,23 @@ def test_what_cannot_be_done(keys: dict[str, object], message: str) -> None:
 def test_all_targets_of_a_language_model_are_two() -> None:
     core = CoreLstm.random([20, 8])
     for targets, expected in (("all", {"input", "recurrent"}), ("joint", {JOINT})):
-        compressed = core.compressed(Compression(method="svd", rank=2, targets=targets))
+        compressed = compress_core(core, Compression(method="svd", rank=2, targets=targets))
         assert set(compressed.weights().lstms[0, 0].matrices) == expected
 
 
 def test_a_method_that_looks_at_inputs_needs_some() -> None:
     core = CoreLstm.random([20, 8])
     with pytest.raises(InputError, match="found whitened_svd without inputs"):
-        core.compressed(Compression(method="whitened_svd", rank=2, targets="all"))
-    core.compressed(Compression(method="whitened_svd", rank=2, targets="all"), [torch.randn(9, 2, 20)])
+        compress_core(core, Compression(method="whitened_svd", rank=2, targets="all"))
+    compress_core(core, Compression(method="whitened_svd", rank=2, targets="all"), [torch.randn(9, 2, 20)])
 
 
 def test_a_budget_by_outputs_needs_inputs() -> None:
     core = CoreLstm.random([20, 8])
     with pytest.raises(InputError, match="allocation: found outputs without inputs to see them for, expected matrices"):
-        core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}))
-    core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}, allocation="matrices"))
-    core.compressed(Compression(method="svd", targets="all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])
+        compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}))
+    compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}, allocation="matrices"))
+    compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Training after factorization."""
+"""Recovery after factorization: training that makes up for part of the error."""

@@ -1,7 +1,8 @@
-"""Recovery after factorization: tune the factors until the layers' outputs are the dense encoder's again.
+"""Distillation: training of the factors so that the layers' outputs match those of the dense encoder.
 
-No labels: the loss is, summed over the layers, the squared difference of the activations on plain text, relative to the
-dense encoder's. Only the biLSTM learns, on the words that its own character CNN gives; what was pruned stays zero.
+It needs no labels (Hinton et al. 2015; on hidden states as in Romero et al. 2015): the loss is the squared difference
+of the activations on plain text, relative to the dense encoder's, summed over the layers. Only the biLSTM is trained,
+on the token vectors of its own character CNN; pruned weights stay zero.
 """
 
 from __future__ import annotations
@@ -29,15 +30,24 @@ from elmo_mf.sentences import read_with_hash
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Distillation
 
+VERSION = 1
+"""Version of what distillation computes; raise it when results change, so that recorded runs with it run again."""
+
 _BATCH_TOKENS = 600
-_HELD_OUT = 20  # of so many batches, one is never trained on
+_HELD_OUT = 20  # one batch in so many is held out
 _CHECKPOINT_STEPS = 100
 _ADVICE = "try a lower learning rate or a higher rank; the last checkpoint is kept"
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """The tuned weights, and the relative activation error on held-out sentences before and after."""
+    """The result of a distillation.
+
+    Attributes:
+        weights: The trained weights.
+        before: Relative activation error on held-out sentences before the training.
+        after: The same after it.
+    """
 
     weights: BilmWeights
     before: float
@@ -45,7 +55,7 @@ class Distilled:
 
 
 def checkpoint_size(factored: BilmWeights) -> int:
-    """Bytes of a checkpoint, at least: the biLSTM's parameters and the optimiser's two moments of each."""
+    """A lower bound of a checkpoint's bytes: the biLSTM's parameters, and the optimiser's two moments of each."""
     parameters = (matrix.size for lstm in factored.lstms.values() for matrix in lstm.matrices.values())
     return 3 * 4 * sum(parameters)
 
@@ -59,17 +69,21 @@ def distill(
     report: Callable[[int, float], None] = lambda step, loss: None,
     resumes: Callable[[int], None] = lambda step: None,
 ) -> Distilled:
-    """Tune `factored` towards `dense` with Adam, the learning rate falling to zero as a cosine.
+    """Train `factored` towards `dense` by Adam, with a learning rate that falls to zero as a cosine.
 
     Args:
-        checkpoint: where the state is saved every 100 steps; a run that has saved one there is resumed.
-        report: called with the number of steps done and the last loss.
-        resumes: called with the number of steps that the checkpoint has done, if there is one.
+        dense: Weights of the dense encoder.
+        factored: Weights of the factorized encoder.
+        options: Options of both.
+        settings: Text, steps and learning rate.
+        checkpoint: File in which the state is saved every 100 steps; a run that saved it there is resumed.
+        report: Called with the number of steps done and the last loss.
+        resumes: Called with the number of steps that the checkpoint has done, if there is one.
 
     Raises:
-        InputError: the text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes
+        InputError: The text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes
             NaN or infinite.
-        OutputError: the checkpoint cannot be written.
+        OutputError: The checkpoint cannot be written.
     """
     run = _Run(dense, factored, options, settings)
     if checkpoint is not None:
@@ -86,7 +100,7 @@ def distill(
 
 
 class _Run:
-    """The student, its teacher, and the optimiser."""
+    """The student, the teacher and the optimiser."""
 
     def __init__(self, dense: BilmWeights, factored: BilmWeights, options: BilmOptions, settings: Distillation) -> None:
         self.settings = settings
@@ -114,7 +128,7 @@ class _Run:
         self.identity = {"settings": steps, "text": text, "weights": digest.hexdigest()}
 
     def advance(self) -> float:
-        """One step; returns its loss."""
+        """Take one step and return its loss."""
         loss = self._loss(self._batch(self.step))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -128,29 +142,31 @@ class _Run:
         return float(loss.detach())
 
     def _batch(self, step: int) -> list[list[str]]:
-        """All batches in an order of each round's own."""
+        """The batch of a step; each round over all batches has another order."""
         around, index = divmod(step, len(self.train))
         return self.train[np.random.default_rng([1, around]).permutation(len(self.train))[index]]
 
     def _loss(self, batch: list[list[str]]) -> Tensor:
-        return torch.stack([own.square().sum() / all_.square().sum() for own, all_ in self._differences(batch)]).sum()
+        return torch.stack(
+            [difference.square().sum() / dense.square().sum() for difference, dense in self._differences(batch)]
+        ).sum()
 
     def _differences(self, batch: list[list[str]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each layer, the student's activations less the teacher's, and the teacher's."""
+        """For each layer, the student's activations minus the teacher's, and the teacher's."""
         with torch.no_grad():
             ids = batch_to_ids(batch, self.teacher.options.char_cnn.max_characters_per_token)
             ids, lengths = self.teacher.with_bounds(ids)
             packing = Packing.of(lengths, ids.shape[1])
             tokens = self.teacher.token_vectors(packing.pack(ids))
-            wanted = self.teacher.contextualize(tokens, packing)[1:]
+            targets = self.teacher.contextualize(tokens, packing)[1:]
             if self.other_words:
                 tokens = self.student.token_vectors(packing.pack(ids))
-        for found, layer in zip(self.student.contextualize(tokens, packing)[1:], wanted, strict=True):
-            yield found - layer, layer
+        for output, target in zip(self.student.contextualize(tokens, packing)[1:], targets, strict=True):
+            yield output - target, target
 
     @torch.no_grad()
     def held_out_error(self) -> float:
-        """|difference|_F / |dense|_F over all layers, each counting the same (root mean square)."""
+        """Root mean square over the layers of |difference|_F / |dense|_F."""
         sums = torch.zeros(len(self.student.layers), 2, dtype=torch.float64)
         for batch in self.held_out:
             for layer, parts in enumerate(self._differences(batch)):
