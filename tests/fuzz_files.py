@@ -32,7 +32,7 @@ from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.pretrain.word_softmax import read_softmax, word_softmax, write_softmax
 from elmo_mf.sentences import read_sentences
-from elmo_mf.tasks.glove import check_words
+from elmo_mf.tasks.word_vector_file import check_word_vectors
 from tests.conftest import random_bilm, raw_options
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "text": Target("txt", of_bytes(TEXT.encode()), lambda path: read_sentences(path, 10)),
         "lines": Target("txt", of_bytes(TEXT.encode()), _read_lines),
         "vocabulary": Target("txt", of_bytes(vocabulary), Vocabulary.from_file),
-        "words": Target("txt", of_bytes(words), lambda path: check_words(path, 3)),
-        "packed-words": Target("gz", of_bytes(gzip.compress(words, mtime=0)), lambda path: check_words(path, 3)),
+        "words": Target("txt", of_bytes(words), lambda path: check_word_vectors(path, 3)),
+        "packed-words": Target("gz", of_bytes(gzip.compress(words, mtime=0)), lambda path: check_word_vectors(path, 3)),
         "softmax": Target("hdf5", signed_bytes(softmax.read_bytes()), lambda path: read_softmax(path, 6, 9)),
         "zip": Target("zip", of_bytes(_archive()), lambda path: extract(path, "a.txt", path.with_suffix(".out"))),
         "fetch-lock": Target("lock", of_json(hashes), Lock),

@@ -12,8 +12,7 @@ from pydantic_core import PydanticCustomError
 from elmo_mf.errors import InputError, any_of, one_of, shown
 from elmo_mf.io import read_toml
 from elmo_mf.resources import share
-from elmo_mf.tasks.examples import DataFormat
-from elmo_mf.tasks.formats import FORMATS
+from elmo_mf.tasks.formats import FORMATS, DataFormat
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

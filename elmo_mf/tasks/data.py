@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,9 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
-from elmo_mf.tasks.examples import Example
-from elmo_mf.tasks.formats import majority_accuracy, random_span_f1, unigram_chance
+from elmo_mf.tasks.chance import CHANCES
 from elmo_mf.tasks.grid import Run, digest
 from elmo_mf.tasks.spec import SweepSpec
-
-_CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
-    "majority": majority_accuracy,
-    "random-span": random_span_f1,
-    "unigram": unigram_chance,
-}
 
 
 def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
@@ -50,7 +42,7 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
         examples = {split: task.format.read(data / name) for split, name in task.files.items()}
         facts = {
             "examples": {split: len(read) for split, read in examples.items()},
-            "chance": _CHANCES[task.chance](examples["train"], examples[task.scored]),
+            "chance": CHANCES[task.chance](examples["train"], examples[task.scored]),
         }
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 

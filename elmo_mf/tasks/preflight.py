@@ -16,9 +16,9 @@ from elmo_mf.experiments.workspace import Workspace, workspace
 from elmo_mf.io import TextLines, check_space
 from elmo_mf.provenance import file_hash
 from elmo_mf.tasks.data import limited_data
-from elmo_mf.tasks.glove import check_words, word_dims
 from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.word_vector_file import check_word_vectors, word_vector_dims
 
 _CHECKPOINTS = 3  # those that AllenNLP keeps while it trains: the last two and the best
 _RECORD = 100_000  # bytes
@@ -51,8 +51,8 @@ def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> 
 def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
     path = spec.glove_of(run.task.name)
     if path is not None and run.identity["words"] is not None:
-        for dim in set(word_dims(run.identity["config"])):
-            _once(work, f"words-{dim}", Path(path), partial(check_words, Path(path), dim))
+        for dim in set(word_vector_dims(run.identity["config"])):
+            _once(work, f"words-{dim}", Path(path), partial(check_word_vectors, Path(path), dim))
 
 
 def _texts(compression: Compression | None) -> list[Path]:

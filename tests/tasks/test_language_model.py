@@ -14,7 +14,8 @@ from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
-from elmo_mf.tasks.formats import Example, unigram_chance
+from elmo_mf.tasks.chance import unigram_chance
+from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.grid import expand, run_config
 from elmo_mf.tasks.language_model_run import _Training
 from elmo_mf.tasks.spec import SweepSpec

@@ -23,15 +23,13 @@ from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks import glove as words
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import limited_data
-from elmo_mf.tasks.examples import Contents
-from elmo_mf.tasks.formats import SnliJsonl
-from elmo_mf.tasks.glove import check_words
+from elmo_mf.tasks.formats import Contents, SnliJsonl
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.preflight import check_needs
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.word_vector_file import check_word_vectors
 from tests.conftest import small_data
 from tests.records.samples import record
 from tests.sweeps import TinySweep
@@ -187,7 +185,7 @@ def test_word_vectors_that_allennlp_reads(text: str, suffix: str, tmp_path: Path
 
     path = tmp_path / f"words{suffix}"
     path.write_bytes(PACKED[suffix](text.encode()))
-    check_words(path, 2)
+    check_word_vectors(path, 2)
     vocabulary = Vocabulary({"tokens": {"the": 1, ",": 1, "it": 1}})
     read = _read_embeddings_from_text_file(str(path), 2, vocabulary)
     rows = [read[vocabulary.get_token_index(word)].tolist() for word in ("the", ",", "it")]
@@ -213,7 +211,7 @@ def test_wrong_word_vectors(content: bytes, message: str, tmp_path: Path) -> Non
     path = tmp_path / ("words.gz" if content.startswith(b"\x1f") else "words.txt")
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
-        check_words(path, 2)
+        check_word_vectors(path, 2)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
 
 
@@ -223,27 +221,26 @@ def test_word_vectors_are_read_in_bounded_memory(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"1" * 200_000_000, 1))
     tracemalloc.start()
     with pytest.raises(InputError, match="line 1: found a line of more than"):
-        check_words(path, 2)
+        check_word_vectors(path, 2)
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
 
 
-def test_word_vectors_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "_MOST_TEXT", 10_000)
+def test_word_vectors_that_unpack_to_too_much(tmp_path: Path) -> None:
     (tmp_path / "words.gz").write_bytes(gzip.compress(b"\n" * 20_000))
     with pytest.raises(InputError, match="line 10001: found more than 10,000 characters, expected lines of"):
-        check_words(tmp_path / "words.gz", 2)
+        check_word_vectors(tmp_path / "words.gz", 2, max_text=10_000)
 
 
 def test_a_pipe_holds_no_word_vectors(tmp_path: Path) -> None:
     """Nothing waits for it."""
     os.mkfifo(tmp_path / "words.txt")
     with pytest.raises(InputError, match=r"words\.txt: found something that is not a regular file"):
-        check_words(tmp_path / "words.txt", 2)
+        check_word_vectors(tmp_path / "words.txt", 2)
 
 
 def test_the_real_word_vectors(shared_data: Path) -> None:
-    check_words(shared_data / "words" / "glove.6B.100d.txt.gz", 100)
+    check_word_vectors(shared_data / "words" / "glove.6B.100d.txt.gz", 100)
 
 
 def test_word_vectors_of_a_sweep(tiny_sweep: TinySweep, tmp_path: Path) -> None:

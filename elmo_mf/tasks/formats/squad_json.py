@@ -1,4 +1,4 @@
-"""SQuAD 1.1's JSON."""
+"""JSON of SQuAD 1.1."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError, shown
 from elmo_mf.io import TextLines, read_json
-from elmo_mf.tasks.examples import Contents, DataFormat, Example, encodable
+from elmo_mf.tasks.formats._base import Contents, DataFormat, Example, encodable
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 _closed = with_config(ConfigDict(strict=True))
 
 
@@ -53,14 +53,18 @@ _SCHEMA = TypeAdapter(_Squad)
 
 
 class SquadJson(DataFormat):
-    """SQuAD 1.1's JSON; an example is a question."""
+    """JSON of SQuAD 1.1; an example is a question."""
 
+    NAME = "squad-json"
+    VERSION = 1
     expected = "SQuAD 1.1 JSON"
 
     def parse(self, path: Path) -> Contents:
+        """See `DataFormat.parse`."""
         return Contents(list(_examples(path, _checked(path, self.expected))), plain=True)
 
     def render(self, examples: Sequence[Example]) -> str:
+        """See `DataFormat.render`."""
         articles: dict[str, dict[str, list[Any]]] = {}
         for example in examples:
             title, context, qa = example.raw
@@ -73,9 +77,9 @@ class SquadJson(DataFormat):
 
 
 def _checked(path: Path, expected: str) -> Any:
-    """The file's value, of the schema; files of other forms are told by what they are."""
+    """Return the file's value if it has the schema; the error names the format if it is another known one."""
     try:
-        value = read_json(path, "data file", expected, most=_MOST_BYTES, unique_keys=True)
+        value = read_json(path, "data file", expected, most=_MAX_BYTES, unique_keys=True)
     except InputError:
         if _is_flat(_first_line(path)):
             raise _other(path, "Hugging Face's form, one question a line") from None
@@ -133,7 +137,7 @@ def _examples(path: Path, value: Any) -> Iterator[Example]:
 
 
 def _wrong(qa: dict[str, Any], context: str) -> str:
-    """What AllenNLP's reader or its model would fail on; nothing where all is right."""
+    """Describe what AllenNLP's reader or model would fail on; empty if all is right."""
     name = qa.get("id", "this question")
     if not (encodable(context) and encodable(qa["question"])):
         return "found half of a surrogate pair, expected text"

@@ -1,4 +1,4 @@
-"""Files of word vectors, a word and its numbers on each line, plain or compressed: checked for AllenNLP's reader."""
+"""Files of word vectors, a word and its numbers on each line, plain or compressed, such as GloVe's."""
 
 from __future__ import annotations
 
@@ -19,24 +19,30 @@ from typing import IO, Any
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular
 
-_MOST_LINE = 1 << 20  # characters
-_MOST_TEXT = 20_000_000_000  # characters of the whole file, unpacked
+_MAX_LINE = 1 << 20  # characters
+MAX_TEXT = 20_000_000_000
+"""Maximum size of an unpacked file, in characters."""
 _EXPECTED = "lines of a word and its numbers"
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
-def check_words(path: Path, dim: int) -> None:
-    """Read the whole file, as AllenNLP will for each model.
+def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
+    """Check that AllenNLP can read a file of word vectors.
 
     AllenNLP skips words that are followed by too many numbers; a few of GloVe's are, because they have spaces in them.
     Too few numbers mean that the file was cut.
+
+    Args:
+        path: the file.
+        dim: numbers of a vector.
+        max_text: maximum size of the unpacked file, in characters.
 
     Raises:
         InputError: the file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
             something else; or no word has `dim` numbers.
     """
     found, most = False, 0
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(_lines(path, max_text), start=1):
         line = line.rstrip()
         columns = line.count(" ")
         most = max(most, columns)
@@ -51,24 +57,24 @@ def check_words(path: Path, dim: int) -> None:
         raise InputError(f"{path}: found at most {most} numbers after a word, expected {dim}")
 
 
-def word_dims(config: Any) -> Iterator[int]:
-    """The width of each embedding of a config that reads word vectors."""
+def word_vector_dims(config: Any) -> Iterator[int]:
+    """Yield the width of each embedding in an AllenNLP config that reads word vectors."""
     if isinstance(config, dict) and config.get("pretrained_file") and isinstance(config.get("embedding_dim"), int):
         yield config["embedding_dim"]
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from word_dims(value)
+        yield from word_vector_dims(value)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines with their ends; errors of whatever library unpacks the file become one line."""
+def _lines(path: Path, max_text: int) -> Iterator[str]:
+    """Yield the lines with their ends; errors of the library that unpacks the file become one line."""
     total = 0
     with open_regular(path, "file of word vectors", _EXPECTED) as raw, ExitStack() as stack:
         try:
             text = io.TextIOWrapper(stack.enter_context(_unpacked(raw, path.suffix.lower(), stack)), encoding="utf-8")
-            for number, line in enumerate(iter(partial(text.readline, _MOST_LINE + 1), ""), start=1):
+            for number, line in enumerate(iter(partial(text.readline, _MAX_LINE + 1), ""), start=1):
                 total += len(line)
-                if len(line) > _MOST_LINE or total > _MOST_TEXT:
-                    what = f"a line of more than {_MOST_LINE:,}" if total <= _MOST_TEXT else f"more than {_MOST_TEXT:,}"
+                if len(line) > _MAX_LINE or total > max_text:
+                    what = f"a line of more than {_MAX_LINE:,}" if total <= max_text else f"more than {max_text:,}"
                     raise InputError(f"{path}: line {number}: found {what} characters, expected {_EXPECTED}")
                 yield line
         except InputError:
@@ -80,7 +86,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _unpacked(raw: BufferedReader, suffix: str, stack: ExitStack) -> IO[bytes]:
-    """The content of a file, in the forms that AllenNLP unpacks: an archive of one file, or compressed by its name."""
+    """Open a file as AllenNLP unpacks it: an archive with one member, or compressed according to its suffix."""
     if zipfile.is_zipfile(raw):
         archive = stack.enter_context(zipfile.ZipFile(raw))
         (name,) = archive.namelist()

@@ -1,4 +1,4 @@
-"""What is common to the tasks' data formats: examples, and files that are read whole, checked, and written again."""
+"""What the data formats have in common: examples, and files that are read whole, checked and written again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, open_regular
 
-_OTHERS = {
+_MAGIC = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
     b"\x1f\x8b": "a file compressed by gzip",
@@ -21,12 +21,17 @@ _OTHERS = {
     b"PK\x03\x04": "a zip archive",
     b"\x89HDF": "an HDF5 file",
 }
-"""What files that are no text begin with."""
+"""First bytes of files that are not text."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One unit that a limit counts: its label or answer, and what it takes to write it again."""
+    """One unit that a limit counts.
+
+    Attributes:
+        label: its label or answer.
+        raw: what is needed to write it again.
+    """
 
     label: str
     raw: Any
@@ -34,51 +39,64 @@ class Example:
 
 @dataclass(frozen=True)
 class Contents:
-    """The examples of a file, and whether it is `plain`, so that AllenNLP's reader takes it as it is."""
+    """Contents of a data file.
+
+    Attributes:
+        examples: its examples.
+        plain: whether AllenNLP's reader accepts the file unchanged.
+    """
 
     examples: list[Example]
     plain: bool
 
 
 class DataFormat(ABC):
-    """Reads a data file into examples and writes some of them back in the same form.
+    """Reads a data file into examples, and writes examples in the same format.
 
-    What it reads, AllenNLP's reader reads too, from the file itself where that is plain, else from one written anew.
+    AllenNLP's reader reads the same examples, from the file itself if that is plain, else from a rewritten one.
     """
 
-    expected: str
-    """What messages say should be there."""
+    NAME: ClassVar[str]
+    """Registered name, in task configs and records."""
+    VERSION: ClassVar[int]
+    """Version of how the format is read, part of a run's identity; raised when other examples are read."""
+    expected: ClassVar[str]
+    """The format in words, for error messages."""
 
     @abstractmethod
     def parse(self, path: Path) -> Contents:
-        """All examples; InputError names the file and what of it is wrong."""
+        """Read all examples.
+
+        Raises:
+            InputError: the file is not of this format.
+        """
 
     @abstractmethod
     def render(self, examples: Sequence[Example]) -> str:
-        """File content with these examples."""
+        """Return the content of a file with these examples."""
 
     def contents(self, path: Path) -> Contents:
-        """A file, read and checked as a whole.
+        """Read and check a whole file.
 
         Raises:
             InputError: the file is missing, unreadable, empty or not of this format.
         """
         with open_regular(path, "data file", "a split of a task") as file:
             start = file.read(8)
-        for mark, what in _OTHERS.items():
-            if start.startswith(mark):
-                raise InputError(f"{path}: found {what}, expected {self.expected}")
+        for magic, kind in _MAGIC.items():
+            if start.startswith(magic):
+                raise InputError(f"{path}: found {kind}, expected {self.expected}")
         found = self.parse(path)
         if not found.examples:
             raise InputError(f"{path}: found no examples, expected at least one")
         return Contents(found.examples, found.plain and not start.startswith(codecs.BOM_UTF8))
 
     def read(self, path: Path) -> list[Example]:
-        """The examples of `contents`."""
+        """Return the examples of `contents`."""
         return self.contents(path).examples
 
     def write(self, examples: Sequence[Example], target: Path, limit: int | None = None) -> None:
-        """Write the examples to `target`, or as many of them as `limit` says."""
+        """Write the examples to `target`, at most `limit` of them."""
         chosen = examples if limit is None else self.chosen(examples, min(limit, len(examples)))
         with atomic_path(target) as path:
             path.write_text(self.render(chosen), encoding="utf-8", newline="\n")
@@ -88,12 +106,12 @@ class DataFormat(ABC):
         self.write(self.read(source), target, limit)
 
     def chosen(self, examples: Sequence[Example], count: int) -> list[Example]:
-        """Which of them a limit leaves: some evenly spread."""
+        """Return the examples that a limit leaves: `count` of them, evenly spaced."""
         return [examples[index * len(examples) // count] for index in range(count)]
 
 
 def encodable(text: str) -> bool:
-    """Whether a text has a UTF-8 form, which halves of surrogate pairs, as JSON can have them, have not."""
+    """Return whether a text has a UTF-8 form; texts from JSON may contain halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:

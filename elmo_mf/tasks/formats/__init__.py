@@ -1,0 +1,16 @@
+"""File formats of the tasks' data, one a module: read, checked, cut to size and written again."""
+
+from __future__ import annotations
+
+from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
+from elmo_mf.tasks.formats.ptb_trees import PtbTrees
+from elmo_mf.tasks.formats.sentence_lines import SentenceLines
+from elmo_mf.tasks.formats.snli_jsonl import SnliJsonl
+from elmo_mf.tasks.formats.squad_json import SquadJson
+
+__all__ = ["FORMATS", "Contents", "DataFormat", "Example", "PtbTrees", "SentenceLines", "SnliJsonl", "SquadJson"]
+
+FORMATS: dict[str, DataFormat] = {
+    data_format.NAME: data_format for data_format in (PtbTrees(), SnliJsonl(), SquadJson(), SentenceLines())
+}
+"""The formats by their registered names."""

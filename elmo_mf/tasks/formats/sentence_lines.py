@@ -1,0 +1,35 @@
+"""Tokenised text for language models, a sentence a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elmo_mf.errors import InputError
+from elmo_mf.io import TextLines
+from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
+
+
+class SentenceLines(DataFormat):
+    """Tokenised text for language models, a sentence a line; an empty line is a sentence without words."""
+
+    NAME = "text-lines"
+    VERSION = 1
+    expected = "tokenised text, one sentence a line"
+
+    def parse(self, path: Path) -> Contents:
+        """See `DataFormat.parse`."""
+        lines = list(TextLines(path, self.expected))
+        if not any(line.split() for line in lines):
+            raise InputError(f"{path}: found no words, expected {self.expected}")
+        return Contents([Example("", line) for line in lines], plain=True)
+
+    def render(self, examples: Sequence[Example]) -> str:
+        """See `DataFormat.render`."""
+        return "".join(f"{example.raw}\n" for example in examples)
+
+    def chosen(self, examples: Sequence[Example], count: int) -> list[Example]:
+        """Return `count` consecutive sentences from the first one with words on, so that they remain one text."""
+        start = next(index for index, example in enumerate(examples) if example.raw.split())
+        start = min(start, len(examples) - count)
+        return list(examples[start : start + count])

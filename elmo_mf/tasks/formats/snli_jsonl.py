@@ -1,0 +1,47 @@
+"""JSON lines of SNLI 1.0."""
+
+from __future__ import annotations
+
+import json
+
+from elmo_mf.errors import shown
+from elmo_mf.io import unique_pairs
+from elmo_mf.tasks.formats._base import encodable
+from elmo_mf.tasks.formats._lines import LineFormat
+
+_LABELS = ("entailment", "neutral", "contradiction", "-")
+
+
+class SnliJsonl(LineFormat):
+    """JSON lines of SNLI 1.0; pairs whose label is `-` are left out."""
+
+    NAME = "snli-jsonl"
+    VERSION = 1
+    expected = "a JSON object with gold_label, sentence1 and sentence2; elmo-mf fetch data snli gets them"
+
+    def label(self, line: str) -> str:
+        """Return the gold label."""
+        row = json.loads(line, object_pairs_hook=unique_pairs)
+        if not isinstance(row, dict):
+            raise ValueError("it is no object")
+        for name in ("sentence1", "sentence2"):
+            text = row.get(name)
+            if not isinstance(text, str) or not text.split() or not encodable(text):
+                raise ValueError(f"{name} is {shown(text)[:40]}, not a sentence")
+        label = row.get("gold_label")
+        if label not in _LABELS:
+            raise ValueError(f"gold_label is {shown(label)[:40]}, not one of {', '.join(_LABELS)}")
+        return str(label)
+
+    def foreign(self, line: str) -> str | None:
+        """See `LineFormat.foreign`."""
+        if line.startswith(("gold_label\t", "gold_label,")):
+            return "SNLI as a table"
+        if '"premise"' in line and '"hypothesis"' in line:
+            return "Hugging Face's form, with premise, hypothesis and a number as label"
+        return None
+
+    @staticmethod
+    def accepts_blank(line: str) -> bool:
+        """Return False: every line must be an object."""
+        return False
