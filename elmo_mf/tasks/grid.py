@@ -19,9 +19,9 @@ from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.compression import parse_compression
 from elmo_mf.records.labels import compression_label, fine_tuning_label
-from elmo_mf.tasks.config import Split, Task, load_task, task_names
+from elmo_mf.tasks.config import Split, Task, load_task
 from elmo_mf.tasks.jsonnet import override, task_config
-from elmo_mf.tasks.spec import SweepSpec, known_keys
+from elmo_mf.tasks.spec import SweepSpec
 
 CODE = {"encoder": 1, "factorization": 1, "training": 1}
 """Versions of the parts of this project that a score depends on, `bilm`, `factorize` and the rest. Who changes what one
@@ -137,8 +137,7 @@ def expand(spec: SweepSpec) -> list[Run]:
     identities = [None if one is None else with_file_hashes(one).to_dict() for one in compressions]
     bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
     elmo = {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
-    placeholders = replace(spec, glove="GLOVE")
-    known_keys("overrides", spec.overrides, tuple(task_names()))
+    placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs = []
     for name in spec.tasks:
         task = load_task(name)

@@ -19,7 +19,6 @@ from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
 from elmo_mf.tasks import sandbox
 
-PRESETS = ("demo", "paper")
 _SECONDS = 120.0  # that pass, for 20 of processor time
 _PIECE = 1 << 16  # bytes
 _MOST_PIECES = 6 * sandbox.MOST_TEXT // _PIECE  # a character may be escaped

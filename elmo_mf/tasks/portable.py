@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class PortableRun:
         data = self.spec.data and place(self.spec.data)
         words = {task: place(name) for task, name in _by_task(self.spec).items()}
         options, weights = place(self.spec.options), place(self.spec.weights)
-        return replace(self.spec, options=options, weights=weights, glove=words, data=data), run
+        changes = {"options": options, "weights": weights, "glove": words, "data": data}
+        return self.spec.model_copy(update=changes), run
 
     def __call__(self, folder: Path, output: Path, report: Report) -> Result[dict[str, Any]]:
         """Execute the run; see `PortableWork`."""
@@ -80,7 +81,8 @@ class PortableSweep:
                 words[run.task.name] = self.bundle.add(path)
         options, weights = self.bundle.add(spec.options), self.bundle.add(spec.weights)
         data = spec.data and f"data/{last_names(spec.data, 1)}"
-        self.spec = replace(spec, options=options, weights=weights, glove=words, data=data, compressions=())
+        changes = {"options": options, "weights": weights, "glove": words, "data": data, "compressions": ()}
+        self.spec = spec.model_copy(update=changes)
         for run in runs:
             if run.compression is not None:
                 _renamed(run.compression, self.bundle.add)

@@ -354,7 +354,7 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
         (["--ranks", "0"], "rank: found 0"),
         (["--targets", "input+hidden"], "targets: found 'hidden'"),
         (["--methods", "magic"], "method: found 'magic', expected"),
-        (["--limit", "0"], "limit: ptb train: found 0"),
+        (["--limit", "0"], "limit: found 0"),
         (["--data", "gone"], "no such data file"),
         (["--tasks", "sst", "--retime", "old"], "--retime: found 'old', expected any of stale, all"),
         (["--retime", "all", "--workers", "2"], "--retime: found it with --workers, expected one of them"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", [field.name for field in fields(SweepSpec)])
+@pytest.mark.parametrize("key", list(SweepSpec.model_fields))
 def test_odd_values(key: str) -> None:
     for value in ODD:
         with contextlib.suppress(InputError):
@@ -49,7 +48,7 @@ def test_odd_values_in_compressions(key: str, others: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seeds_that_numpy_does_not_take(seed: int) -> None:
-    with pytest.raises(InputError, match=rf"sweep: seeds: found {seed}, expected integers from 0 on, below 2\^32"):
+    with pytest.raises(InputError, match=rf"^sweep\.seeds\.0: found {seed}, expected an integer "):
         SweepSpec.from_value({"seeds": [seed]}, "sweep")
 
 
