@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.compression.norms import NORMS
 from elmo_mf.leaderboard.aggregate import Board, is_dense
 from elmo_mf.leaderboard.machines import kind
 from elmo_mf.leaderboard.settings import leaves
@@ -25,6 +24,7 @@ from elmo_mf.records.labels import size_label
 from elmo_mf.tasks.config import Task
 from elmo_mf.tasks.grid import digest
 
+NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
 _GROUP = ["method", "size", "target", "layers"]
 

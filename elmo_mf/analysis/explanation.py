@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Explanation, Interval, explain
-from elmo_mf.compression.norms import NORMS
+from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, NORMS, Explanation, Interval, explain
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed

@@ -124,13 +124,15 @@ def _statistics(
     if method.needs_inputs:
         covariances = probe.input_covariances()
         statistics = {
-            reference: replace(own, input_covariance=covariances[reference.key].of(reference.target))
-            for reference, own in statistics.items()
+            reference: replace(known, input_covariance=covariances[reference.key].of(reference.target))
+            for reference, known in statistics.items()
         }
     if method.needs_gradients:
         if compression.gradients is None:
             expected = f"for {compression.method} a file of elmo-mf gradients"
             raise InputError(f"compression.gradients: found nothing, expected {expected}")
         rows = read_row_weights(Path(compression.gradients), weights)
-        statistics = {reference: replace(own, row_weights=rows.of(reference)) for reference, own in statistics.items()}
+        statistics = {
+            reference: replace(known, row_weights=rows.of(reference)) for reference, known in statistics.items()
+        }
     return statistics

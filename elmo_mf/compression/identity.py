@@ -35,8 +35,8 @@ def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
     The history is the list `compressions` under the key `elmo_mf`, oldest first.
     """
     history = [*options.compressions, with_file_hashes(compression).to_dict()]
-    about = {**options.extra.get("elmo_mf", {}), "compressions": history}
-    return replace(options, extra={**options.extra, "elmo_mf": about})
+    notes = {**options.extra.get("elmo_mf", {}), "compressions": history}
+    return replace(options, extra={**options.extra, "elmo_mf": notes})
 
 
 def _hash(path: str, field: str) -> str:

@@ -121,8 +121,8 @@ def licence_on_card(folder: Path) -> str:
     if not path.exists():
         return NOT_STATED
     text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
-    found = re.search(r"^licence: (.+)$", text, re.MULTILINE)
-    return (found and _unquoted(_cell(found[1]))) or NOT_STATED
+    line = re.search(r"^licence: (.+)$", text, re.MULTILINE)
+    return (line and _unquoted(_cell(line[1]))) or NOT_STATED
 
 
 def _unquoted(value: str) -> str:

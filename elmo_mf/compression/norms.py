@@ -50,9 +50,6 @@ class Norms:
         return asdict(self)
 
 
-NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
-
-
 def _effective_rank(s: Array) -> float:
     total = s.sum()
     if total <= 0:

@@ -94,10 +94,10 @@ class CoreLstm(nn.Module):
             return self.inference()(inputs, state)
         outputs: list[Tensor] = []
         after: list[State] = []
-        for layer, own in zip(self.layers, state, strict=True):
+        for layer, initial in zip(self.layers, state, strict=True):
             if outputs:
                 inputs = outputs[-1] if between is None else between(outputs[-1])
-            output, last = layer(inputs, own)
+            output, last = layer(inputs, initial)
             outputs.append(output)
             after.append(last)
         return outputs, after
@@ -173,8 +173,8 @@ class InferenceCore:
         """Run as `CoreLstm.forward` does."""
         steps, sequences, _ = inputs.shape
         x, outputs, after = inputs.reshape(1, steps * sequences, -1), [], []
-        for layer, cells, own in zip(self.layers, self.cells, state, strict=True):
-            h, c = (nn.functional.pad(part, (0, layer.cell_size - cells)) for part in own)
+        for layer, cells, initial in zip(self.layers, self.cells, state, strict=True):
+            h, c = (nn.functional.pad(part, (0, layer.cell_size - cells)) for part in initial)
             x, (h, c) = layer(x, [sequences] * steps, (h, c))
             outputs.append(x.view(steps, sequences, -1)[..., :cells])
             after.append((h[..., :cells], c[..., :cells]))
@@ -224,10 +224,12 @@ def _widened(weights: LstmWeights, inputs: int, cells: int) -> LstmWeights:
         if isinstance(matrix, Factors):
             return Factors(rows(matrix.left), columns(matrix.right, target))
         values = matrix.values if isinstance(matrix, Pruned) else matrix
-        made = columns(rows(values), target)
-        return Pruned(made) if isinstance(matrix, Pruned) else made
+        padded = columns(rows(values), target)
+        return Pruned(padded) if isinstance(matrix, Pruned) else padded
 
-    return LstmWeights({target: wide(target, own) for target, own in weights.matrices.items()}, rows(weights.bias))
+    return LstmWeights(
+        {target: wide(target, matrix) for target, matrix in weights.matrices.items()}, rows(weights.bias)
+    )
 
 
 def _from_torch(lstm: nn.LSTM) -> list[LstmWeights]:

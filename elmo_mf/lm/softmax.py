@@ -37,8 +37,8 @@ class PackedSoftmax:
 
     def _loss(self, outputs: Tensor, words: Tensor) -> Tensor:
         totals = torch.stack([tile(outputs).logsumexp(dim=1) for tile in self._tiles]).logsumexp(dim=0)
-        own = (outputs * self.weight[words]).sum(dim=1) + self.bias[words]
-        return (totals - own).sum()
+        scores = (outputs * self.weight[words]).sum(dim=1) + self.bias[words]
+        return (totals - scores).sum()
 
     @cached_property
     def _whole(self) -> PackedLinear:

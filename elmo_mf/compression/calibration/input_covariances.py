@@ -75,14 +75,14 @@ def input_covariances(
 
 def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
     """Read the first sentences of a text, `most` tokens at most."""
-    kept: list[list[str]] = []
+    sentences: list[list[str]] = []
     total = 0
     for sentence in stream_sentences(text, MAX_TOKENS):
         total += len(sentence)
-        if kept and total > most:
+        if sentences and total > most:
             break
-        kept.append(sentence)
-    return kept
+        sentences.append(sentence)
+    return sentences
 
 
 def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[str]]]:
@@ -101,7 +101,7 @@ class _Recorder:
     """Records the inputs of each product of a biLM while it runs step by step, as with gradients enabled."""
 
     def __init__(self, bilm: Bilm) -> None:
-        self.seen: dict[StackedLinear, list[Tensor]] = {}
+        self.inputs: dict[StackedLinear, list[Tensor]] = {}
         self.sums: dict[tuple[int, int, str], Tensor] = {}
         self.tokens = 0
         self.groups = [
@@ -113,7 +113,7 @@ class _Recorder:
     def __enter__(self) -> None:
         def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
             assert isinstance(module, StackedLinear)
-            self.seen.setdefault(module, []).append(arguments[0].detach())
+            self.inputs.setdefault(module, []).append(arguments[0].detach())
 
         self.handles = [
             linear.register_forward_pre_hook(hook) for _, _, group in self.groups for linear in _linears(group)
@@ -128,14 +128,14 @@ class _Recorder:
 
     def end_batch(self) -> None:
         for layer, first, group in self.groups:
-            x, h, *cells = (torch.cat(self.seen[linear], dim=1) for linear in _linears(group))
-            for name, seen in zip(("gates", "cells"), (torch.cat([x, h], dim=2), *cells), strict=False):
-                for index, rows in enumerate(seen):
+            x, h, *cells = (torch.cat(self.inputs[linear], dim=1) for linear in _linears(group))
+            for name, stacked in zip(("gates", "cells"), (torch.cat([x, h], dim=2), *cells), strict=False):
+                for index, rows in enumerate(stacked):
                     key = first + index, layer, name
                     product = rows.T @ rows
                     self.sums[key] = self.sums[key] + product if key in self.sums else product.double()
         self.tokens += x.shape[1]
-        self.seen.clear()
+        self.inputs.clear()
 
     def covariances(self) -> dict[tuple[int, int], InputCovariances]:
         means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}

@@ -29,10 +29,10 @@ class RowWeights:
         return np.asarray(sum(self.rows[reference.direction, reference.layer, name] for name in names))
 
 
-def write_row_weights(path: Path, weights: RowWeights, about: dict[str, Any]) -> None:
-    """Write a file atomically; `about` becomes its attributes."""
+def write_row_weights(path: Path, weights: RowWeights, attributes: dict[str, Any]) -> None:
+    """Write a file atomically; with `attributes` of the HDF5 file."""
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
-        for name, value in about.items():
+        for name, value in attributes.items():
             file.attrs[name] = str(value)
         for (direction, layer, target), rows in weights.rows.items():
             name = _name(direction, layer, target)

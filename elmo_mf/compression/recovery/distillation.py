@@ -187,8 +187,8 @@ class _Run:
         if state is None:
             return
         with checkpoint_errors(path):
-            own = {"layers": self.student.layers.state_dict(), "scheduler": self.scheduler.state_dict(), "step": 0}
-            check_like({name: state[name] for name in own}, own, "state")
+            expected = {"layers": self.student.layers.state_dict(), "scheduler": self.scheduler.state_dict(), "step": 0}
+            check_like({name: state[name] for name in expected}, expected, "state")
             check_optimizer(state["optimizer"], self.optimizer)
             if not 0 <= state["step"] == state["scheduler"]["last_epoch"] <= self.settings.steps:
                 raise ValueError(f"step: {state['step']}")
