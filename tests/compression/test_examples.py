@@ -1,0 +1,33 @@
+"""The examples in docstrings run, and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in ("compression", "lm", "records")
+    for path in sorted((ROOT / "elmo_mf" / folder).rglob("*.py"))
+    if ">>>" in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples(module: str) -> None:
+    result = doctest.testmod(import_module(module))
+    assert result.failed == 0 and result.attempted > 0
+
+
+def test_methods_have_examples() -> None:
+    """Each factorization method, and the classes and functions that most people use."""
+    methods = {
+        f"elmo_mf.compression.methods.{path.stem}" for path in (ROOT / "elmo_mf/compression/methods").glob("*.py")
+    }
+    bases = {f"elmo_mf.compression.methods.{name}" for name in ("__init__", "truncation")}
+    assert methods - bases <= set(MODULES)
+    assert {"elmo_mf.records.compression", "elmo_mf.compression.apply", "elmo_mf.lm.compress"} <= set(MODULES)
