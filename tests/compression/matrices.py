@@ -1,4 +1,4 @@
-"""Matrices and second moments for property tests, the awkward ones among them."""
+"""Matrices and input covariances for property tests, degenerate ones included."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def matrices(draw: Any, least: int = 1, most: int = 12) -> np.ndarray:
 
 @st.composite
 def covariances(draw: Any, n: int) -> np.ndarray:
-    """E[x x^T] of some inputs, singular where they are few."""
+    """Input covariances E[x x^T], singular where there are few inputs."""
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     inputs = rng.normal(size=(draw(st.integers(0, 3 * n)), n)) * rng.exponential(size=n) ** 2 + rng.normal(size=n)
     return np.asarray(inputs.T @ inputs / max(1, len(inputs)) * draw(st.sampled_from([1e-6, 1.0, 1e6])))

@@ -1,4 +1,4 @@
-"""Budgets: exact against every other allocation, and never exceeded."""
+"""Allocations within a budget are exact, and never exceed it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_kinds_of_budget() -> None:
 
 
 def test_matrices_that_stay_count() -> None:
-    """The budget is the whole biLSTM's."""
+    """The budget includes matrices that stay dense."""
     compression = Compression(method="svd", targets="input", layers=[0], budget={"parameters": 2600})
     assert size_report(compress(WEIGHTS, OPTIONS, compression), OPTIONS).lstm_parameters <= 2600
     with pytest.raises(InputError, match=r"found 2,300 parameters, expected at least .* that stay dense"):
@@ -122,7 +122,7 @@ def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:
 
 
 def test_scale_of_a_matrix_does_not_matter() -> None:
-    """A matrix with values a hundred times as large is not a hundred times as worthy."""
+    """Error reductions are relative to the norm of each matrix."""
     loud = WEIGHTS.lstms[0, 0].with_matrix("input", 100 * np.asarray(WEIGHTS.lstms[0, 0].matrices["input"]))
     weights = type(WEIGHTS)(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): loud})
     compression = Compression(method="svd", targets="all", budget={"parameters": 1700}, allocation="matrices")

@@ -1,4 +1,4 @@
-"""Second moments of the matrices' inputs, against the plain formula."""
+"""Input covariances against the plain formula."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_directions_of_different_forms(text: Path) -> None:
 
 
 def test_a_compression_uses_them(text: Path) -> None:
-    """All of it: each matrix is what its method makes of its own moments, by gate and jointly too."""
+    """Each matrix is factorized with its own statistics, by gate and jointly as well."""
     bilm = random_bilm(scale=3.0)
     weights = bilm.weights()
     compression = Compression(method="whitened_svd", rank=2, targets="joint", granularity="gate", calibration=str(text))

@@ -1,4 +1,4 @@
-"""Which matrices are factored, and what is refused."""
+"""Which matrices are factorized, and what is rejected."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_joint_factors() -> None:
 
 
 def test_factors_of_each_gate() -> None:
-    """Each gate's rows are what they would be by themselves."""
+    """Each gate's rows are factorized separately."""
     weights = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="input", granularity="gate"))
     for key, lstm in weights.lstms.items():
         matrix, dense = lstm.matrices["input"], to_dense(WEIGHTS.lstms[key].matrices["input"])
@@ -142,7 +142,7 @@ def test_factors_of_each_gate() -> None:
 
 
 def test_pruning_jointly() -> None:
-    """The largest of both matrices, which have no factor to share."""
+    """The largest weights of both matrices together are kept."""
     weights = compress(WEIGHTS, OPTIONS, Compression(method="prune", rank=3, targets="joint"))
     for key, lstm in weights.lstms.items():
         own = [lstm.matrices[target] for target in ("input", "recurrent")]
@@ -159,7 +159,7 @@ def test_break_even(m: int, n: int) -> None:
 
 
 def test_identity(tmp_path: Path) -> None:
-    """It has the hash of a file in place of its path."""
+    """An identity has the hash of a file in place of its path."""
     (tmp_path / "t.txt").write_text("a b\n")
     text = str(tmp_path / "t.txt")
     compression = Compression(
@@ -205,7 +205,7 @@ SETTINGS = [(name, key) for name in method_names() for key in getattr(method_nam
 
 @given(st.sampled_from(sorted(Compression.model_fields)), json_values)
 def test_anything_in_any_key(key: str, value: Any) -> None:
-    """What a file says, of a sweep or of a checkpoint's history, is refused in one line, or taken and told again."""
+    """A value of a sweep file or a checkpoint's history is rejected in one line, or accepted and written again."""
     raw: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input", key: value}
     if key == "budget":
         del raw["rank"]

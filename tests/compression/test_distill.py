@@ -1,4 +1,4 @@
-"""Recovery: what it error_reductions, what it leaves alone, and how it resumes."""
+"""Distillation: what it improves, what it leaves unchanged, and how it resumes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_another_runs_checkpoint(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_checkpoint_with_other_content(name: str, value: object, tmp_path: Path) -> None:
-    """As if this program had written it."""
+    """A checkpoint with the wrong content in the right form."""
     path = tmp_path / "d.pt"
     _distill("svd", "all", path, steps=2)
     state = torch.load(path, weights_only=True)
@@ -111,7 +111,7 @@ def test_a_checkpoint_with_other_content(name: str, value: object, tmp_path: Pat
 
 
 def test_a_hostile_pickle(tmp_path: Path) -> None:
-    """One that needs more memory than the file has, or holds other things than tensors, numbers and strings."""
+    """It needs more memory than the file has, or holds other objects than tensors, numbers and strings."""
     path = tmp_path / "d.pt"
     torch.save({"identity": bytearray(10)}, path)
     with pytest.raises(InputError, match=r"bytearray is neither a tensor, a number nor a string"):
@@ -123,7 +123,7 @@ def test_a_hostile_pickle(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stops the run, and the last checkpoint stays as it was."""
+    """A loss that is not finite stops the run, and the last checkpoint stays."""
     monkeypatch.setattr("elmo_mf.compression.recovery.distillation._CHECKPOINT_STEPS", 3)
     real, steps, path = _Run._loss, list[int](), tmp_path / "d.pt"
 
@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None:
-    """On sentences that it has not seen."""
+    """Compared on sentences that distillation does not read."""
     plain = Compression(method="svd", rank=4, targets="all")
     tuned = Compression(method="svd", rank=4, targets="all", distill=Distillation(text=TEXT, steps=40))
     assert error_of(demo, tuned, held_out) < 0.9 * error_of(demo, plain, held_out)

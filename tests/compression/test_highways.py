@@ -44,7 +44,7 @@ def _alone(weights: BilmWeights, rank: int) -> BilmWeights:
 
 
 def _inputs_of_each_highway() -> list[Tensor]:
-    """In training, where PyTorch's own layers run, token by token."""
+    """Inputs of each highway layer, token by token, with gradients enabled."""
     seen: list[list[Tensor]] = [[], []]
     handles = [
         layer.register_forward_pre_hook(lambda _, arguments, own=own: own.append(arguments[0].detach()[0]))
@@ -156,7 +156,7 @@ def test_report() -> None:
     "before", [WEIGHTS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))]
 )
 def test_alone(before: BilmWeights) -> None:
-    """The biLSTM stays as it is, dense or factored."""
+    """The biLSTM stays unchanged, dense or factored."""
     made = compress(before, OPTIONS, Compression(method="whitened_svd", targets=[], highway_rank=3))
     for key, lstm in before.lstms.items():
         for target, matrix in lstm.matrices.items():
@@ -200,7 +200,7 @@ def test_a_primed_state_is_not_kept() -> None:
 
 
 def test_distillation_is_on_words_of_its_own() -> None:
-    """What the highways lost is seen, and the biLSTM makes up for some of it."""
+    """The student reads its own highway layers' vectors, and makes up for part of their error."""
     factored = _alone(WEIGHTS, 1)
     made = distill(WEIGHTS, factored, OPTIONS, Distillation(text=str(CALIBRATION_TEXT), steps=40))
     assert made.before > 0.001 and made.after < 0.9 * made.before

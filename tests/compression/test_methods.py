@@ -1,4 +1,4 @@
-"""What every method must do, and what each promises."""
+"""Properties of all factorization methods, and of each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scipy.linalg import sqrtm
 
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
-from elmo_mf.compression import method_named, method_names
+from elmo_mf.compression import method_named, method_names, register
 from elmo_mf.compression.decomposition import svd
 from elmo_mf.compression.methods import truncation as svd_method
-from elmo_mf.compression.methods.base import CalibrationStatistics, Method
+from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_versions
 from elmo_mf.compression.methods.fisher_svd import FisherSvd
 from elmo_mf.compression.methods.prune import Prune
 from elmo_mf.compression.methods.semi_nmf import SemiNmf
@@ -36,7 +36,7 @@ def _error(matrix: np.ndarray, made: Factors | Pruned) -> float:
 
 
 def _doubled(made: Factors | Pruned) -> Factors | Pruned:
-    """So that the product of the factors is not rounded."""
+    """Factors in float64, so that their product is not rounded."""
     if isinstance(made, Pruned):
         return made
     return Factors(made.left.astype(np.float64), made.right.astype(np.float64))
@@ -85,7 +85,7 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataObject) -> None:
-    """In the error that the method minimises; and each rank lowers it as `error_reductions` says, never rising."""
+    """In the error that the method minimises; `error_reductions` are its differences, and never rise."""
     method, statistics = method_named(name), _statistics(data, matrix)
     whole = method.weighted_matrix(matrix, statistics)
     most = min(matrix.shape)
@@ -116,7 +116,7 @@ def _weighted_error(method: Method, matrix: np.ndarray, rank: int, statistics: C
 @settings(max_examples=150, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: st.DataObject) -> None:
-    """And as good as any matrix of that rank can be: root E|W x - A B x|^2, by SciPy's root of the moments."""
+    """No matrix of that rank has a lower E|W x - A B x|^2, with SciPy's square root of the covariance."""
     rank = data.draw(st.integers(1, min(matrix.shape)))
     c, ridge = data.draw(covariances(matrix.shape[1])), 1e-6
     mean = np.trace(c) / len(c)
@@ -134,7 +134,7 @@ def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: s
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 12).flatmap(lambda n: covariances(n)), st.sampled_from([0.0, 1e-6, 1e-3, 1.0]))
 def test_square_root(c: np.ndarray, ridge: float) -> None:
-    """Of singular moments too, and without a ridge."""
+    """Singular covariances and a ridge of zero included."""
     mean = np.trace(c) / len(c)
     root = square_root(c, ridge)
     expected = c + ridge * mean * np.eye(len(c)) if mean > 0 else np.eye(len(c))
@@ -148,7 +148,7 @@ def test_whitened_of_white_inputs_is_svd() -> None:
 
 
 def test_whitened_spends_nothing_on_inputs_that_never_come() -> None:
-    """Only two of six inputs are ever other than zero: rank 2 is exact on them."""
+    """Only two of six inputs are not zero, so that rank 2 is exact on them."""
     rng = np.random.default_rng(0)
     matrix, inputs = rng.normal(size=(10, 6)).astype(np.float32), rng.normal(size=(50, 6))
     inputs[:, 2:] = 0
@@ -190,7 +190,7 @@ def test_pruning_keeps_the_largest(matrix: np.ndarray, data: st.DataObject) -> N
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_semi_nmf(nonnegative: str, start: str, matrix: np.ndarray, data: st.DataObject) -> None:
-    """The error never rises, the coefficients are non-negative, and in the form that comes out too."""
+    """The error never rises, and the coefficients are non-negative, in the returned factors as well."""
     rank = data.draw(st.integers(1, min(matrix.shape)))
     method = SemiNmf(nonnegative=nonnegative, start=start, iterations=60)
     x = matrix.astype(np.float64)
@@ -243,3 +243,19 @@ def test_settings_are_checked(name: str, setting: dict[str, Any], message: str) 
     with pytest.raises(InputError) as caught:
         method_named(name, setting)
     assert message in str(caught.value)
+
+
+def test_versions() -> None:
+    """Identities of runs hold the version of each method."""
+    versions = method_versions()
+    assert sorted(versions) == method_names() and all(version >= 1 for version in versions.values())
+    with pytest.raises(TypeError, match="Unversioned: a registered method needs VERSION"):
+
+        @register("unversioned")
+        class Unversioned(Method):
+            def factorize(
+                self, matrix: np.ndarray, rank: int, statistics: CalibrationStatistics = NO_STATISTICS
+            ) -> Factors:
+                raise NotImplementedError
+
+    assert "unversioned" not in method_names()

@@ -1,4 +1,4 @@
-"""Model cards say what the files beside them are."""
+"""Model cards describe the files beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Norms against NumPy's, and what an inspection says of dense and compressed weights."""
+"""Norms against NumPy's, and the inspection of dense and compressed weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text read again, as far as weights have changed."""
+"""Partial forward passes against whole ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Budgets by what the layers' outputs lose."""
+"""Budgets that are allocated by the error of the layers' outputs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_loss_that_is_a_power_of_the_error_is_found(
 @example([1.0] * 4, [0.0, 1.0, 0.0, 1e-300] + [0.0] * 17, 3)
 @given(shares, st.lists(st.floats(0, 10), min_size=21, max_size=21), st.integers(1, 20))
 def test_error_reductions_never_rise(values: list[float], losses: list[float], rank: int) -> None:
-    """Whatever the losses are, as the allocation needs it."""
+    """For any losses, since the allocation needs it."""
     error_reductions = np.sort(values)[::-1] / sum(values)
     factorization = _KnownLosses(Candidate(error_reductions, 51), losses)
     found = candidates_by_outputs([(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization))[
@@ -89,7 +89,7 @@ def test_the_loss_is_the_activation_error() -> None:
 
 
 def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
-    """Once a matrix, all of it would take long."""
+    """It is read once for each matrix."""
     lines = ["a few words .\n"] * 1250
     (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
     (tmp_path / "beginning.txt").write_text("".join(lines))
@@ -99,7 +99,7 @@ def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_what_nobody_hears_gets_nothing() -> None:
-    """Where a projection is zero, the layer gives nothing, whatever its gates do."""
+    """If a projection is zero, the layer's outputs are zero, whatever its gates are."""
     silent = WEIGHTS.lstms[0, 0].with_matrix("projection", np.zeros_like(WEIGHTS.lstms[0, 0].matrices["projection"]))
     weights = BilmWeights(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): silent})
     ranks = {}
@@ -115,7 +115,7 @@ def test_what_nobody_hears_gets_nothing() -> None:
     [("svd", "all", None, 0.9), ("whitened_svd", "joint+projection", None, 0.93), ("svd", "all", "budget", 0.9)],
 )
 def test_a_real_elmo_is_nearer(method: str, targets: str, highways: str | None, most: float) -> None:
-    """On sentences that the allocation has not read."""
+    """Compared on sentences that the allocation does not read."""
     options = BilmOptions.from_file(demo_options())
     weights = read_weights(demo_weights(), options)
     dense = Bilm(options, weights).eval()

@@ -1,4 +1,4 @@
-"""Sizes against what the encoder really holds."""
+"""Sizes against the encoder's parameters."""
 
 from __future__ import annotations
 

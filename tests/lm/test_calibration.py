@@ -1,4 +1,4 @@
-"""What a core's matrices are multiplied with, against a plain loop."""
+"""Input covariances, activation errors and losses of a core against plain loops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def core() -> CoreLstm:
 
 
 def test_moments(core: CoreLstm) -> None:
-    """Over batches that go on from each other: E[y y^T] of y = [x_t; h_{t-1}]."""
+    """E[y y^T] of y = [x_t; h_{t-1}], over batches that continue each other."""
     text = torch.randn(9, 3, 5)
     found = core_input_covariances(core, [text[:4], text[4:7], text[7:]])
     layer_inputs = text
@@ -73,7 +73,7 @@ def test_activation_error(core: CoreLstm) -> None:
 
 @pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
 def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: CoreLstm) -> None:
-    """By the layers from the first that changed on, and no others."""
+    """Layers run from the first one that changed."""
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     dense = core.weights()
     made = compress_core(core, Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
@@ -87,7 +87,7 @@ def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: Cor
 
 
 def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
-    """A recurrence that hardly counts beside the input needs no rank."""
+    """A recurrence that hardly changes the outputs gets a low rank."""
     torch.manual_seed(0)
     wide = CoreLstm.random([12, 16, 16])
     with torch.no_grad():

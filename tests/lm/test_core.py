@@ -65,7 +65,7 @@ def _assert_equal(found: tuple[list[Tensor], State], wanted: tuple[list[Tensor],
 def test_equals_torch(
     sizes: list[int], compression: Compression | None, steps: int, sequences: int, started: bool, training: bool
 ) -> None:
-    """With the matrices that the factors stand for; in inference, where cells are padded, and in training."""
+    """The core equals LSTMs with the products of the factors, in inference, where cells are padded, and in training."""
     core = _core(sizes, compression)
     inputs = torch.randn(steps, sequences, sizes[0])
     state = [(torch.randn(1, sequences, n), torch.randn(1, sequences, n)) for n in sizes[1:]] if started else None
