@@ -229,14 +229,14 @@ def test_random_subspaces_differ_by_seed_and_are_worse() -> None:
     [
         ("svd", {"ridge": 1}, "settings: found the key 'ridge' for svd, expected none"),
         ("whitened_svd", {"rigde": 1}, "found the key 'rigde' for whitened_svd, expected any of ridge"),
-        ("whitened_svd", {"ridge": -1}, "ridge: found -1, expected a number from 0 on"),
-        ("whitened_svd", {"ridge": "a"}, "ridge: found 'a', expected a number from 0 on"),
+        ("whitened_svd", {"ridge": -1}, "ridge: found -1, expected a number of at least 0"),
+        ("whitened_svd", {"ridge": "a"}, "ridge: found 'a', expected a number of at least 0"),
         ("semi_nmf", {"start": "random"}, "start: found 'random', expected svd or kmeans"),
         ("semi_nmf", {"nonnegative": "both"}, "nonnegative: found 'both', expected left or right"),
-        ("semi_nmf", {"iterations": 0}, "iterations: found 0, expected an integer from 1 on"),
+        ("semi_nmf", {"iterations": 0}, "iterations: found 0, expected an integer of at least 1"),
         ("semi_nmf", {"tolerance": float("nan")}, "tolerance: found nan"),
         ("nmf", {"form": "half"}, "form: found 'half', expected split or shift"),
-        ("random", {"seed": 1.5}, "seed: found 1.5, expected an integer from 0 on"),
+        ("random", {"seed": 1.5}, "seed: found 1.5, expected an integer of at least 0"),
     ],
 )
 def test_settings_are_checked(name: str, setting: dict[str, Any], message: str) -> None:
