@@ -228,14 +228,14 @@ class Compression(_Data):
         else:
             self._check_highways_only()
         if self.highway_rank == "budget" and self.budget is None:
-            raise unexpected("highway_rank", "budget", "an integer from 1 on, or a budget to share")
+            raise unexpected("highway_rank", "budget", "an integer of at least 1, or a budget to share")
         return self
 
     def _check_size(self) -> None:
         if self.budget is not None and self.rank is not None:
             raise unexpected("rank", words(f"{self.rank} beside a budget"), "one of the two")
         if self.budget is None and self.rank is None:
-            raise unexpected("rank", NOTHING, "an integer from 1 on, or a budget")
+            raise unexpected("rank", NOTHING, "an integer of at least 1, or a budget")
         if isinstance(self.rank, dict) and set(self.rank) != set(self.targets):
             raise unexpected("rank", words(f"ranks of {'+'.join(self.rank)}"), f"those of {'+'.join(self.targets)}")
 

@@ -37,7 +37,7 @@ _PLAIN: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input"}
         ({"rank": {"input": 0}}, "compression.rank.input: found 0, expected an integer of at least 1"),
         ({"rank": {"input": 2, "joint": 3}}, "compression.rank: found ranks of joint+input, expected those of input"),
         ({"rank": {"gates": 2}}, "compression.rank.gates: found 'gates', expected one of input, recurrent"),
-        ({"rank": None}, "compression.rank: found nothing, expected an integer from 1 on, or a budget"),
+        ({"rank": None}, "compression.rank: found nothing, expected an integer of at least 1, or a budget"),
         (
             {"targets": "gates"},
             "compression.targets: found 'gates', expected any of input, recurrent, projection, joint",

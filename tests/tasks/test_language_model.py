@@ -149,10 +149,10 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
 
 def test_what_a_language_model_cannot_have(tiny_sweep: TinySweep) -> None:
     distilled = {"method": "svd", "rank": 2, "targets": "all", "distill": {"text": __file__}}
-    with pytest.raises(InputError, match=r"compression\.distill: found it for a language model, expected finetune"):
+    with pytest.raises(InputError, match=r"compression\.distill: applies to an ELMo; use `finetune`"):
         expand(_spec(tiny_sweep, methods=[], compressions=[distilled]))
     tuned = {"method": "svd", "rank": 2, "targets": "all", "finetune": {}}
-    with pytest.raises(InputError, match=r"compression\.finetune: found it for an ELMo, expected distill"):
+    with pytest.raises(InputError, match=r"compression\.finetune: applies to language models; use `distill`"):
         expand(_spec(tiny_sweep, tasks=["sst"], methods=[], compressions=[tuned]))
     with pytest.raises(InputError, match="expected less than 12"):
         expand(_spec(tiny_sweep, ranks=[13]))
