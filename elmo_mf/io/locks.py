@@ -1,4 +1,8 @@
-"""Locks between processes, held on files and freed by the kernel when their holder ends, however it ends."""
+"""Locks between processes, held on files and released by the kernel when their holder ends, however it ends.
+
+They are our own because filelock and fasteners open lock files for writing only, so that users of a group could not
+share the locks that one of them has created.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +14,37 @@ from pathlib import Path
 
 
 class Lock:
-    """A lock that is held."""
+    """A lock that this process holds."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
 
     def write(self, text: str) -> None:
-        """Replace the lock file's content, for those who look at what is held."""
+        """Replace the content of the lock file, which others can read."""
         os.pwrite(self._descriptor, text.encode(), 0)
         os.ftruncate(self._descriptor, len(text.encode()))
 
     def release(self, remove: bool = False) -> None:
-        """Let go; `remove` deletes the file too, which only the holder of an exclusive lock may ask."""
+        """Release the lock; `remove` also deletes the file, for the holder of an exclusive lock only."""
         if remove:
-            with contextlib.suppress(PermissionError):  # another user's, which does no harm where it is
+            with contextlib.suppress(PermissionError):  # another user's file can stay
                 self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
 def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | None:
-    """Hold `path`, which is made if there is none: alone, or `shared` with others who share it.
+    """Lock the file `path`, which is created if it does not exist.
+
+    Args:
+        path: the file.
+        shared: whether others can hold a shared lock at the same time.
+        wait: whether to wait while others hold a lock that excludes this one.
 
     Returns:
-        None if somebody else holds it and `wait` is not set.
+        The lock; None if others hold one and `wait` is not set.
 
     Raises:
-        OSError: the file cannot be made or is a link, or its file system has no locks.
+        OSError: the file cannot be created or is a symbolic link, or its file system has no locks.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
@@ -46,7 +55,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
             continue
         try:
             fcntl.flock(descriptor, how)
-            if _is(path, descriptor):  # and not one that its last holder removed meanwhile
+            if _is(path, descriptor):  # the last holder has not removed it meanwhile
                 return Lock(path, descriptor)
         except BlockingIOError:
             os.close(descriptor)
@@ -59,7 +68,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
 
 @contextlib.contextmanager
 def holding(path: Path, *, shared: bool = False, remove: bool = False) -> Iterator[None]:
-    """Hold a lock while the context lasts."""
+    """Hold a lock within the context; see `acquire` and `Lock.release`."""
     lock = acquire(path, shared=shared)
     assert lock is not None
     try:
@@ -69,7 +78,7 @@ def holding(path: Path, *, shared: bool = False, remove: bool = False) -> Iterat
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds it alone."""
+    """Return whether a process holds the exclusive lock on a file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits on a pipe
     except (FileNotFoundError, NotADirectoryError):

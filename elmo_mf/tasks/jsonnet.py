@@ -1,4 +1,4 @@
-"""Jsonnet files: sweep files, and the tasks' AllenNLP configs with their parameters filled in."""
+"""Evaluation of jsonnet files: sweep files, and the tasks' AllenNLP configs with their parameters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,59 +20,83 @@ from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
 from elmo_mf.tasks import sandbox
 
-_SECONDS = 120.0  # that pass, for 20 of processor time
-_PIECE = 1 << 16  # bytes
-_MOST_PIECES = 6 * sandbox.MOST_TEXT // _PIECE  # a character may be escaped
+_CHUNK_BYTES = 1 << 16
 
 
-def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None) -> Any:
-    """Value of a jsonnet file; `arguments` are jsonnet code for the parameters of a top-level function.
+@dataclass(frozen=True)
+class Sandbox:
+    """The process that evaluates a file.
 
-    It may import from its own folder and from this project's configs, and is ended when it takes more than 20 seconds
-    or 2 GB.
+    Attributes:
+        script: Python script that it runs.
+        seconds: real time that it may take; its processor time is limited to 20 seconds.
+        answer_bytes: maximum size of its answer, in which characters may be escaped.
+    """
+
+    script: Path = Path(sandbox.__file__)
+    seconds: float = 120.0
+    answer_bytes: int = 6 * sandbox.MAX_TEXT
+
+
+_SANDBOX = Sandbox()
+
+
+def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, process: Sandbox = _SANDBOX) -> Any:
+    """Evaluate a jsonnet file in a sandbox.
+
+    The file can import from its own folder and from this project's configs. Evaluation ends after 20 seconds of
+    processor time or at 2 GB of memory.
+
+    Args:
+        path: the file.
+        arguments: jsonnet code for the parameters of its top-level function.
+        process: the process that evaluates it.
+
+    Returns:
+        The value of the file.
 
     Raises:
         InputError: the file is missing or does not evaluate.
     """
-    text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MOST_TEXT)
+    text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MAX_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
-    answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]])
+    answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]], process)
     if "value" not in answer:
         message = " ".join(answer.get("error", "it takes too much time or memory").split())[:300]
         raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")
     return parse_json(answer["value"], path, "a config")
 
 
-def _answer(request: list[Any]) -> dict[str, str]:
-    """What the sandbox says to a request; empty if it did not live to say it, or said too much."""
-    command = [sys.executable, "-I", "-X", "utf8", sandbox.__file__]
-    # what jsonnet traces goes nowhere: there may be gigabytes of it
+def _answer(request: list[Any], limits: Sandbox) -> dict[str, str]:
+    """Return the sandbox's answer to a request; empty if it ended before or its answer is too long."""
+    command = [sys.executable, "-I", "-X", "utf8", str(limits.script)]
+    # stderr is discarded: jsonnet's traces may be gigabytes long
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
         assert process.stdin is not None and process.stdout is not None
-        alarm = threading.Timer(_SECONDS, process.kill)
+        alarm = threading.Timer(limits.seconds, process.kill)
         alarm.start()
         try:
             with contextlib.suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(json.dumps(request).encode("ascii"))
-            pieces = iter(partial(process.stdout.read, _PIECE), b"")
-            said = b"".join(islice(pieces, _MOST_PIECES))
+            chunks = iter(partial(process.stdout.read, _CHUNK_BYTES), b"")
+            output = b"".join(islice(chunks, -(-limits.answer_bytes // _CHUNK_BYTES)))
         finally:
             alarm.cancel()
             process.kill()
     try:
-        answer = json.loads(said)
-    except ValueError:  # it is cut
+        answer = json.loads(output)
+    except ValueError:  # cut off
         answer = {}
     return answer if isinstance(answer, dict) else {}
 
 
 def _utf8(path: Path) -> str:
-    """A path as the sandbox knows it, whatever the locale is here."""
+    """Return a path as the sandbox, whose locale is UTF-8, decodes it."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:
-    """A task's AllenNLP config; `values` are parameters of the jsonnet function."""
+    """Return a task's AllenNLP config; `values` are parameters of the jsonnet function."""
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
     call = f"({json.dumps(glove)})" if preset == "paper" else ""
     arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}
@@ -79,7 +104,15 @@ def task_config(config: Path, preset: str, glove: str | None, values: dict[str, 
 
 
 def override(config: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
-    """The config with values replaced by dotted path, as `allennlp train -o` does; the path must exist but for its end.
+    """Replace values in a config by dotted path, as `allennlp train -o` does.
+
+    Args:
+        config: the config, which is not changed.
+        changes: new values by dotted path; only the last key of a path may be new.
+        where: name of the config, for error messages.
+
+    Returns:
+        The changed config.
 
     Raises:
         InputError: a path leads nowhere.

@@ -1,8 +1,7 @@
-"""Evaluates one jsonnet file, in a process of its own: run as a script by `configs.evaluate_jsonnet`.
+"""Evaluates one jsonnet file in its own process: `evaluate_jsonnet` runs this module as a script.
 
-Jsonnet is a programming language, and a sweep file may come from a stranger: its imports stay in the given folders, and
-it ends when it takes more time or memory than any config needs. The request comes and the answer goes as JSON, in ASCII
-whatever the locale is.
+Jsonnet is a programming language, and a sweep file may come from a stranger. So its imports are confined to the given
+folders, and its time and memory are limited. Request and answer are JSON in ASCII, which no locale changes.
 """
 
 from __future__ import annotations
@@ -15,11 +14,24 @@ from pathlib import Path
 
 SECONDS = 20  # of processor time
 BYTES = 2_000_000_000
-MOST_TEXT = 20_000_000
+MAX_TEXT = 20_000_000
 
 
 def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) -> str:
-    """JSON text; RuntimeError says what is wrong with the file at `path`, whose content is `text`."""
+    """Evaluate jsonnet.
+
+    Args:
+        path: the file, for messages and relative imports.
+        text: its content.
+        arguments: jsonnet code for the parameters of its top-level function.
+        roots: folders from which it can import.
+
+    Returns:
+        The value, as JSON.
+
+    Raises:
+        RuntimeError: the file does not evaluate.
+    """
     import _jsonnet
 
     folders = [Path(root).resolve() for root in roots]
@@ -31,15 +43,15 @@ def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) 
                 raise RuntimeError(f"import of {name:.100} leads out of {', '.join(map(str, folders))}")
             if not found.is_file():
                 raise RuntimeError(f"no such file: {name:.100}")
-            if found.stat().st_size > MOST_TEXT:
-                raise RuntimeError(f"import of {name:.100}: it has more than {MOST_TEXT:,} bytes")
+            if found.stat().st_size > MAX_TEXT:
+                raise RuntimeError(f"import of {name:.100}: it has more than {MAX_TEXT:,} bytes")
             return str(found), found.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             raise RuntimeError(f"import of {name:.100}: {getattr(error, 'strerror', None) or error}") from None
 
     evaluated: str = _jsonnet.evaluate_snippet(path, text, tla_codes=arguments, import_callback=load)
-    if len(evaluated) > MOST_TEXT:
-        raise RuntimeError(f"{len(evaluated):,} characters come out, at most {MOST_TEXT:,} may")
+    if len(evaluated) > MAX_TEXT:
+        raise RuntimeError(f"{len(evaluated):,} characters come out, at most {MAX_TEXT:,} may")
     return evaluated
 
 
@@ -61,4 +73,4 @@ if __name__ == "__main__":
         answer = {"error": "it takes too much memory"}
     sys.stdout.buffer.write(json.dumps(answer).encode("ascii"))
     sys.stdout.flush()
-    os._exit(0)  # nothing need be freed
+    os._exit(0)  # faster than freeing everything

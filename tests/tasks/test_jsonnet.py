@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
-from elmo_mf.tasks import jsonnet as configs
 from elmo_mf.tasks import sandbox
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override
+from elmo_mf.tasks.jsonnet import Sandbox, evaluate_jsonnet, override
 from tests.conftest import ROOT
 
 
@@ -76,7 +75,7 @@ def test_override_that_leads_nowhere(path: str) -> None:
         ("1e500", "overflow"),
     ],
 )
-def test_files_of_strangers(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_strangers(text: str, message: str, tmp_path: Path) -> None:
     """They see nothing outside their folder, and end."""
     inner = tmp_path / "folder" / "inside"
     inner.mkdir(parents=True)
@@ -95,9 +94,8 @@ def test_files_of_strangers(text: str, message: str, tmp_path: Path, monkeypatch
         .replace("TEXT = 20_000_000", "TEXT = 200_000")
     )
     (tmp_path / "sandbox.py").write_text(script)
-    monkeypatch.setattr(sandbox, "__file__", str(tmp_path / "sandbox.py"))
     with pytest.raises(InputError) as error:
-        evaluate_jsonnet(tmp_path / "folder" / "f.jsonnet")
+        evaluate_jsonnet(tmp_path / "folder" / "f.jsonnet", process=Sandbox(tmp_path / "sandbox.py"))
     assert message in str(error.value) and 'secret"' not in str(error.value)
 
 
@@ -111,27 +109,24 @@ def test_traces_go_nowhere(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("answer", [b"x" * 1000, b"", b'{"value": ', b"[]", b"1"])
-def test_a_sandbox_that_says_something_else(answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too much, or nothing, and lives on: it is ended, and the message is one line."""
-    monkeypatch.setattr(configs, "_PIECE", 100)
-    monkeypatch.setattr(configs, "_MOST_PIECES", 5)
+@pytest.mark.parametrize("answer", [b"x" * 300_000, b"", b'{"value": ', b"[]", b"1"])
+def test_a_sandbox_with_a_wrong_answer(answer: bytes, tmp_path: Path) -> None:
+    """Too long, empty or of another form, and it keeps running: it is ended, and the message is one line."""
     script = "import os, sys, time; sys.stdin.read(); open(sys.argv[0] + '.pid', 'w').write(str(os.getpid())); "
-    (tmp_path / "sandbox.py").write_text(f"{script} os.write(1, {answer!r}); os.close(1); time.sleep(600)")
-    monkeypatch.setattr(sandbox, "__file__", str(tmp_path / "sandbox.py"))
+    (tmp_path / "sandbox.py").write_text(
+        f"{script} sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); os.close(1); time.sleep(600)"
+    )
     (tmp_path / "f.jsonnet").write_text("{}")
     with pytest.raises(InputError, match="it takes too much time or memory"):
-        evaluate_jsonnet(tmp_path / "f.jsonnet")
+        evaluate_jsonnet(tmp_path / "f.jsonnet", process=Sandbox(tmp_path / "sandbox.py", answer_bytes=100_000))
     assert not Path(f"/proc/{(tmp_path / 'sandbox.py.pid').read_text()}").exists()
 
 
-def test_a_sandbox_that_waits_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configs, "_SECONDS", 0.2)
+def test_a_sandbox_that_waits_is_ended(tmp_path: Path) -> None:
     (tmp_path / "sandbox.py").write_text("import time; time.sleep(600)")
-    monkeypatch.setattr(sandbox, "__file__", str(tmp_path / "sandbox.py"))
     (tmp_path / "f.jsonnet").write_text("{}")
     with pytest.raises(InputError, match="it takes too much time or memory"):
-        evaluate_jsonnet(tmp_path / "f.jsonnet")
+        evaluate_jsonnet(tmp_path / "f.jsonnet", process=Sandbox(tmp_path / "sandbox.py", seconds=0.2))
 
 
 def test_a_limit_that_is_lower_already(tmp_path: Path) -> None:
