@@ -1,7 +1,7 @@
-"""Inference time of a run: its encoder and its whole model, against the dense encoder in the same process.
+"""Inference time of a run: of its encoder and of its whole model, compared with the dense encoder in the same process.
 
-Measured with `torch.utils.benchmark`, warmed up, threads fixed, dense and compressed taking turns, on examples spread
-over the scored split's lengths. The activation cache is off.
+Times are measured by `torch.utils.benchmark` after warming up, with a fixed number of threads, alternating between the
+encoders, on examples spread over the lengths of the scored split. The activation cache is off.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def measure(
     rounds: int,
     allennlp: Callable[[Tensor], object] | None = None,
 ) -> dict[str, Any]:
-    """Milliseconds a batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
+    """Measure milliseconds per batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
 
     Args:
         model: a trained AllenNLP model with one `elmo_mf` embedder.
-        instances: of the scored split, indexed.
-        dense: the encoder before compression; None where the model's own is dense.
-        sentences: examples timed at batch 1; a batch of 32 is timed for every 8 of them.
-        rounds: how often each is timed.
+        instances: instances of the scored split, indexed.
+        dense: the encoder before compression; None if the model's encoder is dense.
+        sentences: number of examples timed at batch size 1; one batch of 32 is timed for every 8 of them.
+        rounds: how often each batch is timed.
         allennlp: see `allennlp_encoder`; None to leave it out.
 
     Returns:
-        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with what `times` gives.
+        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with the result of `times`.
     """
     model.eval()
     embedder = embedder_of(model)
@@ -59,13 +59,13 @@ def measure(
 
 
 def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
-    """AllenNLP's own encoder of these files, which forgets its state before each call; None where it refuses them."""
+    """Return AllenNLP's encoder of these files, without carried states; None if AllenNLP cannot load them."""
     from allennlp.common.checks import ConfigurationError
     from allennlp.modules.elmo import _ElmoBiLm
 
     try:
         module: Any = _ElmoBiLm(options, weights).to(device).eval()
-    except ConfigurationError:  # it knows no checkpoints without skip connections
+    except ConfigurationError:  # checkpoints without skip connections, for example
         return None
 
     def run(ids: Tensor) -> object:
@@ -76,7 +76,7 @@ def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callab
 
 
 def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
-    """A model's one `elmo_mf` embedder."""
+    """Return the `elmo_mf` embedder of a model that has one."""
     return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
 
 
@@ -85,14 +85,14 @@ def _length(instance: Any) -> int:
 
 
 def on_its_device(tensors: dict[str, Any], model: Any) -> dict[str, Any]:
-    """A batch where the model's parameters are."""
+    """Move a batch to the device of the model's parameters."""
     from allennlp.nn.util import move_to_device
 
     return dict(move_to_device(tensors, next(model.parameters()).device))
 
 
 def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
-    """`count` batches whose examples are spread evenly over the lengths."""
+    """Return `count` batches whose examples are spread evenly over the lengths."""
     from allennlp.data.batch import Batch
 
     total = count * size
@@ -107,7 +107,7 @@ def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[di
 
 @contextmanager
 def _running(embedder: ElmoMfTokenEmbedder, bilm: Bilm) -> Iterator[None]:
-    """The embedder with another encoder, and no cache."""
+    """Replace the embedder's encoder, and its cache by none, within the context."""
     module = embedder.elmo_module
     kept = module.bilm, module.cache
     module.bilm, module.cache = bilm, None
@@ -128,7 +128,7 @@ def _forward(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], b
 
 
 def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any]) -> list[Tensor]:
-    """The character ids that the model gives to its encoder for this batch."""
+    """Return the character ids that the model passes to its encoder for a batch."""
     seen: list[Tensor] = []
     hook = embedder.bilm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     try:
@@ -140,37 +140,38 @@ def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, 
 
 
 def times(
-    runs: Sequence[Callable[[Any], object]],
-    own: object,
+    calls: Sequence[Callable[[Any], object]],
+    encoder: object,
     dense: object | None,
     rounds: int,
     repeats: int = 1,
     allennlp: object | None = None,
 ) -> dict[str, float]:
-    """Time every run with each encoder in turn.
+    """Time every call with each encoder, alternating between the encoders.
 
     Args:
-        runs: what is done with an encoder.
-        own: the encoders; None for one that is left out, `own` is then dense itself.
-        dense: the encoders; None for one that is left out, `own` is then dense itself.
-        allennlp: the encoders; None for one that is left out, `own` is then dense itself.
-        repeats: of which each time is the mean.
+        calls: functions of an encoder, one for each batch.
+        encoder: the encoder of the run.
+        dense: the encoder before compression; None if `encoder` is dense.
+        rounds: how often each call is timed.
+        repeats: number of executions of which each time is the mean.
+        allennlp: AllenNLP's encoder; None to leave it out.
 
     Returns:
-        `median_ms` and `p95_ms`, the same of dense with `dense_` before them, and `speed_up`, the median of dense time
-        over own time, pair by pair; and of AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
+        `median_ms` and `p95_ms` of `encoder`; `dense_median_ms` and `dense_p95_ms`; `speed_up`, the median of the
+        ratios of dense time to time, pair by pair; and with AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
     """
-    encoders = {"own": own, "dense": dense, "allennlp": allennlp}
-    encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}
-    timers = [{name: _timer(run, encoder) for name, encoder in encoders.items()} for run in runs]
-    taken: dict[str, list[float]] = {name: [] for name in encoders}
+    encoders = {"own": encoder, "dense": dense, "allennlp": allennlp}
+    encoders = {name: one for name, one in encoders.items() if one is not None}
+    timers = [{name: _timer(call, one) for name, one in encoders.items()} for call in calls]
+    measured: dict[str, list[float]] = {name: [] for name in encoders}
     for _ in range(rounds):
         for each in timers:
             for name, timer in each.items():
-                taken[name].append(timer.timeit(repeats).median * 1000)  # warms up before it counts
-    ms = {name: np.array(values) for name, values in taken.items()}
+                measured[name].append(timer.timeit(repeats).median * 1000)  # warms up before it counts
+    ms = {name: np.array(values) for name, values in measured.items()}
     ms.setdefault("dense", ms["own"])
-    found = {
+    result = {
         "median_ms": np.median(ms["own"]),
         "p95_ms": np.percentile(ms["own"], 95),
         "dense_median_ms": np.median(ms["dense"]),
@@ -178,11 +179,11 @@ def times(
         "speed_up": np.median(ms["dense"] / ms["own"]),
     }
     if "allennlp" in ms:
-        found["allennlp_median_ms"] = np.median(ms["allennlp"])
-        found["allennlp_speed_up"] = np.median(ms["allennlp"] / ms["own"])
-    return {name: float(value) for name, value in found.items()}
+        result["allennlp_median_ms"] = np.median(ms["allennlp"])
+        result["allennlp_speed_up"] = np.median(ms["allennlp"] / ms["own"])
+    return {name: float(value) for name, value in result.items()}
 
 
-def _timer(run: Callable[[Any], object], encoder: object) -> Timer:
-    names = {"run": torch.no_grad()(run), "encoder": encoder}
-    return Timer("run(encoder)", globals=names, num_threads=torch.get_num_threads())
+def _timer(call: Callable[[Any], object], encoder: object) -> Timer:
+    names = {"call": torch.no_grad()(call), "encoder": encoder}
+    return Timer("call(encoder)", globals=names, num_threads=torch.get_num_threads())

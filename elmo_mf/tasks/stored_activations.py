@@ -1,6 +1,7 @@
-"""A frozen encoder's activations on a task's sentences, in files that all runs with both share.
+"""Activations of a frozen encoder on the sentences of a task, in files that all runs with both share.
 
-`vectors` holds float32 (tokens, layers, 2p), sentence after sentence; `sentences.npy` each sentence's key and length.
+`vectors` contains float32 numbers (tokens, layers, 2p), sentence after sentence; `sentences.npy` contains the key and
+the length of each sentence.
 """
 
 from __future__ import annotations
@@ -24,18 +25,28 @@ from elmo_mf.io import open_regular, read_bytes
 from elmo_mf.plugin.activation_cache import sentence_key, sentence_vectors, split_sentences
 
 _KEYS = np.dtype([("key", "V16"), ("length", np.int64)])
-_CHUNK = 1024  # sentences sorted by length before they are run
+CHUNK = 1024
+"""Number of sentences that are sorted by length before they are run."""
 _BATCH = 64
-_NO_ARRAY = (ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, TokenError, zipfile.BadZipFile)
-_MOST_SENTENCES = 1 << 30  # bytes of their keys and lengths
-_MOST_TOKENS = 1 << 24  # of a sentence
+_ERRORS = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    MemoryError,
+    OverflowError,
+    TokenError,
+    zipfile.BadZipFile,
+)
+_MAX_BYTES = 1 << 30  # of the keys and lengths
+_MAX_TOKENS = 1 << 24  # of a sentence
 
 
 class StoredActivations(Mapping[bytes, Tensor]):
-    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped: what is not read costs no memory.
+    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped, so that only those read need memory.
 
     Raises:
-        InputError: a file is missing, or they are not of one another or of such an encoder.
+        InputError: a file is missing, or the files do not match each other or such an encoder.
     """
 
     def __init__(self, folder: Path, layers: int, width: int) -> None:
@@ -48,7 +59,7 @@ class StoredActivations(Mapping[bytes, Tensor]):
             if (size := os.fstat(file.fileno()).st_size) != 4 * math.prod(shape):
                 raise InputError(f"{folder / 'vectors'}: found {size:,} bytes, expected {expected}")
             self._vectors = np.zeros(shape, np.float32)
-            if size:  # a map cannot be empty; copy on write, because PyTorch warns of what it cannot write to
+            if size:  # a map cannot be empty; copy on write, because PyTorch warns of read-only arrays
                 self._vectors = np.memmap(file, np.float32, "c", shape=shape)
         rows = zip(sentences["key"], starts[:-1].tolist(), starts[1:].tolist(), strict=True)
         self._places = {key.tobytes(): (start, end) for key, start, end in rows}
@@ -66,14 +77,14 @@ class StoredActivations(Mapping[bytes, Tensor]):
 
 def _read_sentences(path: Path) -> np.ndarray[Any, np.dtype[np.void]]:
     expected = "keys and lengths of sentences"
-    content = read_bytes(path, "list of sentences", expected, most=_MOST_SENTENCES)
+    content = read_bytes(path, "list of sentences", expected, most=_MAX_BYTES)
     try:
         sentences = np.load(io.BytesIO(content), allow_pickle=False, max_header_size=10_000)
         if not isinstance(sentences, np.ndarray) or sentences.dtype != _KEYS or sentences.ndim != 1:
             raise ValueError("other columns")
-        if ((sentences["length"] < 1) | (sentences["length"] > _MOST_TOKENS)).any():
+        if ((sentences["length"] < 1) | (sentences["length"] > _MAX_TOKENS)).any():
             raise ValueError("lengths out of range")
-    except _NO_ARRAY as error:
+    except _ERRORS as error:
         raise InputError(f"{path}: found no list of sentences ({one_line(error)}), expected {expected}") from None
     return sentences
 
@@ -83,20 +94,25 @@ def write_activations(
     bilm: Bilm,
     batches: Iterable[Tensor],
     has_room: Callable[[int], bool],
-    rest: Callable[[], None] = lambda: None,
+    pause: Callable[[], None] = lambda: None,
+    chunk_size: int = CHUNK,
 ) -> None:
-    """Run each sentence of `batches` (sentences, longest, characters) once and write its activations to `folder`.
+    """Run the encoder on each sentence once and write the activations to `folder`.
 
     Args:
-        has_room: whether so many bytes more may be written; when not, the sentences that are left are left out.
-        rest: called between batches.
+        folder: folder of the files.
+        bilm: the encoder.
+        batches: character ids (sentences, longest, characters).
+        has_room: returns whether a number of bytes can be written; if not, the remaining sentences are left out.
+        pause: called between batches.
+        chunk_size: number of sentences that are sorted by length together.
     """
     written: list[tuple[bytes, int]] = []
     seen: set[bytes] = set()
-    bytes_a_token = 4 * (bilm.options.lstm.n_layers + 1) * bilm.output_dim
+    bytes_per_token = 4 * (bilm.options.lstm.n_layers + 1) * bilm.output_dim
     with open(folder / "vectors", "wb") as file:
-        for chunk in _chunks(batches, seen):
-            if not has_room(sum(len(ids) + 2 for ids in chunk.values()) * bytes_a_token):
+        for chunk in _chunks(batches, seen, chunk_size):
+            if not has_room(sum(len(ids) + 2 for ids in chunk.values()) * bytes_per_token):
                 break
             ordered = sorted(chunk, key=lambda key: len(chunk[key]))
             for start in range(0, len(ordered), _BATCH):
@@ -105,13 +121,13 @@ def write_activations(
                 for key, vector in zip(keys, vectors, strict=True):
                     file.write(vector.transpose(0, 1).contiguous().cpu().numpy().tobytes())
                     written.append((key, vector.shape[1]))
-                rest()
+                pause()
     with open(folder / "sentences.npy", "wb") as file:
         np.save(file, np.array(written, _KEYS), allow_pickle=False)
 
 
-def _chunks(batches: Iterable[Tensor], seen: set[bytes]) -> Iterator[dict[bytes, Tensor]]:
-    """New sentences by key, so many at a time."""
+def _chunks(batches: Iterable[Tensor], seen: set[bytes], size: int) -> Iterator[dict[bytes, Tensor]]:
+    """Yield new sentences by key, at least `size` at a time."""
     chunk: dict[bytes, Tensor] = {}
     for ids in batches:
         for sentence in split_sentences(ids):
@@ -119,7 +135,7 @@ def _chunks(batches: Iterable[Tensor], seen: set[bytes]) -> Iterator[dict[bytes,
             if key not in seen:
                 seen.add(key)
                 chunk[key] = sentence.clone()
-        if len(chunk) >= _CHUNK:
+        if len(chunk) >= size:
             yield chunk
             chunk = {}
     if chunk:

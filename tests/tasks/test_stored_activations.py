@@ -25,7 +25,7 @@ class _Counting:
 
     def __init__(self, bilm: Bilm) -> None:
         self.bilm, self.options, self.output_dim, self.device = bilm, bilm.options, bilm.output_dim, bilm.device
-        self.accepted = bilm.accepted
+        self.check_ids = bilm.check_ids
         self.ran: list[bytes] = []
 
     def __call__(self, ids: torch.Tensor) -> Activations:
@@ -38,11 +38,10 @@ def _batches() -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("chunk", [1, 1000])
-def test_written_once_and_read(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elmo_mf.tasks.stored_activations._CHUNK", chunk)
+def test_written_once_and_read(chunk: int, tmp_path: Path) -> None:
     bilm = random_bilm()
     counting = _Counting(bilm)
-    write_activations(tmp_path, counting, _batches(), lambda _: True)  # type: ignore[arg-type]
+    write_activations(tmp_path, counting, _batches(), lambda _: True, chunk_size=chunk)  # type: ignore[arg-type]
     assert len(counting.ran) == len(set(counting.ran)) == 4
     stored = StoredActivations(tmp_path, 3, bilm.output_dim)
     assert set(stored) == set(counting.ran)
@@ -57,15 +56,14 @@ def test_written_once_and_read(chunk: int, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("room", [0, 1])
-def test_what_does_not_fit_is_computed(room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elmo_mf.tasks.stored_activations._CHUNK", 1)
+def test_what_does_not_fit_is_computed(room: int, tmp_path: Path) -> None:
     bilm, asked = random_bilm(), list[int]()
 
     def has_room(needed: int) -> bool:
         asked.append(needed)
         return len(asked) <= room
 
-    write_activations(tmp_path, bilm, _batches(), has_room)
+    write_activations(tmp_path, bilm, _batches(), has_room, chunk_size=1)
     stored = StoredActivations(tmp_path, 3, bilm.output_dim)
     assert len(stored) == (3 if room else 0) and asked[0] == (3 + 6 + 2) * 3 * bilm.output_dim * 4
     assert (tmp_path / "vectors").stat().st_size == (asked[0] if room else 0)
