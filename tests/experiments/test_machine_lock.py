@@ -1,4 +1,4 @@
-"""One measures while the others rest, and nobody waits for ever."""
+"""One process measures while the others wait, and nobody waits forever."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ def _compute(output: Path, ready: Event, stop: Event, log: Path) -> None:
             machine.yield_to_measurement()
 
 
-def test_others_rest_while_one_measures(tmp_path: Path) -> None:
+def _times(log: Path) -> list[float]:
+    """Return the times in the complete lines of a log."""
+    return [float(line) for line in log.read_text().split("\n")[:-1]] if log.exists() else []
+
+
+def test_others_wait_while_one_measures(tmp_path: Path) -> None:
     ready, stop = _CONTEXT.Event(), _CONTEXT.Event()
     logs = [tmp_path / "a.log", tmp_path / "b.log"]
     others = [_CONTEXT.Process(target=_compute, args=(tmp_path, ready, stop, log)) for log in logs]
@@ -30,25 +35,24 @@ def test_others_rest_while_one_measures(tmp_path: Path) -> None:
         for process in others:
             process.start()
         with MachineLock(tmp_path) as machine:
-            while not all(log.exists() and log.stat().st_size for log in logs):
+            while not all(map(_times, logs)):
                 time.sleep(0.01)
             for _ in range(5):
                 with machine.exclusive():
                     start = time.monotonic()
                     time.sleep(0.05)
                     spans.append((start, time.monotonic()))
-                time.sleep(0.02)
+                while not all(_times(log)[-1] > spans[-1][1] for log in logs):  # until they have resumed
+                    time.sleep(0.01)
     finally:
         stop.set()
         for process in others:
             process.join(20)
     for log in logs:
-        times = [float(line) for line in log.read_text().splitlines()]
-        assert not [t for t in times if any(start < t < end for start, end in spans)]
-        assert [t for t in times if t > spans[-1][1]]  # they went on
+        assert not [t for t in _times(log) if any(start < t < end for start, end in spans)]
 
 
-def test_many_who_measure_take_turns(tmp_path: Path) -> None:
+def test_measurements_exclude_each_other(tmp_path: Path) -> None:
     measuring, most = [0], [0]
 
     def work() -> None:
@@ -69,12 +73,12 @@ def test_many_who_measure_take_turns(tmp_path: Path) -> None:
     assert most == [1] and not any(thread.is_alive() for thread in threads)
 
 
-def test_who_waits_for_another_does_not_hold_up_who_measures(tmp_path: Path) -> None:
+def test_a_paused_process_delays_no_measurement(tmp_path: Path) -> None:
     with MachineLock(tmp_path) as waiting, MachineLock(tmp_path) as own, waiting.pause(), own.exclusive():
         pass
 
 
-def test_a_killed_process_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_killed_process_delays_nobody(tmp_path: Path) -> None:
     ready, stop = _CONTEXT.Event(), _CONTEXT.Event()
     other = _CONTEXT.Process(target=_compute, args=(tmp_path, ready, stop, tmp_path / "log"))
     other.start()
