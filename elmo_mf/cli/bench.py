@@ -1,44 +1,105 @@
-"""`elmo-mf bench`: how fast the encoder is here."""
+"""`elmo-mf bench`: measure the speed of the encoder on this machine."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from elmo_mf.cli.devices import device_named
-from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.outputs import check_picture
-from elmo_mf.errors import InputError, any_of
+from elmo_mf.cli.devices import DeviceOptions
+from elmo_mf.cli.lists import choices, integers, texts
+from elmo_mf.cli.outputs import PlotOptions
+from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, write_json
+
+if TYPE_CHECKING:
+    from elmo_mf.bench.cases import Case
+    from elmo_mf.compression import Compression
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The encoders that are timed."""
+
+    size: Annotated[str, Option(help="Size of random weights: small, medium or original.")] = "original"
+    options: Annotated[Path | None, Option(help="options.json of an ELMo, instead of --size.")] = None
+    weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
+    ranks: Annotated[str, Option(help="Comma-separated ranks.")] = "128,32"
+    targets: Annotated[str, Option(help="Comma-separated target sets, each joined by +.")] = "all"
+    method: Annotated[str, Option(help="Factorization method.")] = "svd"
+    highway_rank: Annotated[
+        int | None, Option(min=1, help="Rank of the character CNN's highway layers, the same at every rank.")
+    ] = None
+    precisions: Annotated[
+        str, Option(help="Comma-separated precisions of the weights; float32 is always included.")
+    ] = "float32,bfloat16,int8"
+
+    @property
+    def inputs(self) -> tuple[Path | None, Path | None]:
+        return self.options, self.weights
+
+    @property
+    def name(self) -> str:
+        return str(self.weights) if self.weights else f"{self.size}, random weights"
+
+    def compressions(self) -> list[Compression]:
+        """Return the compressions to time beside the dense encoder."""
+        from elmo_mf.compression import read_compression
+
+        keys = {"method": self.method, "allow_larger": True, "highway_rank": self.highway_rank}
+        return [
+            read_compression(keys | {"rank": rank, "targets": target})
+            for target in texts("--targets", self.targets)
+            for rank in integers("--ranks", self.ranks, least=1)
+        ]
+
+    def files(self) -> AbstractContextManager[tuple[Path, Path]]:
+        """Return a context with the ELMo's two files; random weights are deleted when it ends."""
+        from elmo_mf.bench.benchmark import elmo_of_size
+
+        return nullcontext((self.options, self.weights)) if self.options and self.weights else elmo_of_size(self.size)
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """The cases in which each encoder is timed."""
+
+    parts: Annotated[
+        str,
+        Option(
+            help="Comma-separated: characters (the character CNN alone), lstm (the biLSTM alone), encoder (all of it)."
+        ),
+    ] = "lstm,encoder"
+    batches: Annotated[str, Option(help="Comma-separated batch sizes in sentences.")] = "1,8,32"
+    lengths: Annotated[str, Option(help="Comma-separated sentence lengths in tokens.")] = "20,150,500"
+    ragged: Annotated[
+        bool, Option(help="Add the largest batch with lengths between half the shortest length and that length.")
+    ] = True
+    seconds: Annotated[float, Option(min=0, help="Seconds to spend on each case, for at least three rounds.")] = 10
+
+    def cases(self) -> list[Case]:
+        """Return every combination of part, length and batch size."""
+        from elmo_mf.bench.cases import PARTS, cases
+
+        parts = choices("--parts", self.parts, PARTS)
+        batches, lengths = integers("--batches", self.batches, least=1), integers("--lengths", self.lengths, least=1)
+        return cases(parts, batches, lengths, self.ragged)
 
 
 def bench(
-    size: str = typer.Option("original", help="Random weights of this size: small, medium or original."),
-    options: Path | None = typer.Option(None, help="options.json of an ELMo, in place of --size."),
-    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
-    ranks: str = typer.Option("128,32", help="Comma-separated."),
-    targets: str = typer.Option("all", help="Target sets, comma-separated, each joined by +."),
-    method: str = typer.Option("svd", help="Factorization method."),
-    highway_rank: int | None = typer.Option(None, min=1, help="Of the character CNN's highway layers, at every rank."),
-    parts: str = typer.Option(
-        "lstm,encoder", help="characters: the character CNN alone; lstm: the biLSTM alone; encoder: the whole."
-    ),
-    batches: str = typer.Option("1,8,32", help="Sentences a batch, comma-separated."),
-    precisions: str = typer.Option("float32,bfloat16,int8", help="Of the weights; float32 is always among them."),
-    lengths: str = typer.Option("20,150,500", help="Tokens a sentence, comma-separated."),
-    ragged: bool = typer.Option(True, help="Also the largest batch with lengths from half the shortest to it."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
-    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
-    seconds: float = typer.Option(10, min=0, help="To spend on each case, at least three rounds."),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the result to this file."),
-    plot: Path | None = typer.Option(None, help="Write a plot to this file: .svg, .png or .pdf."),
-    theme: str = typer.Option("light", help="Of the plot: light or dark."),
+    encoders: EncoderOptions,
+    cases: CaseOptions,
+    where: DeviceOptions,
+    picture: PlotOptions,
+    json_file: Annotated[Path | None, Option("--json", help="File for the result.")] = None,
 ) -> None:
-    """Time AllenNLP's encoder, ours dense and ours compressed, taking turns in one process.
+    """Time AllenNLP's encoder, the dense encoder and compressed ones, alternating in one process.
 
-    Prints for each case and encoder the median and spread of a batch, the ratio to AllenNLP, and how fast weights are
-    read and products made, with the share of what a large sum and a large matrix product reach on this machine.
+    Prints for each case and encoder the median time and spread of a batch, the speed relative to AllenNLP, and the
+    rates at which weights are read and products computed, with their shares of the machine's measured limits.
 
     Examples:
 
@@ -47,58 +108,36 @@ def bench(
       elmo-mf bench --size small --ranks 16,32 --batches 1 --lengths 20 --json bench.json --plot bench.svg
       elmo-mf bench --options options.json --weights weights.hdf5 --device cuda
     """
-    from contextlib import nullcontext
-
     import torch
 
-    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
-    from elmo_mf.bench.cases import PARTS, cases
+    from elmo_mf.bench.benchmark import run_bench
     from elmo_mf.bench.display import bench_table, plot_bench
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
     from elmo_mf.cli.console import Console
-    from elmo_mf.compression import read_compression
     from elmo_mf.provenance import gpu_name
 
-    if threads:
-        torch.set_num_threads(threads)
-    if (options is None) != (weights is None):
-        raise InputError("found only one of --options and --weights, expected both or neither")
-    chosen = [part for part in PARTS if part in texts("--parts", parts)]
-    for part in texts("--parts", parts):
-        if part not in PARTS:
-            raise InputError(f"--parts: found {part!r}, {any_of(part, PARTS)}")
-    compressions = [
-        read_compression(
-            {"method": method, "rank": rank, "targets": target, "allow_larger": True, "highway_rank": highway_rank}
-        )
-        for target in texts("--targets", targets)
-        for rank in integers("--ranks", ranks, least=1)
-    ]
-    found = texts("--precisions", precisions)
-    for precision in found:
-        if precision not in PRECISIONS:
-            raise InputError(f"--precisions: found {precision!r}, {any_of(precision, PRECISIONS)}")
+    if (encoders.options is None) != (encoders.weights is None):
+        raise InputError("only one of --options and --weights is given, expected both or neither")
+    chosen, compressions = cases.cases(), encoders.compressions()
+    precisions = choices("--precisions", encoders.precisions, PRECISIONS)
     if json_file is not None:
-        check_output("--json", json_file, (options, weights))
-    check_picture("--plot", plot, theme, (options, weights))
-    wanted = cases(chosen, integers("--batches", batches, least=1), integers("--lengths", lengths, least=1), ragged)
-    where = device_named(device)
+        check_output("--json", json_file, encoders.inputs)
+    picture.check(encoders.inputs)
+    device = where.use()
 
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console = Console(soft_wrap=True, width=120)
-    given = nullcontext((options, weights)) if options and weights else elmo_of_size(size)
-    name = str(weights) if weights else f"{size}, random weights"
-    with given as files:
+    with encoders.files() as files:
         result = run_bench(
-            name, files, compressions, [p for p in PRECISIONS if p in found], wanted, where, seconds,
+            encoders.name, files, compressions, precisions, chosen, device, cases.seconds,
             lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
         )  # fmt: skip
-    limits = result.limits
-    console.print(f"{name}; {gpu_name(where) or f'{torch.get_num_threads()} threads'}; {limits}")
-    console.print("GFLOP/s: of all words and windows as AllenNLP computes them; more than 100% was left out")
-    console.print("error: largest difference to AllenNLP's vectors, or to those of float32 weights")
+    machine = gpu_name(device) or f"{torch.get_num_threads()} threads"
+    console.print(f"{encoders.name}; {machine}; {result.limits}")
+    console.print("GFLOP/s: of all words and windows as AllenNLP computes them; above 100% where work is skipped")
+    console.print("error: largest difference from AllenNLP's vectors, or from those of float32 weights")
     if json_file is not None:
         write_json(json_file, result.to_dict())
-    if plot is not None:
-        plot_bench(result, plot, theme)
+    if picture.plot is not None:
+        plot_bench(result, picture.plot, picture.theme)

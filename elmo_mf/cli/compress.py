@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from elmo_mf.cli import compression_options
+from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
@@ -24,48 +24,20 @@ _CHECKPOINT = "distill.pt"
 
 
 def compress(
-    options: Path = typer.Argument(help="options.json of the ELMo."),
-    weights: Path = typer.Argument(help="Its weights, HDF5."),
-    out: Path = typer.Option(..., help="Folder for the new options.json, weights.hdf5, report.json and MODEL_CARD.md."),
-    rank: str | None = typer.Option(None, help="Rank of the factors; or one a target, input=64,projection=128."),
-    budget: str | None = typer.Option(
-        None, help="In place of a rank: parameters of the whole biLSTM, bytes=N, multiply_adds=N a token, or 10%."
-    ),
-    allocation: str = typer.Option(
-        "outputs", help="Of a budget: by what a matrix's error does to the outputs, or equally among all matrices."
-    ),
-    method: str = typer.Option("svd", help="Factorization method."),
-    targets: str = typer.Option(
-        "all", help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent), joined by +."
-    ),
-    highway_rank: str | None = typer.Option(
-        None,
-        help="Factorize the character CNN's highway layers too, at this rank, or budget to have them share it; a rank "
-        "alone, only those.",
-    ),
-    granularity: str = typer.Option("stacked", help="stacked gates, or one factorization a gate."),
-    layers: str = typer.Option("all", help="Layer numbers, comma-separated, or all."),
-    directions: str = typer.Option("all", help="forward, backward or all."),
-    setting: list[str] = typer.Option([], help="Of the method, name=value; may be repeated."),
-    calibration: Path | None = typer.Option(
-        None,
-        help="Tokenised text, one sentence a line, that whitened_svd, budgets and --highway-rank look at; a short one "
-        "comes with elmo-mf.",
-    ),
-    evaluation: Path | None = typer.Option(
-        None, help="Text for the report's errors; by default that of --calibration."
-    ),
-    gradients: Path | None = typer.Option(None, help="File of elmo-mf gradients, for fisher_svd."),
-    distill: Path | None = typer.Option(
-        None, help="Tokenised text: tune the factors on it to reproduce the outputs of the dense encoder's layers."
-    ),
-    distill_steps: int = typer.Option(1000, min=1, help="How many steps of that. An interrupted run is resumed."),
-    dense: bool = typer.Option(
-        False, "--dense", help="Write the rebuilt matrices in the official layout, for anything that reads ELMo."
-    ),
-    allow_larger: bool = typer.Option(False, help="Accept ranks at which nothing is saved."),
-    dtype: str = typer.Option("float32", help="Of the stored weights: float16 or float32."),
-    licence: str | None = typer.Option(None, help="For the model card; by default what the weights' own card says."),
+    options: Annotated[Path, Argument(help="options.json of the ELMo.")],
+    weights: Annotated[Path, Argument(help="Weights of the ELMo, HDF5.")],
+    out: Annotated[Path, Option(help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")],
+    how: AllCompressionOptions,
+    evaluation: Annotated[
+        Path | None, Option(help="Text on which the report measures errors; that of --calibration by default.")
+    ] = None,
+    dense: Annotated[
+        bool, Option("--dense", help="Write the rebuilt matrices in the official layout, for other programs.")
+    ] = False,
+    dtype: Annotated[str, Option(help="Type of the stored weights: float16 or float32.")] = "float32",
+    licence: Annotated[
+        str | None, Option(help="Licence for the model card; by default that of the weights' own card.")
+    ] = None,
 ) -> None:
     """Factorize ELMo weights and write a factored checkpoint, with a report and a model card.
 
@@ -88,21 +60,15 @@ def compress(
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    check_folder("--out", out, (*_FILES, _CHECKPOINT), (options, weights, calibration, evaluation, gradients, distill))
-    compression = compression_options.compression(
-        method, rank, budget, targets, highway_rank, allocation=allocation, layers=_layers(layers),
-        directions=directions, allow_larger=allow_larger, granularity=granularity,
-        settings=compression_options.settings(setting),
-        calibration=None if calibration is None else str(calibration),
-        gradients=None if gradients is None else str(gradients),
-        distill=None if distill is None else {"text": str(distill), "steps": distill_steps},
-    )  # fmt: skip
+    inputs = (options, weights, how.calibration, evaluation, how.gradients, how.distill)
+    check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
+    compression = how.compression()
     if compression is None:
-        raise InputError("--rank, --budget, --highway-rank: found none, expected one of them")
+        raise InputError("one of --rank, --budget or --highway-rank is required")
     parsed = BilmOptions.from_file(options)
     before = read_weights(weights, parsed)
     check_compression(before, compression)
-    text = evaluation or calibration or CALIBRATION_TEXT
+    text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # fails here if it cannot be read
     noted, source = with_history(parsed, compression), Source.of(options, weights, licence)
     with exclusive(out, f"a result to {out}"):
@@ -132,19 +98,10 @@ def _json(
     return content
 
 
-def _layers(text: str) -> list[int] | str:
-    if text == "all":
-        return text
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"--layers: found {text}, expected all or layer numbers such as 0,1")
-    return [int(part) for part in parts]
-
-
 def _compressed(
     compression: Compression, options: BilmOptions, before: BilmWeights, checkpoint: Path
 ) -> tuple[BilmWeights, float, Distilled | None]:
-    """The compressed weights, the seconds of the factorization, and what distillation did."""
+    """Return the compressed weights, the seconds of the factorization, and the result of the distillation."""
     import time
 
     from elmo_mf.compression import compress

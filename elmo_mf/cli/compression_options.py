@@ -1,8 +1,12 @@
-"""Options that say how to compress."""
+"""The options that describe a compression."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from elmo_mf.errors import InputError
 
@@ -12,34 +16,119 @@ if TYPE_CHECKING:
 _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
 
-def compression(
-    method: str, size: str | None, within: str | None, targets: str, highways: str | None, **more: Any
-) -> Compression | None:
-    """From `--method`, `--rank`, `--budget`, `--targets` and `--highway-rank`; None where nothing is to be compressed.
+@dataclass(frozen=True)
+class CompressionOptions:
+    """The options that `compress`, `embed` and `perplexity` share."""
 
-    Raises:
-        InputError: any of them is wrong, or there are both a rank and a budget; or neither, where others ask for one.
-    """
-    from elmo_mf.compression import read_compression
+    rank: Annotated[
+        str | None, Option(help="Rank of the factors, 64, or one for each target, input=64,projection=128.")
+    ] = None
+    budget: Annotated[
+        str | None,
+        Option(
+            help="Instead of a rank: the number of parameters of the whole biLSTM, bytes=N, multiply_adds=N per token, "
+            "or 10%."
+        ),
+    ] = None
+    allocation: Annotated[
+        str,
+        Option(
+            help="How a budget is divided: outputs, by the effect of each matrix's error on the outputs, or matrices, "
+            "equally."
+        ),
+    ] = "outputs"
+    method: Annotated[str, Option(help="Factorization method.")] = "svd"
+    targets: Annotated[
+        str,
+        Option(
+            help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent) joined by +, or all."
+        ),
+    ] = "all"
+    highway_rank: Annotated[
+        str | None,
+        Option(
+            help="Factorize the character CNN's highway layers too, at this rank or, with budget, within the same "
+            "budget; without --rank and --budget, only those."
+        ),
+    ] = None
 
-    more["highway_rank"] = highway_rank(highways)
-    if size is not None and within is not None:
-        raise InputError("--rank, --budget: found both, expected one of the two")
-    if size is None and within is None:
-        for option, found, default in (("--method", method, "svd"), ("--targets", targets, "all")):
-            if found != default:
-                raise InputError(f"{option}: found {found} without --rank or --budget, expected one of the two")
-        if highways is None:
-            return None
-        return read_compression(more)
-    return read_compression({"method": method, "rank": rank(size), "targets": targets, "budget": budget(within)} | more)
+    def compression(self) -> Compression | None:
+        """Return the compression, or None if no option asks for one.
+
+        Raises:
+            InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
+        """
+        from elmo_mf.compression import read_compression
+
+        more = self._more()
+        if self.rank is not None and self.budget is not None:
+            raise InputError("--rank, --budget: found both, expected one of the two")
+        if self.rank is not None or self.budget is not None:
+            size = {"rank": rank(self.rank), "budget": budget(self.budget)}
+            return read_compression({"method": self.method, "targets": self.targets, **size, **more})
+        for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
+            if value != default:
+                raise InputError(f"{option}: found {value} without --rank or --budget, expected one of the two")
+        return None if self.highway_rank is None else read_compression(more)
+
+    def _more(self) -> dict[str, Any]:
+        return {"highway_rank": highway_rank(self.highway_rank), "allocation": self.allocation}
+
+
+@dataclass(frozen=True)
+class AllCompressionOptions(CompressionOptions):
+    """Every option of a compression, as `compress` has them."""
+
+    granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
+    layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"
+    directions: Annotated[str, Option(help="forward, backward or all.")] = "all"
+    setting: Annotated[list[str], Option(help="Setting of the method, name=value; can be repeated.")] = field(
+        default_factory=list
+    )
+    calibration: Annotated[
+        Path | None,
+        Option(
+            help="Tokenised text, one sentence per line, for whitened_svd, budgets and --highway-rank; a short text by "
+            "default."
+        ),
+    ] = None
+    gradients: Annotated[Path | None, Option(help="File of elmo-mf gradients, for fisher_svd.")] = None
+    distill: Annotated[
+        Path | None,
+        Option(help="Tokenised text on which the factors are trained to reproduce the outputs of the dense encoder."),
+    ] = None
+    distill_steps: Annotated[
+        int, Option(min=1, help="Number of distillation steps; an interrupted run is resumed.")
+    ] = 1000
+    allow_larger: Annotated[bool, Option(help="Accept ranks that save no parameters.")] = False
+
+    def _more(self) -> dict[str, Any]:
+        return super()._more() | {
+            "granularity": self.granularity,
+            "layers": _layers(self.layers),
+            "directions": self.directions,
+            "settings": settings(self.setting),
+            "calibration": self.calibration and str(self.calibration),
+            "gradients": self.gradients and str(self.gradients),
+            "distill": self.distill and {"text": str(self.distill), "steps": self.distill_steps},
+            "allow_larger": self.allow_larger,
+        }
+
+
+def _layers(text: str) -> list[int] | str:
+    if text == "all":
+        return text
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"--layers: found {text}, expected all or layer numbers such as 0,1")
+    return [int(part) for part in parts]
 
 
 def highway_rank(text: str | None) -> int | str | None:
-    """`128`, or `budget`.
+    """Parse `128` or `budget`.
 
     Raises:
-        InputError: something else.
+        InputError: The text is neither.
     """
     if text is None or text == "budget":
         return text
@@ -49,24 +138,26 @@ def highway_rank(text: str | None) -> int | str | None:
 
 
 def rank(text: str | None) -> int | dict[str, int] | None:
-    """`64`, or `input=64,projection=128`.
+    """Parse `64` or `input=64,projection=128`.
 
     Raises:
-        InputError: something else.
+        InputError: The text is neither.
     """
     if text is None or text.isdecimal():
         return None if text is None else int(text)
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name and number.isdecimal() for name, _, number in pairs):
-        raise InputError(f"--rank: found {text!r}, expected an integer, or one a target such as input=64,recurrent=32")
+        raise InputError(
+            f"--rank: found {text!r}, expected an integer, or one per target such as input=64,recurrent=32"
+        )
     return {name: int(number) for name, _, number in pairs}
 
 
 def budget(text: str | None) -> dict[str, float] | None:
-    """`500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
+    """Parse `500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
 
     Raises:
-        InputError: something else.
+        InputError: The text is none of these.
     """
     if text is None:
         return None
@@ -80,18 +171,18 @@ def budget(text: str | None) -> dict[str, float] | None:
 
 
 def settings(texts: list[str]) -> dict[str, Any]:
-    """`name=value` each; numbers where they read as such.
+    """Parse texts of the form `name=value`; values that look like numbers become numbers.
 
     Raises:
-        InputError: something else.
+        InputError: A text has another form.
     """
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise InputError(f"--setting: found {text!r}, expected name=value")
-        found[name] = _number(value)
-    return found
+        parsed[name] = _number(value)
+    return parsed
 
 
 def _number(text: str) -> int | float | str:

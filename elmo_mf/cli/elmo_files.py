@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from elmo_mf.errors import InputError
+from elmo_mf.resources import demo_options, demo_weights
 
 
-def elmo_files(
-    options: Path | None, weights: Path | None, embedded: tuple[Path, Path] | None = None
-) -> tuple[Path, Path]:
-    """The two files of an ELMo; where neither is given, those of `embedded`, or of the small embedded one.
+@dataclass(frozen=True)
+class ElmoOptions:
+    """The two files of an ELMo."""
 
-    Raises:
-        InputError: only one is given.
-    """
-    from elmo_mf.resources import demo_options, demo_weights
+    options: Annotated[Path | None, Option(help="options.json of the ELMo; an embedded ELMo by default.")] = None
+    weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
 
-    if (options is None) != (weights is None):
-        raise InputError("found only one of --options and --weights, expected both or neither")
-    if options and weights:
-        return options, weights
-    return embedded or (demo_options(), demo_weights())
+    def files(self, default: tuple[Path, Path] | None = None) -> tuple[Path, Path]:
+        """Return both paths; where neither is given, those of `default` or of the small embedded ELMo.
+
+        Raises:
+            InputError: Only one is given.
+        """
+        if (self.options is None) != (self.weights is None):
+            raise InputError("only one of --options and --weights is given, expected both or neither")
+        if self.options and self.weights:
+            return self.options, self.weights
+        return default or (demo_options(), demo_weights())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
+from typer import Argument, Option
 
-from elmo_mf.cli import compression_options
-from elmo_mf.cli.devices import device_named
-from elmo_mf.cli.elmo_files import elmo_files
+from elmo_mf.cli.compression_options import CompressionOptions
+from elmo_mf.cli.devices import DeviceOptions
+from elmo_mf.cli.elmo_files import ElmoOptions
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
@@ -23,25 +23,21 @@ if TYPE_CHECKING:
 
 
 def embed(
-    text: Path = typer.Argument(metavar="INPUT", help="Tokenised text, one sentence a line."),
-    output: Path = typer.Argument(help="HDF5 file to write."),
-    all_layers: bool = typer.Option(False, "--all", help="Keep all layers (default)."),
-    top: bool = typer.Option(False, "--top", help="Keep the top layer."),
-    average: bool = typer.Option(False, "--average", help="Keep the layers' average."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
-    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
-    rank: str | None = typer.Option(None, help="Compress first, as in compress: 32 or input=32,recurrent=16."),
-    budget: str | None = typer.Option(None, help="Compress first, within a budget, as in compress."),
-    method: str = typer.Option("svd", help="Factorization method."),
-    targets: str = typer.Option("all", help="Matrices to factorize: input, recurrent, projection joined by +, or all."),
-    highway_rank: str | None = typer.Option(
-        None, help="Compress the character CNN's highway layers too, as in compress, or alone."
-    ),
-    state: str = typer.Option("zero", help="What each line starts from: zero, or primed by a fixed text."),
-    precision: str = typer.Option("float32", help="Of the encoder's weights on a CPU: float32, bfloat16 or int8."),
-    batch: int = typer.Option(32, min=1, help="Sentences a batch."),
-    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
+    text: Annotated[Path, Argument(metavar="INPUT", help="Tokenised text, one sentence per line.")],
+    output: Annotated[Path, Argument(help="HDF5 file to write.")],
+    elmo: ElmoOptions,
+    compress: CompressionOptions,
+    where: DeviceOptions,
+    all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False,
+    top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False,
+    average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False,
+    state: Annotated[
+        str, Option(help="Initial state for each line: zero, or primed, the state after a fixed text.")
+    ] = "zero",
+    precision: Annotated[
+        str, Option(help="Precision of the encoder's weights on a CPU: float32, bfloat16 or int8.")
+    ] = "float32",
+    batch: Annotated[int, Option(min=1, help="Number of sentences per batch.")] = 32,
 ) -> None:
     """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
 
@@ -56,25 +52,21 @@ def embed(
       elmo-mf embed sentences.txt vectors.hdf5 --top
       elmo-mf embed proteins.txt vectors.hdf5 --average --options options.json --weights weights.hdf5 --rank 64
     """
-    import torch
-
     from elmo_mf.bilm import Bilm
     from elmo_mf.embed.job import KEEP, EmbedSettings, check_new
     from elmo_mf.embed.text import TextFile
     from elmo_mf.provenance import file_hash
 
-    keep = [name for name, wanted in zip(KEEP, (all_layers, top, average), strict=True) if wanted] or ["all"]
+    keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
     if len(keep) > 1:
         raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
     if state not in ("zero", "primed"):
         raise InputError(f"--state: found {state!r}, expected zero or primed")
-    if threads:
-        torch.set_num_threads(threads)
-    files = elmo_files(options, weights)
+    files = elmo.files()
     check_output("OUTPUT", output, inputs=[text, *files])
     check_new(output)
-    compression = compression_options.compression(method, rank, budget, targets, highway_rank)
-    on = device_named(device)
+    compression = compress.compression()
+    device = where.use()
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
         lines = TextFile.scan(text, scratch / "text")
         bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
@@ -85,8 +77,8 @@ def embed(
             "state": state,
             "precision": precision,
         }
-        there = _run(bilm.to(on), encoder_identity, lines, output, EmbedSettings(keep[0], batch))
-    echo(f"wrote {output}: {lines.lines} sentences" + (f", {there} of them by an earlier run" if there else ""))
+        reused = _run(bilm.to(device), encoder_identity, lines, output, EmbedSettings(keep[0], batch))
+    echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them by an earlier run" if reused else ""))
 
 
 def _run(bilm: Bilm, encoder_identity: dict[str, Any], text: TextFile, output: Path, settings: EmbedSettings) -> int:

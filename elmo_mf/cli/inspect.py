@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from elmo_mf.cli.outputs import check_picture
+from elmo_mf.cli.outputs import PlotOptions
 from elmo_mf.io import check_output, write_json
 
 
 def inspect(
-    options: Path = typer.Argument(help="options.json of the ELMo."),
-    weights: Path = typer.Argument(help="Its weights, HDF5; dense, factored or pruned."),
-    gates: bool = typer.Option(True, help="Each gate's part of a matrix too."),
-    json_file: Path | None = typer.Option(None, "--json", help="Write it all to this file, spectra included."),
-    plot: Path | None = typer.Option(None, help="Picture of the spectra: .svg, .png or .pdf."),
-    theme: str = typer.Option("light", help="Of the picture: light or dark."),
+    options: Annotated[Path, Argument(help="options.json of the ELMo.")],
+    weights: Annotated[Path, Argument(help="Weights of the ELMo, HDF5; dense, factored or pruned.")],
+    picture: PlotOptions,
+    gates: Annotated[bool, Option(help="Include the part of each matrix that belongs to each gate.")] = True,
+    json_file: Annotated[Path | None, Option("--json", help="File for all numbers, including the spectra.")] = None,
 ) -> None:
-    """Shapes, effective ranks, and norms of every biLSTM matrix; of factored ones, of the product.
+    """Print the shape, effective rank and norms of every biLSTM matrix; for factored matrices, those of the product.
 
-    Effective rank is the exponential of the entropy of the singular values (Roy and Vetterli 2007); 90 % and 99 % are
-    the ranks that keep so much of the squared Frobenius norm.
+    The effective rank is the exponential of the entropy of the singular values (Roy and Vetterli 2007). The columns
+    90 % and 99 % are the ranks that keep that share of the squared Frobenius norm.
 
     Examples:
 
@@ -34,7 +34,7 @@ def inspect(
     from elmo_mf.compression.inspection import inspect as look
     from elmo_mf.compression.spectra import plot_spectra, spectra_table
 
-    check_picture("--plot", plot, theme, (options, weights))
+    picture.check((options, weights))
     if json_file is not None:
         check_output("--json", json_file, (options, weights))
     facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)
@@ -44,5 +44,5 @@ def inspect(
     console.print(spectra_table(facts))
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})
-    if plot is not None:
-        plot_spectra(facts, weights.name, plot, theme)
+    if picture.plot is not None:
+        plot_spectra(facts, weights.name, picture.plot, picture.theme)

@@ -1,30 +1,52 @@
-"""Options that take comma-separated lists."""
+"""Options with comma-separated lists."""
 
 from __future__ import annotations
 
-from elmo_mf.errors import InputError
+from collections.abc import Sequence
+from typing import TypeVar
+
+from elmo_mf.errors import InputError, any_of
+
+Choice = TypeVar("Choice", bound=str)
 
 
-def texts(name: str, text: str) -> list[str]:
-    """Names of a list.
+def texts(option: str, text: str) -> list[str]:
+    """Split a comma-separated list.
+
+    Args:
+        option: The option, for the message.
+        text: The list.
 
     Raises:
-        InputError: one of them is empty; `name` is the option's.
+        InputError: An entry is empty.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise InputError(f"{name}: found {text!r}, expected names separated by commas")
+        raise InputError(f"{option}: found {text!r}, expected names separated by commas")
     return parts
 
 
-def integers(name: str, text: str, least: int = 0) -> list[int]:
-    """Whole numbers of a list, none below `least`.
+def choices(option: str, text: str, known: Sequence[Choice]) -> list[Choice]:
+    """Return the known names that a list contains, in the order of `known`.
 
     Raises:
-        InputError: something else is among them.
+        InputError: An entry is empty or unknown.
     """
-    parts = texts(name, text)
+    parts = texts(option, text)
+    for part in parts:
+        if part not in known:
+            raise InputError(f"{option}: found {part!r}, {any_of(part, known)}")
+    return [name for name in known if name in parts]
+
+
+def integers(option: str, text: str, least: int = 0) -> list[int]:
+    """Split a comma-separated list of integers.
+
+    Raises:
+        InputError: An entry is not an integer of at least `least`.
+    """
+    parts = texts(option, text)
     if not all(part.isdecimal() and int(part) >= least for part in parts):
-        above = f" from {least} on" if least else ""
-        raise InputError(f"{name}: found {text!r}, expected whole numbers{above} separated by commas")
+        bound = f" from {least} on" if least else ""
+        raise InputError(f"{option}: found {text!r}, expected whole numbers{bound} separated by commas")
     return [int(part) for part in parts]

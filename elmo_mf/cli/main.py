@@ -27,6 +27,7 @@ from elmo_mf.cli import (
     terminal,
 )
 from elmo_mf.cli.files import on_this_machine
+from elmo_mf.cli.option_groups import with_groups
 from elmo_mf.errors import InputError
 
 _INTERRUPTED = 130
@@ -55,7 +56,7 @@ for command in (
     sweep.sweep,
     tasks.tasks,
 ):
-    app.command()(on_this_machine(command))
+    app.command()(on_this_machine(with_groups(command)))
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from elmo_mf.cli import compression_options
-from elmo_mf.cli.devices import device_named
+from elmo_mf.cli.compression_options import budget, rank
+from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
+from elmo_mf.pretrain.settings import PretrainSettings
 
 if TYPE_CHECKING:
     from elmo_mf.pretrain.progress import StepMetrics
@@ -30,42 +32,53 @@ _FILES = (
 )
 
 
+@dataclass(frozen=True)
+class LowRankOptions:
+    """The compression that the random weights have from the start."""
+
+    rank: Annotated[
+        str | None, Option(help="Train low-rank factors of this rank: 32 or input=32,recurrent=16, as in compress.")
+    ] = None
+    targets: Annotated[str, Option(help="With --rank or --budget: the matrices that are low-rank.")] = "all"
+    budget: Annotated[str | None, Option(help="Train low-rank factors within a budget, as in compress.")] = None
+
+    def keys(self) -> dict[str, Any] | None:
+        """Return the keys of `Compression`, or None for dense weights.
+
+        Raises:
+            InputError: A value is wrong.
+        """
+        from elmo_mf.compression import read_compression
+
+        if not (self.rank or self.budget):
+            return None
+        size = {"rank": rank(self.rank), "budget": budget(self.budget)}
+        keys = {"method": "svd", "targets": self.targets} | {k: v for k, v in size.items() if v is not None}
+        if self.budget:  # the outputs of random weights carry no information
+            keys["allocation"] = "matrices"
+        read_compression(keys)
+        return keys
+
+
 def pretrain(
-    train: list[Path] = typer.Argument(help="Tokenised text, one sentence a line; several files are read in turn."),
-    valid: list[Path] = typer.Option(..., help="Held-out text in the same form; may be given several times."),
-    out: Path = typer.Option(..., help="Folder for checkpoints, weights and record; a run that it holds is resumed."),
-    options: Path | None = typer.Option(None, help="options.json of the sizes, in place of the next three."),
-    cell: int = typer.Option(512, min=1, help="Memory cells a direction."),
-    projection: int = typer.Option(64, min=1, help="Width of the projected state."),
-    layers: int = typer.Option(2, min=1, help="LSTM layers."),
-    rank: str | None = typer.Option(None, help="Low-rank from the start: as in compress, 32 or input=32,recurrent=16."),
-    targets: str = typer.Option("all", help="With --rank or --budget: which matrices are low-rank."),
-    budget: str | None = typer.Option(None, help="Low-rank from the start, ranks within a budget, as in compress."),
-    epochs: int = typer.Option(5, min=1, help="Passes over the text."),
-    batch_tokens: int = typer.Option(2048, min=16, help="Tokens a batch."),
-    accumulate: int = typer.Option(1, min=1, help="Batches a step of the optimiser."),
-    stateful: bool = typer.Option(False, "--stateful", help="In the text's order, each sentence after the one before."),
-    learning_rate: float = typer.Option(3e-3, min=0, help="Peak of the schedule (Adam)."),
-    schedule: str = typer.Option("one_cycle", help="one_cycle, constant, linear or cosine."),
-    warmup: float = typer.Option(0.05, min=0, max=1, help="Share of the steps in which the learning rate rises."),
-    grad_norm: float = typer.Option(1.0, min=0, help="Gradients are scaled down to this norm."),
-    dropout: float = typer.Option(0.0, min=0, max=0.99, help="On the states before the softmax."),
-    softmax: str = typer.Option("adaptive", help="adaptive, full or sampled."),
-    vocabulary: Path | None = typer.Option(
-        None, help="The softmax's words, one a line, with bilm-tf's <S>, </S>, <UNK> or without; else counted."
-    ),
-    min_count: int = typer.Option(3, min=1, help="Rarer words count as <UNK> in the output."),
-    max_words: int | None = typer.Option(None, min=1, help="At most so many words are counted."),
-    max_tokens: int = typer.Option(80, min=1, help="Longer sentences are cut into pieces."),
-    patience: int | None = typer.Option(None, min=1, help="Stop after so many epochs without a better perplexity."),
-    limit: int | None = typer.Option(None, min=1, help="Read only so many lines of each file."),
-    seed: int = typer.Option(13, help="Seed of weights, dropout and batch order."),
-    mixed: str = typer.Option("none", help="Mixed precision: none, bfloat16, or float16 on a GPU."),
-    dtype: str = typer.Option("float16", help="Of the exported weights: float16 or float32."),
-    device: str = typer.Option("cpu", help="cpu, cuda or cuda:N."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads; the same number gives the same weights."),
-    licence: str | None = typer.Option(None, help="Of the weights, for the model card."),
-    tensorboard: bool = typer.Option(False, "--tensorboard", help="Write logs for TensorBoard below the folder."),
+    train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in turn.")],
+    valid: Annotated[list[Path], Option(help="Held-out text in the same form; can be given several times.")],
+    out: Annotated[Path, Option(help="Folder for checkpoints, weights and record; a run in it is resumed.")],
+    settings: PretrainSettings,
+    low_rank: LowRankOptions,
+    where: DeviceOptions,
+    options: Annotated[
+        Path | None, Option(help="options.json of an architecture, instead of --cell, --projection and --layers.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        Option(
+            help="The softmax's words, one per line, with bilm-tf's <S>, </S> and <UNK> or without them; by default "
+            "they are counted in the text."
+        ),
+    ] = None,
+    licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
+    tensorboard: Annotated[bool, Option("--tensorboard", help="Write TensorBoard logs below the folder.")] = False,
 ) -> None:
     """Pretrain an ELMo on plain text and export it in the official layout.
 
@@ -82,38 +95,22 @@ def pretrain(
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out low-rank --cell 1024 --projection 128 --rank 32
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
     """
-    import torch
-
-    from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.config import BilmOptions
     from elmo_mf.compression.model_card import write_pretrained_card
-    from elmo_mf.pretrain.settings import PretrainSettings
     from elmo_mf.pretrain.train import Trainer
 
-    if dtype not in DTYPES:
-        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    on = device_named(device)
-    if mixed == "float16" and on.type == "cpu":
+    device = where.use()
+    if settings.mixed == "float16" and device.type == "cpu":
         raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
-    if threads:
-        torch.set_num_threads(threads)
-    compression: dict[str, Any] | None = None
-    if rank or budget:
-        size = {"rank": compression_options.rank(rank), "budget": compression_options.budget(budget)}
-        compression = {"method": "svd", "targets": targets} | {k: v for k, v in size.items() if v is not None}
-        if budget:  # the outputs of random weights carry no information
-            compression["allocation"] = "matrices"
+    architecture = None if options is None else BilmOptions.from_file(options).to_dict()
     settings = PretrainSettings(
-        cell=cell, projection=projection, layers=layers, epochs=epochs, batch_tokens=batch_tokens,
-        learning_rate=learning_rate, grad_norm=grad_norm, dropout=dropout, softmax=softmax,  # type: ignore[arg-type]
-        min_count=min_count, max_tokens=max_tokens, limit=limit, seed=seed, dtype=dtype, max_words=max_words,
-        schedule=schedule, warmup=warmup, accumulate=accumulate, stateful=stateful,  # type: ignore[arg-type]
-        mixed=mixed, patience=patience, compression=compression,  # type: ignore[arg-type]
-        architecture=None if options is None else BilmOptions.from_file(options).to_dict(),
-    )  # fmt: skip
+        **settings.model_dump(exclude={"compression", "architecture"}),
+        compression=low_rank.keys(),
+        architecture=architecture,
+    )
     check_folder("--out", out, _FILES, [*train, *valid, options, vocabulary])
     with exclusive(out, f"the run in {out}"):
-        trainer = Trainer(train, valid, out, settings, vocabulary, on)
+        trainer = Trainer(train, valid, out, settings, vocabulary, device)
         check_space("--out", out, trainer.size())
         if trainer.step:
             echo(f"resuming the run in {out}: {trainer}")

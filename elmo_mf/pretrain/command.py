@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from elmo_mf.pretrain.settings import PretrainSettings
 
 def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: PretrainSettings) -> str:
     """With file names only, not their folders."""
-    values = replace(settings, compression=None, architecture=None).to_dict()
+    values = settings.model_dump(exclude={"compression", "architecture"})
     if settings.compression is not None:
         values |= {name: _as_option(settings.compression.get(name)) for name in ("targets", "rank", "budget")}
     flags = [_flag(name, value) for name, value in values.items() if value is not None and value is not False]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-Schedule = Literal["one_cycle", "constant", "linear", "cosine"]
-SCHEDULES: tuple[Schedule, ...] = ("one_cycle", "constant", "linear", "cosine")
+from elmo_mf.pretrain.settings import Schedule
 
 
 def scheduler(kind: Schedule, optimizer: Optimizer, peak: float, steps: int, warmup: float) -> LRScheduler:

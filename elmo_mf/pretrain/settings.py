@@ -1,76 +1,86 @@
-"""What a pretraining run depends on, besides its texts."""
+"""The settings of a pretraining run: everything that its result depends on, except the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.compression import read_compression
-from elmo_mf.errors import InputError, one_of
-from elmo_mf.pretrain.schedule import SCHEDULES, Schedule
-from elmo_mf.pretrain.word_softmax import SOFTMAXES, SoftmaxKind
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
+if TYPE_CHECKING:
+    from elmo_mf.bilm.config import BilmOptions
+
+Schedule = Literal["one_cycle", "constant", "linear", "cosine"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+SoftmaxKind = Literal["adaptive", "full", "sampled"]
+SOFTMAXES: tuple[SoftmaxKind, ...] = get_args(SoftmaxKind)
 Mixed = Literal["none", "bfloat16", "float16"]
-MIXED: tuple[Mixed, ...] = ("none", "bfloat16", "float16")
+DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 _SEEDS = 2**64  # the number of seeds that PyTorch has
 
 
-@dataclass(frozen=True)
-class PretrainSettings:
-    """The options of `elmo-mf pretrain`.
+class PretrainSettings(BaseModel):
+    """The settings of `elmo-mf pretrain`; the descriptions of the fields are its help.
 
     Attributes:
-        compression: keys of `Compression`, for weights that are low-rank from the start: the random weights are
-            factorized, which is how factors are best initialised (spectral initialisation, Khodak et al. 2021), and the
-            factors learn.
-        architecture: an options file's content, in place of `cell`, `projection` and `layers`.
-        accumulate: batches a step of the optimiser.
-        stateful: sentences come in the text's order, many places of it at once, and each starts in the state in which
-            the sentence before it ended.
-        mixed: type of the products in the encoder; parameters, memory cells, softmax and losses stay in float32.
-        patience: stop after so many epochs without a better held-out perplexity, and export the best; None for never.
+        compression: Keys of `Compression`, for weights that are low-rank from the start: the random weights are
+            factorized (spectral initialization, Khodak et al. 2021) and the factors are trained.
+        architecture: The content of an options file, which replaces `cell`, `projection` and `layers`.
     """
 
-    cell: int = 512
-    projection: int = 64
-    layers: int = 2
-    epochs: int = 5
-    batch_tokens: int = 2048
-    learning_rate: float = 3e-3
-    grad_norm: float = 1.0
-    dropout: float = 0.0
-    softmax: SoftmaxKind = "adaptive"
-    min_count: int = 3
-    max_tokens: int = 80
-    limit: int | None = None
-    seed: int = 13
-    dtype: str = "float16"
-    max_words: int | None = None
-    schedule: Schedule = "one_cycle"
-    warmup: float = 0.05
-    accumulate: int = 1
-    stateful: bool = False
-    mixed: Mixed = "none"
-    patience: int | None = None
-    compression: Mapping[str, Any] | None = None
-    architecture: Mapping[str, Any] | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        choices = (("softmax", SOFTMAXES), ("schedule", SCHEDULES), ("mixed", MIXED))
-        for name, known in choices:
-            found = getattr(self, name)
-            if found not in known:
-                raise InputError(f"--{name}: found {found}, {one_of(found, known)}")
-        if not 0 <= self.seed < _SEEDS:
-            raise InputError(f"--seed: found {self.seed}, expected an integer from 0 on and below 2^64")
-        if self.compression is not None:
-            read_compression(self.compression)
+    cell: Annotated[int, Field(ge=1, description="Number of memory cells per direction.")] = 512
+    projection: Annotated[int, Field(ge=1, description="Width of the projected state.")] = 64
+    layers: Annotated[int, Field(ge=1, description="Number of LSTM layers.")] = 2
+    epochs: Annotated[int, Field(ge=1, description="Number of passes over the text.")] = 5
+    batch_tokens: Annotated[int, Field(ge=16, description="Number of tokens per batch.")] = 2048
+    learning_rate: Annotated[float, Field(ge=0, description="Peak learning rate of the schedule (Adam).")] = 3e-3
+    grad_norm: Annotated[float, Field(ge=0, description="Norm to which larger gradients are clipped.")] = 1.0
+    dropout: Annotated[float, Field(ge=0, le=0.99, description="Dropout on the states before the softmax.")] = 0.0
+    softmax: Annotated[SoftmaxKind, Field(description="adaptive, full or sampled.")] = "adaptive"
+    min_count: Annotated[int, Field(ge=1, description="Words that are rarer count as <UNK> in the output.")] = 3
+    max_tokens: Annotated[int, Field(ge=1, description="Number of tokens at which longer sentences are split.")] = 80
+    limit: Annotated[int | None, Field(ge=1, description="Number of lines of each file to read; all by default.")] = (
+        None
+    )
+    seed: Annotated[int, Field(ge=0, lt=_SEEDS, description="Seed of weights, dropout and batch order.")] = 13
+    dtype: Annotated[
+        Literal["float16", "float32"], Field(description="Type of the exported weights: float16 or float32.")
+    ] = "float16"
+    max_words: Annotated[int | None, Field(ge=1, description="Largest size of a counted vocabulary.")] = None
+    schedule: Annotated[
+        Schedule, Field(description="Learning-rate schedule: one_cycle, constant, linear or cosine.")
+    ] = "one_cycle"
+    warmup: Annotated[
+        float, Field(ge=0, le=1, description="Fraction of the steps in which the learning rate rises.")
+    ] = 0.05
+    accumulate: Annotated[int, Field(ge=1, description="Number of batches per step of the optimizer.")] = 1
+    stateful: Annotated[
+        bool, Field(description="Read the text in its order and carry the state from each sentence to the next.")
+    ] = False
+    mixed: Annotated[
+        Mixed, Field(description="Mixed precision of the encoder's products: none, bfloat16, or float16 on a GPU.")
+    ] = "none"
+    patience: Annotated[
+        int | None,
+        Field(ge=1, description="Stop after this many epochs without a better held-out perplexity; export the best."),
+    ] = None
+    compression: dict[str, Any] | None = None
+    architecture: dict[str, Any] | None = None
+
+    @field_validator("compression")
+    @classmethod
+    def _check_compression(cls, keys: dict[str, Any] | None) -> dict[str, Any] | None:
+        from elmo_mf.compression import read_compression
+
+        if keys is not None:
+            read_compression(keys)
+        return keys
 
     def options(self) -> BilmOptions:
-        """The options of the biLM that these settings train."""
+        """Return the options of the biLM that these settings train."""
+        from elmo_mf.bilm.config import BilmOptions
+
         if self.architecture is not None:
             return BilmOptions.from_dict(dict(self.architecture), "--options")
         return BilmOptions.from_dict(
@@ -96,5 +106,5 @@ class PretrainSettings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
+        """Return the settings as JSON values."""
+        return self.model_dump()

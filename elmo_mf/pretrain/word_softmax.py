@@ -7,7 +7,7 @@ attributes `kind`, `dim` and `words`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,9 @@ from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled, hdf5_file
 from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
 from elmo_mf.pretrain.cross_entropy import cross_entropy
+from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 
 SOFTMAX_FILE = "softmax.hdf5"
-SoftmaxKind = Literal["adaptive", "full", "sampled"]
-SOFTMAXES: tuple[SoftmaxKind, ...] = ("adaptive", "full", "sampled")
 
 
 class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):

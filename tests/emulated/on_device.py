@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,9 +41,10 @@ from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.emulated.device import GPU, EmulatedGpu, register
 from tests.pretrain.conftest import TINY, Texts, texts, trainer
+from tests.pretrain.conftest import replace as with_settings
 from tests.sweeps import TinySweep, tiny_sweep
 
-SHORT = replace(TINY, limit=60)
+SHORT = with_settings(TINY, limit=60)
 Files = Callable[..., tuple[Path, Path]]
 __all__ = ["texts", "tiny_sweep"]  # fixtures
 _gpu = register()
@@ -231,7 +231,7 @@ def _pretrained(texts: Texts, out: Path, settings: PretrainSettings, device: str
     ids=str,
 )
 def test_pretraining(changes: dict[str, Any], texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
-    settings = replace(SHORT, dropout=0.0, **changes)
+    settings = with_settings(SHORT, dropout=0.0, **changes)
     here = _pretrained(texts, tmp_path / "here", settings, GPU)
     there = _pretrained(texts, tmp_path / "there", settings, None)
     assert here["device"] == GPU and there["device"] == "cpu"
@@ -242,8 +242,8 @@ def test_pretraining(changes: dict[str, Any], texts: Texts, tmp_path: Path, gpu:
 @pytest.mark.parametrize("mixed", ["bfloat16", "float16"])
 def test_pretraining_in_mixed_precision(mixed: Any, texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
     """Near what full precision gives, and not the same."""
-    settings = replace(SHORT, dropout=0.0)
-    here = _pretrained(texts, tmp_path / "here", replace(settings, mixed=mixed), GPU)
+    settings = with_settings(SHORT, dropout=0.0)
+    here = _pretrained(texts, tmp_path / "here", with_settings(settings, mixed=mixed), GPU)
     there = _pretrained(texts, tmp_path / "there", settings, GPU)
     for direction in ("forward", "backward"):
         one, other = (math.log(record["held_out_perplexity"][direction]) for record in (here, there))

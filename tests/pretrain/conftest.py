@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,11 @@ def write_texts(folder: Path) -> Texts:
     for file, part in zip(files, (lines[:200], lines[200:]), strict=True):
         file.write_text("\n".join(part) + "\n")
     return files
+
+
+def replace(settings: PretrainSettings, **changes: Any) -> PretrainSettings:
+    """Settings with some fields changed, validated again."""
+    return PretrainSettings.model_validate(settings.model_dump() | changes)
 
 
 def trainer(texts: Texts, out: Path, settings: PretrainSettings = TINY, device: str = "cpu") -> Trainer:

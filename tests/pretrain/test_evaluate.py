@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.pretrain.evaluate import Evaluation, evaluate
 from elmo_mf.provenance import file_hash
 from tests.conftest import ROOT, pipe_of
-from tests.pretrain.conftest import TINY, Texts, trainer, write_texts
+from tests.pretrain.conftest import TINY, Texts, replace, trainer, write_texts
 
 
 @pytest.fixture(scope="module")

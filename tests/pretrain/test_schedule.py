@@ -7,7 +7,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elmo_mf.pretrain.schedule import SCHEDULES, Schedule, scheduler
+from elmo_mf.pretrain.schedule import scheduler
+from elmo_mf.pretrain.settings import SCHEDULES, Schedule
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)

@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -22,15 +21,14 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import exclusive
 from elmo_mf.pretrain.command import command_line
 from elmo_mf.pretrain.progress import StepMetrics
-from elmo_mf.pretrain.settings import Mixed, PretrainSettings
+from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, PretrainSettings, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
-from elmo_mf.pretrain.word_softmax import SOFTMAXES, SoftmaxKind
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.resumable import load_state, save_state
 from tests.conftest import pipe_of
 from tests.gpu import needs_gpu, on_each_device
-from tests.pretrain.conftest import TINY, Texts, trainer
+from tests.pretrain.conftest import TINY, Texts, replace, trainer
 
 pytestmark = pytest.mark.slow
 
