@@ -1,4 +1,4 @@
-"""elmo-mf: low-rank factorization of ELMo's biLSTM, and the harness that judges it."""
+"""elmo-mf: low-rank factorization of ELMo's biLSTM, and the harness that evaluates it."""
 
 from elmo_mf.compat import install
 
@@ -15,7 +15,7 @@ __all__ = ["Bilm", "Compression", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the public classes when they are first asked for."""
+    """Import the public classes on first use."""
     if name == "Bilm":
         from elmo_mf.bilm import Bilm
 

@@ -1,4 +1,4 @@
-"""`python -m elmo_mf` is `elmo-mf`."""
+"""Run `elmo-mf` as `python -m elmo_mf`."""
 
 import sys
 

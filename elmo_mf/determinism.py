@@ -1,4 +1,4 @@
-"""The same bits from the same command, on a GPU too."""
+"""Bit-for-bit reproducible results on a GPU."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ import torch
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """While it lasts, GPUs add in a fixed order, as CPUs do anyway; PyTorch warns where it has no way to."""
+    """Make GPUs use deterministic algorithms inside the context; PyTorch warns where none exists.
+
+    CPUs are deterministic without it.
+    """
     if not torch.cuda.is_available():
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which PyTorch asks for
-    about: Any = torch.utils.deterministic
-    before = torch.get_deterministic_debug_mode(), about.fill_uninitialized_memory
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by PyTorch
+    flags: Any = torch.utils.deterministic
+    before = torch.get_deterministic_debug_mode(), flags.fill_uninitialized_memory
     torch.set_deterministic_debug_mode("warn")
-    about.fill_uninitialized_memory = False  # everything is written before it is read
+    flags.fill_uninitialized_memory = False  # everything is written before it is read
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("once", ".* does not have a deterministic implementation")
             yield
     finally:
         torch.set_deterministic_debug_mode(before[0])
-        about.fill_uninitialized_memory = before[1]
+        flags.fill_uninitialized_memory = before[1]

@@ -1,4 +1,4 @@
-"""The one exception that bad input raises, so that the command line can turn it into a one-line error."""
+"""`InputError`, which all bad input raises, and helpers for messages of one line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import islice
 from pathlib import Path
 
 _MOST = 1000  # characters
-_NEIGHBOURS = 1000  # files of a folder that are looked at
+_NEIGHBOURS = 1000  # files of a folder that are compared with a missing name
 
 
 def any_of(found: object, known: Iterable[str]) -> str:
-    """The part of a message that lists what may be there, one or more of them, and the one that was perhaps meant."""
+    """List the valid values, of which one or more are allowed, and suggest the one closest to `found`."""
     return _listed("any", found, list(known))
 
 
 def one_of(found: object, known: Iterable[str]) -> str:
-    """As `any_of`, where there may be one."""
+    """List the valid values, of which exactly one is allowed, and suggest the one closest to `found`."""
     return _listed("one", found, list(known))
 
 
@@ -32,12 +32,12 @@ def _meant(found: str, known: list[str]) -> str:
 
 
 def one_line(error: object, most: int = 160) -> str:
-    """Another library's error as part of a message: its kind and text, without line breaks, at most so long."""
+    """Describe another library's error by its type and text, without line breaks and in at most `most` characters."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:most]
 
 
 def shown(value: object) -> str:
-    """What was found, as part of a message, where its `repr` may fail: of integers with thousands of digits it does."""
+    """Return the `repr` of any value, even where `repr` fails, as for integers with thousands of digits."""
     try:
         return repr(value)
     except (ValueError, RecursionError):
@@ -45,20 +45,21 @@ def shown(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """Anybody's text in one line: what cannot be printed, or turns the order of what can, is escaped."""
+    """Escape the characters of an untrusted text that are unprintable or change the direction of writing."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def printable(text: str, most: int = _MOST) -> str:
-    """As `visible`, and the middle is left out if it is too long."""
+    """Escape a text as `visible` does, and leave out the middle if it has more than `most` characters."""
     line = visible(text)
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong; the message is one line that names what, where, found and expected.
+    """An error in a file, an option or another value from the user.
 
-    What was found may be anything, see `printable`.
+    The message is one line that names the place, what was found and what was expected. It may quote untrusted text,
+    which is escaped and shortened by `printable`.
     """
 
     def __init__(self, message: str) -> None:
@@ -66,7 +67,12 @@ class InputError(ValueError):
 
 
 def check_finite(what: str, value: float, advice: str) -> None:
-    """Stop a training whose numbers have become useless.
+    """Check that a number of a training run, such as its loss, is still usable.
+
+    Args:
+        what: Name of the number, for the message.
+        value: The number.
+        advice: What the user can do, for the message.
 
     Raises:
         InputError: `value` is NaN or infinite.
@@ -76,7 +82,7 @@ def check_finite(what: str, value: float, advice: str) -> None:
 
 
 def missing(path: Path, kind: str, expected: str) -> InputError:
-    """For a file that is not there, with the neighbour that was perhaps meant."""
+    """Return the error for a file that does not exist, with the closest name in its folder as a suggestion."""
     try:
         neighbours = sorted(file.name for file in islice(path.parent.iterdir(), _NEIGHBOURS))
     except (OSError, ValueError):  # ValueError: a name that no file system has

@@ -1,7 +1,7 @@
-"""Texts of strangers in the formats that reports are written in: each shows its characters and does nothing else.
+"""Escape untrusted text for the formats of reports, so that it is shown literally.
 
-Names in records, configs and files may be anything. Line breaks, and what cannot be seen or turns the order of what
-can, are written as Python writes them in all formats.
+Names in records, configs and files can contain anything. In all formats, line breaks, invisible characters and those
+that change the direction of writing are replaced by Python's escapes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from elmo_mf.errors import visible
 
 _MARKDOWN = re.compile(
     r"[\\`*\[\]<>&|~$]"  # code, emphasis, links and images, HTML, entities, cells, formulas
-    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; not within a word
-    r"|(?<=:)//|(?<=www)\."  # addresses, which GitHub makes links of
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis, which is not possible within a word
+    r"|(?<=:)//|(?<=www)\."  # URLs, which GitHub turns into links
     r"|^[#+=-]|^\d+(?=[.)])",  # headings and lists
     re.IGNORECASE,
 )
-_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and as wide as a Chinese character
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
 _PLAIN_YAML = re.compile(r"[A-Za-z][A-Za-z0-9 .,()/+-]*")
 
 
 def markdown(text: str) -> str:
-    """As text of a paragraph, a heading or a cell."""
+    """Escape text for a paragraph, a heading or a table cell of Markdown."""
     return _MARKDOWN.sub(lambda found: _entity(found[0]) if found[0].isdigit() else f"\\{found[0]}", visible(text))
 
 
@@ -33,12 +33,12 @@ def _entity(digits: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Of Markdown that is escaped, the text without its escapes and without what is bold."""
+    """Return escaped Markdown as plain text, without escapes and marks of bold text."""
     return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", text.replace("**", ""))
 
 
 def code(text: str) -> str:
-    """As Markdown's code."""
+    """Format text as inline code in Markdown."""
     text = visible(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
@@ -46,17 +46,17 @@ def code(text: str) -> str:
 
 
 def html(text: str) -> str:
-    """As HTML, of an element or in an attribute's double quotes."""
+    """Escape text for an HTML element or an attribute in double quotes."""
     return html_library.escape(visible(text), quote=False).replace('"', "&quot;")
 
 
 def csv(text: str) -> str:
-    """As a cell that no spreadsheet takes for a formula."""
+    """Escape text for a CSV cell, so that no spreadsheet evaluates it as a formula."""
     text = visible(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def yaml(text: str) -> str:
-    """As a value on one line."""
+    """Format text as a YAML value on one line."""
     text = visible(text)
     return text if _PLAIN_YAML.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""How every picture looks, for light pages and for dark ones, and how it is written."""
+"""The style of all figures, in a light and a dark theme, and how they are written."""
 
 from __future__ import annotations
 
@@ -18,57 +18,61 @@ if TYPE_CHECKING:
 
 THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300")
-"""Okabe and Ito's, which colour-blind readers tell apart, and two more."""
+"""The palette of Okabe and Ito, which colour-blind readers can distinguish, and two more colours."""
 MARKERS = "os^Dv<>PX"
 
 
 @contextmanager
 def themed(theme: str) -> Iterator[None]:
-    """Draw in the colours of a theme, with text that stays text."""
+    """Draw in the colours of a theme; text in SVG files stays text."""
     import matplotlib as mpl
 
     ground, ink = THEMES[theme]
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
     grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     values: Any = dict.fromkeys(inks, ink) | dict.fromkeys(grounds, ground)
-    # a dollar is a dollar, and characters that the font lacks are the viewer's to find
+    # dollars are no formulas, and missing glyphs are left to the viewer's font
     settings = {"font.size": 9, "svg.fonttype": "none", "text.parse_math": False}
     with mpl.rc_context(values | settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
 
-def picture(name: str, said: str) -> str:
-    """Markdown of `NAME-light.svg` or, on a dark page, `NAME-dark.svg`; `said` is for who cannot see it."""
+def picture(name: str, description: str) -> str:
+    """Return Markdown that shows `NAME-light.svg` or, on a dark page, `NAME-dark.svg`.
+
+    Args:
+        name: Path of the figure without its theme and extension.
+        description: The alternative text.
+    """
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">'
-    return f'<picture>{dark}<img alt="{html(said)}" src="{name}-light.svg"></picture>'
+    return f'<picture>{dark}<img alt="{html(description)}" src="{name}-light.svg"></picture>'
 
 
 def in_both_themes(draw: Callable[[Path, str], object], folder: Path, name: str) -> None:
-    """Write `NAME-light.svg` by `draw`, and `NAME-dark.svg`, the same in the other theme's colours.
-
-    To draw it again would take as long and give the same but for these.
-    """
+    """Write `NAME-light.svg` with `draw`, and a copy in the colours of the dark theme as `NAME-dark.svg`."""
     light, dark = (folder / f"{name}-{theme}.svg" for theme in THEMES)
     draw(light, "light")
     colors = dict(zip(THEMES["light"], THEMES["dark"], strict=True))
-    found = re.compile(f'(?<=fill: |roke: )({"|".join(colors)})(?=[;"])')
-    write_text(dark, found.sub(lambda color: colors[color[0]], light.read_text(encoding="utf-8")))
+    pattern = re.compile(f'(?<=fill: |roke: )({"|".join(colors)})(?=[;"])')
+    write_text(dark, pattern.sub(lambda color: colors[color[0]], light.read_text(encoding="utf-8")))
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, atomically; the ending of `path` says the kind. The same figure gives the same SVG anywhere.
+    """Write a figure atomically, in the format of the file name extension.
+
+    The same figure gives the same SVG file on every machine.
 
     Raises:
-        ValueError: matplotlib does not know the ending.
+        ValueError: Matplotlib does not know the extension.
     """
     import matplotlib as mpl
 
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        # the layout's last bits are the processor's, and names in an SVG are hashes of all bits
+        # the last bits of the layout differ between processors, and identifiers in an SVG are hashes of all bits
         axes.set_position([round(x, 4) for x in axes.get_position().bounds])  # type: ignore[arg-type]
-    about = {"metadata": {"Date": None}} if path.suffix == ".svg" else {}
+    extra = {"metadata": {"Date": None}} if path.suffix == ".svg" else {}
     with mpl.rc_context({"svg.hashsalt": "elmo-mf"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lstrip(".") or None, **about)  # type: ignore[arg-type]
+        figure.savefig(temporary, format=path.suffix.lstrip(".") or None, **extra)  # type: ignore[arg-type]

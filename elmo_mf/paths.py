@@ -1,4 +1,4 @@
-"""Files that are named by a path or by an address, as AllenNLP's `cached_path` takes them."""
+"""Resolve paths and URLs of input files, as AllenNLP's `cached_path` does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ADDRESS = re.compile(r"(https?|s3|gs|hf):/+(.+)")
 
 
 def expanded(path: str | Path) -> str:
-    """A path without a leading `~` or `file://`; addresses stay as they are, for files that strangers write."""
+    """Expand a leading `~` and remove a leading `file://`; other URLs are returned unchanged."""
     text = str(path)
     if text.startswith("file:/"):
         return expanded(text.removeprefix("file:").removeprefix("//"))
@@ -23,21 +23,21 @@ def expanded(path: str | Path) -> str:
 
 
 def local_path(path: str | Path) -> str:
-    """The path on this machine of a file that may be given by an address.
+    """Return the local path of a file that is given by a path or a URL.
 
-    A leading `~` is the home folder and `file://` may stand before a path. Only addresses (`http`, `https`, `s3`, `gs`
-    and `hf`) import AllenNLP, which downloads them into its cache. A path need not exist.
+    A leading `~` and `file://` are expanded; the path need not exist. URLs (`http`, `https`, `s3`, `gs` and `hf`) are
+    downloaded into AllenNLP's cache; AllenNLP is imported for these only.
 
     Raises:
-        InputError: the address cannot be read.
+        InputError: The URL cannot be read.
     """
     address = _ADDRESS.fullmatch(str(path))
     if address is None:
         return expanded(path)
     from allennlp.common.file_utils import cached_path
 
-    scheme, rest = address.groups()  # in a Path one of the two slashes is gone
+    scheme, rest = address.groups()  # a Path keeps only one of the two slashes
     try:
         return str(cached_path(f"{scheme}://{rest}"))
-    except Exception as error:  # of whatever library reads such addresses
-        raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected an address of a file") from None
+    except Exception as error:  # any error of the library for this kind of URL
+        raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected the URL of a file") from None

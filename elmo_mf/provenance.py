@@ -1,4 +1,4 @@
-"""What made a result: versions, machine, threads, and hashes of files."""
+"""Provenance of a result: versions, machine, number of threads, and hashes of files."""
 
 from __future__ import annotations
 
@@ -28,27 +28,31 @@ PACKAGES = (
     "llvmlite",
 )
 SWITCHES = ("ELMO_MF_NATIVE", "ELMO_MF_CUDA_GRAPHS")
-"""Environment variables that say how the encoder runs."""
+"""Environment variables that change how the encoder runs."""
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            error.filename = str(path)  # which reading, other than opening, leaves out
+            error.filename = str(path)  # set by open() but not by read()
             raise
 
 
 def regular_hash(path: str | Path, kind: str, expected: str) -> str:
-    """As `file_hash`, of a file from people one does not know; see `open_regular` for what it raises."""
+    """Return the SHA-256 of an untrusted file.
+
+    Raises:
+        InputError: As in `open_regular`.
+    """
     with open_regular(path, kind, expected) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance(device: torch.device | None = None) -> dict[str, Any]:
-    """Versions of what computes, and the machine it computes on; with its GPU where `device` is one."""
+    """Return the versions of the packages that compute, and the machine, with its GPU if `device` is one."""
     import torch
 
     versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
@@ -69,7 +73,7 @@ def provenance(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def gpu_name(device: torch.device | None) -> str | None:
-    """What a GPU is called; None for a processor."""
+    """Return the name of a GPU, or None for a CPU."""
     import torch
 
     if device is None or device.type == "cpu":

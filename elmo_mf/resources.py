@@ -1,4 +1,4 @@
-"""Where the configs, task cards and embedded weights are: in a checkout, or in an installed wheel."""
+"""Paths of the configs, tasks and embedded weights, in a checkout or in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def share() -> Path:
-    """The folder that holds `jsonnet/`, `tasks/` and `weights/`."""
+    """Return the folder that contains `jsonnet/`, `tasks/` and `weights/`."""
     installed = _PACKAGE / "share"
     return installed if installed.is_dir() else _PACKAGE.parent
 
 
 def demo_options() -> Path:
-    """Options of the small embedded ELMo."""
+    """Return the options file of the small embedded ELMo."""
     return share() / "weights" / "demo" / "options.json"
 
 
 def demo_weights() -> Path:
-    """Weights of the small embedded ELMo."""
+    """Return the weight file of the small embedded ELMo."""
     return share() / "weights" / "demo" / "weights.hdf5"
 
 
 def base_elmo() -> tuple[Path, Path]:
-    """Options and weights of the larger embedded ELMo, which has its softmax beside it."""
+    """Return the options and weight files of the larger embedded ELMo; its softmax is in the same folder."""
     folder = share() / "weights" / "base"
     return folder / "options.json", folder / "weights.hdf5"

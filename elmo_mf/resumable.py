@@ -1,5 +1,4 @@
-"""States of long runs: written atomically, checked before anything is loaded from them, and resumed only by the same
-run."""
+"""Checkpoints of long runs: written atomically, and checked before a run with the same identity resumes from them."""
 
 from __future__ import annotations
 
@@ -20,23 +19,23 @@ if TYPE_CHECKING:
 
 _EXPECTED = "one of this run; remove it to start again"
 _MOST_PICKLE = 1 << 24  # bytes of the part that describes the tensors
-_MOST_NOTE = 1 << 20  # bytes
+_MOST_SIDECAR = 1 << 20  # bytes
 _KNOWN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool")
 }
 _FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale", "_growth_tracker"})
-"""Numbers of optimisers and schedulers that change while they run."""
+"""Entries of optimizers' and schedulers' states that change while they run."""
 
 
 def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
-    """Check that a folder belongs to this run; an empty one is marked as such.
+    """Mark an empty folder as this run's, or check that a folder is marked so.
 
     Raises:
-        InputError: the folder belongs to another run, or holds files of something else.
+        InputError: The folder belongs to another run or contains unrelated files.
     """
-    note = folder / "run.json"
-    if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left by writers that were killed
-        write_json(note, identity)
+    marker = folder / "run.json"
+    if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left behind by killed writers
+        write_json(marker, identity)
     if not is_marked(folder, identity):
         raise InputError(
             f"{folder}: found files of another run, expected none; remove the folder or choose another name"
@@ -44,23 +43,28 @@ def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def is_marked(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether `mark_folder` has noted this run in a folder."""
+    """Return whether `mark_folder` has marked a folder as this run's."""
     return bool(read_sidecar(folder / "run.json") == identity)
 
 
 def read_sidecar(path: Path) -> Any:
-    """A small JSON file beside what a run has done so far; None if it is missing or damaged."""
+    """Read a small JSON file that describes the files of a run; None if it is missing or damaged."""
     try:
-        return read_json(path, "note", "JSON", most=_MOST_NOTE)
+        return read_json(path, "file", "JSON", most=_MOST_SIDECAR)
     except InputError:
         return None
 
 
 def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
-    """Write tensors, numbers and strings; `identity` says which run they belong to.
+    """Write a checkpoint atomically.
+
+    Args:
+        path: The file.
+        identity: The run that it belongs to.
+        state: Tensors, numbers and strings, in lists and dictionaries.
 
     Raises:
-        OutputError: the file cannot be written, for example because the disk is full.
+        OutputError: The file cannot be written, for example because the disk is full.
     """
     import torch
 
@@ -69,10 +73,10 @@ def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> N
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """Read what `save_state` wrote, with tensors on the CPU; None if there is no file.
+    """Read a checkpoint of `save_state`, with tensors on the CPU; None if there is no file.
 
     Raises:
-        InputError: the file is damaged, or belongs to a run with another identity.
+        InputError: The file is damaged, or belongs to a run with another identity.
     """
     import torch
 
@@ -83,25 +87,25 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             _check_archive(file)
             file.seek(0)
             state: dict[str, Any] = torch.load(file, "cpu", weights_only=True)
-        found = dict(state["identity"])
+        stored = dict(state["identity"])
     except InputError:
         raise
     except Exception as error:
         raise InputError(
             f"{path}: found an unreadable checkpoint ({one_line(error, 80)}), expected {_EXPECTED}"
         ) from None
-    if found != identity:
-        differing = _difference(found, identity)
+    if stored != identity:
+        differing = _difference(stored, identity)
         raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")
     return state
 
 
 @contextlib.contextmanager
 def checkpoint_errors(path: Path) -> Iterator[None]:
-    """Turn any error while a state is checked and loaded into one that names its file.
+    """Convert any exception raised while a checkpoint is checked and loaded.
 
     Raises:
-        InputError: in place of any exception.
+        InputError: Names the file; in place of the exception.
     """
     try:
         yield
@@ -112,17 +116,23 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
 
 
 def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
-    """Check part of a state against the run's own: it must have the same keys, types, shapes and settings.
+    """Check that part of a checkpoint has the keys, types, shapes and settings of the run's own state.
+
+    Args:
+        found: Part of a checkpoint.
+        wanted: The same part of the run's state.
+        name: Its name, for the message.
+        free: Accept any finite number in place of a number.
 
     Raises:
-        ValueError: names what differs.
+        ValueError: Names what differs.
     """
     import torch
 
     same = type(found) is type(wanted)
     if isinstance(wanted, torch.Tensor):
-        if not isinstance(found, torch.Tensor) or _form(found) != _form(wanted):
-            raise ValueError(f"{name}: {_form(found)}, not {_form(wanted)}")
+        if not isinstance(found, torch.Tensor) or _describe(found) != _describe(wanted):
+            raise ValueError(f"{name}: {_describe(found)}, not {_describe(wanted)}")
     elif isinstance(wanted, dict):
         if not isinstance(found, dict) or found.keys() != wanted.keys():
             raise ValueError(f"{name}: other keys")
@@ -143,24 +153,24 @@ def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
 
 
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
-    """As `check_like`, for an Adam optimiser, whose state is empty before its first step.
+    """Check the state of an Adam optimizer as `check_like` does; it is empty before the first step.
 
     Raises:
-        ValueError: names what differs.
+        ValueError: Names what differs.
     """
     import torch
 
-    own = optimizer.state_dict()
+    wanted = optimizer.state_dict()
     if isinstance(found, dict) and found.get("state"):
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        own["state"] = {
+        wanted["state"] = {
             index: {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
             for index, parameter in enumerate(parameters)
         }
-    check_like(found, own, name)
+    check_like(found, wanted, name)
 
 
-def _form(value: Any) -> str:
+def _describe(value: Any) -> str:
     import torch
 
     if not isinstance(value, torch.Tensor):
@@ -169,10 +179,10 @@ def _form(value: Any) -> str:
 
 
 def _check_archive(file: BinaryIO) -> None:
-    """Check that every byte is as it was written, and that nothing in it needs more memory than the file has.
+    """Check the checksums of an archive, and that its entries need no more memory than the file has bytes.
 
     Raises:
-        ValueError: names the entry.
+        ValueError: Names the entry.
     """
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
@@ -194,7 +204,7 @@ def _check_pickle(content: bytes) -> None:
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first setting that differs, with both values; else the first part of the identity that differs."""
+    """Name the first setting that differs, with both values, or else the first part of the identity that differs."""
     settings = found.get("settings")
     for name, value in wanted["settings"].items():
         other = settings.get(name) if isinstance(settings, dict) else None

@@ -1,4 +1,4 @@
-"""Text files with one tokenised sentence a line."""
+"""Read text files with one tokenised sentence per line."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from pathlib import Path
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
 
-_EXPECTED = "one tokenised sentence a line"
+_EXPECTED = "one tokenised sentence per line"
 SPLIT_AT_ONCE = 1 << 16  # characters; longer lines are split word by word, to save memory
-WORD = re.compile(r"\S+")  # the same white space as that of `str.split`
+WORD = re.compile(r"\S+")  # splits at the same white space as `str.split`
 MOST_WORDS = 1_000_000_000
-"""In a text that is held in memory."""
+"""Largest number of words in a text that is kept in memory."""
 
 
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:
-    """Sentences of a file; those longer than `max_tokens` are cut into pieces.
+    """Read the sentences of a file into memory.
 
     Args:
-        limit: number of lines to keep; all by default.
+        path: The file.
+        max_tokens: Length in words at which longer sentences are split into chunks.
+        limit: Number of lines to keep; all by default.
 
     Raises:
-        InputError: the file is missing, not UTF-8, or has no words or too many.
+        InputError: The file is missing, is not UTF-8, contains no words or too many.
     """
     return read_with_hash(path, max_tokens, limit)[0]
 
@@ -32,19 +34,22 @@ def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) 
 def read_with_hash(
     path: str | Path, max_tokens: int, limit: int | None = None, *, regular: bool = False
 ) -> tuple[list[list[str]], str]:
-    """As `read_sentences`, with the SHA-256 of the whole text; each distinct word is held in memory once.
+    """Read the sentences of a file and the SHA-256 of the whole file, whatever the limit.
 
     Args:
-        regular: refuse pipes, because the text is read again later.
+        path: The file.
+        max_tokens: As in `read_sentences`.
+        limit: As in `read_sentences`.
+        regular: Reject pipes, because the text is read again later.
     """
-    lines, known = TextLines(path, _EXPECTED, regular=regular), dict[str, str]()
+    lines, distinct = TextLines(path, _EXPECTED, regular=regular), dict[str, str]()
     sentences, n_words = list[list[str]](), 0
-    for line in lines:  # to the end of the file, whatever the limit, for the hash
+    for line in lines:  # reads to the end whatever the limit, for the hash
         if limit is not None and lines.lines > limit:
             continue
-        for piece in _pieces(line, max_tokens):
-            sentences.append([known.setdefault(word, word) for word in piece])
-            n_words += len(piece)
+        for chunk in _chunks(line, max_tokens):
+            sentences.append([distinct.setdefault(word, word) for word in chunk])
+            n_words += len(chunk)
         if n_words > MOST_WORDS:
             raise InputError(
                 f"{path}: line {lines.lines}: found more than {MOST_WORDS:,} words, expected a smaller text"
@@ -54,26 +59,26 @@ def read_with_hash(
 
 
 def stream_sentences(path: str | Path, max_tokens: int) -> Iterator[list[str]]:
-    """Yield the sentences of `read_sentences` one by one; refuses pipes, because the text is read more than once."""
-    found = False
+    """Yield the sentences of `read_sentences` one by one; rejects pipes, because the text is read more than once."""
+    any_words = False
     for line in TextLines(path, _EXPECTED, regular=True):
-        for piece in _pieces(line, max_tokens):
-            found = True
-            yield piece
-    _check_words(path, found)
+        for chunk in _chunks(line, max_tokens):
+            any_words = True
+            yield chunk
+    _check_words(path, any_words)
 
 
 def words_of(line: str) -> Iterator[str]:
-    """The words of a line one by one; a very long line is split lazily."""
+    """Iterate over the words of a line; a very long line is split lazily."""
     return iter(line.split()) if len(line) <= SPLIT_AT_ONCE else (word.group() for word in WORD.finditer(line))
 
 
-def _pieces(line: str, max_tokens: int) -> Iterator[list[str]]:
+def _chunks(line: str, max_tokens: int) -> Iterator[list[str]]:
     words = words_of(line)
-    while piece := list(itertools.islice(words, max_tokens)):
-        yield piece
+    while chunk := list(itertools.islice(words, max_tokens)):
+        yield chunk
 
 
-def _check_words(path: str | Path, found: bool) -> None:
-    if not found:
+def _check_words(path: str | Path, any_words: bool) -> None:
+    if not any_words:
         raise InputError(f"{path}: found no words, expected {_EXPECTED}")

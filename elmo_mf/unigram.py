@@ -1,4 +1,4 @@
-"""The floor of language models: words predicted by their frequency alone."""
+"""The unigram baseline of language models, which predicts words by their frequency."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Hashable, Iterable
 
 
 def unigram_perplexity(train: Iterable[Hashable], scored: Iterable[Hashable], n_words: int) -> float:
-    """Perplexity of `scored` by the counts of `train`, plus one for each of the `n_words` there are."""
-    counts, judged = Counter(train), Counter(scored)
+    """Return the perplexity of a unigram model with add-one smoothing.
+
+    Args:
+        train: The words that are counted.
+        scored: The words whose perplexity is computed.
+        n_words: Size of the vocabulary.
+    """
+    counts, scored_counts = Counter(train), Counter(scored)
     total = sum(counts.values()) + n_words
-    loss = sum(number * math.log(total / (counts[word] + 1)) for word, number in judged.items())
-    return math.exp(loss / sum(judged.values()))
+    loss = sum(number * math.log(total / (counts[word] + 1)) for word, number in scored_counts.items())
+    return math.exp(loss / sum(scored_counts.values()))

@@ -17,7 +17,7 @@ import torch
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.compression.model_card import CARD_FILE, licence_on_card
-from elmo_mf.embed.parts import Parts, _digest
+from elmo_mf.embed.parts import Parts, window_digest
 from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import Cache
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 MutateBytes = Callable[[bytes, random.Random], bytes]
 MutateJson = Callable[[Any, random.Random], Any]
 WINDOW, PART, CACHED = Window(0, ["a b"]), b"vectors", b"0123456789" * 50
-PART_NOTE = {"lines": _digest(WINDOW), "sha256": hashlib.sha256(PART).hexdigest()}
+PART_NOTE = {"lines": window_digest(WINDOW), "sha256": hashlib.sha256(PART).hexdigest()}
 TEXT = "The cat sat .\nOn the mat , of course .\n\nÉté 1914 .\n" * 5
 
 

@@ -63,7 +63,7 @@ def test_addresses(address: str, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     (home / "words.txt").write_text("from afar")
     for given in (f"{address}/words.txt", Path(f"{address}/words.txt")):
         assert Path(local_path(given)).read_text() == "from afar"
-    with pytest.raises(InputError, match=r"gone\.txt: cannot be fetched \(.*\), expected an address of a file"):
+    with pytest.raises(InputError, match=r"gone\.txt: cannot be fetched \(.*\), expected the URL of a file"):
         local_path(f"{address}/gone.txt")
 
 

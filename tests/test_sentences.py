@@ -23,7 +23,7 @@ def test_long_sentences_are_cut_into_pieces(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "t.txt: no such text file"),
-        (b"\n \n", "t.txt: found no words, expected one tokenised sentence a line"),
+        (b"\n \n", "t.txt: found no words, expected one tokenised sentence per line"),
         (b"a\ncaf\xe9\n", "t.txt: line 2: found unexpected end of data, expected UTF-8"),
     ],
 )

@@ -1,1 +1,1 @@
-"""A text file to a file of ELMo vectors."""
+"""Embed text files into HDF5 files of ELMo vectors."""

@@ -1,8 +1,8 @@
-"""`sentence_to_index`: maps each sentence to its line number (the last one if it repeats), as JSON.
+"""`sentence_to_index`: a dataset that maps each sentence to its line number, or to its last one, as JSON.
 
-It is an array with one string, as the `allennlp elmo` command writes it. HDF5 cannot store a string of 2 GiB or more: a
-larger index is split into several strings, each a JSON object with some of the sentences; if a sentence is in several,
-the last one counts.
+It is an array with one string, as the `allennlp elmo` command wrote it. HDF5 cannot store a string of 2 GiB or more,
+so a larger index is split into several strings, each a JSON object with some of the sentences. If a sentence is in
+several, the last one is valid.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import TextIO
 import h5py
 import numpy as np
 
-from elmo_mf.embed.text import written
+from elmo_mf.embed.text import text_writer
 
 MOST_CHARACTERS = 1 << 30
-"""In one string, unless a single sentence has more."""
+"""Largest number of characters of one string, unless a single sentence has more."""
 
 
 class SentenceIndex:
-    """Collects the index in files, so that it never has to fit in memory.
+    """Collects the index in files, so that it need not fit in memory.
 
     Args:
-        folder: where these files are kept until the index is written.
+        folder: Folder of these files until the index is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,13 +46,13 @@ class SentenceIndex:
         if self._file is None or self._size + len(entry) + 2 > MOST_CHARACTERS:
             self._end()
             self._paths.append(self._folder / f"sentence_to_index.{len(self._paths)}.json")
-            self._file = self._open.enter_context(written(self._paths[-1]))
+            self._file = self._open.enter_context(text_writer(self._paths[-1]))
             self._size = 0
         self._size += self._file.write("," if self._size else "{")
         self._size += self._file.write(entry)
 
     def write(self, joined: h5py.File) -> None:
-        """Write the whole index into a file; shorter strings are padded with null characters."""
+        """Write the index into an HDF5 file; shorter strings are padded with null characters."""
         self._end()
         size = max(path.stat().st_size for path in self._paths)
         texts = joined.create_dataset("sentence_to_index", (len(self._paths),), f"S{size}")

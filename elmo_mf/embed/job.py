@@ -1,10 +1,10 @@
 """Embed a text file into HDF5, in bounded memory and resumably.
 
-The result has the layout of the `allennlp elmo` command: a dataset for each line, named by its number from 0 on, and
-`sentence_to_index`, see `index.py`.
+The result has the layout of the `allennlp elmo` command: one dataset for each line, named by its number counted from
+0, and `sentence_to_index`, see `index.py`.
 
-Each window of lines becomes a part, a file of its own in `OUTPUT.parts`, see `parts.py`. When all parts are there they
-are joined into OUTPUT, and the folder is removed.
+The vectors of each window of lines are written to a part, a file in `OUTPUT.parts`, see `parts.py`. When all parts are
+complete, they are joined into OUTPUT and the folder is removed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class EmbedSettings:
     """How a file is embedded.
 
     Attributes:
-        keep: `all` layers (n_layers + 1, tokens, 2p), the `top` one or their `average`, both (tokens, 2p).
-        batch: sentences a batch.
-        chunk: number of tokens; longer sentences are embedded in chunks of this length.
+        keep: `all` layers, shape (n_layers + 1, tokens, 2p); the `top` layer or the `average`, shape (tokens, 2p).
+        batch: Number of sentences per batch.
+        chunk: Number of tokens at which longer sentences are split into chunks.
     """
 
     keep: Keep = "all"
@@ -57,20 +57,24 @@ def embed_file(
     progress: Callable[[int], None] = lambda _: None,
     resuming: Callable[[Path], None] = lambda _: None,
 ) -> int:
-    """Write the vectors of `text` to `output`, resuming a run that was interrupted.
+    """Write the vectors of a text, resuming an interrupted run.
 
     Args:
-        encoder_identity: what the encoder depends on (hashes, compression); parts of any other encoder are refused.
-        progress: called with the number of lines done.
-        resuming: called with the folder of existing parts, if there are any.
+        bilm: The encoder.
+        encoder_identity: What the encoder depends on (hashes, compression); parts of other encoders are rejected.
+        text: The text.
+        output: The HDF5 file to write.
+        settings: How the text is embedded.
+        progress: Called with the number of lines done.
+        resuming: Called with the folder of existing parts, if there are any.
 
     Returns:
-        How many lines had their vectors already.
+        The number of lines whose vectors existed already.
 
     Raises:
         InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has
-            too little room.
-        OutputError: a file cannot be written.
+            too little space.
+        OutputError: A file cannot be written.
     """
     folder = _folder(output)
     identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": encoder_identity}))
@@ -84,21 +88,21 @@ def embed_file(
         if parts.size():
             resuming(folder)
         with SentenceIndex(folder) as index:
-            files, there = _write_missing_parts(bilm, text, settings, parts, index, progress)
+            files, reused = _write_missing_parts(bilm, text, settings, parts, index, progress)
             with atomic_path(output) as path:
-                _join_parts(files, index, path)
+                join_parts(files, index, path)
                 _check_complete(path, text.lines, output)
-                _expect_none(output)  # somebody may have put a file there meanwhile
+                _expect_none(output)  # another process may have created it meanwhile
                 parts.record_result(path)
         remove_folder(folder)
-    return there
+    return reused
 
 
 def check_new(output: Path) -> None:
-    """Check before the work that nothing would be overwritten.
+    """Check before the work that no file would be overwritten.
 
-    A file with parts beside it may be the result of a run that was killed before it could remove them; `embed_file`
-    finds out.
+    A file with parts beside it is left to `embed_file`: it may be the result of a run that was killed before it removed
+    the parts.
 
     Raises:
         InputError: `output` exists.
@@ -116,11 +120,11 @@ def _folder(output: Path) -> Path:
     return output.with_name(output.name + ".parts")
 
 
-def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: EmbedSettings, there: int) -> None:
-    """For the parts and the result, which exist side by side at the end."""
+def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: EmbedSettings, written: int) -> None:
+    """Check the disk space for the parts and the result, which exist side by side at the end."""
     layers = bilm.options.lstm.n_layers + 1 if settings.keep == "all" else 1
     vectors = 4 * layers * text.words * 2 * bilm.options.lstm.projection_dim
-    check_space("OUTPUT", output, 2 * vectors - min(there, vectors))
+    check_space("OUTPUT", output, 2 * vectors - min(written, vectors))
 
 
 def _write_missing_parts(
@@ -131,11 +135,11 @@ def _write_missing_parts(
     index: SentenceIndex,
     progress: Callable[[int], None],
 ) -> tuple[list[Path], int]:
-    """Make the missing parts; returns all of them, and how many lines had theirs already."""
-    files, there = [], 0
+    """Write the missing parts; return the paths of all, and the number of lines in those that existed."""
+    files, reused = [], 0
     for window in windows(text, WINDOW_LINES, WINDOW_TOKENS):
         if parts.have(window):
-            there += len(window.sentences)
+            reused += len(window.sentences)
         else:
             with parts.writing(window) as path:
                 _write_part(bilm, window, path, settings)
@@ -143,11 +147,11 @@ def _write_missing_parts(
         for number, sentence in enumerate(window.sentences, start=window.start):
             index.add(sentence, number)
         progress(window.start + len(window.sentences))
-    return files, there
+    return files, reused
 
 
 def _write_part(bilm: Bilm, window: Window, path: Path, settings: EmbedSettings) -> None:
-    """Vectors of a window, computed in batches of similar length and written in the order of the lines."""
+    """Write the vectors of a window in the order of its lines, computed in batches of similar length."""
     sentences = [split(sentence) for sentence in window.sentences]
     short = sorted(
         (n for n, words in enumerate(sentences) if len(words) <= settings.chunk), key=lambda n: len(sentences[n])
@@ -166,7 +170,7 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: EmbedSettings)
 
 
 def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: EmbedSettings) -> Iterator[list[int]]:
-    """Batches of at most `batch` sentences and, unless one alone has more, the tokens of about eight chunks."""
+    """Yield batches of at most `batch` sentences and about eight chunks of tokens, or of one longer sentence."""
     chosen: list[int] = []
     for index in order:
         if chosen and (len(chosen) == settings.batch or (len(chosen) + 1) * len(sentences[index]) > 8 * settings.chunk):
@@ -192,7 +196,8 @@ def _kept(layers: Array, keep: Keep) -> Array:
     return layers[-1] if keep == "top" else np.asarray(layers.mean(axis=0), np.float32)
 
 
-def _join_parts(files: list[Path], index: SentenceIndex, path: Path) -> None:
+def join_parts(files: list[Path], index: SentenceIndex, path: Path) -> None:
+    """Copy the datasets of all parts into one file, and add the index."""
     with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:
@@ -203,6 +208,6 @@ def _join_parts(files: list[Path], index: SentenceIndex, path: Path) -> None:
 
 def _check_complete(path: Path, lines: int, output: Path) -> None:
     with h5py.File(path) as file:
-        found = len(file) - 1
-    if found != lines:
-        raise InputError(f"{output}: found vectors of {found} lines, expected those of {lines}; run the command again")
+        complete = len(file) - 1
+    if complete != lines:
+        raise InputError(f"{output}: found vectors of {complete} lines, expected {lines}; run the command again")

@@ -1,4 +1,4 @@
-"""What a run has done so far: files with the vectors of some lines each, checked before they are reused."""
+"""The parts of a run: files with the vectors of a window of lines, verified before they are reused."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _RESULT = "result.json"
 
 
 class Parts:
-    """The parts of one run in a folder of their own.
+    """The parts of one run, in a folder.
 
-    Each has a note beside it with the SHA-256 of its lines and of the file itself; both appear together.
+    Each part appears together with a JSON file that has the SHA-256 of its lines and of the part.
 
     Args:
-        folder: an empty one, or that of a run with the same identity.
-        identity: what the vectors depend on, as JSON.
+        folder: An empty folder, or that of a run with the same identity.
+        identity: What the vectors depend on, as JSON values.
 
     Raises:
-        InputError: the folder belongs to another run.
+        InputError: The folder belongs to another run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -35,41 +35,45 @@ class Parts:
         self.folder = folder
 
     def path(self, window: Window) -> Path:
-        """The file with the vectors of a window."""
+        """Return the path of the part for a window."""
         return self.folder / f"{window.start:012d}.hdf5"
 
     def have(self, window: Window) -> bool:
-        """Whether that file is there, undamaged, and made from these lines."""
+        """Return whether the part for a window exists, is undamaged, and belongs to these lines."""
         path = self.path(window)
-        note = read_sidecar(path.with_suffix(".json"))
-        return isinstance(note, dict) and note.get("lines") == _digest(window) and note.get("sha256") == _hash(path)
+        hashes = read_sidecar(path.with_suffix(".json"))
+        return (
+            isinstance(hashes, dict)
+            and hashes.get("lines") == window_digest(window)
+            and hashes.get("sha256") == _hash(path)
+        )
 
     @contextmanager
     def writing(self, window: Window) -> Iterator[Path]:
-        """A temporary path to write the vectors of a window to."""
+        """Provide a temporary path for the part of a window."""
         with atomic_files(self.folder) as staging:
             path = staging / self.path(window).name
             yield path
-            write_json(path.with_suffix(".json"), {"lines": _digest(window), "sha256": file_hash(path)})
+            write_json(path.with_suffix(".json"), {"lines": window_digest(window), "sha256": file_hash(path)})
 
     def size(self) -> int:
-        """Bytes of the parts that are there."""
+        """Return the size of the existing parts in bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.hdf5"))
 
     def record_result(self, path: Path) -> None:
-        """Note which file becomes the result, just before it gets its name, for `finished`."""
+        """Record the file that is about to be renamed to the result, for `finished`."""
         write_json(self.folder / _RESULT, _inode(path))
 
 
 def finished(folder: Path, identity: dict[str, Any], output: Path) -> bool:
-    """Whether `output` is the whole result of a run that was killed before it could remove its parts."""
+    """Return whether `output` is the result of a run that was killed before it removed its parts."""
     return is_marked(folder, identity) and read_sidecar(folder / _RESULT) == _inode(output)
 
 
 def _inode(path: Path) -> dict[str, int]:
-    """What a file keeps when it is renamed, and what changes when it is written to."""
-    found = path.lstat()
-    return {"device": found.st_dev, "inode": found.st_ino, "bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
+    """Return attributes of a file that renaming keeps and writing changes."""
+    status = path.lstat()
+    return {"device": status.st_dev, "inode": status.st_ino, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _hash(path: Path) -> str | None:
@@ -80,7 +84,8 @@ def _hash(path: Path) -> str | None:
         return None
 
 
-def _digest(window: Window) -> str:
+def window_digest(window: Window) -> str:
+    """Return the SHA-256 of the lines of a window."""
     digest = hashlib.sha256()
     for sentence in window.sentences:
         digest.update(sentence.encode("utf-8"))

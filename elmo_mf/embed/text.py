@@ -1,4 +1,4 @@
-"""The input: one tokenised sentence a line, read a window at a time."""
+"""Read the input, one tokenised sentence per line, in windows of lines."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, output_errors
 from elmo_mf.sentences import SPLIT_AT_ONCE, WORD, words_of
 
-_EXPECTED = "one tokenised sentence a line"
+_EXPECTED = "one tokenised sentence per line"
 MOST_CHARACTERS = 1 << 24
-"""In a window, not counting its last line."""
+"""Largest number of characters of a window, without its last line."""
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text that has been read to the end once.
+    """A text that has been scanned once.
 
     Attributes:
-        path: the file.
-        lines: number of lines, SHA-256 of the bytes that were read, and number of words.
-        sha256: number of lines, SHA-256 of the bytes that were read, and number of words.
-        words: number of lines, SHA-256 of the bytes that were read, and number of words.
-        copied: whether `path` is our own copy.
+        path: The file, or the copy of a pipe's content.
+        lines: Number of lines.
+        sha256: SHA-256 of the content.
+        words: Number of words.
+        copied: Whether `path` is a copy.
     """
 
     path: Path
@@ -39,17 +39,18 @@ class TextFile:
 
     @classmethod
     def scan(cls, path: Path, copy: Path | None = None) -> TextFile:
-        """Read it through.
+        """Read a text to its end.
 
         Args:
-            copy: where to write the lines if `path` is a pipe or a device, which can be read only once.
+            path: The file.
+            copy: File for the lines if `path` is a pipe or a device, which can be read only once.
 
         Raises:
-            InputError: the file is missing, empty, or not UTF-8; names the line.
+            InputError: The file is missing, empty, or not UTF-8; names the line.
         """
         text, n_words = TextLines(path, _EXPECTED), 0
         copying = copy is not None and path.exists() and not (path.is_file() or path.is_dir())
-        with written(copy) if copying and copy else nullcontext() as file:
+        with text_writer(copy) if copying and copy else nullcontext() as file:
             for line in text:
                 n_words += _count(line)
                 if file is not None:
@@ -59,24 +60,24 @@ class TextFile:
         return cls(copy if copying and copy else path, text.lines, text.sha256, n_words, copying)
 
     def sentences(self) -> Iterator[str]:
-        """All lines without their ends.
+        """Yield all lines without surrounding white space.
 
         Raises:
-            InputError: the text is no longer the one that was scanned.
+            InputError: The text has changed since it was scanned.
         """
         text = TextLines(self.path, _EXPECTED)
         for line in text:
             yield line.strip()
         if not self.copied and text.sha256 != self.sha256:
-            raise InputError(f"{self.path}: the text has changed since it was first read, expected it to stay the same")
+            raise InputError(f"{self.path}: the text has changed during the run, expected an unchanged file")
 
 
 @contextmanager
-def written(path: Path) -> Iterator[TextIO]:
-    """A new UTF-8 file.
+def text_writer(path: Path) -> Iterator[TextIO]:
+    """Open a new UTF-8 file for writing.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: The file cannot be written.
     """
     with output_errors(path), open(path, "w", encoding="utf-8", newline="\n") as file:
         yield file
@@ -84,16 +85,16 @@ def written(path: Path) -> Iterator[TextIO]:
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive lines, the first of which has the number `start`, counted from 0."""
+    """Consecutive lines; `start` is the number of the first, counted from 0."""
 
     start: int
     sentences: list[str]
 
 
 def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
-    """Split the file into windows of at most `lines` lines, which end early where they reach `tokens` tokens.
+    """Split a text into windows of at most `lines` lines, which end early at `tokens` tokens.
 
-    They also end at `MOST_CHARACTERS`, of which very long tokens may need many.
+    They also end early at `MOST_CHARACTERS` characters, because tokens can be very long.
     """
     start, kept, n_tokens, n_characters = 0, list[str](), 0, 0
     for number, sentence in enumerate(text.sentences()):
@@ -108,24 +109,24 @@ def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
 
 
 def split(sentence: str) -> Sequence[str]:
-    """As `sentence.split()`, but lazily if the sentence is very long."""
-    return sentence.split() if len(sentence) <= SPLIT_AT_ONCE else _Words(sentence)
+    """Split a sentence into words; a very long one is split lazily."""
+    return sentence.split() if len(sentence) <= SPLIT_AT_ONCE else LazyWords(sentence)
 
 
 def _count(sentence: str) -> int:
     return sum(1 for _ in words_of(sentence))
 
 
-class _Words(Sequence[str]):
-    """The words of a sentence, found as needed from the positions of every 1024th."""
+class LazyWords(Sequence[str]):
+    """The words of a sentence, found on demand from the positions of every 1024th word."""
 
-    _STEP = 1024
+    STEP = 1024
 
     def __init__(self, sentence: str) -> None:
         self._sentence = sentence
         self._starts, self._length = array("q"), 0
         for match in WORD.finditer(sentence):
-            if self._length % self._STEP == 0:
+            if self._length % self.STEP == 0:
                 self._starts.append(match.start())
             self._length += 1
 
@@ -142,11 +143,11 @@ class _Words(Sequence[str]):
             return self._between(index, index + 1)[0]
         start, stop, step = index.indices(self._length)
         if step != 1:
-            raise ValueError("words are sliced in their order")
+            raise ValueError("slices of words need a step of 1")
         return self._between(start, stop)
 
     def _between(self, start: int, stop: int) -> list[str]:
-        block = start // self._STEP
+        block = start // self.STEP
         matches = WORD.finditer(self._sentence, self._starts[block]) if start < stop else iter(())
-        skipped = start - block * self._STEP
+        skipped = start - block * self.STEP
         return [match.group() for match in itertools.islice(matches, skipped, skipped + max(0, stop - start))]

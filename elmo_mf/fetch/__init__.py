@@ -1,1 +1,1 @@
-"""Getting published weights and data: addresses, downloads that resume and are checked, archives."""
+"""Download published weights and data: a catalogue of URLs, resumable and verified downloads, and archives."""

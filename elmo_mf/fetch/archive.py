@@ -1,4 +1,4 @@
-"""Single files out of archives of strangers: never outside the folder, never larger than said."""
+"""Extract single files from untrusted zip archives, within bounds on their place and size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular, output_errors
 
 MOST_BYTES = 8_000_000_000
-_MOST_GROWTH = 1100  # bytes unpacked from one; deflate reaches at most 1032
+_MOST_GROWTH = 1100  # ratio of compression; that of deflate is at most 1032
 _BLOCK = 1 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -22,7 +22,7 @@ _DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression that Python does not have
+    NotImplementedError,  # a compression method that Python does not support
     RuntimeError,
     ValueError,
     OSError,
@@ -32,11 +32,11 @@ _DAMAGE = (
 
 
 def extract(archive: Path, member: str, target: Path) -> None:
-    """Write one member of a zip archive to `target`; names in the archive decide no path.
+    """Extract a member of a zip archive to `target`; no path is taken from the archive.
 
     Raises:
-        InputError: the file is no zip archive; it has no such member or several; or the member is damaged, encrypted, a
-            link, or too large.
+        InputError: The file is not a zip archive; the member is missing or occurs more than once; or it is damaged,
+            encrypted, not a regular file, or too large.
         OutputError: `target` cannot be written.
     """
     with output_errors(target), open(target, "wb") as file:
@@ -48,7 +48,7 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
     with open_regular(archive, "archive", "a zip file") as raw:
         try:
             with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member)) as source:
-                while block := source.read(_BLOCK):  # zipfile reads at most the size that was checked
+                while block := source.read(_BLOCK):  # zipfile reads no more than the size that was checked
                     yield block
         except InputError:
             raise
@@ -57,14 +57,14 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
 
 
 def _checked(archive: Path, opened: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
-    """The archive's entry of a member, if it may be read."""
-    found = [info for info in opened.infolist() if info.filename == member]
-    if not found:
-        raise InputError(f"{archive}: found no {member}, expected it in the archive")
-    (info, *others) = found
+    """Return the archive's entry of a member after checking that it is safe to read."""
+    entries = [info for info in opened.infolist() if info.filename == member]
+    if not entries:
+        raise InputError(f"{archive}: found no file {member} in the archive")
+    (info, *others) = entries
     most = min(MOST_BYTES, info.compress_size * _MOST_GROWTH)
     if others:
-        raise InputError(f"{archive}: found {len(found)} files {member}, expected one")
+        raise InputError(f"{archive}: found {len(entries)} files {member}, expected one")
     if info.flag_bits & 1:
         raise InputError(f"{archive}: {member}: found an encrypted file, expected a plain one")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):

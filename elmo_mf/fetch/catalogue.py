@@ -1,4 +1,4 @@
-"""The official addresses of ELMo's weights and of the tasks' data."""
+"""The official URLs of ELMo's weights, of the tasks' data and of word vectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ class Source:
     """A file to download.
 
     Attributes:
-        url: where its authors publish it.
-        files: what it becomes, by its name in the archive; one entry with an empty name where it is no archive.
-        sha256: of the download; None where nobody has published it: then the first download's is kept in the lock file.
-        size: in bytes, where it is known.
+        url: URL at which the authors publish the file.
+        files: Name of each extracted file by its name in the archive; for a file that is not an archive, one entry with
+            an empty key.
+        sha256: SHA-256 of the download; None if none is published, so that the hash of the first download is kept in
+            the lock file.
+        size: Size in bytes, if known.
     """
 
     url: str
@@ -44,7 +46,7 @@ WEIGHTS: dict[str, tuple[Source, ...]] = {
     "original": _weights("2x4096_512_2048cnn_2xhighway", 336, 374_434_792),
     "original-5.5b": _weights("2x4096_512_2048cnn_2xhighway_5.5B"),
 }
-"""ELMo as its authors published it (Peters et al. 2018), without hashes. The sizes are those in logs of downloads."""
+"""ELMo as published by its authors (Peters et al. 2018), without hashes. The sizes are from logs of downloads."""
 
 _GLOVE = "https://nlp.stanford.edu/data"
 
@@ -66,8 +68,8 @@ WORDS: dict[str, tuple[Source, ...]] = {
         ),
     ),
 }
-"""The word vectors of the preset `paper` (Pennington et al. 2014). Of both archives torchtext and Embeddings.jl have
-these hashes, and of glove.6B NumPy's tutorials have it too."""
+"""The word vectors of the preset `paper` (Pennington et al. 2014). The hashes are those in torchtext and Embeddings.jl,
+and for glove.6B also in NumPy's tutorials."""
 
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 
@@ -99,6 +101,6 @@ DATA: dict[str, tuple[Source, ...]] = {
         ),
     ),
 }
-"""By task, with the hashes that several public projects check these files by."""
+"""Data by task, with the hashes that several public projects use for these files."""
 
 CATALOGUES: dict[Kind, dict[str, tuple[Source, ...]]] = {"weights": WEIGHTS, "data": DATA, "words": WORDS}

@@ -1,4 +1,8 @@
-"""Downloads that are checked, and resumed after a broken connection if the file is still the same version."""
+"""Verified downloads, which resume after a broken connection if the file on the server is still the same version.
+
+pooch does not resume, and cached_path does not check that a resumed file is the same version or bound its size; both
+follow redirects to unencrypted addresses. The tests hold these promises.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +27,34 @@ from elmo_mf.provenance import file_hash
 MOST_BYTES = 4_000_000_000
 _ATTEMPTS = 5
 _REDIRECTS = 10
-_CHUNK = 1 << 14  # bytes, which are lost when a connection breaks
-_TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces
-_PAUSE = 1.0
-_MOST_NOTE = 10_000  # bytes
-_NOTED = 1 << 25  # bytes between two notes, which are lost when the process is killed and no hash is known
+_CHUNK = 1 << 14  # bytes, at most lost when a connection breaks
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two chunks
+PAUSE = 1.0  # seconds between two attempts
+_MOST_STATE = 10_000  # bytes
+STATE_BYTES = 1 << 25  # bytes between two saved states, at most lost when the process is killed
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Called with the number of bytes that are there, and the number that there will be if it is known."""
+"""Called with the number of bytes that have been downloaded, and the total if it is known."""
 
 
 def download(
     source: Source, folder: Path, mirror: str | None, sha256: str | None, advance: ProgressCallback = lambda *_: None
 ) -> Path:
-    """Download `source` to `folder`, from a mirror if one is given, and check it against `sha256` if that is known.
+    """Download a file and verify it.
+
+    Args:
+        source: The file.
+        folder: Folder for the download.
+        mirror: URL or folder to download from, instead of the source's own URL.
+        sha256: Expected SHA-256 of the content, None if unknown.
+        advance: Called as bytes arrive.
+
+    Returns:
+        Path of the download; an existing file with the expected hash is reused.
 
     Raises:
-        InputError: the address or file cannot be reached, sends fewer bytes than it announces or redirects to an
-            address without encryption; or its content is not what was expected.
+        InputError: The server or file cannot be reached, sends fewer bytes than announced, or redirects to an
+            unencrypted URL; or the content is wrong.
         OSError: `folder` cannot be written to.
     """
     path = folder / source.name
@@ -59,43 +73,43 @@ def download(
 
 
 def _check(path: Path, where: str, sha256: str | None, size: int | None) -> None:
-    """Remove a download that is not what was expected."""
-    found = path.stat().st_size
-    if size is not None and found != size:
+    """Check the size and hash of a download, and remove it if they are wrong."""
+    actual = path.stat().st_size
+    if size is not None and actual != size:
         path.unlink()
-        raise InputError(f"{where}: found {found:,} bytes, expected {size:,}")
+        raise InputError(f"{where}: found {actual:,} bytes, expected {size:,}")
     if sha256 is not None and file_hash(path) != sha256:
         path.unlink()
-        raise InputError(f"{where}: found another content, expected that of SHA-256 {sha256}")
+        raise InputError(f"{where}: found other content, expected SHA-256 {sha256}")
 
 
 def _copy(where: Path, path: Path, advance: ProgressCallback) -> None:
-    with open_regular(where, "file", "it in the mirror") as original, open(path, "wb") as file:
+    with open_regular(where, "file", "a file of this name in the mirror") as original, open(path, "wb") as file:
         shutil.copyfileobj(original, file)
         advance(file.tell(), file.tell())
 
 
-class _Note(BaseModel):
-    """What stands beside a partial download whose version the server named."""
+class _ResumeState(BaseModel):
+    """The state of a partial download, in a file beside it, if the server has named the file's version."""
 
     model_config = ConfigDict(strict=True)
 
     version: Annotated[str, Field(pattern=r"^[ -~]{1,1000}$")]
-    """The server's ETag or date, by which this version of the file differs from others."""
+    """The ETag or date that identifies this version of the file."""
     size: Annotated[int, Field(ge=0)] = 0
-    """Where no hash is known, how many bytes are on the disk."""
+    """If the hash of the file is unknown: number of bytes that are safely on disk."""
     sha256: str = hashlib.sha256().hexdigest()
     """The hash of these bytes."""
 
 
 class _Remote:
-    """A file at an address, fetched into a partial file that stays when the connection breaks, and is then resumed."""
+    """A file at a URL, downloaded into a partial file that is kept and resumed when the connection breaks."""
 
     def __init__(
         self, url: str, partial: Path, sha256: str | None, size: int | None, advance: ProgressCallback
     ) -> None:
         self.url, self.partial, self.sha256, self.size, self.advance = url, partial, sha256, size, advance
-        self.note = partial.with_name(f"{partial.name}.json")
+        self.state_file = partial.with_name(f"{partial.name}.json")
         self._digest = hashlib.sha256()
 
     def fetch(self, path: Path) -> None:
@@ -104,116 +118,118 @@ class _Remote:
         problem: Exception | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(_PAUSE)
+                time.sleep(PAUSE)
             try:
                 self._resume()
                 break
-            except requests.RequestException as error:  # as when less comes than was promised
+            except requests.RequestException as error:  # including an incomplete response
                 status = getattr(getattr(error, "response", None), "status_code", 0)
                 if 400 <= status < 500 and status != 429:
                     raise InputError(f"{self.url}: found {error}, expected a file") from None
                 problem = error
         else:
             raise InputError(
-                f"{self.url}: not reached or cut off {_ATTEMPTS} times ({one_line(problem)}); the same command "
-                "resumes the download, and elmo-mf fetch --mirror takes another address or a folder"
+                f"{self.url}: {_ATTEMPTS} attempts failed ({one_line(problem)}); the same command resumes the "
+                "download, and elmo-mf fetch --mirror downloads from another URL or folder"
             )
         self.partial.replace(path)
-        self.note.unlink(missing_ok=True)
+        self.state_file.unlink(missing_ok=True)
 
     def _resume(self) -> None:
         import requests
 
-        there, note = self._there(), self._noted()
+        start, state = self._resume_position(), self._read_state()
         headers = {"Accept-Encoding": "identity"}
-        if there:
-            headers |= {"Range": f"bytes={there}-"} | ({"If-Range": note.version} if note else {})
+        if start:
+            headers |= {"Range": f"bytes={start}-"} | ({"If-Range": state.version} if state else {})
         with _answer(self.url, headers) as answer:
-            part = answer.headers.get("Content-Range", "")
-            if answer.status_code == 416 and (part == f"bytes */{there}" or (self.sha256 and not part)):
-                return  # all of it is there, or the hash will show that it is not
-            if answer.status_code == 416 or (answer.status_code == 206 and not part.startswith(f"bytes {there}-")):
-                self._forget()
-                raise requests.RequestException(f"found {part or 'no range'}, expected one from byte {there}")
+            sent = answer.headers.get("Content-Range", "")
+            if answer.status_code == 416 and (sent == f"bytes */{start}" or (self.sha256 and not sent)):
+                return  # the file is complete, or the hash will show that it is not
+            if answer.status_code == 416 or (answer.status_code == 206 and not sent.startswith(f"bytes {start}-")):
+                self._discard()
+                raise requests.RequestException(f"found {sent or 'no range'}, expected one from byte {start}")
             answer.raise_for_status()
             if answer.status_code not in (200, 206):
                 raise InputError(f"{self.url}: found status {answer.status_code}, expected a file")
-            self._write(answer, there if answer.status_code == 206 else 0)
+            self._write(answer, start if answer.status_code == 206 else 0)
 
-    def _there(self) -> int:
-        """The number of bytes from which the download can be resumed."""
+    def _resume_position(self) -> int:
+        """Return the number of bytes from which the download can be resumed."""
         if not self.partial.is_file():
             return 0
-        if self.sha256:  # by which all of it is checked in the end
+        if self.sha256:  # which verifies the whole file at the end
             return self.partial.stat().st_size
-        note = self._noted()
-        if note is None or note.size > self.partial.stat().st_size:
+        state = self._read_state()
+        if state is None or state.size > self.partial.stat().st_size:
             return 0
-        self._digest = _hash_of_start(self.partial, note.size)
-        if self._digest.hexdigest() != note.sha256:
+        self._digest = _hash_of_start(self.partial, state.size)
+        if self._digest.hexdigest() != state.sha256:
             return 0
-        os.truncate(self.partial, note.size)
-        return note.size
+        os.truncate(self.partial, state.size)
+        return state.size
 
-    def _noted(self) -> _Note | None:
-        """The note beside the partial file, None where there is none or it is broken."""
+    def _read_state(self) -> _ResumeState | None:
+        """Read the state beside the partial file, None if it is missing or damaged."""
         try:
-            return _Note.model_validate_json(read_bytes(self.note, "note", "that of a download", most=_MOST_NOTE))
+            return _ResumeState.model_validate_json(
+                read_bytes(self.state_file, "state file", "that of a download", most=_MOST_STATE)
+            )
         except (InputError, ValidationError):
             return None
 
-    def _forget(self) -> None:
+    def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
+        self.state_file.unlink(missing_ok=True)
 
-    def _write(self, answer: Any, there: int) -> None:
+    def _write(self, answer: Any, start: int) -> None:
         import requests
 
         length = answer.headers.get("Content-Length", "")
-        total = there + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+        total = start + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
         most = self.size or MOST_BYTES
         if (total or 0) > most or (self.size and total not in (None, self.size)):
             raise InputError(f"{self.url}: found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
-        if not there:
+        if not start:
             self._digest = hashlib.sha256()
             self._begin(answer.headers)
-        noted = there
-        with open(self.partial, "ab" if there else "wb") as file:
+        saved, size = start, start
+        with open(self.partial, "ab" if start else "wb") as file:
             try:
                 for chunk in answer.iter_content(_CHUNK):
                     file.write(chunk)
                     self._digest.update(chunk)
-                    there += len(chunk)
-                    self.advance(there, total)
-                    if there > most:
-                        raise InputError(f"{self.url}: found more than {most:,} bytes, expected no more")
-                    if there - noted >= _NOTED:
-                        self._note_bytes(file, noted := there)
+                    size += len(chunk)
+                    self.advance(size, total)
+                    if size > most:
+                        raise InputError(f"{self.url}: found more bytes, expected at most {most:,}")
+                    if size - saved >= STATE_BYTES:
+                        self._save_state(file, saved := size)
             finally:
-                self._note_bytes(file, there)
-        if total is not None and there != total:
-            raise requests.RequestException(f"found {there:,} bytes, expected {total:,}")
+                self._save_state(file, size)
+        if total is not None and size != total:
+            raise requests.RequestException(f"found {size:,} bytes, expected {total:,}")
 
     def _begin(self, headers: Any) -> None:
-        """Forget what is there of another version, and note this one."""
+        """Discard a partial file of another version, and save the name of this version."""
         etag = headers.get("ETag", "")
-        version = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # If-Range takes no weak ETag
-        self._forget()
-        with contextlib.suppress(ValidationError):  # no version, or a strange one
-            write_text(self.note, _Note(version=version).model_dump_json())
+        version = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # If-Range accepts no weak ETag
+        self._discard()
+        with contextlib.suppress(ValidationError):  # no version, or an invalid one
+            write_text(self.state_file, _ResumeState(version=version).model_dump_json())
 
-    def _note_bytes(self, file: IO[bytes], size: int) -> None:
-        """Note how many bytes are on the disk, and their hash, where no hash of the whole is known."""
-        note = self._noted()
-        if note and not self.sha256:
+    def _save_state(self, file: IO[bytes], size: int) -> None:
+        """Sync the partial file and save its size and hash, if the hash of the whole file is unknown."""
+        state = self._read_state()
+        if state and not self.sha256:
             file.flush()
             os.fsync(file.fileno())
-            new = _Note(version=note.version, size=size, sha256=self._digest.hexdigest())
-            write_text(self.note, new.model_dump_json())
+            new = _ResumeState(version=state.version, size=size, sha256=self._digest.hexdigest())
+            write_text(self.state_file, new.model_dump_json())
 
 
 def _hash_of_start(path: Path, size: int) -> Any:
-    """The SHA-256 of the first `size` bytes of a file, or of all if there are fewer; more bytes can be added to it."""
+    """Return the SHA-256 object of the first `size` bytes of a file, or of all if there are fewer."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while size > 0 and (chunk := file.read(min(size, 1 << 20))):
@@ -223,12 +239,12 @@ def _hash_of_start(path: Path, size: int) -> Any:
 
 
 def _answer(url: str, headers: dict[str, str]) -> Any:
-    """The server's answer, after redirects, each of which must be safe."""
+    """Send a request and follow redirects, each of which must be safe."""
     import requests
 
     first = url
     for _ in range(_REDIRECTS):
-        answer = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False)
+        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
         if not answer.is_redirect:
             return answer
         answer.close()
@@ -239,7 +255,7 @@ def _answer(url: str, headers: dict[str, str]) -> Any:
 
 
 def _is_safe(url: str, first: str) -> bool:
-    """Whether an address is https; or on this machine, if the `first` one was too."""
+    """Return whether a URL uses https, or is on this machine as the `first` URL is."""
     scheme = url.split("://")[0].lower()
     return scheme == "https" or (scheme == "http" and _is_loopback(url) and _is_loopback(first))
 

@@ -1,4 +1,4 @@
-"""Fetch weights or a task's data: download, check, unpack, read, and only then put in place."""
+"""Fetch an entry of the catalogue: download, verify, extract and read its files before they appear in their folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read
 from elmo_mf.provenance import file_hash
 
 LOCK = "fetch.lock"
-"""Beside what was fetched."""
+"""Name of the file with the hashes, in the folder of the fetched files."""
 _MOST_LOCK = 1_000_000  # bytes
 _HASHES = TypeAdapter(dict[str, Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]])
 
 
 class Lock:
-    """The SHA-256 of what was downloaded and of what became of it: what was trusted once is asked for again.
+    """The SHA-256 of downloads and of their extracted files, which later downloads must match.
 
-    Keep the file with a project, and every machine gets the same bytes, or an error.
+    A project that keeps the file gets the same bytes on every machine, or an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,47 +53,50 @@ def fetch(
     advance: Callable[[Source], ProgressCallback] = lambda _: lambda *_: None,
     trusted: Callable[[Source], None] = lambda _: None,
 ) -> list[Path]:
-    """Put the files of `sources` into `folder`, all together; files that are there already stay.
+    """Fetch files into a folder, where they appear together; complete files are kept.
 
     Args:
-        check: reads the complete files in a folder and raises InputError if they are not what they should be.
-        mirror: address or folder that has the downloads under their own names.
-        trusted: called with each source for which there is no hash to check the download against.
+        sources: The files.
+        folder: Their folder.
+        check: Reads the extracted files in a folder and raises `InputError` if their content is wrong.
+        mirror: URL or folder that has the downloads under their own names.
+        advance: Called with a source; returns the callback for the progress of its download.
+        trusted: Called with each source that has no hash to verify the download with.
 
     Returns:
-        The files that are new.
+        The new files.
 
     Raises:
-        InputError: see `download`, `extract` and `check`; or another process fetches to the same folder. Then nothing
-            in `folder` has changed, except that the start of an interrupted download is kept.
+        InputError: As in `download`, `extract` and `check`, or another process fetches into the same folder. The folder
+            is unchanged, except that a partial download is kept.
         OutputError: `folder` cannot be written to.
     """
     with output_errors(folder), exclusive(folder, "downloads"):
         lock = Lock(folder / LOCK)
-        wanted = [source for source in sources if not _complete(source, folder, lock)]
-        if not wanted:
+        missing = [source for source in sources if not _complete(source, folder, lock)]
+        if not missing:
             return []
         work = folder / ".fetch"
         work.mkdir(exist_ok=True)
-        got = {
+        downloads = {
             source: download(source, work, mirror, source.sha256 or lock.hashes.get(source.url), advance(source))
-            for source in wanted
+            for source in missing
         }
         try:
-            _put(sources, got, folder, check, lock, trusted)
+            _install(sources, downloads, folder, check, lock, trusted)
         except OutputError:
             raise
         except InputError:
-            for path in got.values():
-                path.unlink()  # or the next call would use it
+            for path in downloads.values():
+                path.unlink()  # otherwise the next call would reuse it
             raise
         shutil.rmtree(work, ignore_errors=True)
-    return [folder / name for source in wanted for name in source.files.values()]
+    return [folder / name for source in missing for name in source.files.values()]
 
 
-def _put(
+def _install(
     sources: tuple[Source, ...],
-    got: dict[Source, Path],
+    downloads: dict[Source, Path],
     folder: Path,
     check: Callable[[Path], None],
     lock: Lock,
@@ -101,9 +104,9 @@ def _put(
 ) -> None:
     with atomic_files(folder) as ready:
         for source in sources:
-            _unpack(source, got.get(source), folder, ready)
+            _unpack(source, downloads.get(source), folder, ready)
         check(ready)
-        for source, path in got.items():
+        for source, path in downloads.items():
             if source.sha256 is None and source.url not in lock.hashes:
                 trusted(source)
             lock.hashes[source.url] = file_hash(path)
@@ -112,7 +115,7 @@ def _put(
 
 
 def _unpack(source: Source, path: Path | None, folder: Path, ready: Path) -> None:
-    """The files of a download, or those that are in `folder` already, to `ready`."""
+    """Extract or copy a download to `ready`; without a download, copy the existing files."""
     for member, name in source.files.items():
         if path is not None and member:
             extract(path, member, ready / name)

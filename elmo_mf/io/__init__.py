@@ -1,10 +1,10 @@
-"""Files, as every command reads and writes them: whole or not at all, bounded, and with one-line errors.
+"""Read and write files: reading is bounded, writing is atomic, and errors are one line.
 
-Reading: `read_bytes`, `read_text`, `read_json`, `read_toml` for files that are read at once, `TextLines` for texts of
+Reading: `read_bytes`, `read_text`, `read_json` and `read_toml` read a whole file; `TextLines` iterates over a text of
 any size.
-Writing: `atomic_path` for one file, `atomic_files` for several of one folder, `hdf5_file` for HDF5,
-`checked_file` for other libraries that write; `staging` for what a piece of work needs meanwhile.
-`exclusive` holds a folder or a file's neighbourhood for one process at a time.
+Writing: `atomic_path` replaces one file, `atomic_files` several files of a folder; `hdf5_file` writes HDF5,
+`checked_file` serves other libraries that write; `staging` is a folder for temporary files.
+Locking: `exclusive` reserves a folder for one process.
 """
 
 from elmo_mf.io.atomic import (

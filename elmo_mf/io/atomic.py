@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all, alone or several together.
+"""Write files atomically, alone or several together.
 
-What is being written lies in a hidden folder beside its final place, `.NAME.XXXXXXXX.tmp`, which its writer holds a
-lock on. Where a writer was killed the lock is free, and the next writer in that folder clears up: files that were all
-written (the staging folder was renamed to `.NAME.XXXXXXXX.done.tmp`) are put in their places, others are removed.
+Files are written into a hidden staging folder beside their destination, `.NAME.XXXXXXXX.tmp`, which the writer locks.
+The lock of a killed writer is free, and the next writer in the same folder cleans up: if all files were complete (the
+staging folder was renamed to `.NAME.XXXXXXXX.done.tmp`), they are moved to their destinations; otherwise they are
+removed.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ _MOST_OBSOLETE = 1 << 16  # bytes
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path on which `path`'s new content is to be written.
+    """Provide a temporary path for the new content of a file.
 
-    It replaces `path` when the context ends, and vanishes when the context fails. Folders above `path` are made.
+    The file is replaced when the context ends, and unchanged if the context fails. Missing parent folders are created.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     with output_errors(path), staging(path.parent, path.name) as folder:
@@ -47,18 +48,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[Path]:
-    """A staging folder whose files appear in `folder` together when the context ends, or not at all.
+    """Provide a staging folder whose files appear in `folder` together when the context ends, or not at all.
 
-    Whatever writes a file or a folder atomically, `Bilm.save` for example, can write into it. Other files of `folder`
-    stay as they are. When the process is killed while files take their places, the next `atomic_files` or `atomic_path`
-    in the same folder finishes what was begun, and so does `check_settled`.
+    Functions that themselves write atomically, such as `Bilm.save`, can write into it. Other files of `folder` are left
+    unchanged. If the process is killed while the files are moved, the next `atomic_files` or `atomic_path` in the same
+    folder, or `check_settled`, moves the rest.
 
     Args:
-        folder: where the files go; made if there is none.
-        obsolete: names of files of an older result that are removed when the new ones appear.
+        folder: Destination of the files; created if it does not exist.
+        obsolete: Names of files of an older result, which are removed when the new files appear.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     folder = Path(folder)
     with output_errors(folder):
@@ -78,25 +79,27 @@ def atomic_files(folder: str | Path, obsolete: Iterable[str] = ()) -> Iterator[P
 
 
 def check_settled(folder: Path) -> None:
-    """Check before reading several files of `folder` that they belong together; finish what a killed writer began.
+    """Check before reading several files of a folder that they belong together.
+
+    Files that a killed writer had completed are moved to their destinations first.
 
     Raises:
-        InputError: another process is putting new files in their places, or was killed at it and is another user's.
+        InputError: Another process is replacing the files, or another user's process was killed while it did.
     """
     if any(folder.glob(f".*{_COMPLETE}")):
         recover(folder)
         if any(folder.glob(f".*{_COMPLETE}")):
-            raise InputError(f"{folder}: found files that are being replaced, expected a folder that nobody writes to")
+            raise InputError(f"{folder}: found files that another process is replacing, expected no other writer")
 
 
 def replace_folder(staged: Path, folder: Path) -> None:
-    """Give a staging folder its name, in place of what has it; the disk holds all of it before."""
+    """Rename a staging folder to `folder` after syncing it to disk, and remove what had that name."""
     for path in staged.rglob("*"):
         _sync(path)
     _sync(staged)
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    if folder.exists():  # which the next writer in the same place removes, if this one is killed
+    if folder.exists():  # removed by the next writer here if this process is killed
         folder.rename(old := staged.with_name(f".{_cut(folder.name)}.{uuid.uuid4().hex[:8]}.tmp"))
         staged.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
@@ -106,9 +109,10 @@ def replace_folder(staged: Path, folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder whose content is worth nothing without all of it.
+    """Remove a folder, at once for all who read it.
 
-    It gets the name of a temporary one first, so that the next writer beside it finishes what is begun here.
+    The folder is renamed to a temporary one first; if the process is killed, the next writer beside it removes the
+    rest.
     """
     doomed = folder.with_name(f".{_cut(folder.name)}.{uuid.uuid4().hex[:8]}.tmp")
     with output_errors(folder):
@@ -117,14 +121,14 @@ def remove_folder(folder: Path) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Finish or remove what this user's killed writers left in `folder`; those that still run are not touched."""
+    """Complete or remove the staging folders of this user's killed writers; those of running writers are kept."""
     for left in folder.glob(_STAGING):
         with contextlib.suppress(OSError):
             if not left.is_dir() or left.is_symlink():
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                if os.fstat(descriptor).st_uid != os.geteuid():  # a stranger's files must not replace anybody's
+                if os.fstat(descriptor).st_uid != os.geteuid():  # files of another user must not replace this user's
                     continue
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if left.name.endswith(_COMPLETE):
@@ -137,21 +141,26 @@ def recover(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 file, atomically."""
+    """Write a UTF-8 file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file, indented, atomically."""
+    """Write an indented JSON file atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 @contextlib.contextmanager
 def staging(parent: Path, name: str) -> Iterator[Path]:
-    """A hidden folder in `parent` for what will be called `name`, gone when the context ends; its errors are raw.
+    """Provide a hidden temporary folder in `parent`, which is removed when the context ends.
 
-    `parent` is made if there is none. What killed writers left in it is cleared up first.
+    `parent` is created if it does not exist, and recovered from killed writers first. Errors of the system are not
+    converted.
+
+    Args:
+        parent: Folder of the temporary folder.
+        name: Name of the result, which becomes part of the temporary name.
     """
     parent.mkdir(parents=True, exist_ok=True)
     recover(parent)
@@ -161,32 +170,32 @@ def staging(parent: Path, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch(parent: Path, name: str) -> Iterator[Path]:
-    """As `staging`, and leaves to others what killed writers left. Unlike those of `tempfile`, a group can share it."""
-    folder, descriptor = _made_and_locked(parent, name)
+    """Provide a temporary folder as `staging` does, without recovery and with the permissions of the user's umask."""
+    folder, descriptor = _create_locked(parent, name)
     try:
         yield folder
     except InputError as error:
-        raise _of_final_place(error, folder) from error.__cause__
+        raise _with_destination(error, folder) from error.__cause__
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
 
 
-def _of_final_place(error: InputError, staging: Path) -> InputError:
-    """The error with the final place of a file in `staging`, which is all that its reader knows of."""
+def _with_destination(error: InputError, staging: Path) -> InputError:
+    """Replace the staging folder in an error by the destination, which is the path that the user knows."""
     if isinstance(error, OutputError) and error.path.is_relative_to(staging):
         return OutputError(staging.parent / error.path.relative_to(staging), error.error)
     return InputError(str(error).replace(str(staging), str(staging.parent))) if str(staging) in str(error) else error
 
 
-def _made_and_locked(parent: Path, name: str) -> tuple[Path, int]:
-    """A new staging folder and the descriptor that holds its lock; its name is short enough for any file system."""
+def _create_locked(parent: Path, name: str) -> tuple[Path, int]:
+    """Create and lock a staging folder with a name that is short enough for every file system."""
     while True:
         folder = parent / f".{_cut(name)}.{uuid.uuid4().hex[:8]}.tmp"
         folder.mkdir()
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:  # another process took it for one that was left behind
+        except FileNotFoundError:  # another process removed it as left behind
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -198,18 +207,18 @@ def _made_and_locked(parent: Path, name: str) -> tuple[Path, int]:
 
 
 def _cut(name: str, most: int = 200) -> str:
-    """As much of a name as fits; of one that is not UTF-8, what is."""
+    """Cut a name to at most `most` bytes, without bytes that are not UTF-8."""
     return os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def _stays_within(complete: Path) -> bool:
-    """Whether no file would go through a link to another place; a folder that was unpacked may be a stranger's."""
+    """Return whether no file would be moved through a symbolic link, as an unpacked untrusted folder could have."""
     folders = (path.relative_to(complete) for path in complete.rglob("*") if path.is_dir())
     return not any((complete.parent / folder).is_symlink() for folder in folders)
 
 
 def _put_in_place(complete: Path) -> None:
-    """Move the files of a complete staging folder to where they belong, and remove the folder."""
+    """Move the files of a complete staging folder to their destinations, and remove the folder."""
     listed = complete / _OBSOLETE
     obsolete = _names(listed)
     for path in sorted(complete.rglob("*")):
@@ -224,7 +233,7 @@ def _put_in_place(complete: Path) -> None:
 
 
 def _names(listed: Path) -> Sequence[str]:
-    """Those of files in a folder that are listed as obsolete; of a list that is not as written, what could be."""
+    """Read the list of obsolete files, ignoring everything in it that is not a plain file name."""
     try:
         names = read_json(listed, "list of obsolete files", "their names", most=_MOST_OBSOLETE)
     except InputError:
@@ -237,7 +246,7 @@ def _is_name(name: str) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold a file's or a folder's content before it gets its name."""
+    """Flush a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Files for libraries that lose write errors, or crash on them.
+"""Files for libraries that lose write errors or crash on them.
 
-HDF5 and PyTorch write from C++ while objects are closed or destroyed, where an error is dropped or ends the process.
-They are given a Python file that keeps the first error and goes on; it is raised when the file is closed.
+HDF5 and PyTorch write from C++ while objects are closed or destroyed, where an error is dropped or terminates the
+process. `checked_file` gives them a Python file that keeps the first error and raises it when the context ends.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from elmo_mf.io.output import OutputError
 
 @contextlib.contextmanager
 def checked_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """A new file at `path` whose writes seem to succeed; every byte is on disk when the context ends.
+    """Provide a new file whose writes never raise; all bytes are on disk when the context ends.
 
     Raises:
-        OutputError: the file cannot be made, or a write failed.
+        OutputError: The file cannot be created, or a write failed.
     """
     try:
         raw = io.FileIO(path, "w+")
@@ -34,7 +34,7 @@ def checked_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 class _CheckedFile(io.RawIOBase):
-    """A file whose writes seem to succeed; `finish` raises the first error there was."""
+    """A file whose writes never raise; `finish` raises the first error."""
 
     def __init__(self, raw: io.FileIO) -> None:
         self._raw = raw
@@ -60,9 +60,9 @@ class _CheckedFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        found = os.pread(self._raw.fileno(), len(buffer), self._position)
-        buffer[: len(found)] = found
-        buffer[len(found) :] = bytes(len(buffer) - len(found))  # what could not be written
+        content = os.pread(self._raw.fileno(), len(buffer), self._position)
+        buffer[: len(content)] = content
+        buffer[len(content) :] = bytes(len(buffer) - len(content))  # not written, because of an error
         self._position += len(buffer)
         return len(buffer)
 
@@ -91,7 +91,7 @@ class _CheckedFile(io.RawIOBase):
         pass
 
     def finish(self, path: str | Path) -> None:
-        """Have the disk hold everything, or raise the first error."""
+        """Flush the file to disk, or raise the first error."""
         if self._error is None:
             try:
                 os.fsync(self._raw.fileno())

@@ -1,7 +1,7 @@
-"""HDF5 files that are written without losing an error.
+"""Write HDF5 files without losing errors.
 
 HDF5 writes much of its data when a dataset or the file is closed, where h5py drops errors, and a file that cannot be
-flushed crashes the process when it ends. So HDF5 is given a `checked_file`.
+flushed crashes the process at exit. Therefore HDF5 writes to a `checked_file`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def hdf5_file(path: str | Path) -> Iterator[h5py.File]:
-    """A new HDF5 file at `path`; every byte is on disk when the context ends.
+    """Provide a new HDF5 file; all bytes are on disk when the context ends.
 
-    Combine with `atomic_path`, so that a file that could not be written whole gets no name.
+    Use it inside `atomic_path`, so that an incomplete file never appears.
 
     Raises:
-        OutputError: a write failed.
+        OutputError: A write failed.
     """
     import h5py
 

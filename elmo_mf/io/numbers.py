@@ -1,4 +1,4 @@
-"""HDF5 files of numbers: written with a checksum for each dataset, and read with bounds, whoever wrote them."""
+"""HDF5 files of numbers, written with a checksum for each dataset and read with bounds, since they may be untrusted."""
 
 from __future__ import annotations
 
@@ -19,21 +19,26 @@ if TYPE_CHECKING:
     import h5py
 
 CHECKSUM = "sha256"
-"""Attribute of a dataset: the SHA-256, in hex, of its numbers as they are stored, little-endian and row by row."""
+"""Attribute of a dataset: the SHA-256, in hex, of its stored numbers in row-major order, little-endian."""
 FLOATS = ("float16", "float32", "float64")
 MOST_NUMBERS = 1 << 28
-"""In a dataset: what is larger is not read, however small its file."""
-_MOST_FOR_NOTHING = 1 << 27  # numbers of all datasets together, in a file of any size
-_MOST_A_BYTE = 16  # of the file; numbers that are mostly zeros and compressed come to so many
-_MOST_IN_A_CHUNK = 1 << 20  # where the dataset itself is smaller: HDF5 reads chunks whole
+"""Largest number of elements of a dataset that is read."""
+_MOST_FOR_NOTHING = 1 << 27  # elements of all datasets of a file, whatever its size
+_MOST_A_BYTE = 16  # elements per byte of the file; compressed zeros reach this
+_MOST_IN_A_CHUNK = 1 << 20  # elements of a chunk larger than its dataset: HDF5 reads whole chunks
 _MOST_TEXT = 1 << 16  # bytes of an attribute
 
 
 def as_stored(values: np.ndarray, dtype: str, where: str) -> np.ndarray:
-    """Numbers in the type that they are to be stored as.
+    """Convert numbers to the type that they are stored in.
+
+    Args:
+        values: The numbers.
+        dtype: Name of the type.
+        where: Beginning of the message.
 
     Raises:
-        InputError: one is NaN, infinite, or too large for the type; the message begins with `where`.
+        InputError: A number is NaN, infinite, or too large for the type.
     """
     with np.errstate(over="ignore"):
         stored = values.astype(dtype)
@@ -46,7 +51,7 @@ def as_stored(values: np.ndarray, dtype: str, where: str) -> np.ndarray:
 
 
 def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
-    """Add a dataset to a new file, with its checksum."""
+    """Add a dataset with its checksum to a new file."""
     dataset = file.create_dataset(name, data=values, compression=compression)
     dataset.attrs[CHECKSUM] = np.bytes_(_checksum(values))
 
@@ -57,18 +62,18 @@ def _checksum(values: np.ndarray) -> str:
 
 
 class NumbersFile(contextlib.ExitStack):
-    """Datasets of floats in an HDF5 file; a context manager.
+    """Read datasets of floats from an HDF5 file; a context manager.
 
-    Each error names the file, the dataset, what was found and what was expected. What HDF5 stores in other files is not
-    read; a dataset without stored data has its fill value everywhere, as for any reader.
+    Each error names the file, the dataset, what was found and what was expected. Data that HDF5 stores in other files
+    is not read. A dataset without stored data has its fill value everywhere, as in every HDF5 reader.
 
     Args:
-        path: the file.
-        kind: what it is called in messages, such as `weight file`.
-        expected: what the message says was expected.
+        path: The file.
+        kind: Kind of file for the message, such as `weight file`.
+        expected: Expected content for the message.
 
     Raises:
-        InputError: the file is missing, not a regular file, truncated or not HDF5.
+        InputError: The file is missing, not a regular file, truncated or not HDF5.
     """
 
     def __init__(self, path: Path, kind: str, expected: str) -> None:
@@ -90,7 +95,7 @@ class NumbersFile(contextlib.ExitStack):
 
     @contextlib.contextmanager
     def _broken(self, name: str, found: str, expected: str) -> Iterator[None]:
-        """Of a broken file h5py raises nearly anything."""
+        """Convert exceptions of h5py, which can be of any type for a damaged file."""
         try:
             yield
         except InputError:
@@ -99,43 +104,48 @@ class NumbersFile(contextlib.ExitStack):
             self.fail(name, f"{found} ({one_line(error, 100)})", expected)
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of that name."""
+        """Return whether the file has an object of this name."""
         with self._broken(name, "an unreadable group", "a dataset"):
             return name in self._file
         return False
 
     def check_size(self, names: Iterable[str]) -> None:
-        """Check, before any of them is read, that those of the datasets that are there fit in memory.
+        """Check before reading that the existing ones of some datasets fit in memory.
 
         Raises:
-            InputError: they are too large, for a file of this size.
+            InputError: They have too many elements for a file of this size.
         """
         expected = f"at most {self._most:,} numbers in a file of this size"
         total = sum(self._dataset(name, expected).size or 0 for name in names if self.has(name))
         if total > self._most:
-            raise InputError(f"{self.path}: found datasets of {total:,} numbers together, expected {expected}")
+            raise InputError(f"{self.path}: found datasets with {total:,} numbers in total, expected {expected}")
 
     def read(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
-        """One dataset; `shape` may leave one length open with -1.
+        """Read a dataset.
+
+        Args:
+            name: Its name.
+            shape: Its expected shape; -1 allows any length.
+            dtype: Type of the returned array.
 
         Raises:
-            InputError: it is missing, of another shape or of no floats; its numbers cannot be read, are not finite, or
-                not those that its checksum is of.
+            InputError: The dataset is missing, has another shape or no float type; or its numbers cannot be read, are
+                not finite, or do not match the checksum.
         """
         dataset = self._dataset(name, f"a dataset of shape {show_shape(shape)}")
-        found = dataset.shape
+        actual = dataset.shape
         if (
-            found is None
-            or len(found) != len(shape)
-            or any(want not in (-1, got) for got, want in zip(found, shape, strict=True))
+            actual is None
+            or len(actual) != len(shape)
+            or any(want not in (-1, got) for got, want in zip(actual, shape, strict=True))
         ):
-            self.fail(name, f"shape {found}", f"{show_shape(shape)} as the options say")
+            self.fail(name, f"shape {actual}", f"{show_shape(shape)} as in the options")
         with self._broken(name, "unreadable data", f"shape {show_shape(shape)}"):
             stored = np.asarray(dataset[()])
         array = self._finite(name, stored, dtype)
         checksum = self._text(dataset, f"{name}: {CHECKSUM}", CHECKSUM)
         if checksum not in (None, _checksum(stored)):
-            self.fail(name, "other numbers than were written, by their checksum", "a file that is as it was written")
+            self.fail(name, "numbers that do not match their checksum", "an unchanged file")
         return array
 
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
@@ -168,7 +178,7 @@ class NumbersFile(contextlib.ExitStack):
         return dataset
 
     def _links_within(self, name: str) -> bool:
-        """Whether each part of a name is in this file, and no link to elsewhere."""
+        """Return whether no part of a name is a link to another file."""
         import h5py
 
         parts = name.split("/")
@@ -176,15 +186,19 @@ class NumbersFile(contextlib.ExitStack):
         return all(isinstance(link, h5py.HardLink) for link in links)
 
     def text(self, name: str) -> str | None:
-        """An attribute of the file, None where there is none.
+        """Return a text attribute of the file, or None if it is missing.
 
         Raises:
-            InputError: it is no text.
+            InputError: The attribute is not a text.
         """
         return self._text(self._file, name, name)
 
     def number(self, name: str) -> int | None:
-        """As `text`, of an integer."""
+        """Return an integer attribute of the file, or None if it is missing.
+
+        Raises:
+            InputError: The attribute is not an integer.
+        """
         value = self._attribute(self._file, name, name, "an integer")
         if value is not None and not isinstance(value, np.integer):
             self.fail(name, one_line_value(value), "an integer")
@@ -199,7 +213,7 @@ class NumbersFile(contextlib.ExitStack):
         return None if value is None else str(value)
 
     def _attribute(self, owner: Any, where: str, name: str, expected: str) -> Any:
-        """A single value of a bounded size."""
+        """Read an attribute that is one value of bounded size."""
         with self._broken(where, "an unreadable attribute", expected):
             if name not in owner.attrs:
                 return None
@@ -210,11 +224,11 @@ class NumbersFile(contextlib.ExitStack):
 
 
 def show_shape(shape: tuple[int, ...]) -> str:
-    """As Python writes it, with `any` for -1."""
+    """Format a shape as Python does, with `any` for -1."""
     lengths = ", ".join("any" if length == -1 else str(length) for length in shape)
     return f"({lengths}{',' if len(shape) == 1 else ''})"
 
 
 def one_line_value(value: object) -> str:
-    """A value as part of a message."""
+    """Format a value for a message."""
     return " ".join(repr(value).split())[:60]

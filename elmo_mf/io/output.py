@@ -1,4 +1,4 @@
-"""Where results go: checked before the work, held by one process at a time, and with one-line errors when it fails."""
+"""Check output paths before the work, reserve them for one process, and report write errors in one line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class OutputError(InputError):
     """A result cannot be written; the message names the path and the reason.
 
     Args:
-        path: what could not be written.
-        error: the system's error; both are attributes too.
+        path: The file or folder; also an attribute.
+        error: The system's error; also an attribute.
     """
 
     def __init__(self, path: str | Path, error: BaseException) -> None:
@@ -36,7 +36,7 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def output_errors(path: str | Path) -> Iterator[None]:
-    """Raise an `OSError` of the body as an `OutputError` that names `path`, unless it names a file elsewhere."""
+    """Convert an `OSError` of the context to an `OutputError` for `path`, unless it names a file in another place."""
     try:
         yield
     except OSError as error:
@@ -45,23 +45,23 @@ def output_errors(path: str | Path) -> Iterator[None]:
         raise OutputError(path, error) from error
 
 
-def _is_near(found: Path, path: Path) -> bool:
-    """Whether `found` is `path`, a folder above it, or lies in its folder."""
-    found, folder = found.absolute(), path.absolute().parent
-    return found.is_relative_to(folder) or folder.is_relative_to(found)
+def _is_near(other: Path, path: Path) -> bool:
+    """Return whether `other` is `path`, a parent of it, or in the same folder."""
+    other, folder = other.absolute(), path.absolute().parent
+    return other.is_relative_to(folder) or folder.is_relative_to(other)
 
 
 def check_output(option: str, path: Path, inputs: Iterable[str | Path | None] = ()) -> None:
-    """Check before the work that a file can be written, and is none of the files that the command reads.
+    """Check before the work that a file can be written and is not an input of the command.
 
     Args:
-        option: the command-line option or argument, for the message.
-        path: the file; its folder need not exist yet.
-        inputs: files that are read, None for those that were not given.
+        option: Command-line option or argument, for the message.
+        path: The file; its folder need not exist yet.
+        inputs: Files that the command reads, None for those that were not given.
 
     Raises:
-        InputError: `path` is a folder, a device, a pipe, or one of the inputs, by whatever name; no file can have such
-            a name; or no folder above it can be written to.
+        InputError: `path` is a folder, a device, a pipe, or one of the inputs under any name; the name is invalid; or
+            the nearest existing parent folder is not writable.
     """
     _check_name(option, path)
     if path.is_dir():
@@ -75,17 +75,17 @@ def check_output(option: str, path: Path, inputs: Iterable[str | Path | None] = 
 def check_folder(
     option: str, folder: Path, names: Iterable[str] = (), inputs: Iterable[str | Path | None] = ()
 ) -> None:
-    """Check before the work that files can be written into a folder, and would replace none that the command reads.
+    """Check before the work that files can be written into a folder without replacing an input of the command.
 
     Args:
-        option: the command-line option or argument, for the message.
-        folder: need not exist yet.
-        names: of the files that are written into it.
-        inputs: files that are read, None for those that were not given.
+        option: Command-line option or argument, for the message.
+        folder: The folder; it need not exist yet.
+        names: Names of the files that will be written.
+        inputs: Files that the command reads, None for those that were not given.
 
     Raises:
-        InputError: `folder` is a file; a name in it is that of a folder, or of one of the inputs, by whatever name; no
-            folder can have such a name; or neither it nor the nearest folder above it can be written to.
+        InputError: `folder` is a file; one of the names is a folder or an input; the name is invalid; or the folder, or
+            its nearest existing parent, is not writable.
     """
     _check_name(option, folder)
     if os.path.lexists(folder) and not folder.is_dir():
@@ -99,42 +99,42 @@ def check_folder(
 
 
 def check_space(option: str, path: Path, size: int) -> None:
-    """Check before the work that the disk has room for what it will write.
+    """Check before the work that the disk has enough free space.
 
     Args:
-        option: the command-line option or argument, for the message.
-        path: a file or folder that will be written; neither it nor its folder need exist yet.
-        size: bytes that will be written, at least.
+        option: Command-line option or argument, for the message.
+        path: File or folder that will be written; neither it nor its parent need exist yet.
+        size: Lower bound of the bytes that will be written.
 
     Raises:
-        InputError: less is free.
+        InputError: Fewer bytes are free.
     """
     folder = path.absolute()
     while not os.path.lexists(folder):
         folder = folder.parent
     try:
         free = shutil.disk_usage(folder).free
-    except OSError:  # a file system that does not say
+    except OSError:  # a file system that does not report it
         return
     if free < size:
         raise InputError(
-            f"{option}: found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for what "
-            "will be written"
+            f"{option}: found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for the "
+            "result"
         )
 
 
 def _check_name(option: str, path: Path) -> None:
-    """That the system has no objection to a name, such as that it is too long."""
+    """Check that the file system accepts a name; it may be too long."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:  # ValueError: a null character
-        raise InputError(f"{option}: found {path}, expected a possible name ({_reason(error)})") from None
+        raise InputError(f"{option}: found {path}, expected a valid name ({_reason(error)})") from None
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is neither a file nor a link to one; the links of /dev, such as /dev/stdout, are the system's."""
+    """Return whether a path is a device, a pipe, or a link in /dev or /proc such as /dev/stdout."""
     if path.is_symlink() and path.absolute().parts[1:2] in (("dev",), ("proc",)):
         return True
     return path.exists() and not path.is_file()
@@ -147,10 +147,10 @@ def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Whether two names stand for one file, through links of any kind."""
+    """Return whether two names lead to one file, through links of any kind."""
     try:
         return path.samefile(other)
-    except (OSError, ValueError):  # one of them is not there
+    except (OSError, ValueError):  # one of them does not exist
         return False
 
 
@@ -159,7 +159,7 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"{option}: found {path} below {folder}, which is a file, expected a folder")
-    # access() is not enough: root passes it on file systems that refuse everybody, such as /proc
+    # access() is not enough: it succeeds for root even on file systems that reject all writes, such as /proc
     probe = folder / f".{os.getpid()}.probe"
     try:
         descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -175,18 +175,18 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: Path, what: str) -> Iterator[None]:
-    """Hold `folder`, which is made if there is none, so that no second process writes to it meanwhile.
+    """Reserve a folder for this process during the context.
 
-    A folder that is empty in the end is removed. The lock is on the folder itself and is freed by the kernel however
-    its holder ends.
+    The folder is created if it does not exist, and removed at the end if it is empty. The lock is on the folder itself;
+    the kernel releases it when the process ends for any reason.
 
     Args:
-        folder: the folder.
-        what: what is written, for the message, such as `the output out.hdf5`.
+        folder: The folder.
+        what: What is written, for the message, such as `the output out.hdf5`.
 
     Raises:
-        InputError: another process holds it.
-        OutputError: the folder cannot be made.
+        InputError: Another process has reserved it.
+        OutputError: The folder cannot be created.
     """
     descriptor, taken = _opened(folder), True
     try:
@@ -196,14 +196,11 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             pass
         if taken:
-            raise InputError(
-                f"{folder}: another process is writing {what}, expected to be the only one; wait for it or choose "
-                "another name"
-            )
+            raise InputError(f"{folder}: another process is writing {what}; wait for it or choose another name")
         yield
     finally:
         with contextlib.suppress(OSError):
-            if not taken:  # an empty folder may be of another process that has just made it
+            if not taken:  # another process may have just created the empty folder
                 folder.rmdir()
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""Reading files from people one does not know: regular files only, and never more than expected."""
+"""Read untrusted files: regular files only, with bounds on their size and nesting."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MOST_DEPTH = 64
-"""Levels of nesting that a JSON or TOML file may have."""
+"""Largest depth of nesting in a JSON or TOML file."""
 _BUFFER, _CHUNK = 1 << 16, 1 << 20
 
 
 def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
-    """Open a regular file, or a link to one, for reading; never waits on a pipe.
+    """Open a regular file, or a link to one, for reading; never blocks on a pipe.
 
     Args:
-        path: the file.
-        kind: what it is called in messages, such as `options file`.
-        expected: what the message says was expected.
+        path: The file.
+        kind: Kind of file for the message, such as `options file`.
+        expected: Expected content for the message.
 
     Raises:
-        InputError: the file is missing, not a regular file, or cannot be opened; also while it is read, where that
-            fails.
+        InputError: The file is missing, not a regular file, or cannot be opened; later, if reading fails.
     """
     path = Path(path)
     try:
@@ -50,7 +49,7 @@ def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
 
 
 class _Regular(FileIO):
-    """Errors of the system, which name no file when it is read, in one line."""
+    """A file whose read errors are one line that names the file."""
 
     def __init__(self, descriptor: int, what: str, expected: str) -> None:
         super().__init__(descriptor, "rb")
@@ -73,19 +72,19 @@ class _Regular(FileIO):
 
 
 def is_regular(path: str | Path) -> bool:
-    """Whether there is a regular file of that name; False too for a name that no file can have."""
+    """Return whether a regular file of this name exists; False for invalid names."""
     return os.path.isfile(path)  # noqa: PTH113 - Path's raises where a name is too long, or is no text
 
 
 def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+    """Read a regular file of at most `most` bytes.
 
     Raises:
-        InputError: as `open_regular`; or the file is larger, or cannot be read.
+        InputError: As in `open_regular`, or the file is larger.
     """
     content = bytearray()
     with open_regular(path, kind, expected) as file:
-        while chunk := file.read(_CHUNK):  # whose length, unlike the file's, is known before
+        while chunk := file.read(_CHUNK):  # the size of the file may change meanwhile
             content += chunk
             if len(content) > most:
                 raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
@@ -93,10 +92,10 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
 
 
 def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
-    """As `read_bytes`, decoded as UTF-8; a byte order mark is dropped.
+    """Read a UTF-8 file of at most `most` bytes, without its byte order mark.
 
     Raises:
-        InputError: as `read_bytes`; or the file is not UTF-8.
+        InputError: As in `read_bytes`, or the file is not UTF-8.
     """
     content = read_bytes(path, kind, expected, most=most)
     try:
@@ -107,29 +106,34 @@ def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
 
 
 def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_keys: bool = False) -> Any:
-    """As `read_text`, parsed as JSON without NaN and infinity, nested at most `MOST_DEPTH` deep.
+    """Read a JSON file without NaN and infinity, nested at most `MOST_DEPTH` levels deep.
 
-    With `unique_keys` no object may name a key twice, where otherwise the last one counts.
+    Args:
+        path: The file.
+        kind: As in `open_regular`.
+        expected: As in `open_regular`.
+        most: Largest size in bytes.
+        unique_keys: Reject objects with a repeated key, of which otherwise the last value is used.
 
     Raises:
-        InputError: as `read_text`; or the file is not such JSON.
+        InputError: As in `read_text`, or the file is not such JSON.
     """
     text = read_text(path, kind, expected, most=most)
     return parse_json(text, path, expected, unique_keys=unique_keys)
 
 
 def parse_json(text: str, path: str | Path, expected: str, *, unique_keys: bool = False) -> Any:
-    """As `read_json`, of a text that comes from `path`."""
+    """Parse a text from `path` as `read_json` does."""
     pairs = unique_pairs if unique_keys else None
     parse = partial(json.loads, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=pairs)
     return _parsed("valid JSON", parse, text, path, expected)
 
 
 def read_toml(path: str | Path, kind: str, expected: str, *, most: int) -> dict[str, Any]:
-    """As `read_json`, parsed as TOML.
+    """Read a TOML file, nested at most `MOST_DEPTH` levels deep.
 
     Raises:
-        InputError: as `read_text`; or the file is not TOML.
+        InputError: As in `read_text`, or the file is not TOML.
     """
     text = read_text(path, kind, expected, most=most)
     return dict(_parsed("TOML", tomllib.loads, text, path, expected))
@@ -148,16 +152,16 @@ def _parsed(language: str, parse: Callable[[str], Any], text: str, path: str | P
 
 
 def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON whose keys differ, for `json.loads`.
+    """Build a JSON object without repeated keys, as `object_pairs_hook` of `json.loads`.
 
     Raises:
-        ValueError: a key is there twice.
+        ValueError: A key is repeated.
     """
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return found
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is repeated")
+    return unique
 
 
 def _no_constant(name: str) -> None:
@@ -172,7 +176,7 @@ def _finite(text: str) -> float:
 
 
 def nested_deeper(value: Any, most: int) -> bool:
-    """Whether lists and objects are nested deeper; found without recursion."""
+    """Return whether lists and objects are nested deeper than `most` levels, without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
         children = (c for parent in level for c in (parent.values() if isinstance(parent, dict) else parent))

@@ -1,9 +1,9 @@
-"""Texts line by line, by one rule for every command.
+"""Read texts line by line, by the same rules in every command.
 
-A line ends at LF, CR LF or CR, as in Python's text mode and so in AllenNLP's readers; other characters that Unicode
-calls line breaks (U+2028, form feed, U+0085 and the like) are white space within a line. The encoding is UTF-8; a byte
-order mark at the start of a file is dropped, and a null character, which text in another encoding is full of, is an
-error. A last line without an end counts.
+A line ends with LF, CR LF or CR, as in Python's text mode and in AllenNLP's readers; other line breaks of Unicode
+(U+2028, form feed, U+0085 and others) are white space within a line. The last line needs no end. The encoding is
+UTF-8; a byte order mark at the start of a file is dropped. A null character, which is frequent in other encodings, is
+an error.
 """
 
 from __future__ import annotations
@@ -18,39 +18,37 @@ from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io.reading import open_regular
 
 MOST_LINE = 1 << 28
-"""Bytes that a line may have."""
-_CHUNK = 1 << 20
+"""Largest length of a line in bytes."""
+CHUNK = 1 << 20
+"""Number of bytes that are read at once."""
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class TextLines:
-    """The lines of a text file or pipe, read once and in bounded memory.
+    """Iterate over the lines of a text file or pipe in bounded memory.
 
     Args:
-        path: the file; a pipe or device such as `/dev/stdin` is read as it comes.
-        expected: what messages say was expected.
-        regular: refuse anything but a regular file: a file that is read more than once, or whose name a folder gives.
-
-    Raises:
-        InputError: on opening, the file is missing or cannot be opened.
+        path: The file; a pipe or device such as `/dev/stdin` is read as a stream.
+        expected: Expected content for the message.
+        regular: Reject everything except regular files, for a file that is read more than once.
     """
 
     def __init__(self, path: str | Path, expected: str = "UTF-8 text", *, regular: bool = False) -> None:
         self.path, self.expected, self.regular = Path(path), expected, regular
         self._digest = hashlib.sha256()
         self.lines = 0
-        """Lines that have been read so far."""
+        """Number of lines that have been read."""
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the bytes that have been read so far; of the whole file after iteration."""
+        """The SHA-256, in hex, of the bytes that have been read; of the whole file after iteration."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[str]:
-        """The lines, without their ends.
+        """Yield the lines without their ends.
 
         Raises:
-            InputError: the file is missing or cannot be read, is not UTF-8, has a null character or a line that is too
+            InputError: The file is missing, cannot be read, is not UTF-8, or has a null character or a line that is too
                 long.
         """
         self._digest, self.lines = hashlib.sha256(), 0
@@ -69,7 +67,7 @@ class TextLines:
             return open_regular(self.path, "text file", self.expected) if self.regular else open(self.path, "rb")
         except InputError:
             raise
-        except ValueError as error:  # of a name that no file can have
+        except ValueError as error:  # an invalid name
             raise OSError(str(error)) from None
 
     def _decoded(self, file: BinaryIO) -> Iterator[str]:
@@ -88,7 +86,7 @@ class TextLines:
         kept: list[bytes] = []
         size = 0
         translate = io.IncrementalNewlineDecoder(None, translate=True)
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(CHUNK):
             self._digest.update(chunk)
             text = translate.decode(chunk.decode("latin-1")).encode("latin-1")
             *whole, rest = text.split(b"\n")
@@ -100,7 +98,7 @@ class TextLines:
             if size > MOST_LINE:
                 self.lines += 1
                 raise self._error(f"found a line of more than {MOST_LINE:,} bytes", "shorter lines")
-        if any(kept) or translate.decode("", final=True):  # a last line without an end, or one that a CR ends
+        if any(kept) or translate.decode("", final=True):  # a last line without an end, or with CR
             yield b"".join(kept)
 
     def _without_mark(self, raw: bytes) -> bytes:

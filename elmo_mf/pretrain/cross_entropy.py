@@ -74,10 +74,10 @@ def _add_gradients(of_logits: Tensor, states: Tensor, weight: Tensor, first: int
 
 def _rows_at_once(weight: Tensor) -> int:
     """A block's: of a GPU, where each product is a launch, many."""
-    size = _CACHE_BYTES if weight.device.type == "cpu" else _GPU_BYTES
-    return max(_FEWEST_ROWS, size // (weight.element_size() * len(weight)))
+    size = CACHE_BYTES if weight.device.type == "cpu" else GPU_BYTES
+    return max(FEWEST_ROWS, size // (weight.element_size() * len(weight)))
 
 
-_CACHE_BYTES = 2 * 2**20
-_GPU_BYTES = 256 * 2**20
-_FEWEST_ROWS = 128  # so that reading all weights is worth it
+CACHE_BYTES = 2 * 2**20
+GPU_BYTES = 256 * 2**20
+FEWEST_ROWS = 128  # so that reading all weights is worth it

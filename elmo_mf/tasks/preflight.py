@@ -65,7 +65,7 @@ def _texts(compression: Compression | None) -> list[Path]:
 
 def _check_text(path: Path) -> None:
     if not sum(bool(line.split()) for line in TextLines(path)):  # to its end, not to the first words
-        raise InputError(f"{path}: found no words, expected one tokenised sentence a line")
+        raise InputError(f"{path}: found no words, expected one tokenised sentence per line")
 
 
 def _least_size(spec: SweepSpec, runs: list[Run], workers: int) -> int:

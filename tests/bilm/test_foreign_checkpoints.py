@@ -218,5 +218,5 @@ def test_a_flipped_byte_of_a_checkpoint(tmp_path: Path) -> None:
     with h5py.File(weights) as file:
         place = file[f"{CELLS[3]}/W_0"].id.get_offset() + 1000
     weights.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    with pytest.raises(InputError, match=f"{CELLS[3]}/W_0: found other numbers than were written"):
+    with pytest.raises(InputError, match=f"{CELLS[3]}/W_0: found numbers that do not match their checksum"):
         Bilm.from_files(options, weights)

@@ -199,7 +199,7 @@ def test_a_result_whose_parts_are_left(
     assert main([*command, "--top"]) == 2
     assert "out.hdf5: the file already exists, expected a new name" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_write_missing_parts", _raise)
+        patch.setattr("elmo_mf.bilm.encoder.Bilm.embed", _raise)
         assert main(command) == 0
     assert capsys.readouterr().out == f"wrote {output}: 6 sentences, 6 of them by an earlier run\n"
     assert output.read_bytes() == written and not (tmp_path / "out.hdf5.parts").exists()
@@ -208,19 +208,19 @@ def test_a_result_whose_parts_are_left(
 def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it came there, it is not overwritten, and the parts are kept."""
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
-    real = job._join_parts
+    real = job.join_parts
 
     def join(*arguments: Any) -> None:
         real(*arguments)
         output.write_text("precious")
 
-    monkeypatch.setattr(job, "_join_parts", join)
+    monkeypatch.setattr(job, "join_parts", join)
     for _ in range(2):
         with pytest.raises(InputError, match=r"out\.hdf5: the file already exists"):
             embed_file(random_bilm(), {}, text, output, EmbedSettings())
         assert output.read_text() == "precious"
     output.unlink()
-    monkeypatch.setattr(job, "_join_parts", real)
+    monkeypatch.setattr(job, "join_parts", real)
     assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 6
 
 
@@ -228,7 +228,7 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(job, "WINDOW_LINES", 2)
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
     text.path.write_text(text.path.read_text().replace("dd", "xx"))
-    with pytest.raises(InputError, match=r"in\.txt: the text has changed since it was first read"):
+    with pytest.raises(InputError, match=r"in\.txt: the text has changed during the run"):
         embed_file(random_bilm(), {}, text, output, EmbedSettings())
     assert not output.exists()
     _text(tmp_path, LINES)
@@ -237,10 +237,10 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = job._join_parts
+    real = job.join_parts
     monkeypatch.setattr(job, "WINDOW_LINES", 2)
-    monkeypatch.setattr(job, "_join_parts", lambda files, index, path: real(files[1:], index, path))
-    with pytest.raises(InputError, match=r"out\.hdf5: found vectors of 4 lines, expected those of 6"):
+    monkeypatch.setattr(job, "join_parts", lambda files, index, path: real(files[1:], index, path))
+    with pytest.raises(InputError, match=r"out\.hdf5: found vectors of 4 lines, expected 6"):
         embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings())
     assert not (tmp_path / "out.hdf5").exists()
 
@@ -280,7 +280,7 @@ def test_words_of_a_long_line(pieces: list[str], data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_module, "SPLIT_AT_ONCE", 1)
         patch.setattr(sentences, "SPLIT_AT_ONCE", 1)
-        patch.setattr(text_module._Words, "_STEP", 4)
+        patch.setattr(text_module.LazyWords, "STEP", 4)
         found, expected = split(line), line.split()
         assert text_module._count(line) == len(found) == len(expected) and list(found) == expected
         start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
@@ -316,7 +316,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
         patch.setattr(job, "WINDOW_LINES", 2)
-        patch.setattr(job, "_join_parts", _raise)
+        patch.setattr(job, "join_parts", _raise)
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()

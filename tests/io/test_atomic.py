@@ -150,7 +150,7 @@ def test_what_another_user_left_is_not_touched(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "geteuid", lambda: theirs)
     write_text(tmp_path / "other", "x")
     assert (tmp_path / "mine").read_text() == "mine"
-    with pytest.raises(InputError, match="being replaced"):
+    with pytest.raises(InputError, match="another process is replacing"):
         check_settled(tmp_path)
 
 
@@ -221,7 +221,7 @@ def test_a_strangers_complete_files_do_not_go_through_links_of_the_folder(tmp_pa
     (folder / ".model.12345678.done.tmp" / "link").mkdir(parents=True)
     (folder / ".model.12345678.done.tmp" / "link" / ".profile").write_text("evil")
     (folder / "link").symlink_to(tmp_path / "home")
-    with pytest.raises(InputError, match="found files that are being replaced"):
+    with pytest.raises(InputError, match="found files that another process is replacing"):
         check_settled(folder)
     assert not list((tmp_path / "home").iterdir())
 

@@ -69,7 +69,7 @@ def test_a_flipped_byte_of_the_numbers_names_the_dataset(tmp_path: Path) -> None
     content = path.read_bytes()
     place = content.index(ARRAYS["group/b"].tobytes())
     path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    with pytest.raises(InputError, match=r"x\.hdf5: group/b: found other numbers than were written, by their checksum"):
+    with pytest.raises(InputError, match=r"x\.hdf5: group/b: found numbers that do not match their checksum"):
         _read(path)
 
 
@@ -98,7 +98,7 @@ def test_no_more_memory_than_the_file_is_worth(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with NumbersFile(path, "file", "numbers") as file:
         file.check_size(["a", "b", "none"])
-        with pytest.raises(InputError, match="201,326,592 numbers together, expected at most 134,217,728 numbers"):
+        with pytest.raises(InputError, match="201,326,592 numbers in total, expected at most 134,217,728 numbers"):
             file.check_size("abc")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 

@@ -98,7 +98,7 @@ def test_names_that_no_result_can_have(tmp_path: Path) -> None:
             check_output("--out", path)
     for check in (check_output, check_folder):
         for name in ("x" * 256, "a\0b"):
-            with pytest.raises(InputError, match=r"--out: found .* expected a possible name"):
+            with pytest.raises(InputError, match=r"--out: found .* expected a valid name"):
                 check("--out", tmp_path / name)
     (tmp_path / "out" / "weights.hdf5").mkdir(parents=True)
     with pytest.raises(InputError, match=r"--out: found the folder .*weights.hdf5, expected a file or nothing"):

@@ -25,7 +25,7 @@ def test_lines_are_those_of_text_mode(tmp_path_factory: pytest.TempPathFactory, 
     with open(path, encoding="utf-8") as file:
         expected = [line.removesuffix("\n") for line in file]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "_CHUNK", chunk)
+        patch.setattr(text_module, "CHUNK", chunk)
         lines = TextLines(path)
         assert list(lines) == expected
     assert lines.lines == len(expected)
@@ -53,7 +53,7 @@ def test_other_encodings_are_refused_with_the_line(content: bytes, problem: str,
 
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MOST_LINE", 1000)
-    monkeypatch.setattr(text_module, "_CHUNK", 100)
+    monkeypatch.setattr(text_module, "CHUNK", 100)
     (tmp_path / "x").write_bytes(b"a\n" + b"b" * 2000)
     with pytest.raises(InputError, match="line 2: found a line of more than 1,000 bytes"):
         list(TextLines(tmp_path / "x"))

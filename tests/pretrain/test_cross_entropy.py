@@ -34,8 +34,8 @@ def test_values_and_gradients(n_rows: int, n_words: int, bias: bool, scale: floa
     inputs = [one.requires_grad_() for one in inputs]
     words = torch.randint(n_words, (n_rows,), generator=draw)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_CACHE_BYTES", 1)
-        patch.setattr(module, "_FEWEST_ROWS", 16)
+        patch.setattr(module, "CACHE_BYTES", 1)
+        patch.setattr(module, "FEWEST_ROWS", 16)
         found = _with_gradients(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), *inputs)
         with torch.no_grad():
             torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), found[0])
