@@ -435,7 +435,7 @@ def test_empty_values(
 def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.txt").write_text("a b c d\n" * 50)
     files: list[str | Path] = [tmp_path / "t.txt", "--valid", tmp_path / "t.txt", "--out", tmp_path / "out"]
-    assert _run("pretrain", *files, *"--run 8 --projection 4 --epochs 2 --batch-tokens 64".split()) == 0
+    assert _run("pretrain", *files, *"--cell 8 --projection 4 --epochs 2 --batch-tokens 64".split()) == 0
     text = capsys.readouterr().out
     assert re.search(r"^\d+/\d+ steps, [\d,]+ words/s, perplexity \d+\.\d$", text, re.MULTILINE)
     assert re.search(r"held-out perplexity: forward \d+\.\d, backward \d+\.\d, unigram \d+\.\d; wrote ", text)
