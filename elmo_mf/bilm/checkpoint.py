@@ -1,14 +1,15 @@
 """ELMo's HDF5 layout: read with every shape checked against the options, and written atomically.
 
-The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. bilm-tf leaves out `W_P_0` where
-`dim` is `projection_dim`, and `CNN_proj` where the filters add up to `projection_dim`; so may a checkpoint here, whose
-LSTM then has no projection, or whose token vectors are what the highway layers give. A factored checkpoint keeps the
-layout; where a matrix `X` is factored, `X_left` and `X_right` stand in its place with `X_left @ X_right` close to `X`,
-in the orientation `X` has in the file (inputs first); `X_left` has 4 r columns where each gate has its own factors. A
-pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is factored as
-it lies (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned. A cell may
-hold `primed_h` and `primed_c`, the state that the state policy `primed` starts from. Of a highway layer, `W_left` and
-`W_right` stand for `W_carry` and `W_transform` side by side.
+The official groups are those of bilm-tf (`dump_weights`), which AllenNLP reads too. bilm-tf omits `W_P_0` if `dim` is
+`projection_dim`, and `CNN_proj` if the filters add up to `projection_dim`. A checkpoint may do the same: its LSTM then
+has no projection, or its token vectors are the outputs of the highway layers.
+
+A factored checkpoint keeps the layout. For a factored matrix `X` it has `X_left` and `X_right` with `X_left @ X_right`
+close to `X`, in the orientation of `X` in the file (inputs first); `X_left` has 4 r columns if each gate has its own
+factors. A pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is
+factored as a whole (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned.
+An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the state policy `primed`. In a highway layer,
+`W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _FORMS = ("", "_left", "_right", "_pruned")
 
 
 def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
-    """Every dataset of the character CNN with its shape."""
+    """Return the shape of every dataset of the character CNN."""
     cnn = options.char_cnn
     n, p = cnn.n_filters, options.lstm.projection_dim
     shapes: dict[str, tuple[int, ...]] = {"char_embed": (N_CHARACTERS, cnn.embedding_dim)}
@@ -69,16 +70,29 @@ def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
 
 
 def cell_group(direction: int, layer: int) -> str:
-    """HDF5 group of one LSTM cell; direction 0 is forward, 1 backward."""
+    """Return the HDF5 group of one layer's LSTM; direction 0 is forward, 1 backward."""
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 
 def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     """Read and check a checkpoint, official or factored.
 
+    Args:
+        path: HDF5 file.
+        options: Sizes, from the checkpoint's `options.json`.
+
     Raises:
-        InputError: the file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
+        InputError: The file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
             than `options` asks for, or holds NaN or infinity.
+
+    Example:
+        >>> from elmo_mf.bilm import BilmOptions, read_weights
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> options = BilmOptions.from_file(demo_options())
+        >>> weights = read_weights(demo_weights(), options)
+        >>> forward, backward = weights.lstms[0, 0], weights.lstms[1, 0]
+        >>> sorted(forward.matrices)
+        ['input', 'projection', 'recurrent']
     """
     path = Path(path)
     check_settled(path.parent)
@@ -142,11 +156,11 @@ class _Reader(NumbersFile):
         return any(self.has_matrix(f"{group}/{_NAMES[target]}") for target in _STACKED)
 
     def has_matrix(self, name: str) -> bool:
-        """In any form."""
+        """Whether a matrix is there: dense, factored or pruned."""
         return any(self.has(f"{name}{form}") for form in _FORMS)
 
     def read_matrix(self, name: str, shape: tuple[int, int], most_blocks: int = 1) -> Matrix:
-        """A dataset of `shape` (inputs, outputs), dense or pruned, or its factors; transposed to outputs first."""
+        """Read a matrix of `shape` (inputs, outputs), dense, pruned or factored, and transpose it to outputs first."""
         if self.has(f"{name}_pruned"):
             return Pruned(np.ascontiguousarray(self.read(f"{name}_pruned", shape).T))
         if not self.has(f"{name}_left"):
@@ -161,7 +175,7 @@ class _Reader(NumbersFile):
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
     def refuse_surplus(self, options: BilmOptions) -> None:
-        """Weights of a larger model hold every dataset that smaller options ask for: look one further."""
+        """Reject weights of a larger model, which have every dataset that smaller options ask for, and one more."""
         n_layers = options.lstm.n_layers
         surplus = {
             f"CNN/W_cnn_{len(options.char_cnn.filters)}": f"{len(options.char_cnn.filters)} filters",
@@ -174,7 +188,7 @@ class _Reader(NumbersFile):
                 self.fail(name, "a surplus group", f"{expected} as the options say")
 
     def refuse_other_history(self, options: BilmOptions) -> None:
-        """Options of another result, with weights of the same sizes. Those of a source may stand for its result's."""
+        """Reject options of another compression of the same sizes; those of the weights before it are accepted."""
         stored, own = self.text(_HISTORY), _digests(options.compressions)
         if stored is not None and own and not stored.startswith(json.dumps(own)[:-1]):
             found = f"{len(own)} compressions of which one is not that of these weights"
@@ -189,16 +203,19 @@ def write_weights(
     dtype: str = "float32",
     compressions: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write `weights` to `path`, atomically; dense cells in the official layout, factored ones as described above.
+    """Write a checkpoint atomically, dense matrices in the official layout and others as described above.
 
     Each dataset has the SHA-256 of its numbers as an attribute, which `read_weights` verifies.
 
     Args:
-        compressions: what was done to the weights, see `BilmOptions.compressions`; options that say something else are
-            then refused beside them.
+        path: HDF5 file.
+        weights: What to write.
+        dtype: `float32` or `float16`. Defaults to float32.
+        compressions: What was done to the weights, see `BilmOptions.compressions`; `read_weights` then rejects options
+            that say something else. None to record nothing.
 
     Raises:
-        InputError: a value does not fit in `dtype`, or is no number.
+        InputError: A value does not fit in `dtype`, or is not a number.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")

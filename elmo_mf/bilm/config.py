@@ -1,4 +1,4 @@
-"""`options.json` of an ELMo checkpoint: the sizes of the biLM, as bilm-tf and AllenNLP write them."""
+"""`options.json` of an ELMo checkpoint: the sizes of the biLM, in the format of bilm-tf and AllenNLP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class LstmOptions:
-    """Sizes of one direction: `dim` memory cells (n), `projection_dim` state (p), `n_layers` layers."""
+    """Sizes of one direction: `dim` memory cells (n), a state of `projection_dim` numbers (p), `n_layers` layers."""
 
     dim: int
     projection_dim: int
@@ -47,7 +47,7 @@ class CharCnnOptions:
 
 @dataclass(frozen=True)
 class BilmOptions:
-    """Everything `options.json` says; `extra` keeps the keys this project does not read, those inside objects too."""
+    """The contents of `options.json`; `extra` keeps the keys that this project does not read, nested ones too."""
 
     lstm: LstmOptions
     char_cnn: CharCnnOptions
@@ -77,7 +77,7 @@ class BilmOptions:
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "options") -> BilmOptions:
-        """As `from_file`, from the parsed JSON; `where` names it in errors."""
+        """Check the parsed JSON of an `options.json`; `where` names it in errors."""
         if nested_deeper(raw, MOST_DEPTH):
             raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
         try:
@@ -110,7 +110,7 @@ class BilmOptions:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object that `from_dict` reads back."""
+        """Return the JSON object that `from_dict` reads back."""
         lstm, cnn = self.lstm, self.char_cnn
         unread = {"lstm": {}, "char_cnn": {}} | self.extra
         return {
@@ -146,7 +146,7 @@ _Clip = Annotated[float | None, Field(ge=0, lt=1e30, description="a number from 
 
 
 class _Fields(BaseModel):
-    """An object of options.json; a field's description is what is expected of it. Defaults are bilm-tf's."""
+    """An object of options.json; a field's description says what is expected. Defaults are bilm-tf's."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -193,7 +193,7 @@ class _Options(_Fields):
 
 
 def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
-    """What of an object has no field; all of `elmo_mf`, which is read as it is."""
+    """The part of an object that has no field, and all of `elmo_mf`, which is kept unchanged."""
     found = {}
     for key, value in raw.items():
         inner = getattr(parsed, key) if key in type(parsed).model_fields else None
@@ -205,7 +205,7 @@ def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, with what was expected of the innermost field that it is in."""
+    """Describe the first error, with what was expected of the innermost field that it is in."""
     detail = error.errors(include_url=False, include_context=False)[0]
     names = [str(part) for part in detail["loc"] if isinstance(part, str)]
     fields: Any = _Options

@@ -79,8 +79,7 @@ def clear_derived_caches(module: nn.Module) -> None:
         >>> from elmo_mf.resources import demo_options, demo_weights
         >>> bilm = Bilm.from_files(demo_options(), demo_weights())
         >>> before = bilm.embed([["A", "dog"]])[0]
-        >>> bilm.char_cnn.projection.bias.data.add_(1)  # doctest: +ELLIPSIS
-        tensor(...
+        >>> _ = bilm.char_cnn.projection.bias.data.add_(1)
         >>> clear_derived_caches(bilm)
         >>> float(abs(bilm.embed([["A", "dog"]])[0] - before).max()) > 0.5
         True

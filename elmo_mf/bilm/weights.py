@@ -1,4 +1,4 @@
-"""The arrays of a biLM in memory, between the HDF5 file, the factorization and the encoder."""
+"""The arrays of a biLM: what files are read into, compression changes, and encoders are built from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HIGHWAY_GATES = ("carry", "transform")
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix of shape (m, n) kept as `left` (m, r) times `right` (r, n).
+    """A matrix of shape (m, n) as the product of `left` (m, r) and `right` (r, n).
 
-    One factorization a block of rows, a gate for example: `right` is (blocks * r, n), and the rows of block k of `left`
-    belong to rows k * r to (k + 1) * r of `right`.
+    With one factorization for each block of rows, such as a gate, `right` is (blocks * r, n), and block k of the rows
+    of `left` is multiplied with rows k * r to (k + 1) * r of `right`.
     """
 
     left: Array
@@ -31,7 +31,7 @@ class Factors:
 
     @property
     def rank(self) -> int:
-        """r, of each block."""
+        """r, the rank of each block."""
         return int(self.left.shape[1])
 
     @property
@@ -40,7 +40,7 @@ class Factors:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape of the matrix that the factors stand for."""
+        """Shape of the product."""
         return self.left.shape[0], self.right.shape[1]
 
     @property
@@ -51,7 +51,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Pruned:
-    """A matrix of which most weights are zero and stay so. It is kept, and runs, with its zeros."""
+    """A matrix with weights that are zero and stay zero. It is stored, and runs, with its zeros."""
 
     values: Array
 
@@ -61,7 +61,7 @@ class Pruned:
 
     @property
     def size(self) -> int:
-        """Number of parameters: those that are not zero."""
+        """Number of parameters that are not zero."""
         return int(np.count_nonzero(self.values))
 
 
@@ -69,7 +69,7 @@ Matrix: TypeAlias = Array | Factors | Pruned
 
 
 def to_dense(matrix: Matrix) -> Array:
-    """The matrix that factors stand for, or that is dense or pruned; in its own type."""
+    """Return a matrix as an array of its own type, with factors multiplied."""
     if isinstance(matrix, Factors):
         lefts = matrix.left.reshape(matrix.blocks, -1, matrix.rank)
         rights = matrix.right.reshape(matrix.blocks, matrix.rank, -1)
@@ -78,7 +78,7 @@ def to_dense(matrix: Matrix) -> Array:
 
 
 def reorder_gates(matrix: Matrix, order: Sequence[int]) -> Matrix:
-    """The matrix with its gates, a quarter of its rows each, in another order."""
+    """Return a matrix with its gates, a quarter of its rows each, in another order."""
     if isinstance(matrix, Factors):
         right = reorder_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
         return Factors(reorder_rows(matrix.left, order), right)
@@ -86,20 +86,22 @@ def reorder_gates(matrix: Matrix, order: Sequence[int]) -> Matrix:
 
 
 def reorder_rows(array: Array, order: Sequence[int]) -> Array:
-    """The array with the quarters of its rows in another order."""
+    """Return an array with the quarters of its rows in another order."""
     gates = np.split(array, GATES)
     return np.concatenate([gates[index] for index in order])
 
 
 @dataclass(frozen=True)
 class LstmWeights:
-    """One direction of one layer.
+    """The weights of one direction of one layer.
 
-    `matrices` maps each target to its matrix, outputs first: `input` (4n, d), `recurrent` (4n, p), `projection` (p, n);
-    or, with a left factor that input and recurrent share, `joint` (4n, d + p) in place of the two. Gates lie in
-    TensorFlow's order i, g, f, o; `bias` (4n,) is without the forget bias of 1 that TensorFlow adds when it runs.
-    Without `projection`, an LSTM as in `torch.nn.LSTM`, the state is the gated cell itself, and p = n.
-    `primed` is the state policy's h (p,) and c (n,), where they were stored.
+    Attributes:
+        matrices: The matrix of each target, outputs first: `input` (4n, d), `recurrent` (4n, p), `projection` (p, n);
+            or `joint` (4n, d + p) instead of the first two, with a left factor that they share. Gates are in
+            TensorFlow's order i, g, f, o. Without `projection`, as in `torch.nn.LSTM`, the state is the gated cell, and
+            p = n.
+        bias: (4n,), without the forget bias of 1 that TensorFlow adds when it runs.
+        primed: The starting h (p,) and c (n,) of the state policy `primed`, if they were stored.
     """
 
     matrices: dict[Target, Matrix]
@@ -112,13 +114,13 @@ class LstmWeights:
         return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else len(self.bias) // GATES
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
-        """With one matrix replaced, and without the primed state, which other weights would not have reached."""
-        gone = ("input", "recurrent") if target == JOINT else ()
-        kept = {name: own for name, own in self.matrices.items() if name not in gone}
+        """Return a copy with one matrix replaced, and without the primed state, which other weights do not reach."""
+        replaced = ("input", "recurrent") if target == JOINT else ()
+        kept = {name: other for name, other in self.matrices.items() if name not in replaced}
         return replace(self, matrices={**kept, target: matrix}, primed=None)
 
     def dense(self) -> LstmWeights:
-        """With every matrix rebuilt, and `joint` as `input` and `recurrent`."""
+        """Return a copy with every matrix as an array, and `joint` split into `input` and `recurrent`."""
         matrices = {target: to_dense(matrix) for target, matrix in self.matrices.items()}
         if JOINT in matrices:
             joint, p = matrices.pop(JOINT), self.state_size
@@ -128,34 +130,35 @@ class LstmWeights:
 
 @dataclass(frozen=True)
 class BilmWeights:
-    """A whole biLM: the character CNN's arrays by their HDF5 name, see `highway_matrices`, and the LSTMs by (direction,
-    layer).
+    """The weights of a biLM, or of a language model's core, which has one direction and no character CNN.
 
-    Also the core of a language model, which has one direction and no character CNN.
+    Attributes:
+        char_cnn: The character CNN's arrays by their HDF5 name; see `highway_matrices`.
+        lstms: The LSTMs by direction (0 is forward, 1 backward) and layer.
     """
 
     char_cnn: dict[str, Array]
     lstms: dict[tuple[int, int], LstmWeights]
 
     def dense(self) -> BilmWeights:
-        """With every matrix rebuilt."""
+        """Return a copy with every matrix as an array."""
         char_cnn = self.char_cnn
         for layer, matrix in enumerate(highway_matrices(char_cnn)):
             char_cnn = with_highway(char_cnn, layer, to_dense(matrix))
         return BilmWeights(char_cnn, {key: lstm.dense() for key, lstm in self.lstms.items()})
 
     def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
-        """The first layer of a direction that is not the same object in both; the number of layers if all are."""
+        """Return the first layer of a direction that is another object in `weights`; if none is, their number."""
         layers = sorted(layer for own, layer in self.lstms if own == direction)
         others = (k for k in layers if self.lstms[direction, k] is not weights.lstms[direction, k])
         return next(others, len(layers))
 
 
 def highway_matrices(char_cnn: Mapping[str, Array]) -> list[Array | Factors]:
-    """Each highway layer's [W_carry; W_transform] (2n, n), outputs first.
+    """Return each highway layer's [W_carry; W_transform] (2n, n), outputs first.
 
-    Among the arrays they lie as in the file, inputs first: `W_carry` and `W_transform` (n, n), or in their place
-    `W_left` (n, r) and `W_right` (r, 2n).
+    The arrays are those of the file, inputs first: `W_carry` and `W_transform` (n, n), or `W_left` (n, r) and `W_right`
+    (r, 2n).
     """
     layers = sum(name.startswith("CNN_high_") and name.endswith("/b_carry") for name in char_cnn)
     return [_highway_matrix(char_cnn, f"CNN_high_{layer}") for layer in range(layers)]
@@ -168,7 +171,7 @@ def _highway_matrix(char_cnn: Mapping[str, Array], group: str) -> Array | Factor
 
 
 def with_highway(char_cnn: Mapping[str, Array], layer: int, matrix: Matrix) -> dict[str, Array]:
-    """The arrays with another matrix in a highway layer."""
+    """Return the arrays with another matrix in a highway layer."""
     group = f"CNN_high_{layer}"
     kept = {name: array for name, array in char_cnn.items() if not name.startswith(f"{group}/W_")}
     if isinstance(matrix, Factors):
