@@ -214,7 +214,7 @@ def test_distillation_is_on_words_of_its_own() -> None:
         (2.5, "compression.highway_rank: found 2.5, expected an integer or budget"),
         ("budget", "compression.highway_rank: found 'budget', expected an integer of at least 1, or a budget to share"),
         ("half", "compression.highway_rank: found 'half', expected an integer or budget"),
-        (18, "compression.highway_rank: found 18, expected at most 17, of highway layer 0 (34 x 17)"),
+        (18, "compression.highway_rank: found 18, expected at most 17, the rank of highway layer 0 (34 x 17)"),
         (12, "found 12, expected less than 11.3, the break-even rank of highway layer 0 (34 x 17): from there on"),
     ],
 )
