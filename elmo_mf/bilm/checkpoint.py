@@ -189,9 +189,9 @@ class _Reader(NumbersFile):
 
     def refuse_other_history(self, options: BilmOptions) -> None:
         """Reject options of another compression of the same sizes; those of the weights before it are accepted."""
-        stored, own = self.text(_HISTORY), _digests(options.compressions)
-        if stored is not None and own and not stored.startswith(json.dumps(own)[:-1]):
-            found = f"{len(own)} compressions of which one is not that of these weights"
+        stored, digests = self.text(_HISTORY), _digests(options.compressions)
+        if stored is not None and digests and not stored.startswith(json.dumps(digests)[:-1]):
+            found = f"{len(digests)} compressions of which one is not that of these weights"
             raise InputError(
                 f"{self.path}: found options that note {found}, expected the options.json that was written with them"
             )

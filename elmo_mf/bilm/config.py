@@ -194,14 +194,14 @@ class _Options(_Fields):
 
 def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
     """The part of an object that has no field, and all of `elmo_mf`, which is kept unchanged."""
-    found = {}
+    unread = {}
     for key, value in raw.items():
         inner = getattr(parsed, key) if key in type(parsed).model_fields else None
         if key == "elmo_mf" or key not in type(parsed).model_fields:
-            found[key] = value
-        elif isinstance(inner, _Fields) and (left := _unread(value, inner)):
-            found[key] = left
-    return found
+            unread[key] = value
+        elif isinstance(inner, _Fields) and (inner_unread := _unread(value, inner)):
+            unread[key] = inner_unread
+    return unread
 
 
 def _first(error: ValidationError) -> str:
@@ -212,8 +212,8 @@ def _first(error: ValidationError) -> str:
     expected = "an object"
     for name in names:
         if name in getattr(fields, "model_fields", {}):
-            own = fields.model_fields[name]
-            fields, expected = own.annotation, own.description or expected
+            field = fields.model_fields[name]
+            fields, expected = field.annotation, field.description or expected
     found = "nothing" if detail["type"] == "missing" else _kind(detail["input"])
     return f"{'.'.join(names) or 'top level'}: found {found}, expected {expected}"
 

@@ -26,7 +26,7 @@ from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.compression import Compression
+    from elmo_mf.records.compression import Compression
 
 VERSION = 1
 """Number of the encoder's results, part of a run's identity: raised when what the encoder computes changes."""

@@ -112,7 +112,7 @@ class LstmFormula(nn.Module):
             for matrices, projection in zip(gates, self.projection.matrices(), strict=True):
                 matrices["projection"] = projection
         biases = [reorder_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
-        return [LstmWeights(own, bias - _forget_bias(bias)) for own, bias in zip(gates, biases, strict=True)]
+        return [LstmWeights(one, bias - _forget_bias(bias)) for one, bias in zip(gates, biases, strict=True)]
 
     def _gates(self, w_x: Matrix, w_h: Matrix) -> dict[Target, Matrix]:
         if not self.shared:

@@ -149,7 +149,7 @@ class BilmWeights:
 
     def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
         """Return the first layer of a direction that is another object in `weights`; if none is, their number."""
-        layers = sorted(layer for own, layer in self.lstms if own == direction)
+        layers = sorted(layer for other, layer in self.lstms if other == direction)
         others = (k for k in layers if self.lstms[direction, k] is not weights.lstms[direction, k])
         return next(others, len(layers))
 

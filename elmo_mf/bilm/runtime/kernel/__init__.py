@@ -1,4 +1,4 @@
-"""The recurrence as machine code, made by LLVM for this processor when it is first needed; needs llvmlite.
+"""The recurrence as machine code, compiled by LLVM for this processor when it is first needed; needs llvmlite.
 
 docs/machine-code.md explains how it works and how to change it.
 """
