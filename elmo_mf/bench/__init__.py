@@ -1,1 +1,1 @@
-"""How fast the encoder is, against AllenNLP's and against the machine."""
+"""Benchmark the encoder against AllenNLP's and against the limits of the machine."""

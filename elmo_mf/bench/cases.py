@@ -1,4 +1,4 @@
-"""What is run: parts of the encoder on batches of given sizes and lengths."""
+"""The cases of a benchmark: parts of the encoder on batches of given sizes and lengths."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Case:
 def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: bool) -> list[Case]:
     """Every part with every batch size and length; then, if asked for, the largest batch with lengths of the smallest
     length's half to the whole."""
-    found = [Case(part, (length,) * batch) for part in parts for length in lengths for batch in batches]
+    result = [Case(part, (length,) * batch) for part in parts for length in lengths for batch in batches]
     if ragged:
         batch, length = max(batches), min(lengths)
         spread = np.linspace(max(1, length // 2), length, batch).round().astype(int)
         mixed = tuple(np.random.default_rng(0).permutation(spread).tolist())
-        found += [Case(part, mixed) for part in parts]
-    return found
+        result += [Case(part, mixed) for part in parts]
+    return result
 
 
 def token_vectors(case: Case, dim: int, device: torch.device) -> Tensor:
@@ -70,7 +70,7 @@ def character_ids(case: Case, max_characters: int, device: torch.device) -> Tens
 
 
 def _word(rank: int) -> str:
-    """A spelling for the word of a rank: frequent words are short."""
+    """Return a spelling for the word of a rank; frequent words are short."""
     rng = np.random.default_rng(rank)
     size = 1 + min(11, int(np.log2(rank + 2) * rng.uniform(0.5, 1.2)))
     return "".join(chr(97 + int(letter)) for letter in rng.integers(0, 26, size))

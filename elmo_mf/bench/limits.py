@@ -1,4 +1,4 @@
-"""What the machine can do at best: memory bandwidth and matrix products, measured in the same run."""
+"""Limits of the machine, measured in the same run: memory bandwidth and speed of matrix products."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Limits:
 
 
 def measure_limits(device: torch.device, repeats: int = 7) -> Limits:
-    """The best of some repeats of each."""
+    """Measure each limit several times and return the best values."""
     source = torch.ones(_COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
     matrices, vectors = source.view(2, 1024, -1), torch.ones(2, 1, 1024, device=device)
@@ -46,12 +46,12 @@ def measure_limits(device: torch.device, repeats: int = 7) -> Limits:
     copy = _best(lambda: target.copy_(source), device, repeats)
     total = _best(lambda: source.sum(), device, repeats)
     times_vector = _best(lambda: torch.bmm(vectors, matrices), device, repeats)
-    half = square.bfloat16() if device.type != "cpu" or supports("bfloat16") else None
+    bf16 = square.bfloat16() if device.type != "cpu" or supports("bfloat16") else None
     return Limits(
         2 * _COPY_BYTES / copy / 1e9,
         _COPY_BYTES / min(total, times_vector) / 1e9,
         _gflop_s(square, device, repeats),
-        None if half is None else _gflop_s(half, device, repeats),
+        None if bf16 is None else _gflop_s(bf16, device, repeats),
     )
 
 
@@ -64,7 +64,7 @@ def _best(run: Callable[[], object], device: torch.device, repeats: int) -> floa
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call, the device's work included."""
+    """Return the wall time of one call in seconds, including the work of the device."""
     synchronize(device)
     started = time.perf_counter()
     run()

@@ -1,4 +1,4 @@
-"""Time the variants of each case, taking turns in one process."""
+"""Time the variants of each case, alternating in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared: AllenNLP's encoder, ours dense, and ours at some ranks, all with the same weights."""
+"""The encoders of a benchmark: AllenNLP's, the dense one and compressed ones, with the same weights."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Variant(ABC):
         return BYTES_PER_PARAMETER * self.size.around_parameters
 
     def runs(self, case: Case) -> bool:
-        """Whether it can run the case, and is there for it."""
+        """Return whether the variant takes part in a case."""
         return True
 
     @abstractmethod
     def prepare(self, case: Case, device: torch.device) -> Call:
-        """A call that runs the case once; its inputs are ready."""
+        """Return a function that runs the case once on prepared inputs."""
 
 
 class Ours(Variant):
@@ -158,8 +158,8 @@ class AllenNlp(Variant):
                 return torch.stack(module(ids)["activations"][1:])
 
             def words() -> Tensor:
-                found = module._token_embedder(ids)
-                layer: Tensor = (found["token_embedding"] * found["mask"].unsqueeze(2)).unsqueeze(0)
+                output = module._token_embedder(ids)
+                layer: Tensor = (output["token_embedding"] * output["mask"].unsqueeze(2)).unsqueeze(0)
                 return layer
 
             return whole if case.part == "encoder" else words

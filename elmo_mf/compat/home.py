@@ -1,7 +1,7 @@
-"""A folder for what AllenNLP and its libraries keep in the home folder, where that cannot be written to.
+"""A temporary folder for the caches of AllenNLP and its libraries if the home folder is not writable.
 
-AllenNLP makes `~/.allennlp/cache` even to read local files, and does not import where there is no home folder at all,
-as for a user of a container whom no passwd file knows.
+AllenNLP creates `~/.allennlp/cache` even to read local files, and cannot be imported without a home folder, as in a
+container whose user has no passwd entry.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _KEPT = {
     "HF_HOME": "huggingface",
     "MPLCONFIGDIR": "matplotlib",
 }
-"""Environment variables that say where a library keeps its files, and what its folder is called here."""
+"""Environment variables for the libraries' cache folders, and the name of each folder here."""
 
 
 def ensure_home() -> None:
-    """See to it that AllenNLP's cache can be made: in the home folder, or else in a folder that goes with this process.
+    """Ensure that AllenNLP's cache can be created, in the home folder or in a temporary folder of this process.
 
-    Child processes inherit the choice. Variables that are set already stay as they are.
+    Child processes inherit the folder. Variables that are already set are kept.
     """
     try:
         home = Path.home()
@@ -40,7 +40,7 @@ def ensure_home() -> None:
 
 
 def _can_be_made(folder: Path) -> bool:
-    """Whether a folder is there or can be made; root may pass every check of rights and yet be refused."""
+    """Return whether a folder exists or can be created, by a test: permissions alone do not say so for root."""
     if folder.is_dir():
         return True
     while not folder.is_dir() and folder != folder.parent:

@@ -1,4 +1,4 @@
-"""Which weights AllenNLP is loading a trained model from."""
+"""The weight file from which AllenNLP is loading a trained model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _WEIGHTS: ContextVar[Path | None] = ContextVar("weights", default=None)
 
 
 def weights_being_loaded() -> Path | None:
-    """The file that the model under construction will get its parameters from; None in training."""
+    """Return the weight file of the model under construction; None in training."""
     return _WEIGHTS.get()
 
 
 @contextmanager
 def loading(weights: str | Path) -> Iterator[None]:
-    """While a model is constructed for this file."""
+    """Record a weight file during the construction of its model."""
     token = _WEIGHTS.set(Path(weights))
     try:
         yield

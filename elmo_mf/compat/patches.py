@@ -16,7 +16,7 @@ from elmo_mf.compat.home import ensure_home
 
 
 class _Absent(ModuleType):
-    """Stands in for a package that is not needed; using it raises, naming it."""
+    """A placeholder for a package that is not needed; calling it raises an `ImportError` that names the package."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -28,7 +28,7 @@ class _Absent(ModuleType):
 
 
 class _AbsentRouge(_Absent):
-    """py-rouge: the one module that uses it builds an evaluator when it is imported."""
+    """A placeholder for py-rouge; the module that uses it builds an evaluator during its import."""
 
     def Rouge(self, **_: Any) -> _Absent:
         return _Absent("rouge.Rouge")
@@ -36,7 +36,7 @@ class _AbsentRouge(_Absent):
 
 @contextmanager
 def _stand_in(name: str, kind: type[_Absent] = _Absent, submodules: Sequence[str] = ()) -> Iterator[None]:
-    """`import name` finds a stand-in if the real package does not import."""
+    """Make `import name` find a placeholder if the real package cannot be imported."""
     try:
         importlib.import_module(name)
     except Exception:
@@ -57,7 +57,7 @@ def _torchvision() -> AbstractContextManager[None]:
 
 @contextmanager
 def _narrativeqa() -> Iterator[None]:
-    """py-rouge imports pkg_resources, which setuptools dropped; nltk.download asks the network at every start."""
+    """py-rouge imports pkg_resources, which setuptools removed; nltk.download accesses the network at every start."""
     import nltk
 
     with _swapped(nltk, "download", lambda *args, **kwargs: False), _stand_in("rouge", _AbsentRouge):
@@ -66,7 +66,7 @@ def _narrativeqa() -> Iterator[None]:
 
 @contextmanager
 def _transformers_adamw() -> Iterator[None]:
-    """transformers dropped its AdamW. Set on the lazy module's class: the object is re-created."""
+    """transformers removed its AdamW; it is set on the class of the lazy module, because the module is re-created."""
     import transformers
 
     if not hasattr(transformers, "AdamW"):
@@ -78,7 +78,7 @@ def _transformers_adamw() -> Iterator[None]:
 
 @contextmanager
 def _transformers_tokenizers() -> Iterator[None]:
-    """transformers 5 renamed or dropped what AllenNLP calls of its tokenizers."""
+    """transformers 5 renamed or removed tokenizer methods that AllenNLP calls."""
     yield
     from elmo_mf.compat.transformers_tokenizers import tokenizer_getter
 
@@ -88,7 +88,7 @@ def _transformers_tokenizers() -> Iterator[None]:
 
 @contextmanager
 def _augmented_lstm() -> Iterator[None]:
-    """As an encoder it is asked for its sizes by names that it never had."""
+    """As an encoder, `AugmentedLstm` needs the attributes `input_size` and `hidden_size`."""
     yield
     lstm = sys.modules["allennlp.modules.augmented_lstm"].AugmentedLstm
     lstm.input_size, lstm.hidden_size = property(lambda self: self.embed_dim), property(lambda self: self.lstm_dim)
@@ -96,7 +96,7 @@ def _augmented_lstm() -> Iterator[None]:
 
 @contextmanager
 def _trees() -> Iterator[None]:
-    """nltk opens files in its own data folders alone."""
+    """nltk only opens files in its own data folders."""
     yield
     from elmo_mf.compat.trees import TreeFiles
 
@@ -106,7 +106,7 @@ def _trees() -> Iterator[None]:
 
 @contextmanager
 def _huggingface_hub() -> Iterator[None]:
-    """huggingface_hub 1.0 dropped what `allennlp push-to-hf` imports; only that command does without."""
+    """huggingface_hub 1.0 removed names that `allennlp push-to-hf` imports; that command does not work."""
     import huggingface_hub
 
     missing = [name for name in ("HfFolder", "Repository") if not hasattr(huggingface_hub, name)]
@@ -121,7 +121,7 @@ def _huggingface_hub() -> Iterator[None]:
 
 @contextmanager
 def _spacy_models() -> Iterator[None]:
-    """A spaCy model that is not installed is downloaded, even where its tokenizer is all that is asked for."""
+    """AllenNLP downloads a missing spaCy model even if only its tokenizer is used."""
     yield
     from elmo_mf.compat.spacy_models import model_getter
 
@@ -131,7 +131,7 @@ def _spacy_models() -> Iterator[None]:
 
 @contextmanager
 def _spacy_tokenizer() -> Iterator[None]:
-    """AllenNLP's tokenizer asks for tags by default."""
+    """AllenNLP's spaCy tokenizer requests tags by default."""
     yield
     from elmo_mf.compat.spacy_models import tag_where_asked
 
@@ -140,7 +140,7 @@ def _spacy_tokenizer() -> Iterator[None]:
 
 @contextmanager
 def _swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """For this long, `owner` has something else under a name."""
+    """Replace an attribute of `owner` during the context."""
     kept = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -151,7 +151,7 @@ def _swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def _reduce_on_plateau() -> Iterator[None]:
-    """torch's ReduceLROnPlateau lost `verbose`, which AllenNLP always passes."""
+    """PyTorch's ReduceLROnPlateau no longer has the argument `verbose`, which AllenNLP always passes."""
     yield
     import functools
     import inspect
@@ -176,7 +176,7 @@ def _reduce_on_plateau() -> Iterator[None]:
 
 @contextmanager
 def _recover() -> Iterator[None]:
-    """Some schedulers keep NumPy scalars in the training state, which `torch.load` refuses by default."""
+    """Some schedulers keep NumPy scalars in the training state, which `torch.load` rejects by default."""
     yield
     import numpy as np
     import torch
@@ -188,7 +188,7 @@ def _recover() -> Iterator[None]:
 
 @contextmanager
 def _archives() -> Iterator[None]:
-    """A model archive may come from a stranger: nothing in it is written outside its folder, as from Python 3.14 on."""
+    """Extract untrusted model archives only inside their folder, as Python 3.14 does by default."""
     yield
     import tarfile
 
@@ -202,14 +202,14 @@ def _archives() -> Iterator[None]:
 
 @contextmanager
 def _home() -> Iterator[None]:
-    """AllenNLP wants a home folder to write to, even to read local files."""
+    """AllenNLP needs a writable home folder, even to read local files."""
     ensure_home()
     yield
 
 
 @contextmanager
 def _model() -> Iterator[None]:
-    """A model that is loaded gets its parameters from a file: who constructs it may ask which."""
+    """Record the weight file of a model that is being loaded, for the constructors of its modules."""
     yield
     import functools
     import os
@@ -229,7 +229,7 @@ def _model() -> Iterator[None]:
 
 @contextmanager
 def _bfloat16() -> Iterator[None]:
-    """What keeps a division from being one by zero is known of all floats but bfloat16, mixed precision's on a CPU."""
+    """`tiny_value_of_dtype` does not support bfloat16, which mixed precision uses on a CPU."""
     yield
     import functools
 
@@ -240,14 +240,14 @@ def _bfloat16() -> Iterator[None]:
 
     @functools.wraps(original)
     def tiny_value_of_dtype(dtype: Any) -> Any:
-        return original(torch.float32 if dtype == torch.bfloat16 else dtype)  # whose exponents they have
+        return original(torch.float32 if dtype == torch.bfloat16 else dtype)  # has the same exponents
 
     vars(module)["tiny_value_of_dtype"] = tiny_value_of_dtype
 
 
 @contextmanager
 def _fairscale() -> Iterator[None]:
-    """fairscale's import warns twice of functions that torch will rename."""
+    """Suppress two warnings of fairscale's import about functions that PyTorch will rename."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning)
         yield
@@ -255,7 +255,7 @@ def _fairscale() -> Iterator[None]:
 
 @contextmanager
 def _trainer() -> Iterator[None]:
-    """So does AllenNLP's trainer in every training; and torch's clipping of gradients takes no sparse ones."""
+    """Suppress the same warning of AllenNLP's trainer, and clip sparse gradients, which PyTorch does not support."""
     warnings.filterwarnings("ignore", "`torch.cuda.amp", FutureWarning, r"allennlp\.training")
     yield
     import functools
@@ -278,7 +278,7 @@ def _trainer() -> Iterator[None]:
 
 @contextmanager
 def _training_util() -> Iterator[None]:
-    """The same clipping, for who trains without AllenNLP's trainer."""
+    """Clip sparse gradients in training loops without AllenNLP's trainer."""
     yield
     from elmo_mf.compat.sparse_gradients import clip_grad_norm_
 
@@ -316,7 +316,7 @@ _READERS = ".dataset_readers."
 def _opened(
     file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, *rest: Any, **named: Any
 ) -> Any:
-    """What readers find as `open`: a text of which no encoding is said is UTF-8, whatever the locale says."""
+    """Open a file as UTF-8 by default, whatever the locale; dataset readers use it as `open`."""
     return open(file, mode, buffering, encoding or (None if "b" in mode else "utf-8"), *rest, **named)
 
 

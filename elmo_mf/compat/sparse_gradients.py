@@ -1,4 +1,4 @@
-"""Gradient clipping where some gradients are sparse, which torch's own no longer takes."""
+"""Gradient clipping that supports sparse gradients, which PyTorch's functions no longer do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST = 1e-6  # as torch divides
 
 @torch.no_grad()
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
-    """As `torch.nn.utils.clip_grad_norm_`, whose numbers it gives where all gradients are dense."""
+    """Clip as `torch.nn.utils.clip_grad_norm_` does; dense gradients give identical numbers."""
     parameters = list(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not any(gradient.is_sparse for gradient in gradients):
@@ -29,7 +29,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, norm_type: fl
 
 @torch.no_grad()
 def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
-    """As `torch.nn.utils.clip_grad_value_`."""
+    """Clip as `torch.nn.utils.clip_grad_value_` does."""
     dense = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:

@@ -1,4 +1,4 @@
-"""What AllenNLP takes from `tarfile`, for Pythons whose `tarfile` does not ask where a member goes."""
+"""A safe replacement for `tarfile` in AllenNLP, for versions of Python without extraction filters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _Archive(tarfile.TarFile):
-    """Writes files and folders inside one folder, and nothing else."""
+    """An archive that extracts only files and folders inside one folder."""
 
     def extractall(self, path: Any = ".", members: Any = None, **kwargs: Any) -> None:
         """As `tarfile.TarFile.extractall`.

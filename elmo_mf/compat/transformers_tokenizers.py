@@ -1,4 +1,4 @@
-"""What AllenNLP asks of the tokenizer of a pretrained transformer, and transformers 5 renamed or dropped."""
+"""Restore tokenizer methods that AllenNLP calls and that transformers 5 renamed or removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def tokenizer_getter(original: Callable[..., Any]) -> Callable[..., Any]:
-    """AllenNLP's `get_tokenizer`, whose tokenizers have the methods that they had."""
+    """Wrap AllenNLP's `get_tokenizer`, so that its tokenizers have the removed methods."""
 
     @functools.wraps(original)
     def get_tokenizer(model_name: str, **kwargs: Any) -> Any:
@@ -28,7 +28,7 @@ def tokenizer_getter(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _surrounded(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """The ids of one text between the special tokens that the tokenizer puts around a text."""
+    """Surround the ids of a text by the special tokens of the tokenizer."""
     bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     starts = range(len(whole) - len(bare) + 1)
     start = next(start for start in starts if whole[start : start + len(bare)] == bare)

@@ -1,4 +1,4 @@
-"""A frozen encoder's activations, kept by sentence: epochs after the first do not run the biLSTM."""
+"""Cache of a frozen encoder's activations by sentence, so that epochs after the first do not run the biLSTM."""
 
 from __future__ import annotations
 

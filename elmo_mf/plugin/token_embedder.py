@@ -59,7 +59,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
         word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
         precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
-        vocab_to_cache: of `elmo_token_embedder`; refused.
+        vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
 
     Raises:
         InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or

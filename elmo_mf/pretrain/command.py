@@ -1,4 +1,4 @@
-"""The command that repeats a run."""
+"""The command line that repeats a pretraining run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elmo_mf.pretrain.settings import PretrainSettings
 
 
 def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settings: PretrainSettings) -> str:
-    """With file names only, not their folders."""
+    """Return the command line of a run, with file names instead of paths."""
     values = settings.model_dump(exclude={"compression", "architecture"})
     if settings.compression is not None:
         values |= {name: _as_option(settings.compression.get(name)) for name in ("targets", "rank", "budget")}
@@ -21,7 +21,7 @@ def command_line(train: Sequence[Path], valid: Sequence[Path], out: Path, settin
 
 
 def _as_option(value: Any) -> Any:
-    """A compression's targets, rank or budget as the command line takes them."""
+    """Format the targets, rank or budget of a compression for the command line."""
     if not isinstance(value, Mapping):
         return "+".join(value) if isinstance(value, (list, tuple)) else value
     if "share" in value:

@@ -1,4 +1,4 @@
-"""Tokenised text, one sentence a line, as word ids in batches: of similar length, or in the text's order."""
+"""Tokenised text as word ids, in batches of similar length or in the order of the text."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from elmo_mf.io import TextLines, atomic_path
 
 END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
 MOST_WORDS = 10_000_000
-"""In a vocabulary file."""
+"""Largest number of words in a vocabulary file."""
 _UNUSED = "!!!MAXTERMID"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that the softmax knows: `</S>`, `<S>`, `<UNK>` and the most frequent first, or in a file's order."""
+    """The words of the softmax: `</S>`, `<S>`, `<UNK>` and the most frequent words, or the order of a file."""
 
     words: tuple[str, ...]
 
     @classmethod
     def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
-        """The words that occur `min_count` times or more, of them the `max_words` most frequent."""
+        """Return the words that occur at least `min_count` times, at most the `max_words` most frequent."""
         counts = Counter(word for sentence in sentences for word in sentence)
         for special in _SPECIAL:
             counts.pop(special, None)
@@ -89,11 +89,11 @@ class Batch:
 
     @property
     def predictions(self) -> int:
-        """Words that each direction predicts."""
+        """Number of words that each direction predicts."""
         return int(self.lengths.sum()) - len(self.lengths)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; `lengths` stay where they are."""
+        """Move the batch to a device, except `lengths`."""
         return Batch(self.types.to(device), self.words.to(device), self.lengths)
 
 
@@ -123,7 +123,7 @@ class Corpus:
         self.n_words = self.n_predictions - len(self._words)
 
     def predictions(self) -> Iterator[int]:
-        """Ids of what the forward direction predicts: every sentence's words, and its end."""
+        """Yield the ids that the forward direction predicts: the words and the end of every sentence."""
         for words in self._words:
             yield from words[1:].tolist()
 
@@ -145,7 +145,7 @@ class Corpus:
             yield self._batch([start + step for start in (starts if step < quotient else starts[:rest])])
 
     def n_streamed(self, max_tokens: int) -> int:
-        """How many batches `streams` gives."""
+        """Return the number of batches of `streams`."""
         return -(-len(self._words) // self._n_streams(max_tokens))
 
     def _n_streams(self, max_tokens: int) -> int:

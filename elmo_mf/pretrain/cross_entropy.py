@@ -1,4 +1,4 @@
-"""The loss of a softmax over many words, some rows at a time.
+"""The loss of a softmax over many words, computed in blocks of rows.
 
 The logits of a batch over a large vocabulary are more numbers than a processor's cache has room for, and with those of
 their gradients several times as many. Here each block of rows is worked off while it is in the cache: its logits become
@@ -27,7 +27,7 @@ def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | 
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradients are known when the loss is, and wait for the loss's own."""
+    """Computes the gradients together with the loss; backward scales them by the gradient of the loss."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, words: Tensor) -> Tensor:
@@ -36,14 +36,14 @@ class _CrossEntropy(torch.autograd.Function):
         loss, n_rows = states.new_zeros(()), _rows_at_once(weight)
         memory = states.new_empty(min(n_rows, len(states)), len(weight))
         for first in range(0, len(states), n_rows):
-            own, targets = states[first : first + n_rows], words[first : first + n_rows].unsqueeze(1)
-            logits = torch.mm(own, weight.T, out=memory[: len(own)])
+            rows, targets = states[first : first + n_rows], words[first : first + n_rows].unsqueeze(1)
+            logits = torch.mm(rows, weight.T, out=memory[: len(rows)])
             if bias is not None:
                 logits += bias
             loss += _to_probabilities(logits, targets)
             if wanted:
                 logits.scatter_add_(1, targets, logits.new_full((), -1).expand_as(targets))
-                _add_gradients(logits, own, weight, first, gradients)
+                _add_gradients(logits, rows, weight, first, gradients)
         ctx.gradients = gradients
         return loss
 
@@ -53,7 +53,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _to_probabilities(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits become probabilities in place; returns the loss."""
+    """Convert logits to probabilities in place, and return the loss."""
     at_targets = logits.gather(1, targets)
     largest = logits.amax(1, keepdim=True)
     total = logits.sub_(largest).exp_().sum(1, keepdim=True)
@@ -62,7 +62,7 @@ def _to_probabilities(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _add_gradients(of_logits: Tensor, states: Tensor, weight: Tensor, first: int, to: list[Tensor | None]) -> None:
-    """Add a block's to those of all states, of the weight and of the bias."""
+    """Add the gradients of a block to those of the states, the weight and the bias."""
     of_states, of_weight, of_bias = to
     if of_states is not None:
         torch.mm(of_logits, weight, out=of_states[first : first + len(states)])
@@ -73,7 +73,7 @@ def _add_gradients(of_logits: Tensor, states: Tensor, weight: Tensor, first: int
 
 
 def _rows_at_once(weight: Tensor) -> int:
-    """A block's: of a GPU, where each product is a launch, many."""
+    """Return the number of rows of a block; large on a GPU, where each product is a kernel launch."""
     size = CACHE_BYTES if weight.device.type == "cpu" else GPU_BYTES
     return max(FEWEST_ROWS, size // (weight.element_size() * len(weight)))
 

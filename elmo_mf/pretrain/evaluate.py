@@ -1,4 +1,4 @@
-"""A biLM judged as the language model that it was: its checkpoint, dense or compressed, with its softmax."""
+"""Evaluate a checkpoint, dense or compressed, as a language model with its softmax."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def evaluate(
     """Perplexity of a checkpoint on `texts`, tokenised, one sentence a line.
 
     Args:
-        beside: folder of the softmax and the vocabulary; None for the weights' own.
-        max_tokens: longer sentences are cut into pieces.
-        limit: lines of each file that are read.
+        beside: Folder of the softmax and the vocabulary; that of the weights by default.
+        max_tokens: Number of tokens at which longer sentences are split into chunks.
+        limit: Number of lines of each file to read; all by default.
 
     Raises:
-        InputError: a file is missing, or is not what the others ask for.
+        InputError: A file is missing or does not match the others.
     """
     return next(evaluate_each(options_file, weight_file, texts, [compression], beside, device, max_tokens, limit))
 
@@ -75,10 +75,10 @@ def evaluate_each(
     max_tokens: int = 80,
     limit: int | None = None,
 ) -> Iterator[Evaluation]:
-    """As `evaluate`, for several compressions in turn; the texts are read once, so that they may be pipes."""
+    """Evaluate several compressions in turn as `evaluate` does; the texts are read once and can be pipes."""
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
     read = [read_with_hash(path, max_tokens, limit) for path in texts]
-    sentences = [sentence for own, _ in read for sentence in own]
+    sentences = [sentence for part, _ in read for sentence in part]
     files = {"options": options_file, "weights": weight_file, "softmax": folder / SOFTMAX_FILE}
     for compression in compressions:
         model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
@@ -106,7 +106,7 @@ def read_language_model(
     """The language model of a checkpoint, with the softmax and the vocabulary in `folder`.
 
     Raises:
-        InputError: a file is missing, or is not what the others ask for.
+        InputError: A file is missing or does not match the others.
     """
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
     width = BilmOptions.from_file(options_file).lstm.projection_dim

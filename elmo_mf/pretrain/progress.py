@@ -1,4 +1,4 @@
-"""What is shown of a run while it goes on: after each step, and in TensorBoard's files."""
+"""Progress of a training run: metrics after each step, and TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOG_STEPS = 10
 
 @dataclass
 class StepMetrics:
-    """What a progress bar shows after a step."""
+    """Metrics after a step, for a progress bar."""
 
     step: int
     steps: int
@@ -20,7 +20,7 @@ class StepMetrics:
 
 
 class TensorBoardLog:
-    """TensorBoard's files in a folder, or nothing."""
+    """Writes TensorBoard logs to a folder, if there is one."""
 
     def __init__(self, folder: Path | None, step: int) -> None:
         self._writer: Any = None

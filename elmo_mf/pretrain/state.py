@@ -24,7 +24,7 @@ class Epoch(_Strict):
 
 
 class SavedProgress(_Strict):
-    """How far a run has come."""
+    """Progress of a run, as saved in its checkpoint."""
 
     step: Annotated[int, Field(ge=0)]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -30,8 +30,8 @@ class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         for number, pair in enumerate(self.tail, start=1):
             project, output = cast(nn.Sequential, pair)
             rows = (cluster == number).nonzero().squeeze(1)
-            own = cross_entropy(project(states[rows]), cast(Tensor, output.weight), words[rows] - bounds[number])
-            total = total + own
+            loss = cross_entropy(project(states[rows]), cast(Tensor, output.weight), words[rows] - bounds[number])
+            total = total + loss
         return total
 
 
