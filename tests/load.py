@@ -19,34 +19,33 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.executors.local import LocalExecutor
 from elmo_mf.experiments.runs import Report, Result
 from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records import Measurements, Record, RecordStore, Run
 from elmo_mf.tasks.execution import PRELOAD
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT
-from tests.records.samples import record, write
+from tests.records.samples import measurements, record, write
 
 
-def _result(seed: int) -> dict[str, Any]:
-    return {key: value for key, value in record(None, 0.4, seed).items() if key not in ("format", "id", "run")}
+def _result(seed: int) -> Measurements:
+    return measurements(record(None, 0.4, seed))
 
 
-def nothing(run: Run, output: Path, report: Report) -> Result[dict[str, Any]]:
+def nothing(run: Run, output: Path, report: Report) -> Result[Measurements]:
     """A run that is done at once."""
     return Result(_result(run.seed))
 
 
-class _Clock(View[Run, dict[str, Any]]):
+class _Clock(View[Run, Record]):
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
 
-    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
+    def done(self, outcome: Outcome[Run, Record]) -> None:
         self.times.append(time.perf_counter())
 
 
@@ -61,7 +60,7 @@ def sweep_load(runs: int, folder: Path) -> dict[str, float]:
     _sweep(expanded[:2], folder / "warm")
     before, clock = _megabytes(), _Clock()
     _sweep(expanded, folder / "sweep", clock)
-    assert len(ResultStore(folder / "sweep").records()) == runs
+    assert len(RecordStore(folder / "sweep").records()) == runs
     each = [1000 * (b - a) for a, b in zip(clock.times, clock.times[1:], strict=False)]
     fifth = max(1, runs // 5)
     return {
@@ -73,16 +72,16 @@ def sweep_load(runs: int, folder: Path) -> dict[str, float]:
     }
 
 
-def _sweep(runs: list[Run], output: Path, view: View[Run, dict[str, Any]] | None = None) -> None:
-    executor: LocalExecutor[Run, dict[str, Any]] = LocalExecutor(nothing, output, 1, 1, PRELOAD)
-    run_sweep(runs, output, executor, ResultStore(output), view)
+def _sweep(runs: list[Run], output: Path, view: View[Run, Record] | None = None) -> None:
+    executor: LocalExecutor[Run, Measurements] = LocalExecutor(nothing, output, 1, 1, PRELOAD)
+    run_sweep(runs, output, executor, RecordStore(output), view)
 
 
 def status_load(records: int, folder: Path) -> dict[str, float]:
     """Seconds of `--status` on many records."""
     grid = ["--tasks", "sst", "--seeds", ",".join(map(str, range(records // 2))), "--ranks", "4"]
     spec = SweepSpec.from_file(None, tasks=["sst"], seeds=list(range(records // 2)), ranks=[4])
-    store = ResultStore(folder)
+    store = RecordStore(folder)
     for run in expand(spec):
         store.write(run, _result(run.seed))
     found = {"records": float(len(store.records()))}

@@ -9,19 +9,18 @@ from typing import Any
 import pytest
 
 from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.runs import Work
+from elmo_mf.experiments.runs import MeasuredT, Work
 from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records import Measurements, Record, RecordStore, Run
 from elmo_mf.tasks.config import task_names
 from elmo_mf.tasks.execution import PRELOAD, TaskWork
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import small_data
 
 TinySweep = Callable[..., SweepSpec]
-Fields = dict[str, Any]
-SweepView = View[Run, Fields]
-SweepOutcome = Outcome[Run, Fields]
+SweepView = View[Run, Record]
+SweepOutcome = Outcome[Run, Record]
 
 
 def run_here(
@@ -29,25 +28,25 @@ def run_here(
     output: Path,
     workers: int = 1,
     view: SweepView | None = None,
-    work: Work[Fields] | None = None,
+    work: Work[Measurements] | None = None,
     **options: Any,
 ) -> list[SweepOutcome]:
     """Execute a sweep in processes of one thread, so that the number of workers changes no sum."""
     executor = executor_here(work or TaskWork(spec), output, workers)
-    return run_sweep(expand(spec), output, executor, ResultStore(output), view, **options)
+    return run_sweep(expand(spec), output, executor, RecordStore(output), view, **options)
 
 
-def executor_here(work: Work[Fields], output: Path, workers: int = 1) -> LocalExecutor[Run, Fields]:
+def executor_here(work: Work[MeasuredT], output: Path, workers: int = 1) -> LocalExecutor[Run, MeasuredT]:
     """Return an executor that inherits what all others of these tests do."""
     return LocalExecutor(work, output, workers, 1, PRELOAD)
 
 
 def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
-    """Return the records of a sweep in which nothing fails, in the order of its runs."""
+    """Return the records of a sweep in which nothing fails, as JSON, in the order of its runs."""
     outcomes = {outcome.run.id: outcome for outcome in run_here(spec, output, **how)}
     assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
     records = [outcomes[run.id].record for run in expand(spec)]
-    return [record for record in records if record is not None]
+    return [record.to_dict() for record in records if record is not None]
 
 
 @pytest.fixture

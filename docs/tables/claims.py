@@ -119,7 +119,7 @@ def _between_processors() -> tuple[int, float, float]:
         found = _scores_of(task, "base", "dense")
         apart += [100 * (score - found[int(seed)]) for seed, score in _float16(task)["float16"].items()]
         seeds += [100 * (one - other) for one, other in itertools.combinations(found.values(), 2)]
-    assert {record["machine"]["instructions"] for record in board_records("sst", "base", "dense")} == {"AVX512"}
+    assert {record.machine.instructions for record in board_records("sst", "base", "dense")} == {"AVX512"}
     assert read_json("compression/float16.json")["machine"]["instructions"] == "AVX2"
     return len(apart), _root_mean_square(apart), _root_mean_square(seeds)
 
@@ -184,7 +184,7 @@ def _ranks(encoder: str) -> tuple[list[str], list[str]]:
     found: list[list[str]] = []
     for target in ("joint", "projection"):
         own = [
-            sorted({one["rank"] for one in record["matrices"] if (one["target"], one["layer"]) == (target, layer)})
+            sorted({str(one.rank) for one in record.matrices if (one.target, one.layer) == (target, layer)}, key=int)
             for layer in (0, 1)
         ]
         found.append([" and ".join(map(str, ranks)) for ranks in own])
@@ -304,8 +304,8 @@ def _budget_of_a_core() -> Iterator[str]:
         records = board_records(task, None, "svd all budget 324000 parameters")
         for layer, target in itertools.product(range(3), ("input", "recurrent")):
             ranks = [
-                one["rank"] for record in records for one in record["matrices"]
-                if (one["layer"], one["target"]) == (layer, target)
+                one.rank or 0 for record in records for one in record.matrices
+                if (one.layer, one.target) == (layer, target)
             ]  # fmt: skip
             found.setdefault((layer, target), []).append(f"{median(ranks):.0f}")
             recurrent += [median(ranks)] if target == "recurrent" else []
@@ -354,7 +354,7 @@ def _shared_budgets(found: dict[str, tuple[float, float]]) -> Iterator[str]:
 
     separate = both(f"{_BASE} by matrices highways 64")
     yield f"the same rank of 64 gives {separate}"
-    (rank,) = {one["rank"] for one in board_records("sst", "base", _SHARED)[0]["highways"]}
+    (rank,) = {one.rank for one in board_records("sst", "base", _SHARED)[0].highways or ()}
     yield f"it chooses rank {rank} and reaches {both(_SHARED)} instead of {separate}"
     larger = both(f"{_JOINT} budget 894976 parameters with highways")
     yield f"(rank 32 and rank 64), {larger} instead of {both('whitened_svd all rank 32 highways 64')}"
@@ -495,7 +495,7 @@ def _score(task: str, encoder: str) -> float:
 def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
     """An encoder's scores, by seed."""
     primary = "f1" if task == "squad" else "accuracy"
-    return {one["run"]["seed"]: one["scores"][primary] for one in board_records(task, elmo, encoder)}
+    return {one.run.seed: one.scores[primary] for one in board_records(task, elmo, encoder)}
 
 
 def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,10 @@ from docs.tables.page import DOCS, Rows, Tables, read_json
 from elmo_mf.analysis.correlations import mean_interval
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.records import records_of
-from elmo_mf.records.encoders import encoder_key, encoder_names
+from elmo_mf.records import Record
+from elmo_mf.records.compression import parse_compression
+from elmo_mf.records.identity import EncoderIdentity
+from elmo_mf.records.labels import encoder_names
 
 Row = dict[str, Any]
 
@@ -65,10 +67,6 @@ def _errors() -> Rows:
 def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
     """Of one of `_WAYS` at several sizes: those of its budgets, or its ranks for all targets."""
     return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
-
-
-def _cell(report: Row) -> Row:
-    return {"compression": report["compression"]}
 
 
 def _scores() -> Rows:
@@ -154,10 +152,7 @@ def elsewhere(task: str, elmo: str | None, encoder: str) -> str:
     """The mark of a row that was scored on another processor than the dense one that it is compared with."""
     against = board(task, elmo)[encoder]["baseline"]
     own, other = (
-        {
-            json.dumps([one["machine"][key] for key in ("cpu", "instructions")])
-            for one in board_records(task, elmo, name)
-        }
+        {(one.machine.cpu, one.machine.instructions) for one in board_records(task, elmo, name)}
         for name in (encoder, against)
     )
     return "" if own == other else " *"
@@ -234,22 +229,21 @@ TABLES: Tables = {
 
 def board(task: str, elmo: str | None = None) -> dict[str, Row]:
     """The rows of the published board, by encoder."""
-    rows = _boards()[task, elmo].rows
-    return {str(row["encoder"]): dict(row) for _, row in rows.iterrows()}
+    return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo].frame.iterrows()}
 
 
-def board_records(task: str, elmo: str | None, encoder: str) -> list[Row]:
+def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
     """The records behind a row."""
-    key = board(task, elmo)[encoder]["key"]
-    return [record for record in _boards()[task, elmo].records if encoder_key(record["run"]) == key]
+    key, found = board(task, elmo)[encoder]["key"], _boards()[task, elmo]
+    return [record for record, own in zip(found.records, found.keys, strict=True) if own == key]
 
 
 @cache
 def _boards() -> dict[tuple[str, str | None], Board]:
     found = {}
     for one in boards(records_of(DOCS.parent / "leaderboard")):
-        elmo = one.records[0].get("elmo")
-        found[one.task.name, Path(elmo["name"]).parent.name if elmo else None] = one
+        elmo = one.first.elmo
+        found[one.task, Path(elmo.name).parent.name if elmo else None] = one
     return found
 
 
@@ -264,9 +258,10 @@ def _json(name: str) -> Any:
 
 def reports() -> dict[str, Row]:
     """Those of `elmo-mf compress` on the smaller embedded ELMo, by encoder."""
-    found = {encoder_key(_cell(one)): one for one in _json("reports")["reports"]}
-    called = encoder_names(map(_cell, found.values()))
-    return {called[key]: one for key, one in found.items()}
+    found = _json("reports")["reports"]
+    encoders = [EncoderIdentity(compression=parse_compression(one["compression"])) for one in found]
+    names = encoder_names(encoders)
+    return {names[encoder.key]: one for encoder, one in zip(encoders, found, strict=True)}
 
 
 def _least_in_bold(body: Sequence[list[str]]) -> Rows:

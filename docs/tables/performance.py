@@ -8,7 +8,8 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.records.encoders import encoder_key, encoder_names
+from elmo_mf.records import read_record
+from elmo_mf.records.labels import encoder_names
 
 Case = dict[str, Any]
 
@@ -178,12 +179,13 @@ def _primed() -> Rows:
     """Accuracies of the state policies, and the difference with its standard error."""
     scores: dict[tuple[str, str], dict[int, float]] = {}
     paths = sorted((DOCS / "performance" / "state" / "records").iterdir())
-    records = [read_json(str(path.relative_to(DOCS))) for path in paths]  # of an older form than a board takes
-    names = encoder_names(record["run"] for record in records)
+    records = [read_record(path) for path in paths]
+    names = encoder_names(record.run.encoder for record in records)
     for record in records:
-        embedder = record["run"]["config"]["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-        own = scores.setdefault((names[encoder_key(record["run"])], embedder.get("state", "zero")), {})
-        own[record["run"]["seed"]] = 100 * record["scores"]["accuracy"]
+        config: Any = record.run.config
+        embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
+        by_seed = scores.setdefault((names[record.run.encoder.key], embedder.get("state", "zero")), {})
+        by_seed[record.run.seed] = 100 * record.score
     body = []
     for encoder in ("dense", "svd all rank 16"):
         zero, primed = scores[encoder, "zero"], scores[encoder, "primed"]

@@ -1,13 +1,13 @@
-"""The paper's analysis on recorded results: what each matrix costs when it is compressed, and what norms say of it.
+"""The paper's analysis on recorded results: what compressing each matrix costs, and how norms correlate with the cost.
 
-From records alone. Winata et al. 2019 hold that the additive recurrence (target `input`) matters more than
-the multiplicative one (`recurrent`), and that norms of a matrix go with how well it compresses: the larger, the dearer.
+Winata et al. 2019 state that the additive recurrence (target `input`) matters more than the multiplicative one
+(`recurrent`), and that a matrix with larger norms is more expensive to compress.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -15,26 +15,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.aggregate import Board, is_dense
-from elmo_mf.leaderboard.machines import kind
-from elmo_mf.leaderboard.settings import leaves
-from elmo_mf.records.compressions import compression_of
-from elmo_mf.records.encoders import distinct, encoder_facts
-from elmo_mf.records.labels import size_label
-from elmo_mf.tasks.config import Task
-from elmo_mf.tasks.grid import digest
+from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard.machines import machine_kind
+from elmo_mf.records.compression import Compression
+from elmo_mf.records.digest import digest
+from elmo_mf.records.identity import Scoring
+from elmo_mf.records.labels import distinct, encoder_facts, size_label
+from elmo_mf.records.record import NORMS, LstmMatrix, Record
 
-NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
 _GROUP = ["method", "size", "target", "layers"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean or a correlation of `n` values, with its 95 % confidence interval; nan where there are too few.
+    """A mean or a correlation, with its 95 % confidence interval; nan where there are too few values.
 
-    `seeds` are those that a mean's interval is over, where several of its values share one; `p` is a rank correlation's
-    probability, of none larger in amount when the values are paired at random.
+    Attributes:
+        value: The mean or the correlation.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        n: Number of values.
+        seeds: Number of seeds that a mean's interval is over, where several values share a seed.
+        p: For a rank correlation, the two-sided probability of one as large if the values are paired at random.
     """
 
     value: float
@@ -46,128 +49,140 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """At 5 %; by `p` where there is one, since intervals of a handful of ranks are rough."""
+        """Whether zero is excluded at 5 %; by `p` where there is one, since intervals of a few ranks are rough."""
         return self.low > 0 or self.high < 0 if self.p is None else self.p < 0.05
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Of one task's board.
+class Correlation:
+    """The correlation of a norm with an outcome.
 
     Attributes:
-        costs: a row a compression of one target: `method`, with what tells it from others of the board but for its
-            size, target and layers, `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on
-            another kind of machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (score of the
-            dense encoder with the same seed less its own, or the logarithm of the perplexities' ratio; mean and
-            standard error), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
-        correlations: a row for each norm and outcome: `norm`, `outcome`, and the intervals `pearson` and `spearman`.
-        additive: by how much more `input` costs than `recurrent`, at the same method, size, layers and seed; `dearer`
-            says in how many of these pairs it does. Pairs of a seed share its dense encoder, and all layers are in a
-            pair beside each of them, so that the interval is over the seeds' means.
-        first: by how much more layer 0 costs than layer 1, at the same method, size, target and seed; so is its
-            interval.
-        points: what the correlations are of: for each outcome, a row a matrix, or a compression of matrices that are in
-            no other row, with all norms.
+        norm: Name of the norm.
+        outcome: What it is correlated with.
+        pearson: Pearson's correlation.
+        spearman: Spearman's rank correlation.
+    """
+
+    norm: str
+    outcome: str
+    pearson: Interval
+    spearman: Interval
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The analysis of one board.
+
+    Attributes:
+        board: The board.
+        costs: A row per compression of one target: `method` (with what distinguishes it beside size, target and
+            layers), `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on another kind of
+            machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (mean and standard error of the
+            score of the dense encoder with the same seed minus its own, or of the logarithm of the perplexities'
+            ratio), `activation`, and both per 100,000 parameters saved, `loss_per` and `activation_per`.
+        correlations: A correlation of each norm with each outcome.
+        additive: How much more `input` costs than `recurrent` at the same method, size, layers and seed. Pairs with the
+            same seed share a dense encoder, so the interval is over the means of the seeds.
+        dearer: Number of these pairs in which `input` costs more.
+        first: How much more layer 0 costs than layer 1 at the same method, size, target and seed; the interval is over
+            the means of the seeds.
+        points: For each outcome, what is correlated: a row per matrix, or per compression of matrices that are in no
+            other row, with all norms.
     """
 
     board: Board
     costs: pd.DataFrame
-    correlations: pd.DataFrame
+    correlations: list[Correlation]
     additive: Interval
     dearer: int
     first: Interval
     points: dict[str, pd.DataFrame]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form, without the points; what is not known is null."""
-        rows = [
-            {name: asdict(value) if isinstance(value, Interval) else value for name, value in row.items()}
-            for row in self.correlations.to_dict("records")
-        ]
-        costs = self.costs.to_dict("records")
-        found = {"costs": costs, "correlations": rows, "additive": asdict(self.additive), "first": asdict(self.first)}
-        return dict(json.loads(json.dumps(found, default=float), parse_constant=lambda _: None))
+        """Return the JSON form, without the points; what is not known is null."""
+        values = {
+            "costs": self.costs.to_dict("records"),
+            "correlations": [asdict(one) for one in self.correlations],
+            "additive": asdict(self.additive),
+            "first": asdict(self.first),
+        }
+        return dict(json.loads(json.dumps(values, default=float), parse_constant=lambda _: None))
 
 
 def explain(board: Board) -> Explanation:
-    """The analysis of a board's records; those of dense encoders, or without errors and norms, say nothing."""
-    frame = _told_apart(pd.DataFrame(list(_single_targets(board))))
+    """Analyse a board's records; those of dense encoders, or without errors and norms, are left out."""
+    frame = _with_distinct_methods(pd.DataFrame(list(_single_targets(board))))
     costs = _costs(frame)
     points = {LOSS: _points(frame, "loss"), ACTIVATION: _points(frame, "activation")}
     matrices = pd.DataFrame(list(_matrices(board)))
     for outcome, column in ((MATRIX, "error"), (INPUTS, "input_error")):
         points[outcome] = matrices.assign(outcome=matrices[column]) if len(matrices) else pd.DataFrame()
-    rows = [
-        {"norm": norm, "outcome": outcome, **_correlations(table, norm)}
-        for norm in NORMS
-        for outcome, table in points.items()
-        if len(table)
-    ]
+    rows = [_correlation(table, norm, outcome) for norm in NORMS for outcome, table in points.items() if len(table)]
     pairs = _differences(frame, "target", "input", "recurrent")
     first = interval_over_seeds(_differences(frame, "layers", "0", "1"))
     dearer = int((pairs > 0).to_numpy().sum())
-    return Explanation(board, costs, pd.DataFrame(rows), interval_over_seeds(pairs), dearer, first, points)
+    return Explanation(board, costs, rows, interval_over_seeds(pairs), dearer, first, points)
 
 
 def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
-    """A row a record whose compression has one target, with the mean norms of its matrices."""
-    task = board.task
-    dense = {r["run"]["seed"]: r for r in board.records if is_dense(r)}
+    """Yield a row for each record whose compression has one target, with the mean norms of its matrices."""
+    dense = {record.run.seed: record for record in board.records if record.is_dense}
     for record in board.records:
-        raw, seed = record["run"]["compression"], record["run"]["seed"]
-        if raw is None or seed not in dense or not record.get("matrices") or record.get("activation_error") is None:
+        compression, seed = record.run.compression, record.run.seed
+        if compression is None or seed not in dense or not record.matrices or record.activation_error is None:
             continue
-        compression = compression_of(raw)
-        if len(compression.targets) != 1 or compression.directions != "all" or not compression.only_lstm_factors:
-            continue
-        layers = compression.layers
-        about = {key: value for key, value in encoder_facts(record["run"]).items() if key not in ("targets", "layers")}
-        yield {
-            "about": about,
-            "method": compression.method,
-            "size": size_label(compression),
-            "target": compression.targets[0],
-            "layers": "all" if layers == "all" else "+".join(map(str, layers)),
-            "seed": seed,
-            "mixed": kind(record["machine"]) != kind(dense[seed]["machine"]),
-            "saved": dense[seed]["size"]["lstm_parameters"] - record["size"]["lstm_parameters"],
-            "loss": _loss(task, dense[seed]["scores"][task.primary], record["scores"][task.primary]),
-            "activation": record["activation_error"]["all"],
-            "covers": _covers(record["matrices"]),
-            **_mean_norms(record["matrices"]),
-        }
+        if len(compression.targets) == 1 and compression.directions == "all" and compression.only_lstm_factors:
+            yield _single_target(record, compression, dense[seed], board.scoring)
 
 
-def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """With methods whose name says what they differ in, where it is not their size, target or layers."""
+def _single_target(record: Record, compression: Compression, dense: Record, scoring: Scoring) -> dict[str, Any]:
+    layers, facts = compression.layers, encoder_facts(record.run.encoder)
+    assert record.activation_error is not None
+    return {
+        "facts": {name: value for name, value in facts.items() if name not in ("targets", "layers")},
+        "method": compression.method,
+        "size": size_label(compression),
+        "target": compression.targets[0],
+        "layers": "all" if layers == "all" else "+".join(map(str, layers)),
+        "seed": record.run.seed,
+        "mixed": machine_kind(record.machine) != machine_kind(dense.machine),
+        "saved": dense.size.lstm_parameters - record.size.lstm_parameters,
+        "loss": _loss(scoring, dense.score, record.score),
+        "activation": record.activation_error.all,
+        "covers": _covers(record.matrices),
+        **_mean_norms(record.matrices),
+    }
+
+
+def _with_distinct_methods(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add to the name of a method what distinguishes it, where that is not its size, target or layers."""
     if frame.empty:
         return frame
-    keys = frame["about"].map(digest)
+    keys = frame["facts"].map(digest)
     labels = dict(zip(keys, frame["method"] + " " + frame["size"], strict=True))
-    names = distinct(labels, {key: dict(leaves(about)) for key, about in zip(keys, frame["about"], strict=True)})
+    names = distinct(labels, dict(zip(keys, frame["facts"], strict=True)))
     added = keys.map({key: names[key].removeprefix(label) for key, label in labels.items()})
-    return frame.assign(method=frame["method"] + added).drop(columns="about")
+    return frame.assign(method=frame["method"] + added).drop(columns="facts")
 
 
-def _loss(task: Task, dense: float, own: float) -> float:
-    """Of score; of a perplexity, which multiplies, in nats a word."""
-    if task.metrics[task.primary] == "higher":
-        return dense - own
-    return float(np.log(own / dense)) if task.primary == "perplexity" else own - dense
+def _loss(scoring: Scoring, dense: float, compressed: float) -> float:
+    """Return what compression costs in score; for a perplexity, which multiplies, in nats per word."""
+    if scoring.higher_is_better:
+        return dense - compressed
+    return float(np.log(compressed / dense)) if scoring.primary == "perplexity" else compressed - dense
 
 
-def _covers(matrices: list[Mapping[str, Any]]) -> frozenset[tuple[str, int, str]]:
-    """Which matrices were compressed; `joint` is input and recurrent."""
+def _covers(matrices: Sequence[LstmMatrix]) -> frozenset[tuple[str, int, str]]:
+    """Return which matrices were compressed; `joint` is input and recurrent."""
     parts = {"joint": ("input", "recurrent")}
     return frozenset(
-        (one["direction"], one["layer"], part)
-        for one in matrices
-        for part in parts.get(one["target"], (one["target"],))
+        (one.direction, one.layer, part) for one in matrices for part in parts.get(one.target, (one.target,))
     )
 
 
-def _mean_norms(matrices: list[Mapping[str, Any]]) -> dict[str, float]:
-    return {norm: float(np.mean([matrix["norms"][norm] for matrix in matrices])) for norm in NORMS}
+def _mean_norms(matrices: Sequence[LstmMatrix]) -> dict[str, float]:
+    return {norm: float(np.mean([getattr(matrix.norms, norm) for matrix in matrices])) for norm in NORMS}
 
 
 def _costs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -184,7 +199,7 @@ def _costs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a compression, mean over seeds, of the method and size with the most of them; no two of one matrix."""
+    """Return a row per compression, mean over seeds, of the method and size with the most; none share a matrix."""
     if frame.empty:
         return frame
     groups = frame.groupby(_GROUP)
@@ -195,7 +210,7 @@ def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _disjoint(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those that share no matrix; of what overlaps, the parts and not the whole."""
+    """Return rows that share no matrix; where some overlap, the parts and not the whole."""
     seen: set[tuple[str, int, str]] = set()
     kept = []
     places = list(enumerate(rows["covers"]))
@@ -207,40 +222,42 @@ def _disjoint(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _matrices(board: Board) -> Iterator[dict[str, Any]]:
-    """Every matrix of the plain SVD of all targets at the lowest rank that was run, in one record."""
-    found = []
-    for record in board.records:
-        raw = record["run"]["compression"]
-        if raw is None or not record.get("matrices"):
-            continue
-        compression = compression_of(raw)
-        plain = compression.method == "svd" and isinstance(compression.rank, int) and len(compression.targets) == 3
-        if plain and compression.layers == "all" and compression.directions == "all" and compression.only_lstm_factors:
-            found.append((compression.rank, record["run"]["seed"], record["matrices"]))
+    """Yield every matrix of the plain SVD of all targets at the lowest recorded rank, of the first seed."""
+    found = [(rank, one.run.seed, one.matrices) for one in board.records if (rank := _plain_svd_rank(one)) is not None]
     if found:
         for matrix in min(found, key=lambda item: item[:2])[2]:
-            yield {**matrix, **matrix["norms"], "layers": str(matrix["layer"])}
+            values = matrix.model_dump(exclude={"norms"})
+            yield {**values, **matrix.norms.model_dump(), "layers": str(matrix.layer)}
 
 
-def _correlations(table: pd.DataFrame, norm: str) -> dict[str, Interval]:
+def _plain_svd_rank(record: Record) -> int | None:
+    """Return the rank of a record of plain SVD of all targets and layers; None for another."""
+    one = record.run.compression
+    if one is None or not record.matrices or one.method != "svd" or len(one.targets) != 3:
+        return None
+    whole = one.layers == "all" and one.directions == "all" and one.only_lstm_factors
+    return one.rank if whole and isinstance(one.rank, int) else None
+
+
+def _correlation(table: pd.DataFrame, norm: str, outcome: str) -> Correlation:
     x, y = (_rounded(table[name].to_numpy(float)) for name in (norm, "outcome"))
-    return {"pearson": correlation(x, y), "spearman": rank_correlation(x, y)}
+    return Correlation(norm, outcome, correlation(x, y), rank_correlation(x, y))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    """To 12 digits: means of equal numbers differ in their last bits, which are no ranks."""
+    """Round to 12 digits: means of equal numbers differ in their last bits, which must not make ranks."""
     return np.array([float(f"{value:.12g}") for value in values])
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Pearson's r with Fisher's interval; nan for fewer than four values or constant ones, its bounds where r is 1."""
+    """Return Pearson's r with Fisher's interval; nan for fewer than four values or constant ones."""
     return _fisher(x, y, lambda r: 1.0)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Spearman's rho with the interval of Bonett and Wright (2000), and its `p`.
+    """Return Spearman's rho with the interval of Bonett and Wright (2000), and its `p`.
 
-    That is exact up to eight values, by all permutations; fewer than five cannot come below 5 % and give nan.
+    `p` is exact up to eight values, by all permutations; fewer than five values cannot reach 5 % and give nan.
     """
     one, other = _ranks(x), _ranks(y)
     found = _fisher(one, other, lambda r: 1 + r**2 / 2)
@@ -253,7 +270,7 @@ _FEWEST, _EXACT = 5, 8
 
 
 def _probability(one: np.ndarray, other: np.ndarray, rho: float) -> float:
-    """Of a rho as large in amount, two-sided: by all permutations, or by Student's t where those are too many."""
+    """Return the two-sided probability of rho: by all permutations, or by Student's t where those are too many."""
     from scipy.special import stdtr
 
     n = len(one)
@@ -284,7 +301,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> pd.DataFrame:
-    """Of the losses of two values of a column, where all else is the same: a row a case, a column a seed."""
+    """Return differences in loss between two values of a column, all else equal: a row per case, a column per seed."""
     same = [name for name in _GROUP if name != column]
     if not frame.empty:
         table = frame.pivot_table(index=[*same, "seed"], columns=column, values="loss")
@@ -294,7 +311,7 @@ def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> pd.D
 
 
 def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
-    """The mean of all pairs, with Student's interval over the means of the seeds, in the cases that all seeds have."""
+    """Return the mean of all pairs, with Student's interval over the seeds' means in cases that all seeds have."""
     values = pairs.to_numpy(float)
     n = int(np.isfinite(values).sum())
     if n == 0:
@@ -305,7 +322,7 @@ def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """The mean with Student's interval."""
+    """Return the mean with Student's interval."""
     from scipy.special import stdtrit
 
     n = len(values)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, NORMS, Explanation, Interval, explain
+from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Correlation, Explanation, Interval, explain
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed
@@ -20,32 +20,33 @@ from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.records import records_of
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records.record import NORMS
 
 _TARGETS = ("input", "recurrent", "projection")
 
 
 def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
-    """Write `folder/EXPLAIN.md`, and a figure a task, all together or none; the same records give the same text.
+    """Write `folder/EXPLAIN.md` and a figure per board, all or none; the same records give the same text.
 
     Raises:
-        InputError: there are no records, or none of a compression of one target with its error and norms.
-        OutputError: a file cannot be written.
+        InputError: There are no records, or none of a compression of one target with its error and norms.
+        OutputError: A file cannot be written.
     """
     check_folder("FOLDER", folder)
     records = records_of(folder)
-    made = [explanation for explanation in map(explain, boards(records)) if len(explanation.costs)]
-    if not made:
+    explanations = [one for one in map(explain, boards(records)) if len(one.costs)]
+    if not explanations:
         raise InputError(
             f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
-    answers = "\n".join(["## The paper's two findings, and what is dear", "", *findings(made)])
-    parts = [_HEADER, answers, *map(_section, made)]
+    answers = "\n".join(["## The paper's two findings, and what is dear", "", *findings(explanations)])
+    parts = [_HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
-        for explanation in made:
+        for explanation in explanations:
             in_both_themes(partial(plot_explanation, explanation), staging, f"explain-{explanation.board.name}")
         write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
-    return folder / "EXPLAIN.md", made
+    return folder / "EXPLAIN.md", explanations
 
 
 _HEADER = """# What compresses, and why
@@ -57,13 +58,13 @@ models in nats a word (of the logarithm of perplexity); activation error is the 
 outputs. Intervals are of 95 %."""
 
 
-def findings(made: list[Explanation]) -> list[str]:
-    """Where the data agrees with the paper's two findings, and where it does not; Markdown."""
-    return [told(explanation) for told in (_additive, _norms, _dearest) for explanation in made]
+def findings(explanations: list[Explanation]) -> list[str]:
+    """Say where the data agrees with the paper's two findings and where it does not, in Markdown."""
+    return [describe(explanation) for describe in (_additive, _norms, _dearest) for explanation in explanations]
 
 
 def _additive(explanation: Explanation) -> str:
-    one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.task)
+    one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.scoring)
     if one.n < 2:
         return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
@@ -75,53 +76,55 @@ def _additive(explanation: Explanation) -> str:
 
 
 def _over(one: Interval) -> str:
-    """What a mean's interval is over."""
+    """Say what a mean's interval is over."""
     return ", of one seed, which has no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
 
 
 def _norms(explanation: Explanation) -> str:
-    task, rows = markdown(explanation.board.title), _dicts(explanation.correlations)
-    told = [row for row in rows if row["outcome"] in (LOSS, ACTIVATION) and not np.isnan(row["spearman"].value)]
-    if not told:
+    title, rows = markdown(explanation.board.title), explanation.correlations
+    known = [row for row in rows if row.outcome in (LOSS, ACTIVATION) and not np.isnan(row.spearman.value)]
+    if not known:
         return (
-            f"- **Norms tell, {task}: nothing to say**: fewer than five compressions of one target that share no "
+            f"- **Norms tell, {title}: nothing to say**: fewer than five compressions of one target that share no "
             "matrix, or norms that are all the same."
         )
-    clear = [row for row in told if row["spearman"].excludes_zero]
-    rising = [row for row in clear if row["spearman"].value > 0]
-    falling = [row for row in clear if row["spearman"].value < 0]
+    clear = [row for row in known if row.spearman.excludes_zero]
+    rising = [row for row in clear if row.spearman.value > 0]
+    falling = [row for row in clear if row.spearman.value < 0]
     parts = []
     if rising:
         parts.append(f"A larger norm goes with a larger error or loss, by Spearman's correlation: {_named(rising)}.")
     if falling:
         parts.append(f"Against the paper, a larger norm goes with a smaller one: {_named(falling)}.")
     if not clear:
-        best = max(told, key=lambda row: abs(row["spearman"].value))
+        best = max(known, key=lambda row: abs(row.spearman.value))
         parts.append(
             "No norm's Spearman correlation with a loss or an activation error is clear of zero over "
-            f"{best['spearman'].n} compressions; the largest is {_named([best])}."
+            f"{best.spearman.n} compressions; the largest is {_named([best])}."
         )
     verdict = (
         "agrees in part" if rising and falling else "agrees" if rising else "disagrees" if falling else "undecided"
     )
-    own = [row for row in rows if row["outcome"] == MATRIX and row["spearman"].excludes_zero]
-    own.sort(key=lambda row: -abs(row["spearman"].value))
-    if own:
-        parts.append(f"With the matrices' own error, which comes from the same singular values: {_named(own[:2])}.")
-    return f"- **Norms tell, {task}: {verdict}.** {' '.join(parts)}"
+    matrices = [row for row in rows if row.outcome == MATRIX and row.spearman.excludes_zero]
+    matrices.sort(key=lambda row: -abs(row.spearman.value))
+    if matrices:
+        parts.append(
+            f"With the matrices' own error, which comes from the same singular values: {_named(matrices[:2])}."
+        )
+    return f"- **Norms tell, {title}: {verdict}.** {' '.join(parts)}"
 
 
-def _named(rows: list[dict[str, Any]]) -> str:
+def _named(rows: list[Correlation]) -> str:
     return "; ".join(
-        f"{row['norm'].replace('_', ' ')} with {row['outcome']} {_interval(row['spearman'])}, p {_p(row['spearman'])}"
+        f"{row.norm.replace('_', ' ')} with {row.outcome} {_interval(row.spearman)}, p {_p(row.spearman)}"
         for row in rows
     )
 
 
 def _dearest(explanation: Explanation) -> str:
-    """What the paper does not ask: which matrices are dear for what they save."""
+    """Say which matrices cost most for what they save, which the paper does not ask."""
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
-    unit = Unit.of_loss(explanation.board.task)
+    unit = Unit.of_loss(explanation.board.scoring)
     dear, cheap = (
         f"`{row['target']}` of layer {row['layers']} "
         f"({row['activation_per']:.2f} and {unit.signed(row['loss_per'])} {unit.name})"
@@ -138,7 +141,7 @@ def _dearest(explanation: Explanation) -> str:
 
 def _section(explanation: Explanation) -> str:
     board = explanation.board
-    unit = Unit.of_loss(board.task).name
+    unit = Unit.of_loss(board.scoring).name
     table = cost_table(explanation)
     table["method"], table["size"] = table["method"].map(markdown), table["size"].map(markdown)
     costs = table.to_markdown(index=False, disable_numparse=True, colalign=_alignment(9, 4))
@@ -163,7 +166,7 @@ correlations a task are looked at, so that one in twenty is clear of zero by cha
 
 
 def _mixed(explanation: Explanation) -> str:
-    """What the sign means, where it is."""
+    """Explain the sign where it is used."""
     if not explanation.costs["mixed"].any():
         return ""
     return (
@@ -177,8 +180,8 @@ def _alignment(columns: int, left: int) -> list[str]:
 
 
 def cost_table(explanation: Explanation) -> pd.DataFrame:
-    """Costs as text."""
-    costs, unit = explanation.costs, Unit.of_loss(explanation.board.task)
+    """Return the costs as text."""
+    costs, unit = explanation.costs, Unit.of_loss(explanation.board.scoring)
     spread = [
         ("" if np.isnan(se) else f" ± {unit.text(se)}") + (f" {SIGN}" if mixed else "")
         for se, mixed in zip(costs["loss_se"], costs["mixed"], strict=True)
@@ -199,17 +202,17 @@ def cost_table(explanation: Explanation) -> pd.DataFrame:
 
 
 def norm_table(explanation: Explanation) -> pd.DataFrame:
-    """Correlations as text."""
-    rows = _dicts(explanation.correlations)
+    """Return the correlations as text."""
+    rows = explanation.correlations
     return pd.DataFrame(
         {
-            "norm": [row["norm"].replace("_", " ") for row in rows],
-            "with": [row["outcome"] for row in rows],
-            "n": [str(row["pearson"].n) for row in rows],
-            "Pearson": [_interval(row["pearson"]) for row in rows],
-            "Spearman": [_interval(row["spearman"]) for row in rows],
-            "p": [_p(row["spearman"]) for row in rows],
-            "clear of zero": [_clear(row["spearman"]) for row in rows],
+            "norm": [row.norm.replace("_", " ") for row in rows],
+            "with": [row.outcome for row in rows],
+            "n": [str(row.pearson.n) for row in rows],
+            "Pearson": [_interval(row.pearson) for row in rows],
+            "Spearman": [_interval(row.spearman) for row in rows],
+            "p": [_p(row.spearman) for row in rows],
+            "clear of zero": [_clear(row.spearman) for row in rows],
         }
     )
 
@@ -223,22 +226,20 @@ def _clear(one: Interval) -> str:
 
 
 def norm_summary(explanation: Explanation) -> pd.DataFrame:
-    """Spearman's correlations as text, a row a norm and a column an outcome."""
-    rows = explanation.correlations.assign(
-        text=[
-            "" if np.isnan(one.value) else f"{one.value:+.2f}{'*' if one.excludes_zero else ' '}"
-            for one in explanation.correlations["spearman"]
-        ]
-    )
-    table = rows.pivot(index="norm", columns="outcome", values="text").reindex(NORMS)
-    return table[list(dict.fromkeys(rows["outcome"]))].reset_index()
+    """Return Spearman's correlations as text, a row per norm and a column per outcome."""
+    texts: dict[str, dict[str, str]] = {}
+    for row in explanation.correlations:
+        one = row.spearman
+        text = "" if np.isnan(one.value) else f"{one.value:+.2f}{'*' if one.excludes_zero else ' '}"
+        texts.setdefault(row.outcome, {})[row.norm] = text
+    return pd.DataFrame({"norm": NORMS} | {outcome: [own[norm] for norm in NORMS] for outcome, own in texts.items()})
 
 
 def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
-    """Write a picture: loss and activation error by target and layer, and each norm against both."""
+    """Write a figure: loss and activation error by target and layer, and each norm against both."""
     from matplotlib.figure import Figure
 
-    unit = Unit.of_loss(explanation.board.task)
+    unit = Unit.of_loss(explanation.board.scoring)
     with themed(theme):
         figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
         grid = figure.add_gridspec(3, len(NORMS))
@@ -263,7 +264,7 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
 
 
 def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
-    """A bar a compression, those of one method, size and layers side by side; targets in colour and in hatching."""
+    """Draw a bar per compression, those of one method, size and layers side by side; targets by colour and hatch."""
     ink = axes.xaxis.label.get_color()
     groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)
     targets = sorted(costs["target"].unique(), key=_place) if len(costs) else []
@@ -306,7 +307,7 @@ _HATCHES = ("", "//", "..", "xx")
 
 
 def _place(target: Any) -> int:
-    """A target's among the colours, markers and hatches."""
+    """Return the index of a target's colour, marker and hatch."""
     return _TARGETS.index(target) if target in _TARGETS else len(_TARGETS)
 
 

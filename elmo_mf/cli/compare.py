@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -41,7 +42,7 @@ def compare(
     for one in comparisons:
         _print(one)
     if json_file is not None:
-        write_json(json_file, {one.task.name: _as_json(one) for one in comparisons})
+        write_json(json_file, {one.task: _as_json(one) for one in comparisons})
 
 
 def _print(comparison: Comparison) -> None:
@@ -52,23 +53,24 @@ def _print(comparison: Comparison) -> None:
     from elmo_mf.leaderboard.machines import SIGN
     from elmo_mf.leaderboard.units import Unit
 
-    unit, console = Unit.of(comparison.task), Console()
-    rows: list[dict[str, Any]] = [dict(row) for row in comparison.rows.to_dict("records")]  # type: ignore[arg-type]
-    shown = Table(title=f"{comparison.task.title}: {unit.title}", title_justify="left", box=None, pad_edge=False)
+    unit, console = Unit.of(comparison.scoring), Console()
+    shown = Table(title=f"{comparison.title}: {unit.title}", title_justify="left", box=None, pad_edge=False)
     for name in ("encoder", "first", "second", "95 % of change", "", "faster"):
         shown.add_column(name, justify="left" if name in ("encoder", "") else "right", no_wrap=name != "encoder")
-    for row in rows:
-        interval = "" if isnan(row["low"]) else f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
-        scores = unit.text(row["first"]), unit.text(row["second"])
-        said = f"{verdict(row)} {SIGN}" if row["mixed"] else verdict(row)
-        speed = f"{row['speed']:.2f}x" + (f" {SIGN}" if row["timed_apart"] else "")
-        shown.add_row(row["encoder"], *scores, interval, said, speed)
+    for row in comparison.rows:
+        interval = "" if isnan(row.low) else f"[{unit.signed(row.low)}, {unit.signed(row.high)}]"
+        scores = unit.text(row.first), unit.text(row.second)
+        change = f"{verdict(row)} {SIGN}" if row.mixed else verdict(row)
+        speed = f"{row.speed:.2f}x" + (f" {SIGN}" if row.timed_apart else "")
+        shown.add_row(row.encoder, *scores, interval, change, speed)
     console.print(shown)
-    if any(row["mixed"] or row["timed_apart"] for row in rows):
+    if any(row.mixed or row.timed_apart for row in comparison.rows):
         console.print(f"{SIGN} on different kinds of machine: that alone changes scores as much as another seed,")
         console.print("  and times are not comparable")
-    counts = Counter(map(verdict, rows))
-    console.print(f"{len(rows)} encoders: {', '.join(f'{count} {said}' for said, count in counts.items())}")
+    counts = Counter(map(verdict, comparison.rows))
+    console.print(
+        f"{len(comparison.rows)} encoders: {', '.join(f'{count} {change}' for change, count in counts.items())}"
+    )
     for title, names in (("only in the first", comparison.only_first), ("only in the second", comparison.only_second)):
         if names:
             console.print(f"{title}: {', '.join(names)}", soft_wrap=True)
@@ -78,10 +80,15 @@ def _print(comparison: Comparison) -> None:
 
 
 def _as_json(comparison: Comparison) -> dict[str, object]:
-    rows = comparison.rows.astype(object).where(comparison.rows.notna(), None)
+    rows = [{name: _known(value) for name, value in asdict(row).items()} for row in comparison.rows]
     return {
-        "rows": rows.to_dict("records"),
+        "rows": rows,
         "changed": comparison.changed,
         "only_first": comparison.only_first,
         "only_second": comparison.only_second,
     }
+
+
+def _known(value: object) -> object:
+    """Return a value as JSON has it: null for a number that is not known."""
+    return None if isinstance(value, float) and isnan(value) else value

@@ -14,7 +14,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
-    from elmo_mf.tasks.grid import Run
+    from elmo_mf.records.run import Run
     from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -43,6 +43,7 @@ def gradients(
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from elmo_mf.resumable import mark_folder
+    from elmo_mf.tasks.config import load_task
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.spec import SweepSpec
 
@@ -51,9 +52,10 @@ def gradients(
     changes = dict(zip(("data", "options", "weights"), texts, strict=True))
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     (run,) = expand(spec)
-    if run.task.kind != "elmo":
+    if run.is_language_model:
         raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
-    check_output("OUTPUT", output, (spec.data_of(run.task) / name for name in run.task.files.values()))
+    known = load_task(task)
+    check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")
     with output_errors(output), exclusive(folder, f"the output {output}"):
         resumed = any(folder.iterdir())

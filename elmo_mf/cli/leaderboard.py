@@ -67,7 +67,7 @@ def _print(board: Board) -> None:
     frame = table(board)
     titles = {
         "encoder": "encoder",
-        (score := Unit.of(board.task).title): score,
+        (score := Unit.of(board.scoring).title): score,
         "vs dense": "vs dense",
         "smaller": "smaller",
         "speed-up, encoder, batch 1": "faster, 1",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -14,16 +13,16 @@ from rich.table import Column
 from elmo_mf.errors import visible
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.scheduler import Outcome, View
-from elmo_mf.tasks.grid import Run
+from elmo_mf.records import Record, Run
 
 
-class _Lines(View[Run, dict[str, Any]]):
+class _Lines(View[Run, Record]):
     """A line for each run that is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
+    def done(self, outcome: Outcome[Run, Record]) -> None:
         self.console.print(visible(line(outcome)), markup=False, emoji=False)
 
 
@@ -43,12 +42,12 @@ class _Live(_Lines):
     def progress(self, run: Run, progress: Progress) -> None:
         numbers = [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
         if progress.metric is not None:
-            numbers.append(f"{run.task.primary} {progress.metric:.3f}")
+            numbers.append(f"{run.primary} {progress.metric:.3f}")
         about = f"{run}: {' '.join([progress.phase, *numbers])}"
         share = 1.0 if progress.phase in ("scoring", "measuring") else progress.share
         self.bars.update(self.runs[run.id], completed=share, about=about)
 
-    def done(self, outcome: Outcome[Run, dict[str, Any]]) -> None:
+    def done(self, outcome: Outcome[Run, Record]) -> None:
         super().done(outcome)
         bar = self.runs.pop(outcome.run.id, None)
         if bar is not None:
@@ -58,7 +57,7 @@ class _Live(_Lines):
 
 
 @contextmanager
-def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, dict[str, Any]]]:
+def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, Record]]:
     """The view of a sweep of `total` runs, of which `before` were recorded when it began."""
     console = Console(soft_wrap=True, highlight=False)
     if quiet:
@@ -72,12 +71,12 @@ def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, dict[s
             yield _Live(bars, total, before)
 
 
-def line(outcome: Outcome[Run, dict[str, Any]]) -> str:
+def line(outcome: Outcome[Run, Record]) -> str:
     """What became of a run, in a line."""
     record = outcome.record
     if record is None:
         return f"{outcome.run}: FAILED {outcome.error}"
-    primary = outcome.run.task.primary
-    score, speed = record["scores"][primary], record["latency"]["encoder"]["1"]["speed_up"]
-    took = "" if "timed" in record else f", {record['seconds']:.0f} s"  # of the run that its score is from
+    primary = outcome.run.primary
+    score, speed = record.score, record.latency.encoder["1"].speed_up
+    took = "" if record.timed else f", {record.seconds:.0f} s"  # of the run that its score is from
     return f"{outcome.run}: {primary} {score:.4f}, encoder {speed:.2f}x{took}"

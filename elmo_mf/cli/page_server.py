@@ -18,7 +18,7 @@ from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.page.data import page_data
 from elmo_mf.leaderboard.page.write import as_json, page
 from elmo_mf.records.record import MOST_BYTES
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records.store import RecordStore
 
 _RECORDS = "/records/"
 MOST_LINES = 200
@@ -41,8 +41,8 @@ class Live:
         with self._lock:
             version = self._seen()
             if version != self._version:
-                store = ResultStore(self._folder)
-                records = store.packed()
+                store = RecordStore(self._folder)
+                records = store.records()
                 self._data, self._version = page_data(boards(records)), version
                 self._names, self._problems = set(records.names()), list(store.problems.values())
             return version, self._data

@@ -7,7 +7,7 @@ import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elmo_mf.experiments.executors import Executor
     from elmo_mf.experiments.leases import Heartbeat
     from elmo_mf.experiments.scheduler import Outcome
-    from elmo_mf.tasks.grid import Run
+    from elmo_mf.records import Measurements, Record, Run
     from elmo_mf.tasks.spec import SweepSpec
     from elmo_mf.tasks.status import Status
 
@@ -93,7 +93,7 @@ def sweep(
     """
     from elmo_mf.cli.live_view import live_view
     from elmo_mf.experiments.scheduler import joined, run_sweep
-    from elmo_mf.records.store import ResultStore
+    from elmo_mf.records.store import RecordStore
     from elmo_mf.tasks.preflight import check_needs
     from elmo_mf.tasks.spec import SweepSpec
     from elmo_mf.tasks.status import status_of
@@ -132,7 +132,7 @@ def sweep(
     recorded = {run.id for run in found.recorded}
     todo = [run for run in runs if run.id not in recorded]
     with _writing(output):
-        store = ResultStore(output)
+        store = RecordStore(output)
         for line in store.set_aside(found.problems):
             echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
@@ -152,14 +152,14 @@ def _retime(
     """Measure the times of a sweep's recorded runs again."""
     from elmo_mf.cli.live_view import live_view
     from elmo_mf.experiments.scheduler import joined, run_sweep
-    from elmo_mf.records.store import ResultStore
-    from elmo_mf.tasks.execution import local_executor
+    from elmo_mf.records.store import RecordStore
+    from elmo_mf.tasks.execution import TimingWork, local_executor
     from elmo_mf.tasks.preflight import check_needs
     from elmo_mf.tasks.retime import RetimedRecords, picked
 
-    where = local_executor(spec, output, 1, threads, times_only=True, preload=_preload())
-    wanted, store = picked(choice, spec, where.threads), ResultStore(output)
-    todo = [run for run in found.recorded if wanted(store.read(run) or {})]
+    where = local_executor(TimingWork(spec), output, 1, threads, preload=_preload())
+    wanted, store = picked(choice, spec, where.threads), RecordStore(output)
+    todo = [run for run in found.recorded if (record := store.read(run)) is not None and wanted(record)]
     _warn(found)
     if not quiet:
         echo(f"{len(found.recorded)} runs recorded, {len(todo)} to time again")
@@ -195,11 +195,11 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
 def _executor(
     spec: SweepSpec, runs: list[Run], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
     gpus: float,
-) -> Executor[Run, dict[str, Any]]:  # fmt: skip
+) -> Executor[Run, Measurements]:  # fmt: skip
     if ray is None:
-        from elmo_mf.tasks.execution import local_executor
+        from elmo_mf.tasks.execution import TaskWork, local_executor
 
-        return local_executor(spec, output, workers, threads, preload=_preload())
+        return local_executor(TaskWork(spec), output, workers, threads, preload=_preload())
     from elmo_mf.tasks.portable import ray_executor
 
     return ray_executor(spec, runs, ray, cpus, gpus, threads)
@@ -224,7 +224,7 @@ def _writing(output: Path) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _tell_failures(failed: list[Outcome[Run, dict[str, Any]]], total: int) -> None:
+def _tell_failures(failed: list[Outcome[Run, Record]], total: int) -> None:
     if not failed:
         return
     echo(f"{len(failed)} of {total} runs failed:", err=True)

@@ -23,6 +23,9 @@ from elmo_mf.compression.recovery.distillation import distill
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
 
+VERSION = 1
+"""Version of what surrounds the methods, part of a run's identity: which matrices, calibration statistics, ranks."""
+
 
 def compress(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
     """Factorize the chosen matrices of an ELMo, and distill where the compression has a `distill`.

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from elmo_mf.errors import InputError, any_of, one_of, shown
 
 Model = TypeVar("Model", bound=BaseModel)
-_UNEXPECTED = "unexpected"
+UNEXPECTED = "unexpected"
+"""Type of the errors that `unexpected` builds."""
 _MOST_SHOWN = 100  # characters
 _EXPECTED = {
     "missing": "a value",
@@ -47,7 +48,7 @@ def unexpected(field: str, found: object, expected: str) -> PydanticCustomError:
     """
     text = str(found) if isinstance(found, _Words) else _shown(found)
     template = "{field}: found {found}, expected {expected}" if field else "found {found}, expected {expected}"
-    return PydanticCustomError(_UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
+    return PydanticCustomError(UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
 
 
 class _Words(str):
@@ -99,7 +100,7 @@ def first_error(
     if first["type"] == "extra_forbidden":
         key, outer = deepest[-1], deepest[:-1]
         return f"{_place(where, outer)}: found the key {_shown(key)}, {any_of(key, _keys(model, outer))}"
-    if first["type"] == _UNEXPECTED:
+    if first["type"] == UNEXPECTED:
         context = first["ctx"]
         path = (*deepest, context["field"]) if context["field"] else deepest
         return f"{_place(where, path)}: found {context['found']}, expected {context['expected']}"
@@ -138,7 +139,7 @@ def _expected(detail: ErrorDetails) -> str:
     if kind in _BOUNDS:
         key, relation = _BOUNDS[kind]
         return f"expected {'an integer' if isinstance(context[key], int) else 'a number'} {relation} {context[key]}"
-    if kind == _UNEXPECTED:
+    if kind == UNEXPECTED:
         return f"expected {context['expected']}"
     return f"expected {_EXPECTED.get(kind) or _sentence(detail['msg'])}"
 

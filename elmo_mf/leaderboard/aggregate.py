@@ -1,197 +1,336 @@
-"""Records to one row an encoder: means over seeds, differences to dense."""
+"""Boards from records: one row per encoder, with means over seeds and differences to the dense encoder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.machines import kind
+from elmo_mf.leaderboard.machines import machine_kind
 from elmo_mf.leaderboard.origin import Origin
-from elmo_mf.leaderboard.settings import own, shared, told_apart
+from elmo_mf.leaderboard.settings import setting_names
 from elmo_mf.leaderboard.statistics import ENOUGH, half_width
-from elmo_mf.records.encoders import encoder_key, encoder_names, tuning_key
-from elmo_mf.records.packed import some_of
-from elmo_mf.records.record import known_tasks
-from elmo_mf.tasks.config import Task
+from elmo_mf.records.compression import Compression
+from elmo_mf.records.digest import digest
+from elmo_mf.records.identity import EncoderIdentity, Scoring
+from elmo_mf.records.labels import encoder_names
+from elmo_mf.records.packed import select
+from elmo_mf.records.record import BATCHES, PARTS, Batch, Part, Record, Times
 
-BATCHES = ("1", "32")
+_NAN = float("nan")
 
-_TIMES = {"median": "median_ms", "p95": "p95_ms", "speed_up": "speed_up", "allennlp": "allennlp_speed_up"}
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over seeds of an encoder's times with batches of one size; nan where not recorded.
+
+    Attributes:
+        median: Median milliseconds per batch.
+        p95: 95th percentile of the milliseconds per batch.
+        speed_up: How many times as fast as the dense encoder.
+        allennlp: How many times as fast as AllenNLP's dense encoder.
+    """
+
+    median: float
+    p95: float
+    speed_up: float
+    allennlp: float
+
+
+SPEED_COLUMNS = tuple(
+    f"{part}_{batch}_{field.name}" for part in PARTS for batch in BATCHES for field in fields(Speed)
+)  # fmt: skip
+"""Columns of `Board.frame` with the values of `Speed`, such as `encoder_1_speed_up`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One encoder of a board; numbers that were not recorded are nan.
+
+    Attributes:
+        key: The key of its identity.
+        encoder: Its name, which no other encoder of the board has.
+        identity: How it is compressed and trained again.
+        trained_again: Whether it was trained after compression, or is dense and fine-tuned to compare with such a one.
+        fine_tuned: Whether it is a language model that was trained again.
+        seeds: Number of seeds.
+        score: Mean of the primary metric.
+        std: Standard deviation of the score over seeds.
+        signed_score: The score, negated where lower scores are better.
+        baseline: Name of the dense encoder that it is compared with, which was fine-tuned likewise if there is one.
+        difference: Mean difference to the baseline with the same seed. Where three seeds or more were scored on the
+            same kind of machine as their baseline, these alone count.
+        low: Lower end of the difference's 95 % interval.
+        high: Upper end of the difference's 95 % interval.
+        compressed: Whether it is compressed.
+        comparable: Whether it is compressed and its baseline was fine-tuned likewise.
+        worse: Whether it is comparable and all of its interval is worse than the baseline.
+        within_noise: Whether it is comparable, not worse, and has three seeds or more.
+        best: Whether it is the best comparable encoder.
+        pareto_front: Whether no encoder is as good with fewer multiply-adds.
+        at_chance: Whether its score is that of a model that knows nothing.
+        mixed: Whether it was scored on another kind of machine than its baseline, or on several.
+        parameters: Parameters of the LSTMs.
+        ratio: How many times smaller the LSTMs are than the dense ones.
+        megabytes: Megabytes of the whole encoder.
+        multiply_adds: Multiply-adds of the whole encoder per token.
+        activation_error: Relative error of the LSTM layers' outputs.
+        speeds: Times by part and batch size.
+    """
+
+    key: str
+    encoder: str
+    identity: EncoderIdentity
+    trained_again: bool
+    fine_tuned: bool
+    seeds: int
+    score: float
+    std: float
+    signed_score: float
+    baseline: str
+    difference: float
+    low: float
+    high: float
+    compressed: bool
+    comparable: bool
+    worse: bool
+    within_noise: bool
+    best: bool
+    pareto_front: bool
+    at_chance: bool
+    mixed: bool
+    parameters: float
+    ratio: float
+    megabytes: float
+    multiply_adds: float
+    activation_error: float
+    speeds: dict[tuple[Part, Batch], Speed]
+
+    @property
+    def compression(self) -> Compression | None:
+        """How the encoder is compressed; None for a dense one."""
+        return self.identity.compression
+
+    @property
+    def method(self) -> str:
+        """Name of the method, or `dense`."""
+        return "dense" if self.compression is None else self.compression.method
 
 
 @dataclass(frozen=True)
 class Board:
-    """One table: a task in one setting (same data, ELMo and model config).
+    """One table: a task in one setting, which is the same data, ELMo and model config.
 
-    `rows` has one row an encoder, best score first: its `key` and its name `encoder` (see `encoder_names`), which no
-    other has, `compressed`, `compression` (its keys), `trained_again` (after factorization; or dense, to compare with
-    such a one), `fine_tuned` (the same, of a language model), `seeds`, `score`, `goodness` (the same, higher is
-    better), `std`; `difference` to dense with the same seed, tuned likewise, if there is such a one, its `baseline`,
-    with its 95 % interval `low` to `high`; the marks `at_chance`, `comparable` (compressed, with such a dense one),
-    `worse` (than dense, all of the interval), `within_noise` (not worse, by three seeds or more), `best` (of the
-    comparable), `mixed` (scored on another kind of machine than that dense one, or its seeds on several; where three
-    seeds or more have a dense one of their kind, these alone make the difference) and `front` (see `front`, by
-    multiply-adds); `parameters` and `ratio` of the LSTMs, and with what is around them `megabytes`, and `multiply_adds`
-    for a token; `activation_error`; and for the parts `encoder` and `model` and the batches 1 and 32
-    `<part>_<batch>_median`, `_p95`, `_speed_up` and `_allennlp`, the speed-up over AllenNLP. What was not recorded is
-    nan. `records` are the records behind it, `first` the first of them, `keys` and `seeds` those of their encoders and
-    runs, and `origin` what they were made with. Where a task has several boards, `setting` is the board's number among
-    them and `told` says what tells it apart.
+    Attributes:
+        frame: A row per encoder, best score first: the fields of `Row`, and `SPEED_COLUMNS` for its speeds.
+        encoders: Encoders by key.
+        records: The records behind the board.
+        first: The first of them.
+        keys: For each record, the key of its encoder.
+        seeds: For each record, its seed.
+        origin: What the records were made from.
+        setting: Number of the board among those of its task.
+        setting_name: What distinguishes the board's setting from others of its task; empty where there is one.
     """
 
-    task: Task
-    rows: pd.DataFrame
-    chance: float
-    records: Sequence[dict[str, Any]]
-    first: dict[str, Any]
+    frame: pd.DataFrame
+    encoders: dict[str, EncoderIdentity]
+    records: Sequence[Record]
+    first: Record
     keys: list[str]
     seeds: list[int]
     origin: Origin
     setting: int = 1
-    told: str = ""
+    setting_name: str = ""
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The encoders, best score first."""
+        return [_row(values, self.encoders[values["key"]]) for values in self.frame.to_dict("records")]
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.first.run.task
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the task is scored."""
+        return self.first.run.scoring
+
+    @property
+    def chance(self) -> float:
+        """The score of a model that knows nothing."""
+        return self.first.chance
 
     @property
     def name(self) -> str:
-        """For files and links."""
-        return self.task.name if self.setting == 1 else f"{self.task.name}-{self.setting}"
+        """Unique name, for files and links."""
+        return self.task if self.setting == 1 else f"{self.task}-{self.setting}"
 
     @property
     def title(self) -> str:
-        """For readers."""
-        return f"{self.task.title}; {self.told}" if self.told else self.task.title
+        """Title for readers."""
+        title = self.first.task.title
+        return f"{title}; {self.setting_name}" if self.setting_name else title
 
 
-def boards(records: Sequence[dict[str, Any]]) -> list[Board]:
-    """All boards of some records, by task; each record is looked at once."""
-    load, settings = known_tasks(), dict[str, dict[str, _Setting]]()
-    for index, record in enumerate(records):
-        # what must be the same for scores to be compared
-        setting = json.dumps(shared(record), sort_keys=True)
-        of_task = settings.setdefault(record["run"]["task"], {})
-        if setting not in of_task:
-            of_task[setting] = _Setting(load(record["run"]["task"]), record)
-        of_task[setting].add(index, record)
+def _row(values: dict[Any, Any], identity: EncoderIdentity) -> Row:
+    speeds = {
+        (part, batch): Speed(*(float(values[f"{part}_{batch}_{field.name}"]) for field in fields(Speed)))
+        for part in PARTS
+        for batch in BATCHES
+    }
+    own = {field.name: values[field.name] for field in fields(Row) if field.name in values}
+    return Row(**own, identity=identity, speeds=speeds)
+
+
+def boards(records: Sequence[Record]) -> list[Board]:
+    """Make all boards of some records, by task; each record is read once."""
+    tasks: dict[str, dict[str, _Setting]] = {}
+    for place, record in enumerate(records):
+        setting = json.dumps(record.run.setting(), sort_keys=True)
+        settings = tasks.setdefault(record.run.task, {})
+        if setting not in settings:
+            settings[setting] = _Setting(record)
+        settings[setting].add(place, record)
     return [
-        board for _, own in sorted(settings.items()) for board in _of_task([own[key] for key in sorted(own)], records)
+        board
+        for _, settings in sorted(tasks.items())
+        for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records)
     ]
 
 
 class _Setting:
-    """What a board is made of."""
+    """What is collected for a board."""
 
-    def __init__(self, task: Task, first: dict[str, Any]) -> None:
-        self.task, self.first = task, first
+    def __init__(self, first: Record) -> None:
+        self.first = first
         self.places: list[int] = []
         self.rows: list[dict[str, Any]] = []
-        self.runs: dict[str, dict[str, Any]] = {}
+        self.encoders: dict[str, EncoderIdentity] = {}
         self.origin = Origin()
 
-    def add(self, index: int, record: dict[str, Any]) -> None:
-        row = _flat(record, self.task)
-        self.places.append(index)
-        self.rows.append(row)
-        self.runs[row["key"]] = own(record)
+    def add(self, place: int, record: Record) -> None:
+        encoder = record.run.encoder
+        key = encoder.key
+        self.places.append(place)
+        self.rows.append(_columns(record, key))
+        self.encoders[key] = encoder
         self.origin.add(record)
 
 
-def _of_task(settings: list[_Setting], records: Sequence[dict[str, Any]]) -> list[Board]:
-    told = told_apart([setting.first for setting in settings])
+def _boards_of_task(settings: list[_Setting], records: Sequence[Record]) -> list[Board]:
+    names = setting_names([setting.first for setting in settings])
     return [
-        replace(_board(setting, some_of(records, setting.places)), setting=number, told=text)
-        for number, (setting, text) in enumerate(zip(settings, told, strict=True), start=1)
+        replace(_board(setting, select(records, setting.places)), setting=number, setting_name=name)
+        for number, (setting, name) in enumerate(zip(settings, names, strict=True), start=1)
     ]
 
 
-def _board(setting: _Setting, records: Sequence[dict[str, Any]]) -> Board:
-    task, first = setting.task, setting.first
-    frame = pd.DataFrame(setting.rows)
-    keys, seeds = list(frame["key"]), [int(seed) for seed in frame["seed"]]
-    frame["encoder"] = frame["key"].map(encoder_names(setting.runs.values()))
-    frame = frame.sort_values(["encoder", "seed"])
-    dense = frame[~frame["compressed"]]
-    frame["against"] = frame["tuned"].where(frame["tuned"].isin(dense["tuned"]), "")
-    known = dense.set_index(["tuned", "seed"])[["score", "machine"]].T.to_dict("list")
-    others = [known.get(pair, [float("nan"), ""]) for pair in zip(frame["against"], frame["seed"], strict=True)]
-    frame["difference"] = frame["score"] - [score for score, _ in others]
-    alike = frame["machine"] == [machine for _, machine in others]
-    # like with like, where there is enough of it
-    enough = (alike & frame["difference"].notna()).groupby(frame["encoder"]).transform("sum") >= ENOUGH
-    frame.loc[~alike & enough, "difference"] = float("nan")
-    frame["mixed"] = frame["difference"].notna() & ~alike
-    groups = frame.groupby("encoder", sort=True)
-    rows = groups.agg("median", numeric_only=True).drop(
-        columns=["seed", "score", "difference", "compressed", "trained_again", "mixed"]
-    )
+def _board(setting: _Setting, records: Sequence[Record]) -> Board:
+    runs = pd.DataFrame(setting.rows)
+    keys, seeds = list(runs["key"]), [int(seed) for seed in runs["seed"]]
+    runs["encoder"] = runs["key"].map(encoder_names(setting.encoders.values()))
+    runs = _with_differences(runs.sort_values(["encoder", "seed"]))
+    rows = _marked(_aggregated(runs), runs, setting.first)
+    return Board(rows, setting.encoders, records, setting.first, keys, seeds, setting.origin)
+
+
+def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the difference of each run to the dense one with the same seed, like with like where there is enough."""
+    dense = runs[~runs["compressed"]]
+    # what is trained again had more training than the dense encoder, which says nothing about compression
+    runs["baseline_tuning"] = runs["tuning"].where(runs["tuning"].isin(dense["tuning"]), "")
+    known = dense.set_index(["tuning", "seed"])[["score", "machine"]].T.to_dict("list")
+    others = [known.get(pair, [_NAN, ""]) for pair in zip(runs["baseline_tuning"], runs["seed"], strict=True)]
+    runs["difference"] = runs["score"] - [score for score, _ in others]
+    alike = runs["machine"] == [machine for _, machine in others]
+    enough = (alike & runs["difference"].notna()).groupby(runs["encoder"]).transform("sum") >= ENOUGH
+    runs.loc[~alike & enough, "difference"] = _NAN
+    runs["mixed"] = runs["difference"].notna() & ~alike
+    names = dict(zip(dense["tuning"], dense["encoder"], strict=True))
+    runs["baseline"] = [names.get(tuning, "dense") for tuning in runs["baseline_tuning"]]
+    return runs
+
+
+_MEDIANS = ("parameters", "ratio", "megabytes", "multiply_adds", "activation_error", *SPEED_COLUMNS)
+_SHARED = ("key", "compressed", "trained_again", "tuning", "baseline", "baseline_tuning")
+
+
+def _aggregated(runs: pd.DataFrame) -> pd.DataFrame:
+    """Combine the seeds of each encoder."""
+    groups = runs.groupby("encoder", sort=True)
+    rows = groups[list(_MEDIANS)].median().join(groups[list(_SHARED)].first())
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
     rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
-    rows["compressed"], rows["compression"] = groups["compressed"].first(), groups["compression"].first()
-    rows["trained_again"], rows["key"] = groups["trained_again"].first(), groups["key"].first()
-    tuned, against = groups["tuned"].first(), groups["against"].first()
-    rows["fine_tuned"] = tuned != ""
+    rows["fine_tuned"] = rows["tuning"] != ""
     rows["mixed"] = groups["mixed"].any() | (groups["machine"].nunique() > 1)
-    half = half_width(frame[frame["compressed"]])
+    half = half_width(runs[runs["compressed"]])
     rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
-    chance, n = first["chance"], first["examples"][task.scored]
-    higher = task.metrics[task.primary] == "higher"
-    least = chance + 2 * np.sqrt(chance * (1 - chance) / n) if higher else chance
-    rows["at_chance"] = (rows["score"] <= least) if higher else (rows["score"] >= least)
-    # what is tuned again has had more training than dense as it is, which says nothing of compression
-    names = dict(zip(dense["tuned"], dense["encoder"], strict=True))
-    rows["baseline"] = [names.get(tuning, "dense") for tuning in against]
-    rows["comparable"] = rows["compressed"] & (against == tuned)
+    rows["compared"] = groups["difference"].count()
+    return rows
+
+
+def _marked(rows: pd.DataFrame, runs: pd.DataFrame, first: Record) -> pd.DataFrame:
+    """Add what is concluded from the numbers, and sort: best score first."""
+    higher, chance = first.run.scoring.higher_is_better, first.chance
+    examples = first.examples.of(first.run.scoring.split) or 1
+    most = chance + 2 * np.sqrt(chance * (1 - chance) / examples) if higher else chance
+    rows["at_chance"] = (rows["score"] <= most) if higher else (rows["score"] >= most)
+    rows["comparable"] = rows["compressed"] & (rows["baseline_tuning"] == rows["tuning"])
     rows["worse"] = rows["comparable"] & ((rows["high"] < 0) if higher else (rows["low"] > 0))
-    rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (groups["difference"].count() >= ENOUGH)
-    rows["goodness"] = rows["score"] if higher else -rows["score"]
-    rows["front"] = front(rows["goodness"], rows["multiply_adds"])
+    rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (rows["compared"] >= ENOUGH)
+    rows["signed_score"] = rows["score"] if higher else -rows["score"]
+    rows["pareto_front"] = pareto_front(rows["signed_score"], rows["multiply_adds"])
+    rows = rows.drop(columns=["tuning", "baseline_tuning", "compared"])
     rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
     comparable = rows.index[rows["comparable"]]
     rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
-    return Board(task, rows.reset_index(drop=True), chance, records, first, keys, seeds, setting.origin)
+    return rows.reset_index(drop=True)
 
 
-def front(goodness: pd.Series, cost: pd.Series) -> pd.Series:
-    """The Pareto front: which are not dominated, because nothing is as good at a lower cost, or better at the same."""
-    good, price = goodness.to_numpy(float), cost.to_numpy(float)
+def pareto_front(signed_score: pd.Series, cost: pd.Series) -> pd.Series:
+    """Return which encoders are on the Pareto front: nothing is as good at a lower cost, or better at the same."""
+    good, price = signed_score.to_numpy(float), cost.to_numpy(float)
     known = ~np.isnan(good) & ~np.isnan(price)
     order = np.argsort(price[known], kind="stable")
     prices = price[known][order]
     best = np.concatenate([[-np.inf], np.maximum.accumulate(good[known][order])])  # of the first so many
     cheaper, as_cheap = (np.searchsorted(prices, price, side) for side in ("left", "right"))
     dominated = known & ((cheaper > 0) & (best[cheaper] >= good) | (best[as_cheap] > good))
-    return pd.Series(~dominated, index=goodness.index)
+    return pd.Series(~dominated, index=signed_score.index)
 
 
-def is_dense(record: dict[str, Any]) -> bool:
-    """Whether its encoder is as it was trained."""
-    return record["run"]["compression"] is None and "finetune" not in record["run"]
-
-
-def _flat(record: dict[str, Any], task: Task) -> dict[str, Any]:
-    compression = record["run"]["compression"]
-    about = compression or record["run"]
-    row = {
-        "key": encoder_key(record["run"]),
-        "compressed": compression is not None,
-        "compression": compression,
-        "tuned": tuning_key(record["run"]),
-        "trained_again": "finetune" in about or "distill" in about,
-        "seed": record["run"]["seed"],
-        "machine": kind(record["machine"]),
-        "score": record["scores"][task.primary],
-        "parameters": record["size"]["lstm_parameters"],
-        "ratio": record["size"]["lstm_ratio"],
-        "megabytes": record["size"]["encoder_bytes"] / 1e6,
-        "multiply_adds": record["size"]["lstm_multiply_adds"] + record["size"]["char_cnn_multiply_adds"],
-        "activation_error": (record.get("activation_error") or {}).get("all", float("nan")),
+def _columns(record: Record, key: str) -> dict[str, Any]:
+    """Return what aggregation needs of a record, by column."""
+    run, size, error = record.run, record.size, record.activation_error
+    columns = {
+        "key": key,
+        "compressed": run.compression is not None,
+        "tuning": "" if run.tuning is None else digest(run.tuning.to_dict()),
+        "trained_again": run.trained_again,
+        "seed": run.seed,
+        "machine": machine_kind(record.machine),
+        "score": record.score,
+        "parameters": size.lstm_parameters,
+        "ratio": size.lstm_ratio,
+        "megabytes": size.encoder_bytes / 1e6,
+        "multiply_adds": size.multiply_adds,
+        "activation_error": _NAN if error is None else error.all,
     }
-    for part in ("encoder", "model"):
+    for part in PARTS:
         for batch in BATCHES:
-            times = record["latency"][part][batch]
-            for name, key in _TIMES.items():
-                row[f"{part}_{batch}_{name}"] = times.get(key, float("nan"))
-    return row
+            speed = _speed(record.latency.of(part)[batch])
+            columns |= {f"{part}_{batch}_{field.name}": getattr(speed, field.name) for field in fields(Speed)}
+    return columns
+
+
+def _speed(times: Times) -> Speed:
+    over_allennlp = _NAN if times.allennlp_speed_up is None else times.allennlp_speed_up
+    return Speed(times.median_ms, times.p95_ms, times.speed_up, over_allennlp)

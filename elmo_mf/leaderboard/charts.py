@@ -1,7 +1,7 @@
-"""A board as pictures: score against speed, against size, and against rank.
+"""Figures of a board: score against speed, size and rank.
 
-Methods differ in colour and in marker, targets in line style, so that the pictures can be read in black and white. What
-was trained again after factorization, and the dense encoder that it is compared with, is hollow.
+Methods differ in colour and marker, targets in line style, so that figures can be read in black and white. Markers of
+encoders that were trained after factorization, and of dense ones to compare them with, are hollow.
 """
 
 from __future__ import annotations
@@ -13,14 +13,10 @@ from typing import Any, cast
 import numpy as np
 
 from elmo_mf.figures import COLORS, MARKERS, save, themed
-from elmo_mf.leaderboard.aggregate import Board, front
-from elmo_mf.leaderboard.settings import leaves
+from elmo_mf.leaderboard.aggregate import Board, Row, pareto_front
 from elmo_mf.leaderboard.units import Unit
-from elmo_mf.records.compression import Compression
-from elmo_mf.records.compressions import compression_of
-from elmo_mf.records.encoders import distinct
-from elmo_mf.records.labels import targets_label
-from elmo_mf.tasks.grid import digest
+from elmo_mf.records.digest import digest
+from elmo_mf.records.labels import distinct, leaves, targets_label
 
 _MOST_RANKS = 24  # of which each has a number on the axis; of more, powers of two have
 
@@ -28,7 +24,7 @@ _LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "join
 
 
 def plot_board(board: Board, path: Path, theme: str) -> None:
-    """Write a picture of three panels; the same records give the same bytes."""
+    """Write a figure of three panels; the same records give the same bytes."""
     from matplotlib.figure import Figure
 
     with themed(theme):
@@ -45,11 +41,11 @@ def plot_board(board: Board, path: Path, theme: str) -> None:
 
 
 def _styles(board: Board) -> dict[str, dict[str, Any]]:
-    """What the marks of each method look like, and of dense."""
+    """Return the style of each method's markers, and of the dense encoder's."""
     from matplotlib import rcParams
 
     ink = rcParams["lines.color"]
-    methods = sorted({_method(row) for row in _rows(board) if row["compressed"]})
+    methods = sorted({row.method for row in board.rows if row.compressed})
     pairs = zip(methods, zip(cycle(COLORS), cycle(MARKERS), strict=False), strict=False)
     styles = {method: {"color": color, "marker": marker, "markersize": 6} for method, (color, marker) in pairs}
     dense = {"dense": {"color": ink, "marker": "*", "markersize": 11}}
@@ -64,35 +60,23 @@ def _hollow(style: dict[str, Any]) -> dict[str, Any]:
 
 
 def _handles(board: Board, styles: dict[str, dict[str, Any]]) -> list[Any]:
-    """Of the legend."""
+    """Return the entries of the legend."""
     from matplotlib.lines import Line2D
 
     shown = dict(styles)
-    if board.rows["trained_again"].any():
+    if any(row.trained_again for row in board.rows):
         shown["trained again"] = _hollow(styles["dense"] | {"marker": "o", "markersize": 6})
     return [Line2D([], [], linestyle="", label=name, **style) for name, style in shown.items()]
 
 
-def _rows(board: Board) -> list[dict[str, Any]]:
-    return board.rows.to_dict("records")  # type: ignore[return-value]
-
-
-def _compression(row: dict[str, Any]) -> Compression:
-    return compression_of(row["compression"])
-
-
-def _method(row: dict[str, Any]) -> str:
-    return _compression(row).method if row["compressed"] else "dense"
-
-
 def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str, dict[str, Any]], better: int) -> None:
-    """Scores with their spread over seeds; the front as a line, and a line across for each dense encoder.
+    """Draw scores with their spread over seeds, the Pareto front, and a horizontal line for each dense encoder.
 
-    `better` is 1 where more of the column is better, -1 where less is.
+    `better` is 1 where higher values of the column are better, -1 where lower ones are.
     """
-    unit, rows = Unit.of(board.task), board.rows
+    unit, rows = Unit.of(board.scoring), board.frame
     ink = axes.xaxis.label.get_color()
-    looks = rows.assign(method=list(map(_method, _rows(board)))).groupby(["compressed", "method", "trained_again"])
+    looks = rows.assign(method=[row.method for row in board.rows]).groupby(["compressed", "method", "trained_again"])
     for look, own in looks:
         compressed, method, again = cast(tuple[bool, str, bool], look)
         style = styles[method]
@@ -102,7 +86,7 @@ def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str,
         )  # fmt: skip
     for score in rows[~rows["compressed"]]["score"]:
         axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
-    best = rows[front(rows["goodness"], -better * rows[column])].sort_values(column)
+    best = rows[pareto_front(rows["signed_score"], -better * rows[column])].sort_values(column)
     axes.plot(best[column], unit.factor * best["score"], color=ink, linewidth=0.8, alpha=0.6, zorder=0)
     axes.set_xscale("log")
     axes.set_xlabel(label)
@@ -111,7 +95,7 @@ def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str,
 
 
 def _score_axis(axes: Any, unit: Unit) -> None:
-    """Perplexities are compared by their ratios."""
+    """Draw the axis of scores, logarithmic for perplexities."""
     if unit.factor == 1:
         axes.set_yscale("log")
         _plain(axes.yaxis)
@@ -119,7 +103,7 @@ def _score_axis(axes: Any, unit: Unit) -> None:
 
 
 def _plain(axis: Any) -> None:
-    """Some numbers on a logarithmic axis, as people write them."""
+    """Label a logarithmic axis with a few plain numbers."""
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = axis.get_view_interval()
@@ -129,44 +113,60 @@ def _plain(axis: Any) -> None:
 
 
 def lines_of(board: Board) -> dict[str, str]:
-    """By key of its encoder, the name of the line that a compression is on with those that differ in rank alone.
+    """Name the line that each encoder is on, with those that differ in rank only.
 
-    Those that have more to them than a method, targets and a rank are on none.
+    Encoders of more than a method, targets and one rank are on no line.
+
+    Returns:
+        Names of lines by the encoder's key.
     """
-    facts = {row["key"]: _without_rank(_compression(row)) for row in _rows(board) if _has_line(row)}
+    facts = {row.key: _without_rank(row) for row in board.rows if _has_line(row)}
     lines = {key: digest(own) for key, own in facts.items()}
     labels = {line: f"{facts[key]['method']} {facts[key]['targets']}" for key, line in lines.items()}
     names = distinct(labels, {line: dict(leaves(facts[key])) for key, line in lines.items()})
     return {key: names[line] for key, line in lines.items()}
 
 
-def _has_line(row: dict[str, Any]) -> bool:
-    if not row["compressed"]:
+def _has_line(row: Row) -> bool:
+    one = row.compression
+    if one is None:
         return False
-    one = _compression(row)
     plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
     return plain and one.only_lstm_factors
 
 
-def _without_rank(one: Compression) -> dict[str, Any]:
-    return {"targets": targets_label(one)} | {k: v for k, v in one.to_dict().items() if k not in ("rank", "targets")}
+def _without_rank(row: Row) -> dict[str, Any]:
+    """Return what the encoders of a line share."""
+    assert row.compression is not None
+    settings = {key: value for key, value in row.compression.to_dict().items() if key not in ("rank", "targets")}
+    shared = {"targets": targets_label(row.compression), **settings, "versions": row.identity.versions}
+    return shared | ({"gradients": "own"} if row.identity.task_gradients else {})
+
+
+def _rank(row: Row) -> int:
+    assert row.compression is not None and isinstance(row.compression.rank, int)
+    return row.compression.rank
+
+
+def _line_target(row: Row) -> str:
+    """Return which target the style of a line shows."""
+    assert row.compression is not None
+    return "all" if len(row.compression.targets) > 1 else row.compression.targets[0]
 
 
 def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None:
-    """A line a method and target that were run at several ranks, all layers together."""
-    unit, names, lines = Unit.of(board.task), lines_of(board), dict[str, list[dict[str, Any]]]()
-    for row in _rows(board):
-        if row["key"] in names:
-            lines.setdefault(names[row["key"]], []).append(row)
+    """Draw a line for each method and target that has several ranks."""
+    unit, names, lines = Unit.of(board.scoring), lines_of(board), dict[str, list[Row]]()
+    for row in board.rows:
+        if row.key in names:
+            lines.setdefault(names[row.key], []).append(row)
     lines = {name: rows for name, rows in lines.items() if len(rows) > 1}
     for name, rows in sorted(lines.items()):
-        one = _compression(rows[0])
-        style = {key: styles[one.method][key] for key in ("color", "marker")}
-        ranks, scores = zip(*sorted((_compression(row).rank, unit.factor * row["score"]) for row in rows), strict=True)
-        target = "all" if len(one.targets) > 1 else one.targets[0]
-        axes.plot(ranks, scores, linestyle=_LINES[target], label=name, **style)
+        style = {key: styles[rows[0].method][key] for key in ("color", "marker")}
+        ranks, scores = zip(*sorted((_rank(row), unit.factor * row.score) for row in rows), strict=True)
+        axes.plot(ranks, scores, linestyle=_LINES[_line_target(rows[0])], label=name, **style)
     axes.set_xscale("log", base=2)
-    shown = sorted({row["compression"]["rank"] for rows in lines.values() for row in rows})
+    shown = sorted({_rank(row) for rows in lines.values() for row in rows})
     if len(shown) > _MOST_RANKS:
         shown = [rank for rank in (1 << power for power in range(shown[-1].bit_length())) if rank >= shown[0] / 2]
     axes.set_xticks(shown, [str(rank) for rank in shown])

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.machines import kind, timed_on
+from elmo_mf.leaderboard.machines import machine_kind, machine_text
 from elmo_mf.leaderboard.records import records_of
-from elmo_mf.leaderboard.settings import leaves, shared, short
+from elmo_mf.leaderboard.settings import short
 from elmo_mf.leaderboard.statistics import ENOUGH, half_width
-from elmo_mf.records.encoders import encoder_key, encoder_names
-from elmo_mf.tasks.config import Task
+from elmo_mf.records.identity import Scoring
+from elmo_mf.records.labels import encoder_names, leaves
+from elmo_mf.records.record import Record
+
+
+@dataclass(frozen=True)
+class ComparedEncoder:
+    """An encoder in both sweeps.
+
+    Attributes:
+        encoder: Its name.
+        first: Its mean score in the first sweep, over the seeds that both have.
+        second: Its mean score in the second sweep.
+        seeds: Number of seeds that both have.
+        difference: Mean difference of the second to the first with the same seed.
+        low: Lower end of the difference's 95 % interval; nan with one seed.
+        high: Upper end of the difference's 95 % interval; nan with one seed.
+        same: Whether all scores are the same.
+        changed: Whether the interval excludes zero.
+        within_noise: Whether it includes zero, by three seeds or more.
+        mixed: Whether any seed was scored on different kinds of machine.
+        timed_apart: Whether times are from several machines.
+        speed: How many times as fast the second sweep's encoder is.
+        size: How many times as large it is.
+    """
+
+    encoder: str
+    first: float
+    second: float
+    seeds: int
+    difference: float
+    low: float
+    high: float
+    same: bool
+    changed: bool
+    within_noise: bool
+    mixed: bool
+    timed_apart: bool
+    speed: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -24,29 +61,29 @@ class Comparison:
     """A task in both sweeps.
 
     Attributes:
-        rows: a row an encoder that both have: `encoder`, the scores `first` and `second`, `seeds` that both have, the
-            mean `difference` of the second less the first with the same seed and its 95 % interval `low` to `high` (nan
-            with one seed), `changed` (all of the interval on one side of zero), `within_noise` (not so, by three seeds
-            or more), `same` where every score is, `mixed` where any seed was scored on different kinds of machine, and
-            how many times as fast and as large the second's encoder is, `speed` and `size`; `timed_apart` where times
-            are of several machines.
-        changed: what else is different, in the runs' identities and in the machines and versions, as texts.
-        only_first: encoders that only one has.
-        only_second: encoders that only one has.
+        task: Name of the task.
+        title: Title of the task, for readers.
+        scoring: How the task is scored.
+        rows: The encoders that both sweeps have, in the order of the first.
+        changed: Other differences, in the runs' identities and in machines and versions, as texts.
+        only_first: Names of encoders that only the first sweep has.
+        only_second: Names of encoders that only the second sweep has.
     """
 
-    task: Task
-    rows: pd.DataFrame
+    task: str
+    title: str
+    scoring: Scoring
+    rows: list[ComparedEncoder]
     changed: list[str]
     only_first: list[str]
     only_second: list[str]
 
 
 def compare(first: Path, second: Path) -> list[Comparison]:
-    """The tasks that both output folders have records of.
+    """Compare the tasks that both output folders have records of.
 
     Raises:
-        InputError: a folder has no records, or a task in several settings; or no task is in both.
+        InputError: A folder has no records, or a task in several settings; or no task is in both.
     """
     one, other = _by_task(first), _by_task(second)
     both = [name for name in one if name in other]
@@ -60,14 +97,14 @@ def compare(first: Path, second: Path) -> list[Comparison]:
 def _by_task(folder: Path) -> dict[str, Board]:
     found: dict[str, Board] = {}
     for board in boards(records_of(folder)):
-        if board.task.name in found:
-            raise InputError(f"{folder}: found {board.task.name} in several settings, expected one to compare")
-        found[board.task.name] = board
+        if board.task in found:
+            raise InputError(f"{folder}: found {board.task} in several settings, expected one to compare")
+        found[board.task] = board
     return found
 
 
 def _compared(first: Board, second: Board) -> Comparison:
-    names = encoder_names(record["run"] for board in (first, second) for record in board.records)
+    names = encoder_names(encoder for board in (first, second) for encoder in board.encoders.values())
     scores = [_scores(board) for board in (first, second)]
     pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
     pairs["encoder"] = pairs["key"].map(names)
@@ -86,13 +123,16 @@ def _compared(first: Board, second: Board) -> Comparison:
     rows["timed_apart"] = groups["times"].apply(lambda times: len({machine for both in times for machine in both}) > 1)
     rows["changed"] = (rows["low"] > 0) | (rows["high"] < 0)
     rows["within_noise"] = ~rows["changed"] & (rows["seeds"] >= ENOUGH)
-    one, other = (board.rows.set_index(board.rows["key"].map(names)) for board in (first, second))
+    one, other = (board.frame.set_index(board.frame["key"].map(names)) for board in (first, second))
     rows["speed"] = one["encoder_1_median"] / other["encoder_1_median"]
     rows["size"] = other["parameters"] / one["parameters"]
     order = [name for name in one.index if name in rows.index]
+    values = rows.loc[order].rename_axis("encoder").reset_index().to_dict("records")
     return Comparison(
         first.task,
-        rows.loc[order].rename_axis("encoder").reset_index(),
+        first.first.task.title,
+        first.scoring,
+        [ComparedEncoder(**{str(name): value for name, value in row.items()}) for row in values],
         _changes(first.records, second.records),
         sorted(set(one.index) - set(other.index)),
         sorted(set(other.index) - set(one.index)),
@@ -100,46 +140,45 @@ def _compared(first: Board, second: Board) -> Comparison:
 
 
 def _scores(board: Board) -> pd.Series:
-    """By the encoder's key and the seed."""
-    values = {
-        (encoder_key(record["run"]), record["run"]["seed"]): record["scores"][board.task.primary]
-        for record in board.records
-    }
-    series = pd.Series(values, dtype=float)
+    """Return scores by the encoder's key and the seed."""
+    runs = zip(board.keys, board.seeds, board.records, strict=True)
+    series = pd.Series({(key, seed): record.score for key, seed, record in runs}, dtype=float)
     series.index = series.index.set_names(["key", "seed"])
     return series
 
 
 def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
-    """By the encoder's key and the seed, where scores and where times are from."""
+    """Return where scores and where times are from, by the encoder's key and the seed."""
     return {
-        (encoder_key(record["run"]), record["run"]["seed"]): (kind(record["machine"]), timed_on(record))
-        for record in board.records
+        (key, seed): (machine_kind(record.machine), machine_text(record.timing.machine))
+        for key, seed, record in zip(board.keys, board.seeds, board.records, strict=True)
     }
 
 
-def _changes(first: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]]) -> list[str]:
-    """Of everything that is the same throughout one sweep and something else in the other."""
+def _changes(first: Iterable[Record], second: Iterable[Record]) -> list[str]:
+    """Describe everything that is the same throughout each sweep and differs between them."""
     one, other = (_facts(records) for records in (first, second))
     names = [name for name in one if one[name] != other.get(name)] + [name for name in other if name not in one]
     return [f"{name}: {one.get(name, 'nothing')} -> {other.get(name, 'nothing')}" for name in names]
 
 
-def _facts(records: Iterable[dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
+def _facts(records: Iterable[Record]) -> dict[str, str]:
+    values: dict[str, set[str]] = {}
     for record in records:
-        facts = {**shared(record), "versions": record["versions"], "machine": record["machine"]}
-        if "timed" in record:
-            facts["timed on"] = record["timed"]["machine"]
+        facts: dict[str, object] = {**record.run.setting(), "versions": record.versions}
+        facts["code"] = record.run.dense().versions
+        facts["machine"] = record.machine.to_dict()
+        if record.timed is not None:
+            facts["timed on"] = record.timed.machine.to_dict()
         for name, value in leaves(facts):
-            found.setdefault(name, set()).add(short(value))
-    return {name: " or ".join(sorted(values)) for name, values in found.items()}
+            values.setdefault(name, set()).add(short(value))
+    return {name: " or ".join(sorted(texts)) for name, texts in values.items()}
 
 
-def verdict(row: Mapping[str, Any]) -> str:
-    """What is to be said of a row's difference."""
-    if row["same"]:
+def verdict(row: ComparedEncoder) -> str:
+    """Describe a row's difference in a few words."""
+    if row.same:
         return "the same"
-    if row["changed"]:
+    if row.changed:
         return "changed"
-    return "noise" if row["within_noise"] else "too few seeds"
+    return "noise" if row.within_noise else "too few seeds"

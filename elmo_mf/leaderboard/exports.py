@@ -2,95 +2,82 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
-from pydantic import ConfigDict, TypeAdapter, with_config
 from tabulate import tabulate
-from typing_extensions import TypedDict
 
 from elmo_mf import escape
 from elmo_mf.errors import InputError, any_of, visible
 from elmo_mf.io import atomic_path
-from elmo_mf.leaderboard.aggregate import BATCHES, Board
+from elmo_mf.leaderboard.aggregate import SPEED_COLUMNS, Board, Row, Speed
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.table import table
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records import Compression
+from elmo_mf.records.data import Data
 
-_closed = with_config(ConfigDict(allow_inf_nan=False, strict=True, use_attribute_docstrings=True))
 _NUMBERS = ("score", "std", "difference", "low", "high", "ratio", "megabytes", "activation_error")
-_MARKS = ("compressed", "best", "within_noise", "front", "at_chance", "mixed")
+_MARKS = ("compressed", "best", "within_noise", "pareto_front", "at_chance", "mixed")
 _COUNTS = ("seeds", "parameters", "multiply_adds")
-_TIMES = tuple(
-    f"{part}_{batch}_{name}"
-    for part in ("encoder", "model")
-    for batch in BATCHES
-    for name in ("median", "p95", "speed_up", "allennlp")
-)
 
 
-@_closed
-class Row(TypedDict):
-    """One encoder, see `Board`; numbers that were not recorded are null. Scores are as AllenNLP gives them, times in
-    milliseconds."""
+class ExportedRow(Data):
+    """One encoder; numbers that were not recorded are null. Scores are AllenNLP's, times are in milliseconds."""
 
     encoder: str
-    """Its name on the board."""
-    compression: dict[str, Any] | None
-    """The keys of `Compression`; null for the dense encoder."""
+    """Name on the board."""
+    compression: Compression | None
+    """How it is compressed, files by their SHA-256; null for the dense encoder."""
     marks: dict[str, bool]
     """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance, of mixed machines."""
     counts: dict[str, int]
-    """Seeds; the LSTMs' parameters; multiply-adds of the whole encoder for a token."""
+    """Seeds; parameters of the LSTMs; multiply-adds of the whole encoder per token."""
     numbers: dict[str, float | None]
     """Score and its deviation, difference to dense and its interval, ratio of the LSTMs, megabytes of the encoder."""
     times: dict[str, float | None]
     """By part, batch and kind: medians and 95th percentiles, speed-ups over dense and over AllenNLP."""
 
 
-@_closed
-class Task(TypedDict):
+class ExportedBoard(Data):
     """One table."""
 
     task: str
-    """Its name."""
+    """Name of the task."""
     title: str
-    """Its title on the board."""
+    """Title on the board."""
     metric: str
-    """The primary one, which is the score."""
+    """The primary metric, which is the score."""
     better: Literal["higher", "lower"]
-    """Scores."""
+    """Which scores are better."""
     split: str
-    """That is scored."""
+    """The split that is scored."""
     chance: float
     """The score of a model that knows nothing."""
     setting: str
-    """Which of the task's tables this is, from 1 on: each has its own data, ELMo and config."""
-    rows: list[Row]
-    """Best score first."""
+    """Number of the table among those of the task, from 1 on: each has its own data, ELMo and config."""
+    rows: list[ExportedRow]
+    """Encoders, best score first."""
 
 
-@_closed
-class Export(TypedDict):
+class Export(Data):
     """The whole file."""
 
-    format: Literal[1]
-    """Of this file."""
-    boards: list[Task]
-    """By task."""
-
-
-SCHEMA = TypeAdapter(Export)
+    format: Literal[2]
+    """Version of the file's format."""
+    boards: list[ExportedBoard]
+    """Boards by task."""
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
-    """Find out before the work that there is no such export.
+    """Check the kinds of exports before the work.
 
     Raises:
-        InputError: an unknown kind.
+        InputError: A kind is unknown.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -101,7 +88,7 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
     """Write `board.<kind>` for each kind into a folder.
 
     Raises:
-        InputError: an unknown kind, or what it needs is not installed.
+        InputError: A kind is unknown, or what it needs is not installed.
     """
     check_kinds(kinds)
     written = []
@@ -114,14 +101,13 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
 
 
 def tidy(boards: Sequence[Board]) -> pd.DataFrame:
-    """A row an encoder of each board, with columns of `Board.rows`; and `task`, `metric`, and `setting`, the number of
-    the task's table."""
+    """Return a row per encoder of each board: columns of `Board.frame`, and `task`, `metric` and `setting`."""
     frames = []
     for board in boards:
-        frame = board.rows[["encoder", *_MARKS, *_COUNTS, *_NUMBERS, *_TIMES]].copy()
+        frame = board.frame[["encoder", *_MARKS, *_COUNTS, *_NUMBERS, *SPEED_COLUMNS]].copy()
         frame[list(_COUNTS)] = frame[list(_COUNTS)].astype(int)
         for position, (name, value) in enumerate(
-            (("task", board.task.name), ("metric", board.task.primary), ("setting", str(board.setting)))
+            (("task", board.task), ("metric", board.scoring.primary), ("setting", str(board.setting)))
         ):
             frame.insert(position, name, value)
         frames.append(frame)
@@ -154,7 +140,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
         )  # fmt: skip
         for mark, command in _MARKS_IN_LATEX.items():
             rows = rows.replace(mark, command)
-        parts.append(f"% {visible(board.title)}, {Unit.of(board.task).title}\n{rows}\n")
+        parts.append(f"% {visible(board.title)}, {Unit.of(board.scoring).title}\n{rows}\n")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -171,39 +157,46 @@ _MARKS_IN_LATEX = {
 
 
 def _json(boards: Sequence[Board], path: Path) -> None:
-    path.write_text(json.dumps(as_json(boards), indent=1) + "\n", encoding="utf-8")
+    path.write_text(export(boards).model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def as_json(boards: Sequence[Board]) -> Export:
-    """The JSON export's value, checked against its schema."""
-    tasks = [
-        {
-            "task": board.task.name,
-            "title": board.title,
-            "metric": board.task.primary,
-            "better": board.task.metrics[board.task.primary],
-            "split": board.task.scored,
-            "chance": float(board.chance),
-            "setting": str(board.setting),
-            "rows": [_row(row) for row in board.rows.to_dict("records")],
-        }
-        for board in boards
-    ]
-    return SCHEMA.validate_python({"format": 1, "boards": tasks})
+def export(boards: Sequence[Board]) -> Export:
+    """Return the content of the JSON export."""
+    return Export(format=2, boards=[_exported_board(board) for board in boards])
 
 
-def _row(row: dict[Any, Any]) -> dict[str, Any]:
-    def number(name: str) -> float | None:
-        return None if pd.isna(row[name]) else float(row[name])
+def _exported_board(board: Board) -> ExportedBoard:
+    scoring = board.scoring
+    return ExportedBoard(
+        task=board.task,
+        title=board.title,
+        metric=scoring.primary,
+        better=scoring.metrics[scoring.primary],
+        split=scoring.split,
+        chance=float(board.chance),
+        setting=str(board.setting),
+        rows=[_exported_row(row) for row in board.rows],
+    )
 
-    return {
-        "encoder": row["encoder"],
-        "compression": row["compression"] if row["compressed"] else None,
-        "marks": {name: bool(row[name]) for name in _MARKS},
-        "counts": {name: int(row[name]) for name in _COUNTS},
-        "numbers": {name: number(name) for name in _NUMBERS},
-        "times": {name: number(name) for name in _TIMES},
+
+def _exported_row(row: Row) -> ExportedRow:
+    times = {
+        f"{part}_{batch}_{field.name}": _number(getattr(speed, field.name))
+        for (part, batch), speed in row.speeds.items()
+        for field in fields(Speed)
     }
+    return ExportedRow(
+        encoder=row.encoder,
+        compression=row.compression,
+        marks={name: bool(getattr(row, name)) for name in _MARKS},
+        counts={name: int(getattr(row, name)) for name in _COUNTS},
+        numbers={name: _number(getattr(row, name)) for name in _NUMBERS},
+        times=times,
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 KINDS: dict[str, Callable[[Sequence[Board], Path], None]] = {

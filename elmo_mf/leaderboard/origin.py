@@ -1,19 +1,28 @@
-"""What records were made of, with and on, gathered in one reading of them."""
+"""What records were made from, with and on, collected in one pass over them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from elmo_mf.escape import code, markdown
-from elmo_mf.leaderboard.machines import machine_text, timed_on
-from elmo_mf.records.record import timed
+from elmo_mf.leaderboard.machines import machine_text
+from elmo_mf.records.record import Record
 
 
 @dataclass
 class Origin:
-    """Of some records, each thing once, in the order in which it is met; texts are Markdown."""
+    """The origin of some records; each text once, in the order of the records. Texts of ELMos and data are Markdown.
+
+    Attributes:
+        count: Number of records.
+        seconds: Duration of all runs.
+        elmos: ELMos.
+        data: Data sets.
+        timed: Machines that times are from.
+        scored: Machines that scores are from.
+        versions: Versions by package.
+    """
 
     count: int = 0
     seconds: float = 0.0
@@ -23,38 +32,40 @@ class Origin:
     scored: dict[str, None] = field(default_factory=dict)
     versions: dict[str, dict[str, None]] = field(default_factory=dict)
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """One record more."""
+    def add(self, record: Record) -> None:
+        """Add a record."""
         self.count += 1
-        self.seconds += record["seconds"]
-        if record["elmo"] is not None:
+        self.seconds += record.seconds
+        if record.elmo is not None:
             self.elmos[_elmo(record)] = None
         self.data[_data(record)] = None
-        self.scored[machine_text(record["machine"])] = None
-        self.timed[timed_on(record)] = None
-        for versions in (record["versions"], timed(dict(record))["versions"]):
+        self.scored[machine_text(record.machine)] = None
+        self.timed[machine_text(record.timing.machine)] = None
+        for versions in (record.versions, record.timing.versions):
             for name, version in versions.items():
                 self.versions.setdefault(name, {})[str(version)] = None
 
     @classmethod
     def of_all(cls, parts: Iterable[Origin]) -> Origin:
-        """Of all records together."""
-        made = cls()
+        """Combine the origins of several boards."""
+        combined = cls()
         for part in parts:
-            made.count += part.count
-            made.seconds += part.seconds
-            for name in ("elmos", "data", "timed", "scored"):
-                getattr(made, name).update(getattr(part, name))
+            combined.count += part.count
+            combined.seconds += part.seconds
+            combined.elmos.update(part.elmos)
+            combined.data.update(part.data)
+            combined.timed.update(part.timed)
+            combined.scored.update(part.scored)
             for package, versions in part.versions.items():
-                made.versions.setdefault(package, {}).update(versions)
-        return made
+                combined.versions.setdefault(package, {}).update(versions)
+        return combined
 
     def timed_on(self) -> str:
-        """The machines that times are from."""
+        """Return the machines that times are from, in Markdown."""
         return markdown("; ".join(self.timed))
 
     def lines(self) -> dict[str, str]:
-        """What the head of a board says, by name."""
+        """Return what the head of a board says, by name, in Markdown."""
         scored = markdown("; ".join(self.scored))
         same = self.timed_on() == scored
         versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
@@ -66,13 +77,14 @@ class Origin:
         }
 
 
-def _elmo(record: Mapping[str, Any]) -> str:
-    elmo = record["elmo"]
-    size = f"{elmo['layers']} layers, cell {elmo['cell']}, projection {elmo['projection']}"
-    return f"{code(elmo['name'])} ({size}, sha256 {markdown(record['run']['elmo']['weights'][:12])})"
+def _elmo(record: Record) -> str:
+    elmo, files = record.elmo, record.run.elmo
+    assert elmo is not None and files is not None
+    size = f"{elmo.layers} layers, cell {elmo.cell}, projection {elmo.projection}"
+    return f"{code(elmo.name)} ({size}, sha256 {markdown(files.weights[:12])})"
 
 
-def _data(record: Mapping[str, Any]) -> str:
-    if record["data"] == "demo":
+def _data(record: Record) -> str:
+    if record.data == "demo":
         return "the demo data written for this project"
     return "real data, named at each table; the files' SHA-256 are in the records"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,21 +12,22 @@ import pandas as pd
 from elmo_mf.escape import code, markdown
 from elmo_mf.figures import in_both_themes, picture
 from elmo_mf.io import write_text
-from elmo_mf.leaderboard.aggregate import BATCHES, Board
+from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.leaderboard.charts import plot_board
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.origin import Origin
 from elmo_mf.leaderboard.table import interval, table
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records.record import BATCHES, Batch
 
 
-def write_leaderboard(made: list[Board], folder: Path) -> Path:
-    """Write `README.md` and its plots into a folder; the same boards give the same bytes."""
+def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
+    """Write `README.md` and its figures into a folder; the same boards give the same bytes."""
     sections = []
-    for board in made:
+    for board in boards:
         in_both_themes(partial(plot_board, board), folder, f"board-{board.name}")
         sections.append(_section(board))
-    parts = [header(made), _PAGE, summary(made), *sections, NOTES]
+    parts = [header(boards), _PAGE, summary(boards), *sections, NOTES]
     path = folder / "README.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
@@ -64,9 +66,9 @@ _LANGUAGE_MODEL = (
 )
 
 
-def header(made: Sequence[Board]) -> str:
-    """What was run, on what, and where; in Markdown."""
-    origin = Origin.of_all(board.origin for board in made)
+def header(boards: Sequence[Board]) -> str:
+    """Return what was run, on what, and where, in Markdown."""
+    origin = Origin.of_all(board.origin for board in boards)
     lines = [f"- {name}: {text}" for name, text in origin.lines().items()]
     took = f"{origin.count} runs, {origin.seconds / 3600:.1f} hours"
     return "\n".join(
@@ -81,80 +83,93 @@ def header(made: Sequence[Board]) -> str:
     )
 
 
-def summary(made: Sequence[Board]) -> str:
-    """One sentence a task: the cheapest encoder within noise of dense."""
-    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {_in_short(board)}" for board in made)])
+def summary(boards: Sequence[Board]) -> str:
+    """Return one sentence per task: the cheapest encoder within noise of dense."""
+    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {_in_short(board)}" for board in boards)])
 
 
 def _in_short(board: Board) -> str:
-    rows, unit = board.rows, Unit.of(board.task)
-    compared = rows[rows["comparable"] & rows["difference"].notna()]
-    if compared.empty:
+    unit = Unit.of(board.scoring)
+    compared = [row for row in board.rows if row.comparable and not math.isnan(row.difference)]
+    if not compared:
         return "nothing to compare yet."
-    near, judged = compared[compared["within_noise"]], compared[compared["within_noise"] | compared["worse"]]
-    if judged.empty:
-        said, row = "too few seeds to speak of noise; the best compressed encoder is", compared.iloc[0]
-    elif near.empty:
-        said, row = "no compressed encoder is within noise of dense; the best is", judged.iloc[0]
-    else:
-        cheapest = near.sort_values(["multiply_adds", "encoder"], kind="stable")
-        said, row = "the cheapest encoder within noise of dense is", cheapest.iloc[0]
-    within = "" if pd.isna(row["low"]) else f" {interval(row, unit)}"
-    mixed = f"; scored on another kind of machine than dense {SIGN}" if row["mixed"] else ""
-    faster = f"{_at_batches(row, 'speed_up')} times as fast"
-    if allennlp := _at_batches(row, "allennlp"):
+    text, row = _recommended(compared)
+    within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
+    mixed = f"; scored on another kind of machine than dense {SIGN}" if row.mixed else ""
+    faster = f"{_at_batches({batch: row.speeds['encoder', batch].speed_up for batch in BATCHES})} times as fast"
+    if allennlp := _at_batches({batch: row.speeds["encoder", batch].allennlp for batch in BATCHES}):
         faster += f" ({allennlp} against AllenNLP's)"
     return (
-        f"{said} {code(row['encoder'])}, {unit.signed(row['difference'])}{within} {unit.name} "
-        f"from {markdown(row['baseline'])}, "
-        f"{row['ratio']:.1f} times smaller, and {faster}{mixed}."
+        f"{text} {code(row.encoder)}, {unit.signed(row.difference)}{within} {markdown(unit.name)} "
+        f"from {markdown(row.baseline)}, "
+        f"{row.ratio:.1f} times smaller, and {faster}{mixed}."
     )
 
 
-def _at_batches(row: pd.Series, times: str) -> str:
-    """Of the encoder, where they are known."""
-    known = {batch: row[f"encoder_{batch}_{times}"] for batch in BATCHES}
-    return " and ".join(f"{value:.2f} at batch {batch}" for batch, value in known.items() if not pd.isna(value))
+def _recommended(compared: list[Row]) -> tuple[str, Row]:
+    """Choose an encoder among those that are compared, and say why."""
+    near = [row for row in compared if row.within_noise]
+    decided = [row for row in compared if row.within_noise or row.worse]
+    if not decided:
+        return "too few seeds to speak of noise; the best compressed encoder is", compared[0]
+    if not near:
+        return "no compressed encoder is within noise of dense; the best is", decided[0]
+    cheapest = min(near, key=lambda row: (row.multiply_adds, row.encoder))
+    return "the cheapest encoder within noise of dense is", cheapest
+
+
+def _at_batches(values: Mapping[Batch, float]) -> str:
+    """Format the values that are known, with their batch sizes."""
+    known = {batch: value for batch, value in values.items() if not math.isnan(value)}
+    return " and ".join(f"{value:.2f} at batch {batch}" for batch, value in known.items())
 
 
 def _section(board: Board) -> str:
-    said = f"{Unit.of(board.task).title} against speed, size and rank: {board.title}"
+    alternative = f"{Unit.of(board.scoring).title} against speed, size and rank: {board.title}"
     frame = table(board, markdown, "**{}**")
+    frame.columns = pd.Index([markdown(str(name)) for name in frame.columns])
     alignment = ["left"] + ["right"] * (frame.shape[1] - 1)
     rows = frame.to_markdown(index=False, colalign=alignment, disable_numparse=True)
-    return f"## {markdown(board.title)}\n\n{about(board)}\n\n{picture(f'board-{board.name}', said)}\n\n{rows}"
+    image = picture(f"board-{board.name}", alternative)
+    return f"## {markdown(board.title)}\n\n{about(board)}\n\n{image}\n\n{rows}"
 
 
 def about(board: Board) -> str:
-    """What a reader must know before the table, in Markdown."""
-    task, record = board.task, board.first
-    sizes = ", ".join(f"{count:,} {split}" for split, count in record["examples"].items())
-    source = "demo data written for this project" if record["data"] == "demo" else f"{task.source}; {task.licence}"
-    percent = " %" if Unit.of(task).factor == 100 else ""
-    metric = f"{task.primary} on the {task.scored} split; chance is {Unit.of(task).text(board.chance)}{percent}."
+    """Return what a reader must know before the table, in Markdown."""
+    scoring, record, unit = board.scoring, board.first, Unit.of(board.scoring)
+    sizes = ", ".join(f"{count:,} {split}" for split, count in record.examples.items())
+    real = f"{markdown(record.task.source)}; {markdown(record.task.licence)}"
+    source = "demo data written for this project" if record.data == "demo" else real
+    percent = " %" if unit.factor == 100 else ""
+    metric = f"{markdown(scoring.primary)} on the {scoring.split} split; chance is {unit.text(board.chance)}{percent}."
     return f"{metric} {sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}.{_remarks(board)}"
 
 
 def _remarks(board: Board) -> str:
-    dense = board.rows[~board.rows["compressed"]]
+    dense = [row for row in board.rows if not row.compressed]
     notes = []
-    if dense.empty:
+    if not dense:
         notes.append("There is no dense encoder to compare with yet.")
-    elif dense["at_chance"].any():
+    elif any(row.at_chance for row in dense):
         notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
-    if board.rows["seeds"].max() == 1:
+    if max(row.seeds for row in board.rows) == 1:
         notes.append("One seed only: small differences are noise.")
     if len(board.origin.timed) > 1:
         notes.append("Times are from several machines: milliseconds do not compare, speed-ups hardly.")
-    if board.task.kind == "language-model":
+    if board.first.run.is_language_model:
         notes.append(_LANGUAGE_MODEL)
-        compressed = board.rows[board.rows["fine_tuned"] & board.rows["compressed"]]
-        if compressed["comparable"].any():
-            notes.append("Those that are fine-tuned are compared with the dense model that was tuned likewise.")
-        elif len(compressed):
-            notes.append("**Those that are fine-tuned have had more training than the dense model, and get no mark.**")
-    if any(limit is not None for limit in (split["limit"] for split in board.first["run"]["data"].values())):
+        notes += _fine_tuning_remark([row for row in board.rows if row.fine_tuned and row.compressed])
+    if any(file.limit is not None for _, file in board.first.run.data.items()):
         notes.append("The splits are cut to the sizes given: do not compare with published scores.")
-    if board.task.scored == "validation":
+    if board.scoring.split == "validation":
         notes.append("The scored split also chose each run's best epoch.")
     return "".join(f" {note}" for note in notes)
+
+
+def _fine_tuning_remark(tuned: list[Row]) -> list[str]:
+    """Say what fine-tuned models are compared with, where there are any."""
+    if any(row.comparable for row in tuned):
+        return ["Those that are fine-tuned are compared with the dense model that was tuned likewise."]
+    if tuned:
+        return ["**Those that are fine-tuned have had more training than the dense model, and get no mark.**"]
+    return []

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from elmo_mf.errors import InputError
 from elmo_mf.records.packed import Records
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records.store import RecordStore
 
 _MOST_WARNINGS = 20
 
 
 def records_of(folder: Path) -> Records:
-    """All records of an output folder; warns of each file that is none, and leaves it out.
+    """Read all records of an output folder; warns of each file that is not a record, and leaves it out.
 
     Raises:
-        InputError: there are none.
+        InputError: There are no records.
     """
-    store = ResultStore(folder)
-    records = store.packed()
+    store = RecordStore(folder)
+    records = store.records()
     problems = list(store.problems.values())
     for problem in problems[:_MOST_WARNINGS]:
         warnings.warn(f"{problem}; left out", stacklevel=2)

@@ -1,33 +1,25 @@
-"""What tells apart the settings that a task was run in: each has a table of its own."""
+"""Settings of a task: what the runs of one board share. Each setting has a board of its own."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from elmo_mf.errors import visible
-from elmo_mf.tasks.grid import digest
+from elmo_mf.records.digest import digest
+from elmo_mf.records.labels import leaves
+from elmo_mf.records.record import Record
 
-OWN = ("compression", "finetune", "seed")
-"""What tells the runs of a board apart; the rest of a run they share."""
 _NONE = "null"
-_LONGEST = 24  # characters of a value, a hash's beginning among them
+_LONGEST = 24  # characters of a value, such as the beginning of a hash
 
 
-def shared(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a record's run what all runs of its board share."""
-    return {key: value for key, value in record["run"].items() if key not in OWN}
+def setting_names(records: Sequence[Record]) -> list[str]:
+    """Name the settings of a task by the fewest facts that distinguish them.
 
-
-def own(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a record's run what they do not share."""
-    return {key: value for key, value in record["run"].items() if key in OWN}
-
-
-def told_apart(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For one record of each setting of a task, the fewest facts that no other setting has all of, as a text."""
+    Args:
+        records: One record of each setting.
+    """
     facts = [_facts(record) for record in records]
     names = list(dict.fromkeys(name for one in facts for name in one))
     needed: list[str] = []
@@ -35,47 +27,41 @@ def told_apart(records: Sequence[Mapping[str, Any]]) -> list[str]:
         name = names.pop(0)
         if len({one.get(name) for one in facts}) > 1:
             needed.append(name)
-    shown = {name: _cut([one[name] for one in facts if name in one]) for name in needed}
+    shown = {name: _shortened([one[name] for one in facts if name in one]) for name in needed}
     texts = [
         ", ".join(f"{short(name, 100)} {shown[name][one[name]]}" for name in needed if one.get(name, _NONE) != _NONE)
         for one in facts
     ]
-    told = [
-        text if texts.count(text) == 1 else f"{text} ({digest(shared(record))[:8]})".strip()
+    unique = [
+        text if texts.count(text) == 1 else f"{text} ({digest(record.run.setting())[:8]})".strip()
         for text, record in zip(texts, records, strict=True)
     ]
-    return [visible(text) for text in told]
+    return [visible(text) for text in unique]
 
 
-def _cut(values: Sequence[str]) -> dict[str, str]:
-    """Values by as much of their beginning as tells them apart."""
+def _shortened(values: Sequence[str]) -> dict[str, str]:
+    """Cut values to as many characters as distinguish them."""
     different = set(values)
     longest = next(n for n in itertools.count(_LONGEST) if len({value[:n] for value in different}) == len(different))
     return {value: short(value, longest) for value in different}
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader knows first: the ELMo, then how much data."""
-    about = shared(record)
-    elmo, data = about.pop("elmo"), about.pop("data")
-    limits = {split: facts["limit"] for split, facts in data.items()}
-    told = {} if elmo is None else {"ELMo": _elmo(record["elmo"], elmo["weights"])}
-    return told | dict(leaves({"limit": limits, "data": data, **about}))
+def _facts(record: Record) -> dict[str, str]:
+    """Return the facts of a setting, those first that a reader knows: the ELMo, then how much data."""
+    values = record.run.setting()
+    values.pop("elmo", None)
+    data = values.pop("data")
+    limits = {split: file.limit for split, file in record.run.data.items()}
+    facts = {} if record.elmo is None else {"ELMo": _elmo(record)}
+    return facts | dict(leaves({"limit": limits, "data": data, **values}))
 
 
-def _elmo(sizes: Mapping[str, Any], sha256: str) -> str:
-    return f"{sizes['layers']} x {sizes['cell']} / {sizes['projection']} ({sha256[:8]})"
-
-
-def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Of nested mappings each value as JSON, under its keys joined by dots."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from leaves(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, json.dumps(value)
+def _elmo(record: Record) -> str:
+    elmo, files = record.elmo, record.run.elmo
+    assert elmo is not None and files is not None
+    return f"{elmo.layers} x {elmo.cell} / {elmo.projection} ({files.weights[:8]})"
 
 
 def short(text: str, longest: int = _LONGEST) -> str:
-    """A long value's beginning."""
+    """Return the beginning of a long value."""
     return text if len(text) <= longest else f"{text[:longest]}..."

@@ -1,8 +1,9 @@
 """Intervals of differences over a few seeds.
 
-Two or three seeds say little of how much a score varies, but a board has many encoders: each one's variance is shrunk
-towards what all of them have in common, by empirical Bayes (Smyth 2004, Linear models and empirical Bayes methods for
-assessing differential expression in microarray experiments, section 6).
+Two or three seeds are few to estimate a variance from, but a board has many encoders: the variance of each is shrunk
+towards the variance that all of them have in common, by empirical Bayes
+(Smyth 2004, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
+section 6).
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ import pandas as pd
 
 Array = npt.NDArray[np.float64]
 
-ENOUGH = 3  # seeds, for an interval to say that there is no difference
+ENOUGH = 3
+"""Seeds that are needed to conclude that there is no difference."""
 
 
 def half_width(frame: pd.DataFrame) -> pd.Series:
-    """Of each encoder's 95 % interval of the mean of its `difference`, by a moderated t; nan where there is but one.
+    """Return half the width of each encoder's 95 % interval of its mean `difference`, by a moderated t.
 
-    With one such encoder it is Student's t.
+    With one encoder it is Student's t.
+
+    Args:
+        frame: A row per run, with columns `encoder` and `difference`.
+
+    Returns:
+        Half widths by encoder; nan where there is one difference only.
     """
     from scipy.special import stdtrit  # scipy.stats takes a second and 50 MB
 
@@ -37,11 +45,15 @@ def half_width(frame: pd.DataFrame) -> pd.Series:
 
 
 def moderated(variances: Array, freedom: Array) -> tuple[Array, float]:
-    """Shrink sample variances, each with its degrees of freedom, towards what they have in common.
+    """Shrink sample variances towards the variance that they have in common.
+
+    Args:
+        variances: Sample variances.
+        freedom: Degrees of freedom of each.
 
     Returns:
-        The variances; and the prior's degrees of freedom: 0 where there is nothing to learn from, infinite where the
-        variances differ no more than samples of one do.
+        The variances, and the prior's degrees of freedom: 0 where fewer than two variances are positive, infinite
+        where they vary only as much as samples of one variance do.
     """
     from scipy.special import digamma, polygamma
 

@@ -2,102 +2,112 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from elmo_mf.leaderboard.aggregate import BATCHES, Board
+from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records.record import BATCHES, PARTS, Batch, Part
 
 
 @dataclass(frozen=True)
 class Column:
-    """One value a row of `Board.rows`: `texts`, empty where there is nothing to say, and `numbers`, nan there.
+    """One value for each row of a board.
 
-    `key` is the column of `Board.rows` that the numbers are from.
+    Attributes:
+        title: Head of the column.
+        texts: The values as text, empty where there is none.
+        numbers: The values as numbers, nan where there is none.
     """
 
     title: str
-    key: str
     texts: list[str]
     numbers: list[float]
 
 
 def table(board: Board, escaped: Callable[[str], str] = str, best: str = "{}") -> pd.DataFrame:
-    """The whole table as text; the first column is the encoder.
+    """Return the whole table as text; the first column is the encoder.
 
     Args:
-        escaped: what makes a name part of the text around the table, see `escape`.
-        best: what the best encoder's name is put into.
+        board: The board.
+        escaped: Makes a name part of the text around the table, see `elmo_mf.escape`.
+        best: Format of the best encoder's name.
     """
     texts = {column.title: column.texts for column in columns(board)}
-    return pd.DataFrame({"encoder": [_name(row, escaped, best) for row in _dicts(board.rows)]} | texts)
+    return pd.DataFrame({"encoder": [_name(row, escaped, best) for row in board.rows]} | texts)
 
 
 def columns(board: Board) -> list[Column]:
-    """All columns but the encoder's; those without any number are left out."""
-    rows, unit = _dicts(board.rows), Unit.of(board.task)
+    """Return all columns but the encoder's; those without any number are left out, except the difference's."""
+    unit = Unit.of(board.scoring)
 
-    def column(title: str, key: str, text: Callable[[dict[str, Any]], str]) -> Column:
-        known = [not pd.isna(row[key]) for row in rows]
-        texts = [text(row) if there else "" for row, there in zip(rows, known, strict=True)]
-        return Column(title, key, texts, [float(row[key]) for row in rows])
+    def column(title: str, number: Callable[[Row], float], text: Callable[[Row], str]) -> Column:
+        numbers = [float(number(row)) for row in board.rows]
+        texts = ["" if math.isnan(one) else text(row) for row, one in zip(board.rows, numbers, strict=True)]
+        return Column(title, texts, numbers)
 
-    made = [
-        column(unit.title, "score", lambda row: _score(row, unit)),
-        column("vs dense", "difference", lambda row: _difference(row, unit) if row["compressed"] else ""),
-        column("95 %", "low", lambda row: interval(row, unit)),
-        column("activation error", "activation_error", lambda row: f"{row['activation_error']:.2f}"),
-        column("seeds", "seeds", lambda row: str(row["seeds"])),
-        column("parameters", "parameters", lambda row: f"{int(row['parameters']):,}"),
-        column("smaller", "ratio", lambda row: f"{row['ratio']:.1f}x"),
-        column("encoder MB", "megabytes", lambda row: f"{row['megabytes']:.1f}"),
-        column("multiply-adds", "multiply_adds", lambda row: f"{int(row['multiply_adds']):,}"),
-        *(column(*about) for about in _times()),
+    difference = column(
+        "vs dense", lambda row: row.difference, lambda row: _difference(row, unit) if row.compressed else ""
+    )
+    found = [
+        column(unit.title, lambda row: row.score, lambda row: _score(row, unit)),
+        difference,
+        column("95 %", lambda row: row.low, lambda row: interval(row, unit)),
+        column("activation error", lambda row: row.activation_error, lambda row: f"{row.activation_error:.2f}"),
+        column("seeds", lambda row: row.seeds, lambda row: str(row.seeds)),
+        column("parameters", lambda row: row.parameters, lambda row: f"{int(row.parameters):,}"),
+        column("smaller", lambda row: row.ratio, lambda row: f"{row.ratio:.1f}x"),
+        column("encoder MB", lambda row: row.megabytes, lambda row: f"{row.megabytes:.1f}"),
+        column("multiply-adds", lambda row: row.multiply_adds, lambda row: f"{int(row.multiply_adds):,}"),
+        *(column(*functions) for functions in _times()),
     ]
-    return [column for column in made if column.key == "difference" or not pd.isna(column.numbers).all()]
+    return [one for one in found if one is difference or not all(map(math.isnan, one.numbers))]
 
 
-def _times() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], str]]]:
-    for part in ("encoder", "model"):
+def _times() -> Iterator[tuple[str, Callable[[Row], float], Callable[[Row], str]]]:
+    for part in PARTS:
         for batch in BATCHES:
-            name = f"{part}_{batch}"
-            yield f"{part} ms, batch {batch}", f"{name}_median", _median_and_p95(name)
-            yield f"speed-up, {part}, batch {batch}", f"{name}_speed_up", _times_as_fast(f"{name}_speed_up")
-            yield f"over AllenNLP, batch {batch}", f"{name}_allennlp", _times_as_fast(f"{name}_allennlp")
+            yield f"{part} ms, batch {batch}", *_median_and_p95(part, batch)
+            yield f"speed-up, {part}, batch {batch}", *_speed_up(part, batch)
+            yield f"over AllenNLP, batch {batch}", *_over_allennlp(part, batch)
 
 
-def _median_and_p95(name: str) -> Callable[[dict[str, Any]], str]:
-    return lambda row: f"{row[f'{name}_median']:.1f} ({row[f'{name}_p95']:.1f})"
+def _median_and_p95(part: Part, batch: Batch) -> tuple[Callable[[Row], float], Callable[[Row], str]]:
+    def text(row: Row) -> str:
+        speed = row.speeds[part, batch]
+        return f"{speed.median:.1f} ({speed.p95:.1f})"
+
+    return lambda row: row.speeds[part, batch].median, text
 
 
-def _times_as_fast(key: str) -> Callable[[dict[str, Any]], str]:
-    return lambda row: f"{row[key]:.2f}x"
+def _speed_up(part: Part, batch: Batch) -> tuple[Callable[[Row], float], Callable[[Row], str]]:
+    return lambda row: row.speeds[part, batch].speed_up, lambda row: f"{row.speeds[part, batch].speed_up:.2f}x"
 
 
-def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+def _over_allennlp(part: Part, batch: Batch) -> tuple[Callable[[Row], float], Callable[[Row], str]]:
+    return lambda row: row.speeds[part, batch].allennlp, lambda row: f"{row.speeds[part, batch].allennlp:.2f}x"
 
 
-def _name(row: dict[str, Any], escaped: Callable[[str], str], best: str) -> str:
-    name = escaped(row["encoder"])
-    name = f"{best.format(name)} ★" if row["best"] else name
-    name = f"{name} ◆" if row["front"] else name
-    return f"{name} {SIGN}" if row["mixed"] else name
+def _name(row: Row, escaped: Callable[[str], str], best: str) -> str:
+    name = escaped(row.encoder)
+    name = f"{best.format(name)} ★" if row.best else name
+    name = f"{name} ◆" if row.pareto_front else name
+    return f"{name} {SIGN}" if row.mixed else name
 
 
-def _difference(row: dict[str, Any], unit: Unit) -> str:
-    return f"{unit.signed(row['difference'])}{' ≈' if row['within_noise'] else ''}"
+def _difference(row: Row, unit: Unit) -> str:
+    return f"{unit.signed(row.difference)}{' ≈' if row.within_noise else ''}"
 
 
-def interval(row: Any, unit: Unit) -> str:
-    """From `low` to `high` of a row."""
-    return f"[{unit.signed(row['low'])}, {unit.signed(row['high'])}]"
+def interval(row: Row, unit: Unit) -> str:
+    """Format the interval of a row's difference."""
+    return f"[{unit.signed(row.low)}, {unit.signed(row.high)}]"
 
 
-def _score(row: dict[str, Any], unit: Unit) -> str:
-    spread = "" if pd.isna(row["std"]) else f" ± {unit.text(row['std'])}"
-    return f"{unit.text(row['score'])}{spread}{' †' if row['at_chance'] else ''}"
+def _score(row: Row, unit: Unit) -> str:
+    spread = "" if math.isnan(row.std) else f" ± {unit.text(row.std)}"
+    return f"{unit.text(row.score)}{spread}{' †' if row.at_chance else ''}"

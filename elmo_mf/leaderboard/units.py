@@ -1,15 +1,23 @@
-"""How scores of a task are written: shares in percent and points, perplexities as they are."""
+"""How scores are written: shares in percent and points, perplexities unchanged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elmo_mf.tasks.config import Task
+from elmo_mf.errors import visible
+from elmo_mf.records.identity import Scoring
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a score is multiplied with, its digits, the title of its column, and what differences are called."""
+    """The unit of a score.
+
+    Attributes:
+        factor: What a score is multiplied by.
+        digits: Digits after the point.
+        title: Title of the score's column.
+        name: What differences are called.
+    """
 
     factor: int
     digits: int
@@ -17,23 +25,23 @@ class Unit:
     name: str
 
     @classmethod
-    def of(cls, task: Task) -> Unit:
-        """Of a task's primary metric: those that should be high are shares."""
-        if task.metrics[task.primary] == "higher":
-            return cls(100, 1, f"{task.primary} %", "points")
-        return cls(1, 2, task.primary, task.primary)
+    def of(cls, scoring: Scoring) -> Unit:
+        """Return the unit of the primary metric; metrics whose higher values are better are shares."""
+        primary = visible(scoring.primary)
+        if scoring.higher_is_better:
+            return cls(100, 1, f"{primary} %", "points")
+        return cls(1, 2, primary, primary)
 
     @classmethod
-    def of_loss(cls, task: Task) -> Unit:
-        """Of what compression costs: points, or nats a word."""
-        own = cls.of(task)
-        return cls(1, 3, "loss", "nats") if task.primary == "perplexity" else own
+    def of_loss(cls, scoring: Scoring) -> Unit:
+        """Return the unit of what compression costs: points, or nats per word."""
+        return cls(1, 3, "loss", "nats") if scoring.primary == "perplexity" else cls.of(scoring)
 
     def text(self, value: float, more: int = 0) -> str:
-        """A score, with so many digits more."""
+        """Format a score, with `more` digits than usual."""
         return f"{self.factor * value:.{self.digits + more}f}"
 
     def signed(self, value: float, more: int = 0) -> str:
-        """A difference of scores."""
+        """Format a difference of scores; zero has no negative sign."""
         digits = self.digits + more
-        return f"{round(self.factor * value, digits) + 0.0:+.{digits}f}"  # which has no negative zero
+        return f"{round(self.factor * value, digits) + 0.0:+.{digits}f}"

@@ -1,4 +1,4 @@
-"""All reports of an output folder, written together."""
+"""Write all reports of an output folder together."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from elmo_mf.leaderboard.records import records_of
 
 
 def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], list[Board]]:
-    """Rebuild `README.md` with its plots, `index.html`, and exports, all together or none, from `folder/records`.
+    """Write `README.md` with its figures, `index.html` and exports from `folder/records`, all or none.
 
     The same records give the same bytes.
 
     Args:
-        folder: an output folder of sweeps.
-        kinds: exports to write too, see `elmo_mf.leaderboard.exports.KINDS`.
+        folder: An output folder of sweeps.
+        kinds: Kinds of exports, see `elmo_mf.leaderboard.exports.KINDS`.
 
     Returns:
-        The files, without the plots, and the boards.
+        The files, without the figures, and the boards.
 
     Raises:
-        InputError: there are no records, or there is no such export.
-        OutputError: a file cannot be written.
+        InputError: There are no records, or a kind of export is unknown.
+        OutputError: A file cannot be written.
     """
     check_kinds(kinds)
     check_folder("FOLDER", folder)
-    made = boards(records_of(folder))
+    found = boards(records_of(folder))
     with atomic_files(folder) as staging:
-        written = [write_leaderboard(made, staging), write_page(staging, made)]
-        written += write_exports(made, staging, kinds)
-    return [folder / path.name for path in written], made
+        written = [write_leaderboard(found, staging), write_page(staging, found)]
+        written += write_exports(found, staging, kinds)
+    return [folder / path.name for path in written], found

@@ -33,6 +33,9 @@ from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, lo
 from elmo_mf.sentences import read_with_hash
 from elmo_mf.unigram import unigram_perplexity
 
+VERSION = 1
+"""Version of pretraining: raised when its result changes, see `tests/golden`."""
+
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
 _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -1,1 +1,22 @@
 """Runs, their records, and the store of records."""
+
+from elmo_mf.records.compression import Compression, Distillation, FineTuning
+from elmo_mf.records.digest import digest
+from elmo_mf.records.identity import RunIdentity
+from elmo_mf.records.record import Measurements, Record, Retimed, read_record
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
+
+__all__ = [
+    "Compression",
+    "Distillation",
+    "FineTuning",
+    "Measurements",
+    "Record",
+    "RecordStore",
+    "Retimed",
+    "Run",
+    "RunIdentity",
+    "digest",
+    "read_record",
+]

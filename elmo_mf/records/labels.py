@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from elmo_mf.errors import visible
 from elmo_mf.records.compression import ALL_TARGETS, Compression, FineTuning
+from elmo_mf.records.identity import EncoderIdentity, RunIdentity
+
+Facts = Mapping[str, str]
+"""Values as JSON, by their names."""
+_UNMENTIONED = ("null", "false")
+_PHRASES = {
+    "calibration": "calibrated on {}",
+    "gradients": "gradients {}",
+    "distill.text": "on {}",
+    "distill.learning_rate": "at {}",
+    "finetune.learning_rate": "at {}",
+}
 
 
 def compression_label(compression: Compression) -> str:
@@ -55,3 +73,88 @@ def _lstm_parts(compression: Compression) -> list[str]:
     if compression.granularity == "gate":
         parts.append("by gate")
     return [*parts, size_label(compression)]
+
+
+def encoder_label(encoder: EncoderIdentity) -> str:
+    """Describe an encoder in a few words, which may describe others too."""
+    if encoder.compression is not None:
+        return compression_label(encoder.compression)
+    return "dense" if encoder.finetune is None else f"dense {fine_tuning_label(encoder.finetune)}"
+
+
+def run_name(identity: RunIdentity, digest: str) -> str:
+    """Return a readable and unique name for the files of a run."""
+    encoder = re.sub(r"[^A-Za-z0-9_.,()=%+-]", "-", encoder_label(identity))[:120]
+    return f"{identity.task}-{encoder}-seed-{identity.seed}-{digest[:10]}"
+
+
+def encoder_names(encoders: Iterable[EncoderIdentity]) -> dict[str, str]:
+    """Name each encoder, by its key: by its label, with what distinguishes it from others that have the same label."""
+    facts: dict[str, dict[str, Facts]] = {}
+    for key, encoder in {encoder.key: encoder for encoder in encoders}.items():
+        facts.setdefault(encoder_label(encoder), {})[key] = encoder_facts(encoder)
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    for label, alike in facts.items():
+        for key, text in distinct(dict.fromkeys(alike, label), alike).items():
+            names[key] = visible(text if text not in used else f"{text} ({key[:8]})")
+            used.add(names[key])
+    return names
+
+
+def encoder_facts(encoder: EncoderIdentity) -> dict[str, str]:
+    """Return what distinguishes an encoder, as JSON by name."""
+    return dict(leaves(_settings(encoder)))
+
+
+def _settings(encoder: EncoderIdentity) -> dict[str, Any]:
+    compression, tuning = encoder.compression, encoder.tuning
+    settings = {} if compression is None else compression.to_dict()
+    if compression is not None and compression.distill is not None:
+        settings["distill"] = compression.distill.model_dump()
+    if tuning is not None:
+        settings["finetune"] = tuning.model_dump()
+    return settings | ({"gradients": "own"} if encoder.task_gradients else {})
+
+
+def distinct(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str, str]:
+    """Make labels distinct: to those that several keys have, add the facts in which these keys differ.
+
+    Args:
+        labels: Labels by key.
+        facts: For each key, the facts behind its label.
+    """
+    together: dict[str, list[str]] = {}
+    for key, label in labels.items():
+        together.setdefault(label, []).append(key)
+    return {key: text for label, keys in together.items() for key, text in _distinct(label, keys, facts).items()}
+
+
+def _distinct(label: str, keys: list[str], facts: Mapping[str, Facts]) -> dict[str, str]:
+    names = list(dict.fromkeys(name for key in keys for name in facts[key]))
+    texts = {key: [label] for key in keys}
+    for name in names:
+        values = {key: facts[key].get(name, "null") for key in keys}
+        if len(set(values.values())) == 1:
+            continue
+        shown = _shortest(set(values.values()))
+        for key, value in values.items():
+            if value not in _UNMENTIONED:
+                texts[key].append(_PHRASES.get(name, f"{name} {{}}").format(shown[value]))
+    return {key: " ".join(parts) for key, parts in texts.items()}
+
+
+def _shortest(values: set[str]) -> dict[str, str]:
+    """Return JSON values as texts, hashes by as many digits as distinguish them, at least eight."""
+    hashes = [value for value in values if len(value) == 66 and value.strip('"').isalnum()]
+    digits = next(n for n in range(8, 65) if len({value[: n + 1] for value in hashes}) == len(hashes))
+    return {value: value[1 : digits + 1] if value in hashes else value.strip('"') for value in values}
+
+
+def leaves(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each value of nested mappings as JSON, under its keys joined by dots."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, json.dumps(value)

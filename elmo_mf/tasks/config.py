@@ -11,10 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from elmo_mf.errors import InputError, any_of, one_of, shown
 from elmo_mf.io import read_toml
+from elmo_mf.records.data import MetricName
+from elmo_mf.records.identity import Scoring, Split
+from elmo_mf.records.record import TaskInfo
 from elmo_mf.resources import share
 from elmo_mf.tasks.formats import FORMATS, DataFormat
 
-Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Kind = Literal["elmo", "language-model"]
 
@@ -35,7 +37,6 @@ def _size(name: str) -> int:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
-_Metric = Annotated[str, Field(min_length=1, max_length=100)]
 _File = Annotated[_Text, AfterValidator(_below)]
 
 
@@ -58,7 +59,7 @@ class _Score(_Table):
     split: Split
     primary: _Text
     chance: Literal["majority", "random-span", "unigram"]
-    metrics: Annotated[dict[_Metric, Literal["higher", "lower"]], Field(min_length=1, max_length=100)]
+    metrics: Annotated[dict[MetricName, Literal["higher", "lower"]], Field(min_length=1, max_length=100)]
 
 
 class _Card(_Table):
@@ -102,21 +103,23 @@ class Task:
     files: dict[Split, str]
     scored: Split
     primary: str
-    metrics: dict[str, str]
+    metrics: dict[str, Literal["higher", "lower"]]
     chance: str
     source: str
     licence: str
     folder: Path
 
-    def judgement(self) -> dict[str, Any]:
-        """What of the card a score depends on: how examples are read and what counts."""
-        return {
-            "format": type(self.format).__name__,
-            "scored": self.scored,
-            "primary": self.primary,
-            "metrics": self.metrics,
-            "chance": self.chance,
-        }
+    @property
+    def scoring(self) -> Scoring:
+        """The part of the config that a score depends on."""
+        return Scoring(
+            format=self.format.NAME, split=self.scored, primary=self.primary, metrics=self.metrics, chance=self.chance
+        )
+
+    @property
+    def info(self) -> TaskInfo:
+        """What the leaderboard says of the task."""
+        return TaskInfo(title=self.title, source=self.source, licence=self.licence)
 
     @property
     def demo_data(self) -> Path:

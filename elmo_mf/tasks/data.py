@@ -10,8 +10,10 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
+from elmo_mf.records.digest import digest
+from elmo_mf.records.run import Run
 from elmo_mf.tasks.chance import CHANCES
-from elmo_mf.tasks.grid import Run, digest
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -21,7 +23,8 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     Raises:
         InputError: a file is not of its task's format.
     """
-    source, task = spec.data_of(run.task), run.task
+    task = load_task(run.task)
+    source = spec.data_of(task)
     limits = {split: spec.limit_of(task.name, split) for split in task.files}
 
     def make(folder: Path) -> None:
@@ -30,13 +33,13 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
             for split, name in task.files.items():
                 task.format.write(contents[split].examples, folder / name, limits[split])
 
-    made = workspace.cache.get("data", f"{task.name}-{digest(run.identity['data'])[:16]}", make)
+    made = workspace.cache.get("data", f"{task.name}-{digest(run.identity.data.to_dict())[:16]}", make)
     return made if all((made / name).exists() for name in task.files.values()) else source
 
 
 def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
     """How many examples each split has, and what chance scores."""
-    task = run.task
+    task = load_task(run.task)
 
     def make(folder: Path) -> None:
         examples = {split: task.format.read(data / name) for split, name in task.files.items()}
@@ -46,7 +49,7 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
         }
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
-    about = {"data": run.identity["data"], "card": run.identity["card"]}
+    sources = run.identity.model_dump(mode="json", include={"data", "scoring"})
 
     def read(folder: Path) -> dict[str, Any]:
         facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MAX_JSON_BYTES)
@@ -54,4 +57,4 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
             raise InputError(f"{folder / 'facts.json'}: found other facts, expected examples and chance")
         return facts
 
-    return workspace.cache.load("facts", f"{task.name}-{digest(about)[:16]}", make, read)
+    return workspace.cache.load("facts", f"{task.name}-{digest(sources)[:16]}", make, read)

@@ -28,12 +28,16 @@ from elmo_mf.io import read_json, scratch
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
+from elmo_mf.records.identity import Split
+from elmo_mf.records.record import Measurements, Retimed, measured
+from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency
-from elmo_mf.tasks.config import Split
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import data_facts, limited_data
 from elmo_mf.tasks.encoders import encoder_of
-from elmo_mf.tasks.grid import Run, run_config, same_form
+from elmo_mf.tasks.grid import same_form
 from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
+from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
 from elmo_mf.tasks.training import train, training_loop
@@ -41,42 +45,45 @@ from elmo_mf.tasks.training import train, training_loop
 _TEXTS = 300
 
 
-def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> dict[str, Any]:
-    """Run a run and return its record, but for what says which run it is."""
+def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
+    """Run a run and return what it measures."""
     started = time.perf_counter()
-    measured, device = (_measure if run.task.kind == "elmo" else measure_language_model)(spec, run, workspace)
-    return {
-        **measured,
+    measurements, device = (measure_language_model if run.is_language_model else _measure)(spec, run, workspace)
+    values = {
+        "task": load_task(run.task).info.to_dict(),
+        **measurements,
         "data": "demo" if spec.data is None else last_names(spec.data, 1),
         "seconds": round(time.perf_counter() - started, 1),
         "phases": workspace.phases,
         **provenance(device),
     }
+    return measured(Measurements, values)
 
 
-def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> dict[str, Any]:
-    """The times of a run alone, as a record has them, and what they were `timed` with.
+def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
+    """Measure the times of a run alone.
 
     Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
     """
-    times, device = (_times_untrained if run.task.kind == "elmo" else time_language_model)(
+    times, device = (time_language_model if run.is_language_model else _times_untrained)(
         spec, same_form(run), workspace
     )
-    return {"latency": times, "timed": provenance(device)}
+    return measured(Retimed, {"latency": times, "timed": provenance(device)})
 
 
 def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     """What a record has of a task's model with an ELMo, and where it ran."""
+    task = load_task(run.task)
     with trained(spec, run, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
-            scores, instances = _score(loop, run.task.scored)
+            scores, instances = _score(loop, task.scored)
             dense = _dense(spec, run, embedder)
             error = None if dense is None else _activation_error(run, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
         own = embedder.bilm
     record = {
-        "scores": {name: scores[name] for name in run.task.metrics},
-        "validation": {name: training[f"best_validation_{name}"] for name in run.task.metrics},
+        "scores": {name: scores[name] for name in task.metrics},
+        "validation": {name: training[f"best_validation_{name}"] for name in task.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
         **data_facts(run, data, workspace),
@@ -93,7 +100,7 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     with _untrained(spec, run, workspace) as (loop, embedder, *_):
-        instances = list(_scored_loader(loop, run.task.scored).iter_instances())
+        instances = list(_scored_loader(loop, load_task(run.task).scored).iter_instances())
         times = _times(spec, loop, embedder, instances, _dense(spec, run, embedder), workspace)
         return times, embedder.bilm.device
 
@@ -136,7 +143,7 @@ def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained
         with workspace.phase("activations"):
             _share_activations(spec, run, loop, embedder, workspace)
         with workspace.phase("training"):
-            metrics = train(loop, run.task, workspace)
+            metrics = train(loop, load_task(run.task), workspace)
         yield Trained(loop, embedder, metrics, data, report)
 
 
@@ -150,7 +157,7 @@ def _untrained(
             data = limited_data(spec, run, workspace)
             encoder = encoder_of(spec, run, workspace)
         with workspace.phase("data"):
-            config = run_config(spec, run.task, run.seed, str(data), (encoder.options, encoder.weights))
+            config = run_config(spec, load_task(run.task), run.seed, str(data), (encoder.options, encoder.weights))
             loop = training_loop(config, str(work))
         yield loop, latency.embedder_of(loop.model), data, encoder.report
 

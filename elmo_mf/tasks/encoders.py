@@ -16,7 +16,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
-from elmo_mf.tasks.grid import Run
+from elmo_mf.records.run import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.experiments.attempt import attempt
 from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.runs import Report, Result
+from elmo_mf.experiments.runs import MeasuredT, Report, Result, Work
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.tasks.grid import Run
+from elmo_mf.records import Measurements, Retimed, Run
 from elmo_mf.tasks.spec import SweepSpec
 
 PRELOAD = ("elmo_mf.tasks.run_imports",)
@@ -24,30 +23,55 @@ class TaskWork:
 
     Attributes:
         spec: the sweep.
-        times_only: whether only times are measured, see `measure_times`.
     """
 
     spec: SweepSpec
-    times_only: bool = False
 
-    def __call__(self, run: Run, output: Path, report: Report) -> Result[dict[str, Any]]:
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[Measurements]:
         """Execute a run with scratch and cache below `output`."""
         return attempt(self._execute, run, output, report, int(self.spec.cache_mb * 1e6))
 
-    def _execute(self, run: Run, workspace: Workspace) -> dict[str, Any]:
-        from elmo_mf.tasks.elmo_run import execute, measure_times  # imports AllenNLP, which takes seconds
+    def _execute(self, run: Run, workspace: Workspace) -> Measurements:
+        from elmo_mf.tasks.elmo_run import execute  # imports AllenNLP, which takes seconds
 
-        return (measure_times if self.times_only else execute)(self.spec, run, workspace)
+        return execute(self.spec, run, workspace)
+
+
+@dataclass(frozen=True)
+class TimingWork:
+    """The work of the runs of a sweep whose times alone are measured.
+
+    Attributes:
+        spec: the sweep.
+    """
+
+    spec: SweepSpec
+
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[Retimed]:
+        """Time a run with scratch and cache below `output`."""
+        return attempt(self._time, run, output, report, int(self.spec.cache_mb * 1e6))
+
+    def _time(self, run: Run, workspace: Workspace) -> Retimed:
+        from elmo_mf.tasks.elmo_run import measure_times  # imports AllenNLP, which takes seconds
+
+        return measure_times(self.spec, run, workspace)
 
 
 def local_executor(
-    spec: SweepSpec,
+    work: Work[MeasuredT],
     output: Path,
     workers: int = 1,
     threads: int | None = None,
     *,
-    times_only: bool = False,
     preload: Sequence[str] = PRELOAD,
-) -> LocalExecutor[Run, dict[str, Any]]:
-    """Return an executor of a sweep's runs in processes of this machine; see `LocalExecutor` and `TaskWork`."""
-    return LocalExecutor(TaskWork(spec, times_only), output, workers, threads, preload)
+) -> LocalExecutor[Run, MeasuredT]:
+    """Return an executor of a sweep's runs in processes of this machine; see `LocalExecutor`.
+
+    Args:
+        work: `TaskWork` or `TimingWork`.
+        output: output folder of the sweep.
+        workers: number of processes.
+        threads: threads of each process; by default the processes share the cores.
+        preload: modules that the server of the processes imports.
+    """
+    return LocalExecutor(work, output, workers, threads, preload)

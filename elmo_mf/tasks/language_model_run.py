@@ -34,15 +34,20 @@ from elmo_mf.io import read_json, scratch
 from elmo_mf.lm.calibration import core_activation_error, core_input_covariances
 from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
-from elmo_mf.tasks.config import Split
+from elmo_mf.records.identity import Split
+from elmo_mf.records.run import Run
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import data_facts, limited_data
-from elmo_mf.tasks.grid import Run, dense_run, run_config
 from elmo_mf.tasks.latency import times
+from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.training import train, training_device, training_loop
 
 if TYPE_CHECKING:
     from elmo_mf.plugin.awd_lstm import AwdLstm
+
+FINETUNING_VERSION = 1
+"""Version of fine-tuning, part of a run's identity: raised when its result changes."""
 
 _STREAMS, _STEPS = 20, 70  # of the batches that evidence is taken from
 _BATCHES = 36  # about 50,000 words
@@ -59,6 +64,7 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
     """What a record has of a language model, and where it ran."""
     with workspace.phase("data"):
         training = _Training(spec, run, workspace, limited_data(spec, run, workspace))
+    scored_split = training.task.scored
     compression, seen, scored = run.compression, list[Tensor](), list[Tensor]()
     seconds = error = None
     matrices: list[dict[str, Any]] = []
@@ -66,14 +72,14 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
         with workspace.phase("encoder"):
             seen, scored = (
                 training.inputs("train"),
-                training.inputs(run.task.scored),
+                training.inputs(scored_split),
             )  # before tuning changes the embeddings
             seconds = training.compress(compression, seen)
     if run.finetune is not None:
         with workspace.phase("training"):
             training.finetune(run.finetune.epochs, run.finetune.learning_rate)
     with workspace.phase("scoring"):
-        scores, validation, size = training.scores(run.task.scored), training.scores("validation"), training.size()
+        scores, validation, size = training.scores(scored_split), training.scores("validation"), training.size()
         if compression is not None:
             before, after = training.dense.weights(), training.model.core.weights()
             reports = matrix_reports(before, after, size, core_input_covariances(training.dense, seen))
@@ -119,8 +125,8 @@ class _Training:
     """A run's model, from its dense one on, and its text."""
 
     def __init__(self, spec: SweepSpec, run: Run, workspace: Workspace, data: Path, trained: bool = True) -> None:
-        self.run, self.workspace, self.data = run, workspace, data
-        self.config = run_config(spec, run.task, run.seed, str(data), ("", ""))
+        self.run, self.task, self.workspace, self.data = run, load_task(run.task), workspace, data
+        self.config = run_config(spec, self.task, run.seed, str(data), ("", ""))
         self.device = training_device(self.config["trainer"].get("cuda_device"))
         self.trained: dict[str, Any] = {}
         self.model = self._trained() if trained else self._untrained()
@@ -138,7 +144,7 @@ class _Training:
             yield training_loop(self.config, str(work))
 
     def _trained(self) -> AwdLstm:
-        name = dense_run(self.run).id[:32]
+        name = self.run.dense().id[:32]
         self.trained, model = self.workspace.cache.load("language-models", name, self._train, self._load)
         return model
 
@@ -146,7 +152,7 @@ class _Training:
         """The dense model, with its vocabulary and its training's metrics."""
         with self._loop() as loop:
             with self.workspace.phase("training"):
-                metrics = train(loop, self.run.task, self.workspace)
+                metrics = train(loop, self.task, self.workspace)
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))
             torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
             kept = {key: metrics[key] for key in _METRICS}
@@ -195,7 +201,7 @@ class _Training:
     def _loader(self, split: Split, streams: int, steps: int, vary: bool = False) -> Any:
         from elmo_mf.plugin import LanguageTextReader, TextStreams
 
-        file = str(self.data / self.run.task.files[split])
+        file = str(self.data / self.task.files[split])
         loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
         loader.index_with(self.model.vocab)
         loader.set_target_device(self.device)
@@ -216,7 +222,7 @@ class _Training:
         self.model.zero_grad()
         self.model.get_metrics(reset=True)
         path = self.workspace.folder / "gradients.hdf5"
-        write_row_weights(path, RowWeights(sums), {"task": self.run.task.name, "windows": len(windows)})
+        write_row_weights(path, RowWeights(sums), {"task": self.run.task, "windows": len(windows)})
         return path
 
     @deterministic()

@@ -6,15 +6,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.experiments.bundle import Bundle, last_names
 from elmo_mf.experiments.executors.cluster import RayExecutor, connect
 from elmo_mf.experiments.runs import Report, Result
-from elmo_mf.records.compression import Compression
+from elmo_mf.records import Compression, Measurements, Run, RunIdentity
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.execution import TaskWork
-from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -24,17 +22,13 @@ class PortableRun:
 
     Attributes:
         spec: the sweep, with names in place of paths.
-        task: name of the run's task.
-        compression: the run's compression, with names in place of paths; None for the dense encoder.
-        seed: the run's seed.
         identity: the run's identity.
+        compression: the run's compression, with names in place of paths; None for the dense encoder.
     """
 
     spec: SweepSpec
-    task: str
+    identity: RunIdentity
     compression: Compression | None
-    seed: int
-    identity: dict[str, Any]
 
     def unpacked(self, folder: Path) -> tuple[SweepSpec, Run]:
         """Return the sweep and the run on this machine, where the files are in `folder`."""
@@ -43,14 +37,14 @@ class PortableRun:
             return str(folder / name)
 
         compression = None if self.compression is None else _renamed(self.compression, place)
-        run = Run(load_task(self.task), compression, self.seed, self.identity)
+        run = Run(self.identity, compression)
         data = self.spec.data and place(self.spec.data)
         words = {task: place(name) for task, name in _by_task(self.spec).items()}
         options, weights = place(self.spec.options), place(self.spec.weights)
         changes = {"options": options, "weights": weights, "glove": words, "data": data}
         return self.spec.model_copy(update=changes), run
 
-    def __call__(self, folder: Path, output: Path, report: Report) -> Result[dict[str, Any]]:
+    def __call__(self, folder: Path, output: Path, report: Report) -> Result[Measurements]:
         """Execute the run; see `PortableWork`."""
         spec, run = self.unpacked(folder)
         return TaskWork(spec)(run, output, report)
@@ -74,11 +68,11 @@ class PortableSweep:
     def __init__(self, spec: SweepSpec, runs: list[Run], scratch: Path) -> None:
         self.bundle = Bundle()
         words: dict[str, str] = {}
-        for run in {run.task.name: run for run in runs}.values():
+        for run in {run.task: run for run in runs}.values():
             self._add_data(spec, run, scratch)
-            path = spec.glove_of(run.task.name)
-            if path is not None and run.identity["words"] is not None:
-                words[run.task.name] = self.bundle.add(path)
+            path = spec.glove_of(run.task)
+            if path is not None and run.identity.words is not None:
+                words[run.task] = self.bundle.add(path)
         options, weights = self.bundle.add(spec.options), self.bundle.add(spec.weights)
         data = spec.data and f"data/{last_names(spec.data, 1)}"
         changes = {"options": options, "weights": weights, "glove": words, "data": data, "compressions": ()}
@@ -91,23 +85,24 @@ class PortableSweep:
     def run(self, run: Run) -> PortableRun:
         """Return a run of the sweep without paths."""
         compression = None if run.compression is None else _renamed(run.compression, self.bundle.add)
-        return PortableRun(self.spec, run.task.name, compression, run.seed, run.identity)
+        return PortableRun(self.spec, run.identity, compression)
 
     def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
         """Add the data, cut to the limits; cutting it again, there, changes nothing."""
         if spec.data is None:
             return
-        for split, file in run.task.files.items():
-            source, limit = spec.data_of(run.task) / file, spec.limit_of(run.task.name, split)
+        task = load_task(run.task)
+        for split, file in task.files.items():
+            source, limit = spec.data_of(task) / file, spec.limit_of(task.name, split)
             if limit is not None:
-                run.task.format.cut(source, scratch / run.task.name / file, limit)
-                source = scratch / run.task.name / file
-            self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{run.task.name}/{file}", source)
+                task.format.cut(source, scratch / task.name / file, limit)
+                source = scratch / task.name / file
+            self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{task.name}/{file}", source)
 
 
 def ray_executor(
     spec: SweepSpec, runs: list[Run], address: str, cpus: float = 1, gpus: float = 0, threads: int | None = None
-) -> RayExecutor[Run, dict[str, Any]]:
+) -> RayExecutor[Run, Measurements]:
     """Return an executor of a sweep's runs on a Ray cluster; see `RayExecutor`.
 
     Raises:

@@ -15,8 +15,8 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import Workspace, workspace
 from elmo_mf.io import TextLines, check_space
 from elmo_mf.provenance import file_hash
+from elmo_mf.records.run import Run
 from elmo_mf.tasks.data import limited_data
-from elmo_mf.tasks.grid import Run
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.word_vector_file import check_word_vectors, word_vector_dims
 
@@ -35,7 +35,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
         InputError: a file is wrong, and a run would fail on it, perhaps after hours; the message names file and line.
     """
     with workspace(output, "checks", int(spec.cache_mb * 1e6)) as work:
-        for run in {run.task.name: run for run in runs}.values():
+        for run in {run.task: run for run in runs}.values():
             limited_data(spec, run, work)
             _check_words(spec, run, work)
         for text in dict.fromkeys(itertools.chain.from_iterable(_texts(run.compression) for run in runs)):
@@ -49,9 +49,9 @@ def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> 
 
 
 def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
-    path = spec.glove_of(run.task.name)
-    if path is not None and run.identity["words"] is not None:
-        for dim in set(word_vector_dims(run.identity["config"])):
+    path = spec.glove_of(run.task)
+    if path is not None and run.identity.words is not None:
+        for dim in set(word_vector_dims(run.identity.config)):
             _once(work, f"words-{dim}", Path(path), partial(check_word_vectors, Path(path), dim))
 
 
@@ -70,6 +70,6 @@ def _check_text(path: Path) -> None:
 
 def _least_size(spec: SweepSpec, runs: list[Run], workers: int) -> int:
     """A lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
-    if all(run.task.kind == "language-model" for run in runs):
+    if all(run.is_language_model for run in runs):
         return _RECORD * len(runs)
     return min(workers, len(runs)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(runs)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.provenance import provenance
-from elmo_mf.records.record import timed
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Run
+from elmo_mf.records.record import Provenance, Record, Retimed, measured
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.training import training_device
 
 CHOICES = ("stale", "all")
 
 
-def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, Any]], bool]:
+def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
     """Return a function that picks the records to time again on this machine.
 
     Args:
@@ -32,12 +31,12 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[dict[str, An
         raise InputError(f"--retime: found {choice!r}, {any_of(choice, CHOICES)}")
 
     @cache
-    def here(task: str) -> dict[str, Any]:
+    def here(task: str) -> Provenance:
         found = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
         found["machine"]["threads"] = threads
-        return found
+        return measured(Provenance, found)
 
-    return lambda record: choice == "all" or timed(record) != here(record["run"]["task"])
+    return lambda record: choice == "all" or record.timing != here(record.run.task)
 
 
 class RetimedRecords:
@@ -48,14 +47,14 @@ class RetimedRecords:
         wanted: picks the records to time again, see `picked`.
     """
 
-    def __init__(self, store: ResultStore, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    def __init__(self, store: RecordStore, wanted: Callable[[Record], bool]) -> None:
         self._store, self._wanted = store, wanted
 
-    def read(self, run: Run) -> dict[str, Any] | None:
+    def read(self, run: Run) -> Record | None:
         """Return the run's record; None if it is to be timed again."""
         record = self._store.read(run)
         return None if record is None or self._wanted(record) else record
 
-    def write(self, run: Run, times: dict[str, Any]) -> dict[str, Any]:
+    def write(self, run: Run, times: Retimed) -> Record:
         """Replace the times of a run's record; the rest of it is kept."""
         return self._store.update(run, times)

@@ -12,8 +12,9 @@ from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.paths import expanded
+from elmo_mf.records.identity import Split
 from elmo_mf.resources import demo_options, demo_weights
-from elmo_mf.tasks.config import SPLITS, Split, Task, load_task, task_names
+from elmo_mf.tasks.config import SPLITS, Task, load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 
 

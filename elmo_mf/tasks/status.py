@@ -11,9 +11,8 @@ from typing import Any
 
 from elmo_mf.experiments.failures import Failure, Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.config import Task
-from elmo_mf.tasks.grid import Run
+from elmo_mf.records import Record, RecordStore, Run, RunIdentity
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -52,9 +51,9 @@ class Status:
 
 def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
     """Return the status of a sweep in an output folder, without changing anything there."""
-    store, leases, failures = ResultStore(output), Leases(output), Failures(output)
+    store, leases, failures = RecordStore(output), Leases(output), Failures(output)
     records = store.records()
-    ids = {record["id"] for record in records}
+    ids = {record.id for record in records}
     status = Status([], [], [], [], 0.0, [], store.problems)
     for run in runs:
         if run.id in ids:
@@ -69,7 +68,7 @@ def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
     return replace(status, seconds_left=seconds, unknown=unknown)
 
 
-def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[dict[str, Any]]) -> tuple[float, list[str]]:
+def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[Record]) -> tuple[float, list[str]]:
     """How long runs will take one after another, from what runs of their tasks took; and the tasks without any.
 
     A run takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
@@ -78,19 +77,18 @@ def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[dict[str, Any
     took: dict[str, list[float]] = defaultdict(list)
     rates: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        about = record["run"]
-        took[_setting(about)].append(record["seconds"])
-        rates[about["task"]].append(record["seconds"] / _work(about, record["examples"]["train"]))
+        took[_setting(record.run)].append(record.seconds)
+        rates[record.run.task].append(record.seconds / _work(record.run, record.examples.train))
     known: dict[str, float | None] = {}
     for run in runs:
-        setting, task = _setting(run.identity), run.task
+        setting = _setting(run.identity)
         if setting in took:
             known[setting] = fmean(took[setting])
         elif setting not in known:
-            rate = fmean(rates[task.name]) if task.name in rates else None
-            known[setting] = None if rate is None else rate * _work(run.identity, _examples(spec, task))
+            rate = fmean(rates[run.task]) if run.task in rates else None
+            known[setting] = None if rate is None else rate * _work(run.identity, _examples(spec, run.task))
     seconds = sum(known[_setting(run.identity)] or 0.0 for run in runs)
-    return seconds, sorted({run.task.name for run in runs if known[_setting(run.identity)] is None})
+    return seconds, sorted({run.task for run in runs if known[_setting(run.identity)] is None})
 
 
 @dataclass(frozen=True)
@@ -107,38 +105,35 @@ def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
     epochs: dict[tuple[str, object], int] = {}  # of each training, by its task and what is its own
     encoders = set()
     for run in runs:
-        task, language_model = run.task, run.task.kind == "language-model"
-        epochs[task.name, run.seed if language_model else run.id] = _epochs(run.identity)
-        if language_model and run.finetune is not None:
-            epochs[task.name, run.id] = run.finetune.epochs
+        epochs[run.task, run.seed if run.is_language_model else run.id] = _epochs(run.identity)
+        if run.is_language_model and run.finetune is not None:
+            epochs[run.task, run.id] = run.finetune.epochs
         if run.compression is not None:
-            encoders.add(run.id if language_model else run.encoder_id)
-    examples = {task.name: _examples(spec, task) for task in {run.task.name: run.task for run in runs}.values()}
+            encoders.add(run.id if run.is_language_model else run.encoder_id)
+    examples = {task: _examples(spec, task) for task in {run.task for run in runs}}
     read = sum(examples[task] * count for (task, _), count in epochs.items())
     return Cost(len(epochs), read, len(encoders))
 
 
-def _setting(identity: dict[str, Any]) -> str:
+def _setting(identity: RunIdentity) -> str:
     """What decides how long a run takes, but for its encoder; of a language model, what is trained at all too."""
-    files = [(file["sha256"], file["limit"]) for file in identity["data"].values()]
-    setting = f"{identity['task']} {files} {identity['config'].get('trainer')} {identity['words']}"
-    if identity["elmo"] is not None:
+    setting = f"{identity.task} {identity.data} {identity.config.get('trainer')} {identity.words}"
+    if not identity.is_language_model:
         return setting
-    compression = identity["compression"]
-    return f"{setting} {compression is None} {(compression or identity).get('finetune')}"
+    return f"{setting} {identity.compression is None} {identity.tuning}"
 
 
-def _work(identity: dict[str, Any], examples: int) -> float:
+def _work(identity: RunIdentity, examples: int) -> float:
     return max(1, examples) * _epochs(identity)
 
 
-def _epochs(identity: dict[str, Any]) -> int:
-    trainer = identity["config"].get("trainer")
+def _epochs(identity: RunIdentity) -> int:
+    trainer = identity.config.get("trainer")
     epochs = trainer.get("num_epochs") if isinstance(trainer, dict) else None
     return max(1, epochs if isinstance(epochs, int) else 1)
 
 
-def _examples(spec: SweepSpec, task: Task) -> int:
-    limit = spec.limit_of(task.name, "train")
+def _examples(spec: SweepSpec, name: str) -> int:
+    task, limit = load_task(name), spec.limit_of(name, "train")
     count = len(task.format.read(spec.data_of(task) / task.files["train"]))
     return count if limit is None else min(limit, count)

@@ -22,9 +22,12 @@ from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_we
 from elmo_mf.errors import check_finite
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
-from elmo_mf.tasks.grid import Run, dense_run
+from elmo_mf.records.run import Run
 from elmo_mf.tasks.latency import on_its_device
 from elmo_mf.tasks.spec import SweepSpec
+
+VERSION = 1
+"""Version of a task's gradients, part of a run's identity: raised when they change."""
 
 _EXAMPLES = 400
 _ADVICE = "the task's model did not learn; try another seed or more examples"
@@ -32,17 +35,17 @@ _ADVICE = "the task's model did not learn; try another seed or more examples"
 
 def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """The file of a run's task and seed, made now if there is none."""
-    dense = dense_run(run)
+    dense = run.dense()
 
     def make(folder: Path) -> None:
         with trained(spec, dense, workspace) as (loop, embedder, *_):
             rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
-        about = {"task": run.task.name, "seed": dense.seed, "examples": _EXAMPLES}
+        about = {"task": run.task, "seed": dense.seed, "examples": _EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, about)
 
     from elmo_mf.tasks.elmo_run import trained
 
-    return workspace.cache.get("gradients", f"{run.task.name}-{dense.id[:16]}", make) / "gradients.hdf5"
+    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:

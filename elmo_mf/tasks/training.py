@@ -14,6 +14,9 @@ from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.tasks.config import Task
 
+VERSION = 1
+"""Version of the training of a task's model, part of a run's identity: raised when its result changes."""
+
 
 @cache
 def plugins() -> None:

@@ -32,8 +32,8 @@ from elmo_mf.analysis.correlations import (
 from elmo_mf.analysis.explanation import _bars, findings, norm_table, plot_explanation, write_explanation
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.aggregate import boards
-from tests.records.samples import record, signed, write
+from elmo_mf.records.record import LstmMatrix
+from tests.records.samples import boards_of, record, signed, write
 
 NORMS = {"l1": 1.0, "frobenius": 1.0, "spectral": 1.0, "nuclear": 1.0, "std": 1.0, "effective_rank": 1.0}
 
@@ -47,7 +47,7 @@ def _matrix(target: str, layer: int, scale: float) -> dict[str, Any]:
 def _one(target: str, layer: int, seed: int, score: float, norm: float, **changes: Any) -> dict[str, Any]:
     """A compression of one target of one layer; its activation error is a tenth of the norm."""
     compression = Compression(method="svd", rank=4, targets=target, layers=[layer]).to_dict()
-    made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "texts": 9}, **changes)
+    made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "sentences": 9}, **changes)
     made["run"]["compression"] = compression
     made["matrices"] = [_matrix(target, layer, norm)]
     made["size"]["lstm_parameters"] = 1000 - 200
@@ -67,7 +67,7 @@ def _records(cost_of_input: float) -> list[dict[str, Any]]:
 
 
 def _explained(cost_of_input: float) -> Explanation:
-    return explain(boards(_records(cost_of_input))[0])
+    return explain(boards_of(_records(cost_of_input))[0])
 
 
 def test_costs() -> None:
@@ -87,20 +87,20 @@ def test_additive_against_multiplicative(cost: float, verdict: str) -> None:
     if verdict == "undecided":
         first = next(r for r in records if (r["run"]["compression"] or {}).get("targets") == ["input"])
         first["scores"]["accuracy"] -= 0.02
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     assert explanation.additive.n == 6
     text = findings([explanation])[0]
-    assert "Additive matters more, Sentiment" in text and f": {verdict}.**" in text
+    assert "Additive matters more, The task sst" in text and f": {verdict}.**" in text
 
 
 def test_norms_against_activation_errors() -> None:
     explanation = _explained(0.05)
-    rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
-    clear = rows["nuclear", ACTIVATION]["spearman"]
+    rows = {(row.norm, row.outcome): row for row in explanation.correlations}
+    clear = rows["nuclear", ACTIVATION].spearman
     assert clear.n == 6 and clear.value == pytest.approx(1) and clear.excludes_zero
     _, norms, dearest = findings([explanation])
     assert "agrees" in norms and "nuclear with activation error" in norms
-    assert rows["nuclear", LOSS]["spearman"].value < 0
+    assert rows["nuclear", LOSS].spearman.value < 0
     assert "saved `projection` of layer 1 (" in dearest and "cheapest `input` of layer 0 (" in dearest
     assert explanation.first.n == 9 and explanation.first.value == pytest.approx(0, abs=1e-3)
     assert (MATRIX not in {outcome for _, outcome in rows}) and len(explanation.points[INPUTS]) == 0
@@ -108,14 +108,14 @@ def test_norms_against_activation_errors() -> None:
 
 def test_matrices_of_the_plain_svd() -> None:
     """Of the lowest rank, and of one seed, since they are the same for all."""
-    whole = record(4, 0.4, 1, activation_error={"all": 0.3})
+    whole = record(4, 0.4, 1, activation_error={"layers": [], "all": 0.3})
     whole["matrices"] = [_matrix(target, layer, 1.0 + layer) for target in ("input", "recurrent") for layer in (0, 1)]
-    larger = record(8, 0.4, 1, activation_error={"all": 0.3})
+    larger = record(8, 0.4, 1, activation_error={"layers": [], "all": 0.3})
     larger["matrices"] = whole["matrices"][:1]
-    explanation = explain(boards([*_records(0.05), whole, larger])[0])
-    rows = {(row["norm"], row["outcome"]): row for _, row in explanation.correlations.iterrows()}
-    assert rows["l1", MATRIX]["pearson"].value == pytest.approx(1) and rows["l1", MATRIX]["pearson"].n == 4
-    assert rows["l1", INPUTS]["pearson"].value == pytest.approx(-1)
+    explanation = explain(boards_of([*_records(0.05), whole, larger])[0])
+    rows = {(row.norm, row.outcome): row for row in explanation.correlations}
+    assert rows["l1", MATRIX].pearson.value == pytest.approx(1) and rows["l1", MATRIX].pearson.n == 4
+    assert rows["l1", INPUTS].pearson.value == pytest.approx(-1)
     assert len(explanation.costs) == 6
 
 
@@ -123,7 +123,9 @@ def test_matrices_of_the_plain_svd() -> None:
 def test_scores_that_tell_of_more_than_a_target_are_left_out(more: dict[str, Any]) -> None:
     other = _one("input", 0, 1, 0.1, 9.0)
     other["run"]["compression"] |= more
-    with_it, without = (explain(boards(records)[0]) for records in ([*_records(0.05), signed(other)], _records(0.05)))
+    with_it, without = (
+        explain(boards_of(records)[0]) for records in ([*_records(0.05), signed(other)], _records(0.05))
+    )
     assert with_it.costs.equals(without.costs)
 
 
@@ -136,12 +138,12 @@ def test_a_whole_does_not_stand_beside_its_parts() -> None:
             whole["run"]["compression"] |= {"layers": "all"} | changes
             whole["matrices"] = [_matrix(target, layer, 99.0) for layer in (0, 1)]
             records.append(signed(whole))
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     points = explanation.points[ACTIVATION]
     assert sorted(zip(points["target"], points["layers"], strict=True)) == [
         (target, layer) for target in ("input", "projection", "recurrent") for layer in "01"
     ]
-    assert {row.n for row in explanation.correlations["spearman"]} == {6}
+    assert {row.spearman.n for row in explanation.correlations} == {6}
     assert len(explanation.costs) == 6 + 6  # all is [0, 1], and forward of them the same layers
 
 
@@ -152,15 +154,15 @@ def test_a_whole_without_its_parts_stays() -> None:
         whole["run"]["compression"]["layers"] = "all"
         whole["matrices"] = [_matrix(target, layer, 99.0) for layer in ((1,) if target == "recurrent" else (0, 1))]
         records.append(signed(whole))
-    points = explain(boards(records)[0]).points[LOSS]
+    points = explain(boards_of(records)[0]).points[LOSS]
     assert sorted(zip(points["target"], points["layers"], strict=True)) == [
         ("input", "0"), ("projection", "0"), ("recurrent", "0"), ("recurrent", "all"),
     ]  # fmt: skip
 
 
 def test_joint_is_input_and_recurrent() -> None:
-    rows = pd.DataFrame({"covers": [_covers([{"direction": "forward", "layer": 0, "target": target}])
-                                    for target in ("joint", "input", "projection")]})  # fmt: skip
+    matrices = [LstmMatrix(**_matrix(target, 0, 1.0)) for target in ("joint", "input", "projection")]
+    rows = pd.DataFrame({"covers": [_covers([matrix]) for matrix in matrices]})
     assert list(_disjoint(rows).index) == [1, 2]
 
 
@@ -172,7 +174,7 @@ def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
         made = _one("input", layer, 1, 0.4 - sign * 0.01 * layer, norm)
         made["activation_error"]["all"] = 1 + sign * 0.1 * norm
         records.append(made)
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     (norms,) = (line for line in findings([explanation]) if "Norms tell" in line)
     assert f": {verdict}.**" in norms and ("Against the paper" in norms) == (sign < 0) and "p 0.003" in norms
     assert set(norm_table(explanation)["clear of zero"]) == {"yes" if sign > 0 else "yes, falling"}
@@ -181,13 +183,13 @@ def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
 def test_seeds_are_not_pairs() -> None:
     """Many pairs of one seed have no interval; the interval of several is SciPy's over the means of the seeds."""
     records = _records(0.05)
-    alone = explain(boards([one for one in records if one["run"]["seed"] == 1])[0])
+    alone = explain(boards_of([one for one in records if one["run"]["seed"] == 1])[0])
     assert alone.additive.n == 2 and alone.additive.value == pytest.approx(0.04) and np.isnan(alone.additive.low)
     assert ": undecided.**" in findings([alone])[0] and "of one seed, which has no interval" in findings([alone])[0]
     rng = np.random.default_rng(0)
     for made in records:
         made["scores"]["accuracy"] += rng.normal() / 100
-    found = explain(boards(records)[0])
+    found = explain(boards_of(records)[0])
     scores: dict[tuple[Any, int], list[float]] = {}
     for made in records[3:]:
         run = made["run"]
@@ -247,7 +249,7 @@ def test_too_few_to_say() -> None:
     assert np.isnan(correlation(np.arange(3.0), np.arange(3.0)).value)
     assert np.isnan(correlation(np.ones(9), np.arange(9.0)).value)
     records = [record(None, 0.5, 1), _one("input", 0, 1, 0.4, 1.0)]
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     assert [("nothing to say" in text) for text in findings([explanation])] == [True, True, False]
 
 
@@ -284,7 +286,7 @@ def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
     records = _records(0.05)
     lone = _one("recurrent", 0, 1, 0.4, 1.0)
     lone["run"]["compression"] = Compression(method="svd", rank=2, targets="joint").to_dict()
-    plot_explanation(explain(boards([*records, lone])[0]), tmp_path / "figure.svg", "light")
+    plot_explanation(explain(boards_of([*records, lone])[0]), tmp_path / "figure.svg", "light")
     text = (tmp_path / "figure.svg").read_text()
     assert ">joint<" in text and text.count(">input<") == 1
 
@@ -300,7 +302,7 @@ def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     records[-1]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     for made in records:
         made["run"]["elmo"] = None
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     assert len(explanation.costs) == 4 and explanation.dearer == explanation.additive.n == 2
     assert explanation.additive.value == pytest.approx((log(104 / 101.5) + log(105 / 102.5)) / 2)
     text = write_explanation(write(tmp_path, records))[0].read_text()

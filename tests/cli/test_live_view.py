@@ -13,9 +13,10 @@ from rich.progress import Progress as Bars
 from elmo_mf.cli.live_view import _Live, live_view
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.scheduler import Outcome
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.records.run import Run
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
-from tests.records.samples import record
+from tests.records.samples import parsed, record
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_bars(runs: list[Run]) -> None:
     text = _screen(bars)
     assert "3/5 runs" in text and "sst dense seed 2: starting" in text
     assert "sst dense seed 1: training loss 1.234 accuracy 0.250" in text
-    view.done(Outcome(runs[0], record(None, 0.4, seconds=61.0)))
+    view.done(Outcome(runs[0], parsed(record(None, 0.4, seconds=61.0))))
     view.done(Outcome(runs[1], error="ValueError: no", log=Path("out.log")))
     assert "5/5 runs" in _screen(bars) and "seed 1:" not in _screen(bars)
     assert out.getvalue().splitlines() == [
@@ -55,6 +56,6 @@ def test_lines_elsewhere(quiet: bool, runs: list[Run], capsys: pytest.CaptureFix
     with live_view(2, 0, quiet) as view:
         view.started(runs[0])
         view.progress(runs[0], Progress("training", 0.5, 1.0))
-        view.done(Outcome(runs[0], record(None, 0.4)))
+        view.done(Outcome(runs[0], parsed(record(None, 0.4))))
     line = "sst dense seed 1: accuracy 0.4000, encoder 2.00x, 60 s\n"
     assert capsys.readouterr().out == ("" if quiet else line)

@@ -34,6 +34,7 @@ from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
+from elmo_mf.records import RecordStore
 from elmo_mf.tasks.elmo_run import execute, measure_times
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.retime import picked
@@ -353,14 +354,15 @@ def test_a_cell(
             found.append(execute(spec, cell, work))
         with workspace(tmp_path / place) as work:
             timed = measure_times(spec, cell, work)
-        assert timed["timed"]["machine"] == found[-1]["machine"]
-        assert not picked("stale", spec, torch.get_num_threads())(found[-1] | {"run": {"task": task}})
+        assert timed.timed.machine == found[-1].machine
+        assert not picked("stale", spec, torch.get_num_threads())(RecordStore(tmp_path / place).write(cell, found[-1]))
         assert (one_gpu.launches > launches) == (place == "here")
     here, there = found
-    assert here["machine"] == there["machine"] | {"gpu": "an emulated GPU"}
-    assert here["versions"] == there["versions"] | {"cuda": torch.version.cuda}
-    assert (here["size"], here["examples"]) == (there["size"], there["examples"])
+    assert here.machine == there.machine.model_copy(update={"gpu": "an emulated GPU"})
+    assert here.versions == there.versions | {"cuda": torch.version.cuda}
+    assert (here.size, here.examples) == (there.size, there.examples)
     smooth = "perplexity" if task == "ptb" else "loss"  # rounding turns the answer to one example of eight
-    for key in ("scores", "validation"):
-        assert here[key][smooth] == pytest.approx(there[key][smooth], rel=5e-3)
-    assert here["activation_error"]["all"] == pytest.approx(there["activation_error"]["all"], rel=1e-3)
+    assert here.scores[smooth] == pytest.approx(there.scores[smooth], rel=5e-3)
+    assert here.validation[smooth] == pytest.approx(there.validation[smooth], rel=5e-3)
+    assert here.activation_error and there.activation_error
+    assert here.activation_error.all == pytest.approx(there.activation_error.all, rel=1e-3)

@@ -53,8 +53,8 @@ def test_a_run_runs_where_its_paths_are_gone(
     assert again.id == run.id
     with workspace(tmp_path / "there" / "work") as work:
         record = execute(there, again, work)
-    assert record["scores"] == pytest.approx(expected["scores"], rel=1e-5)
-    assert [record[key] for key in ("elmo", "data")] == [expected[key] for key in ("elmo", "data")]
+    assert record.scores == pytest.approx(expected["scores"], rel=1e-5)
+    assert [record.elmo and record.elmo.to_dict(), record.data] == [expected["elmo"], expected["data"]]
 
 
 def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:

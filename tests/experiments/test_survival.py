@@ -21,13 +21,14 @@ from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Leases
 from elmo_mf.experiments.runs import Progress, Report, Result
 from elmo_mf.io import OutputError
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records import Measurements, Run
+from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks.execution import TaskWork
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.experiments.drivers import driver
-from tests.records.samples import record
-from tests.sweeps import Fields, SweepOutcome, SweepView, TinySweep, records_here, run_here
+from tests.records.samples import measurements, record
+from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here
 
 pytestmark = pytest.mark.slow
 
@@ -36,14 +37,13 @@ def _drive(spec: SweepSpec, output: Path, workers: int = 2) -> None:
     run_here(spec, output, workers)
 
 
-def _quick(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _quick(run: Run, output: Path, report: Report) -> Result[Measurements]:
     """A run of milliseconds that notes that it ran."""
     report(Progress("training", 0.5, 1.0))
     with open(output / "ran.txt", "a") as file:
         file.write(f"{run.id}\n")
     time.sleep(0.05)
-    made = record(None, 0.4, run.seed)
-    return Result({key: value for key, value in made.items() if key not in ("format", "id", "run")})
+    return Result(measurements(record(None, 0.4, run.seed)))
 
 
 def _ran(output: Path) -> list[str]:
@@ -52,8 +52,8 @@ def _ran(output: Path) -> list[str]:
 
 def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
     """Every file in place of a record is one, and those from before are as they were."""
-    store = ResultStore(output)
-    found = {record["id"]: 0 for record in store.records()}
+    store = RecordStore(output)
+    found = {record.id: 0 for record in store.records()}
     assert store.problems == {} and found.keys() <= {run.id for run in expand(spec)}
     inodes = {path.stem[-10:]: path.stat().st_ino for path in store.folder.glob("*.json")}
     assert len(inodes) == len(found)
@@ -89,7 +89,7 @@ class _KilledWork:
     moment: tuple[str, str]
     sweep: int
 
-    def __call__(self, run: Run, output: Path, report: Report) -> Result[Fields]:
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[Measurements]:
         _kill_before(self.moment, self.sweep, output)
         return self.work(run, output, report)
 
@@ -171,13 +171,13 @@ def test_a_failing_run_stops_nothing(tiny_sweep: TinySweep, tmp_path: Path) -> N
     outcomes = run_here(spec, output)
     assert [bool(outcome.error) for outcome in outcomes] == [True, True, False, False]
     assert "\n" not in outcomes[0].error and not outcomes[0].again
-    assert len(ResultStore(output).records()) == 2
+    assert len(RecordStore(output).records()) == 2
     log = outcomes[0].log
     assert log is not None and "the run failed" in log.read_text() and "Traceback" in log.read_text()
     assert {path.name for path in output.iterdir()} == {"records", "cache", "failed"}
 
 
-def _failing(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _failing(run: Run, output: Path, report: Report) -> Result[Measurements]:
     result = _quick(run, output, report)
     return Result(error="ValueError: no", log="why") if run.seed == 1 else result
 
@@ -206,7 +206,7 @@ def test_fail_fast(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert [o.run.seed for o in outcomes] == [0, 1] and not (output / "running").exists()
 
 
-def _killed(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _killed(run: Run, output: Path, report: Report) -> Result[Measurements]:
     """The first attempt at seed 1 dies as the kernel ends a process when memory is short."""
     if run.seed == 1 and not (output / "ran.txt").exists():
         folder = output / "running" / f".{run.name}-x"
@@ -240,7 +240,7 @@ def test_a_killed_sweep_leaves_no_process(tiny_sweep: TinySweep, tmp_path: Path)
         time.sleep(0.05)
 
 
-def _for_ever(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _for_ever(run: Run, output: Path, report: Report) -> Result[Measurements]:
     (output / f"pid-{os.getpid()}").touch()
     time.sleep(600)
     raise AssertionError
@@ -250,7 +250,7 @@ def _drive_for_ever(spec: SweepSpec, output: Path) -> None:
     run_here(spec, output, 2, work=_for_ever)
 
 
-def _no_space(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _no_space(run: Run, output: Path, report: Report) -> Result[Measurements]:
     """A disk that is full when the second run runs."""
     if run.seed == 2 and not (output / "freed").exists():
         return Result(error="OSError: No space left on device", fault="disk")
@@ -262,7 +262,7 @@ def test_a_full_disk_ends_the_sweep_and_loses_nothing(tiny_sweep: TinySweep, tmp
     output.mkdir()
     with pytest.raises(OSError, match="sst dense seed 2: OSError: No space left on device"):
         run_here(spec, output, work=_no_space)
-    assert [one["run"]["seed"] for one in ResultStore(output).records()] == [1]
+    assert [one.run.seed for one in RecordStore(output).records()] == [1]
     (output / "freed").touch()
     assert len(run_here(spec, output, work=_no_space)) == 3
     assert sorted(_ran(output)) == sorted(run.id for run in expand(spec))
@@ -274,11 +274,11 @@ def test_a_record_that_finds_no_room_is_no_failure_of_its_run(
     spec, output = tiny_sweep(seeds=[1], methods=[]), tmp_path / "out"
     output.mkdir()
 
-    def full(store: ResultStore, run: Run, record: object) -> None:
+    def full(store: RecordStore, run: Run, record: object) -> None:
         raise OutputError(store.path(run), OSError(errno.ENOSPC, ""))
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match=r"sst dense seed 1: .*the disk is full"):
-        patch.setattr(ResultStore, "write", full)
+        patch.setattr(RecordStore, "write", full)
         run_here(spec, output, work=_quick)
     assert not (output / "failed").exists()
     assert [outcome.error for outcome in run_here(spec, output, work=_quick)] == [""]
@@ -291,7 +291,7 @@ def test_real_runs_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySwee
     with driver(_drive_limited, spec, output, limit) as process:
         process.join(120)
     assert process.exitcode == errno.EFBIG
-    assert ResultStore(output).records() == [] and not (output / "failed").exists()
+    assert RecordStore(output).records().names() == [] and not (output / "failed").exists()
     assert len(records_here(spec, output)) == 1
 
 
@@ -309,7 +309,7 @@ class _LimitedWork:
     spec: SweepSpec
     limit: int
 
-    def __call__(self, run: Run, output: Path, report: Report) -> Result[Fields]:
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[Measurements]:
         import resource
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -333,7 +333,7 @@ def test_a_disk_that_is_full_then_grows_then_is_read_only(small_disk: Path, tmp_
     spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], limit=60, latency_rounds=1)
     with pytest.raises(OSError, match="No space left on device"):
         run_here(spec, small_disk / "out")
-    assert ResultStore(small_disk / "out").records() == []
+    assert RecordStore(small_disk / "out").records().names() == []
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     assert len(records_here(spec, small_disk / "out")) == 1
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -358,4 +358,4 @@ def test_a_view_that_is_interrupted_ends_the_runs(tiny_sweep: TinySweep, tmp_pat
     spec, output = tiny_sweep(methods=[]), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         run_here(spec, output, view=Interrupted())
-    assert not (output / "running").exists() and ResultStore(output).records() == []
+    assert not (output / "running").exists() and RecordStore(output).records().names() == []

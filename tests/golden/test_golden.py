@@ -25,10 +25,16 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from elmo_mf import Bilm, Compression
+from elmo_mf.bilm import encoder
 from elmo_mf.cli.main import main
-from elmo_mf.compression import method_names
+from elmo_mf.compression import apply, method_names
+from elmo_mf.compression.methods.base import method_versions
+from elmo_mf.compression.recovery import distillation
+from elmo_mf.pretrain import train as pretrain
+from elmo_mf.records import Measurements
+from elmo_mf.tasks import language_model_run, task_gradients, training
 from elmo_mf.tasks.execution import TaskWork
-from elmo_mf.tasks.grid import CODE, expand
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT, small_data
 
@@ -36,13 +42,16 @@ Arrays = dict[str, np.ndarray]
 
 # which version an entry's values are of, by the first part of its name: how to call it, and its number
 VERSIONS: dict[str, tuple[str, int]] = {
-    name: (f'CODE["{part}"] in elmo_mf/tasks/grid.py', CODE[part])
-    for part, names in {
-        "encoder": ("encoder",),
-        "factorization": ("method", "compression", "distillation"),
-        "training": ("pretraining", "task", "gradients", "language-model"),
-    }.items()
-    for name in names
+    "encoder": ("VERSION in elmo_mf/bilm/encoder.py", encoder.VERSION),
+    "compression": ("VERSION in elmo_mf/compression/apply.py", apply.VERSION),
+    "distillation": ("VERSION in elmo_mf/compression/recovery/distillation.py", distillation.VERSION),
+    "pretraining": ("VERSION in elmo_mf/pretrain/train.py", pretrain.VERSION),
+    "task": ("VERSION in elmo_mf/tasks/training.py", training.VERSION),
+    "gradients": ("VERSION in elmo_mf/tasks/task_gradients.py", task_gradients.VERSION),
+    "language-model": (
+        "VERSION in elmo_mf/tasks/training.py, or FINETUNING_VERSION in elmo_mf/tasks/language_model_run.py",
+        training.VERSION + language_model_run.FINETUNING_VERSION - 1,
+    ),
 }
 
 # of the norm of an array: rounding differs between processors (AVX2, AVX-512) and between versions of Python
@@ -226,12 +235,11 @@ def _language_model(folder: Path) -> Arrays:
     arrays: Arrays = {}
     for name, cell in zip(("dense", "dense, tuned", "compressed, tuned"), expand(spec), strict=True):
         result = TaskWork(spec)(cell, folder / "out", lambda _: None)
-        assert result.measured is not None, result.error
-        arrays[f"{name}: perplexities"] = np.array(
-            [result.measured[split]["perplexity"] for split in ("validation", "scores")]
-        )
-        if result.measured["matrices"]:
-            arrays[f"{name}: errors"] = np.array([one["error"] for one in result.measured["matrices"]])
+        found = result.measured
+        assert isinstance(found, Measurements), result.error
+        arrays[f"{name}: perplexities"] = np.array([found.validation["perplexity"], found.scores["perplexity"]])
+        if found.matrices:
+            arrays[f"{name}: errors"] = np.array([one.error for one in found.matrices])
     (weights,) = (folder / "out").rglob("weights.th")
     return arrays | _trained({name: one.numpy() for name, one in torch.load(weights, weights_only=True).items()})
 
@@ -272,6 +280,9 @@ def _part(entry: str) -> str:
 
 
 def _version(entry: str) -> tuple[str, int]:
+    if _part(entry) == "method":
+        method = entry.removeprefix("method: ").partition(",")[0]
+        return f"VERSION of the method {method} in elmo_mf/compression/methods", method_versions()[method]
     return VERSIONS[_part(entry)]
 
 

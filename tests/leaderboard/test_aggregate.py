@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from elmo_mf.leaderboard.aggregate import boards, front
-from elmo_mf.leaderboard.settings import told_apart
-from elmo_mf.records.encoders import encoder_label
-from tests.records.samples import record, signed
+from elmo_mf.leaderboard.aggregate import pareto_front
+from elmo_mf.leaderboard.settings import setting_names
+from elmo_mf.records.labels import encoder_label
+from tests.records.samples import boards_of, parsed, record, signed
 
 
 def test_what_is_saved_around_the_lstms_counts() -> None:
@@ -24,17 +24,17 @@ def test_what_is_saved_around_the_lstms_counts() -> None:
     less["run"]["compression"] |= {"highway_rank": 2}
     less["size"]["char_cnn_multiply_adds"] -= 100
     less["size"]["encoder_bytes"] = 1_500_000
-    (board,) = boards([record(None, 0.50), whole, signed(less)])
-    rows = board.rows.set_index("encoder")
-    assert rows["front"].to_dict() == {"dense": True, "svd all rank 4": False, "svd all rank 4 highways 2": True}
+    (board,) = boards_of([record(None, 0.50), whole, signed(less)])
+    rows = board.frame.set_index("encoder")
+    assert rows["pareto_front"].to_dict() == {"dense": True, "svd all rank 4": False, "svd all rank 4 highways 2": True}
     assert rows["multiply_adds"].to_dict() == {"dense": 1500, "svd all rank 4": 540, "svd all rank 4 highways 2": 440}
     assert rows["megabytes"].to_dict() == {"dense": 0.006, "svd all rank 4": 0.00216, "svd all rank 4 highways 2": 1.5}
 
 
 def test_means_and_differences() -> None:
     records = [record(None, 0.50, 1), record(None, 0.40, 2), record(4, 0.45, 1), record(4, 0.37, 2), record(8, 0.49, 1)]
-    (board,) = boards(records)
-    rows = board.rows.set_index("encoder")
+    (board,) = boards_of(records)
+    rows = board.frame.set_index("encoder")
     assert list(rows.index) == ["svd all rank 8", "dense", "svd all rank 4"]
     assert rows.loc["dense", "score"] == pytest.approx(0.45)
     assert rows.loc["dense", "std"] == pytest.approx(statistics.stdev([0.5, 0.4]))
@@ -56,7 +56,7 @@ def test_the_interval_of_a_difference() -> None:
     ):
         scores = {None: dense, 4: values}
         records = [record(rank, score, seed) for rank, own in scores.items() for seed, score in enumerate(own)]
-        row: Any = boards(records)[0].rows.set_index("encoder").loc["svd all rank 4"]
+        row: Any = boards_of(records)[0].frame.set_index("encoder").loc["svd all rank 4"]
         assert (row["worse"], row["within_noise"]) == (worse, noise)
         if len(values) > 1:
             wanted = ttest_rel(values, dense[: len(values)]).confidence_interval()
@@ -72,15 +72,15 @@ def test_what_is_tuned_is_compared_with_dense_tuned_likewise() -> None:
         compressed, dense = (record(rank, score, seed) for rank, score in ((4, 0.45), (None, 0.5)))
         compressed["run"]["compression"]["finetune"] = dense["run"]["finetune"] = tuning
         records += [signed(compressed), signed(dense), record(None, 0.4, seed), record(8, 0.39, seed)]
-    (board,) = boards(records)
-    rows = board.rows.set_index("encoder")
+    (board,) = boards_of(records)
+    rows = board.frame.set_index("encoder")
     assert list(rows.index) == ["dense fine-tuned 1", "svd all rank 4 fine-tuned 1", "dense", "svd all rank 8"]
     assert rows["difference"].round(6).to_dict() == {
         "dense fine-tuned 1": 0.0, "svd all rank 4 fine-tuned 1": -0.05, "dense": 0.0, "svd all rank 8": -0.01,
     }  # fmt: skip
     assert list(rows.index[rows["comparable"]]) == ["svd all rank 4 fine-tuned 1", "svd all rank 8"]
     assert list(rows.index[~rows["compressed"]]) == ["dense fine-tuned 1", "dense"]
-    alone = boards([one for one in records if "finetune" not in one["run"]])[0].rows.set_index("encoder")
+    alone = boards_of([one for one in records if "finetune" not in one["run"]])[0].frame.set_index("encoder")
     assert alone.loc["svd all rank 4 fine-tuned 1", "difference"] == pytest.approx(0.05)
     assert list(alone.index[alone["comparable"]]) == ["svd all rank 8"]
 
@@ -90,19 +90,19 @@ def test_tunings_of_other_learning_rates_are_others() -> None:
     for rate in (0.001, 0.01):
         tuned = record(4, 0.4)
         tuned["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": rate}
-        names.append(encoder_label(tuned["run"]))
+        names.append(encoder_label(parsed(tuned).run))
     assert names == ["svd all rank 4 fine-tuned 1", "svd all rank 4 fine-tuned 1 at 0.01"]
 
 
 def test_one_seed_has_no_interval() -> None:
-    (board,) = boards([record(None, 0.5), record(4, 0.5)])
-    assert board.rows["low"].isna().all() and not board.rows["within_noise"].any()
+    (board,) = boards_of([record(None, 0.5), record(4, 0.5)])
+    assert board.frame["low"].isna().all() and not board.frame["within_noise"].any()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
 def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
     good, cost = (pd.Series(values) for values in zip(*points, strict=True))
-    found = front(good, cost)
+    found = pareto_front(good, cost)
     for index, (g, c) in enumerate(points):
         better = any((a >= g and b < c) or (a > g and b <= c) for a, b in points)
         assert found[index] == (not better)
@@ -115,14 +115,14 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> N
 def test_the_front_of_what_is_not_known(points: list[tuple[float, float]]) -> None:
     """What has no number dominates nothing, and nothing dominates it."""
     good, cost = (pd.Series([point[place] for point in points], dtype=float) for place in (0, 1))
-    found = front(good, cost)
+    found = pareto_front(good, cost)
     for index, (g, c) in enumerate(points):
         assert found[index] == (not any((a >= g and b < c) or (a > g and b <= c) for a, b in points))
 
 
 def test_marks_of_chance() -> None:
-    (board,) = boards([record(None, 0.40), record(4, 0.21), record(8, 0.23)])
-    assert dict(zip(board.rows["encoder"], board.rows["at_chance"], strict=True)) == {
+    (board,) = boards_of([record(None, 0.40), record(4, 0.21), record(8, 0.23)])
+    assert dict(zip(board.frame["encoder"], board.frame["at_chance"], strict=True)) == {
         "dense": False, "svd all rank 8": False, "svd all rank 4": True,
     }  # fmt: skip  # two standard errors of 2,210 sentences at 0.2 are 0.017
 
@@ -130,7 +130,7 @@ def test_marks_of_chance() -> None:
 def test_one_board_a_task_and_setting() -> None:
     other = record(None, 0.3)
     other["run"]["data"]["train"]["limit"] = 100
-    found = boards([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
+    found = boards_of([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
     assert [(board.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
     assert [board.title.partition(";")[2] for board in found] == ["", " limit.train 100", ""]
 
@@ -142,17 +142,21 @@ def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
     other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}
     other["run"]["config"]["model"] = {"encoder": {"input_size": 256}}
     first, second = ["ELMo 2 x 512 / 64 (wwwwwwww)", "ELMo 2 x 640 / 128 (vvvvvvvv)"]
-    assert told_apart([small, other]) == [first, second] and told_apart([small]) == [""]
+    assert _names(small, other) == [first, second] and _names(small) == [""]
     cut["run"]["data"]["train"]["limit"] = 100
-    assert told_apart([small, other, cut]) == [first, second, f"{first}, limit.train 100"]
+    assert _names(small, other, cut) == [first, second, f"{first}, limit.train 100"]
     sober["run"]["config"]["trainer"]["num_epochs"] = 3
-    assert told_apart([small, sober]) == ["config.trainer.num_epochs 12", "config.trainer.num_epochs 3"]
-    assert {board.told for board in boards([small, signed(other)])} == {first, second}
+    assert _names(small, sober) == ["config.trainer.num_epochs 12", "config.trainer.num_epochs 3"]
+    assert {board.setting_name for board in boards_of([small, signed(other)])} == {first, second}
+
+
+def _names(*records: dict[str, Any]) -> list[str]:
+    return setting_names([parsed(one) for one in records])
 
 
 def test_no_dense_yet() -> None:
-    (board,) = boards([record(4, 0.3)])
-    assert board.rows["difference"].isna().all() and board.rows["best"].all()
+    (board,) = boards_of([record(4, 0.3)])
+    assert board.frame["difference"].isna().all() and board.frame["best"].all()
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,4 +165,4 @@ def test_the_order_of_records_does_not_matter(runs: list[tuple[int | None, int]]
     records = [record(rank, 0.3 + 0.01 * seed, seed) for rank, seed in runs]
     shuffled = list(records)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert boards(records)[0].rows.equals(boards(shuffled)[0].rows)
+    assert boards_of(records)[0].frame.equals(boards_of(shuffled)[0].frame)

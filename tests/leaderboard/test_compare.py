@@ -32,11 +32,10 @@ def test_differences(tmp_path: Path) -> None:
     first, second = _sweep(tmp_path / "a", FIRST), _sweep(tmp_path / "b", SECOND)
     write(second, [record(8, 0.5)])
     (found,) = compare(first, second)
-    rows = [dict(row) for row in found.rows.to_dict("records")]
-    dense, own = ({str(key): value for key, value in row.items()} for row in rows)
-    assert (dense["encoder"], verdict(dense)) == ("dense", "the same")
-    assert (own["encoder"], own["seeds"], verdict(own)) == ("svd all rank 4", 3, "changed")
-    assert own["difference"] == pytest.approx(0.06) and (own["speed"], own["size"]) == (1, 1)
+    dense, own = found.rows
+    assert (dense.encoder, verdict(dense)) == ("dense", "the same")
+    assert (own.encoder, own.seeds, verdict(own)) == ("svd all rank 4", 3, "changed")
+    assert own.difference == pytest.approx(0.06) and (own.speed, own.size) == (1, 1)
     assert found.only_second == ["svd all rank 8"] and found.only_first == [] and found.changed == []
 
 
@@ -46,12 +45,12 @@ def test_the_interval_is_scipys(tmp_path: Path) -> None:
                      for name, values in (("a", [0.0] * 3), ("b", noise)))  # fmt: skip
     (found,) = compare(first, second)
     wanted = ttest_rel([0.4 + x for x in noise], [0.4] * 3).confidence_interval()
-    row: Any = found.rows.iloc[0]
-    assert (row["low"], row["high"]) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    (row,) = found.rows
+    assert [row.low, row.high] == pytest.approx([wanted.low, wanted.high])
     assert verdict(row) == "noise"
     two = [write(tmp_path / f"two {name}", [record(4, 0.4 + x, seed) for seed, x in enumerate(values)])
            for name, values in (("a", [0.0] * 2), ("b", noise[:2]))]  # fmt: skip
-    few: Any = compare(*two)[0].rows.iloc[0]
+    (few,) = compare(*two)[0].rows
     assert verdict(few) == "too few seeds"
 
 

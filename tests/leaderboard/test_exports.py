@@ -10,23 +10,23 @@ from typing import Any
 import jsonschema
 import pandas as pd
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.exports import KINDS, SCHEMA, write_exports
-from elmo_mf.records.record import RECORD
+from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard.exports import KINDS, Export, write_exports
+from elmo_mf.records import Record
 from tests.conftest import ROOT
-from tests.records.samples import record
+from tests.records.samples import boards_of, record
 
-_SCHEMAS: dict[str, TypeAdapter[Any]] = {"board": SCHEMA, "record": RECORD}
+_SCHEMAS: dict[str, type[BaseModel]] = {"board": Export, "record": Record}
 
 
 def _boards() -> list[Board]:
     records = [record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2)]
     other = record(None, 0.5, 1)
     other["run"]["config"] = {}
-    return boards([*records, other, record(None, 0.6, task="squad")])
+    return boards_of([*records, other, record(None, 0.6, task="squad")])
 
 
 def _file(name: str) -> Path:
@@ -51,7 +51,7 @@ def test_tables(kind: str, tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     """Whatever a method is called that somebody registers."""
     made = _boards()
-    made[0].rows["encoder"] = "=1+1"
+    made[0].frame["encoder"] = "=1+1"
     (path,) = write_exports(made, tmp_path, ["csv"])
     assert pd.read_csv(path)["encoder"][0] == "'=1+1"
 
@@ -84,7 +84,7 @@ def test_latex(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", _SCHEMAS)
 def test_published_schemas_are_current(name: str) -> None:
     """`python -m tests.leaderboard.test_exports` writes them."""
-    assert json.loads(_file(name).read_text()) == _SCHEMAS[name].json_schema()
+    assert json.loads(_file(name).read_text()) == _SCHEMAS[name].model_json_schema()
 
 
 def test_published_records_are_as_their_schema_says() -> None:
@@ -116,5 +116,5 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name, adapter in _SCHEMAS.items():
-        _file(name).write_text(json.dumps(adapter.json_schema(), indent=2) + "\n", encoding="utf-8")
+    for name, model in _SCHEMAS.items():
+        _file(name).write_text(json.dumps(model.model_json_schema(), indent=2) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from markdown_it.token import Token
 from elmo_mf.cli.main import main
 from elmo_mf.figures import THEMES
 from elmo_mf.leaderboard.write import write_reports
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records.store import RecordStore
 from tests.records.samples import MACHINE, record, signed, write
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,6 @@ def full() -> dict[str, Any]:
     )  # fmt: skip
     made["run"]["compression"] |= {"targets": ["input"], "calibration": "c" * 64}
     made["run"]["config"]["tokens"] = {"delimiter": "\t"}
-    made["run"]["card"] = {"format": "PtbTrees"}
     return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
 
@@ -103,7 +102,7 @@ def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
     folder, one_setting = write(tmp_path / "all", [*dense, *_each()]), write(tmp_path / "one", [*dense, full()])
-    assert 20 < len([1 for one in ResultStore(folder).records() if one["run"]["compression"]]) < len(_each())
+    assert 20 < len([1 for one in RecordStore(folder).records() if one.run.compression]) < len(_each())
     assert main(["leaderboard", str(folder), "--export", "csv,tex,json,parquet"]) == 0
     assert main(["explain", str(folder)]) == 0
     other = write(tmp_path / "other", [*dense, changed(("machine", "environment", "ELMO_MF_NATIVE"), True, KEY)])

@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from elmo_mf.analysis.correlations import explain
 from elmo_mf.analysis.explanation import cost_table, write_explanation
 from elmo_mf.cli.main import main
-from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.compare import compare
 from elmo_mf.leaderboard.exports import tidy
-from elmo_mf.leaderboard.machines import kind, timed_on
+from elmo_mf.leaderboard.machines import machine_kind, machine_text
 from elmo_mf.leaderboard.page.data import page_data
 from elmo_mf.leaderboard.readme import summary
 from elmo_mf.leaderboard.table import table
+from elmo_mf.records.record import Machine
 from tests.analysis.test_explain import _one
-from tests.records.samples import MACHINE, record, write
+from tests.records.samples import MACHINE, boards_of, parsed, record, write
 
-OTHER = MACHINE | {"instructions": "AVX512"}
+OTHER: dict[str, Any] = MACHINE | {"instructions": "AVX512"}
 
 
 def _board(dense: list[dict[str, Any]], own: list[dict[str, Any]], scores: list[float] | None = None) -> Board:
@@ -31,24 +32,27 @@ def _board(dense: list[dict[str, Any]], own: list[dict[str, Any]], scores: list[
     scores = scores or [0.4] * len(own)
     records = [record(None, 0.5, seed, machine=machine) for seed, machine in enumerate(dense)]
     records += [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(own)]
-    return boards(records)[0]
+    return boards_of(records)[0]
 
 
 def _mixed(board: Board) -> dict[str, bool]:
-    return {str(name): bool(mixed) for name, mixed in zip(board.rows["encoder"], board.rows["mixed"], strict=True)}
+    return {str(name): bool(mixed) for name, mixed in zip(board.frame["encoder"], board.frame["mixed"], strict=True)}
 
 
 @pytest.mark.parametrize("name", ["cpu", "instructions", "system", "gpu"])
 def test_what_makes_another_kind(name: str) -> None:
-    assert kind(MACHINE) != kind(MACHINE | {name: "another"})
-    assert kind(MACHINE) == kind(MACHINE | {"threads": 9, "cores": 9, "environment": {"ELMO_MF_NATIVE": "0"}})
+    same = {"threads": 9, "cores": 9, "environment": {"ELMO_MF_NATIVE": "0"}}
+    one, other, alike = (Machine(**MACHINE | changes) for changes in ({}, {name: "another"}, same))
+    assert machine_kind(one) != machine_kind(other) and machine_kind(one) == machine_kind(alike)
 
 
 def test_times_compare_on_one_machine_and_as_many_threads() -> None:
-    one = record(4, 0.4)
-    assert timed_on(one) == timed_on(one | {"machine": MACHINE | {"cores": 99}})
-    assert timed_on(one) != timed_on(one | {"machine": MACHINE | {"threads": 9}})
-    assert timed_on(one | {"timed": {"versions": {}, "machine": OTHER}}) == timed_on(one | {"machine": OTHER})
+    def timed_on(**changes: Any) -> str:
+        return machine_text(parsed(record(4, 0.4, **changes)).timing.machine)
+
+    assert timed_on() == timed_on(machine=MACHINE | {"cores": 99})
+    assert timed_on() != timed_on(machine=MACHINE | {"threads": 9})
+    assert timed_on(timed={"versions": {}, "machine": OTHER}) == timed_on(machine=OTHER)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +78,12 @@ def test_marks(dense: list[dict[str, Any]], own: list[dict[str, Any]], marked: t
 def test_like_is_compared_with_like() -> None:
     """Of four seeds three have a dense encoder of their kind, and these make the difference; of three, too few."""
     board = _board([MACHINE, OTHER, OTHER, OTHER], [OTHER] * 4, [0.9, 0.4, 0.3, 0.2])
-    row = board.rows.set_index("encoder").loc["svd all rank 4"]
+    row = board.frame.set_index("encoder").loc["svd all rank 4"]
     assert row["difference"] == pytest.approx(-0.2) and row["score"] == pytest.approx(1.8 / 4)
     assert not row["mixed"] and row["within_noise"] + row["worse"] == 1
-    few = _board([MACHINE, OTHER, OTHER], [OTHER] * 3, [0.9, 0.4, 0.3]).rows.set_index("encoder").loc["svd all rank 4"]
+    few = _board([MACHINE, OTHER, OTHER], [OTHER] * 3, [0.9, 0.4, 0.3]).frame.set_index("encoder").loc["svd all rank 4"]
     assert few["difference"] == pytest.approx(1.6 / 3 - 0.5) and few["mixed"]
-    unlike = _board([MACHINE] * 3, [OTHER] * 3, [0.9, 0.4, 0.3]).rows.set_index("encoder").loc["svd all rank 4"]
+    unlike = _board([MACHINE] * 3, [OTHER] * 3, [0.9, 0.4, 0.3]).frame.set_index("encoder").loc["svd all rank 4"]
     assert unlike["difference"] == pytest.approx(1.6 / 3 - 0.5) and unlike["mixed"]
 
 
@@ -87,7 +91,7 @@ def test_like_is_compared_with_like() -> None:
 def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool]]) -> None:
     dense, own = ([OTHER if pair[place] else MACHINE for pair in pairs] for place in (0, 1))
     scores = [0.1 * seed for seed in range(len(pairs))]
-    row = _board(dense, own, scores).rows.set_index("encoder").loc["svd all rank 4"]
+    row = _board(dense, own, scores).frame.set_index("encoder").loc["svd all rank 4"]
     alike = [score - 0.5 for score, (a, b) in zip(scores, pairs, strict=True) if a == b]
     enough = len(alike) >= 3
     assert row["difference"] == pytest.approx(np.mean(alike if enough else [score - 0.5 for score in scores]))
@@ -111,12 +115,11 @@ def test_compared_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     first = write(tmp_path / "a", [record(None, 0.5), record(4, 0.4), record(8, 0.4)])
     second = write(tmp_path / "b", [record(None, 0.5), record(4, 0.3, machine=OTHER), record(8, 0.4, timed=timed)])
     (found,) = compare(first, second)
-    rows = found.rows.set_index("encoder")
-    assert rows["mixed"].to_dict() == {"dense": False, "svd all rank 4": True, "svd all rank 8": False}
-    assert rows["timed_apart"].to_dict() == {"dense": False, "svd all rank 4": True, "svd all rank 8": True}
+    marks = [(row.encoder, row.mixed, row.timed_apart) for row in found.rows]
+    assert marks == [("dense", False, False), ("svd all rank 4", True, True), ("svd all rank 8", False, True)]
     assert main(["compare", str(first), str(second)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    signs = {name: line.count("‡") for line in lines for name in rows.index if line.startswith(name)}
+    signs = {name: line.count("‡") for line in lines for name, *_ in marks if line.startswith(name)}
     assert signs == {"dense": 0, "svd all rank 4": 2, "svd all rank 8": 1}
     assert any(line.startswith("‡ on different kinds of machine") for line in lines)
     assert main(["compare", str(first), str(first)]) == 0 and "‡" not in capsys.readouterr().out
@@ -124,7 +127,7 @@ def test_compared_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_explained(tmp_path: Path) -> None:
     records = [record(None, 0.5), _one("input", 0, 1, 0.4, 1.0), _one("input", 1, 1, 0.4, 2.0, machine=OTHER)]
-    explanation = explain(boards(records)[0])
+    explanation = explain(boards_of(records)[0])
     assert ["‡" in text for text in cost_table(explanation)["loss"]] == [False, True]
     assert "‡ scored on another kind" in write_explanation(write(tmp_path / "a", records))[0].read_text()
     assert "‡" not in write_explanation(write(tmp_path / "b", records[:2]))[0].read_text()

@@ -1,16 +1,29 @@
-"""Records as a sweep writes them, with numbers that a test chooses."""
+"""Records as a sweep writes them, with numbers that a test chooses.
+
+Records are JSON objects here, so that a test can change any value; `parsed` makes `Record` objects of them.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.compression import Compression
-from elmo_mf.records.record import FORMAT
-from elmo_mf.tasks.grid import CODE, digest
+from pydantic import ValidationError
 
-MACHINE = {"cpu": "a processor", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux x86_64"}
+from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.records import Compression, Measurements, Record, RunIdentity, digest
+from elmo_mf.records.record import FORMAT, measured, parse_record
+
+MACHINE: dict[str, Any] = {
+    "cpu": "a processor",
+    "cores": 2,
+    "threads": 2,
+    "instructions": "AVX2",
+    "system": "Linux x86_64",
+}
+_PRIMARY = {"sst": "accuracy", "snli": "accuracy", "squad": "f1"}
 
 
 def record(
@@ -22,28 +35,30 @@ def record(
     speed_up: float = 2.0,
     **changes: Any,
 ) -> dict[str, Any]:
-    """One record; rank None is the dense encoder."""
+    """Make a record; rank None is the dense encoder."""
     compression = None if rank is None else Compression(method="svd", rank=rank, targets="all").to_dict()
     times = {"median_ms": 10.0, "p95_ms": 12.0, "dense_median_ms": 20.0, "dense_p95_ms": 24.0, "speed_up": speed_up}
     latency = {part: {"1": dict(times), "32": dict(times)} for part in ("encoder", "model")}
     config = {"random_seed": "SEED", "trainer": {"num_epochs": 12}, "dataset_reader": {"type": "r"}}
     limits = {split: {"sha256": "d" * 64, "limit": None} for split in ("train", "validation", "test")}
-    primary = {"sst": "accuracy", "snli": "accuracy", "squad": "f1"}.get(task, "perplexity")
+    primary = _PRIMARY.get(task, "perplexity")
+    metrics = {primary: "lower" if primary == "perplexity" else "higher", "loss": "lower"}
     parameters = 1000 if rank is None else 10 * rank
     made = {
         "format": FORMAT,
         "id": "",
         "run": {
             "task": task,
-            "card": {},
+            "scoring": {"format": "f", "split": "test", "primary": primary, "metrics": metrics, "chance": "majority"},
             "compression": compression,
             "seed": seed,
             "elmo": {"options": "o" * 64, "weights": "w" * 64},
             "words": None,
             "data": limits,
             "config": config,
-            "code": CODE,
+            "versions": {"encoder": 1, "training": 1, "f": 1} | ({} if rank is None else {"svd": 1}),
         },
+        "task": {"title": f"The task {task}", "source": "somewhere", "licence": "a licence"},
         "scores": {primary: score, "loss": 1.0},
         "validation": {primary: score},
         "best_epoch": 3,
@@ -70,8 +85,32 @@ def record(
 
 
 def signed(made: dict[str, Any]) -> dict[str, Any]:
-    """A record with the id that its run has."""
-    return made | {"id": digest(made["run"])}
+    """Give a record the id that its run has; where the run is none, the digest of what is in its place."""
+    try:
+        run = RunIdentity.model_validate_json(json.dumps(made["run"])).to_dict()
+    except ValidationError:
+        run = made["run"]
+    return made | {"id": digest(run)}
+
+
+def parsed(made: dict[str, Any]) -> Record:
+    """Check a record after it was changed."""
+    return parse_record(json.dumps(signed(made)).encode(), "a record")
+
+
+def plain(made: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as a sweep writes it to its file."""
+    return parsed(made).to_dict()
+
+
+def boards_of(records: Iterable[dict[str, Any]]) -> list[Board]:
+    """Make the boards of some records."""
+    return boards([parsed(one) for one in records])
+
+
+def measurements(made: dict[str, Any]) -> Measurements:
+    """Return what a run measures to be recorded so."""
+    return measured(Measurements, {key: value for key, value in made.items() if key not in ("format", "id", "run")})
 
 
 def write(folder: Path, records: list[dict[str, Any]]) -> Path:

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from elmo_mf.analysis.correlations import explain
-from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.charts import lines_of
 from elmo_mf.leaderboard.compare import compare
-from elmo_mf.records.encoders import encoder_key, encoder_names
-from tests.records.samples import record, signed, write
+from elmo_mf.records.labels import encoder_names
+from tests.records.samples import boards_of, parsed, record, signed, write
 
 _TEXT, _OTHER = "1a2b3c4d" + "0" * 56, "1a2b3c4e" + "0" * 56
 
@@ -20,6 +19,9 @@ _TEXT, _OTHER = "1a2b3c4d" + "0" * 56, "1a2b3c4e" + "0" * 56
 def _made(score: float, seed: int = 1, rank: int = 4, **keys: Any) -> dict[str, Any]:
     made = record(rank, score, seed)
     made["run"]["compression"] |= keys
+    if keys.get("gradients") == "own":
+        del made["run"]["compression"]["gradients"]
+        made["run"]["task_gradients"] = True
     return signed(made)
 
 
@@ -43,7 +45,7 @@ def _distilled(**keys: Any) -> dict[str, Any]:
         ),
         (
             {"gradients": _TEXT},
-            {"gradients": "seed 1"},
+            {"gradients": "own"},
             ["svd all rank 4 gradients 1a2b3c4d", "svd all rank 4 gradients own"],
         ),
         (
@@ -67,21 +69,23 @@ def _distilled(**keys: Any) -> dict[str, Any]:
 def test_what_a_label_leaves_out(one: dict[str, Any], other: dict[str, Any], names: list[str]) -> None:
     """Two rows on the board, each with its own records and its own name; alone, each has its label."""
     records = [_made(0.4, **one), _made(0.3, **other)]
-    (board,) = boards(records)
-    assert list(board.rows["encoder"]) == names
-    assert list(board.rows["score"]) == [0.4, 0.3] and list(board.rows["seeds"]) == [1, 1]
+    (board,) = boards_of(records)
+    assert list(board.frame["encoder"]) == names
+    assert list(board.frame["score"]) == [0.4, 0.3] and list(board.frame["seeds"]) == [1, 1]
     for made in records:
-        (alone,) = boards([made])[0].rows["encoder"]
+        (alone,) = boards_of([made])[0].frame["encoder"]
         assert " on " not in alone and " calibrated" not in alone and " gradients" not in alone
 
 
 def test_seeds_of_an_encoder_belong_together() -> None:
     """However its compression is written, and though each seed took gradients of its own."""
-    records = [_made(0.4, seed, gradients=f"seed {seed}") for seed in (1, 2)]
-    records.append(_made(0.3, 3, gradients="seed 3", targets="all", settings={}))
-    (board,) = boards(records)
-    assert list(board.rows["encoder"]) == ["svd all rank 4"] and list(board.rows["seeds"]) == [3]
-    assert len({encoder_key(made["run"]) for made in records}) == 1
+    records = [_made(0.4, seed) for seed in (1, 2)]
+    records.append(_made(0.3, 3, targets="all", settings={}, allow_larger=False))
+    for one in records:
+        one["run"]["task_gradients"] = True
+    (board,) = boards_of(records)
+    assert list(board.frame["encoder"]) == ["svd all rank 4"] and list(board.frame["seeds"]) == [3]
+    assert len({parsed(made).run.encoder.key for made in records}) == 1
 
 
 def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
@@ -92,29 +96,29 @@ def test_a_dense_model_is_the_baseline_of_those_tuned_likewise() -> None:
         dense = record(None, score)
         dense["run"]["finetune"] = tuning
         records += [signed(dense), _made(score - 0.1, finetune=tuning)]
-    rows = boards(records)[0].rows
+    rows = boards_of(records)[0].frame
     compressed = rows[rows["compressed"]]
     assert len(rows) == 4 and compressed["difference"].round(9).to_list() == [-0.1, -0.1]
     assert compressed["comparable"].all() and compressed["baseline"].nunique() == 2
 
 
 def test_names_are_each_encoders_own() -> None:
-    runs = [
-        _made(0.4, **keys)["run"]
+    encoders = [
+        parsed(_made(0.4, **keys)).run.encoder
         for keys in ({}, {"calibration": _TEXT}, {"calibration": _OTHER}, _distilled(), _distilled(steps=11))
     ]
-    names = encoder_names([*runs, record(None, 0.4)["run"]])
+    names = encoder_names([*encoders, parsed(record(None, 0.4)).run.encoder])
     assert len(set(names.values())) == len(names) == 6
-    assert names[encoder_key(runs[0])] == "svd all rank 4" and "dense" in names.values()
+    assert names[encoders[0].key] == "svd all rank 4" and "dense" in names.values()
 
 
 def test_comparing_pairs_what_is_the_same(tmp_path: Path) -> None:
     """Not what is only called so."""
     plain, text = _made(0.4), _made(0.3, calibration=_TEXT)
     (same,) = compare(*(write(tmp_path / name, [record(None, 0.5), text]) for name in "ab"))
-    assert list(same.rows["encoder"]) == ["dense", "svd all rank 4"] and same.rows["same"].all()
+    assert [(row.encoder, row.same) for row in same.rows] == [("dense", True), ("svd all rank 4", True)]
     (found,) = compare(write(tmp_path / "c", [record(None, 0.5), plain]), tmp_path / "b")
-    assert list(found.rows["encoder"]) == ["dense"]
+    assert [row.encoder for row in found.rows] == ["dense"]
     assert (found.only_first, found.only_second) == (["svd all rank 4"], ["svd all rank 4 calibrated on 1a2b3c4d"])
 
 
@@ -127,7 +131,7 @@ def test_costs_are_told_apart() -> None:
     for keys in different:
         made = _made(0.4, targets=["input"], **keys)
         records.append(made | {"matrices": [matrix], "activation_error": {"layers": [0.1], "all": 0.1}})
-    costs = explain(boards(records)[0]).costs
+    costs = explain(boards_of(records)[0]).costs
     assert costs["seeds"].to_list() == [1, 1, 1]
     assert costs["method"].to_list() == ["svd", "svd calibrated on 1a2b3c4d", "svd granularity gate"]
 
@@ -135,8 +139,8 @@ def test_costs_are_told_apart() -> None:
 def test_lines_are_of_what_differs_in_rank_alone() -> None:
     texts: list[dict[str, Any]] = [{}, {"calibration": _TEXT}]
     records = [_made(0.4, rank=rank, **keys) for rank in (4, 8) for keys in texts]
-    (board,) = boards(records)
-    names = dict(zip(board.rows["key"], board.rows["encoder"], strict=True))
+    (board,) = boards_of(records)
+    names = dict(zip(board.frame["key"], board.frame["encoder"], strict=True))
     assert {names[key]: line for key, line in lines_of(board).items()} == {
         "svd all rank 4": "svd all",
         "svd all rank 8": "svd all",

@@ -9,33 +9,33 @@ from pathlib import Path
 
 from elmo_mf.compression import Compression, method_names
 from elmo_mf.leaderboard.aggregate import boards
-from elmo_mf.leaderboard.exports import as_json
+from elmo_mf.leaderboard.exports import export
 from elmo_mf.leaderboard.page.data import page_data
 from elmo_mf.leaderboard.records import records_of
-from elmo_mf.records.packed import Packed, Records, some_of
+from elmo_mf.records.packed import PackedRecord, Records, select
 from tests.conftest import ROOT
-from tests.records.samples import record, signed, write
+from tests.records.samples import parsed, record, signed, write
 
-_RECORDS = [record(rank, 0.4 + seed / 7, seed) for rank in (None, 4, 8) for seed in (1, 2)]
-_PACKED = Records([Packed.of(one, f"{index}.json") for index, one in enumerate(_RECORDS)])
+_RECORDS = [parsed(record(rank, 0.4 + seed / 7, seed)) for rank in (None, 4, 8) for seed in (1, 2)]
+_PACKED = Records([PackedRecord.pack(one, f"{index}.json") for index, one in enumerate(_RECORDS)])
 
 
 def test_records_come_back_as_they_were() -> None:
     assert list(_PACKED) == _RECORDS and len(_PACKED) == 6 and _PACKED[-1] == _RECORDS[-1]
     assert list(_PACKED[1:3]) == _RECORDS[1:3] and _PACKED[1:3].names() == ["1.json", "2.json"]
     for records in (_PACKED, _RECORDS):
-        assert list(some_of(records, [4, 0])) == [_RECORDS[4], _RECORDS[0]]
-    assert sum(len(one.content) for one in _PACKED.packed) < len(json.dumps(_RECORDS)) / 2
+        assert list(select(records, [4, 0])) == [_RECORDS[4], _RECORDS[0]]
+    assert sum(len(one.content) for one in _PACKED.packed) < len(json.dumps([one.to_dict() for one in _RECORDS])) / 2
 
 
 def test_boards_are_the_same_of_both() -> None:
     (one,), (other,) = boards(_RECORDS), boards(_PACKED)
-    assert one.rows.equals(other.rows) and as_json([one]) == as_json([other])
+    assert one.frame.equals(other.frame) and export([one]) == export([other])
     assert page_data([one]) == page_data([other])
 
 
 def test_a_page_names_the_files_as_they_are_called(tmp_path: Path) -> None:
-    made = boards(records_of(write(tmp_path, _RECORDS)))
+    made = boards(records_of(write(tmp_path, [one.to_dict() for one in _RECORDS])))
     files = page_data(made, 0)["boards"][0]["files"]
     assert [name for _, name in files] == sorted(path.name for path in (tmp_path / "records").iterdir())
     assert [seed for seed, _ in files] == [1, 2] * 3

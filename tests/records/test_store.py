@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.records.record import read_record
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Run, expand, run_name
+from elmo_mf.records.record import Measurements, read_record
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
-from tests.records.samples import record, signed
+from tests.records.samples import measurements, parsed, record, signed
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +23,19 @@ def runs() -> list[Run]:
     return expand(SweepSpec.from_file(None, tasks=["sst"], ranks=[4]))
 
 
-def _result(**changes: Any) -> dict[str, Any]:
-    """What `run_cell` returns."""
-    made = record(None, 0.4) | changes
-    return {key: value for key, value in made.items() if key not in ("format", "id", "run")}
+def _result(**changes: Any) -> Measurements:
+    """What a run measures."""
+    return measurements(record(None, 0.4) | changes)
 
 
 def test_written_and_read(runs: list[Run], tmp_path: Path) -> None:
-    store = ResultStore(tmp_path)
-    assert not store.has(runs[1]) and store.records() == []
+    store = RecordStore(tmp_path)
+    assert not store.has(runs[1]) and not store.records()
     store.write(runs[1], _result())
-    expected = {"format": 2, "id": runs[1].id, "run": runs[1].identity} | _result()
-    assert store.has(runs[1]) and not store.has(runs[0]) and store.records() == [expected]
+    (found,) = store.records()
+    assert store.has(runs[1]) and not store.has(runs[0])
+    assert found == store.read(runs[1]) and (found.id, found.run) == (runs[1].id, runs[1].identity)
+    assert all(getattr(found, name) == value for name, value in _result())
     assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{runs[1].name}.json"]
 
 
@@ -41,7 +43,7 @@ def test_written_and_read(runs: list[Run], tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_written_leaves_the_old_one(
     wrong: dict[str, Any], runs: list[Run], tmp_path: Path
 ) -> None:
-    store = ResultStore(tmp_path)
+    store = RecordStore(tmp_path)
     store.write(runs[1], _result())
     before = store.path(runs[1]).read_bytes()
     with pytest.raises((TypeError, InputError)):
@@ -52,7 +54,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(
 
 def test_what_is_no_record_is_set_aside(runs: list[Run], tmp_path: Path) -> None:
     """Truncated, another's, altered, no file: each is named and moved, and the good one stays."""
-    store = ResultStore(tmp_path)
+    store = RecordStore(tmp_path)
     for run in runs:
         store.write(run, _result())
     good, path = store.path(runs[0]), store.path(runs[1])
@@ -63,30 +65,36 @@ def test_what_is_no_record_is_set_aside(runs: list[Run], tmp_path: Path) -> None
     altered["run"]["seed"] = 14
     (store.folder / f"altered-{runs[0].id[:10]}.json").write_text(json.dumps(altered))
     (store.folder / "folder.json").mkdir()
-    assert not store.has(runs[1]) and [one["id"] for one in store.records()] == [runs[0].id]
+    assert not store.has(runs[1]) and [one.id for one in store.records()] == [runs[0].id]
     assert len(store.problems) == 4 and all("\n" not in problem for problem in store.problems.values())
 
-    lines = ResultStore(tmp_path).set_aside([*store.problems, good])
+    lines = RecordStore(tmp_path).set_aside([*store.problems, good])
     assert len(lines) == 4 and all(line.endswith("it was moved to set-aside/") for line in lines)
     assert [one.name for one in store.folder.iterdir()] == [good.name]
     assert (tmp_path / "set-aside" / path.name).read_text() == text[:-300]
     path.write_text("{")
-    ResultStore(tmp_path).set_aside([path])
+    RecordStore(tmp_path).set_aside([path])
     assert (tmp_path / "set-aside" / f"{path.stem}-2.json").read_text() == "{"  # nothing is overwritten
+
+
+def _of_task(name: str) -> dict[str, Any]:
+    made = record(None, 0.4)
+    made["run"]["task"] = name
+    return signed(made)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "found something that is not JSON"),
-        ('{"format": 2', "found something that is not JSON"),
+        ('{"format": 3', "found something that is not JSON"),
         ("[]", "it: found [], expected a result record"),
         (json.dumps(record(None, 0.4) | {"format": 1}), "format: found 1, expected a result record (Input should be"),
-        (json.dumps({"format": 2, "id": "x"}), "run: found nothing, expected a result record (Field required)"),
+        (json.dumps({"format": 3, "id": "x"}), "run: found nothing, expected a result record (Field required)"),
         (json.dumps(record(None, 0.4) | {"seconds": "1"}), "seconds: found '1'"),
         (json.dumps(record(None, 0.4) | {"id": "0"}), "id: found '0', expected '"),
         (json.dumps(record(None, 0.4) | {"scores": {"loss": 1.0}}), "scores.accuracy: found nothing"),
-        (json.dumps(signed({**(one := record(None, 0.4)), "run": one["run"] | {"task": "x"}})), "run: tasks: found"),
+        (json.dumps(_of_task("../x")), "run.task: found '../x', expected a result record (String should match"),
         (json.dumps(record(None, 0.4)).replace("0.4", "NaN"), "scores.accuracy: found nan"),
         (json.dumps(record(None, 0.4)).replace("0.4", "1" * 400), "scores.accuracy: found "),
         ("[" * 100_000, "found something that is not JSON"),
@@ -116,16 +124,16 @@ def _deep(levels: int) -> Any:
         ("run.seed", -1, "run.seed: found -1, "),
         ("scores.accuracy", 1e300, "scores.accuracy: found 1e+300, "),
         ("latency.encoder.1.median_ms", 1e-300, "latency.encoder.1.median_ms: found 1e-300, "),
-        ("latency", {"encoder": {}, "model": {}}, "latency.encoder.1: found nothing, "),
+        ("latency", {"encoder": {}, "model": {}}, "latency.encoder: found {}, "),
         ("examples", {"train": 1, "validation": 1, "test": 0}, "examples.test: found 0, expected the examples"),
         ("examples", {"test": 1}, "examples.train: found nothing, "),
         ("run.elmo", {}, "run.elmo.options: found nothing, "),
         ("run.elmo", None, "elmo: found {'name': 'demo/weights.hdf5', "),
         ("elmo", None, "elmo: found None, expected what run.elmo has"),
-        ("run.compression.layers", 5, "run: compression.layers: found 5, expected 'all' or a list"),
-        ("run.compression.directions", 5, "run: compression.directions: found 5, expected a text or a list"),
-        ("run.compression.directions", None, "run: compression.directions: found None, expected a text or a list"),
-        ("run.compression.allow_larger", {}, "run: compression.allow_larger: found {}, expected true or false"),
+        ("run.compression.layers", 5, "run.compression.layers: found 5, expected 'all' or a list"),
+        ("run.compression.directions", 5, "run.compression.directions: found 5, expected"),
+        ("run.compression.directions", None, "run.compression.directions: found None, expected"),
+        ("run.compression.allow_larger", {}, "run.compression.allow_larger: found {}"),
         ("run.compression.rank", 10**300, "run.compression.rank: found 1000"),
         ("run.config.x", float("nan"), "run.config.x: found nan, expected a finite number"),
         ("run.config.x", {"y": [1, 10**20]}, "run.config.x.y.1: found 100000000000000000000, expected an integer"),
@@ -133,10 +141,11 @@ def _deep(levels: int) -> Any:
         ("run.config.x", {"y" * 201: 1}, "expected a key of at most 200 characters"),
         ("run.config.x", _deep(64), "expected at most 64 levels"),
         ("run.config.x", "\ud800", "found something that is not JSON"),
-        ("run.card.x", float("inf"), "run.card.x: found inf, expected a finite number"),
+        ("run.scoring.metrics", {"x": "lower"}, "run.scoring.primary: found 'accuracy', expected one of the metrics"),
+        ("run.compression.settings", {"x": float("inf")}, "settings.x: found inf, expected a finite number"),
         ("machine.cpu", "x" * 1001, "machine.cpu: found 'xxx"),
         ("versions.x", 1, "versions.x: found 1, "),
-        ("matrices", [{}], "matrices.0.direction: found nothing, "),
+        ("matrices", [{}], "matrices.0.layer: found nothing, "),
     ],
 )  # fmt: skip
 def test_what_no_report_could_show(at: str, value: Any, message: str, tmp_path: Path) -> None:
@@ -158,47 +167,47 @@ def test_what_no_report_could_show(at: str, value: Any, message: str, tmp_path: 
 def test_a_byte_order_mark_is_no_part_of_a_record(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(record(4, 0.4)), encoding="utf-8-sig")
-    assert read_record(path)["scores"]["accuracy"] == 0.4
+    assert read_record(path).score == 0.4
 
 
 def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
     """Nothing is read from them, and nothing waits for them."""
-    store = ResultStore(tmp_path)
+    store = RecordStore(tmp_path)
     store.folder.mkdir()
     (store.folder / "a-0123456789.json").symlink_to("/dev/zero")
     os.mkfifo(store.folder / "b-0123456789.json")
     (store.folder / "c-0123456789.json").symlink_to(tmp_path / "gone")
-    assert store.records() == [] and len(store.problems) == 3
+    assert not store.records() and len(store.problems) == 3
     assert [problem.count("not a regular file") for problem in store.problems.values()] == [1, 1, 0]
 
 
 def _named(made: dict[str, Any]) -> str:
-    return f"{run_name(made['run'])}.json"
+    return parsed(made).file_name
 
 
 def test_a_run_counts_once(tmp_path: Path) -> None:
     """A copy does not count; nor does another run of the run, whatever its file is called."""
-    store, first, again = ResultStore(tmp_path), record(4, 0.4), record(4, 0.3)
+    store, first, again = RecordStore(tmp_path), record(4, 0.4), record(4, 0.3)
     store.folder.mkdir()
     (store.folder / _named(first)).write_text(json.dumps(first))
     copy = store.folder / f"a-copy-{first['id'][:10]}.json"
     copy.write_text(json.dumps(first))
-    assert store.records() == [first]
+    assert list(store.records()) == [parsed(first)]
     assert store.problems[copy].endswith(f"found the run of {_named(first)} again, with the same scores, "
                                          "expected one record of it")  # fmt: skip
     copy.write_text(json.dumps(again))
-    assert store.records() == [first] and "again, with other scores" in store.problems[copy]
-    assert ResultStore(tmp_path).set_aside([copy]) == [] and copy.exists()
+    assert list(store.records()) == [parsed(first)] and "again, with other scores" in store.problems[copy]
+    assert RecordStore(tmp_path).set_aside([copy]) == [] and copy.exists()
     (store.folder / _named(first)).unlink()
     copy.rename(store.folder / f"b-{first['id'][:10]}.json")
     (store.folder / f"c-{first['id'][:10]}.json").write_text(json.dumps(first))
-    assert store.records() == [again]  # the first by name, where none has the run's
+    assert list(store.records()) == [parsed(again)]  # the first by name, where none has the run's
 
 
 def test_a_run_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
-    store, plain, other = ResultStore(tmp_path), record(4, 0.4), record(4, 0.4)
+    store, plain, other = RecordStore(tmp_path), record(4, 0.4), record(4, 0.4)
     other["run"]["compression"] |= {"targets": "all", "settings": {}}
     store.folder.mkdir()
-    for made in (plain, signed(other)):
-        (store.folder / _named(made)).write_text(json.dumps(made))
+    for index, made in enumerate((plain, signed(other))):
+        (store.folder / f"{index}-{made['id'][:10]}.json").write_text(json.dumps(made))
     assert len(store.records()) == len(store.problems) == 1

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.tasks.config import Split, Task, load_task, task_names
+from elmo_mf.records.identity import Split
+from elmo_mf.tasks.config import Task, load_task, task_names
 
 
 @pytest.mark.parametrize("name", task_names())

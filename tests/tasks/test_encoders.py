@@ -60,7 +60,7 @@ def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_swee
     found = shared["highways"]
     assert [(row["layer"], row["shape"]) for row in found] == [(0, [34, 17]), (1, [34, 17])]
     assert all(row["parameters"] == row["rank"] * (34 + 17) and 0 < row["error"] < 1 for row in found)
-    assert all(read_record(path)["id"] for path in (tmp_path / "out" / "records").glob("*.json"))
+    assert all(read_record(path).id for path in (tmp_path / "out" / "records").glob("*.json"))
 
 
 def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,17 @@ import pytest
 
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import Compression, compress, method_names, read_compression, size_report
+from elmo_mf.compression import Compression, compress, method_names, size_report
 from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
+from elmo_mf.records import read_record
+from elmo_mf.records.identity import EncoderIdentity
+from elmo_mf.records.labels import encoder_label
+from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
 from elmo_mf.tasks import grid
 from elmo_mf.tasks.config import load_task, task_names
-from elmo_mf.tasks.grid import Run, dense_finetune, encoder_name, expand
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT, small_data
 
@@ -83,17 +87,17 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
     named = set()
     for path in _PUBLISHED.glob("*.jsonnet"):
         spec = SweepSpec.from_file(path)
-        encoders = [(one, one and one.finetune) for one in spec.encoders()]
-        names = {encoder_name(*of) for one, tuning in encoders for of in ((one, None), (None, tuning))}
+        encoders = [EncoderIdentity(compression=one) for one in spec.encoders()]
+        encoders += [EncoderIdentity(finetune=one.tuning) for one in encoders]
+        names = set(map(encoder_label, encoders))
         for task in spec.tasks:
             elmo = Path(spec.weights).parent.name if load_task(task).kind == "elmo" else None
             named |= {(task, elmo, name, seed) for name in names for seed in spec.seeds}
     found = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        run, elmo = record["run"], record["elmo"] and record["elmo"]["name"].split("/")[0]
-        compression = run["compression"] and read_compression(run["compression"])
-        found.add((run["task"], elmo, encoder_name(compression, dense_finetune(run)), run["seed"]))
+        record = read_record(path)
+        run, elmo = record.run, None if record.elmo is None else record.elmo.name.split("/")[0]
+        found.add((run.task, elmo, encoder_label(run), run.seed))
     assert found == named
 
 
@@ -151,7 +155,7 @@ def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> N
     spec = _spec(tasks=["sst"])
     before = set(_ids(spec))
     with monkeypatch.context() as patch:
-        patch.setitem(grid.CODE, "training", grid.CODE["training"] + 1)
+        patch.setattr("elmo_mf.tasks.training.VERSION", 2)
         assert not before & set(_ids(spec))
     real = load_task("sst")
     monkeypatch.setattr(grid, "load_task", lambda _: replace(real, primary="accuracy3"))
@@ -163,7 +167,7 @@ def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
     for name, text in (("a.txt", "the 1 2"), ("b.txt", "the 1 2"), ("c.txt", "the 1 3")):
         (tmp_path / name).write_text(text)
         runs = expand(_spec(tasks=["sst"], preset="paper", glove=str(tmp_path / name)))
-        assert str(tmp_path) not in json.dumps(runs[0].identity)
+        assert str(tmp_path) not in json.dumps(runs[0].identity.to_dict())
         ids.append(runs[0].id)
     assert ids[0] == ids[1] != ids[2]
 
@@ -172,7 +176,7 @@ def test_word_vectors_by_task(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("the 1 2")
     spec = _spec(tasks=["snli", "sst"], preset="paper", glove={"sst": str(tmp_path / "words.txt")}, methods=[])
     snli, sst = expand(spec)
-    assert snli.identity["words"] is None and sst.identity["words"] == file_hash(tmp_path / "words.txt")
+    assert snli.identity.words is None and sst.identity.words == file_hash(tmp_path / "words.txt")
     with pytest.raises(InputError, match=r"glove: sst: found none, expected the file of its word vectors"):
         expand(_spec(tasks=["sst"], preset="paper"))
 
@@ -191,13 +195,13 @@ def test_the_papers_language_models(tmp_path: Path) -> None:
     spec = SweepSpec.from_file(share() / "jsonnet" / "sweeps" / "paper_language_models.jsonnet", data=str(tmp_path))
     runs = expand(spec)
     assert len(runs) == 2 * (6 * 3 * 5 + 1) * 5
-    assert {run.identity["config"]["model"]["hidden_size"] for run in runs} == {1150}
+    assert {run.identity.to_dict()["config"]["model"]["hidden_size"] for run in runs} == {1150}
 
 
 def test_what_seeds_share() -> None:
     """Encoders and activations; of methods that look at the task's gradients, nothing."""
     spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
-    runs = {(c.task.name, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
+    runs = {(c.task, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
     assert runs["sst", "svd", 1].encoder_id == runs["snli", "svd", 2].encoder_id != runs["sst", None, 1].encoder_id
     assert runs["sst", "fisher_svd", 1].encoder_id != runs["sst", "fisher_svd", 2].encoder_id
     assert runs["sst", "fisher_svd", 1].encoder_id != runs["snli", "fisher_svd", 1].encoder_id

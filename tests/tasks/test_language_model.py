@@ -15,9 +15,11 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.tasks.chance import unigram_chance
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.formats import Example
-from elmo_mf.tasks.grid import expand, run_config
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.language_model_run import _Training
+from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
 
@@ -94,9 +96,9 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)
     (record,) = records_here(spec, tmp_path / "out")
-    data = str(spec.data_of(run.task))
+    data = str(spec.data_of(load_task(run.task)))
     import_plugins()
-    train_model(Params(run_config(spec, run.task, run.seed, data, ("", ""))), str(tmp_path / "plain"))
+    train_model(Params(run_config(spec, load_task(run.task), run.seed, data, ("", ""))), str(tmp_path / "plain"))
     scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/test.txt")
     assert record["scores"]["perplexity"] == pytest.approx(scores["perplexity"], rel=1e-5)
     metrics = json.loads((tmp_path / "plain" / "metrics.json").read_text())
@@ -108,7 +110,7 @@ def test_a_loss_that_is_no_number_stops_the_run(what: str, tiny_sweep: TinySweep
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        training = _Training(spec, run, work, spec.data_of(run.task), trained=False)
+        training = _Training(spec, run, work, spec.data_of(load_task(run.task)), trained=False)
         next(training.model.parameters()).data.fill_(math.nan)
         with pytest.raises(InputError, match=f"^{what}: loss: found nan, expected a finite number; "):
             training.finetune(1, 0.01) if "fine" in what else training._gradients()
@@ -121,7 +123,7 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        training = _Training(spec, run, work, spec.data_of(run.task))
+        training = _Training(spec, run, work, spec.data_of(load_task(run.task)))
         device = training.device
         found = read_row_weights(training._gradients(), training.dense.weights())
         lstms = [lstm.to(device).requires_grad_(True).train() for lstm in training.dense.to_torch()]

@@ -22,7 +22,7 @@ import pytest
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.formats import Contents, SnliJsonl
@@ -31,7 +31,7 @@ from elmo_mf.tasks.preflight import check_needs
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.word_vector_file import check_word_vectors
 from tests.conftest import small_data
-from tests.records.samples import record
+from tests.records.samples import measurements, record
 from tests.sweeps import TinySweep
 
 WRONG = {"sst": "(3 (2 It) (3 works)", "snli": '{"gold_label": 1}', "squad": "", "ptb": "bad \0"}
@@ -139,9 +139,8 @@ def test_a_wrong_line_ends_a_retiming_before_its_work(tmp_path: Path, capsys: py
     path = small_data("sst", tmp_path / "data" / "sst") / "dev.txt"
     path.write_text(path.read_text() + WRONG["sst"])
     dense = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], data=str(tmp_path / "data")))[0]
-    store = ResultStore(tmp_path / "out")
-    kept = {key: value for key, value in record(None, 0.4).items() if key not in ("format", "id", "run")}
-    store.write(dense, kept)
+    store = RecordStore(tmp_path / "out")
+    store.write(dense, measurements(record(None, 0.4)))
     before = store.path(dense).read_bytes()
     command = ["sweep", "--tasks", "sst", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
     assert main([*command, "--retime", "all"]) == 2

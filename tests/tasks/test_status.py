@@ -10,11 +10,12 @@ from typing import Any
 from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Leases
 from elmo_mf.experiments.runs import Progress
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.status import Cost, cost_of, seconds_of, status_of
-from tests.records.samples import record
+from tests.records.samples import measurements, record
 
 
 def _spec(**keys: Any) -> SweepSpec:
@@ -23,10 +24,9 @@ def _spec(**keys: Any) -> SweepSpec:
 
 def _write(output: Path, run: Run, seconds: float, train: int = 400) -> None:
     made = record(None, 0.4, seconds=seconds, examples={"train": train, "validation": 9, "test": 9})
-    kept = {key: value for key, value in made.items() if key not in ("format", "id", "run")}
-    if run.task.name != "sst":
-        kept |= {"scores": {run.task.primary: 0.4}, "elmo": None}
-    ResultStore(output).write(run, kept)
+    if run.task != "sst":
+        made |= {"scores": {run.primary: 0.4}, "elmo": None}
+    RecordStore(output).write(run, measurements(made))
 
 
 def test_each_run_is_in_one_place(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_estimates(tmp_path: Path) -> None:
     assert seconds_of(spec, runs, []) == (0, ["sst"])
     _write(tmp_path, runs[0], 50.0)
     _write(tmp_path, runs[1], 70.0)
-    records = ResultStore(tmp_path).records()
+    records = RecordStore(tmp_path).records()
     assert seconds_of(spec, runs[2:], records) == (120.0, [])
     assert seconds_of(spec, [], records) == (0, [])
     half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}})  # of 400, for 12
@@ -79,12 +79,12 @@ def test_language_models_are_trained_once_a_seed(tmp_path: Path) -> None:
     spec = _spec(tasks=["ptb"], methods=["svd"], seeds=[1, 2], ranks=[2, 4], limit=50, compressions=[tuned])
     runs = expand(spec)
     assert len(runs) == 2 * (2 + 2 + 1)
-    epochs = runs[0].identity["config"]["trainer"]["num_epochs"]
+    epochs = runs[0].identity.to_dict()["config"]["trainer"]["num_epochs"]
     assert cost_of(spec, runs) == Cost(2 + 4, 50 * (2 * epochs + 4 * 3), 6)
     first = [run for run in runs if run.seed == 1]
     for run, seconds in zip(first, (900.0, 40.0, 10.0, 10.0, 30.0), strict=True):
         _write(tmp_path, run, seconds)
-    records = ResultStore(tmp_path).records()
+    records = RecordStore(tmp_path).records()
     assert seconds_of(spec, [run for run in runs if run.seed == 2], records) == (990.0, [])
 
 

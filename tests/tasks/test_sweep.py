@@ -14,9 +14,11 @@ from elmo_mf.compression import Compression, size_report
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.provenance import file_hash
-from elmo_mf.records.store import ResultStore
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.elmo_run import execute
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.tasks.grid import expand
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here
 from tests.tasks.test_language_model import SMALL
 
@@ -28,10 +30,10 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(tasks=[task], latency_sentences=3)
     dense, compressed = records_here(spec, tmp_path / "out")
     runs = expand(spec)
-    assert [ResultStore(tmp_path / "out").has(run) for run in runs] == [True, True]
-    assert set(compressed["scores"]) == set(runs[0].task.metrics)
-    assert 0 <= compressed["scores"][runs[0].task.primary] <= 1 and 0 <= compressed["chance"] <= 1
-    assert compressed["examples"] == dict.fromkeys(runs[0].task.files, 40)
+    assert [RecordStore(tmp_path / "out").has(run) for run in runs] == [True, True]
+    assert set(compressed["scores"]) == set(load_task(runs[0].task).metrics)
+    assert 0 <= compressed["scores"][runs[0].primary] <= 1 and 0 <= compressed["chance"] <= 1
+    assert compressed["examples"] == dict.fromkeys(load_task(runs[0].task).files, 40)
     assert compressed["epochs"] == 2 and compressed["best_epoch"] in (1, 2)
 
     expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="input+recurrent"))
@@ -129,18 +131,18 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
     from allennlp.common import Params
     from allennlp.common.plugins import import_plugins
 
-    from elmo_mf.tasks.grid import run_config
+    from elmo_mf.tasks.run_config import run_config
 
     spec = tiny_sweep()
     run = expand(spec)[1]
     record = records_here(spec, tmp_path / "out")[1]
-    data = str(spec.data_of(run.task))
-    config = run_config(spec, run.task, run.seed, data, (spec.options, spec.weights))
+    data = str(spec.data_of(load_task(run.task)))
+    config = run_config(spec, load_task(run.task), run.seed, data, (spec.options, spec.weights))
     embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-    embedder["compression"] = run.identity["compression"]
+    embedder["compression"] = run.identity.compression and run.identity.compression.to_dict()
     import_plugins()
     train_model(Params(config), str(tmp_path / "plain"))
-    scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{run.task.files['test']}")
+    scores = evaluate_from_archive(tmp_path / "plain" / "model.tar.gz", f"{data}/{load_task(run.task).files['test']}")
     assert record["scores"] == pytest.approx({name: scores[name] for name in record["scores"]}, rel=1e-4)
 
 
@@ -151,7 +153,7 @@ def test_limits_cut_the_data(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 
 class _Counting(SweepView):
-    def __init__(self, store: ResultStore) -> None:
+    def __init__(self, store: RecordStore) -> None:
         self.store = store
         self.counts: list[int] = []
         self.phases: list[str] = []
@@ -164,7 +166,7 @@ class _Counting(SweepView):
 
 
 def test_a_record_is_there_as_soon_as_its_run_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    counting = _Counting(ResultStore(tmp_path / "out"))
+    counting = _Counting(RecordStore(tmp_path / "out"))
     run_here(tiny_sweep(), tmp_path / "out", view=counting)
     assert counting.counts == [1, 2]
     assert counting.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
@@ -181,4 +183,4 @@ def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert 0 < training[0].share <= 0.5 < training[-1].share <= 1
     assert all(0 < (one.loss or 0) < 5 for one in training)
     assert training[0].metric is None and training[-1].metric is not None
-    assert 0 <= training[-1].metric <= record["validation"]["accuracy"]
+    assert 0 <= training[-1].metric <= record.validation["accuracy"]

@@ -7,23 +7,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from markdown_it import MarkdownIt
 
-from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.leaderboard.charts import lines_of
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.readme import NOTES, about, header, summary
-from elmo_mf.leaderboard.settings import own, shared
 from elmo_mf.leaderboard.table import columns
 from elmo_mf.leaderboard.units import Unit
-from elmo_mf.records.compressions import compression_of
 from elmo_mf.records.labels import targets_label
 from elmo_mf.records.packed import Records
-from elmo_mf.tasks.grid import run_name
+from elmo_mf.records.record import Record
 
 MOST_INSIDE = 3_200_000
-"""Bytes of records that the page itself may hold."""
+"""Bytes of records that the page itself may contain."""
 
 AXES = {
     "encoder_1_speed_up": "times as fast as dense, batch 1",
@@ -35,12 +32,12 @@ AXES = {
     "activation_error": "activation error",
     "rank": "rank",
 }
-"""What the plot may have across: columns of `Board.rows`, and the rank."""
+"""What the plot may have across: columns of `Board.frame`, and the rank."""
 
 _LESS_IS_BETTER = ("parameters", "multiply_adds", "activation_error", "rank")
 _MARKS = {
     "best": ("★", "best compressed encoder"),
-    "front": ("◆", "on the Pareto front"),
+    "pareto_front": ("◆", "on the Pareto front"),
     "within_noise": ("≈", "within noise of dense"),
     "at_chance": ("†", "at chance"),
     "mixed": (SIGN, "scored on several kinds of machine, or another than dense"),
@@ -49,9 +46,11 @@ _markdown = MarkdownIt("commonmark", {"html": False}).disable(["image", "link", 
 
 
 def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any]:
-    """The whole page's; numbers that were not recorded are null.
+    """Return the data of the whole page; numbers that were not recorded are null.
 
-    Records that together take more than `most` bytes are left out: the page names their files then.
+    Args:
+        boards: The boards.
+        most: Bytes of records that the page may contain; if there are more, it links to their files.
     """
     inside = _inside(boards, most)
     return {
@@ -65,11 +64,11 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
 
 
 def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]]] | None:
-    """By board its records, without what its runs share; None where that is too much."""
+    """Return the records by board, without what the runs of a board share; None if they are too large."""
     found: dict[str, list[dict[str, Any]]] = {}
     for board in boards:
         for record in board.records:
-            slim = record | {"run": own(record)}
+            slim = _without_setting(record)
             most -= len(json.dumps(slim, separators=(",", ":")))
             if most < 0:
                 return None
@@ -77,12 +76,19 @@ def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]
     return found
 
 
+def _without_setting(record: Record) -> dict[str, Any]:
+    """Return a record's JSON without what all runs of its board share."""
+    values, setting = record.to_dict(), record.run.setting()
+    values["run"] = {key: value for key, value in values["run"].items() if setting.get(key) != value}
+    return values
+
+
 def _behind(board: Board, inside: dict[str, list[dict[str, Any]]] | None) -> dict[str, Any]:
-    """A board's records, or else the seeds of each with the name of its file."""
+    """Return a board's records, or else the seed of each with the name of its file."""
     if inside is not None:
-        return {"run": shared(board.first), "records": inside[board.name]}
+        return {"run": board.first.run.setting(), "records": inside[board.name]}
     records = board.records
-    names = records.names() if isinstance(records, Records) else [f"{run_name(one['run'])}.json" for one in records]
+    names = records.names() if isinstance(records, Records) else [one.file_name for one in records]
     return {"files": [[seed, name] for seed, name in zip(board.seeds, names, strict=True)]}
 
 
@@ -91,8 +97,8 @@ def _html(markdown: str) -> str:
 
 
 def _board(board: Board) -> dict[str, Any]:
-    unit, made = Unit.of(board.task), columns(board)
-    rows, lines = board.rows.to_dict("records"), lines_of(board)
+    unit, shown = Unit.of(board.scoring), columns(board)
+    lines = lines_of(board)
     behind: dict[str, list[int]] = {}
     for index, key in enumerate(board.keys):
         behind.setdefault(key, []).append(index)
@@ -101,37 +107,47 @@ def _board(board: Board) -> dict[str, Any]:
         "title": board.title,
         "about": _html(about(board)),
         "unit": {"title": unit.title, "factor": unit.factor, "digits": unit.digits, "log": unit.factor == 1},
-        "higher": board.task.metrics[board.task.primary] == "higher",
-        "columns": [column.title for column in made],
+        "higher": board.scoring.higher_is_better,
+        "columns": [column.title for column in shown],
         "rows": [
             _row(
                 row,
-                [[column.texts[index], _number(column.numbers[index])] for column in made],
-                lines.get(row["key"]),
+                [[column.texts[index], _number(column.numbers[index])] for column in shown],
+                lines.get(row.key),
             )
-            | {"records": behind[row["key"]]}
-            for index, row in enumerate(rows)
+            | {"records": behind[row.key]}
+            for index, row in enumerate(board.rows)
         ],
     }
 
 
-def _row(row: dict[Any, Any], cells: list[list[Any]], line: str | None) -> dict[str, Any]:
-    compression = compression_of(row["compression"]) if row["compressed"] else None
-    rank = compression.rank if compression is not None and isinstance(compression.rank, int) else None
+def _row(row: Row, cells: list[list[Any]], line: str | None) -> dict[str, Any]:
+    compression = row.compression
     return {
-        "encoder": row["encoder"],
-        "method": compression.method if compression else "dense",
-        "targets": targets_label(compression) if compression else "none",
-        "again": bool(row["trained_again"]),
+        "encoder": row.encoder,
+        "method": row.method,
+        "targets": "none" if compression is None else targets_label(compression),
+        "again": bool(row.trained_again),
         "line": line,
-        "marks": [name for name in _MARKS if row[name]],
+        "marks": [name for name in _MARKS if getattr(row, name)],
         "cells": cells,
-        "score": _number(row["score"]),
-        "std": _number(row["std"]),
-        "across": {key: rank if key == "rank" else _number(row[key]) for key in AXES},
+        "score": _number(row.score),
+        "std": _number(row.std),
+        "across": {key: _across(row, key) for key in AXES},
     }
 
 
-def _number(value: Any) -> float | None:
-    """With as many digits as are the same on any processor."""
-    return None if pd.isna(value) or math.isinf(value) else float(f"{value:.12g}")
+def _across(row: Row, key: str) -> float | None:
+    """Return a row's value on an axis of the plot."""
+    if key == "rank":
+        rank = None if row.compression is None else row.compression.rank
+        return rank if isinstance(rank, int) else None
+    for (part, batch), speed in row.speeds.items():
+        if key == f"{part}_{batch}_speed_up":
+            return _number(speed.speed_up)
+    return _number(getattr(row, key))
+
+
+def _number(value: float) -> float | None:
+    """Round to as many digits as are the same on any processor."""
+    return None if not math.isfinite(value) else float(f"{value:.12g}")

@@ -20,7 +20,7 @@ from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.page.data import page_data
 
 MOST_PLAIN = 3_300_000
-"""Bytes of data that the page holds as they are."""
+"""Bytes of data above which the page holds them compressed."""
 
 
 def write_page(folder: Path, boards: Sequence[Board]) -> Path:
@@ -31,7 +31,7 @@ def write_page(folder: Path, boards: Sequence[Board]) -> Path:
 
 
 def packed(data: dict[str, Any]) -> dict[str, Any]:
-    """Data that takes much room, compressed; `page.js` unpacks it."""
+    """Compress data that takes much room; `page.js` unpacks it."""
     text = as_json(data)
     if len(text) <= MOST_PLAIN:
         return data
@@ -39,7 +39,7 @@ def packed(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(data: dict[str, Any], version: str | None = None) -> str:
-    """The page of some data; with the data's version, one that asks its server for a newer one, see `serve`."""
+    """Return the page of some data; with the version of the data, the page polls its server for newer data."""
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     template = environment.from_string(_own("page.html"))
     own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
@@ -47,13 +47,13 @@ def page(data: dict[str, Any], version: str | None = None) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that any browser reads and no HTML can break out of."""
+    """Return JSON that is safe inside an HTML script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 @cache
 def _libraries() -> dict[str, str]:
-    """Vega for the plot; DataTables, as itables brings it, for the table."""
+    """Return Vega for the plot, and DataTables, which itables contains, for the table."""
     bundle = files("itables") / "html"
     return {
         "plot_script": _script(_vega()),
@@ -63,7 +63,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _vega() -> str:
-    """As a process of its own writes it, which gives V8's 100 MB back."""
+    """Return Vega's bundle, written by a process of its own so that the 100 MB of V8 are freed."""
     code = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
     command = [sys.executable, "-c", code, "window.vegaEmbed = vegaEmbed;"]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
@@ -74,5 +74,5 @@ def _own(name: str) -> str:
 
 
 def _script(text: str) -> str:
-    """JavaScript that does not end its element; both escapes mean the same in texts and patterns."""
+    """Escape JavaScript so that it does not end its element; strings and patterns keep their meaning."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -15,11 +15,12 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.executors.cluster import PortableWork, RayExecutor, connect
 from elmo_mf.experiments.runs import Progress, Report, Result
 from elmo_mf.experiments.scheduler import run_sweep
-from elmo_mf.records.store import ResultStore
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.records import Measurements, Run
+from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.portable import PortableSweep
 from elmo_mf.tasks.spec import SweepSpec
-from tests.sweeps import Fields, SweepOutcome, SweepView, TinySweep, records_here
+from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here
 
 pytestmark = pytest.mark.cluster
 
@@ -37,8 +38,11 @@ def cluster() -> Iterator[Any]:
 
 
 def _executor(
-    spec: SweepSpec, cluster: Any, scratch: Path, wrapped: Callable[[PortableWork[Fields]], PortableWork[Fields]]
-) -> RayExecutor[Run, Fields]:
+    spec: SweepSpec,
+    cluster: Any,
+    scratch: Path,
+    wrapped: Callable[[PortableWork[Measurements]], PortableWork[Measurements]],
+) -> RayExecutor[Run, Measurements]:
     sweep = PortableSweep(spec, expand(spec), scratch)
     return RayExecutor(connect(cluster.address), sweep.bundle, lambda run: wrapped(sweep.run(run)), threads=1)
 
@@ -47,9 +51,9 @@ def _executor(
 class _NamesNode:
     """A real run that reports its node in place of its phase, so that an observer cannot miss it."""
 
-    work: PortableWork[Fields]
+    work: PortableWork[Measurements]
 
-    def __call__(self, folder: Path, output: Path, report: Report) -> Result[Fields]:
+    def __call__(self, folder: Path, output: Path, report: Report) -> Result[Measurements]:
         node = ray.get_runtime_context().get_node_id()
         return self.work(folder, output, lambda progress: report(replace(progress, phase=f"on {node}")))
 
@@ -84,12 +88,12 @@ def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path:
     assert executor.slots == 3
     for gone in ("data", "elmo"):
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
-    outcomes = run_sweep(runs, output, executor, ResultStore(output), view)
+    outcomes = run_sweep(runs, output, executor, RecordStore(output), view)
 
     assert view.killed.is_set() and len(set(view.ran)) == 2
     assert sorted(view.ended) == sorted(run.id for run in runs)
     assert [outcome.error for outcome in outcomes] == [""] * len(runs)
-    found = {record["id"]: record["scores"] for record in ResultStore(output).records()}
+    found = {record.id: record.scores for record in RecordStore(output).records()}
     assert [found[run.id] for run in runs] == expected
     assert {path.name for path in output.iterdir()} == {"records"}
 
@@ -98,11 +102,11 @@ def test_failures_come_back_with_their_log(cluster: Any, tiny_sweep: TinySweep, 
     spec, output = tiny_sweep(seeds=[1], methods=[]), tmp_path / "out"
     cluster.add_node(num_cpus=1)
     executor = _executor(spec, cluster, tmp_path / "scratch", lambda _: _broken)
-    (outcome,) = run_sweep(expand(spec), output, executor, ResultStore(output))
+    (outcome,) = run_sweep(expand(spec), output, executor, RecordStore(output))
     assert outcome.error == "ValueError: no" and outcome.log is not None and outcome.log.read_text() == "why"
 
 
-def _broken(folder: Path, output: Path, report: Report) -> Result[Fields]:
+def _broken(folder: Path, output: Path, report: Report) -> Result[Measurements]:
     return Result(error="ValueError: no", log="why")
 
 

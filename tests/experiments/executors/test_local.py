@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ import torch
 from elmo_mf.experiments.executors.local import LocalExecutor, available_cores
 from elmo_mf.experiments.runs import Progress, Report, Result
 from elmo_mf.experiments.workspace import workspace
+from elmo_mf.records.run import Run
 from elmo_mf.tasks.execution import PRELOAD
-from elmo_mf.tasks.grid import Run, expand
+from elmo_mf.tasks.grid import expand
 from tests.conftest import ROOT
-from tests.sweeps import Fields, TinySweep, executor_here
+from tests.sweeps import TinySweep, executor_here
 
 pytestmark = pytest.mark.slow
+
+Fields = dict[str, Any]
 
 
 def _results(executor: LocalExecutor[Run, Fields], runs: list[Run]) -> list[Result[Fields]]:

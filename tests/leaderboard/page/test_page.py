@@ -20,7 +20,7 @@ from elmo_mf.leaderboard.page.write import write_page
 from elmo_mf.leaderboard.records import records_of
 from tests.leaderboard.page.conftest import Opens
 from tests.leaderboard.test_hostile import hostile
-from tests.records.samples import MACHINE, record, signed, write
+from tests.records.samples import MACHINE, boards_of, record, signed, write
 
 
 def _records() -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def address(tmp_path: Path) -> str:
 
 def test_numbers_are_the_same_on_any_processor() -> None:
     """The last digits of a mean and its interval may differ from one to another, and are left out."""
-    (board,) = page_data(boards([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
+    (board,) = page_data(boards_of([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
     (compressed,) = (row for row in board["rows"] if row["method"] == "svd")
     assert compressed["score"] == 0.3 != 0.1 + 0.2
 
@@ -233,7 +233,7 @@ def test_a_long_table_has_pages(opens: Opens, tmp_path: Path) -> None:
 
 
 def test_the_same_data_packs_to_the_same_bytes() -> None:
-    data = page_data(boards(_records()), 0)
+    data = page_data(boards_of(_records()), 0)
     found = page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
     assert list(found) == ["packed"] and found == page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
     unpacked = json.loads(gzip.decompress(base64.b64decode(found["packed"])))

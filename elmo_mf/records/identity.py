@@ -1,0 +1,171 @@
+"""What the score of a run depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from elmo_mf.io.validation import unexpected
+from elmo_mf.records.compression import Compression, FineTuning
+from elmo_mf.records.data import Count, Data, JsonObject, Key, Many, MetricName, Name, Text, within_bounds
+from elmo_mf.records.digest import digest
+
+Split = Literal["train", "validation", "test"]
+ENCODER, TRAINING = "encoder", "training"
+"""Names of versions that every run has."""
+
+
+class FileIdentity(Data):
+    """A data file, and how many of its examples are used."""
+
+    sha256: Text
+    """SHA-256 of the whole file."""
+    limit: Count | None = None
+    """Number of its examples that are used; null for all."""
+
+
+class DataFiles(Data):
+    """The files of a task's splits."""
+
+    train: FileIdentity
+    """What the model is trained on."""
+    validation: FileIdentity
+    """What selects the best epoch."""
+    test: FileIdentity | None = None
+    """The test split, where the task has one."""
+
+    def items(self) -> Iterator[tuple[Split, FileIdentity]]:
+        """Yield each split that there is, with its file."""
+        yield "train", self.train
+        yield "validation", self.validation
+        if self.test is not None:
+            yield "test", self.test
+
+
+class ElmoFiles(Data):
+    """SHA-256 of an ELMo's two files."""
+
+    options: Text
+    """SHA-256 of options.json."""
+    weights: Text
+    """SHA-256 of the weights."""
+
+
+class Scoring(Data):
+    """The part of a task's config that a score depends on: how examples are read, and what counts."""
+
+    format: Text
+    """Registered name of the data format."""
+    split: Split
+    """The split that is scored."""
+    primary: MetricName
+    """The metric that the leaderboard ranks by."""
+    metrics: Annotated[dict[MetricName, Literal["higher", "lower"]], Many]
+    """AllenNLP's metrics, and which values of each are better."""
+    chance: Text
+    """How the score of a model that knows nothing is computed."""
+
+    @model_validator(mode="after")
+    def _check_primary(self) -> Scoring:
+        if self.primary not in self.metrics:
+            raise unexpected("primary", self.primary, "one of the metrics")
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of the primary metric are better."""
+        return self.metrics[self.primary] == "higher"
+
+
+def _bounded(compression: Compression | None) -> Compression | None:
+    if compression is not None:
+        within_bounds(compression.to_dict())
+    return compression
+
+
+class EncoderIdentity(Data):
+    """What distinguishes the encoders of one board, whatever their seeds."""
+
+    compression: Annotated[Compression | None, AfterValidator(_bounded)] = None
+    """How the encoder is compressed, files by their SHA-256; null for the dense encoder."""
+    task_gradients: bool = False
+    """Whether the method used gradients of the run's own task and seed."""
+    finetune: FineTuning | None = None
+    """Fine-tuning of a dense language model; that of a compressed one is part of `compression`."""
+    versions: Annotated[dict[Key, Count], Many] = Field(default_factory=dict)
+    """Versions of the parts of this project that compress and train the encoder again."""
+
+    @property
+    def tuning(self) -> FineTuning | None:
+        """Fine-tuning of the language model, compressed or dense."""
+        return self.finetune if self.compression is None else self.compression.finetune
+
+    @property
+    def key(self) -> str:
+        """Digest of the encoder's identity, by which records are grouped."""
+        return digest(self.to_dict())
+
+    @property
+    def trained_again(self) -> bool:
+        """Whether the encoder was fine-tuned or distilled."""
+        return self.tuning is not None or (self.compression is not None and self.compression.distill is not None)
+
+
+class RunIdentity(EncoderIdentity):
+    """Everything that the score of a run depends on, without paths and times."""
+
+    task: Name
+    """Name of the task."""
+    scoring: Scoring
+    """How the task is scored."""
+    seed: Count
+    """Seed of initial weights, dropout and the order of batches."""
+    elmo: ElmoFiles | None = None
+    """The ELMo; null for a language model."""
+    words: Text | None = None
+    """SHA-256 of the word vectors; null where there are none."""
+    data: DataFiles
+    """The files of the splits."""
+    config: JsonObject
+    """The AllenNLP config, with OPTIONS, WEIGHTS, DATA and SEED in place of this run's values."""
+    versions: Annotated[dict[Key, Count], Many]
+    """Versions of the parts of this project that the score depends on: encoder, method, data format, training."""
+
+    @property
+    def encoder(self) -> EncoderIdentity:
+        """What distinguishes the encoder from others of the same board."""
+        return EncoderIdentity.model_construct(
+            compression=self.compression,
+            task_gradients=self.task_gradients,
+            finetune=self.finetune,
+            versions={name: number for name, number in self.versions.items() if name not in self._shared_versions},
+        )
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the task's model is itself compressed, rather than an ELMo inside it."""
+        return self.elmo is None
+
+    def setting(self) -> dict[str, JsonValue]:
+        """Return what the runs of one board share: everything but the encoder and the seed."""
+        values = self.dense().to_dict()
+        del values["seed"]
+        return values
+
+    def dense(self) -> RunIdentity:
+        """Return the identity of the dense encoder's run with the same task and seed."""
+        shared = {name: number for name, number in self.versions.items() if name in self._shared_versions}
+        changes = {"compression": None, "task_gradients": False, "finetune": None, "versions": shared}
+        return self.model_copy(update=changes)
+
+    @property
+    def _shared_versions(self) -> tuple[str, ...]:
+        """Names of the versions that a dense run has too."""
+        return ENCODER, TRAINING, self.scoring.format
+
+    @property
+    def encoder_versions(self) -> dict[str, int]:
+        """Versions of the parts that make the encoder, which no task's training or data format is."""
+        return {name: number for name, number in self.versions.items() if name not in (TRAINING, self.scoring.format)}
