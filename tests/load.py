@@ -73,7 +73,7 @@ def sweep_load(runs: int, folder: Path) -> dict[str, float]:
 
 
 def _sweep(runs: list[Run], output: Path, view: View[Run, Record] | None = None) -> None:
-    executor: LocalExecutor[Run, Measurements] = LocalExecutor(nothing, output, 1, 1, PRELOAD)
+    executor: LocalExecutor[Run, Measurements] = LocalExecutor(nothing, output, 1, 1, ["elmo_mf.cli.main", *PRELOAD])
     run_sweep(runs, output, executor, RecordStore(output), view)
 
 
