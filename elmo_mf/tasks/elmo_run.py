@@ -20,6 +20,7 @@ from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import size_report
 from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression.calibration.row_weights import write_row_weights
 from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.runs import Progress
@@ -40,6 +41,7 @@ from elmo_mf.tasks.language_model_run import measure_language_model, time_langua
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
+from elmo_mf.tasks.task_gradients import EXAMPLES, row_weights
 from elmo_mf.tasks.training import train, training_loop
 
 _TEXTS = 300
@@ -147,6 +149,22 @@ def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained
         yield Trained(loop, embedder, metrics, data, report)
 
 
+def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+    """The file of the gradients of a run's task and seed, computed now if there is none.
+
+    The model whose gradients are taken is trained with the dense encoder, frozen, like any other run.
+    """
+    dense = run.dense()
+
+    def make(folder: Path) -> None:
+        with trained(spec, dense, workspace) as (loop, embedder, *_):
+            rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
+        settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
+        write_row_weights(folder / "gradients.hdf5", rows, settings)
+
+    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
+
+
 @contextlib.contextmanager
 def _untrained(
     spec: SweepSpec, run: Run, workspace: Workspace
@@ -155,7 +173,7 @@ def _untrained(
     with scratch(workspace.folder, "training") as work:
         with workspace.phase("encoder"):
             data = limited_data(spec, run, workspace)
-            encoder = encoder_of(spec, run, workspace)
+            encoder = encoder_of(spec, run, workspace, gradients_of)
         with workspace.phase("data"):
             config = run_config(spec, load_task(run.task), run.seed, str(data), (encoder.options, encoder.weights))
             loop = training_loop(config, str(work))

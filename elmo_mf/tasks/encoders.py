@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from elmo_mf.io import read_json
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.spec import SweepSpec
 
+TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
+"""Gives the file of a task's gradients in the dense encoder; it trains a model, which needs an encoder itself."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -32,13 +36,17 @@ class Encoder:
         return Bilm.from_files(self.options, self.weights)
 
 
-def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Encoder:
-    """The encoder that a run runs, made now if no run has run it yet."""
+def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients) -> Encoder:
+    """The encoder of a run, computed now if no run has needed it yet.
+
+    Args:
+        gradients: gives the file of the task's gradients if the method needs one and the compression names none.
+    """
     if run.compression is None:
         return Encoder(spec.options, spec.weights, {})
 
     def make(folder: Path) -> None:
-        _make(spec, run, workspace, folder)
+        _make(spec, run, workspace, gradients, folder)
 
     return workspace.cache.load("encoders", run.encoder_id[:32], make, _read)
 
@@ -51,13 +59,11 @@ def _read(folder: Path) -> Encoder:
     return Encoder(str(folder / "options.json"), str(folder / "weights.hdf5"), report)
 
 
-def _make(spec: SweepSpec, run: Run, workspace: Workspace, folder: Path) -> None:
+def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients, folder: Path) -> None:
     compression = run.compression
     assert compression is not None
     if method_of(compression).needs_gradients and compression.gradients is None:
-        from elmo_mf.tasks.task_gradients import gradients_of
-
-        compression = compression.model_copy(update={"gradients": str(gradients_of(spec, run, workspace))})
+        compression = compression.model_copy(update={"gradients": str(gradients(spec, run, workspace))})
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)
     started = time.perf_counter()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,22 @@ import torch
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.weights import TARGETS, Array, Target, to_dense
-from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
+from elmo_mf.compression.calibration.row_weights import RowWeights
 from elmo_mf.errors import check_finite
-from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
-from elmo_mf.records.run import Run
 from elmo_mf.tasks.latency import on_its_device
-from elmo_mf.tasks.spec import SweepSpec
 
 VERSION = 1
 """Version of a task's gradients, part of a run's identity: raised when they change."""
 
-_EXAMPLES = 400
+EXAMPLES = 400
+"""Training examples whose gradients are taken, at most."""
 _ADVICE = "the task's model did not learn; try another seed or more examples"
-
-
-def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """The file of a run's task and seed, made now if there is none."""
-    dense = run.dense()
-
-    def make(folder: Path) -> None:
-        with trained(spec, dense, workspace) as (loop, embedder, *_):
-            rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
-        about = {"task": run.task, "seed": dense.seed, "examples": _EXAMPLES}
-        write_row_weights(folder / "gradients.hdf5", rows, about)
-
-    from elmo_mf.tasks.elmo_run import trained
-
-    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:
     """Each row's sum of E[(dL/dw)^2] over the first training examples, at most 400."""
-    instances = list(itertools.islice(loader.iter_instances(), _EXAMPLES))
+    instances = list(itertools.islice(loader.iter_instances(), EXAMPLES))
     model.eval()
     bilm = embedder.bilm
     embedder.elmo_module.cache = None  # whose activations have no gradients

@@ -21,11 +21,11 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
-from elmo_mf.tasks.elmo_run import _sentences, trained
+from elmo_mf.tasks.elmo_run import _sentences, gradients_of, trained
 from elmo_mf.tasks.encoders import encoder_of
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_gradients import gradients_of, row_weights
+from elmo_mf.tasks.task_gradients import row_weights
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,7 @@ def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypa
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:
-        first, second = (encoder_of(spec, run, work) for run in runs)
+        first, second = (encoder_of(spec, run, work, gradients_of) for run in runs)
     assert made == ["svd all rank 2"] and first == second
     expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="all"))
     own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
@@ -91,10 +91,10 @@ def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monk
     run = expand(spec)[1]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), workspace(tmp_path) as work:
         patch.setattr(Bilm, "save", cut)
-        encoder_of(spec, run, work)
+        encoder_of(spec, run, work, gradients_of)
     assert list((tmp_path / "cache" / "encoders").iterdir()) == []
     with workspace(tmp_path) as work:
-        assert encoder_of(spec, run, work).load()
+        assert encoder_of(spec, run, work, gradients_of).load()
 
 
 def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 def test_the_report_of_an_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "joint"})
     with workspace(tmp_path) as work:
-        encoder = encoder_of(spec, expand(spec)[1], work)
+        encoder = encoder_of(spec, expand(spec)[1], work, gradients_of)
     dense = Bilm.from_files(spec.options, spec.weights).weights().lstms[0, 0].dense().matrices
     both = np.concatenate([to_dense(dense["input"]), to_dense(dense["recurrent"])], axis=1).astype(np.float64)
     s = np.linalg.svd(both, compute_uv=False)
