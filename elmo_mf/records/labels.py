@@ -140,7 +140,8 @@ def _distinct(label: str, keys: list[str], facts: Mapping[str, Facts]) -> dict[s
         shown = _shortest(set(values.values()))
         for key, value in values.items():
             if value not in _UNMENTIONED:
-                texts[key].append(_PHRASES.get(name, f"{name} {{}}").format(shown[value]))
+                phrase = _PHRASES.get(name)
+                texts[key].append(phrase.format(shown[value]) if phrase else f"{name} {shown[value]}")
     return {key: " ".join(parts) for key, parts in texts.items()}
 
 

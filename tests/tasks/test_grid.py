@@ -118,7 +118,7 @@ def _ids(spec: SweepSpec) -> list[str]:
 def test_identity_is_free_of_paths(tmp_path: Path) -> None:
     runs = expand(_copy(tmp_path))
     assert [run.id for run in runs] == _ids(_spec(tasks=["sst"]))
-    assert str(tmp_path) not in json.dumps([run.identity for run in runs])
+    assert str(tmp_path) not in json.dumps([run.identity.to_dict() for run in runs])
 
 
 def test_identity_is_free_of_the_other_runs() -> None:
