@@ -158,11 +158,11 @@ def _method(folder: Path, name: str, settings: Sequence[str] = ()) -> Arrays:
     return _compression(folder, options)
 
 
-def _distillation(folder: Path, options: Sequence[object]) -> Arrays:
+def _distillation(folder: Path, options: Sequence[object], sentences: int, steps: int) -> Arrays:
     """What a few steps change a factorization by."""
-    text = _head("tasks/ptb/demo/valid.txt", 12, folder / "sentences.txt")
+    text = _head("tasks/ptb/demo/train.txt", sentences, folder / "sentences.txt")
     plain = _compressed(folder / "plain", options)
-    return _changed(_compressed(folder / "tuned", [*options, "--distill", text, "--distill-steps=4"]), plain)
+    return _changed(_compressed(folder / "tuned", [*options, "--distill", text, "--distill-steps", steps]), plain)
 
 
 def _pretraining(folder: Path, options: Sequence[object]) -> Arrays:
@@ -219,14 +219,15 @@ def _language_model(folder: Path) -> Arrays:
 
     for name in ("train", "valid", "test"):
         _head(f"tasks/ptb/demo/{name}.txt", 60, folder / f"data/ptb/{name}.txt")
-    tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {"epochs": 2, "learning_rate": 0.01}}
+    tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {"epochs": 4, "learning_rate": 0.03}}
     overrides = {
         "model.embedding_dim": 16,
         "model.hidden_size": 24,
         "model.softmax_samples": 20,
         "data_loader.batch_size": 4,
-        "trainer.num_epochs": 6,
-        "trainer.callbacks": [{"type": "nt_asgd", "patience": 1}],
+        "trainer.num_epochs": 7,
+        "trainer.optimizer.lr": 12,
+        "trainer.callbacks": [{"type": "nt_asgd", "patience": 1}],  # begins to average after five
     }
     spec = SweepSpec.from_file(
         None, tasks=["ptb"], methods=[], compressions=[tuned], data=str(folder / "data"), overrides={"ptb": overrides},
@@ -259,9 +260,9 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "compression: budget": partial(_compression, options=("--budget=10%", "--method=whitened_svd")),
     "compression: budget by matrices": partial(_compression, options=("--budget=10%", "--allocation=matrices")),
     "compression: highways": partial(_compression, options=("--highway-rank=8",)),
-    "distillation: svd": partial(_distillation, options=("--rank=8",)),
-    "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune")),
-    "pretraining: adaptive": partial(_pretraining, options=("--learning-rate=0.01", "--dropout=0.1")),
+    "distillation: svd": partial(_distillation, options=("--rank=8",), sentences=100, steps=2),  # three batches
+    "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune"), sentences=12, steps=3),
+    "pretraining: adaptive": partial(_pretraining, options=("--warmup=0.3", "--dropout=0.1")),
     "pretraining: sampled, stateful": partial(
         _pretraining, options=("--softmax=sampled", "--stateful", "--schedule=linear", "--accumulate=2")
     ),
