@@ -110,8 +110,8 @@ def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("compressions", "message"),
     [
-        ([{"method": "svd", "rank": 2}], "compression.targets: found nothing"),
-        (["svd"], "compressions: found 'svd', expected objects"),
+        ([{"method": "svd", "rank": 2}], "sweep.compressions.0.targets: found nothing"),
+        (["svd"], "sweep.compressions.0: found 'svd', expected an object"),
         ([{"method": "svd", "targets": "all", "budget": {"parameters": 9}}], "budget: found 9 parameters, expected"),
     ],
 )
