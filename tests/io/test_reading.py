@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf import Compression
-from elmo_mf.compression import with_file_hashes
+from elmo_mf.compression import read_compression, with_file_hashes
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, check_folder, check_output, exclusive, read_bytes, read_json, read_text, write_text
 
@@ -188,11 +188,12 @@ def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.M
     from elmo_mf.tasks.spec import SweepSpec
 
     monkeypatch.chdir(tmp_path)
+    keys = {"method": "svd", "rank": 2, "targets": "all"}
     readers: list[Callable[[], object]] = [
         lambda: read_json(name, "file", "JSON", most=10),
         lambda: list(TextLines(name)),
         lambda: list(TextLines(name, regular=True)),
-        lambda: with_file_hashes(Compression(method="svd", rank=2, targets="all", calibration=name)).to_dict(),
+        lambda: with_file_hashes(read_compression(keys | {"calibration": name})).to_dict(),
         lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "data": name}, "s")),
         lambda: expand(SweepSpec.from_value({"tasks": ["sst"], "preset": "paper", "glove": name}, "s")),
     ]
