@@ -42,7 +42,7 @@ def test_a_run_runs_where_its_paths_are_gone(
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
 
     portable, contents = pickle.loads(sent)
-    parts = [portable.spec.model_dump(), portable.compression.to_dict(), portable.identity]
+    parts = [portable.spec.model_dump(), portable.compression.to_dict(), portable.identity.to_dict()]
     assert str(tmp_path) not in json.dumps(parts)
     assert sum(len(content) for name, content in contents.items() if name.startswith("data/data/sst/train")) < 4_000
     for name, content in contents.items():

@@ -114,7 +114,7 @@ def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) 
     """Times alone are no record."""
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     (outcome,), _ = _retime(spec, out, "all")
-    assert "scores: found nothing" in outcome.error
+    assert "found no record of the run" in outcome.error
     assert not RecordStore(out).records()
 
 
