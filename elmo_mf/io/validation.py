@@ -91,7 +91,8 @@ def first_error(
         where: What is validated, as in `validated`.
         model: The model, whose keys are listed where an unknown key was found.
     """
-    details = error.errors(include_url=False)
+    # a misspelled key first: the right one is then missing too
+    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     paths = [_path(detail, raw) for detail in details]
     field = paths[0][:1]
     deepest = max((path for path in paths if path[:1] == field), key=len)

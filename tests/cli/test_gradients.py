@@ -66,7 +66,7 @@ def test_an_interrupted_run_is_resumed(
     Path("g.hdf5").rename("whole.hdf5")
     capfd.readouterr()
 
-    interrupt(command, monkeypatch, gradients, "row_weights")
+    interrupt(command, monkeypatch, run, "row_weights")
     assert capfd.readouterr().err.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
     assert not Path("g.hdf5").exists()
 
@@ -115,7 +115,7 @@ def test_wrong_data_is_reported_before_the_training(
 ) -> None:
     """And the work of an earlier run is kept."""
     if resumed:
-        interrupt(command, monkeypatch, gradients, "row_weights")
+        interrupt(command, monkeypatch, run, "row_weights")
     monkeypatch.setattr(run, "training_loop", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:

@@ -21,10 +21,10 @@ from allennlp.predictors import Predictor
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.weights import to_dense
-from elmo_mf.compression import Compression
 from elmo_mf.compression import apply as application
 from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
+from elmo_mf.plugin import awd_lstm, token_embedder
 from elmo_mf.plugin.stored_form import Form
 from tests.conftest import random_bilm
 
@@ -99,8 +99,8 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def refuse() -> None:
         for owner, name in (
-            (application, "apply"), (application, "factorized"), (Bilm, "from_files"), (np.linalg, "svd"),
-            (np.linalg, "eigh"), (Compression, "from_dict"),
+            (application, "compress"), (application, "factorize"), (Bilm, "from_files"), (np.linalg, "svd"),
+            (np.linalg, "eigh"), (token_embedder, "read_compression"), (awd_lstm, "read_compression"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, name, refused)
 
