@@ -67,19 +67,19 @@ def schemas() -> str:
         "Their schemas are [record.schema.json](record.schema.json) and [board.schema.json](board.schema.json); this "
         "is what they hold.",
     ]
-    for name, title in (("record", "A record"), ("board", "An exported board")):
-        schema = json.loads(_read(f"docs/{name}.schema.json"))
+    for file, title in (("record", "A record"), ("board", "An exported board")):
+        schema = json.loads(_read(f"docs/{file}.schema.json"))
         parts += [f"## {title}", *_fields(schema)]
-        for definition in schema.get("$defs", {}).values():
-            parts += [f"### {definition['title']}", *_fields(definition)]
+        for name, definition in schema.get("$defs", {}).items():
+            parts += [f"### {name}", *_fields(definition)]
     return "\n\n".join(parts) + "\n"
 
 
 def _fields(schema: dict[str, Any]) -> list[str]:
-    lines = [" ".join(schema.get("description", "").split())]
+    lines = [" ".join(schema.get("description", "").partition("Examples:")[0].split())]
     if "properties" in schema:
         about = schema["properties"].items()
-        rows = [f"| `{name}` | {_kind(one)} | {one.get('description', '')} |" for name, one in about]
+        rows = [f"| `{name}` | {_kind(one)} | {' '.join(one.get('description', '').split())} |" for name, one in about]
         lines.append("\n".join(["| field | kind | what it is |", "|---|---|---|", *rows]))
     return lines
 

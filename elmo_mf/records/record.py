@@ -261,7 +261,7 @@ class Measurements(Data):
     epochs: Count
     """Number of epochs that were trained."""
     examples: Examples
-    """Number of examples of each split."""
+    """How many examples each split has."""
     chance: Number
     """Primary metric of a model that knows nothing."""
     size: Size
