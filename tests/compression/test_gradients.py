@@ -79,5 +79,5 @@ def test_bad_files(file: Path, value: np.ndarray | None, message: str) -> None:
 
 def test_truncated_files(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(InputError, match="found a file that is factors_of_svd or not HDF5"):
+    with pytest.raises(InputError, match="found a file that is truncated or not HDF5"):
         read_row_weights(file, WEIGHTS)
