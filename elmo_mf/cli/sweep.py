@@ -6,10 +6,12 @@ import contextlib
 import errno
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.cli.terminal import echo
@@ -27,46 +29,118 @@ if TYPE_CHECKING:
     from elmo_mf.tasks.status import Status
 
 
+@dataclass(frozen=True)
+class GridOptions:
+    """Options that replace keys of a sweep file; None leaves a key as it is."""
+
+    tasks: Annotated[
+        str | None, Option(help="Comma-separated; all by default, with --options those of an ELMo. See elmo-mf tasks.")
+    ] = None
+    methods: Annotated[str | None, Option(help="Comma-separated; svd by default.")] = None
+    targets: Annotated[
+        str | None, Option(help="Target sets, comma-separated, each joined by +; all (three) by default.")
+    ] = None
+    ranks: Annotated[str | None, Option(help="Comma-separated; 4,16,32 by default.")] = None
+    seeds: Annotated[str | None, Option(help="Comma-separated; 13 by default.")] = None
+    limit: Annotated[int | None, Option(help="Use at most so many examples of each split.")] = None
+    data: Annotated[
+        Path | None, Option(help="Folder with a folder for each task; the tasks' demo data by default.")
+    ] = None
+    glove: Annotated[Path | None, Option(help="Word vectors of the preset paper.")] = None
+    options: Annotated[Path | None, Option(help="options.json of the ELMo; the small embedded one by default.")] = None
+    weights: Annotated[Path | None, Option(help="Its weights, HDF5.")] = None
+
+    def spec(self, file: Path | None) -> SweepSpec:
+        """Read a sweep file, or start from the defaults, and replace the keys that are given here."""
+        from elmo_mf.tasks.spec import SweepSpec
+
+        values: dict[str, Any] = {
+            name: texts(f"--{name}", value) for name, value in self._lists("tasks", "methods", "targets")
+        }
+        values |= {name: integers(f"--{name}", value) for name, value in self._lists("ranks", "seeds")}
+        values |= {name: str(path) for name in ("data", "glove", "options", "weights") if (path := getattr(self, name))}
+        return SweepSpec.from_file(file, limit=self.limit, **values)
+
+    def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
+        return ((name, value) for name in names if (value := getattr(self, name)) is not None)
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """Options that say where runs are executed."""
+
+    workers: Annotated[int, Option(min=1, help="Runs to execute in parallel, each in a process of its own.")] = 1
+    threads: Annotated[
+        int | None,
+        Option(min=1, help="CPU threads of each run; by default OMP_NUM_THREADS, or an equal share of the cores."),
+    ] = None
+    ray: Annotated[
+        str | None, Option(help="Execute runs on a Ray cluster: its address, or auto. Needs the extra cluster.")
+    ] = None
+    cpus: Annotated[float, Option(min=0.1, help="CPUs that a run requests from a Ray cluster.")] = 1
+    gpus: Annotated[float, Option(min=0, help="GPUs that a run requests from a Ray cluster.")] = 0
+
+    def executor(self, spec: SweepSpec, runs: list[Run], output: Path) -> Executor[Run, Measurements]:
+        """The executor of a sweep's runs."""
+        if self.ray is None:
+            from elmo_mf.tasks.execution import TaskWork, local_executor
+
+            return local_executor(TaskWork(spec), output, self.workers, self.threads, preload=_preload())
+        from elmo_mf.tasks.portable import ray_executor
+
+        return ray_executor(spec, runs, self.ray, self.cpus, self.gpus, self.threads)
+
+
+@dataclass(frozen=True)
+class ModeOptions:
+    """Options that say which runs are executed, or that none is."""
+
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Execute runs again that failed before.")] = False
+    retime: Annotated[
+        str | None,
+        Option(
+            help="Measure the times of recorded runs again, and execute no others: stale (from another machine, other "
+            "versions or another --threads) or all."
+        ),
+    ] = None
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False
+    status: Annotated[bool, Option("--status", help="List what is done, running, failed and left, and stop.")] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="List the runs with an estimate of their time, and stop.")] = (
+        False
+    )
+    json_file: Annotated[
+        Path | None, Option("--json", help="With --status or --dry-run: write it to this file too.")
+    ] = None
+
+    def check(self, where: ExecutorOptions) -> None:
+        """Reject options that contradict each other.
+
+        Raises:
+            InputError: Two options exclude each other, or the file of --json cannot be written.
+        """
+        if self.json_file is not None:
+            if not (self.dry_run or self.status):
+                raise InputError("--json: found it without --status or --dry-run, expected one of them")
+            check_output("--json", self.json_file)
+        others = {
+            "--workers": where.workers > 1, "--ray": where.ray, "--status": self.status, "--dry-run": self.dry_run
+        }  # fmt: skip
+        for name in [name for name, given in others.items() if given and self.retime is not None]:
+            raise InputError(f"--retime: found it with {name}, expected one of them")
+
+
 def sweep(
-    file: Path | None = typer.Argument(None, help="Sweep file (jsonnet); options given here replace its keys."),
-    tasks: str | None = typer.Option(
-        None, help="Comma-separated; all by default, with --options those of an ELMo. See elmo-mf tasks."
+    grid: GridOptions,
+    where: ExecutorOptions,
+    mode: ModeOptions,
+    file: Annotated[Path | None, Argument(help="Sweep file (jsonnet); options given here replace its keys.")] = None,
+    fetch: Annotated[
+        bool, Option("--fetch", help="First download what the sweep names and lacks, as elmo-mf fetch does.")
+    ] = False,
+    output: Annotated[Path, Option(help="Folder of the records; runs that are recorded there are skipped.")] = Path(
+        "runs/sweep"
     ),
-    methods: str | None = typer.Option(None, help="Comma-separated; svd by default."),
-    targets: str | None = typer.Option(
-        None, help="Target sets, comma-separated, each joined by +; all (three) by default."
-    ),
-    ranks: str | None = typer.Option(None, help="Comma-separated; 4,16,32 by default."),
-    seeds: str | None = typer.Option(None, help="Comma-separated; 13 by default."),
-    limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
-    data: Path | None = typer.Option(None, help="Folder with a folder a task; each one's demo data by default."),
-    glove: Path | None = typer.Option(None, help="Word vectors of the preset paper."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
-    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
-    fetch: bool = typer.Option(
-        False, "--fetch", help="Download first what the sweep names and lacks, as elmo-mf fetch does."
-    ),
-    output: Path = typer.Option(Path("runs/sweep"), help="Folder of the records; runs recorded there are skipped."),
-    workers: int = typer.Option(1, min=1, help="Runs that run at a time, each in a process of its own."),
-    threads: int | None = typer.Option(
-        None, min=1, help="CPU threads of each; by default OMP_NUM_THREADS, or the cores shared out."
-    ),
-    ray: str | None = typer.Option(None, help="Run on a Ray cluster: its address, or auto. Needs the extra cluster."),
-    cpus: float = typer.Option(1, min=0.1, help="CPUs that a run asks a Ray cluster for."),
-    gpus: float = typer.Option(0, min=0, help="GPUs that a run asks a Ray cluster for."),
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="Run the runs again that failed before."),
-    retime: str | None = typer.Option(
-        None,
-        help="Measure the times of recorded runs again, and run no others: stale (of another machine, other "
-        "versions or another --threads) or all.",
-    ),
-    fail_fast: bool = typer.Option(False, "--fail-fast", help="Stop at the first run that fails."),
-    status: bool = typer.Option(False, "--status", help="Say what is done, running, failed and left, and stop."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="List the runs with an estimate of their time, and stop."),
-    json_file: Path | None = typer.Option(
-        None, "--json", help="With --status or --dry-run: write it to this file too."
-    ),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print failures only."),
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures only.")] = False,
 ) -> None:
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
 
@@ -91,41 +165,42 @@ def sweep(
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """
+    from elmo_mf.tasks.status import status_of
+
+    mode.check(where)
+    only_report = mode.dry_run or mode.status
+    if not only_report:
+        check_folder("--output", output)
+    spec = grid.spec(file)
+    runs = _runs(spec, fetch)
+    found = status_of(spec, runs, output)
+    if only_report:
+        _report(spec, found, runs, mode)
+    elif mode.retime is not None:
+        _retime(spec, found, output, where.threads, mode.retime, quiet, mode.fail_fast)
+    else:
+        _execute(spec, found, runs, output, where, mode, quiet)
+
+
+def _report(spec: SweepSpec, found: Status, runs: list[Run], mode: ModeOptions) -> None:
+    """Print a sweep's status, with --dry-run its cost too."""
+    _tell(found, runs, list_all=mode.dry_run)
+    if mode.dry_run:
+        _tell_cost(spec, found.left)
+    if mode.json_file is not None:
+        write_json(mode.json_file, found.to_dict())
+
+
+def _execute(
+    spec: SweepSpec, found: Status, runs: list[Run], output: Path, where: ExecutorOptions, mode: ModeOptions,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Execute the runs that are not recorded."""
     from elmo_mf.cli.live_view import live_view
     from elmo_mf.experiments.scheduler import joined, run_sweep
     from elmo_mf.records.store import RecordStore
     from elmo_mf.tasks.preflight import check_needs
-    from elmo_mf.tasks.spec import SweepSpec
-    from elmo_mf.tasks.status import status_of
 
-    if json_file is not None:
-        if not (dry_run or status):
-            raise InputError("--json: found it without --status or --dry-run, expected one of them")
-        check_output("--json", json_file)
-    others = {"--workers": workers > 1, "--ray": ray, "--status": status, "--dry-run": dry_run}
-    for name in [name for name, given in others.items() if given and retime is not None]:
-        raise InputError(f"--retime: found it with {name}, expected one of them")
-    if not (dry_run or status):
-        check_folder("--output", output)
-    spec = SweepSpec.from_file(
-        file,
-        tasks=tasks and texts("--tasks", tasks), methods=methods and texts("--methods", methods),
-        targets=targets and texts("--targets", targets), ranks=ranks and integers("--ranks", ranks),
-        seeds=seeds and integers("--seeds", seeds), limit=limit, data=_text(data), glove=_text(glove),
-        options=_text(options), weights=_text(weights),
-    )  # fmt: skip
-    runs = _runs(spec, fetch)
-    found = status_of(spec, runs, output)
-    if dry_run or status:
-        _tell(found, runs, list_all=dry_run)
-        if dry_run:
-            _tell_cost(spec, found.left)
-        if json_file is not None:
-            write_json(json_file, found.to_dict())
-        return
-    if retime is not None:
-        _retime(spec, found, output, threads, retime, quiet, fail_fast)
-        return
     done = len(found.recorded)
     if not quiet:
         echo(f"{len(runs)} runs, {done} recorded, {len(runs) - done} to run")
@@ -137,11 +212,11 @@ def sweep(
             echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
             with joined(output):
-                check_needs(spec, todo, output, workers if ray is None else 0)
-                where = _executor(spec, todo, output, workers, threads, ray, cpus, gpus)
+                check_needs(spec, todo, output, where.workers if where.ray is None else 0)
+                executor = where.executor(spec, todo, output)
                 with live_view(len(runs), done, quiet) as view:
                     outcomes = run_sweep(
-                        todo, output, where, store, view, retry_failed=retry_failed, fail_fast=fail_fast
+                        todo, output, executor, store, view, retry_failed=mode.retry_failed, fail_fast=mode.fail_fast
                     )
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
@@ -190,19 +265,6 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
             raise
         names = ", ".join(f"{entry.kind} {entry.name}" for entry in missing)
         raise InputError(f"{error}; --fetch downloads {names}") from None
-
-
-def _executor(
-    spec: SweepSpec, runs: list[Run], output: Path, workers: int, threads: int | None, ray: str | None, cpus: float,
-    gpus: float,
-) -> Executor[Run, Measurements]:  # fmt: skip
-    if ray is None:
-        from elmo_mf.tasks.execution import TaskWork, local_executor
-
-        return local_executor(TaskWork(spec), output, workers, threads, preload=_preload())
-    from elmo_mf.tasks.portable import ray_executor
-
-    return ray_executor(spec, runs, ray, cpus, gpus, threads)
 
 
 def _preload() -> list[str]:
@@ -282,7 +344,3 @@ def _tell_cost(spec: SweepSpec, runs: list[Run]) -> None:
         f"cost: {cost.trainings} trainings that read {cost.examples:,} examples at most, "
         f"{cost.encoders} encoders to make"
     )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
