@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
@@ -25,3 +28,21 @@ def test_every_package_is_pinned_with_hashes() -> None:
     for requirement in filter(None, asked):
         assert _name(requirement) in names
         assert "==" not in requirement or requirement in exact
+
+
+def test_releases_fit_each_other() -> None:
+    """pip installs the lock only if each package's requirements, as its own metadata states them, are met."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = {_name(name): version for name, version, _ in _PINNED.findall(lock)}
+    unmet = []
+    for name, version in pinned.items():
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:  # for another platform or Python
+            continue
+        for requirement in map(Requirement, installed.requires or ()):
+            needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            found = pinned.get(_name(requirement.name))
+            if needed and found is not None and not requirement.specifier.contains(found, prereleases=True):
+                unmet.append(f"{name} {version} requires {requirement}, the lock has {found}")
+    assert unmet == []
