@@ -1,1 +1,1 @@
-"""The `elmo-mf` command, one file a subcommand."""
+"""The `elmo-mf` command, with one file per subcommand."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """The encoders that are timed."""
+    """Options for the encoders that are timed."""
 
     size: Annotated[str, Option(help="Size of random weights: small, medium or original.")] = "original"
     options: Annotated[Path | None, Option(help="options.json of an ELMo, instead of --size.")] = None
@@ -65,7 +65,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """The cases in which each encoder is timed."""
+    """Options for the cases in which each encoder is timed."""
 
     parts: Annotated[
         str,

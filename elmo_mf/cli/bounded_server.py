@@ -1,4 +1,4 @@
-"""An HTTP server that nobody can keep busy: bounds on connections, on their time, and on what a request may be."""
+"""An HTTP server that no client can block: connections, their duration and the size of requests are bounded."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MOST_CONNECTIONS = 64
-"""At once, each with a thread of its own."""
+"""Largest number of simultaneous connections, each of which has its own thread."""
 MOST_BYTES = 16_384
-"""Of a request; nothing that is asked for here has a body."""
+"""Largest size of a request in bytes; requests have no body."""
 PATIENCE = 10.0
-"""Seconds in which a request must be there; and the longest that an answer may rest."""
-_LONGEST = 30  # times `PATIENCE`, that a connection may last in all
-_PIECE = 65_536  # bytes of an answer that are sent at once
+"""Seconds within which a request must arrive, and for which sending an answer may stall."""
+_LONGEST = 30  # longest duration of a connection, in multiples of `PATIENCE`
+_PIECE = 65_536  # bytes per write of an answer
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """Answers GET on the loopback interface, one request a connection, whoever else is connected.
+    """Server that answers GET on the loopback interface, one request per connection.
 
-    A connection whose request does not come in time is closed. So is the oldest such one, or else the oldest of all,
-    when there are `MOST_CONNECTIONS` and another comes.
+    A connection whose request does not arrive in time is closed. If `MOST_CONNECTIONS` are open when another arrives,
+    the oldest one without a request is closed, or the oldest of all if every request has arrived.
 
     Args:
-        port: 0 for any that is free.
-        handler: answers requests.
-        patience: see `PATIENCE`.
-        clock: seconds, from any time on.
+        port: Port; 0 for any free one.
+        handler: Class that answers requests.
+        patience: Seconds, see `PATIENCE`.
+        clock: Function that returns seconds since any fixed time.
     """
 
     daemon_threads = True
@@ -47,7 +47,7 @@ class BoundedServer(ThreadingHTTPServer):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.patience, self._clock = patience, clock
-        self._waiting: dict[socket.socket, float] = {}  # for their requests, since when; the oldest first
+        self._waiting: dict[socket.socket, float] = {}  # start times of connections without a request, oldest first
         self._answered: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), handler)
@@ -63,13 +63,13 @@ class BoundedServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def has_asked(self, request: socket.socket) -> None:
-        """A connection's request is there."""
+        """Record that the request of a connection has arrived."""
         with self._lock:
             if request in self._waiting:
                 self._answered[request] = self._waiting.pop(request)
 
     def service_actions(self) -> None:
-        """Between requests, some times a second, end what has lasted too long."""
+        """End connections that have lasted too long; called several times per second."""
         super().service_actions()
         with self._lock:
             now = self._clock()
@@ -85,24 +85,24 @@ class BoundedServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing to say of who is gone before the answer is."""
+        """Print a traceback, except for clients that disconnected early."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 def _end(request: socket.socket) -> None:
-    """Whatever its thread waits for comes to an end; the thread closes it."""
+    """Shut a connection down, so that its thread stops waiting and closes it."""
     with contextlib.suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 
 
 class BoundedHandler(BaseHTTPRequestHandler):
-    """One GET from this machine; `answer` says what it gets."""
+    """Handler of one GET from this machine; subclasses define `answer`."""
 
     server: BoundedServer
 
     def answer(self, path: str) -> tuple[str, bytes] | None:
-        """Content type and body of a path, None if there is nothing."""
+        """Return the content type and body of a path, or None if there is nothing."""
         raise NotImplementedError
 
     def setup(self) -> None:
@@ -113,16 +113,16 @@ class BoundedHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.has_asked(self.request)
-        found = None
+        content = None
         if not self._request.left:
             self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        # another site's name that leads here must not read the records
+        # a page of another site whose name resolves to this machine must not read the records
         elif self.headers.get("Host", "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN)
-        elif (found := self.answer(self.path.partition("?")[0])) is None:
+        elif (content := self.answer(self.path.partition("?")[0])) is None:
             self.send_error(HTTPStatus.NOT_FOUND)
         else:
-            self._send(*found)
+            self._send(*content)
 
     def _send(self, kind: str, body: bytes) -> None:
         self.send_response(HTTPStatus.OK)
@@ -135,11 +135,11 @@ class BoundedHandler(BaseHTTPRequestHandler):
             self.wfile.write(body[start : start + _PIECE])
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing of requests."""
+        """Log nothing."""
 
 
 class _Limited(io.RawIOBase):
-    """The beginning of a stream."""
+    """The first `most` bytes of a stream."""
 
     def __init__(self, stream: Any, most: int) -> None:
         self._stream, self.left = stream, most
@@ -148,7 +148,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        found = self._stream.read1(min(len(buffer), self.left))
-        buffer[: len(found)] = found
-        self.left -= len(found)
-        return len(found)
+        content = self._stream.read1(min(len(buffer), self.left))
+        buffer[: len(content)] = content
+        self.left -= len(content)
+        return len(content)

@@ -1,4 +1,4 @@
-"""`elmo-mf compress`: write a factored checkpoint and say what it costs and saves."""
+"""`elmo-mf compress`: write a factored checkpoint and report its size, speed and errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def compress(
     before = read_weights(weights, parsed)
     check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
-    calibration_sentences(text)  # fails here if it cannot be read
+    calibration_sentences(text)  # raises if the text cannot be read
     noted, source = with_history(parsed, compression), Source.of(options, weights, licence)
     with exclusive(out, f"a result to {out}"):
         after, seconds, distilled = _compressed(compression, parsed, before, out / _CHECKPOINT)
@@ -88,7 +88,7 @@ def compress(
 def _json(
     identity: dict[str, Any], report: CompressionReport, seconds: float, distilled: Distilled | None
 ) -> dict[str, Any]:
-    """The content of report.json."""
+    """Return the content of report.json."""
     content = {"compression": identity, **report.to_dict(), "seconds": round(seconds, 2)}
     if distilled is not None:
         content["distillation"] = {
@@ -101,7 +101,7 @@ def _json(
 def _compressed(
     compression: Compression, options: BilmOptions, before: BilmWeights, checkpoint: Path
 ) -> tuple[BilmWeights, float, Distilled | None]:
-    """Return the compressed weights, the seconds of the factorization, and the result of the distillation."""
+    """Return the compressed weights, the seconds that the factorization took, and the result of the distillation."""
     import time
 
     from elmo_mf.compression import compress
@@ -145,15 +145,17 @@ def _print(report: CompressionReport, seconds: float, distilled: Distilled | Non
     from elmo_mf.cli.console import Console
 
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # for terminals of 80
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # fits 80 columns
     for column in table.columns:
         column.justify, column.no_wrap = ("left" if column.header == "matrix" else "right"), True
     for row in report.rows:
-        own = row.factorization
-        m, n = own.shape
+        factorization = row.factorization
+        m, n = factorization.shape
+        share = factorization.parameters / (m * n)
         table.add_row(
-            row.name, f"{m} x {n}", str(own.rank or "pruned"), f"{own.parameters:,}", f"{own.parameters / (m * n):.1%}",
-            f"{own.energy:.1%}", f"{own.error:.3f}", f"{own.input_error:.3f}",
+            row.name, f"{m} x {n}", str(factorization.rank or "pruned"), f"{factorization.parameters:,}",
+            f"{share:.1%}", f"{factorization.energy:.1%}", f"{factorization.error:.3f}",
+            f"{factorization.input_error:.3f}",
         )  # fmt: skip
     console = Console()
     console.print(table)

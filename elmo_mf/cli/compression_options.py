@@ -1,4 +1,4 @@
-"""The options that describe a compression."""
+"""Options that describe a compression."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
 @dataclass(frozen=True)
 class CompressionOptions:
-    """The options that `compress`, `embed` and `perplexity` share."""
+    """Options that `compress`, `embed` and `perplexity` share."""
 
     rank: Annotated[
         str | None, Option(help="Rank of the factors, 64, or one for each target, input=64,projection=128.")
@@ -77,7 +77,7 @@ class CompressionOptions:
 
 @dataclass(frozen=True)
 class AllCompressionOptions(CompressionOptions):
-    """Every option of a compression, as `compress` has them."""
+    """All options of a compression, for `compress`."""
 
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
     layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"

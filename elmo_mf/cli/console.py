@@ -17,5 +17,5 @@ class Console(rich.console.Console):
         super().__init__(**{"highlight": False, "markup": False, "emoji": False} | settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Every text comes through here, that of table runs too."""
+        """Escape and render a text; Rich calls this for every string, also in the cells of tables."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **settings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """Where a command computes."""
+    """Device and number of threads of a command."""
 
     device: Annotated[str, Option(help="cpu, cuda or cuda:N.")] = "cpu"
     threads: Annotated[int | None, Option(min=1, help="Number of CPU threads.")] = None

@@ -39,15 +39,15 @@ def explain(
     from elmo_mf.analysis.explanation import cost_table, findings, norm_summary, write_explanation
     from elmo_mf.escape import plain
 
-    path, made = write_explanation(folder)
+    path, explanations = write_explanation(folder)
     console = Console()
-    for explanation in made:
+    for explanation in explanations:
         _print(console, explanation.board.title, cost_table(explanation))
         _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
-    for line in findings(made):
+    for line in findings(explanations):
         console.print(plain(line), soft_wrap=True)
     if json_file is not None:
-        write_json(json_file, {explanation.board.name: explanation.to_dict() for explanation in made})
+        write_json(json_file, {explanation.board.name: explanation.to_dict() for explanation in explanations})
     echo(f"wrote {path}")
 
 

@@ -52,7 +52,11 @@ def fetch(
 
 
 def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
-    """Fetch an entry of the catalogue into a folder, with progress bars; prints and returns the new files."""
+    """Fetch an entry of the catalogue into a folder, showing progress bars and printing what was written.
+
+    Returns:
+        The new files.
+    """
     from elmo_mf.fetch.catalogue import CATALOGUES
     from elmo_mf.fetch.fetch import LOCK
     from elmo_mf.fetch.fetch import fetch as fetch_into

@@ -1,4 +1,4 @@
-"""Files that a command is given, by a path or an address."""
+"""File arguments of commands, given as paths or URLs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from elmo_mf.paths import expanded, local_path
 
 _WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax")
-"""Parameters of commands that do not name a file to be read."""
+"""Parameters of commands that name outputs or folders, not files to read."""
 
 
 def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
-    """Let the paths of a command begin with `~` or `file://`, and files that it reads be addresses.
+    """Let the paths of a command begin with `~` or `file://`, and its input files be URLs.
 
     Raises:
-        InputError: an address cannot be read.
+        InputError: On a call: a URL cannot be read.
     """
 
     @functools.wraps(command)

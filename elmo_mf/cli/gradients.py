@@ -1,4 +1,4 @@
-"""`elmo-mf gradients`: what a task's loss says of the encoder's matrices."""
+"""`elmo-mf gradients`: second moments of the gradients of a task's loss in the encoder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def gradients(
         except OutputError:
             raise
         except InputError:
-            if not resumed:  # otherwise it may hold hours of work, which a mistake must not destroy
+            if not resumed:  # a resumed folder may hold hours of work, which a mistake must not destroy
                 remove_folder(folder)
             raise
         remove_folder(folder)
@@ -81,5 +81,5 @@ def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
 
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:
-        # a copy, so that the same command still finds the original if this one is killed from here on
+        # a copy: if the process is killed from here on, the same command still has the original
         shutil.copyfile(gradients_of(spec, run, work), path)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from elmo_mf.leaderboard.aggregate import Board
 
 MOST_ROWS = 100
-"""Rows of a table that are printed."""
+"""Largest number of rows of a table that are printed."""
 
 
 def leaderboard(
@@ -57,7 +57,7 @@ def _serve(folder: Path, port: int) -> None:
 
 
 def _print(board: Board) -> None:
-    """The columns that fit a terminal of 80."""
+    """Print the columns that fit a terminal of 80 characters."""
     from rich.table import Table
 
     from elmo_mf.cli.console import Console

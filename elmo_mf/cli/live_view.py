@@ -1,4 +1,4 @@
-"""What a running sweep shows: bars on a terminal, plain lines elsewhere, failures only when it is to be quiet."""
+"""Progress of a running sweep: bars on a terminal, plain lines elsewhere, nothing if it is quiet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elmo_mf.records import Record, Run
 
 
 class _Lines(View[Run, Record]):
-    """A line for each run that is done."""
+    """Print a line for each finished run."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -27,25 +27,25 @@ class _Lines(View[Run, Record]):
 
 
 class _Live(_Lines):
-    """A bar for the sweep and one for each running run, below the lines."""
+    """Show a bar for the sweep and one for each running run, below the lines of finished runs."""
 
     def __init__(self, bars: Bars, total: int, before: int) -> None:
         super().__init__(bars.console)
         self.bars = bars
-        self.sweep = bars.add_task("", total=total, completed=before, about=f"{before}/{total} runs")
+        self.sweep = bars.add_task("", total=total, completed=before, text=f"{before}/{total} runs")
         self.total, self.count = total, before
         self.runs: dict[str, TaskID] = {}
 
     def started(self, run: Run) -> None:
-        self.runs[run.id] = self.bars.add_task("", total=1.0, about=f"{run}: starting")
+        self.runs[run.id] = self.bars.add_task("", total=1.0, text=f"{run}: starting")
 
     def progress(self, run: Run, progress: Progress) -> None:
         numbers = [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
         if progress.metric is not None:
             numbers.append(f"{run.primary} {progress.metric:.3f}")
-        about = f"{run}: {' '.join([progress.phase, *numbers])}"
+        text = f"{run}: {' '.join([progress.phase, *numbers])}"
         share = 1.0 if progress.phase in ("scoring", "measuring") else progress.share
-        self.bars.update(self.runs[run.id], completed=share, about=about)
+        self.bars.update(self.runs[run.id], completed=share, text=text)
 
     def done(self, outcome: Outcome[Run, Record]) -> None:
         super().done(outcome)
@@ -53,30 +53,30 @@ class _Live(_Lines):
         if bar is not None:
             self.bars.remove_task(bar)
         self.count += 1
-        self.bars.update(self.sweep, completed=self.count, about=f"{self.count}/{self.total} runs")
+        self.bars.update(self.sweep, completed=self.count, text=f"{self.count}/{self.total} runs")
 
 
 @contextmanager
 def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, Record]]:
-    """The view of a sweep of `total` runs, of which `before` were recorded when it began."""
+    """Provide the view of a sweep of `total` runs, of which `before` were recorded when it began."""
     console = Console(soft_wrap=True, highlight=False)
     if quiet:
         yield View()
     elif not console.is_terminal:
         yield _Lines(console)
     else:
-        about = TextColumn("{task.fields[about]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-        columns = (BarColumn(), TimeElapsedColumn(), about)
+        text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (BarColumn(), TimeElapsedColumn(), text)
         with Bars(*columns, console=console) as bars:
             yield _Live(bars, total, before)
 
 
 def line(outcome: Outcome[Run, Record]) -> str:
-    """What became of a run, in a line."""
+    """Describe the outcome of a run in one line."""
     record = outcome.record
     if record is None:
         return f"{outcome.run}: FAILED {outcome.error}"
     primary = outcome.run.primary
     score, speed = record.score, record.latency.encoder["1"].speed_up
-    took = "" if record.timed else f", {record.seconds:.0f} s"  # of the run that its score is from
+    took = "" if record.timed else f", {record.seconds:.0f} s"  # the duration of the scored run
     return f"{outcome.run}: {primary} {score:.4f}, encoder {speed:.2f}x{took}"

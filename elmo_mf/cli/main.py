@@ -73,7 +73,14 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 2 bad input, 130 interrupted."""
+    """Run the command line.
+
+    Args:
+        arguments: Arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0 for success, 1 for failed runs, 2 for bad input, 130 after an interruption.
+    """
     terminal.set_up()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -83,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
-    except OSError as error:  # that nothing else has explained
+    except OSError as error:  # not converted elsewhere
         where = f"{error.filename}: " if error.filename else ""
         terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2
@@ -95,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_none_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty values, which unset shell variables leave: as a path, one would be the current folder."""
+    """Reject empty values, as unset shell variables leave them; an empty path would mean the current folder."""
     for before, argument in zip(("", *arguments), arguments, strict=False):
         option = before if argument == "" else argument.removesuffix("=")
         if argument == "" or (argument.startswith("--") and argument.endswith("=")):
@@ -113,7 +120,7 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 
 
 def entry() -> None:
-    """The console script."""
+    """Run the command line and exit; the console script."""
     sys.exit(main())
 
 

@@ -1,8 +1,8 @@
 """Groups of options: a parameter of a command may be an object whose fields are options.
 
 A command takes few parameters, such as `compression: CompressionOptions` or `settings: PretrainSettings`, and the same
-classes serve several commands or the Python API. A group is a dataclass, whose fields say `Annotated[int, Option(...)]`
-as Typer's parameters do, or a pydantic model, whose fields give the help text and the bounds.
+classes serve several commands or the Python API. A group is a dataclass, whose fields are annotated as Typer's
+parameters are (`Annotated[int, Option(...)]`), or a pydantic model, whose fields give the help text and the bounds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _is_group(hint: Any) -> bool:
 
 
 def _options(group: Any) -> list[inspect.Parameter]:
-    if issubclass(group, BaseModel):
+    if issubclass(group, BaseModel):  # fields without a description are not on the command line
         return [_option(name, field) for name, field in group.model_fields.items() if field.description]
     hints = get_type_hints(group, include_extras=True)
     options = []
@@ -69,12 +69,12 @@ def _options(group: Any) -> list[inspect.Parameter]:
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The option of a field of a pydantic model; a field without a description is not on the command line."""
+    """Return the option of a field of a pydantic model."""
     bounds = {type(bound): bound for bound in field.metadata}
     limits: dict[str, Any] = {}
-    if bounds and bounds.keys() <= {Ge, Le}:  # Typer knows no others, which the model checks
+    if bounds and bounds.keys() <= {Ge, Le}:  # Typer checks these alone, the model all others
         limits = {"min": getattr(bounds.get(Ge), "ge", None), "max": getattr(bounds.get(Le), "le", None)}
-    kind = str if get_origin(field.annotation) is Literal else field.annotation  # its error is the model's
+    kind = str if get_origin(field.annotation) is Literal else field.annotation  # validated by the model
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
     return _parameter(name, Annotated[kind, typer.Option(*names, help=field.description, **limits)], field.default)
 

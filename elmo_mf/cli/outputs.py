@@ -1,4 +1,4 @@
-"""The options for files that a command writes."""
+"""Options for files that a command writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elmo_mf.io import check_output
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """Where a plot is written, and how it looks."""
+    """File and theme of a plot."""
 
     plot: Annotated[Path | None, Option(help="File for a plot: .svg, .png or .pdf.")] = None
     theme: Annotated[str, Option(help="Theme of the plot: light or dark.")] = "light"

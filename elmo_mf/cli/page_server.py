@@ -1,4 +1,4 @@
-"""The page of a folder that a sweep may still be writing to, on this machine only."""
+"""Serve the leaderboard page of a folder, which a sweep may still be writing to, on this machine only."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from elmo_mf.records.store import RecordStore
 
 _RECORDS = "/records/"
 MOST_LINES = 200
-"""Of what runs, has failed or is no record, that are shown."""
+"""Largest number of lines about running runs, failed runs and invalid records."""
 
 
 class Live:
-    """What is in an output folder now; nothing in it is changed, and it is read again only when it has changed."""
+    """Current content of an output folder, which is not modified, and read again only when it has changed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class Live:
         self._problems: list[str] = []
 
     def data(self) -> tuple[str, dict[str, Any]]:
-        """The page's data with its version."""
+        """Return the version of the page's data, and the data."""
         with self._lock:
             version = self._seen()
             if version != self._version:
@@ -48,16 +48,16 @@ class Live:
             return version, self._data
 
     def record(self, name: str) -> bytes | None:
-        """The content of a record's file, None if there is no such record."""
+        """Return the content of a record's file, or None if there is no such record."""
         if name not in self._names:
             return None
         try:
             return read_bytes(self._folder / "records" / name, "record", "a result record", most=MOST_BYTES)
-        except InputError:  # gone meanwhile
+        except InputError:  # removed since
             return None
 
     def status(self) -> dict[str, str]:
-        """The version, and how far the sweep is, in a text."""
+        """Return the version of the page's data, and the state of the sweep as text."""
         version, _ = self.data()
         running, failed = Leases(self._folder).all(), Failures(self._folder).all()
         lines = [f"{printable(name)}: {_progress(heartbeat)}" for name, heartbeat in running.items()]
@@ -68,15 +68,15 @@ class Live:
         return {"version": version, "text": "\n".join([counts, *lines[:MOST_LINES], *more])}
 
     def _seen(self) -> str:
-        """What the records' names, sizes and times come to."""
-        found = []
+        """Return a hash of the names, sizes and modification times of the record files."""
+        states = []
         for path in sorted((self._folder / "records").glob("*.json")):
             try:
-                about = path.stat()
-            except OSError:  # gone meanwhile
+                status = path.stat()
+            except OSError:  # removed since
                 continue
-            found.append(f"{path.name} {about.st_size} {about.st_mtime_ns}")
-        return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+            states.append(f"{path.name} {status.st_size} {status.st_mtime_ns}")
+        return hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
 
 
 def _progress(heartbeat: Heartbeat) -> str:
@@ -87,15 +87,15 @@ def _progress(heartbeat: Heartbeat) -> str:
 
 
 def server(folder: Path, port: int, patience: float = PATIENCE) -> BoundedServer:
-    """A server of a folder's page on the loopback interface; `serve_forever` starts it.
+    """Build a server of a folder's page on the loopback interface; `serve_forever` starts it.
 
     Args:
-        folder: the output folder of a sweep.
-        port: 0 for any that is free.
-        patience: seconds, see `bounded.PATIENCE`.
+        folder: Output folder of a sweep.
+        port: Port; 0 for any free one.
+        patience: Seconds, see `bounded_server.PATIENCE`.
 
     Raises:
-        InputError: there is no such folder, or the port is taken.
+        InputError: The folder does not exist, or the port is taken.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: found no folder, expected the output folder of a sweep")

@@ -1,4 +1,4 @@
-"""`elmo-mf perplexity`: an ELMo as the language model that it was."""
+"""`elmo-mf perplexity`: evaluate an ELMo as a language model."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _FILES = (
 
 @dataclass(frozen=True)
 class LowRankOptions:
-    """The compression that the random weights have from the start."""
+    """Compression of the random weights that training starts from."""
 
     rank: Annotated[
         str | None, Option(help="Train low-rank factors of this rank: 32 or input=32,recurrent=16, as in compress.")
@@ -134,7 +134,7 @@ def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, An
         "{task.fields[speed]} words/s",
         "perplexity {task.fields[perplexity]}",
     ]
-    every = max(1, trainer.steps // 20)  # steps between lines, which replace the bar where there is no terminal
+    every = max(1, trainer.steps // 20)  # steps between the lines that replace the bar without a terminal
     with progress_bar(BarColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as bar:
         task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
         smooth: dict[str, float] = {}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(*columns: ProgressColumn) -> Iterator[Progress]:
-    """A bar of these columns on a terminal, and nothing elsewhere; print through its console."""
+    """Provide a progress bar that is shown only on a terminal; print through its console."""
     from rich.progress import Progress
 
     from elmo_mf.cli.console import Console

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Options that replace keys of a sweep file; None leaves a key as it is."""
+    """Options that replace keys of a sweep file; None keeps a key."""
 
     tasks: Annotated[
         str | None, Option(help="Comma-separated; all by default, with --options those of an ELMo. See elmo-mf tasks.")
@@ -51,7 +51,7 @@ class GridOptions:
     weights: Annotated[Path | None, Option(help="Its weights, HDF5.")] = None
 
     def spec(self, file: Path | None) -> SweepSpec:
-        """Read a sweep file, or start from the defaults, and replace the keys that are given here."""
+        """Read a sweep file, or take the defaults, and replace the keys whose options are given."""
         from elmo_mf.tasks.spec import SweepSpec
 
         values: dict[str, Any] = {
@@ -67,7 +67,7 @@ class GridOptions:
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Options that say where runs are executed."""
+    """Options for where runs are executed."""
 
     workers: Annotated[int, Option(min=1, help="Runs to execute in parallel, each in a process of its own.")] = 1
     threads: Annotated[
@@ -81,7 +81,7 @@ class ExecutorOptions:
     gpus: Annotated[float, Option(min=0, help="GPUs that a run requests from a Ray cluster.")] = 0
 
     def executor(self, spec: SweepSpec, runs: list[Run], output: Path) -> Executor[Run, Measurements]:
-        """The executor of a sweep's runs."""
+        """Return the executor of a sweep's runs."""
         if self.ray is None:
             from elmo_mf.tasks.execution import TaskWork, local_executor
 
@@ -93,7 +93,7 @@ class ExecutorOptions:
 
 @dataclass(frozen=True)
 class ModeOptions:
-    """Options that say which runs are executed, or that none is."""
+    """Options for which runs are executed, if any."""
 
     retry_failed: Annotated[bool, Option("--retry-failed", help="Execute runs again that failed before.")] = False
     retime: Annotated[
@@ -173,26 +173,26 @@ def sweep(
         check_folder("--output", output)
     spec = grid.spec(file)
     runs = _runs(spec, fetch)
-    found = status_of(spec, runs, output)
+    status = status_of(spec, runs, output)
     if only_report:
-        _report(spec, found, runs, mode)
+        _report(spec, status, runs, mode)
     elif mode.retime is not None:
-        _retime(spec, found, output, where.threads, mode.retime, quiet, mode.fail_fast)
+        _retime(spec, status, output, where.threads, mode.retime, quiet, mode.fail_fast)
     else:
-        _execute(spec, found, runs, output, where, mode, quiet)
+        _execute(spec, status, runs, output, where, mode, quiet)
 
 
-def _report(spec: SweepSpec, found: Status, runs: list[Run], mode: ModeOptions) -> None:
-    """Print a sweep's status, with --dry-run its cost too."""
-    _tell(found, runs, list_all=mode.dry_run)
+def _report(spec: SweepSpec, status: Status, runs: list[Run], mode: ModeOptions) -> None:
+    """Print the status of a sweep, and with --dry-run its cost."""
+    _tell(status, runs, list_all=mode.dry_run)
     if mode.dry_run:
-        _tell_cost(spec, found.left)
+        _tell_cost(spec, status.left)
     if mode.json_file is not None:
-        write_json(mode.json_file, found.to_dict())
+        write_json(mode.json_file, status.to_dict())
 
 
 def _execute(
-    spec: SweepSpec, found: Status, runs: list[Run], output: Path, where: ExecutorOptions, mode: ModeOptions,
+    spec: SweepSpec, status: Status, runs: list[Run], output: Path, where: ExecutorOptions, mode: ModeOptions,
     quiet: bool,
 ) -> None:  # fmt: skip
     """Execute the runs that are not recorded."""
@@ -201,14 +201,14 @@ def _execute(
     from elmo_mf.records.store import RecordStore
     from elmo_mf.tasks.preflight import check_needs
 
-    done = len(found.recorded)
+    done = len(status.recorded)
     if not quiet:
         echo(f"{len(runs)} runs, {done} recorded, {len(runs) - done} to run")
-    recorded = {run.id for run in found.recorded}
+    recorded = {run.id for run in status.recorded}
     todo = [run for run in runs if run.id not in recorded]
     with _writing(output):
         store = RecordStore(output)
-        for line in store.set_aside(found.problems):
+        for line in store.set_aside(status.problems):
             echo(f"elmo-mf: warning: {line}", err=True)
         if todo:
             with joined(output):
@@ -222,7 +222,7 @@ def _execute(
 
 
 def _retime(
-    spec: SweepSpec, found: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
+    spec: SweepSpec, status: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
 ) -> None:
     """Measure the times of a sweep's recorded runs again."""
     from elmo_mf.cli.live_view import live_view
@@ -234,10 +234,10 @@ def _retime(
 
     where = local_executor(TimingWork(spec), output, 1, threads, preload=_preload())
     wanted, store = picked(choice, spec, where.threads), RecordStore(output)
-    todo = [run for run in found.recorded if (record := store.read(run)) is not None and wanted(record)]
-    _warn(found)
+    todo = [run for run in status.recorded if (record := store.read(run)) is not None and wanted(record)]
+    _warn(status)
     if not quiet:
-        echo(f"{len(found.recorded)} runs recorded, {len(todo)} to time again")
+        echo(f"{len(status.recorded)} runs recorded, {len(todo)} to time again")
     if not todo:
         return
     with _writing(output), joined(output):
@@ -250,7 +250,7 @@ def _retime(
 
 
 def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
-    """All of a sweep; what they read is fetched first, or else an error says that it could be."""
+    """Return all runs of a sweep; with `fetch`, missing published files are downloaded first."""
     from elmo_mf.cli.fetch import download_entry
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.published_files import missing_files
@@ -268,7 +268,7 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
 
 
 def _preload() -> list[str]:
-    """Modules that the processes of runs inherit; a process forked from a sweep imports its main module."""
+    """Return modules to import once for all processes of runs, among them the main module of the sweep."""
     from elmo_mf.tasks.execution import PRELOAD
 
     return ["elmo_mf.cli.main", *PRELOAD]
@@ -276,7 +276,7 @@ def _preload() -> list[str]:
 
 @contextlib.contextmanager
 def _writing(output: Path) -> Iterator[None]:
-    """Turn errors of writing to the output folder into one line."""
+    """Report errors of writing to the output folder in one line."""
     try:
         yield
     except OSError as error:
@@ -301,7 +301,7 @@ def _tell_failures(failed: list[Outcome[Run, Record]], total: int) -> None:
 
 
 def _tell(status: Status, runs: list[Run], list_all: bool) -> None:
-    """Print a status; with the runs one by one, those first that need a look."""
+    """Print the running and failed runs, with `list_all` every other run too, and the counts."""
     running = {run.id: heartbeat for run, heartbeat in status.running}
     failed = {run.id: failure for run, failure in status.failed}
     recorded = {run.id for run in status.recorded}

@@ -1,4 +1,4 @@
-"""`elmo-mf tasks`: what a sweep can run."""
+"""`elmo-mf tasks`: list the tasks that a sweep can run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Printing: on terminals of any encoding, and without control sequences that a stranger's text may contain."""
+"""Printing on terminals of any encoding, without control sequences that untrusted text may contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HANDLER = "elmo-mf-readable"
 
 
 def set_up() -> None:
-    """Have both streams replace characters that their encoding lacks by something readable."""
+    """Let standard output and error replace characters that their encoding lacks by readable ones."""
     codecs.register_error(_HANDLER, _readable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -26,8 +26,8 @@ def set_up() -> None:
 def _readable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    found = error.object[error.start : error.end]
-    shown = (_READABLE.get(c, c.encode("ascii", "backslashreplace").decode()) for c in found)
+    characters = error.object[error.start : error.end]
+    shown = (_READABLE.get(c, c.encode("ascii", "backslashreplace").decode()) for c in characters)
     return "".join(shown), error.end
 
 

@@ -35,7 +35,7 @@ def _screen(bars: Bars) -> str:
 def test_bars(runs: list[Run]) -> None:
     """One for the sweep, one for each running run, with its loss and metric; and a line when it is done."""
     out = io.StringIO()
-    bars = Bars(BarColumn(), TextColumn("{task.fields[about]}", markup=False), console=Console(file=out, width=120))
+    bars = Bars(BarColumn(), TextColumn("{task.fields[text]}", markup=False), console=Console(file=out, width=120))
     view = _Live(bars, total=5, before=3)
     view.started(runs[0])
     view.started(runs[1])
