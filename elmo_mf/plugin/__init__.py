@@ -1,4 +1,4 @@
-"""Classes registered in AllenNLP: the token embedder `elmo_mf`, the tokenizer `spacy_rules`, the language model."""
+"""Classes registered with AllenNLP: token embedder `elmo_mf`, tokenizer `spacy_rules`, and a language model."""
 
 from elmo_mf.plugin.awd_lstm import AwdLstm
 from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams

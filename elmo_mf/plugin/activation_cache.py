@@ -12,10 +12,14 @@ from elmo_mf.bilm.encoder import Activations, Bilm
 
 
 class ActivationCache:
-    """Runs `bilm` on the sentences that it has not seen, and remembers until `max_bytes` are full.
+    """Keeps activations by sentence and runs the biLM only on sentences that it has not seen.
 
-    Right only where a sentence's vectors depend on nothing but the sentence: a frozen biLM whose state
-    policy is not `carried`. `stored` has activations (layers, tokens + 2, 2p) from before, by `sentence_key`.
+    Valid only if the vectors of a sentence depend on that sentence alone, that is, for a frozen biLM whose state policy
+    is not `carried`.
+
+    Args:
+        max_bytes: Size at which the cache stops growing.
+        stored: Activations (layers, tokens + 2, 2p) that were computed earlier, by `sentence_key`.
     """
 
     def __init__(self, max_bytes: int, stored: Mapping[bytes, Tensor] | None = None) -> None:
@@ -24,7 +28,7 @@ class ActivationCache:
         self._kept: dict[bytes, Tensor] = {}
 
     def __call__(self, bilm: Bilm, ids: Tensor) -> Activations:
-        """As `bilm(ids)`; `ids` (sentences, longest, characters)."""
+        """Return the same activations as `bilm(ids)` for `ids` (sentences, longest, characters)."""
         ids = bilm.check_ids(ids)
         if not len(ids):
             return bilm(ids)  # type: ignore[no-any-return]
@@ -61,18 +65,18 @@ class ActivationCache:
 
 
 def split_sentences(ids: Tensor) -> list[Tensor]:
-    """A batch of character ids (sentences, longest, characters) as one tensor (tokens, characters) a sentence."""
+    """Split character ids (sentences, longest, characters) into one tensor (tokens, characters) per sentence."""
     lengths = (ids > 0).any(dim=2).sum(dim=1)
     return [row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)]
 
 
 def sentence_key(ids: Tensor) -> bytes:
-    """A 128-bit hash of a sentence's character ids."""
+    """Compute a 128-bit hash of a sentence's character ids."""
     return hashlib.blake2b(ids.cpu().numpy().tobytes(), digest_size=16).digest()
 
 
 def sentence_vectors(bilm: Bilm, sentences: list[Tensor]) -> list[Tensor]:
-    """All layers' vectors (layers, tokens + 2, 2p) of some sentences, in one batch."""
+    """Compute the vectors of all layers, (layers, tokens + 2, 2p) for each sentence, in one batch."""
     batch = torch.nn.utils.rnn.pad_sequence(sentences, batch_first=True)
     with torch.no_grad():
         layers = bilm(batch.to(bilm.device)).layers

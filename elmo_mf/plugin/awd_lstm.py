@@ -1,4 +1,4 @@
-"""AWD-LSTM (Merity, Keskar and Socher 2018) as an AllenNLP model, whose core may be low-rank."""
+"""AWD-LSTM (Merity, Keskar and Socher 2018) as an AllenNLP model, optionally with a low-rank core."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
 
 @Model.register("awd_lstm")
 class AwdLstm(Model):  # type: ignore[misc]
-    """Predicts each next word of contiguous text, batch after batch, with the state kept in between.
+    """Language model that predicts each next word of contiguous text and carries its state from batch to batch.
 
-    The last layer's cells are as many as an embedding has numbers, and the softmax's weights are the embeddings.
+    The last layer has `embedding_dim` cells, because the softmax shares its weights with the embedding. The three
+    dropouts after `embedding_dropout` are variational: one mask for all steps of a sequence.
 
     Args:
-        embedding_dim: sizes.
-        hidden_size: sizes.
-        num_layers: sizes.
-        embedding_dropout: share of the words whose embedding is dropped, wherever they occur in a batch.
-        input_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
-        hidden_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
-        output_dropout: variational, one mask for all steps; on embeddings, between layers, and before the softmax.
-        weight_drop: share of the recurrent weights that are dropped in training.
-        activation_regularisation: weight of the mean squared output, after dropout (AR).
-        temporal_regularisation: weight of the mean squared difference between an output and the next (TAR).
-        softmax_samples: words that the loss in training compares a word with; None for all.
-        compression: low-rank from the start: the random core is factorized, and its factors learn. Keys of
-            `Compression`.
+        embedding_dim: Size of the embeddings.
+        hidden_size: Number of cells of each layer except the last.
+        num_layers: Number of LSTM layers.
+        embedding_dropout: Share of the words whose embedding is dropped wherever they occur in a batch.
+        input_dropout: Dropout on the embeddings.
+        hidden_dropout: Dropout between the layers.
+        output_dropout: Dropout before the softmax.
+        weight_drop: Share of the recurrent weights that are dropped in training.
+        activation_regularisation: Weight of the mean squared output, after dropout (AR).
+        temporal_regularisation: Weight of the mean squared difference between consecutive outputs (TAR).
+        softmax_samples: Number of words that the training loss compares each word with; None for all words.
+        compression: Keys of `Compression`, for a core that is low-rank from the start: the random core is factorized
+            and its factors are trained.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         self._total, self._words = 0.0, 0
 
     def _compress(self, compression: dict[str, Any], weight_drop: float) -> None:
-        """Factorize the core, or give it the form that it had when it was stored."""
+        """Factorize the core, or rebuild it from the form that is stored in the weights being loaded."""
         form = form_being_loaded(compression, [])
         if form is None:
             self.core = compress_core(self.core, read_compression(compression))
@@ -90,10 +91,15 @@ class AwdLstm(Model):  # type: ignore[misc]
         self._form = StoredForm(Form.of(self.core.weights(), compression=compression))
 
     def forward(self, tokens: Tensor, targets: Tensor, start: bool) -> dict[str, Any]:
-        """`tokens` and `targets` (streams, steps); `start` says that the text begins here.
+        """Compute the loss of a batch and keep the state for the next one.
+
+        Args:
+            tokens: Word ids, (streams, steps).
+            targets: The following word of each token, (streams, steps).
+            start: Whether the text begins with this batch, so that the state is reset.
 
         Returns:
-            `loss`, nats a word, regularised in training; and `steps`.
+            `loss` in nats per word, with the regularisation terms in training, and `steps`.
         """
         state = None if start else self._state
         raw, after = self.core(self.embed(tokens).transpose(0, 1), state, self._between if self.training else None)
@@ -111,7 +117,7 @@ class AwdLstm(Model):  # type: ignore[misc]
         return {"loss": loss, "steps": tokens.shape[1]}
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """(streams, steps) to (streams, steps, embedding_dim), dropped out in training."""
+        """Embed word ids (streams, steps) as (streams, steps, embedding_dim), with dropout in training."""
         weight: Tensor = self.embedding.weight
         if self.training and self.embedding_dropout:
             kept = nn.functional.dropout(weight.new_ones(len(weight), 1), self.embedding_dropout)
@@ -120,21 +126,21 @@ class AwdLstm(Model):  # type: ignore[misc]
         return embedded
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Of the last layer's outputs (..., embedding_dim): (..., words)."""
+        """Compute the logits (..., words) of the last layer's outputs (..., embedding_dim)."""
         weight, bias = self._output
         if packs(outputs, self._output):
             return self._packed().logits(outputs)
         return nn.functional.linear(outputs, weight, bias)
 
     def losses(self, outputs: Tensor, words: Tensor) -> Tensor:
-        """The summed negative log-likelihood, in nats, of words (rows,) after outputs (rows, embedding_dim)."""
+        """Sum the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, embedding_dim)."""
         if packs(outputs, self._output):
             return self._packed().loss(outputs, words)
         return nn.functional.cross_entropy(self.logits(outputs), words, reduction="sum")
 
     @property
     def _output(self) -> tuple[Tensor, Tensor]:
-        """The softmax's weight and bias."""
+        """Weight and bias of the softmax."""
         return self.embedding.weight, self.softmax.softmax_b
 
     def _packed(self) -> PackedSoftmax:
@@ -150,6 +156,6 @@ class AwdLstm(Model):  # type: ignore[misc]
         return self._dropped(self.hidden_dropout, outputs)
 
     def _dropped(self, dropout: nn.Module, outputs: Tensor) -> Tensor:
-        """Of (steps, streams, n); AllenNLP's dropout has the streams first."""
+        """Apply dropout to outputs (steps, streams, n); AllenNLP's module expects the streams first."""
         dropped: Tensor = dropout(outputs.transpose(0, 1)).transpose(0, 1)
         return dropped

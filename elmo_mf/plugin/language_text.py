@@ -1,4 +1,4 @@
-"""Text for language models, in AllenNLP: a reader of lines, and a loader that cuts the text into contiguous batches."""
+"""Text for language models in AllenNLP: a reader of lines and a loader of contiguous batches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ END = "<eos>"
 
 @DatasetReader.register("language_text")
 class LanguageTextReader(DatasetReader):  # type: ignore[misc]
-    """One sentence a line, tokenised; words are what white space separates, and each line ends in `<eos>`, an empty
-    one too. `<unk>` is a word like any other. `elmo_mf.io.TextLines` says what a line is.
+    """Reader of tokenised text with one sentence per line.
+
+    Words are separated by white space. `<eos>` is appended to every line, including empty ones, and `<unk>` is an
+    ordinary word. See `elmo_mf.io.TextLines` for the definition of a line.
 
     Args:
-        token_indexers: of the field `tokens`; single ids by default.
+        token_indexers: Indexers of the field `tokens`. Defaults to single ids.
     """
 
     def __init__(self, token_indexers: dict[str, TokenIndexer] | None = None, **kwargs: Any) -> None:
@@ -38,7 +40,7 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
             yield self.text_to_instance(line.split())
 
     def text_to_instance(self, words: list[str]) -> Instance:
-        """A line's words."""
+        """Build the instance of one line from its words."""
         return Instance({"tokens": TextField([Token(word) for word in (*words, END)])})
 
     def apply_token_indexers(self, instance: Instance) -> None:
@@ -47,21 +49,23 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
 
 @DataLoader.register("text_streams")
 class TextStreams(DataLoader):  # type: ignore[misc]
-    """The whole text once, in its order, for truncated back-propagation through time.
+    """Data loader that yields the whole text once, in order, for truncated backpropagation through time.
 
-    The text is cut into `batch_size` streams of equal length, and a batch holds the next words of each. What does not
-    fill the last step of all streams is left out, so that 1 stream, for evaluation, leaves out nothing but the first
-    word, which nothing predicts.
+    The text is cut into `batch_size` streams of equal length, and each batch holds the next words of every stream.
+    Words at the end that do not fill all streams are dropped. With one stream, as in evaluation, every word except the
+    first is predicted.
 
-    Gives `tokens` and `targets` (streams, steps), the latter one word on, and `start`, whether the streams begin here.
+    Each batch has `tokens` and `targets` (streams, steps), the targets one word ahead, and `start`, which is True in
+    the first batch.
 
     Args:
-        reader: as AllenNLP gives them.
-        data_path: as AllenNLP gives them.
-        batch_size: streams.
-        steps: words of a stream in a batch.
-        vary: draw the number of steps anew for each batch, around `steps` and now and then around half of it (Merity et
-            al. 2018, section 5), so that the text is cut at other places in each epoch.
+        reader: Dataset reader, passed by AllenNLP.
+        data_path: Text file, passed by AllenNLP.
+        batch_size: Number of streams.
+        steps: Number of words of each stream per batch.
+        vary: Whether to draw the number of steps of each batch at random, around `steps` and occasionally around half
+            of it (Merity et al. 2018, section 5), so that the text is cut at other places in each epoch. Defaults to
+            False.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class TextStreams(DataLoader):  # type: ignore[misc]
         self._device: torch.device | None = None
 
     def __len__(self) -> int:
-        """About how many batches there are."""
+        """Return the number of batches; with `vary`, an estimate."""
         mean = self.steps * (1 - _HALVED / 2) if self.vary else self.steps
         return max(1, math.ceil((self._streams().shape[1] - 1) / mean))
 
@@ -95,14 +99,14 @@ class TextStreams(DataLoader):  # type: ignore[misc]
             start = stop
 
     def iter_instances(self) -> Iterator[Instance]:
-        """A line each, read anew."""
+        """Read the text again and yield one instance per line."""
         yield from self.reader.read(self.data_path)
 
     def index_with(self, vocab: Vocabulary) -> None:
-        """Read the text as ids; words that the vocabulary lacks are `<unk>`.
+        """Read the text as ids, with `<unk>` for words that are not in the vocabulary.
 
         Raises:
-            ConfigurationError: a stream has not two words, of which the first predicts the second.
+            ConfigurationError: The text has fewer than two words per stream, so that there is nothing to predict.
         """
         words = (token.text for instance in self.iter_instances() for token in instance["tokens"])
         self._ids = torch.tensor([vocab.get_token_index(word) for word in words])
@@ -116,7 +120,7 @@ class TextStreams(DataLoader):  # type: ignore[misc]
         self._device = device
 
     def _streams(self) -> Tensor:
-        """(streams, words)."""
+        """Return the text as streams, (streams, words)."""
         if self._ids is None:
             raise RuntimeError("index_with must be called first")
         length = len(self._ids) // self.batch_size

@@ -1,7 +1,7 @@
-"""NT-ASGD (Merity, Keskar and Socher 2018, algorithm 1) in AllenNLP: averaging that begins when SGD stops to improve.
+"""NT-ASGD (Merity, Keskar and Socher 2018, algorithm 1) in AllenNLP: averaging that starts when SGD stops improving.
 
-It is two parts of a trainer that belong together, the moving average `nt_asgd` and the callback `nt_asgd`. Validation
-and the model that is kept have the average.
+A trainer needs both parts, the moving average `nt_asgd` and the callback `nt_asgd`. Validation and the saved model use
+the average.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from allennlp.training.moving_average import MovingAverage
 
 @MovingAverage.register("nt_asgd")
 class TriggeredAverage(MovingAverage):  # type: ignore[misc]
-    """The mean of the parameters after each step since `start`, as `torch.optim.ASGD` has it with `lambd=0, t0=-1`."""
+    """Mean of the parameters over all steps since `start`, as in `torch.optim.ASGD` with `lambd=0, t0=-1`."""
 
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters)
         self.started, self.steps = False, 0
 
     def start(self) -> None:
-        """Average from the next step on."""
+        """Start averaging with the next step."""
         self.started = True
 
     def apply(self, num_updates: int | None = None) -> None:
@@ -41,7 +41,7 @@ class TriggeredAverage(MovingAverage):  # type: ignore[misc]
             super().restore()
 
     def state_dict(self) -> dict[str, Any]:
-        """Without the parameters, which the model's checkpoint has."""
+        """Return the average and its progress, without the parameters, which are in the model's checkpoint."""
         return {"shadows": self._shadows, "started": self.started, "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -52,11 +52,15 @@ class TriggeredAverage(MovingAverage):  # type: ignore[misc]
 
 @TrainerCallback.register("nt_asgd")
 class NtAsgd(TrainerCallback):  # type: ignore[misc]
-    """Starts the average after an epoch whose validation perplexity is above the best one that is more than `patience`
-    epochs old; and scales the learning rate by a batch's number of steps, as sequences of random length need it.
+    """Callback that starts the average and adapts the learning rate to the length of each batch.
+
+    The average starts after an epoch whose validation perplexity is above the best one that is more than `patience`
+    epochs old. The learning rate of a batch is multiplied by its number of steps divided by `steps` of the data loader,
+    which compensates for random lengths.
 
     Args:
-        patience: n of the paper, the non-monotone interval.
+        serialization_dir: Output folder, passed by AllenNLP.
+        patience: Non-monotone interval in epochs, n in the paper.
     """
 
     def __init__(self, serialization_dir: str, patience: int = 5) -> None:

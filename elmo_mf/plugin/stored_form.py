@@ -1,4 +1,4 @@
-"""The form of a trained encoder, stored with its weights: loading them needs no other file and no factorization."""
+"""The form of a trained encoder, stored with its weights so that loading needs no other files and no factorization."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class MatrixForm(_Strict):
-    """Shapes of a matrix: its own, or those of its left and its right factor."""
+    """Shape of a matrix, or shapes of its left and right factors."""
 
     kind: Literal["dense", "factors", "pruned"]
     shapes: list[Shape]
@@ -69,9 +69,14 @@ class LstmForm(_Strict):
 
 
 class Form(_Strict):
-    """What weights were made from (files and a compression), and their shapes.
+    """The files and the compression from which weights were derived, and the weights' shapes.
 
-    `options` are those of an ELMo, with the compression in their history; empty for a language model.
+    Attributes:
+        files: Options file and weight file; empty for a language model.
+        compression: Keys of `Compression`; None for the checkpoint as stored.
+        options: Options of an ELMo, with the compression in their history; empty for a language model.
+        char_cnn: Shapes of the character CNN's arrays by name.
+        lstms: Direction, layer and shapes of each LSTM.
     """
 
     version: Literal[1] = 1
@@ -83,15 +88,15 @@ class Form(_Strict):
 
     @classmethod
     def of(cls, weights: BilmWeights, **made_from: Any) -> Form:
-        """`made_from`: the other fields."""
+        """Describe `weights`; `made_from` are the other fields."""
         char_cnn = {name: array.shape for name, array in weights.char_cnn.items()}
         return cls(char_cnn=char_cnn, lstms=[(*key, LstmForm.of(w)) for key, w in weights.lstms.items()], **made_from)
 
     def built(self, build: Callable[[BilmWeights], M]) -> M:
-        """What `build` makes of weights of these shapes, for parameters that are about to be loaded.
+        """Call `build` with zero weights of these shapes; the parameters are loaded afterwards.
 
         Raises:
-            InputError: the shapes do not belong together, as a stranger may have changed them.
+            InputError: The shapes are inconsistent, as in a file that was tampered with.
         """
         try:
             char_cnn = {name: np.zeros(shape, np.float32) for name, shape in self.char_cnn.items()}
@@ -100,30 +105,30 @@ class Form(_Strict):
         except InputError:
             raise
         except Exception as error:
-            found = f"found shapes that make no encoder ({one_line(error)})"
-            raise InputError(f"weights: the form of an encoder: {found}, expected those of its options") from None
+            problem = f"found shapes that make no encoder ({one_line(error)})"
+            raise InputError(f"weights: the form of an encoder: {problem}, expected those of its options") from None
 
     @property
     def made_from(self) -> str:
-        """For messages."""
+        """The files, for error messages."""
         return " and ".join(self.files) or "random weights"
 
     @property
     def encoder(self) -> tuple[Any, ...]:
-        """What two encoders must share to have the same parameters and give the same vectors with them."""
+        """Key that is equal for two encoders if the same parameters fit both and give the same vectors."""
         options = BilmOptions.from_dict(self.options) if self.options else None
         return options, self.char_cnn, [(*key, lstm.matrices, lstm.bias) for *key, lstm in self.lstms]
 
     @property
     def numbers(self) -> int:
-        """How many numbers the weights consist of."""
+        """Number of values in the weights."""
         matrices = (matrix for *_, lstm in self.lstms for matrix in lstm.matrices.values())
         shapes = [*self.char_cnn.values(), *(shape for matrix in matrices for shape in matrix.shapes)]
         return sum(map(prod, shapes)) + sum(lstm.bias + sum(lstm.primed or ()) for *_, lstm in self.lstms)
 
 
 class StoredForm(nn.Module):
-    """Keeps a form among a model's parameters, as the bytes of its JSON."""
+    """Stores a form in a model's state dict, as the bytes of its JSON."""
 
     def __init__(self, form: Form) -> None:
         super().__init__()
@@ -131,14 +136,14 @@ class StoredForm(nn.Module):
         self.register_load_state_dict_post_hook(_may_be_missing)  # type: ignore[no-untyped-call]
 
     def get_extra_state(self) -> Tensor:
-        """Numbers, because not everything that handles states knows more than tensors: `allennlp diff` subtracts."""
+        """Return the bytes as a float tensor, because `allennlp diff`, for example, subtracts all values of a state."""
         return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
-        """Check that the parameters that are loaded beside the form are this encoder's.
+        """Check that the form being loaded describes this encoder.
 
         Raises:
-            InputError: they are another encoder's: their sizes may be the same and their options not.
+            InputError: It describes another encoder, which may have the same shapes but other options.
         """
         loaded = _parsed(state, "weights: the form of an encoder")
         if loaded.encoder != self.form.encoder:
@@ -149,17 +154,20 @@ class StoredForm(nn.Module):
 
 
 def _may_be_missing(module: nn.Module, keys: Any) -> None:
-    """Models that were trained before forms were stored have none."""
+    """Allow the form to be missing: models trained before forms were stored have none."""
     keys.missing_keys[:] = [key for key in keys.missing_keys if not key.endswith(_SUFFIX)]
 
 
 def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -> Form | None:
-    """The form of an encoder with this config, in the weights that AllenNLP is loading; None where they have no form.
+    """Find the form of an encoder with this config in the weights that AllenNLP is loading.
 
-    Files may have moved since, so their paths only distinguish encoders of the same compression.
+    Files may have moved since training, so their paths only distinguish encoders of equal compression.
+
+    Returns:
+        The form; None if no weights are being loaded or they hold no form of that compression.
 
     Raises:
-        InputError: the weights cannot be read, or what they hold is not a form, or too large for their file.
+        InputError: The weights cannot be read, or a form in them is invalid or has more values than its file has bytes.
     """
     path = weights_being_loaded()
     if path is None:
@@ -172,17 +180,17 @@ def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -
 def _forms(path: Path) -> Iterator[Form]:
     with open_regular(path, "weight file", _EXPECTED) as file:
         size = os.fstat(file.fileno()).st_size
-        mapped = file.read(2) == b"PK"  # of torch 1.6 on
+        mapped = file.read(2) == b"PK"  # the zip format that torch 1.6 introduced
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # torch raises nearly anything
+    except Exception as error:  # torch raises many types
         raise InputError(
             f"{path}: found weights that cannot be read ({one_line(error)}), expected {_EXPECTED}"
         ) from None
     for name, value in state.items() if isinstance(state, dict) else ():
         if isinstance(name, str) and name.endswith(_SUFFIX):
             form = _parsed(value, f"{path}: {name}")
-            if form.numbers > size:  # of which each has a byte at least
+            if form.numbers > size:  # each number takes at least a byte
                 raise InputError(f"{path}: {name}: found shapes of {form.numbers:,} numbers in {size:,} bytes")
             yield form
 
@@ -190,8 +198,8 @@ def _forms(path: Path) -> Iterator[Form]:
 def _parsed(value: Any, where: str) -> Form:
     tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.dtype == torch.float32
     if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
-        found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise InputError(f"{where}: found {found}, expected at most {_MOST_BYTES} bytes as float32")
+        kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"{where}: found {kind}, expected at most {_MOST_BYTES} bytes as float32")
     try:
         return Form.model_validate_json(bytes(value.flatten().to(torch.uint8).tolist()))
     except ValidationError as error:

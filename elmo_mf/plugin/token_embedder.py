@@ -1,4 +1,4 @@
-"""The token embedder `elmo_mf`: AllenNLP's ELMo with our encoder inside."""
+"""The token embedder `elmo_mf`: AllenNLP's ELMo with this project's encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
 
 
 class ElmoModule(nn.Module):
-    """A `Bilm` in the form that AllenNLP's `Elmo` takes as its `module`."""
+    """Adapter that lets AllenNLP's `Elmo` use a `Bilm` as its `module`."""
 
     def __init__(self, bilm: Bilm, cache: ActivationCache | None) -> None:
         super().__init__()
@@ -42,28 +42,29 @@ _THEIRS = signature(ElmoTokenEmbedder.__init__).parameters
 
 @TokenEmbedder.register("elmo_mf")
 class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
-    """A weighted sum of a biLM's layers for each token, as AllenNLP's `elmo_token_embedder` gives it.
+    """Token embedder that computes a weighted sum of a biLM's layers, like AllenNLP's `elmo_token_embedder`.
 
     Args:
-        options_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by default, as in
-            `elmo_token_embedder`.
-        weight_file: an ELMo checkpoint, official or factored; paths or addresses. The original ELMo by default, as in
-            `elmo_token_embedder`.
-        compression: keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint as it is.
-        state: `zero`, `primed` or `carried`, see `Bilm`.
-        dropout: on the weighted sum.
-        do_layer_norm: normalise each layer before the sum.
-        scalar_mix_parameters: fixed weights of the layers before their softmax; None learns them.
-        projection_dim: project the sum to this width.
-        requires_grad: train the encoder, factors included.
-        cache_mb: keep a frozen encoder's activations by sentence, up to so many megabytes.
-        word_cache_mb: keep a frozen encoder's word vectors, the character CNN's, up to so many megabytes.
-        precision: of the encoder's weights in inference on a CPU, `float32`, `bfloat16` or `int8`, see `Bilm`.
+        options_file: Path or URL of the options of an ELMo checkpoint, official or factored. Defaults to the original
+            ELMo, as in `elmo_token_embedder`.
+        weight_file: Path or URL of the weights of the same checkpoint.
+        compression: Keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint unchanged.
+        state: State policy `zero`, `primed` or `carried`, see `Bilm`.
+        dropout: Dropout on the weighted sum.
+        do_layer_norm: Whether to normalise each layer before the sum.
+        scalar_mix_parameters: Fixed weights of the layers before their softmax; None to learn them.
+        projection_dim: Width to which the sum is projected; None for no projection.
+        requires_grad: Whether to train the encoder, including its factors.
+        cache_mb: Size of the cache of a frozen encoder's activations by sentence, in megabytes; 0 for no cache.
+        word_cache_mb: Size of the cache of a frozen encoder's word vectors (the character CNN's outputs), in megabytes;
+            0 for no cache.
+        precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
+            `Bilm`.
         vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
 
     Raises:
-        InputError: a file or the compression is wrong, or `cache_mb` is asked of an encoder that is trained or
-            `carried`.
+        InputError: A file or the compression is invalid, `vocab_to_cache` is given, or `cache_mb` is set for an encoder
+            that is trained or `carried`.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if vocab_to_cache:
-            found = f"found {len(vocab_to_cache)} words"
-            raise InputError(f"vocab_to_cache: {found}, expected nothing: word_cache_mb keeps the vectors of any words")
+            words = f"found {len(vocab_to_cache)} words"
+            raise InputError(f"vocab_to_cache: {words}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         bilm = self._encoder(options_file, weight_file, compression, state, word_cache_mb, precision)
@@ -99,7 +100,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         self._output_dim = projection_dim or bilm.output_dim
 
     def _encoder(self, options_file: str, weight_file: str, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
-        """Read from the files; or, where a trained model is loaded, of the form that is stored with its weights."""
+        """Build the encoder from the files or, when a trained model is loaded, from the form stored in its weights."""
         form = form_being_loaded(compression, [options_file, weight_file])
         if form is None:
             wanted = None if compression is None else read_compression(compression)
@@ -129,9 +130,9 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         return self._output_dim
 
     def forward(self, elmo_tokens: Tensor) -> Tensor:
-        """Character ids (..., tokens, characters) to vectors (..., tokens, output_dim)."""
+        """Embed character ids (..., tokens, characters) as vectors (..., tokens, output_dim)."""
         characters = self.bilm.options.char_cnn.max_characters_per_token
-        if not elmo_tokens.shape[-1]:  # AllenNLP's indexer, where no text of a batch has a token
+        if not elmo_tokens.shape[-1]:  # AllenNLP's indexer gives no characters if no text of a batch has a token
             elmo_tokens = elmo_tokens.new_zeros(*elmo_tokens.shape, characters)
         outer, (tokens, width) = elmo_tokens.shape[:-2], elmo_tokens.shape[-2:]
         vectors: Tensor = self._elmo(elmo_tokens.reshape(prod(outer), tokens, width))["elmo_representations"][0]

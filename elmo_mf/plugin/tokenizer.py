@@ -11,23 +11,23 @@ from allennlp.data.tokenizers import Token, Tokenizer
 
 @cache
 def english() -> Any:
-    """The rules, which take a third of a second to make: once a process."""
+    """Return spaCy's English tokenizer, built once per process because that takes a third of a second."""
     return spacy.blank("en").tokenizer
 
 
 @Tokenizer.register("spacy_rules")
 class SpacyRulesTokenizer(Tokenizer):  # type: ignore[misc]
-    """The tokens and character offsets of AllenNLP's `SpacyTokenizer` with `en_core_web_sm`, which needs no model.
+    """Tokenizer with the tokens and offsets of AllenNLP's `SpacyTokenizer` with `en_core_web_sm`, without that model.
 
-    That model's tokenizer is spaCy's rules for English alone; tagger and parser come after it. Whitespace tokens are
-    dropped, as there.
+    The model's tokenizer uses only spaCy's rules for English; tagger and parser run after it. Whitespace tokens are
+    dropped, as in `SpacyTokenizer`.
     """
 
     def __init__(self) -> None:
         self._tokenize = english()
 
     def tokenize(self, text: str) -> list[Token]:
-        """Tokens with `idx` and `idx_end`, offsets in characters."""
+        """Split a text into tokens with `idx` and `idx_end`, their offsets in characters."""
         return [
             Token(token.text, token.idx, token.idx + len(token.text))
             for token in self._tokenize(text)
