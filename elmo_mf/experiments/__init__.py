@@ -1,6 +1,6 @@
-"""The sweep engine: runs of any kind, each executed exactly once, in processes here or on a cluster.
+"""Sweep engine: executes runs of any kind, each exactly once, in local processes or on a cluster.
 
-It knows a run only as `Run` and what executes one only as `Work`, both of which its caller supplies.
+The caller supplies the runs (`Run`) and the function that executes one (`Work`).
 """
 
 from __future__ import annotations

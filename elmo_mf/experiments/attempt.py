@@ -1,4 +1,4 @@
-"""One attempt at a run: its measurements, or its error and whose fault that is."""
+"""One attempt at a run, which ends in measurements or an error."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def attempt(
     """Execute a run in a workspace below `output`.
 
     Args:
-        execute: executes the run and returns its measurements.
-        run: the run.
-        output: folder of the sweep.
-        report: called with the run's progress.
-        cache_bytes: bound of the shared cache; 0 for none.
+        execute: Executes the run and returns its measurements.
+        run: The run.
+        output: Folder of the sweep.
+        report: Called with the run's progress.
+        cache_bytes: Size limit of the shared cache, in bytes; 0 for none.
 
     Returns:
-        The measurements, or the error: no exception leaves this function.
+        The measurements, or the error if there was an exception.
     """
     log = ""
     try:
@@ -68,7 +68,7 @@ def log_end(log: Path) -> str:
 
 
 def fault_of(error: BaseException) -> str:
-    """Return `disk` or `memory` if the machine ran out of it, else an empty text."""
+    """Return `disk` or `memory` if the machine ran out of it, else an empty string."""
     for cause in _causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if number in _DISK or any(text in str(cause) for text in (*_DISK_TEXTS, *_WRITER_TEXTS)):

@@ -1,4 +1,4 @@
-"""A set of files by content, which runs take to machines where the files' paths do not exist."""
+"""Files identified by their content, sent with runs to machines where their paths do not exist."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from elmo_mf.io.locks import acquire
 from elmo_mf.provenance import file_hash, regular_hash
 
 MAX_BYTES = 4_000_000_000
-"""Maximum size of the files of a bundle together."""
+"""Maximum total size of the files of a bundle, in bytes."""
 
 
 class Bundle:
-    """Files by name. A name is relative and identifies the content, or the caller chooses it."""
+    """Files by relative name, which identifies the content unless the caller chooses it."""
 
     def __init__(self) -> None:
         self.paths: dict[str, Path] = {}
@@ -36,14 +36,14 @@ class Bundle:
         return self._names[path]
 
     def add_as(self, name: str, path: Path) -> None:
-        """Add a file by a name that the caller chooses."""
+        """Add a file under a given name."""
         self.paths[name] = path
 
     def check_size(self, max_bytes: int = MAX_BYTES) -> None:
-        """Check the size of all files together.
+        """Check the total size of all files.
 
         Raises:
-            InputError: they are too large.
+            InputError: The files are too large.
         """
         size = sum(path.stat().st_size for path in self.paths.values())
         if size > max_bytes:
@@ -87,12 +87,12 @@ def private_folder(path: Path) -> Path:
     """Create a folder that only this user can write to, unless it exists.
 
     Raises:
-        InputError: there is a link, another user's folder, or a folder that others can write to.
+        InputError: The path is a link, another user's folder, or a folder that others can write to.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise InputError(
             f"{path}: found a link, or a folder that others can write to, expected a folder of this user alone; "
             "remove it or set TMPDIR"
@@ -102,7 +102,7 @@ def private_folder(path: Path) -> Path:
 
 
 def clear_unused(folder: Path, days: float = 7) -> None:
-    """Delete the bundles in `folder` that nobody holds and nobody has used for `days`."""
+    """Delete the bundles in `folder` that no process holds and that were not used for `days`."""
     for path in folder.glob("*/.use"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > days * 86_400 and (lock := acquire(path, wait=False)) is not None:

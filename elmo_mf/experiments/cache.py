@@ -1,7 +1,7 @@
 """Folders that runs share, in `OUTPUT/cache/`: each is built once, under a name that identifies its content.
 
-Several processes, sweeps and users can use a cache at the same time; while nobody uses it, it can be deleted. Each
-folder lists the SHA-256 of its files, and is rebuilt if they differ.
+Several processes, sweeps and users can use a cache at the same time; it can be deleted while nobody uses it. Each
+folder lists the SHA-256 of its files and is rebuilt if they differ.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ T = TypeVar("T")
 class Cache:
     """The cache of an output folder.
 
-    A folder that this process has asked for is not deleted before `close`; others see that by a lock that it shares.
+    A folder that this process has requested is kept until `close`: the process holds a shared lock on it.
 
     Args:
-        output: folder of the sweep.
-        max_bytes: bound that is kept where possible; 0 for none.
-        machine: lock that is released while another process builds a folder.
+        output: Folder of the sweep.
+        max_bytes: Size limit, kept where possible; 0 for none.
+        machine: Lock that is released while another process builds a folder.
     """
 
     def __init__(self, output: Path, max_bytes: int, machine: MachineLock) -> None:
@@ -49,41 +49,41 @@ class Cache:
         """Return the folder `kind/name`.
 
         Args:
-            kind: folder below the cache.
-            name: folder below that.
-            build: fills an empty folder; called if the folder is missing or damaged, in one process at a time.
+            kind: Folder below the cache.
+            name: Folder below `kind`.
+            build: Fills an empty folder; called if the folder is missing or damaged, in one process at a time.
         """
         return self.load(kind, name, build, lambda folder: folder)
 
     def load(self, kind: str, name: str, build: Callable[[Path], None], read: Callable[[Path], T]) -> T:
         """Read the folder `kind/name`.
 
-        It is rebuilt, with a warning, if a file in it has changed or `read` raises `InputError`.
+        The folder is rebuilt, with a warning, if a file in it has changed or `read` raises `InputError`.
 
         Args:
-            kind: folder below the cache.
-            name: folder below that.
-            build: see `get`.
-            read: reads the folder.
+            kind: Folder below the cache.
+            name: Folder below `kind`.
+            build: See `get`.
+            read: Reads the folder.
 
         Returns:
-            What `read` returned.
+            The result of `read`.
         """
         folder = self.folder / kind / name
         use = acquire(_use(folder), shared=True)
         assert use is not None
         self._used.append(use)
         try:
-            found = _read_verified(folder, read)
+            value = _read_verified(folder, read)
         except InputError:
             with self._build_lock(folder.with_name(f".{name}.lock")):
-                found = self._rebuilt(folder, build, read)
+                value = self._rebuilt(folder, build, read)
         with contextlib.suppress(PermissionError):  # another user's
             os.utime(folder)
-        return found
+        return value
 
     def close(self) -> None:
-        """Release all folders that this process has asked for."""
+        """Release all folders that this process has requested."""
         for lock in self._used:
             lock.release()
             alone = acquire(lock.path, wait=False)
@@ -95,7 +95,7 @@ class Cache:
         """Delete unused folders, least recently used first, until `needed` more bytes fit.
 
         Returns:
-            Whether they fit, both within the bound and on the disk, where some space is reserved for other files.
+            Whether they fit within the size limit and on the disk, where some space is reserved for other files.
         """
         if not self.max_bytes:
             return self._disk_has(needed)
@@ -131,7 +131,7 @@ class Cache:
 
     def _rebuilt(self, folder: Path, build: Callable[[Path], None], read: Callable[[Path], T]) -> T:
         try:
-            return _read_verified(folder, read)  # another process may have built it meanwhile
+            return _read_verified(folder, read)  # another process may have built it in the meantime
         except InputError as error:
             if os.path.lexists(folder):
                 print(f"elmo-mf: warning: {error}; it is rebuilt", file=sys.stderr)
@@ -143,18 +143,18 @@ class Cache:
 
 
 def _read_verified(folder: Path, read: Callable[[Path], T]) -> T:
-    """Read a folder after comparing its files with its list of contents.
+    """Read a folder after checking its files against its list of contents.
 
     Raises:
-        InputError: they differ, or the folder is missing.
+        InputError: The files differ, or the folder is missing.
     """
     expected = "the SHA-256 of each file in this folder"
     listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MAX_JSON_BYTES)
     if not isinstance(listed, dict):
         raise InputError(f"{folder / _CONTENTS}: found no object, expected {expected}")
-    found = _hashes(folder)
-    for name in sorted(found.keys() | listed.keys()):
-        if found.get(name) != listed.get(name):
+    actual = _hashes(folder)
+    for name in sorted(actual.keys() | listed.keys()):
+        if actual.get(name) != listed.get(name):
             raise InputError(f"{folder / name}: found a changed or missing file, expected that of its list")
     return read(folder)
 
@@ -173,7 +173,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _use(folder: Path) -> Path:
-    """Return the lock that the users of a folder share."""
+    """Return the path of the lock that the users of a folder share."""
     return folder.with_name(f".{folder.name}.use")
 
 

@@ -1,4 +1,4 @@
-"""Runs that failed: their error and log, in `OUTPUT/failed/RUN/`."""
+"""Errors and logs of failed runs, in `OUTPUT/failed/RUN/`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _ErrorFile(BaseModel):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed, in one line, and its log."""
+    """Error of a failed run, in one line, and its log."""
 
     error: str
     log: Path
@@ -42,16 +42,16 @@ class Failures:
     def of(self, run: Run) -> Failure | None:
         """Return a run's failure; None if it has not failed or its `error.json` cannot be read."""
         folder = self.folder / run.name
-        found = _read(folder / "error.json")
-        return Failure(printable(found.error), folder / "out.log") if found and found.id == run.id else None
+        stored = _read(folder / "error.json")
+        return Failure(printable(stored.error), folder / "out.log") if stored and stored.id == run.id else None
 
     def all(self) -> dict[str, str]:
-        """Return the errors of all failed runs by the runs' names."""
-        found = {path.parent.name: _read(path) for path in sorted(self.folder.glob("*/error.json"))}
-        return {name: printable(one.error) for name, one in found.items() if one is not None}
+        """Return the errors of all failed runs, by run name."""
+        stored = {path.parent.name: _read(path) for path in sorted(self.folder.glob("*/error.json"))}
+        return {name: printable(one.error) for name, one in stored.items() if one is not None}
 
     def write(self, run: Run, error: str, log: str, remembered: bool = True) -> Failure:
-        """Write a failure's log and, if it is to be `remembered`, its error, which `of` and `all` then return."""
+        """Write a failure's log and, if `remembered`, its error, so that `of` and `all` return it."""
         folder = self.folder / run.name
         texts = {"out.log": log}
         if remembered:
@@ -62,7 +62,7 @@ class Failures:
         return Failure(error, folder / "out.log")
 
     def clear(self, run: Run) -> None:
-        """Delete a run's failure, if there is one."""
+        """Delete a run's failure, if any."""
         shutil.rmtree(self.folder / run.name, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Leases on runs: which runs of an output folder are under way, and who executes them.
+"""Leases on runs: which runs of an output folder are in progress, and which process executes them.
 
 A lease is a locked file in `OUTPUT/running/` and ends with the process that holds it, so that the runs of a killed
 sweep are free at once. The file's content is the holder's latest heartbeat.
@@ -32,10 +32,13 @@ class Heartbeat(BaseModel):
     """Latest sign of life of the holder of a lease.
 
     Attributes:
-        host: name of its machine.
-        pid: its process.
-        time: when it was written, in seconds since 1970.
-        phase: see `Progress`, like the following.
+        host: Name of the holder's machine.
+        pid: Process id of the holder.
+        time: When the heartbeat was written, in seconds since 1970.
+        phase: See `Progress`.
+        share: See `Progress`.
+        loss: See `Progress`.
+        metric: See `Progress`.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -50,14 +53,14 @@ class Heartbeat(BaseModel):
 
 
 class Lease:
-    """A run that this process alone executes until it releases the lease."""
+    """Exclusive right of this process to execute a run, until it releases the lease."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
         self.beat()
 
     def beat(self, progress: Progress | None = None) -> None:
-        """Write a heartbeat; a disk that is full does not matter here."""
+        """Write a heartbeat, ignoring errors such as a full disk."""
         holder = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
         with contextlib.suppress(OSError):
             self._lock.write(json.dumps(holder | ({} if progress is None else asdict(progress))))
@@ -79,19 +82,19 @@ class Leases:
         return None if lock is None else Lease(lock)
 
     def of(self, run: Run) -> Heartbeat | None:
-        """Return the heartbeat of a leased run, an empty one if it cannot be read; None if nobody holds the run."""
+        """Return the heartbeat of a leased run, an empty one if it cannot be read; None if no process holds the run."""
         return self._heartbeat(self._path(run))
 
     def all(self) -> dict[str, Heartbeat]:
-        """Return the heartbeats of all leased runs by the runs' names."""
-        found = {path.stem: self._heartbeat(path) for path in sorted(self.folder.glob("*.lock"))}
-        return {name: heartbeat for name, heartbeat in found.items() if heartbeat is not None}
+        """Return the heartbeats of all leased runs, by run name."""
+        heartbeats = {path.stem: self._heartbeat(path) for path in sorted(self.folder.glob("*.lock"))}
+        return {name: heartbeat for name, heartbeat in heartbeats.items() if heartbeat is not None}
 
     def _heartbeat(self, path: Path) -> Heartbeat | None:
         try:
             if not is_held(path):
                 return None
-        except OSError:  # not a file that could be a lease
+        except OSError:  # not a file
             return None
         try:
             return Heartbeat.model_validate_json(read_bytes(path, "heartbeat", "that of a lease", most=_MAX_BYTES))

@@ -1,4 +1,4 @@
-"""A reader-writer lock on the machine: runs compute at the same time, and one measures while the others wait.
+"""Reader-writer lock on the machine: many runs compute at the same time, or one measures while the others wait.
 
 Latency is measured while every other run on this machine that writes to the same output folder waits. A run yields to a
 measurement between training batches, between batches of activations and between phases.
@@ -17,8 +17,8 @@ from elmo_mf.io.locks import Lock, acquire, holding
 class MachineLock:
     """A process's hold on the machine: shared while its context lasts, exclusive within `exclusive`.
 
-    It consists of two file locks. `machine` is held shared by those who compute and exclusively by the one who
-    measures. `next` is held exclusively by the one who waits to measure, so that the writer goes before new readers.
+    It consists of two file locks. `machine` is held shared by runs that compute and exclusively by the one that
+    measures. `next` is held exclusively by a run that waits to measure, which gives it priority over new readers.
     """
 
     def __init__(self, output: Path) -> None:
@@ -47,7 +47,7 @@ class MachineLock:
             self.__enter__()
 
     def yield_to_measurement(self) -> None:
-        """Let waiting measurements go first; takes microseconds if there are none."""
+        """Let waiting measurements go first; this takes microseconds if there are none."""
         probe = acquire(self._next_path, shared=True, wait=False)
         if probe is not None:
             probe.release()

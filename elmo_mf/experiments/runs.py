@@ -1,4 +1,4 @@
-"""What the sweep engine knows of a run: its identity, its progress and its result."""
+"""The sweep engine's view of a run: its identity, progress and result."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 
 class Run(Protocol):
-    """A unit of work that is executed and recorded once. `str(run)` is its label for people."""
+    """A unit of work that is executed and recorded once. `str(run)` is its display label."""
 
     @property
     def id(self) -> str:
-        """Hash of everything that its result depends on."""
+        """Hash of everything that the run's result depends on."""
 
     @property
     def name(self) -> str:
-        """Unique name that can be part of a file name."""
+        """Unique name that is valid in a file name."""
 
     @property
     def shared_work(self) -> str:
-        """Key of the work that runs share, such as the activations of an encoder: one does it, the others wait."""
+        """Key of work that runs share, such as an encoder's activations; one run does it while the others wait."""
 
 
 RunT = TypeVar("RunT", bound=Run)
@@ -35,10 +35,10 @@ class Progress:
     """Progress of a run.
 
     Attributes:
-        phase: what it is doing, such as `training`.
-        share: share of the phase that is done, from 0 to 1.
-        loss: latest training loss.
-        metric: latest validation score.
+        phase: What the run is doing, such as `training`.
+        share: Completed share of the phase, from 0 to 1.
+        loss: Latest training loss.
+        metric: Latest validation score.
     """
 
     phase: str
@@ -49,14 +49,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result(Generic[MeasuredT_co]):
-    """Result of an attempt at a run: either what it measured or an error.
+    """Result of an attempt at a run: either its measurements or an error.
 
     Attributes:
-        measured: the measurements; None if the attempt failed.
-        error: why it failed, in one line; empty if it did not.
-        log: end of its log, if it failed.
-        fault: empty if the run itself failed and would fail again; `memory`, `disk` or `killed` if its machine did, so
-            that the next call of the same command runs it again.
+        measured: Measurements; None if the attempt failed.
+        error: Why the attempt failed, in one line; empty if it did not.
+        log: End of the log, if the attempt failed.
+        fault: `memory`, `disk` or `killed` if the machine failed, so that the same command executes the run again;
+            empty if the run itself failed and would fail again.
     """
 
     measured: MeasuredT_co | None = None

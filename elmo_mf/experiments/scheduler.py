@@ -1,4 +1,4 @@
-"""Execute the runs of a sweep that are not recorded yet: each exactly once, whoever else executes the same sweep."""
+"""Execution of a sweep's unrecorded runs, each exactly once, even if several processes execute the same sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elmo_mf.experiments.runs import MeasuredT, Progress, RecordT, Result, Run, 
 from elmo_mf.io import OutputError
 from elmo_mf.io.locks import acquire
 
-_POLL_SECONDS = 0.5  # between two looks at what other sweeps have finished
+_POLL_SECONDS = 0.5  # between checks for runs that other sweeps have finished
 _HEARTBEAT_SECONDS = 2.0
 
 _RunT = TypeVar("_RunT", bound=Run, contravariant=True)
@@ -30,11 +30,11 @@ class Outcome(Generic[RunT, RecordT]):
     """Outcome of a run: its record or an error.
 
     Attributes:
-        run: the run.
-        record: its record; None if it failed.
-        error: why it failed, in one line; empty if it did not.
-        log: file with more about the error.
-        again: whether the same command would execute the run again, because its machine failed and not the run.
+        run: The run.
+        record: Record of the run; None if it failed.
+        error: Why the run failed, in one line; empty if it did not.
+        log: File with details about the error.
+        again: Whether the same command would execute the run again: its machine failed, or failures are not remembered.
     """
 
     run: RunT
@@ -45,31 +45,31 @@ class Outcome(Generic[RunT, RecordT]):
 
 
 class Store(Protocol[_RunT, _MeasuredT, _RecordT]):
-    """Where records are written and read."""
+    """Storage of records."""
 
     def read(self, run: _RunT, /) -> _RecordT | None:
-        """Return the run's record; None if the run is to be executed."""
+        """Return the record of a run; None if the run is to be executed."""
 
     def write(self, run: _RunT, measured: _MeasuredT, /) -> _RecordT:
         """Write and return the record of a run.
 
         Raises:
-            ValueError: the measurements are no record, which is a failure of the run.
-            OutputError: the record cannot be written, which is not.
+            ValueError: The measurements are not a valid record; the run counts as failed.
+            OutputError: The record cannot be written; the sweep ends.
         """
 
 
 class View(Generic[RunT, RecordT]):
-    """Observer of a sweep; this one ignores all events."""
+    """Observer of a sweep. This base class ignores all events."""
 
     def started(self, run: RunT) -> None:
-        """Called when a run starts here."""
+        """Handle the start of a run in this process."""
 
     def progress(self, run: RunT, progress: Progress) -> None:
-        """Called with the progress of a run that is under way here."""
+        """Handle the progress of a run that was started in this process."""
 
     def done(self, outcome: Outcome[RunT, RecordT]) -> None:
-        """Called when a run has ended, here or in another sweep."""
+        """Handle the end of a run, in this process or another one."""
 
 
 def run_sweep(
@@ -83,17 +83,17 @@ def run_sweep(
     fail_fast: bool = False,
     remember_failures: bool = True,
 ) -> list[Outcome[RunT, RecordT]]:
-    """Execute `runs`; a record is written as soon as its run is done.
+    """Execute runs, writing each record as soon as its run is done.
 
     Args:
-        runs: the runs.
-        output: folder of the sweep.
-        executor: executes the runs.
-        store: records of the sweep.
-        view: observer.
-        retry_failed: execute the runs again that failed before; otherwise they are among the outcomes, as failed.
-        fail_fast: end with the first failure.
-        remember_failures: skip the runs that fail now in the next call.
+        runs: The runs.
+        output: Folder of the sweep.
+        executor: Executes the runs.
+        store: Records of the sweep.
+        view: Observer; None for none.
+        retry_failed: Execute runs that failed before again. Defaults to False, which returns them as failed.
+        fail_fast: End at the first failure. Defaults to False.
+        remember_failures: Skip runs that fail in this call in the next one. Defaults to True.
 
     Returns:
         The outcomes in the order in which the runs ended; fewer than `runs` if `fail_fast` ended the sweep.
@@ -150,7 +150,7 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
             if lease is None:
                 continue
             del todo[run.id]
-            known = self._known(run)  # another sweep may have ended it since the last look
+            known = self._known(run)  # another sweep may have ended it since the last check
             if known is None:
                 self.running[run.id] = run, lease
                 self.view.started(run)
@@ -160,7 +160,7 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
                 self._end(known)
 
     def _in_order(self, runs: list[RunT]) -> Iterator[RunT]:
-        """Yield last the runs that would wait for the shared work of a run under way."""
+        """Yield the runs, with those last that would wait for the shared work of a run in progress."""
         busy = {run.shared_work for run, _ in self.running.values()}
         yield from (run for run in runs if run.shared_work not in busy)
         yield from (run for run in runs if run.shared_work in busy)
@@ -219,7 +219,7 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
 
 @contextlib.contextmanager
 def joined(output: Path) -> Iterator[None]:
-    """Register as a sweep of a folder; the first one deletes what killed sweeps have left there.
+    """Register as a sweep of a folder; the first sweep deletes what killed ones have left there.
 
     The context is reentrant within a process.
     """

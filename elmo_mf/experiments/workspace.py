@@ -1,4 +1,4 @@
-"""What a process needs to execute a run: a scratch folder with a log, the shared cache and the machine lock."""
+"""Workspace of a run: a scratch folder with a log, the shared cache and the machine lock."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from elmo_mf.io import scratch
 
 DEFAULT_CACHE_BYTES = 1_000_000_000
 REPORT_SECONDS = 0.5
-"""Least time between two reports of the same phase."""
+"""Minimum seconds between two reports of the same phase."""
 
 
 @dataclass
 class Workspace:
-    """Workspace of one run, see `workspace`.
+    """Workspace of one run; see `workspace`.
 
     Attributes:
-        folder: scratch folder, deleted at the end.
-        cache: cache that the runs of the output folder share.
-        machine: the machine lock, held shared.
-        report: called with the run's progress.
-        report_seconds: least time between two reports of the same phase.
-        phases: seconds spent in each phase.
+        folder: Scratch folder, deleted at the end.
+        cache: Cache that the runs of the output folder share.
+        machine: Machine lock, held shared.
+        report: Called with the run's progress.
+        report_seconds: Minimum seconds between two reports of the same phase.
+        phases: Seconds spent in each phase.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Report a phase and add its duration to `phases`."""
+        """Report a phase and add the duration of the context to `phases`."""
         self.step(Progress(name))
         started = time.perf_counter()
         try:
@@ -78,11 +78,11 @@ def workspace(
     Log messages go to the workspace's log file instead of the console.
 
     Args:
-        output: folder of the sweep.
-        name: prefix of the scratch folder's name.
-        cache_bytes: bound of the shared cache; 0 for none.
-        report: called with the run's progress.
-        report_seconds: least time between two reports of the same phase.
+        output: Folder of the sweep.
+        name: Prefix of the scratch folder's name.
+        cache_bytes: Size limit of the shared cache, in bytes; 0 for none.
+        report: Called with the run's progress.
+        report_seconds: Minimum seconds between two reports of the same phase.
     """
     running = output / "running"
     running.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where runs are executed: in processes on this machine (`local`), or on a Ray cluster (`cluster`)."""
+"""Executors of runs: processes on this machine (`local`) or a Ray cluster (`cluster`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from elmo_mf.experiments.runs import MeasuredT, Progress, Result, RunT
 
 
 class Executor(ABC, Generic[RunT, MeasuredT]):
-    """Executes runs; knows nothing of records, leases and the runs that are left."""
+    """Executes runs, without access to records, leases or the remaining runs."""
 
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many runs can be under way at a time."""
+        """Number of runs that can be in progress at a time."""
 
     @abstractmethod
     def start(self, run: RunT) -> None:
@@ -23,8 +23,8 @@ class Executor(ABC, Generic[RunT, MeasuredT]):
 
     @abstractmethod
     def events(self, timeout: float) -> Iterator[tuple[RunT, Progress | Result[MeasuredT]]]:
-        """Yield the events of the runs under way, waiting at most `timeout` seconds; a run's last is its `Result`."""
+        """Yield events of runs in progress, waiting at most `timeout` seconds; a run's last event is its `Result`."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End the runs under way; nothing of them is kept."""
+        """End the runs in progress and discard their results."""

@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster (the extra `cluster`): files travel to them, and results come back.
+"""Execution on a Ray cluster (the extra `cluster`), to which files are sent and from which results come back.
 
-The machines need not share a file system: each keeps the files it received and its cache in its temporary folder. Ray
-executes again the runs that were under way on a machine that died.
+The machines need not share a file system: each keeps the files it received and its cache in its temporary folder. If a
+machine dies, Ray executes its runs again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PortableWork: TypeAlias = Callable[[Path, Path, Report], Result[MeasuredT]]
 
 
 class RayExecutor(Executor[RunT, MeasuredT]):
-    """Executes runs where a Ray cluster has room for them.
+    """Executes runs on the machines of a Ray cluster that have free resources.
 
     Args:
-        ray: the cluster, from `connect`.
-        bundle: the files that the runs read.
-        portable: returns the work of a run.
+        ray: The Ray module, connected to a cluster; see `connect`.
+        bundle: The files that the runs read.
+        portable: Returns the picklable work of a run.
         cpus: CPUs that each run requests.
         gpus: GPUs that each run requests.
-        threads: threads of each run; its CPUs by default.
+        threads: Threads of each run; by default as many as its CPUs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RayExecutor(Executor[RunT, MeasuredT]):
 
     @property
     def slots(self) -> int:
-        """As many runs as the cluster has room for, and one more, so that no machine waits for this one."""
+        """Number of runs that the cluster has room for, plus one, so that no machine waits for this process."""
         resources = self._ray.cluster_resources()
         places = [resources.get("CPU", 0) / self._cpus] if self._cpus else []
         places += [resources.get("GPU", 0) / self._gpus] if self._gpus else []
@@ -96,11 +96,11 @@ class RayExecutor(Executor[RunT, MeasuredT]):
     def _progress(self) -> dict[str, Progress]:
         try:
             return dict(self._ray.get(self._latest_progress.take.remote()))
-        except self._ray.exceptions.RayError:  # the actor died and starts again; results do not depend on it
+        except self._ray.exceptions.RayError:  # the actor died and restarts; results do not depend on it
             return {}
 
     def stop(self) -> None:
-        """End the runs under way and disconnect."""
+        """End the runs in progress and disconnect."""
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
@@ -125,7 +125,10 @@ def connect(address: str = "auto") -> Any:
     """Connect to a Ray cluster.
 
     Args:
-        address: its address; `auto` finds the one that this machine belongs to.
+        address: Address of the cluster; `auto` finds the one that this machine belongs to.
+
+    Returns:
+        The Ray module.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
@@ -136,7 +139,7 @@ def connect(address: str = "auto") -> Any:
     except ImportError:
         raise InputError("--ray: found no Ray, expected it installed: pip install elmo-mf[cluster]") from None
     try:
-        if ":" in address:  # Ray itself would try for minutes
+        if ":" in address:  # Ray itself would retry for minutes
             host, port = address.split("://")[-1].rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)

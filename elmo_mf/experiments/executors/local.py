@@ -1,10 +1,10 @@
-"""Runs on this machine: a fresh process for each, a fixed number at a time.
+"""Execution on this machine: each run in a fresh process, a fixed number at a time.
 
-The processes are forked from a server that has only imported what runs need, which takes milliseconds. A process that
-is killed, when memory is short for example, ends no other, and when the sweep itself is killed, they end too.
+The processes are forked, in milliseconds, from a server that has only imported what runs need. A killed process, for
+example when memory is short, does not affect the others; if the sweep itself is killed, they end too.
 
-It is our own because `concurrent.futures` and pebble would lose promises: in the former, a killed worker breaks the
-pool, and neither ends busy workers when the sweep is killed by SIGKILL.
+`concurrent.futures` and pebble do not guarantee this: in the former, a killed worker breaks the pool, and neither ends
+busy workers when the sweep is killed by SIGKILL.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from elmo_mf.experiments.runs import MeasuredT, Progress, Result, Run, RunT, Wor
 
 CONTEXT = get_context("forkserver")
 
-_SERVER_KILLED = 255  # exit code that `multiprocessing` reports then
-_DYING_SECONDS = 2.0  # that a killed process may take to end
+_SERVER_KILLED = 255  # exit code that `multiprocessing` reports in this case
+_DYING_SECONDS = 2.0  # within which a killed process ends
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
     """Executes runs in `workers` processes of `threads` threads each.
 
     Args:
-        work: executes a run.
-        output: folder of the sweep, for scratch and cache.
-        workers: number of processes at a time.
-        threads: threads of each process; by default `OMP_NUM_THREADS`, as in PyTorch, or else the machine's cores
+        work: Executes a run.
+        output: Folder of the sweep, for scratch and cache.
+        workers: Number of processes at a time.
+        threads: Threads of each process; by default `OMP_NUM_THREADS`, as in PyTorch, or else the machine's cores
             divided among the workers.
-        preload: modules that the server imports before the first run.
+        preload: Modules that the server imports before the first run.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
 
     @property
     def slots(self) -> int:
-        """How many runs can be under way at a time."""
+        """Number of runs that can be in progress at a time."""
         return self.workers
 
     def start(self, run: RunT) -> None:
         """Start a run.
 
         Raises:
-            InputError: the server was killed, and so was the one started in its place.
+            InputError: The server was killed, and so was its replacement.
         """
         try:
             running = self._started(run)
@@ -111,7 +111,7 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
             if isinstance(event, Result):
                 self._running.remove(one)
                 one.events.close()
-                self._ending.append(one.process)  # it takes a while to end, and nobody has to wait for it
+                self._ending.append(one.process)  # it ends without being waited for
             yield one.run, event
         self._ending = [process for process in self._ending if process.is_alive()]
 
@@ -134,7 +134,7 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
         return log
 
     def stop(self) -> None:
-        """End the runs under way; nothing of them is kept."""
+        """End the runs in progress and discard their results."""
         for one in self._running:
             one.process.kill()
         for one in self._running:
@@ -148,9 +148,9 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
 
 
 def start_server(preload: Sequence[str] = ()) -> None:
-    """Start the server of processes unless it runs, and have it ignore interrupts, which a terminal sends to all.
+    """Start the fork server unless it runs, with interrupts ignored, because a terminal sends them to all processes.
 
-    It ignores them by itself only after its imports, and would end in a traceback before.
+    The server itself ignores them only after its imports; before, an interrupt would end it with a traceback.
     """
     server: Any = forkserver._forkserver
     CONTEXT.set_forkserver_preload(list(preload))
@@ -184,11 +184,11 @@ def _death(code: int | None) -> str:
 
 
 def _end_of_server(error: BaseException) -> str:
-    """Describe how the server ended, leaving it to `multiprocessing` to wait for it."""
+    """Describe how the server ended, without reaping it, which is left to `multiprocessing`."""
     server: Any = forkserver._forkserver
     deadline = time.monotonic() + _DYING_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError, TypeError):  # TypeError: there is none
+        with contextlib.suppress(ChildProcessError, TypeError):  # TypeError: there is no server
             end = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if end is not None:
                 return _death(end.si_status if end.si_code == os.CLD_EXITED else -end.si_status)
@@ -201,7 +201,7 @@ def _child(events: Connection, work: Work[Any], run: Run, output: Path, threads:
 
     from elmo_mf.experiments.executors.preload import thread_pools
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the sweep ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent by the terminal to all processes; the sweep ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     with thread_pools().limit(limits=threads):

@@ -1,8 +1,8 @@
 """Imports that the processes of runs inherit from the server that they are forked from.
 
-A process cannot use a GPU if its parent has asked CUDA's driver for one. Modules look for GPUs when they are imported,
-and some ask the driver (spaCy does if CuPy is installed). So if there is a GPU, a child process tries the imports
-first; if they ask the driver, each run's process imports for itself.
+A process cannot use a GPU if its parent has initialized CUDA's driver. Modules look for GPUs when they are imported,
+and some initialize the driver (spaCy does if CuPy is installed). Therefore, if there is a GPU, a child process tries
+the imports first; if they initialize the driver, each run's process imports the modules itself.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _SUCCESS, _NOT_INITIALIZED = 0, 3  # of CUresult
 
 
 def preload(load: Callable[[], None]) -> None:
-    """Call `load`, which imports modules, if the processes forked from this one can use a GPU afterwards.
+    """Call `load`, which imports modules, if processes forked from this one can still use a GPU afterwards.
 
-    A module that the server imports calls this at its top level, see `LocalExecutor`.
+    Modules that the server imports call this at their top level; see `LocalExecutor`.
     """
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # then PyTorch finds GPUs without asking the driver
-    gc.disable()  # it would traverse the growing modules repeatedly, for a seventh of their import time
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # PyTorch then finds GPUs without initializing the driver
+    gc.disable()  # repeated collections would take a seventh of the import time
     if _can_load(load):
         load()
     thread_pools()
     gc.collect()
-    gc.freeze()  # otherwise the first collection in each process would write to, and so copy, all of this memory
+    gc.freeze()  # otherwise the first collection in each process would write to all of this memory and so copy it
     gc.enable()
 
 
@@ -40,7 +40,7 @@ def thread_pools() -> ThreadpoolController:
 
 
 def driver_asked() -> bool | None:
-    """Return whether this process has asked CUDA's driver; None if there is no working driver."""
+    """Return whether this process has initialized CUDA's driver; None if there is no working driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
