@@ -1,4 +1,4 @@
-"""Tokenised text as word ids, in batches of similar length or in the order of the text."""
+"""Tokenised text as word ids, in batches of similar length or in text order."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _UNUSED = "!!!MAXTERMID"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of the softmax: `</S>`, `<S>`, `<UNK>` and the most frequent words, or the order of a file."""
+    """The words of the softmax: `</S>`, `<S>`, `<UNK>` and then the most frequent words; or the words of a file."""
 
     words: tuple[str, ...]
 
     @classmethod
     def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
-        """Return the words that occur at least `min_count` times, at most the `max_words` most frequent."""
+        """Build the vocabulary of the words, at most `max_words`, that occur at least `min_count` times."""
         counts = Counter(word for sentence in sentences for word in sentence)
         for special in _SPECIAL:
             counts.pop(special, None)
@@ -39,13 +39,13 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: Path) -> Vocabulary:
-        """Read one word a line: as `save` or bilm-tf write them (with `<S>`, `</S>`, `<UNK>`), or without these three.
+        """Read a file with one word per line, as `save` and bilm-tf write it, with or without the three special words.
 
-        A word's number is that of its line, counted from 0 as in bilm-tf, whose marks of unused lines are skipped. If
-        the file lacks the three special words, they come first.
+        The id of a word is its line number, counted from 0 as in bilm-tf; bilm-tf's marks of unused lines are skipped.
+        If the file lacks the special words, they come first.
 
         Raises:
-            InputError: the file cannot be read, has only some of the three, or has a word twice or too many words.
+            InputError: The file cannot be read, has only some of the special words, a duplicate or too many words.
         """
         lines = TextLines(path, "the softmax's words, one a line", regular=True)
         seen: dict[str, None] = {}
@@ -67,7 +67,7 @@ class Vocabulary:
         return cls((*lacking, *seen))
 
     def save(self, path: Path) -> None:
-        """Write one word a line, atomically."""
+        """Write one word per line, atomically."""
         with atomic_path(path) as temporary:
             temporary.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
@@ -81,7 +81,13 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Batch:
-    """`types` (sentences, longest) index the corpus's characters, `words` the vocabulary; both with bounds."""
+    """A batch of sentences, including their start and end marks.
+
+    Attributes:
+        types: Indices into `Corpus.characters`, (sentences, longest).
+        words: Ids in the vocabulary, (sentences, longest).
+        lengths: Number of tokens of each sentence, (sentences,).
+    """
 
     types: Tensor
     words: Tensor
@@ -98,12 +104,12 @@ class Batch:
 
 
 class Corpus:
-    """Sentences as ids, twice: of every distinct word's spelling (the input), and of the vocabulary (the output).
+    """Sentences as two kinds of ids: distinct spellings for the input, and words of the vocabulary for the output.
 
     Args:
-        sentences: tokenised.
-        vocabulary: what the softmax knows; other words count as `<UNK>` in the output only.
-        max_characters: characters a token.
+        sentences: Tokenised sentences.
+        vocabulary: Words of the softmax; other words count as `<UNK>`, in the output only.
+        max_characters: Number of characters per token.
     """
 
     def __init__(self, sentences: list[list[str]], vocabulary: Vocabulary, max_characters: int) -> None:
@@ -119,7 +125,7 @@ class Corpus:
         rows = [sentence_bound(False, max_characters), sentence_bound(True, max_characters)]
         rows += [character_ids(word, max_characters) for word in list(spellings)[2:]]
         self.characters = torch.tensor(rows)  # (distinct words, characters)
-        self.n_predictions = sum(len(words) - 1 for words in self._words)  # a direction
+        self.n_predictions = sum(len(words) - 1 for words in self._words)  # per direction
         self.n_words = self.n_predictions - len(self._words)
 
     def predictions(self) -> Iterator[int]:
@@ -128,16 +134,21 @@ class Corpus:
             yield from words[1:].tolist()
 
     def batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> Iterator[Batch]:
-        """All sentences once, in batches of similar length that hold about `max_tokens` with their bounds.
+        """Yield all sentences once, in batches of similar length.
 
-        Shuffled, a batch's lengths differ by up to one step, and the last sentence's counts.
+        Args:
+            max_tokens: Largest size of a batch in tokens, including padding and sentence bounds, unless one sentence is
+                longer. If shuffled, batches may exceed it slightly.
+            shuffle: Generator of the order of sentences and batches; None to sort the sentences by length.
         """
         for rows in self._groups(max_tokens, shuffle):
             yield self._batch(rows)
 
     def streams(self, max_tokens: int) -> Iterator[Batch]:
-        """All sentences once, in the text's order in each row: the text is cut into as many parts as a batch has rows,
-        and a row of the next batch holds the sentence after the one that it held."""
+        """Yield all sentences once, so that each row of a batch continues the same row of the batch before.
+
+        The text is cut into as many contiguous parts as a batch has rows.
+        """
         n_rows = self._n_streams(max_tokens)
         quotient, rest = divmod(len(self._words), n_rows)
         starts = [row * quotient + min(row, rest) for row in range(n_rows)]

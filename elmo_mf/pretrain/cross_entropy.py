@@ -1,8 +1,8 @@
 """The loss of a softmax over many words, computed in blocks of rows.
 
-The logits of a batch over a large vocabulary are more numbers than a processor's cache has room for, and with those of
-their gradients several times as many. Here each block of rows is worked off while it is in the cache: its logits become
-its probabilities and these the gradients, in one piece of memory.
+The logits of a batch over a large vocabulary do not fit in a processor's cache, and their gradients need even more
+memory. Here, each block of rows is processed while it is in the cache: its logits become probabilities and then
+gradients in the same memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 
 
 def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The sum of the negative log-likelihoods of `words`, in nats.
+    """Compute the sum of the negative log-likelihoods of words, in nats.
 
     Args:
-        states: (rows, dim).
-        weight: (vocabulary, dim).
-        words: (rows,), each below the vocabulary's size.
-        bias: (vocabulary,).
+        states: Inputs of the softmax, (rows, dim).
+        weight: Weight of each word, (vocabulary, dim).
+        words: Ids of the target words, (rows,).
+        bias: Bias of each word, (vocabulary,). Defaults to none.
     """
     loss: Tensor = _CrossEntropy.apply(states, weight, bias, words)  # type: ignore[no-untyped-call]
     return loss
@@ -80,4 +80,4 @@ def _rows_at_once(weight: Tensor) -> int:
 
 CACHE_BYTES = 2 * 2**20
 GPU_BYTES = 256 * 2**20
-FEWEST_ROWS = 128  # so that reading all weights is worth it
+FEWEST_ROWS = 128  # smaller blocks would spend most of their time on reading the weights

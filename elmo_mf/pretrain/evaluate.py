@@ -25,8 +25,18 @@ _BATCH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Perplexities of each direction over `words` and a sentence end each; `unknown` is the share that the vocabulary
-    lacks; `hashes` are the SHA-256 of the files."""
+    """Perplexities of an encoder as a language model.
+
+    Attributes:
+        encoder: Label of the compression.
+        compression: Keys of `Compression`; None for the checkpoint as stored.
+        forward: Perplexity of the forward direction, over all words and sentence ends.
+        backward: Perplexity of the backward direction, over all words and sentence starts.
+        words: Number of words of the texts.
+        unknown: Share of the words that are not in the vocabulary.
+        parameters: Number of parameters of the LSTMs.
+        hashes: SHA-256 of the files.
+    """
 
     encoder: str
     compression: dict[str, Any] | None
@@ -38,7 +48,7 @@ class Evaluation:
     hashes: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+        """Return the evaluation as JSON values."""
         return asdict(self)
 
 
@@ -52,12 +62,17 @@ def evaluate(
     max_tokens: int = 80,
     limit: int | None = None,
 ) -> Evaluation:
-    """Perplexity of a checkpoint on `texts`, tokenised, one sentence a line.
+    """Compute the perplexities of a checkpoint as a language model.
 
     Args:
-        beside: Folder of the softmax and the vocabulary; that of the weights by default.
+        options_file: Options of the checkpoint.
+        weight_file: Weights of the checkpoint.
+        texts: Files of tokenised text, one sentence per line.
+        compression: Compression of the encoder. Defaults to none.
+        beside: Folder of the softmax and the vocabulary. Defaults to the folder of the weights.
+        device: Device to run on. Defaults to the CPU.
         max_tokens: Number of tokens at which longer sentences are split into chunks.
-        limit: Number of lines of each file to read; all by default.
+        limit: Number of lines to read from each file. Defaults to all.
 
     Raises:
         InputError: A file is missing or does not match the others.
@@ -75,7 +90,7 @@ def evaluate_each(
     max_tokens: int = 80,
     limit: int | None = None,
 ) -> Iterator[Evaluation]:
-    """Evaluate several compressions in turn as `evaluate` does; the texts are read once and can be pipes."""
+    """Evaluate several compressions in turn, as `evaluate` does; the texts are read only once, so they can be pipes."""
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
     read = [read_with_hash(path, max_tokens, limit) for path in texts]
     sentences = [sentence for part, _ in read for sentence in part]
@@ -103,13 +118,13 @@ def evaluate_each(
 def read_language_model(
     options_file: Path, weight_file: Path, compression: Compression | None, folder: Path
 ) -> tuple[LanguageModel, Vocabulary]:
-    """The language model of a checkpoint, with the softmax and the vocabulary in `folder`.
+    """Read the language model of a checkpoint, with the softmax and the vocabulary in `folder`.
 
     Raises:
         InputError: A file is missing or does not match the others.
     """
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
     width = BilmOptions.from_file(options_file).lstm.projection_dim
-    softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # before the work of a compression
+    softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # fails before the work of a compression
     bilm = Bilm.from_files(options_file, weight_file, compression)
     return LanguageModel(bilm, softmax).eval(), vocabulary

@@ -15,7 +15,7 @@ from elmo_mf.pretrain.corpus import Batch
 
 
 class Losses(NamedTuple):
-    """Negative log-likelihoods in nats, summed over `predictions` of each direction."""
+    """Negative log-likelihoods in nats, each summed over the `predictions` words of its direction."""
 
     forward: Tensor
     backward: Tensor
@@ -23,13 +23,13 @@ class Losses(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """Predict each next word from the forward states and each previous word from the backward states.
+    """Language model that predicts each next word from forward states and each previous word from backward states.
 
     Args:
-        bilm: the encoder, trained in place.
-        softmax: see `word_softmax`.
-        dropout: on the states before the softmax.
-        mixed: type of the encoder's products, None for that of its parameters.
+        bilm: The encoder, trained in place.
+        softmax: See `word_softmax`.
+        dropout: Dropout on the states before the softmax.
+        mixed: Type of the encoder's products in training. Defaults to the type of its parameters.
     """
 
     def __init__(self, bilm: Bilm, softmax: nn.Module, dropout: float = 0.0, mixed: torch.dtype | None = None) -> None:
@@ -40,7 +40,12 @@ class LanguageModel(nn.Module):
         self.mixed = mixed
 
     def forward(self, batch: Batch, characters: Tensor) -> Losses:
-        """Losses of one batch; `characters` (distinct words, characters) spells its types."""
+        """Compute the losses of one batch.
+
+        Args:
+            batch: Sentences, whose `types` are rows of `characters`.
+            characters: Character ids of all distinct words, (distinct words, characters).
+        """
         batch = batch.to(self.bilm.device)
         lengths = batch.lengths.to(self.bilm.device)
         packing = Packing.of(lengths)
@@ -69,7 +74,7 @@ class LanguageModel(nn.Module):
 
 
 def perplexities(model: LanguageModel, batches: Iterable[Batch], characters: Tensor) -> tuple[float, float]:
-    """Forward and backward perplexity over `batches` of whole sentences, each from its own beginning and end."""
+    """Compute forward and backward perplexity over batches of whole sentences, without carrying states between them."""
     was_training, bilm = model.training, model.bilm
     policy, carried = bilm.state_policy, bilm.carried_state
     bilm.state_policy, bilm.carried_state = ("zero" if policy == "carried" else policy), None

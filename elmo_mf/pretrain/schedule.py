@@ -1,4 +1,4 @@
-"""Learning rates over a run: each rises linearly first, for a share of the steps."""
+"""Learning-rate schedules with a warm-up."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from elmo_mf.pretrain.settings import Schedule
 
 
 def scheduler(kind: Schedule, optimizer: Optimizer, peak: float, steps: int, warmup: float) -> LRScheduler:
-    """One that is stepped after each of `steps` steps.
+    """Build a learning-rate scheduler, to be stepped after each step of the optimizer.
 
     Args:
-        kind: after the rise, `one_cycle` (Smith and Topin 2019) falls to nearly nothing as a cosine and rises as one
-            too; `linear` and `cosine` fall to zero; `constant` stays.
-        peak: the highest learning rate.
-        warmup: share of the steps in which it rises.
+        kind: `one_cycle` (Smith and Topin 2019) rises and then falls to almost zero along a cosine. The others rise
+            linearly; after that, `linear` and `cosine` fall to zero and `constant` stays at the peak.
+        optimizer: Optimizer whose learning rate is set.
+        peak: Highest learning rate.
+        steps: Number of steps of the run.
+        warmup: Share of the steps in which the learning rate rises.
     """
     steps = max(steps, 2)
     if kind == "one_cycle":
-        # PyTorch divides by the steps of the rise less one, and by those of the fall
+        # PyTorch divides by the number of rising steps minus one, and by the number of falling steps
         warmup = 0.0 if warmup * steps == 1 else min(warmup, 1 - 0.5 / steps)
         return OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup, cycle_momentum=False)
     rising = warmup * steps

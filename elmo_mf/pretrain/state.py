@@ -34,10 +34,10 @@ class SavedProgress(_Strict):
         """Check that steps and epochs are consistent.
 
         Args:
-            ends: number of steps done after each epoch.
+            ends: Number of steps done after each epoch.
 
         Raises:
-            ValueError: names what is not.
+            ValueError: They are not; the message names the field.
         """
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
             raise ValueError("history: epochs out of order")
@@ -56,13 +56,13 @@ class NumpyState(_Strict):
     gauss: Annotated[float, Field(allow_inf_nan=False)]
 
     @classmethod
-    def of(cls, found: Any) -> NumpyState:
-        """From the list in a checkpoint.
+    def of(cls, values: Any) -> NumpyState:
+        """Build the state from the list in a checkpoint.
 
         Raises:
-            ValueError: the list is not such a state.
+            ValueError: The list is not such a state.
         """
-        name, keys, *rest = found
+        name, keys, *rest = values
         if not isinstance(keys, Tensor) or keys.dtype != torch.int64 or keys.shape != (624,):
             raise ValueError("numpy_rng: other keys")
         return cls.model_validate(
@@ -76,9 +76,10 @@ def check_carried(carried: Any, widths: tuple[int, int], layers: int) -> None:
     Args:
         carried: None, or h (2, rows, p) and c (2, rows, n) of each layer.
         widths: p and n.
+        layers: Number of LSTM layers.
 
     Raises:
-        ValueError: their number or shapes are wrong.
+        ValueError: The number or the shapes of the states are wrong.
     """
     if carried is None:
         return

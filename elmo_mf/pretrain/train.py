@@ -34,22 +34,23 @@ from elmo_mf.sentences import read_with_hash
 from elmo_mf.unigram import unigram_perplexity
 
 VERSION = 1
-"""Version of pretraining: raised when its result changes, see `tests/golden`."""
+"""Version of pretraining; raise it when its result changes, see `tests/golden`."""
 
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
 _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer:
-    """One pretraining run in a folder; a run that was interrupted resumes from its last checkpoint.
+    """A pretraining run in a folder; an interrupted run resumes from its last checkpoint.
 
     Args:
-        train: files of tokenised text, one sentence a line.
-        valid: files of tokenised text, one sentence a line.
-        folder: where checkpoints and the result go.
-        settings: see `PretrainSettings`; a folder holds one run, so that other settings than the folder's are an error.
-        vocabulary: file of the softmax's words; None to count them.
-        device: where it runs.
+        train: Files of tokenised training text, one sentence per line.
+        valid: Files of tokenised held-out text, one sentence per line.
+        folder: Folder for the checkpoint and the result. It holds one run; a checkpoint of other settings or texts is
+            an error.
+        settings: Settings of the run.
+        vocabulary: File of the softmax's words. By default, the words of the training text are counted.
+        device: Device to run on. Defaults to the CPU.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Trainer:
         self.settings, self.folder, self.files = settings, folder, (tuple(train), tuple(valid))
         self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
-        np.random.seed(settings.seed % 2**32)  # of AllenNLP's sampled softmax
+        np.random.seed(settings.seed % 2**32)  # AllenNLP's sampled softmax uses it
         sentences, train_hashes = self._read(train)
         counted = None if vocabulary else Vocabulary.count(sentences, settings.min_count, settings.max_words)
         self.vocabulary = counted or Vocabulary.from_file(vocabulary or Path())
@@ -97,13 +98,17 @@ class Trainer:
         return f"epoch {epoch} of {self.settings.epochs}, {self.step} of {self.steps} steps done"
 
     def size(self) -> int:
-        """Bytes that the run will write, at least: two checkpoints side by side, one of which may be there already."""
-        copies = 4 if self.settings.patience is not None else 3  # of the parameters: two moments, and the best epoch's
+        """Return a lower bound of the free space, in bytes, that the run needs.
+
+        There are two checkpoints while one is replaced by the next; one may exist already.
+        """
+        # copies of the parameters: themselves, two moments of Adam and, with patience, those of the best epoch
+        copies = 4 if self.settings.patience is not None else 3
         checkpoint = 4 * copies * sum(parameter.numel() for parameter in self.model.parameters())
         return checkpoint if self.saved else 2 * checkpoint
 
     def _read(self, files: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
-        """The sentences of all files, and the SHA-256 of each file."""
+        """Read the sentences of all files, and compute the SHA-256 of each file."""
         texts = [read_with_hash(path, self.settings.max_tokens, self.settings.limit) for path in files]
         return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
@@ -131,15 +136,20 @@ class Trainer:
         tensorboard: bool = False,
         beside: Callable[[Path, dict[str, Any]], None] = lambda folder, record: None,
     ) -> dict[str, Any]:
-        """Train to the end, export, and return the record that lies beside the weights as `pretrain.json`.
+        """Train to the end and export the result.
 
         Args:
-            report: called after each step.
-            beside: called with a folder and the record, to write more files of the result; all appear together.
+            report: Called after each step.
+            checkpoint_seconds: Shortest time in seconds between two checkpoints within an epoch.
+            tensorboard: Whether to write TensorBoard logs to the folder.
+            beside: Called with a folder and the record, to write more files of the result; all files appear together.
+
+        Returns:
+            The record, which is also written beside the weights as `pretrain.json`.
 
         Raises:
-            InputError: the loss has become NaN or infinite; the last checkpoint is kept.
-            OutputError: a file cannot be written.
+            InputError: The loss has become NaN or infinite; the last checkpoint is kept.
+            OutputError: A file cannot be written.
         """
         log = TensorBoardLog(self.folder / LOGS if tensorboard else None, self.step)
         first, saved_at = 0, time.monotonic()
@@ -168,7 +178,7 @@ class Trainer:
         return self._export(valid_batches, beside)
 
     def _train_step(self, batches: Sequence[Batch]) -> StepMetrics:
-        """One step of the optimiser; the loss is the mean over all words that the batches predict."""
+        """Run one step of the optimizer; the loss is the mean over all words that the batches predict."""
         started = time.perf_counter()
         predictions, total = sum(batch.predictions for batch in batches), 0.0
         self.optimizer.zero_grad()
@@ -180,7 +190,7 @@ class Trainer:
         self._check_finite("loss", total)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_norm)
-        if not self.scaler.is_enabled():  # it skips steps with infinite gradients
+        if not self.scaler.is_enabled():  # the scaler skips steps with infinite gradients
             self._check_finite("norm of the gradients", float(norm))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -261,17 +271,17 @@ class Trainer:
             self.seconds, self.history = advance.seconds, [epoch.model_dump() for epoch in advance.history]
 
     def _checked(self, state: dict[str, Any]) -> SavedProgress:
-        """How far a state has come, after a check that all of it fits this run."""
-        own: dict[str, Any] = {
+        """Check that all parts of a state fit this run, and return its progress."""
+        expected: dict[str, Any] = {
             "model": self.model.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
         }
-        check_like({name: state[name] for name in own}, own, "state")
+        check_like({name: state[name] for name in expected}, expected, "state")
         check_optimizer(state["optimizer"], self.optimizer)
         if state["best"] is not None:
-            check_like(state["best"], own["model"], "best")
+            check_like(state["best"], expected["model"], "best")
         lstm = self.model.bilm.options.lstm
         check_carried(state["carried"], (lstm.projection_dim, lstm.dim), lstm.n_layers)
         advance = SavedProgress.model_validate({name: state[name] for name in SavedProgress.model_fields})
@@ -295,7 +305,7 @@ class Trainer:
         self.best = state["best"]
 
     def _export(self, valid_batches: list[Batch], beside: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
-        """Write weights, softmax, vocabulary and record; the perplexities are those of the files."""
+        """Write weights, softmax, vocabulary and record; the perplexities are computed from the written files."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         settings, model = self.settings, self.model.cpu()

@@ -1,6 +1,6 @@
 """The softmax over words that both directions share, and its file `softmax.hdf5`.
 
-It lies beside `weights.hdf5`, which so stays in the official layout. The file holds one dataset a parameter, and the
+The file is separate from `weights.hdf5`, which keeps the official layout. It holds one dataset per parameter, and the
 attributes `kind`, `dim` and `words`.
 """
 
@@ -41,12 +41,13 @@ class _FullSoftmax(nn.Linear):
 
 
 def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
-    """States (rows, dim) and words (rows,) to the sum of their negative log-likelihoods in nats.
+    """Build a softmax that maps states (rows, dim) and words (rows,) to a summed negative log-likelihood in nats.
 
     Args:
         kind: `adaptive` (Grave et al. 2017, an exact distribution), `full`, or `sampled` (log-uniform candidates in
             training, the full distribution in evaluation).
-        n_words: size of the vocabulary, most frequent words first.
+        dim: Size of the states.
+        n_words: Size of the vocabulary, in which the most frequent words come first.
     """
     if kind == "adaptive":
         cutoffs = [cut for cut in (2000, 10000) if cut < n_words - 1] or [n_words // 2]
@@ -63,7 +64,7 @@ def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n
     """Write a softmax, atomically.
 
     Raises:
-        InputError: a value does not fit in `dtype`, or is NaN or infinite.
+        InputError: A value does not fit in `dtype`, or is NaN or infinite.
     """
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         file.attrs.update({"kind": kind, "dim": dim, "words": n_words})
@@ -72,10 +73,10 @@ def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n
 
 
 def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
-    """Read and check a softmax against the encoder's width and the vocabulary's size.
+    """Read a softmax, and check it against the encoder's width and the vocabulary's size.
 
     Raises:
-        InputError: the file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
+        InputError: The file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
     """
     check_settled(path.parent)
     with NumbersFile(path, "file", "the softmax that elmo-mf pretrain writes beside its weights") as file:
@@ -83,14 +84,14 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
         kinds = [known for known in SOFTMAXES if known == kind]
         if not kinds:
             raise InputError(f"{path}: kind: found {kind!r}, {one_of(kind, SOFTMAXES)}")
-        found = file.number("dim"), file.number("words")
-        if found != (dim, n_words):
+        sizes = file.number("dim"), file.number("words")
+        if sizes != (dim, n_words):
             raise InputError(
-                f"{path}: found a softmax of {found[1]} words on vectors of {found[0]}, "
+                f"{path}: found a softmax of {sizes[1]} words on vectors of {sizes[0]}, "
                 f"expected {n_words} words on vectors of {dim}"
             )
-        with torch.device("meta"):  # its shapes only, without allocating memory
-            shapes = {name: tuple(own.shape) for name, own in word_softmax(kinds[0], dim, n_words).state_dict().items()}
+        with torch.device("meta"):  # shapes only, without allocating memory
+            shapes = {name: tuple(t.shape) for name, t in word_softmax(kinds[0], dim, n_words).state_dict().items()}
         file.check_size(shapes)
         state = {name: torch.from_numpy(file.read(name, shape)) for name, shape in shapes.items()}
     softmax = word_softmax(kinds[0], dim, n_words)
