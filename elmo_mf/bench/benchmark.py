@@ -1,4 +1,4 @@
-"""A whole benchmark: weights, variants, cases, and a record of what came out."""
+"""A complete benchmark: weights, variants, cases and results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from elmo_mf.provenance import provenance
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All timings of a benchmark, case by case."""
+    """Timings of a benchmark by case."""
 
     encoder: str
     device: torch.device
@@ -33,7 +33,7 @@ class BenchResult:
     timings: dict[Case, list[Timing]]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form, with versions and machine."""
+        """Return the result as JSON values, with versions and a description of the machine."""
         cases = [
             {
                 "part": case.part,
@@ -48,7 +48,7 @@ class BenchResult:
 
 @contextmanager
 def elmo_of_size(size: str) -> Iterator[tuple[Path, Path]]:
-    """Files of random weights of a published size, for as long as the context lasts."""
+    """Provide the options file and weight file of a random ELMo of a published size, deleted after the context."""
     options = published_options(size)
     with TemporaryDirectory() as folder:
         Bilm(options, random_weights(options, seed=0)).save(folder)
@@ -65,12 +65,20 @@ def run_bench(
     budget: float,
     done: Callable[[Case, list[Timing], Limits], None] = lambda *_: None,
 ) -> BenchResult:
-    """Compare AllenNLP, dense and `compressions` in every case, spending `budget` seconds on each.
+    """Compare AllenNLP's encoder with the dense and the compressed ones in every case.
 
-    Ours run in float32, and in those of `precisions` that this machine is made for.
+    Args:
+        encoder: Name of the encoder in the result.
+        files: Options file and weight file of a dense ELMo.
+        compressions: Compressions to compare.
+        precisions: Precisions to run beside float32, on a CPU; those that it does not support natively are skipped.
+        cases: Cases to run.
+        device: Device to run on.
+        budget: Time in seconds to spend on each case.
+        done: Called after each case with its timings and the limits of the machine.
 
     Raises:
-        InputError: a file or a compression is wrong.
+        InputError: A file or a compression is invalid.
     """
     dense = Ours(*files, None, device)
     variants: list[Variant] = [AllenNlp(*files, dense.size, device)]

@@ -17,19 +17,24 @@ PARTS: tuple[Part, ...] = ("characters", "lstm", "encoder")
 
 @dataclass(frozen=True)
 class Case:
-    """A batch: `lengths` in tokens, without the two that begin and end a sentence."""
+    """A part of the encoder, and the batch to run it on.
+
+    Attributes:
+        part: The part that is timed.
+        lengths: Number of tokens of each sentence, without its start and end marks.
+    """
 
     part: Part
     lengths: tuple[int, ...]
 
     @property
     def tokens(self) -> int:
-        """Steps of all sentences, bounds included where the part adds them."""
+        """Number of steps of all sentences, including start and end marks if the part adds them."""
         return sum(self.lengths) + self._bounds * len(self.lengths)
 
     @property
     def steps(self) -> int:
-        """Steps of the longest sentence."""
+        """Number of steps of the longest sentence."""
         return max(self.lengths) + self._bounds
 
     @property
@@ -43,8 +48,15 @@ class Case:
 
 
 def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: bool) -> list[Case]:
-    """Every part with every batch size and length; then, if asked for, the largest batch with lengths of the smallest
-    length's half to the whole."""
+    """List the cases of a benchmark: every part with every batch size and length.
+
+    Args:
+        parts: Parts of the encoder.
+        batches: Batch sizes.
+        lengths: Numbers of tokens per sentence.
+        ragged: Whether to add, for each part, the largest batch with mixed lengths from half the smallest of `lengths`
+            to all of it.
+    """
     result = [Case(part, (length,) * batch) for part in parts for length in lengths for batch in batches]
     if ragged:
         batch, length = max(batches), min(lengths)
@@ -55,13 +67,13 @@ def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: boo
 
 
 def token_vectors(case: Case, dim: int, device: torch.device) -> Tensor:
-    """Random token vectors (batch, longest, dim) for the biLSTM alone."""
+    """Draw random token vectors (batch, longest, dim) for the biLSTM alone."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(len(case.lengths), max(case.lengths), dim, generator=generator).to(device)
 
 
 def character_ids(case: Case, max_characters: int, device: torch.device) -> Tensor:
-    """Character ids (batch, longest, characters) of words drawn by Zipf's law, as words of a text repeat."""
+    """Draw words by Zipf's law, so that they repeat as in a text, as character ids (batch, longest, characters)."""
     rng = np.random.default_rng(0)
     ranks = 1 / np.arange(1, 20_001)
     drawn = rng.choice(len(ranks), size=sum(case.lengths), p=ranks / ranks.sum())

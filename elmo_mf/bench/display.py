@@ -1,4 +1,4 @@
-"""A benchmark as a table for the terminal and as a plot."""
+"""Terminal table and plot of a benchmark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
-    """One case: a row a variant."""
+    """Build the table of one case, with one row per variant."""
     from rich.table import Table
 
     table = Table(title=str(case), title_justify="left", box=None, pad_edge=False)
@@ -41,10 +41,15 @@ def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
 
 
 def plot_bench(result: BenchResult, path: Path, theme: str = "light") -> None:
-    """Write a picture of every case's ratios to AllenNLP; the ending of `path` says of what kind.
+    """Plot the speed-up over AllenNLP in every case.
+
+    Args:
+        result: The benchmark.
+        path: File to write; its suffix determines the format.
+        theme: Theme of the figure. Defaults to `light`.
 
     Raises:
-        ValueError: matplotlib does not know the ending.
+        ValueError: matplotlib does not support the suffix.
     """
     with themed(theme):
         save(_bars(result), path)

@@ -1,4 +1,4 @@
-"""Limits of the machine, measured in the same run: memory bandwidth and speed of matrix products."""
+"""Limits of the machine, measured in the same run: memory bandwidth and the speed of matrix products."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ _SQUARE = 2048
 
 @dataclass(frozen=True)
 class Limits:
-    """`copy_gb_s` counts what a large copy reads and writes, `read_gb_s` what a large sum or two large matrices times a
-    vector read, whichever is faster; `gflop_s` is a square float32 product, `bfloat16_gflop_s` a bfloat16 one; None
-    on a processor without the instructions, where one would take minutes."""
+    """Measured limits of a device.
+
+    Attributes:
+        copy_gb_s: Bytes read and written by a large copy, in GB/s.
+        read_gb_s: Bytes read by a large sum or by the product of two large matrices and a vector, whichever is faster,
+            in GB/s.
+        gflop_s: Speed of a square float32 product, in GFLOP/s.
+        bfloat16_gflop_s: Speed of a square bfloat16 product, in GFLOP/s; None on a processor without bfloat16
+            instructions, where it would take minutes.
+    """
 
     copy_gb_s: float
     read_gb_s: float
@@ -64,7 +71,7 @@ def _best(run: Callable[[], object], device: torch.device, repeats: int) -> floa
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Return the wall time of one call in seconds, including the work of the device."""
+    """Measure the wall time of one call in seconds, including the work on the device."""
     synchronize(device)
     started = time.perf_counter()
     run()
@@ -73,6 +80,6 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for a GPU's queue; nothing on a CPU."""
+    """Wait until a GPU has finished its queued work; do nothing for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Time the variants of each case, alternating in one process."""
+"""Timing of the variants of a case, which alternate in one process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from elmo_mf.compression.size import MatrixSize
 
 @dataclass(frozen=True)
 class Timing:
-    """One variant in one case.
+    """Timing of one variant in one case.
 
-    `median_ms` and `spread_ms` (25th to 75th percentile) of one batch; `ratio` is the median over rounds of AllenNLP's
-    time over this one's. `gb_s` counts the weights that must be read: those of the recurrence once a step, those of the
-    input once. `gflop_s` counts two operations for each multiply-add of a token, those included that are left out where
-    words repeat or convolutions are looked up. `error` is the largest difference to the vectors of `error_to`, the
-    variant with the same maths: AllenNLP's for the dense encoder, that of float32 for other precisions; None where
-    there is none.
+    Attributes:
+        variant: Name of the variant.
+        median_ms: Median time of one batch.
+        spread_ms: 25th and 75th percentile of the time of one batch.
+        rounds: Number of rounds.
+        ratio: Median over the rounds of AllenNLP's time divided by this variant's; None without AllenNLP.
+        gb_s: Weights that must be read, in GB/s: those of the recurrence once per step, those of the input once.
+        gflop_s: Two operations per multiply-add of every token, in GFLOP/s, including operations that are skipped
+            because words repeat or convolutions are looked up.
+        precision: Precision of the products.
+        error: Largest difference from the vectors of `error_to`; None if there is no such variant.
+        error_to: Variant that should give the same vectors: AllenNLP for the dense encoder, float32 for other
+            precisions.
     """
 
     variant: str
@@ -39,14 +46,15 @@ class Timing:
     error_to: str | None
 
     def to_dict(self, limits: Limits) -> dict[str, object]:
-        """With the shares of what the machine can do."""
+        """Return the timing as JSON values, with the shares of the machine's limits."""
         return asdict(self) | {"read_share": self.read_share(limits), "product_share": self.product_share(limits)}
 
     def read_share(self, limits: Limits) -> float:
+        """Compute the share of the machine's reading bandwidth."""
         return self.gb_s / limits.read_gb_s
 
     def product_share(self, limits: Limits) -> float:
-        """Of the machine's best product, in bfloat16 for all but float32."""
+        """Compute the share of the machine's product speed, in bfloat16 for every precision except float32."""
         peak = None if self.precision == "float32" else limits.bfloat16_gflop_s
         return self.gflop_s / (peak or limits.gflop_s)
 
@@ -54,9 +62,9 @@ class Timing:
 def measure(
     case: Case, variants: list[Variant], device: torch.device, budget: float, least_rounds: int = 3
 ) -> list[Timing]:
-    """Run every variant once a round, in an order that turns, until `budget` seconds are spent.
+    """Run every variant once per round until `budget` seconds are spent; each round starts with another variant.
 
-    The first call of each warms up and gives the vectors that are compared.
+    The first call of each variant is a warm-up, and its vectors are compared.
     """
     with torch.inference_mode():
         runs = [variant.prepare(case, device) for variant in variants]
@@ -67,8 +75,8 @@ def measure(
     names = [variant.name for variant in variants]
     baseline = times[names.index(BASELINE)] if BASELINE in names else None
     return [
-        _timing(case, variant, own, baseline, error)
-        for variant, own, error in zip(variants, times, errors, strict=True)
+        _timing(case, variant, variant_times, baseline, error)
+        for variant, variant_times, error in zip(variants, times, errors, strict=True)
     ]
 
 
@@ -82,7 +90,7 @@ def _interleaved(
             times[index].append(seconds(runs[index], device))
             spent += times[index][-1]
         rounds += 1
-    return [np.array(own) for own in times]
+    return [np.array(run_times) for run_times in times]
 
 
 def _errors(variants: list[Variant], outputs: list[torch.Tensor]) -> list[float | None]:
@@ -93,15 +101,17 @@ def _errors(variants: list[Variant], outputs: list[torch.Tensor]) -> list[float 
     ]
 
 
-def _timing(case: Case, variant: Variant, own: np.ndarray, baseline: np.ndarray | None, error: float | None) -> Timing:
-    median = float(np.median(own))
+def _timing(
+    case: Case, variant: Variant, times: np.ndarray, baseline: np.ndarray | None, error: float | None
+) -> Timing:
+    median = float(np.median(times))
     read, products = work(case, variant)
     return Timing(
         variant=variant.name,
         median_ms=1000 * median,
-        spread_ms=(1000 * float(np.percentile(own, 25)), 1000 * float(np.percentile(own, 75))),
-        rounds=len(own),
-        ratio=None if baseline is None else float(np.median(baseline / own)),
+        spread_ms=(1000 * float(np.percentile(times, 25)), 1000 * float(np.percentile(times, 75))),
+        rounds=len(times),
+        ratio=None if baseline is None else float(np.median(baseline / times)),
         gb_s=read / median / 1e9,
         gflop_s=2 * products / median / 1e9,
         precision=variant.precision,
@@ -111,7 +121,7 @@ def _timing(case: Case, variant: Variant, own: np.ndarray, baseline: np.ndarray 
 
 
 def work(case: Case, variant: Variant) -> tuple[float, float]:
-    """Bytes of weights that one batch must read, and its multiply-adds."""
+    """Count the bytes of weights that one batch must read, and its multiply-adds."""
     size = variant.size
     read = products = 0
     if case.part != "characters":
@@ -125,7 +135,7 @@ def work(case: Case, variant: Variant) -> tuple[float, float]:
 
 
 def _bytes(matrix: MatrixSize, variant: Variant) -> int:
-    """What a matrix occupies in the variant's precision, see `Bilm`."""
+    """Return the size of a matrix in the variant's precision, see `Bilm`."""
     if variant.precision == "float32":
         return matrix.bytes
     return matrix.parameters * (1 if variant.precision == "int8" and quantized(matrix) else 2)

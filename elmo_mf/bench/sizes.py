@@ -1,21 +1,21 @@
-"""The published sizes of ELMo, by name: what random weights are made of."""
+"""The published sizes of ELMo by name, for random weights."""
 
 from __future__ import annotations
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.errors import InputError, one_of
 
-# cell, projection, highway layers, as the names of AllenNLP's files give them (2x4096_512_2048cnn_2xhighway, ...)
+# cells, projection and highway layers, as in the names of AllenNLP's files (2x4096_512_2048cnn_2xhighway, ...)
 _SIZES = {"small": (1024, 128, 1), "medium": (2048, 256, 1), "original": (4096, 512, 2)}
 _FILTERS = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
 SIZES = tuple(_SIZES)
 
 
 def published_options(size: str) -> BilmOptions:
-    """Options of an ELMo of that size.
+    """Return the options of an ELMo of a published size.
 
     Raises:
-        InputError: there is no such size; lists what there is.
+        InputError: There is no such size; the message lists the sizes.
     """
     if size not in _SIZES:
         raise InputError(f"--size: found {size!r}, {one_of(size, SIZES)}")

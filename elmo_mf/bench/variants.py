@@ -1,4 +1,4 @@
-"""The encoders of a benchmark: AllenNLP's, the dense one and compressed ones, with the same weights."""
+"""The encoders of a benchmark, with the same weights: AllenNLP's, the dense one and compressed ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ BASELINE = "AllenNLP"
 
 
 class Variant(ABC):
-    """An encoder by name; `size` is what its arithmetic costs, `same_as` the name of the one that it should equal."""
+    """An encoder to benchmark.
+
+    Attributes:
+        name: Name in tables and results.
+        size: Parameters and multiply-adds.
+        precision: Precision of the products. Defaults to `float32`.
+        same_as: Name of the variant that should give the same vectors, if there is one.
+    """
 
     name: str
     size: SizeReport
@@ -38,7 +45,7 @@ class Variant(ABC):
 
     @property
     def around_bytes(self) -> int:
-        """Of the character CNN's weights."""
+        """Bytes of the character CNN's weights."""
         return BYTES_PER_PARAMETER * self.size.around_parameters
 
     def runs(self, case: Case) -> bool:
@@ -60,7 +67,7 @@ class Ours(Variant):
         self.size = size_report(self.bilm.weights(), self.bilm.options)
 
     def in_precision(self, precision: Precision) -> Ours:
-        """The same weights in less than float32, on a CPU."""
+        """Return a variant with the same weights in a lower precision, on a CPU."""
         other = copy(self)
         other.bilm = Bilm(self.bilm.options, self.bilm.weights(), precision=precision).eval()
         other.name, other.same_as, other.precision = f"{self.name}, {precision}", self.name, precision
@@ -78,7 +85,7 @@ class Ours(Variant):
     def runs(self, case: Case) -> bool:
         if case.part == "characters":
             return self.compression is None or self.compression.highway_rank is not None
-        if case.part == "lstm" and self.precision == "int8":  # else it would be bfloat16 again
+        if case.part == "lstm" and self.precision == "int8":  # without such a matrix, int8 is the same as bfloat16
             return any(map(quantized, self.size.matrices))
         return True
 
@@ -98,20 +105,20 @@ class Ours(Variant):
 
 
 def quantized(matrix: MatrixSize) -> bool:
-    """Whether `int8` keeps a matrix as integers, see `PackedDirection`."""
+    """Return whether `int8` stores a matrix as integers, see `PackedDirection`."""
     large = math.prod(matrix.shape) >= default_settings().quantized_numbers
     return matrix.rank is None and matrix.target != "projection" and large
 
 
 def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:
-    """The character CNN's vectors, (1, batch, longest, p)."""
+    """Compute the character CNN's vectors, (1, batch, longest, p)."""
     bounded, lengths = bilm.with_bounds(ids)
     packing = Packing.of(lengths, bounded.shape[1])
     return packing.unpack(bilm.token_vectors(packing.pack(bounded)).unsqueeze(0))
 
 
 class WordCache(Variant):
-    """This project's character CNN with the vectors of all words kept from the call before: the best case."""
+    """This project's character CNN with all word vectors cached by the previous call, which is the best case."""
 
     name, same_as = "dense, words kept", BASELINE
 
@@ -131,7 +138,7 @@ _CACHE_MB = 64
 
 
 class AllenNlp(Variant):
-    """AllenNLP's `_ElmoBiLm`, its state forgotten before each call."""
+    """AllenNLP's `_ElmoBiLm`, whose state is reset before each call."""
 
     name = BASELINE
 
@@ -176,9 +183,9 @@ class AllenNlp(Variant):
 
 
 class TorchLstm(Variant):
-    """`torch.nn.LSTM(proj_size=...)` of the same size, forward and backward, a reference for a dense native kernel.
+    """`torch.nn.LSTM(proj_size=...)` of the same size in both directions, as a reference for a dense native kernel.
 
-    It has random weights, no clipping and no skip connections, and runs padded steps; the biLSTM alone.
+    It has random weights, no clipping, no skip connections and no character CNN, and it computes padded steps too.
     """
 
     name = "torch.nn.LSTM"
@@ -187,7 +194,7 @@ class TorchLstm(Variant):
         self.size = size
         d, n = options.projection_dim, options.dim
         self.directions: list[torch.nn.LSTM] = []
-        if d > n:  # which PyTorch cannot represent
+        if d > n:  # PyTorch does not support such a projection
             return
         projected = d if d < n else 0
         self.directions = [
@@ -195,7 +202,7 @@ class TorchLstm(Variant):
             for _ in range(2)
         ]
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # said once: oneDNN has no projections
+            warnings.simplefilter("ignore")  # PyTorch warns once that oneDNN has no projections
             self.directions[0](torch.zeros(1, 1, d, device=device))
 
     def runs(self, case: Case) -> bool:
