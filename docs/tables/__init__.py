@@ -1,4 +1,4 @@
-"""The tables of the documentation that are of records, made from these alone."""
+"""Tables of the documentation that are generated from records."""
 
 from docs.tables import compression, performance, sweeps
 from docs.tables.page import Tables

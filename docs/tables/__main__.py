@@ -1,4 +1,4 @@
-"""`python -m docs.tables` writes the pages' tables anew, from the records that they are of."""
+"""`python -m docs.tables` regenerates the tables in the pages from their records."""
 
 from __future__ import annotations
 

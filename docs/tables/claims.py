@@ -1,6 +1,6 @@
-"""The documentation's measured statements, each with its numbers computed from the records.
+"""Measured statements of the documentation, with their numbers computed from the records.
 
-A page must contain each text as it is here, except for line breaks.
+A page must contain each text literally, except for line breaks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHARED = f"{_JOINT} budget 501760 parameters with highways"
 
 
 def claims() -> Iterator[tuple[str, str]]:
-    """Yields a page below `docs` and a text that it must contain."""
+    """Yield pairs of a page below `docs` and a text that it must contain."""
     for page, texts in {
         "../README.md": itertools.chain(_what_to_choose(), _processors_in_short(), _gpu_in_short(), _embedded()),
         "how-to.md": _precisions_in_short(),
@@ -61,7 +61,7 @@ def _gpu_in_short() -> Iterator[str]:
 
 
 def _gpu_ratios(label: str) -> list[float]:
-    """The speed-ups of cuDNN, dense, rank 128 and rank 32, for the biLSTM alone."""
+    """Return the speed-ups of cuDNN, dense, rank 128 and rank 32 over AllenNLP, for the biLSTM alone."""
     variants = ("torch.nn.LSTM", "dense", "svd all rank 128", "svd all rank 32")
     case = next(case for case in bench("gpu", "lstm") if short_label(case) == label)
     return [Column("", "gpu", "lstm", variant).of(case)["ratio"] for variant in variants]
@@ -69,13 +69,13 @@ def _gpu_ratios(label: str) -> list[float]:
 
 def _embedded() -> Iterator[str]:
     for name in ("demo", "base"):
-        about = json.loads((DOCS.parent / "weights" / name / "pretrain.json").read_text(encoding="utf-8"))
+        training = json.loads((DOCS.parent / "weights" / name / "pretrain.json").read_text(encoding="utf-8"))
         size = (DOCS.parent / "weights" / name / "weights.hdf5").stat().st_size / 1e6
-        held_out = about["held_out_perplexity"]
+        held_out = training["held_out_perplexity"]
         both = f"{held_out['forward']:.1f}, {held_out['backward']:.1f}"
-        yield f"| {both} ({about['held_out_unigram_perplexity']:.1f})"
+        yield f"| {both} ({training['held_out_unigram_perplexity']:.1f})"
         yield f"| {size:.1f} |"
-        yield f"{about['held_out_words']:,} words of a held-out book"
+        yield f"{training['held_out_words']:,} words of a held-out book"
     better, *level = (_mean(_paired(task, "base", "dense", "demo", "dense")) for task in ("squad", "sst", "snli"))
     yield f"{better.value:.1f} points better on SQuAD (± {better.value - better.low:.1f})"
     assert all(one.low < 0 < one.high for one in level)
@@ -86,9 +86,9 @@ def _embedded() -> Iterator[str]:
 
 
 def _rounding(task: str) -> np.ndarray:
-    """Scores with float32 weights less those with the stored float16 weights, by seed, in points."""
-    own = _float16(task)
-    return np.array([100 * (own["float32"][seed] - own["float16"][seed]) for seed in own["float16"]])
+    """Return scores with float32 weights minus those with the stored float16 weights, by seed, in points."""
+    scores = _float16(task)
+    return np.array([100 * (scores["float32"][seed] - scores["float16"][seed]) for seed in scores["float16"]])
 
 
 def _float16(task: str) -> dict[str, dict[str, float]]:
@@ -110,15 +110,16 @@ def _processors_in_short() -> Iterator[str]:
 
 @cache
 def _between_processors() -> tuple[int, float, float]:
-    """How many runs two processors scored, and by how much these and two seeds differ (root mean square, in points).
+    """Return the number of runs that two processors scored, and how much two processors and two seeds differ.
 
+    The differences are root mean squares in points.
     The scores with AVX2 are in `float16.json`, those with AVX-512 on the board.
     """
     apart, seeds = [], []
     for task in TASKS:
-        found = _scores_of(task, "base", "dense")
-        apart += [100 * (score - found[int(seed)]) for seed, score in _float16(task)["float16"].items()]
-        seeds += [100 * (one - other) for one, other in itertools.combinations(found.values(), 2)]
+        board_scores = _scores_of(task, "base", "dense")
+        apart += [100 * (score - board_scores[int(seed)]) for seed, score in _float16(task)["float16"].items()]
+        seeds += [100 * (one - other) for one, other in itertools.combinations(board_scores.values(), 2)]
     assert {record.machine.instructions for record in board_records("sst", "base", "dense")} == {"AVX512"}
     assert read_json("compression/float16.json")["machine"]["instructions"] == "AVX2"
     return len(apart), _root_mean_square(apart), _root_mean_square(seeds)
@@ -143,10 +144,10 @@ def _sweeps() -> Iterator[str]:
     yield f"| a run, first fifth of the sweep | {load['ms_a_run_first_fifth']:.0f} ms |"
     yield f"| a run, last fifth | {load['ms_a_run_last_fifth']:.0f} ms |"
     yield f"| `--status` on 10,000 records | {load['status_seconds']:.1f} s |"
-    former, own = record["leaderboard"]["runs"]
+    former, current = record["leaderboard"]["runs"]
     yield (
-        f"takes {own['leaderboard_processor_seconds']:.0f} seconds of processor time and "
-        f"{own['leaderboard_megabytes']:.0f} MB of memory, and its page {own['page_megabytes']:.1f} MB"
+        f"takes {current['leaderboard_processor_seconds']:.0f} seconds of processor time and "
+        f"{current['leaderboard_megabytes']:.0f} MB of memory, and its page {current['page_megabytes']:.1f} MB"
     )
     yield (
         f"these were {former['leaderboard_processor_seconds']:.0f} seconds, "
@@ -155,22 +156,22 @@ def _sweeps() -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    """The text below the first table."""
-    found = {encoder: report["activation_error"]["all"] for encoder, report in reports().items()}
+    """Yield the text below the first table."""
+    errors = {encoder: report["activation_error"]["all"] for encoder, report in reports().items()}
     plain, spent, both = (
-        found[label] for label in ("svd all rank 8", f"svd all {_BUDGET}", f"whitened_svd all {_BUDGET}")
+        errors[label] for label in ("svd all rank 8", f"svd all {_BUDGET}", f"whitened_svd all {_BUDGET}")
     )
     yield {7: "Seven tenths of this gain come from the budget"}[round(10 * (plain - spent) / (plain - both))]
-    yield f"(`whitened_svd`, rank 7, 153,344 parameters) {found['whitened_svd all by gate rank 7']:.2f}"
-    joint = [found[f"svd joint+projection {_BUDGET}{how}"] for how in ("", " by matrices")]
+    yield f"(`whitened_svd`, rank 7, 153,344 parameters) {errors['whitened_svd all by gate rank 7']:.2f}"
+    joint = [errors[f"svd joint+projection {_BUDGET}{how}"] for how in ("", " by matrices")]
     yield "`svd` with `joint+projection` and a budget {:.2f} (by matrices {:.2f})".format(*joint)
-    longer = [found[f"{_DEMO}{how} calibrated on 728c77e8"] for how in ("", " by matrices")]
+    longer = [errors[f"{_DEMO}{how} calibrated on 728c77e8"] for how in ("", " by matrices")]
     yield "(`joint+projection`, budget) {:.2f} (by matrices {:.2f})".format(*longer)
-    yield f"brings {found[_DEMO]:.2f} down to {longer[0]:.2f}"
+    yield f"brings {errors[_DEMO]:.2f} down to {longer[0]:.2f}"
 
 
 def _allocation() -> Iterator[str]:
-    """The ranks that a budget gives the layers of the larger embedded ELMo."""
+    """Yield the ranks that a budget gives the layers of the larger embedded ELMo."""
     gates, projections = _ranks(_BASE)
     yield f"the first layer's gates get ranks of {gates[0]} and its projections {projections[0]}"
     yield f"the second layer's {gates[1]}, {projections[1]}"
@@ -179,16 +180,16 @@ def _allocation() -> Iterator[str]:
 
 
 def _ranks(encoder: str) -> tuple[list[str], list[str]]:
-    """The ranks of the gates and of the projections, for each layer."""
+    """Return the ranks of the gates and of the projections, for each layer."""
     record = board_records("sst", "base", encoder)[0]
-    found: list[list[str]] = []
+    texts: list[list[str]] = []
     for target in ("joint", "projection"):
-        own = [
+        ranks_by_layer = [
             sorted({str(one.rank) for one in record.matrices if (one.target, one.layer) == (target, layer)}, key=int)
             for layer in (0, 1)
         ]
-        found.append([" and ".join(map(str, ranks)) for ranks in own])
-    return found[0], found[1]
+        texts.append([" and ".join(map(str, ranks)) for ranks in ranks_by_layer])
+    return texts[0], texts[1]
 
 
 def _scores() -> Iterator[str]:
@@ -210,15 +211,17 @@ def _scores() -> Iterator[str]:
 
 
 def _by_outputs() -> Iterator[str]:
-    """Budgets by the outputs' loss compared with budgets by matrices."""
+    """Compare budgets by the outputs' loss with budgets by matrices."""
     pairs = {
         ("demo", _DEMO): f"{_DEMO} by matrices",
         ("demo", f"{_DEMO} distilled 1500"): f"{_DEMO} by matrices distilled 1500",
         ("base", _BASE): f"{_BASE} by matrices",
         ("base", _SHARED): f"{_BASE} by matrices highways 64",
     }
-    apart = [_paired(task, elmo, own, elmo, other) for (elmo, own), other in pairs.items() for task in TASKS]
-    assert sum(own.mean() > 0 for own in apart) == 9 and len(apart) == 12
+    apart = [
+        _paired(task, elmo, by_outputs, elmo, other) for (elmo, by_outputs), other in pairs.items() for task in TASKS
+    ]
+    assert sum(differences.mean() > 0 for differences in apart) == 9 and len(apart) == 12
     assert all(mean.low < 0 < mean.high for mean in map(_mean, apart))
     mean = _mean(np.concatenate(apart))
     yield f"({mean.value:+.1f} ± {mean.value - mean.low:.1f}, over {mean.n} pairs of one seed)"
@@ -263,15 +266,15 @@ def _language() -> Iterator[str]:
 
 
 def _additive(task: str) -> list[float]:
-    """The cost of `input` divided by that of `recurrent`, by method and rank, both from the dense one's processor."""
+    """Return the costs of `input` divided by those of `recurrent`, where the dense encoder's processor scored both."""
     rows = board(task)
     methods = ("svd", "whitened_svd", "fisher_svd", "semi_nmf", "prune", "nmf", "random")
-    found = []
+    ratios = []
     for method, rank in itertools.product(methods, (128, 32, 8)):
         names = [f"{method} {target} rank {rank}" for target in ("input", "recurrent")]
         if not any(elsewhere(task, None, name) for name in names):
-            found.append(rows[names[0]]["difference"] / rows[names[1]]["difference"])
-    return found
+            ratios.append(rows[names[0]]["difference"] / rows[names[1]]["difference"])
+    return ratios
 
 
 def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
@@ -297,8 +300,8 @@ def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
 
 
 def _budget_of_a_core() -> Iterator[str]:
-    """The median ranks that a language model's budget gives."""
-    found: dict[tuple[int, str], list[str]] = {}
+    """Yield the median ranks that a language model's budget gives."""
+    medians: dict[tuple[int, str], list[str]] = {}
     recurrent = []
     for task in ("ptb", "wikitext2"):
         records = board_records(task, None, "svd all budget 324000 parameters")
@@ -307,34 +310,37 @@ def _budget_of_a_core() -> Iterator[str]:
                 one.rank or 0 for record in records for one in record.matrices
                 if (one.layer, one.target) == (layer, target)
             ]  # fmt: skip
-            found.setdefault((layer, target), []).append(f"{median(ranks):.0f}")
+            medians.setdefault((layer, target), []).append(f"{median(ranks):.0f}")
             recurrent += [median(ranks)] if target == "recurrent" else []
-    third, second, first = (" and ".join(found[layer, "input"]) for layer in (2, 1, 0))
+    third, second, first = (" and ".join(medians[layer, "input"]) for layer in (2, 1, 0))
     yield f"the third layer's `input` gets rank {third}, the second's {second} and the first's {first}"
     yield f"`recurrent` {min(recurrent):.0f} to {max(recurrent):.0f}"
 
 
 def _elmo() -> Iterator[str]:
-    """ELMo as a language model."""
-    found = {one["encoder"]: one["forward"] for one in read_json("compression/perplexities.json")["perplexities"]}
-    dense = found["as it is"]
-    low, lower = ([found[f"svd {t} rank {rank}"] - dense for t in ("input", "recurrent")] for rank in (32, 16))
+    """Yield perplexities and ranks of an ELMo as a language model."""
+    record = read_json("compression/perplexities.json")
+    perplexities = {one["encoder"]: one["forward"] for one in record["perplexities"]}
+    dense = perplexities["as it is"]
+    targets = ("input", "recurrent")
+    low, lower = ([perplexities[f"svd {target} rank {rank}"] - dense for target in targets] for rank in (32, 16))
     yield f"`input` costs {low[0]:.0f} and `recurrent` {low[1]:.0f} of {dense:.0f}"
     yield f"at rank 16 {lower[0]:.0f} and {lower[1]:.0f}"
     gates, projections = (
-        sorted(int(rank) for text in own for rank in text.split(" and ")) for own in _ranks(f"{_BASE} by matrices")
+        sorted(int(rank) for text in texts for rank in text.split(" and ")) for texts in _ranks(f"{_BASE} by matrices")
     )
     yield f"gives it ranks of {projections[0]} to {projections[-1]}, and the gates {gates[0]} to {gates[-1]}"
 
 
 def _highways() -> Iterator[str]:
     record = read_json("compression/highways.json")
-    found = {one["encoder"]: (one["forward"], one["backward"]) for one in record["perplexities"]}
-    alone = [" and ".join(f"{one:.1f}" for one in found[f"highways {rank}"]) for rank in (256, 128, 64, 32)]
+    perplexities = {one["encoder"]: (one["forward"], one["backward"]) for one in record["perplexities"]}
+    alone = [" and ".join(f"{one:.1f}" for one in perplexities[f"highways {rank}"]) for rank in (256, 128, 64, 32)]
     yield "of the dense encoder into {}, {}, {}, {}".format(*alone)
-    yield from _shared_budgets(found)
-    own = record["report"]["highways"][0]
-    yield f"is off by half ({own['error']:.2f}), and what it gives for the words of a text by {own['input_error']:.2f}"
+    yield from _shared_budgets(perplexities)
+    highway = record["report"]["highways"][0]
+    error, input_error = highway["error"], highway["input_error"]
+    yield f"is off by half ({error:.2f}), and what it gives for the words of a text by {input_error:.2f}"
     speeds = [board(task, "base")[_SHARED]["encoder_32_allennlp"] for task in ("sst", "squad")]
     yield f"{speeds[0]:.0f} and {speeds[1]:.0f} times as fast as AllenNLP's in batches of 32"
     yield from _highways_in_tasks()
@@ -346,11 +352,11 @@ def _highways() -> Iterator[str]:
     yield f"is {sizes[0] / sizes[1]:.1f} times smaller than dense in place of {sizes[0] / sizes[2]:.1f}"
 
 
-def _shared_budgets(found: dict[str, tuple[float, float]]) -> Iterator[str]:
-    """Perplexities of budgets that the highway layer shares, and of the same parameters without sharing."""
+def _shared_budgets(perplexities: dict[str, tuple[float, float]]) -> Iterator[str]:
+    """Yield perplexities of budgets that the highway layer shares, and of the same parameters without sharing."""
 
     def both(encoder: str) -> str:
-        return " and ".join(f"{one:.1f}" for one in found[encoder])
+        return " and ".join(f"{one:.1f}" for one in perplexities[encoder])
 
     separate = both(f"{_BASE} by matrices highways 64")
     yield f"the same rank of 64 gives {separate}"
@@ -361,7 +367,7 @@ def _shared_budgets(found: dict[str, tuple[float, float]]) -> Iterator[str]:
 
 
 def _highways_in_tasks() -> Iterator[str]:
-    """Differences that rank 64 of the highway layer makes in the tasks."""
+    """Yield the differences in score that rank 64 of the highway layer makes."""
     matrices, plain = (
         [_mean(_paired(task, "base", f"{encoder} highways 64", "base", encoder)) for task in TASKS]
         for encoder in (f"{_BASE} by matrices", "svd all rank 32")
@@ -375,14 +381,16 @@ def _highways_in_tasks() -> Iterator[str]:
 
 
 def _longer_perplexities() -> Iterator[str]:
-    """How much compression costs the two ELMos, forward."""
+    """Yield the costs of compression in forward perplexity for both ELMos."""
     records = [read_json(f"compression/{name}.json") for name in ("perplexities", "highways", "longer")]
-    embedded, highways, longer = ({one["encoder"]: one["forward"] for one in own["perplexities"]} for own in records)
+    embedded, highways, longer = (
+        {one["encoder"]: one["forward"] for one in record["perplexities"]} for record in records
+    )
     embedded = highways | embedded
     low, by_matrices = "svd all rank 32", f"{_BASE} by matrices"
-    costs = [own[low] - own["as it is"] for own in (embedded, longer)]
+    costs = [elmo[low] - elmo["as it is"] for elmo in (embedded, longer)]
     yield f"costs the embedded ELMo {costs[0]:.0f} and this one {costs[1]:.0f}"
-    costs = [own[f"{by_matrices} highways 64"] - own[by_matrices] for own in (longer, embedded)]
+    costs = [elmo[f"{by_matrices} highways 64"] - elmo[by_matrices] for elmo in (longer, embedded)]
     yield f"costs it {costs[0]:.0f} and the embedded ELMo {costs[1]:.0f}"
     projection, recurrent = "svd projection rank 64", "svd recurrent rank 16"
     yield f"gives {longer[projection]:.0f} where the embedded ELMo has {embedded[projection]:.0f}"
@@ -401,24 +409,24 @@ def _longer() -> Iterator[str]:
         ),
         (("projection",), "are {:.1f} to {:.1f} times as large, and {:.0f} to {:.0f} in place of"),
     ):
-        own, other = ([one for one in norms[name] if one["target"] in targets] for name in ("longer", "embedded"))
-        ratios = [one["frobenius"] / two["frobenius"] for one, two in zip(own, other, strict=True)]
-        ranks, fewer = ([one["effective_rank"] for one in norms] for norms in (own, other))
+        longer, other = ([one for one in norms[name] if one["target"] in targets] for name in ("longer", "embedded"))
+        ratios = [one["frobenius"] / two["frobenius"] for one, two in zip(longer, other, strict=True)]
+        ranks, fewer = ([one["effective_rank"] for one in norms] for norms in (longer, other))
         yield text.format(min(ratios), max(ratios), min(ranks), max(ranks))
         yield f"in place of {min(fewer):.0f} to {max(fewer):.0f}."
 
 
 def _limits() -> Iterator[str]:
-    """The least speed-ups over AllenNLP."""
-    former = ("-convolutions", "-4x4")  # what the code did before
+    """Yield the smallest speed-ups over AllenNLP."""
+    former = ("-convolutions", "-4x4")  # of earlier code
     with_avx2 = [
         name
-        for name, own in _benches().items()
-        if own["machine"]["instructions"] == "AVX2" and not name.endswith(former)
+        for name, record in _benches().items()
+        if record["machine"]["instructions"] == "AVX2" and not name.endswith(former)
     ]
     yield f"[With AVX2](#with-avx2) the least is {min(map(_least, with_avx2)):.1f}"
     yield f"and [without llvmlite](#without-llvmlite) {_least('original-without-llvmlite'):.1f}"
-    with_avx512 = [name for name, own in _benches().items() if own["machine"]["instructions"] == "AVX512"]
+    with_avx512 = [name for name, record in _benches().items() if record["machine"]["instructions"] == "AVX512"]
     measured = [name for name in with_avx512 if not name.startswith(("gpu", "original-without"))]
     cases = [case for name in measured for case in _benches()[name]["cases"]]
     ours = [one for case in cases for one in case["variants"] if one["variant"] not in ("AllenNLP", "torch.nn.LSTM")]
@@ -430,7 +438,7 @@ def _limits() -> Iterator[str]:
 
 
 def _least(name: str) -> float:
-    """The least speed-up of any encoder of ours in a benchmark."""
+    """Return the smallest speed-up of this package's encoders in a benchmark."""
     cases = _benches()[name]["cases"]
     return min(
         float(one["ratio"])
@@ -457,15 +465,15 @@ def _precisions_in_short() -> Iterator[str]:
 
 
 def _gains(part: str) -> dict[str, str]:
-    """The range of speed-ups of each precision over float32, over all sizes; the encoder at its lower rank."""
-    found: dict[str, list[float]] = {"bfloat16": [], "int8": []}
+    """Return the range of each precision's speed-up over float32 over all sizes; the encoder at its lower rank."""
+    speed_ups: dict[str, list[float]] = {"bfloat16": [], "int8": []}
     for size, rank in (("original", 32), ("medium", 16), ("small", 8)):
-        own = "dense" if part == "characters" else f"svd all rank {rank}"
-        plain = Column("", f"{size}-encoder", part, own)
-        for case, (precision, gains) in itertools.product(plain.cases, found.items()):
-            other = plain._replace(variant=f"{own}, {precision}")
+        encoder = "dense" if part == "characters" else f"svd all rank {rank}"
+        plain = Column("", f"{size}-encoder", part, encoder)
+        for case, (precision, gains) in itertools.product(plain.cases, speed_ups.items()):
+            other = plain._replace(variant=f"{encoder}, {precision}")
             gains.append(plain.milliseconds(case) / other.milliseconds(case))
-    return {precision: f"{min(gains):.1f} to {max(gains):.1f}" for precision, gains in found.items()}
+    return {precision: f"{min(gains):.1f} to {max(gains):.1f}" for precision, gains in speed_ups.items()}
 
 
 def _gpu() -> Iterator[str]:
@@ -476,7 +484,7 @@ def _gpu() -> Iterator[str]:
     yield f"(at {of('gpu', 'batch 512', 'torch.nn.LSTM')['product_share']:.1f} times what a float32 product reaches)"
     shares = of("gpu", "batch 1", "dense"), of("gpu-long", "batch 1, length 150", "dense")
     yield "at {:.0f} % of the GPU's bandwidth, at length 150 at {:.0f} %".format(
-        *(100 * own["read_share"] for own in shares)
+        *(100 * share["read_share"] for share in shares)
     )
     yield f"{100 * of('gpu', 'batch 512', 'dense')['product_share']:.0f} % of what a large float32 product reaches"
     errors = {
@@ -493,15 +501,15 @@ def _score(task: str, encoder: str) -> float:
 
 
 def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
-    """An encoder's scores, by seed."""
+    """Return the scores of an encoder by seed."""
     primary = "f1" if task == "squad" else "accuracy"
     return {one.run.seed: one.scores[primary] for one in board_records(task, elmo, encoder)}
 
 
 def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:
-    """One encoder's scores less another's, by seed, in points."""
-    own, others = _scores_of(task, elmo, encoder), _scores_of(task, other_elmo, other)
-    return np.array([100 * (own[seed] - others[seed]) for seed in sorted(own.keys() & others.keys())])
+    """Return the scores of one encoder minus those of another, by seed, in points."""
+    scores, others = _scores_of(task, elmo, encoder), _scores_of(task, other_elmo, other)
+    return np.array([100 * (scores[seed] - others[seed]) for seed in sorted(scores.keys() & others.keys())])
 
 
 def _mean(differences: np.ndarray) -> Any:

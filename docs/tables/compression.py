@@ -1,4 +1,4 @@
-"""The tables of `docs/compression.md`: from the board's records, and from those in `docs/compression/`."""
+"""Tables of `docs/compression.md`, from the board's records and those in `docs/compression/`."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ _LARGER = {
     "`whitened_svd`, rank 16": "whitened_svd all rank 16",
     "`svd`, rank 16": "svd all rank 16",
 }
-"""The encoders of the larger embedded ELMo that were scored."""
+"""Encoders of the larger embedded ELMo that were scored, by their label in the tables."""
 
 
 def _errors() -> Rows:
-    """Activation errors, by the size that each encoder was asked for."""
+    """Return activation errors by requested size."""
     sizes, ranks = (84_992, 161_792, 315_392, 468_992), (4, 8, 16, 24)
-    found = reports()
+    all_reports = reports()
     body = []
     for label, way in _WAYS.items():
         names = _names(way, sizes, ranks)
-        body.append([label, *(f"{found[name]['activation_error']['all']:.2f}" for name in names)])
-    dense = next(iter(found.values()))["size"]["lstm_dense_parameters"]
+        body.append([label, *(f"{all_reports[name]['activation_error']['all']:.2f}" for name in names)])
+    dense = next(iter(all_reports.values()))["size"]["lstm_dense_parameters"]
     smaller = ["times smaller", *(f"{dense / size:.1f}" for size in sizes)]
     head = ["parameters of the biLSTM", *(f"{size:,}" for size in sizes)]
     return [head, smaller, ["its rank, where it has one", *map(str, ranks)], *_least_in_bold(body)]
 
 
 def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
-    """Of one of `_WAYS` at several sizes: those of its budgets, or its ranks for all targets."""
+    """Return the names of one of `_WAYS` at several sizes: with a budget, or else with a rank."""
     return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
 
 
 def _scores() -> Rows:
-    """Every encoder that treats all layers alike, on the three tasks."""
+    """Return the scores in three tasks of the encoders that treat all layers alike."""
     rows = {task: board(task, "demo") for task in ("sst", "snli", "squad")}
     budget, by_matrices = (f"whitened_svd joint+projection {way.format(161792)}" for way in (_BUDGET, _BY_MATRICES))
     names = {
@@ -88,28 +88,28 @@ def _scores() -> Rows:
     head = ["", "parameters", "SST accuracy", "vs dense", "SNLI accuracy", "vs dense", "SQuAD F1", "vs dense"]
     body = []
     for label, name in names.items():
-        own = [of[name] for of in rows.values()]
-        line = [label, f"{own[0]['parameters']:,.0f}"]
-        for row in own:
+        task_rows = [of[name] for of in rows.values()]
+        line = [label, f"{task_rows[0]['parameters']:,.0f}"]
+        for row in task_rows:
             score = f"{100 * row['score']:.1f} ± {100 * row['std']:.1f} ({row['seeds']})"
             line += [score, f"{100 * row['difference']:+.1f}" if row["compressed"] else ""]
-        errors = " / ".join(f"{row['activation_error']:.2f}" for row in own)
-        body.append([*line, errors if own[0]["compressed"] else ""])
+        errors = " / ".join(f"{row['activation_error']:.2f}" for row in task_rows)
+        body.append([*line, errors if task_rows[0]["compressed"] else ""])
     return [[*head, "activation error"], *body]
 
 
 def _base() -> Rows:
-    """The larger embedded ELMo's differences to dense."""
+    """Return the differences of the larger embedded ELMo's encoders to dense."""
     rows = {task: board(task, "base") for task in ("sst", "snli", "squad")}
     body = []
     for label, name in _LARGER.items():
-        own = [of[name] for of in rows.values()]
+        task_rows = [of[name] for of in rows.values()]
         differences = [
             f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})"
             + elsewhere(task, "base", name)
-            for task, row in zip(rows, own, strict=True)
+            for task, row in zip(rows, task_rows, strict=True)
         ]
-        body.append([label, f"{own[0]['parameters']:,.0f}", *differences])
+        body.append([label, f"{task_rows[0]['parameters']:,.0f}", *differences])
     return [["", "parameters", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
 
 
@@ -142,54 +142,56 @@ def _tuned() -> Rows:
 
 
 def _perplexity(task: str, row: Row | None) -> str:
-    """With the difference to dense, tuned likewise."""
+    """Format a perplexity with its difference to the dense model that was tuned likewise."""
     if row is None:
         return ""
     return f"{row['score']:.1f} ({row['difference']:+.1f}){elsewhere(task, None, row['encoder'])}"
 
 
 def elsewhere(task: str, elmo: str | None, encoder: str) -> str:
-    """The mark of a row that was scored on another processor than the dense one that it is compared with."""
+    """Return the mark of a row that was scored on another processor than its baseline, or an empty text."""
     against = board(task, elmo)[encoder]["baseline"]
-    own, other = (
+    machines, baseline_machines = (
         {(one.machine.cpu, one.machine.instructions) for one in board_records(task, elmo, name)}
         for name in (encoder, against)
     )
-    return "" if own == other else " *"
+    return "" if machines == baseline_machines else " *"
 
 
 def _elmo_targets() -> Rows:
-    found = _both_ways("perplexities")
+    perplexities = _both_ways("perplexities")
     targets = ("input", "recurrent", "projection", "all")
     ways = [("svd", 64), ("svd", 32), ("svd", 16), ("whitened_svd", 32), ("whitened_svd", 16)]
     body = [
-        [f"`{method}`, rank {rank}", *(found.get(f"{method} {target} rank {rank}", "") for target in targets)]
+        [f"`{method}`, rank {rank}", *(perplexities.get(f"{method} {name} rank {rank}", "") for name in targets)]
         for method, rank in ways
     ]
     return [["", *targets], *body]
 
 
 def _elmo_budgets() -> Rows:
-    found = _both_ways("perplexities")
+    perplexities = _both_ways("perplexities")
     sizes, ranks = (403_456, 796_672), (16, 32)
-    body = [[label, *(found.get(name, "") for name in _names(way, sizes, ranks))] for label, way in _WAYS.items()]
+    body = [
+        [label, *(perplexities.get(name, "") for name in _names(way, sizes, ranks))] for label, way in _WAYS.items()
+    ]
     head = ["parameters", *(f"{size:,} (rank {rank})" for size, rank in zip(sizes, ranks, strict=True))]
     return [head, *_least_in_bold([row for row in body if any(row[1:])])]
 
 
 def _highways() -> Rows:
-    found = _both_ways("highways")
-    about = _json("highways")["report"]["highways"][0]
-    n_rows, n_columns = about["shape"]
+    perplexities = _both_ways("highways")
+    highway = _json("highways")["report"]["highways"][0]
+    n_rows, n_columns = highway["shape"]
     body = [["dense", f"{n_rows * n_columns:,}", _both_ways("perplexities")["whitened_svd all rank 32"]]]
     for rank in (256, 128, 64, 32, 16):
         numbers = f"{rank * (n_rows + n_columns):,}"
-        body.append([str(rank), numbers, found[f"whitened_svd all rank 32 highways {rank}"]])
+        body.append([str(rank), numbers, perplexities[f"whitened_svd all rank 32 highways {rank}"]])
     return [["rank of the highway layer", "numbers in it", "forward, backward"], *body]
 
 
 def _longer() -> Rows:
-    """An ELMo trained for longer against the embedded one of its size: perplexities, errors and scores."""
+    """Compare an ELMo trained for longer with the embedded one of its size: perplexities, errors and scores."""
     record, tasks = _json("longer"), ("sst", "snli", "squad")
     perplexities = _both_ways("highways") | _both_ways("perplexities"), _both_ways("longer")
     apart = {task: {name: _apart(one) for name, one in record["scores"][task].items()} for task in tasks}
@@ -204,7 +206,7 @@ def _longer() -> Rows:
 
 
 def _apart(scores: dict[str, dict[str, float]]) -> np.ndarray:
-    """The scores of the longer trained ELMo less the embedded one's, by seed, in points."""
+    """Return the scores of the ELMo trained for longer minus those of the embedded one, by seed, in points."""
     return np.array([100 * (scores["longer"][seed] - score) for seed, score in scores["embedded"].items()])
 
 
@@ -228,27 +230,27 @@ TABLES: Tables = {
 
 
 def board(task: str, elmo: str | None = None) -> dict[str, Row]:
-    """The rows of the published board, by encoder."""
+    """Return the rows of a published board by encoder."""
     return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo].frame.iterrows()}
 
 
 def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
-    """The records behind a row."""
-    key, found = board(task, elmo)[encoder]["key"], _boards()[task, elmo]
-    return [record for record, own in zip(found.records, found.keys, strict=True) if own == key]
+    """Return the records of an encoder on a published board."""
+    key, published = board(task, elmo)[encoder]["key"], _boards()[task, elmo]
+    return [record for record, other in zip(published.records, published.keys, strict=True) if other == key]
 
 
 @cache
 def _boards() -> dict[tuple[str, str | None], Board]:
-    found = {}
+    by_name = {}
     for one in boards(records_of(DOCS.parent / "leaderboard")):
         elmo = one.first.elmo
-        found[one.task, Path(elmo.name).parent.name if elmo else None] = one
-    return found
+        by_name[one.task, Path(elmo.name).parent.name if elmo else None] = one
+    return by_name
 
 
 def _both_ways(name: str) -> dict[str, str]:
-    """Forward and backward perplexity, by encoder."""
+    """Return forward and backward perplexities as text, by encoder."""
     return {one["encoder"]: f"{one['forward']:.1f}, {one['backward']:.1f}" for one in _json(name)["perplexities"]}
 
 
@@ -257,15 +259,15 @@ def _json(name: str) -> Any:
 
 
 def reports() -> dict[str, Row]:
-    """Those of `elmo-mf compress` on the smaller embedded ELMo, by encoder."""
-    found = _json("reports")["reports"]
-    encoders = [EncoderIdentity(compression=parse_compression(one["compression"])) for one in found]
+    """Return the reports of `elmo-mf compress` on the smaller embedded ELMo, by encoder."""
+    recorded = _json("reports")["reports"]
+    encoders = [EncoderIdentity(compression=parse_compression(one["compression"])) for one in recorded]
     names = encoder_names(encoders)
-    return {names[encoder.key]: one for encoder, one in zip(encoders, found, strict=True)}
+    return {names[encoder.key]: one for encoder, one in zip(encoders, recorded, strict=True)}
 
 
 def _least_in_bold(body: Sequence[list[str]]) -> Rows:
-    """The least of each column, or several of them, by the first number in each."""
+    """Mark the smallest entries of each column in bold, compared by the first number of each."""
 
     def first(text: str) -> float:
         return float(text.split(",")[0]) if text else float("inf")

@@ -1,4 +1,4 @@
-"""Tables in a page: each is what follows a line `<!-- table: NAME -->`."""
+"""Tables in a page, each of which follows a line `<!-- table: NAME -->`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parents[1]
 
-Rows = list[list[str]]  # the head first
+Rows = list[list[str]]  # the first row is the head
 Tables = Mapping[str, Callable[[], Rows]]
 
 _TABLE = re.compile(r"^(<!-- table: (\S+) -->\n\n)(?:\|.*\n)+", re.MULTILINE)
 
 
 def filled(text: str, tables: Tables) -> str:
-    """A page's text with each of its tables made anew."""
-    return _TABLE.sub(lambda found: found[1] + _markdown(tables[found[2]]()), text)
+    """Replace every table in the text of a page by its current content."""
+    return _TABLE.sub(lambda match: match[1] + _markdown(tables[match[2]]()), text)
 
 
 def names(text: str) -> list[str]:
-    """Of a page's tables."""
-    return [found[2] for found in _TABLE.finditer(text)]
+    """Return the names of a page's tables."""
+    return [match[2] for match in _TABLE.finditer(text)]
 
 
 def _markdown(rows: Rows) -> str:
@@ -34,5 +34,5 @@ def _markdown(rows: Rows) -> str:
 
 
 def read_json(name: str) -> Any:
-    """A record below `docs`."""
+    """Read a JSON record below `docs`."""
     return json.loads((DOCS / name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The tables of `docs/performance.md`: from the benchmarks' records in `docs/performance/`."""
+"""Tables of `docs/performance.md`, from the benchmarks' records in `docs/performance/`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Case = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """One encoder of a benchmark."""
+    """A column of a table: one encoder in one part of a benchmark."""
 
     title: str
     record: str
@@ -27,7 +27,7 @@ class Column(NamedTuple):
         return bench(self.record, self.part)
 
     def of(self, like: Case) -> dict[str, Any]:
-        """Its times for the same sentences."""
+        """Return the times of the encoder for the sentences of a case."""
         case = next(one for one in self.cases if one["lengths"] == like["lengths"])
         return next(one for one in case["variants"] if one["variant"] == self.variant)
 
@@ -37,7 +37,7 @@ class Column(NamedTuple):
 
 @cache
 def bench(record: str, part: str) -> list[Case]:
-    """The cases of one part of a benchmark's record."""
+    """Return the cases of one part in the record of a benchmark."""
     return [case for case in read_json(f"performance/{record}.json")["cases"] if case["part"] == part]
 
 
@@ -51,7 +51,7 @@ def _sentences(case: Case) -> str:
 
 
 def short_label(case: Case) -> str:
-    """Where a length of 20 goes without saying."""
+    """Return a label of a case that leaves out a length of 20."""
     longest = max(case["lengths"])
     if _ragged(case):
         return f"batch {case['batch']}, ragged"
@@ -63,7 +63,7 @@ def _ragged(case: Case) -> bool:
 
 
 def _ratios(columns: Sequence[Column], label: Callable[[Case], str] = _sentences) -> Rows:
-    """How many times as fast as AllenNLP's, a row a case that all columns have."""
+    """Return speed-ups over AllenNLP, with a row for each case of the column that has fewest."""
     fewest = min((column.cases for column in columns), key=len)
     body = [[label(case), *(f"{column.of(case)['ratio']:.1f}" for column in columns)] for case in fewest]
     return [["", *(column.title for column in columns)], *body]
@@ -72,7 +72,7 @@ def _ratios(columns: Sequence[Column], label: Callable[[Case], str] = _sentences
 def _precisions(
     record: str, part: str, ranks: Sequence[int], precisions: Sequence[str] = (), by_rank: bool = True
 ) -> Rows:
-    """Dense and low-rank encoders, each in float32 and in other precisions beside it, or these after all of float32."""
+    """Return speed-ups of dense and low-rank encoders, by rank and precision; without `by_rank`, vice versa."""
     encoders = ["dense", *(f"svd all rank {rank}" for rank in ranks)]
     endings = ["", *(f", {precision}" for precision in precisions)]
     if by_rank:
@@ -83,19 +83,19 @@ def _precisions(
 
 
 def _aims() -> Rows:
-    """With what was aimed for in brackets."""
+    """Return speed-ups with their targets in brackets."""
     aims = {
         "batch 1, length 20": (6, 25, 70, None, None, None),
         "batch 8, length 20": (3.5, 16, 35, None, None, None),
         "batch 32, length 10 to 20": (2, 7, 15, 3, 10.5, 22.5),
     }
     head, *body = _precisions("original", "lstm", (128, 32), ["bfloat16"], by_rank=False)
-    found = {label: ratios for label, *ratios in body}
+    rows = {label: ratios for label, *ratios in body}
     return [
         head,
         *(
-            [label, *(f"{text} ({at})" if at else text for text, at in zip(found[label], own, strict=True))]
-            for label, own in aims.items()
+            [label, *(f"{text} ({at})" if at else text for text, at in zip(rows[label], targets, strict=True))]
+            for label, targets in aims.items()
         ),
     ]
 
@@ -111,7 +111,7 @@ def _joint() -> Rows:
 
 
 def _characters() -> Rows:
-    """The character CNN's share of the encoder's time, and its time where all words are kept."""
+    """Return the character CNN's share of the encoder's time, and its time when all words are cached."""
     record = "original-encoder"
     encoders = {
         "AllenNLP": ("AllenNLP", "AllenNLP"),
@@ -122,8 +122,8 @@ def _characters() -> Rows:
     body = []
     for case in bench(record, "characters"):
         row = [_sentences(case)]
-        for own, whole in encoders.values():
-            part = Column("", record, "characters", own).milliseconds(case)
+        for alone, whole in encoders.values():
+            part = Column("", record, "characters", alone).milliseconds(case)
             total = Column("", record, "encoder", whole).milliseconds(case)
             row.append(f"{part:.1f} of {total:.{0 if total >= 100 else 1}f} ms, {part / total:.0%}")
         kept = Column("", record, "characters", "dense, words kept").milliseconds(case)
@@ -132,7 +132,7 @@ def _characters() -> Rows:
 
 
 def _highways() -> Rows:
-    """The character CNN and the encoder, without and with factors in place of the highway layers."""
+    """Return speed-ups of the character CNN and the encoder with dense and factorized highway layers."""
     factored = "svd all rank 32 highways 256"
     columns = [
         Column("CNN: dense", "original-highways", "characters", "dense"),
@@ -147,7 +147,7 @@ def _highways() -> Rows:
 
 
 def _avx2(part: str, record: str) -> Rows:
-    """The original and the small size side by side."""
+    """Return speed-ups of the original and the small size side by side."""
     original = _columns(f"original-{record}", part, "dense", "svd all rank 128", "svd all rank 32")
     small = _columns(f"small-{record}", part, "dense", "svd all rank 32", "svd all rank 8")
     firsts = [original[0]._replace(title="original: dense"), small[0]._replace(title="small: dense")]
@@ -155,7 +155,7 @@ def _avx2(part: str, record: str) -> Rows:
 
 
 def _lookup() -> Rows:
-    """The character CNN with convolutions, and looked up."""
+    """Return speed-ups of the character CNN by convolutions and by table lookup."""
     columns = []
     for size in ("original", "small"):
         for title, part, variant in (
@@ -168,7 +168,7 @@ def _lookup() -> Rows:
 
 
 def _registers() -> Rows:
-    """Blocks of four rows by four vectors, and of six by two."""
+    """Return speed-ups with blocks of four rows by four vectors, and of six by two."""
     columns = []
     for column in _columns("original-avx2-4x4", "lstm", "dense", "svd all rank 128", "svd all rank 32"):
         columns += [column, column._replace(title="", record="original-avx2-6x2")]
@@ -176,7 +176,7 @@ def _registers() -> Rows:
 
 
 def _primed() -> Rows:
-    """Accuracies of the state policies, and the difference with its standard error."""
+    """Return accuracies of the state policies, and their difference with its standard error."""
     scores: dict[tuple[str, str], dict[int, float]] = {}
     paths = sorted((DOCS / "performance" / "state" / "records").iterdir())
     records = [read_record(path) for path in paths]
@@ -196,7 +196,7 @@ def _primed() -> Rows:
 
 
 def _in_short() -> Rows:
-    """What README has: rounded, and one sentence of 20 words beside 32 of them."""
+    """Return the rounded speed-ups in the README, for one sentence of 20 words and for 32."""
     ranks = ("dense", "svd all rank 128", "svd all rank 32")
     int8 = tuple(f"{encoder}, int8" for encoder in ranks)
     rows = {
@@ -222,7 +222,7 @@ def _in_short() -> Rows:
 
 
 def _gpu(part: str, *variants: str) -> Rows:
-    """Batches of length 20, then of others where there are any."""
+    """Return speed-ups on a GPU for batches of length 20, followed by other lengths for the biLSTM alone."""
     columns = _columns("gpu", part, *variants, "dense", "svd all rank 128", "svd all rank 32")
     head, *body = _ratios(columns, short_label)
     if part == "lstm":
@@ -231,7 +231,7 @@ def _gpu(part: str, *variants: str) -> Rows:
 
 
 def _whole(number: int) -> Rows:
-    """All that was recorded of one case."""
+    """Return everything that was recorded of one case."""
     case = bench("original", "lstm")[number]
     body = []
     for one in case["variants"]:

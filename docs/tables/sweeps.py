@@ -1,4 +1,4 @@
-"""The table of `docs/sweeps.md`: the differences between preset `paper` and the configs that AllenNLP published."""
+"""Table of `docs/sweeps.md`: differences between preset `paper` and the configs that AllenNLP published."""
 
 from __future__ import annotations
 
