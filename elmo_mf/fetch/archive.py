@@ -48,7 +48,7 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
     with open_regular(archive, "archive", "a zip file") as raw:
         try:
             with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member)) as source:
-                while block := source.read(_BLOCK):  # zipfile reads no more than the size that was checked
+                while block := source.read(_BLOCK):  # zipfile stops at the size that was checked
                     yield block
         except InputError:
             raise

@@ -27,11 +27,11 @@ from elmo_mf.provenance import file_hash
 MOST_BYTES = 4_000_000_000
 _ATTEMPTS = 5
 _REDIRECTS = 10
-_CHUNK = 1 << 14  # bytes, at most lost when a connection breaks
+_CHUNK = 1 << 14  # bytes; the most that is lost when a connection breaks
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two chunks
 PAUSE = 1.0  # seconds between two attempts
 _MOST_STATE = 10_000  # bytes
-STATE_BYTES = 1 << 25  # bytes between two saved states, at most lost when the process is killed
+STATE_BYTES = 1 << 25  # bytes between saved states; the most that is lost when the process is killed
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the number of bytes that have been downloaded, and the total if it is known."""
@@ -97,7 +97,7 @@ class _ResumeState(BaseModel):
     version: Annotated[str, Field(pattern=r"^[ -~]{1,1000}$")]
     """The ETag or date that identifies this version of the file."""
     size: Annotated[int, Field(ge=0)] = 0
-    """If the hash of the file is unknown: number of bytes that are safely on disk."""
+    """Number of bytes that are safely on disk, if the hash of the file is unknown."""
     sha256: str = hashlib.sha256().hexdigest()
     """The hash of these bytes."""
 

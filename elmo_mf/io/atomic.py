@@ -109,7 +109,7 @@ def replace_folder(staged: Path, folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, at once for all who read it.
+    """Remove a folder atomically for its readers.
 
     The folder is renamed to a temporary one first; if the process is killed, the next writer beside it removes the
     rest.
@@ -128,7 +128,7 @@ def recover(folder: Path) -> None:
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                if os.fstat(descriptor).st_uid != os.geteuid():  # files of another user must not replace this user's
+                if os.fstat(descriptor).st_uid != os.geteuid():  # another user's files must not replace this user's
                     continue
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if left.name.endswith(_COMPLETE):

@@ -1,7 +1,7 @@
 """Locks between processes, held on files and released by the kernel when their holder ends, however it ends.
 
-They are our own because filelock and fasteners open lock files for writing only, so that users of a group could not
-share the locks that one of them has created.
+They are implemented here because filelock and fasteners open lock files for writing only, so that users of a group
+could not share the locks that one of them has created.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
     """Lock the file `path`, which is created if it does not exist.
 
     Args:
-        path: the file.
-        shared: whether others can hold a shared lock at the same time.
-        wait: whether to wait while others hold a lock that excludes this one.
+        path: The file.
+        shared: Whether others can hold a shared lock at the same time. Defaults to False.
+        wait: Whether to wait while others hold a lock that excludes this one. Defaults to True.
 
     Returns:
         The lock; None if others hold one and `wait` is not set.
 
     Raises:
-        OSError: the file cannot be created or is a symbolic link, or its file system has no locks.
+        OSError: The file cannot be created or is a symbolic link, or its file system has no locks.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
@@ -55,7 +55,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
             continue
         try:
             fcntl.flock(descriptor, how)
-            if _is(path, descriptor):  # the last holder has not removed it meanwhile
+            if _is(path, descriptor):  # the last holder has not removed it since
                 return Lock(path, descriptor)
         except BlockingIOError:
             os.close(descriptor)

@@ -84,7 +84,7 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
     """
     content = bytearray()
     with open_regular(path, kind, expected) as file:
-        while chunk := file.read(_CHUNK):  # the size of the file may change meanwhile
+        while chunk := file.read(_CHUNK):  # the size of the file may change during the loop
             content += chunk
             if len(content) > most:
                 raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")

@@ -1,4 +1,4 @@
-"""Errors of pydantic as one line that names the field, what was found and what was expected."""
+"""Format errors of pydantic as one line that names the field, what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def first_error(
         where: What is validated, as in `validated`.
         model: The model, whose keys are listed where an unknown key was found.
     """
-    # a misspelled key first: the right one is then missing too
+    # report a misspelled key rather than the missing key that results from it
     details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     paths = [_path(detail, raw) for detail in details]
     field = paths[0][:1]
     deepest = max((path for path in paths if path[:1] == field), key=len)
-    own = [detail for detail, path in zip(details, paths, strict=True) if path == deepest]
-    first = own[0]
+    alternatives = [detail for detail, path in zip(details, paths, strict=True) if path == deepest]
+    first = alternatives[0]
     if first["type"] == "extra_forbidden":
         key, outer = deepest[-1], deepest[:-1]
         return f"{_place(where, outer)}: found the key {_shown(key)}, {any_of(key, _keys(model, outer))}"
@@ -106,12 +106,12 @@ def first_error(
         path = (*deepest, context["field"]) if context["field"] else deepest
         return f"{_place(where, path)}: found {context['found']}, expected {context['expected']}"
     found = "nothing" if first["type"] == "missing" else _shown(first["input"])
-    expected = " or ".join(dict.fromkeys(_expected(detail) for detail in own))
+    expected = " or ".join(dict.fromkeys(_expected(detail) for detail in alternatives))
     return f"{_place(where, deepest)}: found {found}, {expected.replace(' or expected', ' or')}"
 
 
 def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:
-    """Keys and indices from the value to what is wrong, without the names that pydantic gives members of a union."""
+    """Return the keys and indices that lead to an error, without pydantic's names for members of a union."""
     path: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(raw, BaseModel) and part in type(raw).model_fields:
@@ -125,7 +125,7 @@ def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:
 
 
 def _place(where: str, path: Sequence[str | int]) -> str:
-    """`compression.rank`, or `file.json: id` where what is validated is named by a path."""
+    """Join a place and a path as `compression.rank`, or as `file.json: id` if the place is not an identifier."""
     inner = ".".join(str(part)[:60] for part in path)
     if not inner:
         return where
@@ -150,7 +150,7 @@ def _sentence(message: str) -> str:
 
 
 def _keys(model: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys of the model that a path leads to."""
+    """Return the keys of the model that a path leads to."""
     for part in path:
         fields = getattr(model, "model_fields", {})
         if part in fields:
