@@ -25,7 +25,7 @@ _PLAIN_YAML = re.compile(r"[A-Za-z][A-Za-z0-9 .,()/+-]*")
 
 def markdown(text: str) -> str:
     """Escape text for a paragraph, a heading or a table cell of Markdown."""
-    return _MARKDOWN.sub(lambda found: _entity(found[0]) if found[0].isdigit() else f"\\{found[0]}", visible(text))
+    return _MARKDOWN.sub(lambda match: _entity(match[0]) if match[0].isdigit() else f"\\{match[0]}", visible(text))
 
 
 def _entity(digits: str) -> str:

@@ -1,4 +1,4 @@
-"""The style of all figures, in a light and a dark theme, and how they are written."""
+"""Style of all figures, in a light and a dark theme, and functions that write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # ground and ink
+THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # colours of background and ink
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300")
 """The palette of Okabe and Ito, which colour-blind readers can distinguish, and two more colours."""
 MARKERS = "os^Dv<>PX"
@@ -24,14 +24,14 @@ MARKERS = "os^Dv<>PX"
 
 @contextmanager
 def themed(theme: str) -> Iterator[None]:
-    """Draw in the colours of a theme; text in SVG files stays text."""
+    """Use the colours of a theme within the context; text in SVG files stays text."""
     import matplotlib as mpl
 
     ground, ink = THEMES[theme]
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "lines.color")
     grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     values: Any = dict.fromkeys(inks, ink) | dict.fromkeys(grounds, ground)
-    # dollars are no formulas, and missing glyphs are left to the viewer's font
+    # dollar signs do not start formulas, and viewers choose a font for missing glyphs
     settings = {"font.size": 9, "svg.fonttype": "none", "text.parse_math": False}
     with mpl.rc_context(values | settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")

@@ -1,4 +1,4 @@
-"""The paper's analysis on recorded results: what compressing each matrix costs, and how norms correlate with the cost.
+"""Analyse recorded results: the cost of compressing each matrix, and its correlation with norms.
 
 Winata et al. 2019 state that the additive recurrence (target `input`) matters more than the multiplicative one
 (`recurrent`), and that a matrix with larger norms is more expensive to compress.
@@ -49,7 +49,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero is excluded at 5 %; by `p` where there is one, since intervals of a few ranks are rough."""
+        """Whether zero is excluded at 5 %; decided by `p` if there is one, because intervals of few ranks are rough."""
         return self.low > 0 or self.high < 0 if self.p is None else self.p < 0.05
 
 
@@ -59,7 +59,7 @@ class Correlation:
 
     Attributes:
         norm: Name of the norm.
-        outcome: What it is correlated with.
+        outcome: Name of the outcome that it is correlated with.
         pearson: Pearson's correlation.
         spearman: Spearman's rank correlation.
     """
@@ -87,7 +87,7 @@ class Explanation:
         dearer: Number of these pairs in which `input` costs more.
         first: How much more layer 0 costs than layer 1 at the same method, size, target and seed; the interval is over
             the means of the seeds.
-        points: For each outcome, what is correlated: a row per matrix, or per compression of matrices that are in no
+        points: For each outcome, the correlated values: a row per matrix, or per compression of matrices that are in no
             other row, with all norms.
     """
 
@@ -100,7 +100,7 @@ class Explanation:
     points: dict[str, pd.DataFrame]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without the points; what is not known is null."""
+        """Return the JSON form, without the points; unknown numbers are null."""
         values = {
             "costs": self.costs.to_dict("records"),
             "correlations": [asdict(one) for one in self.correlations],
@@ -111,7 +111,7 @@ class Explanation:
 
 
 def explain(board: Board) -> Explanation:
-    """Analyse a board's records; those of dense encoders, or without errors and norms, are left out."""
+    """Analyse the records of compressed encoders on a board, except those without errors and norms."""
     frame = _with_distinct_methods(pd.DataFrame(list(_single_targets(board))))
     costs = _costs(frame)
     points = {LOSS: _points(frame, "loss"), ACTIVATION: _points(frame, "activation")}
@@ -156,7 +156,7 @@ def _single_target(record: Record, compression: Compression, dense: Record, scor
 
 
 def _with_distinct_methods(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add to the name of a method what distinguishes it, where that is not its size, target or layers."""
+    """Add to names of methods the facts that distinguish them, besides size, target and layers."""
     if frame.empty:
         return frame
     keys = frame["facts"].map(digest)
@@ -167,14 +167,14 @@ def _with_distinct_methods(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _loss(scoring: Scoring, dense: float, compressed: float) -> float:
-    """Return what compression costs in score; for a perplexity, which multiplies, in nats per word."""
+    """Return the loss in score by compression, for a perplexity in nats per word."""
     if scoring.higher_is_better:
         return dense - compressed
     return float(np.log(compressed / dense)) if scoring.primary == "perplexity" else compressed - dense
 
 
 def _covers(matrices: Sequence[LstmMatrix]) -> frozenset[tuple[str, int, str]]:
-    """Return which matrices were compressed; `joint` is input and recurrent."""
+    """Return the compressed matrices; `joint` counts as input and recurrent."""
     parts = {"joint": ("input", "recurrent")}
     return frozenset(
         (one.direction, one.layer, part) for one in matrices for part in parts.get(one.target, (one.target,))
@@ -199,7 +199,7 @@ def _costs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return a row per compression, mean over seeds, of the method and size with the most; none share a matrix."""
+    """Return means over seeds of compressions that share no matrix, for the method and size with the most of them."""
     if frame.empty:
         return frame
     groups = frame.groupby(_GROUP)
@@ -210,7 +210,7 @@ def _points(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _disjoint(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows that share no matrix; where some overlap, the parts and not the whole."""
+    """Return rows that share no matrix, preferring those with fewer matrices."""
     seen: set[tuple[str, int, str]] = set()
     kept = []
     places = list(enumerate(rows["covers"]))
@@ -222,16 +222,18 @@ def _disjoint(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _matrices(board: Board) -> Iterator[dict[str, Any]]:
-    """Yield every matrix of the plain SVD of all targets at the lowest recorded rank, of the first seed."""
-    found = [(rank, one.run.seed, one.matrices) for one in board.records if (rank := _plain_svd_rank(one)) is not None]
-    if found:
-        for matrix in min(found, key=lambda item: item[:2])[2]:
+    """Yield every matrix of the plain SVD of all targets, at the lowest recorded rank and of the first seed."""
+    candidates = [
+        (rank, one.run.seed, one.matrices) for one in board.records if (rank := _plain_svd_rank(one)) is not None
+    ]
+    if candidates:
+        for matrix in min(candidates, key=lambda item: item[:2])[2]:
             values = matrix.model_dump(exclude={"norms"})
             yield {**values, **matrix.norms.model_dump(), "layers": str(matrix.layer)}
 
 
 def _plain_svd_rank(record: Record) -> int | None:
-    """Return the rank of a record of plain SVD of all targets and layers; None for another."""
+    """Return the rank if a record is of the plain SVD of all targets and layers, else None."""
     one = record.run.compression
     if one is None or not record.matrices or one.method != "svd" or len(one.targets) != 3:
         return None
@@ -245,7 +247,7 @@ def _correlation(table: pd.DataFrame, norm: str, outcome: str) -> Correlation:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    """Round to 12 digits: means of equal numbers differ in their last bits, which must not make ranks."""
+    """Round to 12 digits, because means of equal numbers can differ in their last bits but must tie in rank."""
     return np.array([float(f"{value:.12g}") for value in values])
 
 
@@ -260,17 +262,17 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
     `p` is exact up to eight values, by all permutations; fewer than five values cannot reach 5 % and give nan.
     """
     one, other = _ranks(x), _ranks(y)
-    found = _fisher(one, other, lambda r: 1 + r**2 / 2)
-    if len(x) < _FEWEST or np.isnan(found.value):
+    interval = _fisher(one, other, lambda r: 1 + r**2 / 2)
+    if len(x) < _FEWEST or np.isnan(interval.value):
         return Interval(float("nan"), float("nan"), float("nan"), len(x))
-    return replace(found, p=_probability(one, other, found.value))
+    return replace(interval, p=_probability(one, other, interval.value))
 
 
 _FEWEST, _EXACT = 5, 8
 
 
 def _probability(one: np.ndarray, other: np.ndarray, rho: float) -> float:
-    """Return the two-sided probability of rho: by all permutations, or by Student's t where those are too many."""
+    """Return the two-sided probability of rho, by all permutations or, if they are too many, by Student's t."""
     from scipy.special import stdtr
 
     n = len(one)
@@ -287,7 +289,7 @@ def _fisher(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float]) ->
     if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(float("nan"), float("nan"), float("nan"), n)
     r = float(np.corrcoef(x, y)[0, 1])
-    if abs(r) > 1 - 1e-12:  # where Fisher's interval has no width
+    if abs(r) > 1 - 1e-12:  # Fisher's interval has no width here
         return Interval(r, float("nan"), float("nan"), n)
     z = np.arctanh(r)
     error = np.sqrt(variance(r) / (n - 3))

@@ -26,7 +26,7 @@ _TARGETS = ("input", "recurrent", "projection")
 
 
 def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
-    """Write `folder/EXPLAIN.md` and a figure per board, all or none; the same records give the same text.
+    """Write `folder/EXPLAIN.md` and a figure per board, atomically; the same records give the same text.
 
     Raises:
         InputError: There are no records, or none of a compression of one target with its error and norms.
@@ -59,7 +59,7 @@ outputs. Intervals are of 95 %."""
 
 
 def findings(explanations: list[Explanation]) -> list[str]:
-    """Say where the data agrees with the paper's two findings and where it does not, in Markdown."""
+    """Describe in Markdown whether the data agrees with the paper's two findings."""
     return [describe(explanation) for describe in (_additive, _norms, _dearest) for explanation in explanations]
 
 
@@ -76,7 +76,7 @@ def _additive(explanation: Explanation) -> str:
 
 
 def _over(one: Interval) -> str:
-    """Say what a mean's interval is over."""
+    """Describe the seeds that a mean's interval is over."""
     return ", of one seed, which has no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
 
 
@@ -122,7 +122,7 @@ def _named(rows: list[Correlation]) -> str:
 
 
 def _dearest(explanation: Explanation) -> str:
-    """Say which matrices cost most for what they save, which the paper does not ask."""
+    """Describe which matrices cost most per parameter saved, a question that the paper does not ask."""
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
     unit = Unit.of_loss(explanation.board.scoring)
     dear, cheap = (
@@ -166,7 +166,7 @@ correlations a task are looked at, so that one in twenty is clear of zero by cha
 
 
 def _mixed(explanation: Explanation) -> str:
-    """Explain the sign where it is used."""
+    """Explain the sign for other machines, if it is used."""
     if not explanation.costs["mixed"].any():
         return ""
     return (
@@ -232,7 +232,8 @@ def norm_summary(explanation: Explanation) -> pd.DataFrame:
         one = row.spearman
         text = "" if np.isnan(one.value) else f"{one.value:+.2f}{'*' if one.excludes_zero else ' '}"
         texts.setdefault(row.outcome, {})[row.norm] = text
-    return pd.DataFrame({"norm": NORMS} | {outcome: [own[norm] for norm in NORMS] for outcome, own in texts.items()})
+    columns = {outcome: [by_norm[norm] for norm in NORMS] for outcome, by_norm in texts.items()}
+    return pd.DataFrame({"norm": NORMS} | columns)
 
 
 def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
@@ -264,17 +265,17 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
 
 
 def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
-    """Draw a bar per compression, those of one method, size and layers side by side; targets by colour and hatch."""
+    """Draw a bar per compression, grouped by method, size and layers, with a colour and hatch per target."""
     ink = axes.xaxis.label.get_color()
     groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)
     targets = sorted(costs["target"].unique(), key=_place) if len(costs) else []
     width = 0.8 / max(1, len(targets))
     for index, target in enumerate(targets):
-        own = costs[costs["target"] == target]
-        places = [groups.index(_group(row)) + (index - (len(targets) - 1) / 2) * width for row in _dicts(own)]
+        rows = costs[costs["target"] == target]
+        places = [groups.index(_group(row)) + (index - (len(targets) - 1) / 2) * width for row in _dicts(rows)]
         axes.bar(
-            places, scale * own[name], width, color=COLORS[_place(target)], hatch=_HATCHES[_place(target)],
-            edgecolor=ink, yerr=scale * own["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=2,
+            places, scale * rows[name], width, color=COLORS[_place(target)], hatch=_HATCHES[_place(target)],
+            edgecolor=ink, yerr=scale * rows["loss_se"].fillna(0) if name == "loss" else None, ecolor=ink, capsize=2,
             label=target,
         )  # fmt: skip
     axes.axhline(0, color=ink, linewidth=0.8)
@@ -294,10 +295,10 @@ def _by_size(group: tuple[str, str, str]) -> tuple[str, list[int], str, str]:
 
 def _scatter(axes: Any, points: pd.DataFrame, norm: str, scale: int) -> None:
     ink = axes.xaxis.label.get_color()
-    for target, own in points.groupby("target"):
+    for target, rows in points.groupby("target"):
         color, marker = COLORS[_place(target)], MARKERS[_place(target)]
-        axes.scatter(own[norm], scale * own["outcome"], c=color, marker=marker, edgecolors=ink, label=target, s=40)
-        for _, row in own.iterrows():
+        axes.scatter(rows[norm], scale * rows["outcome"], c=color, marker=marker, edgecolors=ink, label=target, s=40)
+        for _, row in rows.iterrows():
             place = (row[norm], scale * row["outcome"])
             axes.annotate(row["layers"], place, fontsize=8, xytext=(4, 3), textcoords="offset points")
     axes.margins(0.15)
