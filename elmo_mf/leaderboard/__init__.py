@@ -1,1 +1,1 @@
-"""Tables made from stored results; nothing here runs a model."""
+"""Leaderboards of stored results, built without running a model."""

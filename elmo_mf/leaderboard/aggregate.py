@@ -53,10 +53,10 @@ class Row:
     """One encoder of a board; numbers that were not recorded are nan.
 
     Attributes:
-        key: The key of its identity.
-        encoder: Its name, which no other encoder of the board has.
-        identity: How it is compressed and trained again.
-        trained_again: Whether it was trained after compression, or is dense and fine-tuned to compare with such a one.
+        key: Key of its identity.
+        encoder: Its name, unique on the board.
+        identity: How it was compressed and trained again.
+        trained_again: Whether it was trained after compression, or is dense and fine-tuned for comparison.
         fine_tuned: Whether it is a language model that was trained again.
         seeds: Number of seeds.
         score: Mean of the primary metric.
@@ -72,7 +72,7 @@ class Row:
         worse: Whether it is comparable and all of its interval is worse than the baseline.
         within_noise: Whether it is comparable, not worse, and has three seeds or more.
         best: Whether it is the best comparable encoder.
-        pareto_front: Whether no encoder is as good with fewer multiply-adds.
+        pareto_front: Whether it is on the Pareto front of score and multiply-adds.
         at_chance: Whether its score is that of a model that knows nothing.
         mixed: Whether it was scored on another kind of machine than its baseline, or on several.
         parameters: Parameters of the LSTMs.
@@ -130,10 +130,10 @@ class Board:
         frame: A row per encoder, best score first: the fields of `Row`, and `SPEED_COLUMNS` for its speeds.
         encoders: Encoders by key.
         records: The records behind the board.
-        first: The first of them.
+        first: The first record.
         keys: For each record, the key of its encoder.
         seeds: For each record, its seed.
-        origin: What the records were made from.
+        origin: ELMos, data, machines and versions behind the records.
         setting: Number of the board among those of its task.
         setting_name: What distinguishes the board's setting from others of its task; empty where there is one.
     """
@@ -186,12 +186,12 @@ def _row(values: dict[Any, Any], identity: EncoderIdentity) -> Row:
         for part in PARTS
         for batch in BATCHES
     }
-    own = {field.name: values[field.name] for field in fields(Row) if field.name in values}
-    return Row(**own, identity=identity, speeds=speeds)
+    known = {field.name: values[field.name] for field in fields(Row) if field.name in values}
+    return Row(**known, identity=identity, speeds=speeds)
 
 
 def boards(records: Sequence[Record]) -> list[Board]:
-    """Make all boards of some records, by task; each record is read once."""
+    """Build the boards of some records, sorted by task; each record is read once."""
     tasks: dict[str, dict[str, _Setting]] = {}
     for place, record in enumerate(records):
         setting = json.dumps(record.run.setting(), sort_keys=True)
@@ -207,7 +207,7 @@ def boards(records: Sequence[Record]) -> list[Board]:
 
 
 class _Setting:
-    """What is collected for a board."""
+    """Values collected from the records of one board."""
 
     def __init__(self, first: Record) -> None:
         self.first = first
@@ -243,9 +243,12 @@ def _board(setting: _Setting, records: Sequence[Record]) -> Board:
 
 
 def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add the difference of each run to the dense one with the same seed, like with like where there is enough."""
+    """Add the difference of each run to the dense run with the same seed.
+
+    If enough seeds have a dense run on the same kind of machine, the differences of all others are nan.
+    """
     dense = runs[~runs["compressed"]]
-    # what is trained again had more training than the dense encoder, which says nothing about compression
+    # encoders that were trained again had more training than the dense one; compare them with dense ones tuned likewise
     runs["baseline_tuning"] = runs["tuning"].where(runs["tuning"].isin(dense["tuning"]), "")
     known = dense.set_index(["tuning", "seed"])[["score", "machine"]].T.to_dict("list")
     others = [known.get(pair, [_NAN, ""]) for pair in zip(runs["baseline_tuning"], runs["seed"], strict=True)]
@@ -278,7 +281,7 @@ def _aggregated(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _marked(rows: pd.DataFrame, runs: pd.DataFrame, first: Record) -> pd.DataFrame:
-    """Add what is concluded from the numbers, and sort: best score first."""
+    """Add marks that follow from the numbers, and sort by score, best first."""
     higher, chance = first.run.scoring.higher_is_better, first.chance
     examples = first.examples.of(first.run.scoring.split) or 1
     most = chance + 2 * np.sqrt(chance * (1 - chance) / examples) if higher else chance
@@ -296,19 +299,19 @@ def _marked(rows: pd.DataFrame, runs: pd.DataFrame, first: Record) -> pd.DataFra
 
 
 def pareto_front(signed_score: pd.Series, cost: pd.Series) -> pd.Series:
-    """Return which encoders are on the Pareto front: nothing is as good at a lower cost, or better at the same."""
+    """Return which encoders are on the Pareto front: none is as good at a lower cost, or better at the same cost."""
     good, price = signed_score.to_numpy(float), cost.to_numpy(float)
     known = ~np.isnan(good) & ~np.isnan(price)
     order = np.argsort(price[known], kind="stable")
     prices = price[known][order]
-    best = np.concatenate([[-np.inf], np.maximum.accumulate(good[known][order])])  # of the first so many
+    best = np.concatenate([[-np.inf], np.maximum.accumulate(good[known][order])])  # best[n]: of the n cheapest
     cheaper, as_cheap = (np.searchsorted(prices, price, side) for side in ("left", "right"))
     dominated = known & ((cheaper > 0) & (best[cheaper] >= good) | (best[as_cheap] > good))
     return pd.Series(~dominated, index=signed_score.index)
 
 
 def _columns(record: Record, key: str) -> dict[str, Any]:
-    """Return what aggregation needs of a record, by column."""
+    """Return the values of a record that are aggregated, by column."""
     run, size, error = record.run, record.size, record.activation_error
     columns = {
         "key": key,

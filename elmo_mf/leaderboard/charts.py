@@ -18,7 +18,7 @@ from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.digest import digest
 from elmo_mf.records.labels import distinct, leaves, targets_label
 
-_MOST_RANKS = 24  # of which each has a number on the axis; of more, powers of two have
+_MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; if there are more, powers of two have
 
 _LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
 
@@ -77,12 +77,12 @@ def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str,
     unit, rows = Unit.of(board.scoring), board.frame
     ink = axes.xaxis.label.get_color()
     looks = rows.assign(method=[row.method for row in board.rows]).groupby(["compressed", "method", "trained_again"])
-    for look, own in looks:
+    for look, encoders in looks:
         compressed, method, again = cast(tuple[bool, str, bool], look)
         style = styles[method]
         axes.errorbar(
-            own[column], unit.factor * own["score"], yerr=unit.factor * np.nan_to_num(own["std"]), linestyle="",
-            elinewidth=0.8, zorder=2 if compressed else 3, **(_hollow(style) if again else style),
+            encoders[column], unit.factor * encoders["score"], yerr=unit.factor * np.nan_to_num(encoders["std"]),
+            linestyle="", elinewidth=0.8, zorder=2 if compressed else 3, **(_hollow(style) if again else style),
         )  # fmt: skip
     for score in rows[~rows["compressed"]]["score"]:
         axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
@@ -95,7 +95,7 @@ def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str,
 
 
 def _score_axis(axes: Any, unit: Unit) -> None:
-    """Draw the axis of scores, logarithmic for perplexities."""
+    """Set up the axis of scores, which is logarithmic for perplexities."""
     if unit.factor == 1:
         axes.set_yscale("log")
         _plain(axes.yaxis)
@@ -113,15 +113,15 @@ def _plain(axis: Any) -> None:
 
 
 def lines_of(board: Board) -> dict[str, str]:
-    """Name the line that each encoder is on, with those that differ in rank only.
+    """Name the line of each encoder, which connects encoders that differ only in rank.
 
-    Encoders of more than a method, targets and one rank are on no line.
+    Encoders with other options than a method, targets and one rank are on no line.
 
     Returns:
         Names of lines by the encoder's key.
     """
     facts = {row.key: _without_rank(row) for row in board.rows if _has_line(row)}
-    lines = {key: digest(own) for key, own in facts.items()}
+    lines = {key: digest(shared) for key, shared in facts.items()}
     labels = {line: f"{facts[key]['method']} {facts[key]['targets']}" for key, line in lines.items()}
     names = distinct(labels, {line: dict(leaves(facts[key])) for key, line in lines.items()})
     return {key: names[line] for key, line in lines.items()}
@@ -136,7 +136,7 @@ def _has_line(row: Row) -> bool:
 
 
 def _without_rank(row: Row) -> dict[str, Any]:
-    """Return what the encoders of a line share."""
+    """Return the facts that the encoders of a line share."""
     assert row.compression is not None
     settings = {key: value for key, value in row.compression.to_dict().items() if key not in ("rank", "targets")}
     shared = {"targets": targets_label(row.compression), **settings, "versions": row.identity.versions}
@@ -149,7 +149,7 @@ def _rank(row: Row) -> int:
 
 
 def _line_target(row: Row) -> str:
-    """Return which target the style of a line shows."""
+    """Return the target that the style of a line shows."""
     assert row.compression is not None
     return "all" if len(row.compression.targets) > 1 else row.compression.targets[0]
 

@@ -1,4 +1,4 @@
-"""Two sweeps side by side: what changed between them, and whether it is noise."""
+"""Compare two sweeps: differences of scores, times and settings, and whether they are noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ComparedEncoder:
         first: Its mean score in the first sweep, over the seeds that both have.
         second: Its mean score in the second sweep.
         seeds: Number of seeds that both have.
-        difference: Mean difference of the second to the first with the same seed.
+        difference: Mean of the second score minus the first with the same seed.
         low: Lower end of the difference's 95 % interval; nan with one seed.
         high: Upper end of the difference's 95 % interval; nan with one seed.
         same: Whether all scores are the same.
@@ -95,12 +95,12 @@ def compare(first: Path, second: Path) -> list[Comparison]:
 
 
 def _by_task(folder: Path) -> dict[str, Board]:
-    found: dict[str, Board] = {}
+    by_task: dict[str, Board] = {}
     for board in boards(records_of(folder)):
-        if board.task in found:
+        if board.task in by_task:
             raise InputError(f"{folder}: found {board.task} in several settings, expected one to compare")
-        found[board.task] = board
-    return found
+        by_task[board.task] = board
+    return by_task
 
 
 def _compared(first: Board, second: Board) -> Comparison:
@@ -111,8 +111,8 @@ def _compared(first: Board, second: Board) -> Comparison:
     pairs["difference"] = pairs["second"] - pairs["first"]
     machines = [_machines(board) for board in (first, second)]
     runs = list(zip(pairs["key"], pairs["seed"], strict=True))
-    pairs["mixed"] = [len({own[run][0] for own in machines}) > 1 for run in runs]
-    pairs["times"] = [tuple(own[run][1] for own in machines) for run in runs]
+    pairs["mixed"] = [len({by_run[run][0] for by_run in machines}) > 1 for run in runs]
+    pairs["times"] = [tuple(by_run[run][1] for by_run in machines) for run in runs]
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
     rows["seeds"] = groups["seed"].nunique()
@@ -148,7 +148,7 @@ def _scores(board: Board) -> pd.Series:
 
 
 def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
-    """Return where scores and where times are from, by the encoder's key and the seed."""
+    """Return the machines that scores and times are from, by the encoder's key and the seed."""
     return {
         (key, seed): (machine_kind(record.machine), machine_text(record.timing.machine))
         for key, seed, record in zip(board.keys, board.seeds, board.records, strict=True)
@@ -156,7 +156,7 @@ def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
 
 
 def _changes(first: Iterable[Record], second: Iterable[Record]) -> list[str]:
-    """Describe everything that is the same throughout each sweep and differs between them."""
+    """Describe the settings, versions and machines that differ between two sweeps."""
     one, other = (_facts(records) for records in (first, second))
     names = [name for name in one if one[name] != other.get(name)] + [name for name in other if name not in one]
     return [f"{name}: {one.get(name, 'nothing')} -> {other.get(name, 'nothing')}" for name in names]

@@ -129,7 +129,7 @@ def _parquet(boards: Sequence[Board], path: Path) -> None:
 
 
 def _latex(boards: Sequence[Board], path: Path) -> None:
-    """Tables for the package booktabs."""
+    """Write LaTeX tables for the package booktabs."""
     parts = []
     for board in boards:
         frame = table(board, visible).map(lambda text: str(text).translate(_WORDS).strip())
@@ -144,7 +144,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-# letters that stand for themselves until tabulate has escaped the rest
+# placeholders for the marks, which tabulate would escape
 _WORDS = str.maketrans({"★": "\ue000", "◆": "\ue001", "≈": "\ue002", "†": "\ue003", "±": "\ue004", SIGN: "\ue005"})
 _MARKS_IN_LATEX = {
     "\ue000": r"$\star$",

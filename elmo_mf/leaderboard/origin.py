@@ -1,4 +1,4 @@
-"""What records were made from, with and on, collected in one pass over them."""
+"""ELMos, data, machines and versions behind records, collected in one pass over them."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Origin:
         return markdown("; ".join(self.timed))
 
     def lines(self) -> dict[str, str]:
-        """Return what the head of a board says, by name, in Markdown."""
+        """Return the entries of a board's head by name, in Markdown."""
         scored = markdown("; ".join(self.scored))
         same = self.timed_on() == scored
-        versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
+        versions = ", ".join(f"{name} {' and '.join(numbers)}" for name, numbers in self.versions.items())
         return {
             "ELMo": "; ".join(self.elmos) or "none",
             "data": "; ".join(self.data),

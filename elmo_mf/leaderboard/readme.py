@@ -1,4 +1,4 @@
-"""The leaderboard: `README.md` in a folder of records."""
+"""Write the leaderboard as `README.md` in a folder of records."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _in_short(board: Board) -> str:
 
 
 def _recommended(compared: list[Row]) -> tuple[str, Row]:
-    """Choose an encoder among those that are compared, and say why."""
+    """Choose an encoder among those that are compared, with the reason as text."""
     near = [row for row in compared if row.within_noise]
     decided = [row for row in compared if row.within_noise or row.worse]
     if not decided:
@@ -135,7 +135,7 @@ def _section(board: Board) -> str:
 
 
 def about(board: Board) -> str:
-    """Return what a reader must know before the table, in Markdown."""
+    """Return the remarks that precede a board's table, in Markdown."""
     scoring, record, unit = board.scoring, board.first, Unit.of(board.scoring)
     sizes = ", ".join(f"{count:,} {split}" for split, count in record.examples.items())
     real = f"{markdown(record.task.source)}; {markdown(record.task.licence)}"
@@ -167,7 +167,7 @@ def _remarks(board: Board) -> str:
 
 
 def _fine_tuning_remark(tuned: list[Row]) -> list[str]:
-    """Say what fine-tuned models are compared with, where there are any."""
+    """Describe what fine-tuned models are compared with, if there are any."""
     if any(row.comparable for row in tuned):
         return ["Those that are fine-tuned are compared with the dense model that was tuned likewise."]
     if tuned:

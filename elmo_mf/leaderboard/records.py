@@ -1,4 +1,4 @@
-"""The records that a report is made from."""
+"""Records for reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_WARNINGS = 20
 
 
 def records_of(folder: Path) -> Records:
-    """Read all records of an output folder; warns of each file that is not a record, and leaves it out.
+    """Read all records of an output folder, with warnings about files that are not records.
 
     Raises:
         InputError: There are no records.

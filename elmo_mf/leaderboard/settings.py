@@ -1,4 +1,4 @@
-"""Settings of a task: what the runs of one board share. Each setting has a board of its own."""
+"""Settings of a task, which the runs of one board share; each setting has its own board."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elmo_mf.records.labels import leaves
 from elmo_mf.records.record import Record
 
 _NONE = "null"
-_LONGEST = 24  # characters of a value, such as the beginning of a hash
+_LONGEST = 24  # characters of a value such as a hash
 
 
 def setting_names(records: Sequence[Record]) -> list[str]:
@@ -40,14 +40,14 @@ def setting_names(records: Sequence[Record]) -> list[str]:
 
 
 def _shortened(values: Sequence[str]) -> dict[str, str]:
-    """Cut values to as many characters as distinguish them."""
+    """Shorten values to the fewest characters that distinguish them."""
     different = set(values)
     longest = next(n for n in itertools.count(_LONGEST) if len({value[:n] for value in different}) == len(different))
     return {value: short(value, longest) for value in different}
 
 
 def _facts(record: Record) -> dict[str, str]:
-    """Return the facts of a setting, those first that a reader knows: the ELMo, then how much data."""
+    """Return the facts of a setting, most familiar first: the ELMo, then the limits of the data."""
     values = record.run.setting()
     values.pop("elmo", None)
     data = values.pop("data")

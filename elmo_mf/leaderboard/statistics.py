@@ -17,7 +17,7 @@ import pandas as pd
 Array = npt.NDArray[np.float64]
 
 ENOUGH = 3
-"""Seeds that are needed to conclude that there is no difference."""
+"""Smallest number of seeds from which to conclude that there is no difference."""
 
 
 def half_width(frame: pd.DataFrame) -> pd.Series:
@@ -36,11 +36,11 @@ def half_width(frame: pd.DataFrame) -> pd.Series:
     groups = frame.dropna(subset="difference").groupby("encoder")["difference"]
     counts = groups.count()
     counts = counts[counts > 1]
-    own: Array = np.asarray(counts - 1, np.float64)
-    variances, prior = moderated(np.asarray(groups.var(ddof=1)[counts.index], np.float64), own)
-    # the others' differences are to the same dense encoder: what they add is not independent, and counts half
-    freedom = own + np.minimum(prior, (own.sum() - own) / 2)
-    half = pd.Series(stdtrit(freedom, 0.975) * np.sqrt(variances / (own + 1)), index=counts.index)
+    degrees: Array = np.asarray(counts - 1, np.float64)
+    variances, prior = moderated(np.asarray(groups.var(ddof=1)[counts.index], np.float64), degrees)
+    # other encoders' differences are to the same dense encoder, hence not independent: they count half
+    freedom = degrees + np.minimum(prior, (degrees.sum() - degrees) / 2)
+    half = pd.Series(stdtrit(freedom, 0.975) * np.sqrt(variances / (degrees + 1)), index=counts.index)
     return half.reindex(list(groups.groups))
 
 

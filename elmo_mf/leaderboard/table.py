@@ -1,4 +1,4 @@
-"""A board's table, column by column: as text for people, with the numbers behind it."""
+"""The table of a board by columns, as text and as numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table(board: Board, escaped: Callable[[str], str] = str, best: str = "{}") -
 
     Args:
         board: The board.
-        escaped: Makes a name part of the text around the table, see `elmo_mf.escape`.
+        escaped: Escapes a name for the format of the table, see `elmo_mf.escape`.
         best: Format of the best encoder's name.
     """
     texts = {column.title: column.texts for column in columns(board)}
@@ -42,7 +42,7 @@ def table(board: Board, escaped: Callable[[str], str] = str, best: str = "{}") -
 
 
 def columns(board: Board) -> list[Column]:
-    """Return all columns but the encoder's; those without any number are left out, except the difference's."""
+    """Return all columns except the encoder's; columns without numbers are left out, except the difference."""
     unit = Unit.of(board.scoring)
 
     def column(title: str, number: Callable[[Row], float], text: Callable[[Row], str]) -> Column:
@@ -53,7 +53,7 @@ def columns(board: Board) -> list[Column]:
     difference = column(
         "vs dense", lambda row: row.difference, lambda row: _difference(row, unit) if row.compressed else ""
     )
-    found = [
+    candidates = [
         column(unit.title, lambda row: row.score, lambda row: _score(row, unit)),
         difference,
         column("95 %", lambda row: row.low, lambda row: interval(row, unit)),
@@ -65,7 +65,7 @@ def columns(board: Board) -> list[Column]:
         column("multiply-adds", lambda row: row.multiply_adds, lambda row: f"{int(row.multiply_adds):,}"),
         *(column(*functions) for functions in _times()),
     ]
-    return [one for one in found if one is difference or not all(map(math.isnan, one.numbers))]
+    return [one for one in candidates if one is difference or not all(map(math.isnan, one.numbers))]
 
 
 def _times() -> Iterator[tuple[str, Callable[[Row], float], Callable[[Row], str]]]:

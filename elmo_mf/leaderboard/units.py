@@ -1,4 +1,4 @@
-"""How scores are written: shares in percent and points, perplexities unchanged."""
+"""Units of scores: shares in percent and points, perplexities unchanged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Unit:
     """The unit of a score.
 
     Attributes:
-        factor: What a score is multiplied by.
-        digits: Digits after the point.
+        factor: Factor that scores are multiplied by.
+        digits: Number of decimals.
         title: Title of the score's column.
-        name: What differences are called.
+        name: Name of the unit of differences.
     """
 
     factor: int
@@ -34,11 +34,11 @@ class Unit:
 
     @classmethod
     def of_loss(cls, scoring: Scoring) -> Unit:
-        """Return the unit of what compression costs: points, or nats per word."""
+        """Return the unit of the loss by compression: points, or nats per word."""
         return cls(1, 3, "loss", "nats") if scoring.primary == "perplexity" else cls.of(scoring)
 
     def text(self, value: float, more: int = 0) -> str:
-        """Format a score, with `more` digits than usual."""
+        """Format a score with `more` additional decimals."""
         return f"{self.factor * value:.{self.digits + more}f}"
 
     def signed(self, value: float, more: int = 0) -> str:

@@ -14,7 +14,7 @@ from elmo_mf.leaderboard.records import records_of
 
 
 def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], list[Board]]:
-    """Write `README.md` with its figures, `index.html` and exports from `folder/records`, all or none.
+    """Write `README.md` with its figures, `index.html` and exports from `folder/records`, atomically.
 
     The same records give the same bytes.
 
@@ -31,8 +31,8 @@ def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], 
     """
     check_kinds(kinds)
     check_folder("FOLDER", folder)
-    found = boards(records_of(folder))
+    tables = boards(records_of(folder))
     with atomic_files(folder) as staging:
-        written = [write_leaderboard(found, staging), write_page(staging, found)]
-        written += write_exports(found, staging, kinds)
-    return [folder / path.name for path in written], found
+        written = [write_leaderboard(tables, staging), write_page(staging, tables)]
+        written += write_exports(tables, staging, kinds)
+    return [folder / path.name for path in written], tables

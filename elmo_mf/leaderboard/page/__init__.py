@@ -1,1 +1,1 @@
-"""The board as a page: one HTML file that opens from disk and asks the network for nothing."""
+"""The board as a page: one HTML file that opens from disk and needs no network."""

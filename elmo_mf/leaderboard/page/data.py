@@ -1,4 +1,4 @@
-"""What the page shows, as JSON: each board's columns and rows, and the records behind every row."""
+"""Data of the page as JSON: the columns and rows of each board, and the records behind every row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elmo_mf.records.packed import Records
 from elmo_mf.records.record import Record
 
 MOST_INSIDE = 3_200_000
-"""Bytes of records that the page itself may contain."""
+"""Largest size in bytes of the records that the page itself contains."""
 
 AXES = {
     "encoder_1_speed_up": "times as fast as dense, batch 1",
@@ -32,7 +32,7 @@ AXES = {
     "activation_error": "activation error",
     "rank": "rank",
 }
-"""What the plot may have across: columns of `Board.frame`, and the rank."""
+"""Titles of the values that the plot can have on its x axis: columns of `Board.frame`, and the rank."""
 
 _LESS_IS_BETTER = ("parameters", "multiply_adds", "activation_error", "rank")
 _MARKS = {
@@ -50,7 +50,7 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
 
     Args:
         boards: The boards.
-        most: Bytes of records that the page may contain; if there are more, it links to their files.
+        most: Largest size in bytes of records in the page; if they are larger, it links to their files.
     """
     inside = _inside(boards, most)
     return {
@@ -64,27 +64,27 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
 
 
 def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]]] | None:
-    """Return the records by board, without what the runs of a board share; None if they are too large."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Return the records by board, without the settings of the board; None if they are too large."""
+    by_board: dict[str, list[dict[str, Any]]] = {}
     for board in boards:
         for record in board.records:
             slim = _without_setting(record)
             most -= len(json.dumps(slim, separators=(",", ":")))
             if most < 0:
                 return None
-            found.setdefault(board.name, []).append(slim)
-    return found
+            by_board.setdefault(board.name, []).append(slim)
+    return by_board
 
 
 def _without_setting(record: Record) -> dict[str, Any]:
-    """Return a record's JSON without what all runs of its board share."""
+    """Return the JSON of a record without the settings that all runs of its board share."""
     values, setting = record.to_dict(), record.run.setting()
     values["run"] = {key: value for key, value in values["run"].items() if setting.get(key) != value}
     return values
 
 
 def _behind(board: Board, inside: dict[str, list[dict[str, Any]]] | None) -> dict[str, Any]:
-    """Return a board's records, or else the seed of each with the name of its file."""
+    """Return the records of a board or, if they are not in the page, the seed and file name of each."""
     if inside is not None:
         return {"run": board.first.run.setting(), "records": inside[board.name]}
     records = board.records
@@ -138,7 +138,7 @@ def _row(row: Row, cells: list[list[Any]], line: str | None) -> dict[str, Any]:
 
 
 def _across(row: Row, key: str) -> float | None:
-    """Return a row's value on an axis of the plot."""
+    """Return the value of a row on the plot's x axis."""
     if key == "rank":
         rank = None if row.compression is None else row.compression.rank
         return rank if isinstance(rank, int) else None
@@ -149,5 +149,5 @@ def _across(row: Row, key: str) -> float | None:
 
 
 def _number(value: float) -> float | None:
-    """Round to as many digits as are the same on any processor."""
+    """Round to as many digits as are equal on all processors; None if not finite."""
     return None if not math.isfinite(value) else float(f"{value:.12g}")

@@ -1,4 +1,4 @@
-"""`index.html`: the page with its data, its style and its libraries in one file."""
+"""Write `index.html`: the page with its data, style and libraries in one file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.page.data import page_data
 
 MOST_PLAIN = 3_300_000
-"""Bytes of data above which the page holds them compressed."""
+"""Size in bytes above which the page contains its data compressed."""
 
 
 def write_page(folder: Path, boards: Sequence[Board]) -> Path:
@@ -31,7 +31,7 @@ def write_page(folder: Path, boards: Sequence[Board]) -> Path:
 
 
 def packed(data: dict[str, Any]) -> dict[str, Any]:
-    """Compress data that takes much room; `page.js` unpacks it."""
+    """Compress data if it is large; `page.js` unpacks it."""
     text = as_json(data)
     if len(text) <= MOST_PLAIN:
         return data
@@ -39,11 +39,16 @@ def packed(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(data: dict[str, Any], version: str | None = None) -> str:
-    """Return the page of some data; with the version of the data, the page polls its server for newer data."""
+    """Return the page as HTML.
+
+    Args:
+        data: Data of the page, see `page_data`.
+        version: Version of the data, with which the page polls its server for newer data; None for a static page.
+    """
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     template = environment.from_string(_own("page.html"))
-    own = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
-    return template.render(data=data, version=version, **own, **_libraries())
+    parts = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
+    return template.render(data=data, version=version, **parts, **_libraries())
 
 
 def as_json(value: Any) -> str:
@@ -53,7 +58,7 @@ def as_json(value: Any) -> str:
 
 @cache
 def _libraries() -> dict[str, str]:
-    """Return Vega for the plot, and DataTables, which itables contains, for the table."""
+    """Return Vega for the plot, and DataTables from itables for the table."""
     bundle = files("itables") / "html"
     return {
         "plot_script": _script(_vega()),
@@ -63,7 +68,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _vega() -> str:
-    """Return Vega's bundle, written by a process of its own so that the 100 MB of V8 are freed."""
+    """Return Vega's bundle, built in a separate process so that the 100 MB of V8 are freed."""
     code = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
     command = [sys.executable, "-c", code, "window.vegaEmbed = vegaEmbed;"]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
@@ -74,5 +79,5 @@ def _own(name: str) -> str:
 
 
 def _script(text: str) -> str:
-    """Escape JavaScript so that it does not end its element; strings and patterns keep their meaning."""
+    """Escape JavaScript so that it cannot end its script element; strings and patterns keep their meaning."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
