@@ -1,9 +1,9 @@
-"""Unmodified AllenNLP 2.10.1 on a current stack.
+"""Compatibility of unmodified AllenNLP 2.10.1 with current versions of its dependencies.
 
-Importing `elmo_mf` calls `install`, and `elmo_mf_compat.pth` imports it at every interpreter start of the environment,
-because the `allennlp` script imports `allennlp.commands` before any plug-in. So this file imports nothing but `sys`: it
-puts a finder on `sys.meta_path`, and the patches are loaded when AllenNLP is. Where no `.pth` file is read,
-`python -m elmo_mf.compat` is the `allennlp` script.
+Importing `elmo_mf` calls `install`, and `elmo_mf_compat.pth` imports it at every start of an interpreter, because the
+`allennlp` script imports `allennlp.commands` before any plug-in. This module therefore imports only `sys`: it adds a
+finder to `sys.meta_path`, and the patches are loaded together with AllenNLP. Where `.pth` files are not read, use
+`python -m elmo_mf.compat` instead of the `allennlp` script.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Finder:
-    """Find AllenNLP's modules as Python would, and execute those that need a patch inside it."""
+    """Finder that loads those modules of AllenNLP that need a patch inside the patch."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not name.startswith("allennlp"):

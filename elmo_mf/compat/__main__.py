@@ -1,4 +1,4 @@
-"""`python -m elmo_mf.compat train config.jsonnet -s out`: the `allennlp` script where no `.pth` file is read."""
+"""The `allennlp` script where `.pth` files are not read: `python -m elmo_mf.compat train config.jsonnet -s out`."""
 
 from allennlp.__main__ import run
 

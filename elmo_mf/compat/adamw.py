@@ -1,4 +1,4 @@
-"""AdamW as transformers had it until 4.5x, which AllenNLP registers as `huggingface_adamw`."""
+"""The AdamW that transformers has removed, which AllenNLP registers as `huggingface_adamw`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from torch import Tensor
 
 
 class AdamW(torch.optim.Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), in the form of Google's BERT.
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as in Google's BERT.
 
-    Of torch's AdamW it differs in three things: `eps` is added before the second moment's bias is corrected, weights
-    decay after the step and not before it, and the correction can be left out.
+    It differs from `torch.optim.AdamW` in three ways: `eps` is added before the bias of the second moment is corrected,
+    weights decay after the step instead of before it, and the correction can be disabled.
 
     Args:
-        lr: as in Adam.
-        betas: as in Adam.
-        eps: as in Adam.
-        weight_decay: share of each weight, times `lr`, that a step takes away.
-        correct_bias: divide the moments by what they lack for having started at zero; False as in BERT.
+        params: Parameters or parameter groups.
+        lr: Learning rate.
+        betas: Decay rates of the two moments.
+        eps: Term added to the denominator.
+        weight_decay: Share of each weight, times `lr`, that a step subtracts.
+        correct_bias: Whether to correct the moments for their start at zero; False in BERT. Defaults to True.
 
     Raises:
-        ValueError: a parameter is out of its range.
+        ValueError: A setting is out of its range.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class AdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; what `closure` gives, run with gradients."""
+        """Run one step, and return the result of `closure`, which is called with gradients enabled."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

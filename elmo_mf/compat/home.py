@@ -1,7 +1,7 @@
 """A temporary folder for the caches of AllenNLP and its libraries if the home folder is not writable.
 
-AllenNLP creates `~/.allennlp/cache` even to read local files, and cannot be imported without a home folder, as in a
-container whose user has no passwd entry.
+AllenNLP creates `~/.allennlp/cache` even to read local files, and cannot be imported without a home folder, for example
+in a container whose user has no passwd entry.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def ensure_home() -> None:
 
 
 def _can_be_made(folder: Path) -> bool:
-    """Return whether a folder exists or can be created, by a test: permissions alone do not say so for root."""
+    """Return whether a folder exists or can be created, by trying: for root, permissions alone are not conclusive."""
     if folder.is_dir():
         return True
     while not folder.is_dir() and folder != folder.parent:

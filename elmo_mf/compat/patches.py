@@ -1,4 +1,7 @@
-"""Patches for modules of AllenNLP that do not import or run, one function each; most end with the import."""
+"""Patches for modules of AllenNLP that fail to import or run, one context manager each.
+
+A module is executed inside its context manager.
+"""
 
 from __future__ import annotations
 
@@ -240,7 +243,7 @@ def _bfloat16() -> Iterator[None]:
 
     @functools.wraps(original)
     def tiny_value_of_dtype(dtype: Any) -> Any:
-        return original(torch.float32 if dtype == torch.bfloat16 else dtype)  # has the same exponents
+        return original(torch.float32 if dtype == torch.bfloat16 else dtype)  # both have the same exponents
 
     vars(module)["tiny_value_of_dtype"] = tiny_value_of_dtype
 
@@ -321,7 +324,7 @@ def _opened(
 
 
 class _Loader(importlib.abc.Loader):
-    """Execute a module inside its patch."""
+    """Loader that executes a module inside its patch."""
 
     def __init__(self, loader: importlib.abc.Loader, patch: Callable[[], AbstractContextManager[None]]) -> None:
         self.loader, self.patch = loader, patch

@@ -1,4 +1,4 @@
-"""spaCy's models where they are not installed: their tokenizers come with spaCy, and nothing else of them does."""
+"""Replacements for spaCy models that are not installed: spaCy itself contains their tokenizers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _ANNOTATIONS = ("lemma_", "pos_", "tag_", "dep_", "ent_type_")
 
 
 def model_getter(original: Callable[..., Any]) -> Callable[..., Any]:
-    """AllenNLP's `get_spacy_model`, which downloads what is missing only where it is needed.
+    """Wrap AllenNLP's `get_spacy_model`, so that it downloads missing models only for tags, parses or entities.
 
-    A trained pipeline tokenizes by the rules of its language alone, so that for tokens the language without a pipeline
-    gives the same.
+    A trained pipeline tokenizes only by the rules of its language, so a blank pipeline of the language gives the same
+    tokens.
 
     Raises:
-        ConfigurationError: tags, parses or entities are asked for, and the model cannot be downloaded.
+        ConfigurationError: Raised by the wrapped function if tags, parses or entities are requested and the model
+            cannot be downloaded.
     """
 
     @functools.wraps(original)
@@ -32,7 +33,7 @@ def model_getter(original: Callable[..., Any]) -> Callable[..., Any]:
             return _rules(spacy_model_name)
         try:
             return original(spacy_model_name, pos_tags, parse, ner)
-        except (Exception, SystemExit) as error:  # the latter of pip
+        except (Exception, SystemExit) as error:  # pip raises SystemExit
             if _installed(spacy_model_name):
                 raise
             _log.debug("%s", error)
@@ -42,19 +43,20 @@ def model_getter(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tag_where_asked(tokenizer: Any) -> None:
-    """Have AllenNLP's `SpacyTokenizer` ask for tags where a config or a predictor does; by default only if it can.
+    """Patch AllenNLP's `SpacyTokenizer`, so that it requests tags by default only if the model is installed.
 
-    Tokens that were not tagged have None in place of tags, which indexers of tags refuse.
+    Tags that a config or a predictor requests explicitly are always requested. Untagged tokens have None as their tags,
+    which indexers of tags reject.
     """
     create, sanitize = tokenizer.__init__, tokenizer._sanitize
     signature = inspect.signature(create)
 
     @functools.wraps(create)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = signature.bind(self, *args, **kwargs)
-        given.apply_defaults()
-        language = given.arguments["language"]
-        others = any(given.arguments[name] for name in ("parse", "ner", "keep_spacy_tokens"))
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        language = bound.arguments["language"]
+        others = any(bound.arguments[name] for name in ("parse", "ner", "keep_spacy_tokens"))
         by_default = "pos_tags" not in signature.bind(self, *args, **kwargs).arguments
         self._untagged = by_default and not others and not _installed(language)
         create(self, *args, **kwargs, **({"pos_tags": False} if self._untagged else {}))

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import utils
 
 _clip_norm, _clip_value = utils.clip_grad_norm_, utils.clip_grad_value_
-_LEAST = 1e-6  # as torch divides
+_LEAST = 1e-6  # torch adds the same to the divisor
 
 
 @torch.no_grad()
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
-    """Clip as `torch.nn.utils.clip_grad_norm_` does; dense gradients give identical numbers."""
+    """Clip the norm as `torch.nn.utils.clip_grad_norm_` does; dense gradients give identical numbers."""
     parameters = list(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not any(gradient.is_sparse for gradient in gradients):
@@ -23,17 +23,17 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, norm_type: fl
     total: Tensor = torch.linalg.vector_norm(norms, norm_type)
     share = torch.clamp(max_norm / (total + _LEAST), max=1.0)
     for gradient in gradients:
-        gradient.mul_(share.to(gradient.device))  # of a detached sparse tensor it would not reach the gradient
+        gradient.mul_(share.to(gradient.device))  # on `gradient.detach()`, it would not change a sparse gradient
     return total
 
 
 @torch.no_grad()
 def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
-    """Clip as `torch.nn.utils.clip_grad_value_` does."""
+    """Clip the values as `torch.nn.utils.clip_grad_value_` does."""
     dense = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()  # rows that occur twice are one sum
+            parameter.grad = parameter.grad.coalesce()  # sums up rows that occur twice
             parameter.grad.values().clamp_(-clip_value, clip_value)
         else:
             dense.append(parameter)

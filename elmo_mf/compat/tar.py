@@ -8,13 +8,13 @@ from typing import Any
 
 
 class _Archive(tarfile.TarFile):
-    """An archive that extracts only files and folders inside one folder."""
+    """Archive that extracts only regular files and folders, and only into one folder."""
 
     def extractall(self, path: Any = ".", members: Any = None, **kwargs: Any) -> None:
-        """As `tarfile.TarFile.extractall`.
+        """Extract like `tarfile.TarFile.extractall`.
 
         Raises:
-            ReadError: a member is outside the folder, or is a link or a device.
+            ReadError: A member is outside the folder, or is a link or a device.
         """
         root = Path(path).resolve()
         chosen = list(self.getmembers() if members is None else members)

@@ -1,4 +1,4 @@
-"""Restore tokenizer methods that AllenNLP calls and that transformers 5 renamed or removed."""
+"""Tokenizer methods that AllenNLP calls and that transformers 5 renamed or removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def tokenizer_getter(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def get_tokenizer(model_name: str, **kwargs: Any) -> Any:
-        kwargs.pop("add_special_tokens", None)  # now of a call alone, where AllenNLP says it again
+        kwargs.pop("add_special_tokens", None)  # now an argument of calls only, where AllenNLP passes it too
         tokenizer = original(model_name, **kwargs)
         methods = {
             "encode_plus": tokenizer.__call__,
@@ -28,7 +28,7 @@ def tokenizer_getter(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _surrounded(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """Surround the ids of a text by the special tokens of the tokenizer."""
+    """Surround the ids of a text with the tokenizer's special tokens."""
     bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     starts = range(len(whole) - len(bare) + 1)
     start = next(start for start in starts if whole[start : start + len(bare)] == bare)

@@ -1,4 +1,4 @@
-"""nltk's reader of bracketed trees, for files of the user: nltk itself opens nothing outside its own data folders."""
+"""nltk's reader of bracketed trees for any file; nltk itself only opens files in its own data folders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from nltk.tree import Tree
 
 
 class TreeFiles(BracketParseCorpusReader):  # type: ignore[misc]
-    """Stands in for the class it derives from, where that is asked for the trees of some files and for nothing else."""
+    """Replacement for its base class that only supports `parsed_sents` of a list of files."""
 
     def __init__(self, root: str, fileids: Sequence[str]) -> None:
         self._paths = [Path(root, name) for name in fileids]
         self._comment_char, self._detect_blocks = None, "unindented_paren"
 
     def parsed_sents(self) -> Iterator[Tree]:
-        """Each tree; a byte order mark, which would hide the first one, is dropped.
+        """Yield each tree, ignoring a byte order mark, which would hide the first one.
 
         Raises:
-            ConfigurationError: brackets that do not match, which nltk makes a tree of pairs of words and tags.
+            ConfigurationError: Brackets do not match; nltk would return a tree of (word, tag) pairs instead.
         """
         for path in self._paths:
             with open(path, encoding="utf-8-sig") as file:
@@ -33,6 +33,6 @@ def _tree(text: str, path: Path) -> Tree:
     try:
         tree = Tree.fromstring(text)
     except ValueError:
-        found = " ".join(text.split())[:60]
-        raise ConfigurationError(f"{path}: found {found!r}, expected a tree whose brackets match") from None
+        start = " ".join(text.split())[:60]
+        raise ConfigurationError(f"{path}: found {start!r}, expected a tree whose brackets match") from None
     return tree[0] if tree.label() == "" and len(tree) == 1 else tree
