@@ -53,11 +53,11 @@ def core_activation_error(dense: CoreLstm, compressed: CoreLstm, inputs: Sequenc
 
 
 class CoreProbe:
-    """Measurements of a core. The softmax reads the last layer, so the loss is the squared error of its outputs.
+    """Measurements of a core; the loss is the squared error of the last layer's outputs, which the softmax reads.
 
     Args:
         core: The dense core.
-        weights: Its weights. Layers of other weights run from the first one that is not the same object.
+        weights: The core's weights. Other weights are run from the first layer that is not the same object.
         inputs: Tensors (steps, sequences, d), each the continuation of the one before.
     """
 
@@ -65,16 +65,16 @@ class CoreProbe:
         self.core, self.weights, self.inputs = core, weights, inputs
 
     def input_covariances(self) -> dict[tuple[int, int], InputCovariances]:
-        """Input covariances of the core's matrices, by (direction, layer)."""
+        """Compute the input covariances of the core's matrices, by (direction, layer)."""
         return core_input_covariances(self.core, self.inputs)
 
     def highway_input_covariances(self) -> list[Array]:
-        """An empty list: there is no character CNN."""
+        """Return an empty list, because there is no character CNN."""
         return []
 
     @torch.no_grad()
     def loss(self, weights: BilmWeights) -> float:
-        """Squared error of the last layer's outputs with other weights, relative to the dense outputs."""
+        """Compute the squared error of the last layer's outputs with other weights, relative to the dense outputs."""
         lstms = list(weights.lstms.values())
         first = min(weights.first_other_layer(self.weights, 0), len(lstms) - 1)
         other = CoreLstm(lstms[first:]).to(self.inputs[0].device)
@@ -87,7 +87,7 @@ class CoreProbe:
 
 
 def _squared_errors(wanted: Iterable[list[Tensor]], other: CoreLstm, inputs: Iterable[Tensor]) -> Array:
-    """The squared error (|other - dense|_F / |dense|_F)^2 of each layer."""
+    """Compute the squared error (|other - dense|_F / |dense|_F)^2 of each layer."""
     squares = [
         np.array(
             [[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, outputs, strict=True)]
@@ -99,7 +99,7 @@ def _squared_errors(wanted: Iterable[list[Tensor]], other: CoreLstm, inputs: Ite
 
 
 def _outputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Each layer's outputs, for one part of the text after the other."""
+    """Yield each layer's outputs on one part of the text after the other."""
     core.eval()
     state: list[State] | None = None
     for x in inputs:

@@ -20,12 +20,12 @@ def compress_core(core: CoreLstm, compression: Compression, inputs: Sequence[Ten
 
     Args:
         core: The dense core, which stays unchanged.
-        compression: What to factorize. Its `finetune` is up to the caller, who has the text.
+        compression: What to factorize. Its `finetune` is left to the caller, who has the text.
         inputs: Tensors (steps, sequences, d), each the continuation of the one before; for methods that use input
             covariances, and for budgets that are allocated by outputs.
 
     Raises:
-        InputError: See `check_compression`; or inputs are needed and there are none.
+        InputError: See `check_compression`; or inputs are required but missing.
 
     Examples:
         >>> import torch

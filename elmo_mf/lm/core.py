@@ -5,8 +5,8 @@
     h_t   = sigmoid(o) * tanh(c_t)
 
 W_ih is the target `input`, W_hh the target `recurrent`. Training multiplies the factors and runs PyTorch's own LSTM on
-the products, which is the same function and faster than a loop of steps in Python. Inference on a CPU runs the factors
-themselves, in the kernels of the ELMo encoder.
+the products, which is the same function and faster than a loop over steps in Python. Inference on a CPU runs the
+factors themselves in the kernels of the ELMo encoder.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class CoreLstm(nn.Module):
 
     Args:
         weights: Weights of each layer, without projections.
-        weight_drop: Share of the recurrent weights that are dropped in training, chosen anew for each batch (Merity et
-            al. 2018).
+        weight_drop: Share of the recurrent weights that are dropped in training, drawn for each batch (Merity et al.
+            2018).
 
     Examples:
         >>> core = CoreLstm.random([20, 40, 30]).eval()
@@ -68,7 +68,7 @@ class CoreLstm(nn.Module):
 
     @classmethod
     def from_torch(cls, lstms: Iterable[nn.LSTM], weight_drop: float = 0.0) -> CoreLstm:
-        """Convert LSTMs of one or more layers and one direction, with biases, without projection."""
+        """Convert unidirectional LSTMs of one or more layers, with biases and without projections."""
         return cls([weights for lstm in lstms for weights in _from_torch(lstm)], weight_drop)
 
     def to_torch(self) -> list[nn.LSTM]:
@@ -86,7 +86,7 @@ class CoreLstm(nn.Module):
             between: Applied to a layer's outputs before the next layer reads them.
 
         Returns:
-            Each layer's outputs (steps, sequences, n), before `between`; and the state after the last step.
+            Each layer's outputs (steps, sequences, n) before `between`, and the state after the last step.
         """
         if state is None:
             state = [cast(_Layer, layer).zeros(inputs) for layer in self.layers]
@@ -103,7 +103,7 @@ class CoreLstm(nn.Module):
         return outputs, after
 
     def inference(self) -> InferenceCore:
-        """The core for inference on a CPU, rebuilt if the parameters have changed."""
+        """Return the core for inference on a CPU, rebuilt if the parameters have changed."""
         return self._inference.get(self.parameters(), lambda: InferenceCore(list(self.weights().lstms.values())))
 
     @property
@@ -112,12 +112,12 @@ class CoreLstm(nn.Module):
         return cast(_Layer, self.layers[0]).weight_drop
 
     def weights(self) -> BilmWeights:
-        """The layers' weights as arrays, under direction 0."""
+        """Return the layers' weights as arrays, under direction 0."""
         return BilmWeights({}, {(0, index): cast(_Layer, layer).weights() for index, layer in enumerate(self.layers)})
 
 
 class _Layer(nn.Module):
-    """One LSTM with the gates in PyTorch's order."""
+    """One LSTM with gates in PyTorch's order."""
 
     def __init__(self, weights: LstmWeights, weight_drop: float) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class _Layer(nn.Module):
         return output, (h, c)
 
     def both(self) -> tuple[Tensor, Tensor]:
-        """W_ih and W_hh as dense tensors."""
+        """Return W_ih and W_hh as dense tensors."""
         if JOINT in self.matrices:
             joint: Tensor = self.matrices[JOINT]()
             return joint[:, : -self.cells], joint[:, -self.cells :]
@@ -182,12 +182,12 @@ class InferenceCore:
 
 
 def core_sizes(embedding_dim: int, hidden_size: int, num_layers: int) -> list[int]:
-    """Sizes of an AWD-LSTM's core: its inputs, and the cells of each layer."""
+    """List the sizes of an AWD-LSTM's core: its inputs, and the cells of each layer."""
     return [embedding_dim, *[hidden_size] * (num_layers - 1), embedding_dim]
 
 
 def zero_weights(sizes: Sequence[int]) -> BilmWeights:
-    """Weights of a core of these sizes, all zero, for checks of a compression."""
+    """Build zero weights of a core, for checks of a compression."""
     return BilmWeights(
         {},
         {
@@ -259,7 +259,7 @@ def _to_torch(layer: _Layer) -> nn.LSTM:
 
 
 def _forget(rows: int) -> Array:
-    """The constant 1 on the forget gate that `LstmWeights.bias` leaves out."""
+    """Return the constant 1 on the forget gate that `LstmWeights.bias` excludes."""
     gates = np.zeros((GATES, rows // GATES), np.float32)
     gates[2] = 1
     return gates.reshape(-1)

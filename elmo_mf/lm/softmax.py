@@ -15,8 +15,8 @@ _WORDS, _ROWS = 1024, 500  # at a time; measured with 10,000 and 33,278 words
 class PackedSoftmax:
     """A softmax on a CPU, in float32.
 
-    Losses are computed for some words at a time, so that logits which are only summed stay in the processor's cache.
-    Packed copies of the weight are made on first use.
+    Losses are computed for some words at a time, so that logits that are only summed stay in the processor's cache.
+    Weights are packed on first use.
 
     Args:
         weight: Weight of each word, (words, d); it must not change.
@@ -27,11 +27,11 @@ class PackedSoftmax:
         self.weight, self.bias = weight.detach(), bias.detach()
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Logits (..., words) of outputs (..., d)."""
+        """Compute the logits (..., words) of outputs (..., d)."""
         return self._whole(outputs)
 
     def loss(self, outputs: Tensor, words: Tensor) -> Tensor:
-        """The sum of the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, d)."""
+        """Sum the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, d)."""
         parts = zip(torch.split(outputs, _ROWS), torch.split(words, _ROWS), strict=True)
         return torch.stack([self._loss(*part) for part in parts]).sum()
 

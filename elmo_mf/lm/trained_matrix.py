@@ -11,7 +11,7 @@ from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
 
 
 class TrainedMatrix(nn.Module):
-    """A matrix (m, n) as one parameter, or as the two parameters of its factors; pruned entries stay zero."""
+    """A matrix (m, n) as one parameter, or its factors as two; pruned entries stay zero."""
 
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class TrainedMatrix(nn.Module):
         self.register_load_state_dict_post_hook(_rebuild_mask)  # type: ignore[no-untyped-call]
 
     def forward(self) -> Tensor:
-        """The dense matrix (m, n), differentiable."""
+        """Compute the dense matrix (m, n), differentiably."""
         if self.factored:
             left, right = (part.unflatten(0, (self.blocks, -1)) for part in self.parts)
             return torch.bmm(left, right).flatten(0, 1)
@@ -33,7 +33,7 @@ class TrainedMatrix(nn.Module):
         return matrix if self.mask is None else matrix * self.mask
 
     def value(self) -> Matrix:
-        """The trained matrix in its form."""
+        """Return the trained matrix in its form."""
         arrays = [part.detach().cpu().numpy().copy() for part in self.parts]
         if self.factored:
             return Factors(arrays[0], arrays[1])
