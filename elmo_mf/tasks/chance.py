@@ -1,4 +1,4 @@
-"""The scores of models that know nothing of a task but the labels or words of its training data."""
+"""Chance scores: those of models that know only the labels or words of a task's training data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from elmo_mf.unigram import unigram_perplexity
 
 
 def majority_accuracy(train: list[Example], scored: list[Example]) -> float:
-    """Return the accuracy on `scored` of always answering the most frequent label of `train`."""
+    """Return the accuracy on `scored` of always predicting the most frequent label of `train`."""
     label = Counter(example.label for example in train).most_common(1)[0][0]
     return sum(example.label == label for example in scored) / len(scored)
 
 
 def random_span_f1(train: list[Example], scored: list[Example]) -> float:
-    """Return the F1 on `scored` of one random span of each passage, as long in words as the mean answer of `train`."""
+    """Return the F1 on `scored` of one random span per passage, with the mean length in words of `train`'s answers."""
     from allennlp_models.rc.metrics import SquadEmAndF1
 
     rng = random.Random(0)
@@ -32,9 +32,9 @@ def random_span_f1(train: list[Example], scored: list[Example]) -> float:
 
 
 def unigram_chance(train: list[Example], scored: list[Example]) -> float:
-    """Return the perplexity of `scored` if words are predicted by their frequency in `train`, plus one.
+    """Return the perplexity of `scored` under a unigram model of `train` with add-one smoothing.
 
-    The end of a line is a word too. Words that are not in `train` count as `<unk>`.
+    The end of a line counts as a word, and words that are not in `train` count as `<unk>`.
     """
     words = _words(train)
     known = {*words, "<unk>"}
@@ -50,4 +50,4 @@ CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
     "random-span": random_span_f1,
     "unigram": unigram_chance,
 }
-"""The functions by the names that task configs have for them."""
+"""Chance scores by their names in task configs."""

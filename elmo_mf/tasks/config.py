@@ -1,4 +1,4 @@
-"""Task cards: `tasks/<name>/task.toml`."""
+"""Task configs: `tasks/<name>/task.toml`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_BYTES = 100_000
 
 
 def _below(name: str) -> str:
-    """The name of a file below the folder that it is looked for in."""
+    """Check that a file name stays below its folder."""
     parts = Path(name).parts
     if set(name) & {"\0", "\\"} or Path(name).is_absolute() or ".." in parts or max(map(_size, parts), default=0) > 255:
         raise PydanticCustomError("file", "a file below its folder")
@@ -41,7 +41,7 @@ _File = Annotated[_Text, AfterValidator(_below)]
 
 
 class _Table(BaseModel):
-    """Of a card; keys that are not known say something to people."""
+    """Table of a task config; unknown keys are ignored and can hold notes."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -88,11 +88,23 @@ def _checked(path: Path, raw: dict[str, Any]) -> _Card:
 
 @dataclass(frozen=True)
 class Task:
-    """What a sweep trains and scores.
+    """A task that sweeps train and score.
 
-    `kind` says what is compressed: an ELMo inside the task's model, or the core of a language model, which is the
-    task's model. `files` maps splits to file names in a data folder; `metrics` maps AllenNLP's metric names to `higher`
-    or `lower`, whichever is better; `primary` is the one that the leaderboard ranks by, on the split `scored`.
+    Attributes:
+        name: Name of the task's folder.
+        title: Display title.
+        kind: What is compressed: `elmo` for an ELMo inside the task's model, or `language-model` for the core of a
+            language model, which is itself the task's model.
+        config: Jsonnet file of the AllenNLP config.
+        format: Format of the data files.
+        files: File names in a data folder, by split.
+        scored: The split that is scored.
+        primary: The metric that the leaderboard ranks by.
+        metrics: Which values are better, `higher` or `lower`, by AllenNLP's metric name.
+        chance: Name of the chance score in `CHANCES`.
+        source: Origin of the data.
+        licence: Licence of the data.
+        folder: Folder of the task config.
     """
 
     name: str
@@ -111,14 +123,14 @@ class Task:
 
     @property
     def scoring(self) -> Scoring:
-        """The part of the config that a score depends on."""
+        """The part of the task config that scores depend on."""
         return Scoring(
             format=self.format.NAME, split=self.scored, primary=self.primary, metrics=self.metrics, chance=self.chance
         )
 
     @property
     def info(self) -> TaskInfo:
-        """What the leaderboard says of the task."""
+        """Description of the task for the leaderboard."""
         return TaskInfo(title=self.title, source=self.source, licence=self.licence)
 
     @property
@@ -127,10 +139,10 @@ class Task:
 
     @classmethod
     def from_file(cls, path: Path) -> Task:
-        """Read a card.
+        """Read a task config.
 
         Raises:
-            InputError: the file is missing, not TOML, or a field is missing or impossible.
+            InputError: The file is missing or not TOML, or a field is missing or invalid.
         """
         card = _checked(path, read_toml(path, "task card", "a task card, in TOML", most=_MOST_BYTES))
         named = {"train": card.data.train, "validation": card.data.validation, "test": card.data.test}
@@ -159,15 +171,15 @@ class Task:
 
 
 def task_names() -> list[str]:
-    """Names of all tasks, sorted."""
+    """Return the names of all tasks, sorted."""
     return sorted(path.parent.name for path in (share() / "tasks").glob("*/task.toml"))
 
 
 def load_task(name: str) -> Task:
-    """The task of that name.
+    """Load a task by name.
 
     Raises:
-        InputError: there is none; lists what there is.
+        InputError: The task is unknown; the message lists the known ones.
     """
     if name not in task_names():
         raise InputError(f"tasks: found {name!r}, {any_of(name, task_names())}")

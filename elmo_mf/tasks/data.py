@@ -1,4 +1,4 @@
-"""The data of a run: cut to size, counted, and what chance scores on it. Made once for all runs that share them."""
+"""Data of a run: files cut to the limits, counts of examples and chance scores, each computed once for all runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from elmo_mf.tasks.spec import SweepSpec
 
 
 def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """The data folder of a run: the given one, or one with its files cut to size and as AllenNLP's readers take them.
+    """Return the data folder of a run.
+
+    This is the sweep's own folder, unless its files have to be cut to the limits or rewritten for AllenNLP's readers.
 
     Raises:
-        InputError: a file is not of its task's format.
+        InputError: A file does not have the format of its task.
     """
     task = load_task(run.task)
     source = spec.data_of(task)
@@ -33,12 +35,12 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
             for split, name in task.files.items():
                 task.format.write(contents[split].examples, folder / name, limits[split])
 
-    made = workspace.cache.get("data", f"{task.name}-{digest(run.identity.data.to_dict())[:16]}", make)
-    return made if all((made / name).exists() for name in task.files.values()) else source
+    limited = workspace.cache.get("data", f"{task.name}-{digest(run.identity.data.to_dict())[:16]}", make)
+    return limited if all((limited / name).exists() for name in task.files.values()) else source
 
 
 def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
-    """How many examples each split has, and what chance scores."""
+    """Return the number of examples of each split and the chance score."""
     task = load_task(run.task)
 
     def make(folder: Path) -> None:

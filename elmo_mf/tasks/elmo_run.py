@@ -1,6 +1,6 @@
-"""One run: its record, and for an ELMo how it comes about. Train with AllenNLP in process, evaluate, time.
+"""Execution of a run of any task, and training, evaluation and timing of task models with an ELMo.
 
-Or its times alone, which need no training.
+AllenNLP trains in this process. A run can also be timed alone, which needs no training.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TEXTS = 300
 
 
 def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
-    """Run a run and return what it measures."""
+    """Execute a run and return its measurements."""
     started = time.perf_counter()
     measurements, device = (measure_language_model if run.is_language_model else _measure)(spec, run, workspace)
     values = {
@@ -63,9 +63,9 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
 
 
 def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
-    """Measure the times of a run alone.
+    """Measure only the times of a run.
 
-    Nothing is trained but what a budget's ranks depend on, since a model of other values takes as long.
+    Nothing is trained except what the ranks within a budget depend on, because times do not depend on values.
     """
     times, device = (time_language_model if run.is_language_model else _times_untrained)(
         spec, same_form(run), workspace
@@ -74,7 +74,7 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
 
 
 def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """What a record has of a task's model with an ELMo, and where it ran."""
+    """Return the record fields of a task's model with an ELMo, and its device."""
     task = load_task(run.task)
     with trained(spec, run, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
@@ -82,14 +82,14 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
             dense = _dense(spec, run, embedder)
             error = None if dense is None else _activation_error(run, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
-        own = embedder.bilm
+        encoder = embedder.bilm
     record = {
         "scores": {name: scores[name] for name in task.metrics},
         "validation": {name: training[f"best_validation_{name}"] for name in task.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
         **data_facts(run, data, workspace),
-        "size": size_report(own.weights(), own.options).to_dict(),
+        "size": size_report(encoder.weights(), encoder.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
         **({"highways": report["highways"]} if report.get("highways") else {}),
@@ -97,7 +97,7 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
         "latency": times,
         "elmo": _elmo_facts(spec),
     }
-    return record, own.device
+    return record, encoder.device
 
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
@@ -115,7 +115,7 @@ def _times(
     dense: Bilm | None,
     workspace: Workspace,
 ) -> dict[str, Any]:
-    """See `latency.measure`, while nothing else of the sweep runs."""
+    """Run `latency.measure` while no other run of the sweep computes."""
     with workspace.phase("measuring"), workspace.machine.exclusive():
         allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)
         how_often = spec.latency_sentences, spec.latency_rounds
@@ -123,13 +123,20 @@ def _times(
 
 
 def _dense(spec: SweepSpec, run: Run, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
-    """The encoder before compression, on the device of the run's own; None where that is dense."""
+    """Return the encoder before compression, on the embedder's device; None if the run's encoder is dense."""
     return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if run.compression else None
 
 
 class Trained(NamedTuple):
-    """AllenNLP's training loop, done, with the best weights; its `elmo_mf` embedder; its training metrics; the folder
-    of the data; the report of the encoder, empty if it is dense."""
+    """A trained task model.
+
+    Attributes:
+        loop: AllenNLP's training loop, completed, with the best weights.
+        embedder: `elmo_mf` embedder of the model.
+        metrics: Training metrics.
+        data: Data folder.
+        report: Report of the encoder's compression; empty if the encoder is dense.
+    """
 
     loop: Any
     embedder: ElmoMfTokenEmbedder
@@ -140,7 +147,7 @@ class Trained(NamedTuple):
 
 @contextlib.contextmanager
 def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
-    """Train a run; AllenNLP's own files are there while the context lasts."""
+    """Train the model of a run; AllenNLP's files exist while the context lasts."""
     with _untrained(spec, run, workspace) as (loop, embedder, data, report):
         with workspace.phase("activations"):
             _share_activations(spec, run, loop, embedder, workspace)
@@ -150,9 +157,9 @@ def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained
 
 
 def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """The file of the gradients of a run's task and seed, computed now if there is none.
+    """Return the gradient file of a run's task and seed, computing it if it is not cached.
 
-    The model whose gradients are taken is trained with the dense encoder, frozen, like any other run.
+    The gradients are those of a model trained with the dense, frozen encoder, like any other run.
     """
     dense = run.dense()
 
@@ -169,7 +176,7 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 def _untrained(
     spec: SweepSpec, run: Run, workspace: Workspace
 ) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
-    """What `trained` gives, but for the metrics, before the training."""
+    """Provide the fields of `Trained` except the metrics, before training."""
     with scratch(workspace.folder, "training") as work:
         with workspace.phase("encoder"):
             data = limited_data(spec, run, workspace)
@@ -183,7 +190,7 @@ def _untrained(
 def _share_activations(
     spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
-    """Run a frozen encoder once on each sentence of the data, or use what another run's run of it left."""
+    """Compute a frozen encoder's activations on the data, once for all runs that share them."""
     bilm = embedder.bilm
     frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
     if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
@@ -205,7 +212,7 @@ def _share_activations(
 
 
 def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor]:
-    """What the encoder will be given for these instances: (sentences, longest, characters) each."""
+    """Yield the encoder's inputs for the instances, each (sentences, longest, characters)."""
     from allennlp.common.util import lazy_groups_of
     from allennlp.data.batch import Batch
 
@@ -217,7 +224,7 @@ def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor
 
 
 def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
-    """The embedder's inputs, wherever a batch's fields have them."""
+    """Yield the embedder's inputs in a batch, at any depth."""
     for key, value in tensors.items() if isinstance(tensors, dict) else ():
         if key == "elmo_tokens":
             yield value
@@ -225,11 +232,11 @@ def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
             yield from _elmo_tokens(value)
 
 
-def _activation_error(run: Run, dense: Bilm, own: Bilm, instances: list[Any], workspace: Workspace) -> Any:
-    """How far the encoder is from the dense one on the scored split's first texts; computed once for all seeds."""
+def _activation_error(run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+    """Return the activation error on the first texts of the scored split, computed once for all seeds."""
 
     def make(folder: Path) -> None:
-        error = activation_error(dense, own, _sentences(instances))
+        error = activation_error(dense, compressed, _sentences(instances))
         (folder / "error.json").write_text(json.dumps(error.to_dict()), encoding="utf-8")
 
     def read(folder: Path) -> Any:
@@ -239,7 +246,7 @@ def _activation_error(run: Run, dense: Bilm, own: Bilm, instances: list[Any], wo
 
 
 def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
-    """Metrics of the best weights on the scored split, and its instances."""
+    """Return the metrics of the best weights on a split, and the split's instances."""
     from allennlp.training.util import evaluate
 
     loader = _scored_loader(loop, split)
@@ -252,7 +259,7 @@ def _scored_loader(loop: Any, split: Split) -> Any:
 
 
 def _sentences(instances: list[Any]) -> list[list[str]]:
-    """The texts of the first instances, tokenised; at most 300."""
+    """Return the tokenized texts of the first instances, at most 300."""
     fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
     texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]
     return texts[:_TEXTS]

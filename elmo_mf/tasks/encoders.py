@@ -1,4 +1,4 @@
-"""The factored checkpoints of a sweep: each is made once, in the cache, for all runs that run it."""
+"""Compressed checkpoints of a sweep, each built once in the cache for all runs that use it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from elmo_mf.records.run import Run
 from elmo_mf.tasks.spec import SweepSpec
 
 TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
-"""Gives the file of a task's gradients in the dense encoder; it trains a model, which needs an encoder itself."""
+"""Function that returns the file of a task's gradients in the dense encoder, after training a model with it."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A checkpoint's files, and what compressing it did; nothing of a dense one."""
+    """Files of a checkpoint and the report of its compression, which is empty for a dense encoder."""
 
     options: str
     weights: str
@@ -37,10 +37,13 @@ class Encoder:
 
 
 def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients) -> Encoder:
-    """The encoder of a run, computed now if no run has needed it yet.
+    """Return the encoder of a run, compressing it if it is not cached.
 
     Args:
-        gradients: gives the file of the task's gradients if the method needs one and the compression names none.
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+        gradients: Returns the file of the task's gradients if the method needs one and the compression names none.
     """
     if run.compression is None:
         return Encoder(spec.options, spec.weights, {})

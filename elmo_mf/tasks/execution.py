@@ -1,4 +1,4 @@
-"""What a sweep's executors execute: a task's run, trained and scored or only timed."""
+"""The work that executors do for a task's runs: training and scoring, or only timing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PRELOAD = ("elmo_mf.tasks.run_imports",)
 
 @dataclass(frozen=True)
 class TaskWork:
-    """The work of the runs of a sweep.
+    """Trains, scores and times the runs of a sweep.
 
     Attributes:
-        spec: the sweep.
+        spec: The sweep.
     """
 
     spec: SweepSpec
@@ -39,10 +39,10 @@ class TaskWork:
 
 @dataclass(frozen=True)
 class TimingWork:
-    """The work of the runs of a sweep whose times alone are measured.
+    """Times the runs of a sweep without scoring them.
 
     Attributes:
-        spec: the sweep.
+        spec: The sweep.
     """
 
     spec: SweepSpec
@@ -69,9 +69,9 @@ def local_executor(
 
     Args:
         work: `TaskWork` or `TimingWork`.
-        output: output folder of the sweep.
-        workers: number of processes.
-        threads: threads of each process; by default the processes share the cores.
-        preload: modules that the server of the processes imports.
+        output: Output folder of the sweep.
+        workers: Number of processes.
+        threads: Threads of each process; by default the processes share the cores.
+        preload: Modules that the server of the processes imports.
     """
     return LocalExecutor(work, output, workers, threads, preload)

@@ -1,4 +1,4 @@
-"""The runs that a sweep expands to, and what makes each the run it is."""
+"""Expansion of a sweep to its runs and their identities."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ from elmo_mf.tasks.spec import SweepSpec
 
 
 def expand(spec: SweepSpec) -> list[Run]:
-    """All runs of a sweep: task by task, the dense encoder first, of a language model as it is and tuned likewise.
+    """Return all runs of a sweep, task by task, with the dense encoder first.
+
+    A language model's dense runs include one for each fine-tuning of its compressions.
 
     Raises:
-        InputError: anything that would make a run fail and can be known before it runs.
+        InputError: A run would fail for a reason that is known beforehand.
     """
     from elmo_mf.bilm import read_weights
 
@@ -92,7 +94,7 @@ def _takes_gradients(compression: Compression | None) -> bool:
 
 
 def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
-    """Return each fine-tuning once: dense models are fine-tuned likewise, to compare with."""
+    """Return each fine-tuning once; dense models are fine-tuned in the same way for comparison."""
     return list(dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None))
 
 
@@ -123,10 +125,10 @@ def _core(model: dict[str, Any]) -> BilmWeights:
 
 
 def same_form(run: Run) -> Run:
-    """A run whose encoder runs the same matrices in other values, for those who time it, and is made without training.
+    """Return a run that takes as long as `run`, with matrices of the same shapes, but needs less training.
 
-    It is not tuned, and factorized by plain SVD where its method would first have to train for gradients, unless there
-    is a budget, whose ranks are by them.
+    Distillation and fine-tuning are dropped. A method that needs task gradients is replaced by plain SVD, except with
+    a budget, because its ranks depend on the gradients.
     """
     compression = run.compression
     if compression is None:
@@ -151,7 +153,7 @@ def _file_identity(task: Task, split: Split, spec: SweepSpec) -> FileIdentity:
 
 
 def _words(spec: SweepSpec, task: Task, config: dict[str, Any]) -> str | None:
-    """Hash of the word vectors' file, where the config reads one."""
+    """Return the hash of the file of word vectors; None if the config reads none."""
     if "GLOVE" not in json.dumps(config):
         return None
     path = spec.glove_of(task.name)

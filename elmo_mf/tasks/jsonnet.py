@@ -1,4 +1,4 @@
-"""Evaluation of jsonnet files: sweep files, and the tasks' AllenNLP configs with their parameters."""
+"""Evaluation of jsonnet files: sweep files and the tasks' AllenNLP configs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CHUNK_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The process that evaluates a file.
+    """Process that evaluates a file.
 
     Attributes:
-        script: Python script that it runs.
-        seconds: real time that it may take; its processor time is limited to 20 seconds.
-        answer_bytes: maximum size of its answer, in which characters may be escaped.
+        script: Python script that the process runs.
+        seconds: Limit of its real time; its processor time is limited to 20 seconds.
+        answer_bytes: Maximum size of its answer, whose characters may be escaped.
     """
 
     script: Path = Path(sandbox.__file__)
@@ -48,15 +48,15 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
     processor time or at 2 GB of memory.
 
     Args:
-        path: the file.
-        arguments: jsonnet code for the parameters of its top-level function.
-        process: the process that evaluates it.
+        path: The file.
+        arguments: Jsonnet code for the parameters of its top-level function.
+        process: The process that evaluates it.
 
     Returns:
         The value of the file.
 
     Raises:
-        InputError: the file is missing or does not evaluate.
+        InputError: The file is missing or cannot be evaluated.
     """
     text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MAX_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
@@ -68,7 +68,7 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
 
 
 def _answer(request: list[Any], limits: Sandbox) -> dict[str, str]:
-    """Return the sandbox's answer to a request; empty if it ended before or its answer is too long."""
+    """Return the sandbox's answer to a request; empty if the process died or the answer is too long."""
     command = [sys.executable, "-I", "-X", "utf8", str(limits.script)]
     # stderr is discarded: jsonnet's traces may be gigabytes long
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
@@ -96,7 +96,7 @@ def _utf8(path: Path) -> str:
 
 
 def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's AllenNLP config; `values` are parameters of the jsonnet function."""
+    """Return a task's AllenNLP config; `values` are arguments of the jsonnet function."""
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
     call = f"({json.dumps(glove)})" if preset == "paper" else ""
     arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}
@@ -107,15 +107,15 @@ def override(config: dict[str, Any], changes: dict[str, Any], where: str) -> dic
     """Replace values in a config by dotted path, as `allennlp train -o` does.
 
     Args:
-        config: the config, which is not changed.
-        changes: new values by dotted path; only the last key of a path may be new.
-        where: name of the config, for error messages.
+        config: The config, which is not changed.
+        changes: New values by dotted path; only the last key of a path may be new.
+        where: Name of the config, for error messages.
 
     Returns:
         The changed config.
 
     Raises:
-        InputError: a path leads nowhere.
+        InputError: A path does not exist in the config.
     """
     config = json.loads(json.dumps(config))
     for dotted, value in changes.items():

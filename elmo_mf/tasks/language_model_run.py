@@ -1,6 +1,6 @@
-"""A run whose task is a language model: its core is compressed after training, perhaps tuned again, and judged.
+"""Execution of a language model's run: its core is compressed after training, optionally fine-tuned, and evaluated.
 
-The dense model is trained once a task and seed, in the cache; every compression of it starts there.
+The dense model is trained once per task and seed and cached; every compression starts from it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from elmo_mf.plugin.awd_lstm import AwdLstm
 
 FINETUNING_VERSION = 1
-"""Version of fine-tuning, part of a run's identity: raised when its result changes."""
+"""Version of fine-tuning, part of a run's identity; raised when its result changes."""
 
-_STREAMS, _STEPS = 20, 70  # of the batches that evidence is taken from
+_STREAMS, _STEPS = 20, 70  # of the batches that calibration statistics are collected from
 _BATCHES = 36  # about 50,000 words
-_WINDOWS = 400  # whose gradients are taken
-_SCORED = 32  # streams of a long batch that is timed
-_METRICS = "best_epoch", "epoch"  # of its training, what records have
+_WINDOWS = 400  # for gradients
+_SCORED = 32  # streams of the large batch that is timed
+_METRICS = "best_epoch", "epoch"  # metrics of the training that records contain
 _ADVICE = "try a lower finetune.learning_rate"
 _REPEATS = 20  # of a single step, which takes less than a millisecond
 
@@ -61,7 +61,7 @@ Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
 
 
 def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """What a record has of a language model, and where it ran."""
+    """Return the record fields of a language model, and its device."""
     with workspace.phase("data"):
         training = _Training(spec, run, workspace, limited_data(spec, run, workspace))
     scored_split = training.task.scored
@@ -102,9 +102,9 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
 
 
 def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """The times of a language model, and where they were taken.
+    """Return the times of a language model, and its device.
 
-    It is untrained, unless there is a budget, whose ranks are by the values.
+    The model is untrained, except with a budget, because its ranks depend on the weights.
     """
     trained = run.compression is not None and run.compression.budget is not None
     with workspace.phase("data"):
@@ -116,13 +116,13 @@ def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tupl
 
 
 def _times(spec: SweepSpec, training: _Training, workspace: Workspace) -> dict[str, Any]:
-    """See `_latency`, while nothing else of the sweep runs."""
+    """Run `_latency` while no other run of the sweep computes."""
     with workspace.phase("measuring"), workspace.machine.exclusive():
         return _latency(training.model, training.dense, training.device, spec.latency_sentences, spec.latency_rounds)
 
 
 class _Training:
-    """A run's model, from its dense one on, and its text."""
+    """Model of a run, starting from the dense one, and its data."""
 
     def __init__(self, spec: SweepSpec, run: Run, workspace: Workspace, data: Path, trained: bool = True) -> None:
         self.run, self.task, self.workspace, self.data = run, load_task(run.task), workspace, data
@@ -139,7 +139,7 @@ class _Training:
 
     @contextlib.contextmanager
     def _loop(self) -> Iterator[Any]:
-        """AllenNLP's training loop, whose files are there while the context lasts."""
+        """Provide AllenNLP's training loop, whose files exist while the context lasts."""
         with scratch(self.workspace.folder, "training") as work:
             yield training_loop(self.config, str(work))
 
@@ -149,7 +149,7 @@ class _Training:
         return model
 
     def _train(self, folder: Path) -> None:
-        """The dense model, with its vocabulary and its training's metrics."""
+        """Train the dense model and write it to a folder, with its vocabulary and training metrics."""
         with self._loop() as loop:
             with self.workspace.phase("training"):
                 metrics = train(loop, self.task, self.workspace)
@@ -159,7 +159,7 @@ class _Training:
             (folder / "metrics.json").write_text(json.dumps(kept), encoding="utf-8")
 
     def _load(self, folder: Path) -> tuple[dict[str, Any], AwdLstm]:
-        """The metrics of a cached training, and its model."""
+        """Return the metrics and the model of a cached training."""
         path = folder / "metrics.json"
         metrics = read_json(path, "cached metrics", "those of a training", most=MAX_JSON_BYTES)
         if not isinstance(metrics, dict) or metrics.keys() != set(_METRICS):
@@ -185,7 +185,7 @@ class _Training:
         return model
 
     def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
-        """Factorize the core, which has these inputs; how many seconds it took."""
+        """Compress the core, calibrating on the given inputs, and return the seconds that this took."""
         if method_of(compression).needs_gradients and compression.gradients is None:
             compression = compression.model_copy(update={"gradients": str(self._gradients())})
         started = time.perf_counter()
@@ -193,7 +193,7 @@ class _Training:
         return round(time.perf_counter() - started, 2)
 
     def inputs(self, split: Split) -> list[Tensor]:
-        """The core's inputs for the first words of a split, batch after batch."""
+        """Return the core's inputs for the first words of a split, batch by batch."""
         with torch.no_grad():
             batches = itertools.islice(self._loader(split, _STREAMS, _STEPS), _BATCHES)
             return [self.model.embed(batch["tokens"]).transpose(0, 1) for batch in batches]
@@ -208,7 +208,7 @@ class _Training:
         return loader
 
     def _gradients(self) -> Path:
-        """Row weights from the first windows of the training text, one after the other."""
+        """Compute row weights from the first windows of the training text and return their file."""
         sums: dict[tuple[int, int, str], Array] = {}
         windows = list(itertools.islice(self._loader("train", 1, _STEPS), _WINDOWS))
         for batch in windows:
@@ -227,14 +227,14 @@ class _Training:
 
     @deterministic()
     def finetune(self, epochs: int, learning_rate: float) -> None:
-        """Train the model as it is on the task's text, by Adam, with a learning rate that falls to zero."""
+        """Fine-tune the current model on the task's text by Adam, with a learning rate that falls linearly to zero."""
         from allennlp.common import Params
         from allennlp.common.util import prepare_environment
         from torch.nn.utils import clip_grad_norm_
 
         prepare_environment(Params({key: self.config[key] for key in ("random_seed", "numpy_seed", "pytorch_seed")}))
-        about, model = self.config["data_loader"], self.model.train()
-        loader = self._loader("train", about["batch_size"], about["steps"], about["vary"])
+        settings, model = self.config["data_loader"], self.model.train()
+        loader = self._loader("train", settings["batch_size"], settings["steps"], settings["vary"])
         steps = epochs * len(loader)
         optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
@@ -251,26 +251,26 @@ class _Training:
 
     @torch.no_grad()
     def scores(self, split: Split) -> dict[str, float]:
-        """Metrics on the whole split, as one stream."""
-        about = self.config["validation_data_loader"]
-        for batch in self._loader(split, about["batch_size"], about["steps"]):
+        """Return the metrics on a whole split."""
+        settings = self.config["validation_data_loader"]
+        for batch in self._loader(split, settings["batch_size"], settings["steps"]):
             self.workspace.machine.yield_to_measurement()
             self.model(**batch)
         return self.model.get_metrics(reset=True)
 
     def size(self) -> SizeReport:
-        """The core's, with the embedding and the softmax around it."""
+        """Return the size of the core, with the embedding and the softmax around it."""
         embedding: nn.Embedding = self.model.embedding
         around = embedding.weight.numel() + embedding.num_embeddings
         return lstm_size(self.model.core.weights(), around, embedding.weight.numel())
 
 
 def _squared_gradients(core: CoreLstm) -> Iterator[tuple[tuple[int, int, str], Array]]:
-    """Each row's sum, in the order of gates that weights have."""
+    """Yield each matrix's squared gradients summed over rows, with gates in the order of `CoreLstm.weights`."""
     gradients = CoreLstm(list(core.weights().lstms.values()))
     with torch.no_grad():
-        for own, parameter in zip(gradients.parameters(), core.parameters(), strict=True):
-            own.copy_(torch.zeros_like(own) if parameter.grad is None else parameter.grad)
+        for gradient, parameter in zip(gradients.parameters(), core.parameters(), strict=True):
+            gradient.copy_(torch.zeros_like(gradient) if parameter.grad is None else parameter.grad)
     for (direction, layer), lstm in gradients.weights().lstms.items():
         for target in TARGETS:
             if target in lstm.matrices:
@@ -279,13 +279,13 @@ def _squared_gradients(core: CoreLstm) -> Iterator[tuple[tuple[int, int, str], A
 
 
 def _latency(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds, as `latency.measure` gives them; the encoder is the core.
+    """Return times in milliseconds in the form of `latency.measure`, where the encoder is the core.
 
-    Dense is `torch.nn.LSTM`, for the dense core too. Batch 1 is a step of generation, one word; batch 32 is scoring, 32
-    streams of 70 words.
+    The dense encoder is always `torch.nn.LSTM`, even for a dense core. Batch size 1 is a generation step of one word;
+    batch size 32 is the scoring of 32 streams of 70 words.
     """
     model.requires_grad_(False)
-    own = model.core.inference() if device.type == "cpu" else model.core
+    core = model.core.inference() if device.type == "cpu" else model.core
     lstms = [lstm.to(device) for lstm in dense.to_torch()]
     result: dict[str, Any] = {"encoder": {}, "model": {}}
     for streams, steps, repeats in ((1, 1, _REPEATS), (_SCORED, _STEPS, 1)):
@@ -298,7 +298,7 @@ def _latency(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int
         runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
         whole = [partial(_whole, model, tokens, state) for tokens in batches]
         for part, kind in (("encoder", runs), ("model", whole)):
-            result[part][str(streams)] = times(kind, own, partial(_torch_core, lstms), rounds, repeats)
+            result[part][str(streams)] = times(kind, core, partial(_torch_core, lstms), rounds, repeats)
     return result
 
 
@@ -307,7 +307,7 @@ def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:
 
 
 def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> None:
-    """From words to the next words' probabilities, or to the losses of many."""
+    """Compute the next word's probabilities from one word, or the losses of longer streams."""
     outputs, _ = core(model.embed(tokens[:, :-1]).transpose(0, 1), state)
     if tokens.shape[1] == 2:
         model.logits(outputs[-1]).softmax(dim=-1)
@@ -317,8 +317,8 @@ def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> No
 
 def _torch_core(lstms: list[nn.LSTM], inputs: Tensor, state: list[State]) -> tuple[list[Tensor], list[State]]:
     outputs, after = [], []
-    for lstm, own in zip(lstms, state, strict=True):
-        inputs, last = lstm(inputs, own)
+    for lstm, before in zip(lstms, state, strict=True):
+        inputs, last = lstm(inputs, before)
         outputs.append(inputs)
         after.append(last)
     return outputs, after

@@ -1,4 +1,4 @@
-"""Inference time of a run: of its encoder and of its whole model, compared with the dense encoder in the same process.
+"""Inference times of a run's encoder and whole model, compared with the dense encoder in the same process.
 
 Times are measured by `torch.utils.benchmark` after warming up, with a fixed number of threads, alternating between the
 encoders, on examples spread over the lengths of the scored split. The activation cache is off.
@@ -33,12 +33,12 @@ def measure(
     """Measure milliseconds per batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
 
     Args:
-        model: a trained AllenNLP model with one `elmo_mf` embedder.
-        instances: instances of the scored split, indexed.
-        dense: the encoder before compression; None if the model's encoder is dense.
-        sentences: number of examples timed at batch size 1; one batch of 32 is timed for every 8 of them.
-        rounds: how often each batch is timed.
-        allennlp: see `allennlp_encoder`; None to leave it out.
+        model: A trained AllenNLP model with one `elmo_mf` embedder.
+        instances: Instances of the scored split, indexed.
+        dense: The encoder before compression; None if the model's encoder is dense.
+        sentences: Number of examples timed at batch size 1; one batch of 32 is timed for every 8 of them.
+        rounds: Number of times each batch is timed.
+        allennlp: See `allennlp_encoder`; None to leave it out.
 
     Returns:
         `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with the result of `times`.
@@ -59,13 +59,13 @@ def measure(
 
 
 def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
-    """Return AllenNLP's encoder of these files, without carried states; None if AllenNLP cannot load them."""
+    """Return AllenNLP's encoder for these files, without carried states; None if AllenNLP cannot load them."""
     from allennlp.common.checks import ConfigurationError
     from allennlp.modules.elmo import _ElmoBiLm
 
     try:
         module: Any = _ElmoBiLm(options, weights).to(device).eval()
-    except ConfigurationError:  # checkpoints without skip connections, for example
+    except ConfigurationError:  # for example, a checkpoint without skip connections
         return None
 
     def run(ids: Tensor) -> object:
@@ -76,7 +76,7 @@ def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callab
 
 
 def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
-    """Return the `elmo_mf` embedder of a model that has one."""
+    """Return the first `elmo_mf` embedder of a model."""
     return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
 
 
@@ -92,7 +92,7 @@ def on_its_device(tensors: dict[str, Any], model: Any) -> dict[str, Any]:
 
 
 def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
-    """Return `count` batches whose examples are spread evenly over the lengths."""
+    """Return `count` batches of examples spread evenly over the lengths."""
     from allennlp.data.batch import Batch
 
     total = count * size
@@ -107,7 +107,7 @@ def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[di
 
 @contextmanager
 def _running(embedder: ElmoMfTokenEmbedder, bilm: Bilm) -> Iterator[None]:
-    """Replace the embedder's encoder, and its cache by none, within the context."""
+    """Replace the embedder's encoder and disable its cache within the context."""
     module = embedder.elmo_module
     kept = module.bilm, module.cache
     module.bilm, module.cache = bilm, None
@@ -150,11 +150,11 @@ def times(
     """Time every call with each encoder, alternating between the encoders.
 
     Args:
-        calls: functions of an encoder, one for each batch.
-        encoder: the encoder of the run.
-        dense: the encoder before compression; None if `encoder` is dense.
-        rounds: how often each call is timed.
-        repeats: number of executions of which each time is the mean.
+        calls: Functions of an encoder, one for each batch.
+        encoder: The encoder of the run.
+        dense: The encoder before compression; None if `encoder` is dense.
+        rounds: Number of times each call is timed.
+        repeats: Number of executions that each time is the mean of. Defaults to 1.
         allennlp: AllenNLP's encoder; None to leave it out.
 
     Returns:
@@ -168,7 +168,7 @@ def times(
     for _ in range(rounds):
         for each in timers:
             for name, timer in each.items():
-                measured[name].append(timer.timeit(repeats).median * 1000)  # warms up before it counts
+                measured[name].append(timer.timeit(repeats).median * 1000)  # after a warm-up
     ms = {name: np.array(values) for name, values in measured.items()}
     ms.setdefault("dense", ms["own"])
     result = {

@@ -1,4 +1,4 @@
-"""Runs of a sweep without paths of this machine, for machines of a cluster."""
+"""Runs of a sweep without local paths, for the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from elmo_mf.tasks.spec import SweepSpec
 
 @dataclass(frozen=True)
 class PortableRun:
-    """A run whose files are named by their content, see `Bundle`; also the work that executes it.
+    """A run whose files are named by their content (see `Bundle`); calling it executes the run.
 
     Attributes:
-        spec: the sweep, with names in place of paths.
-        identity: the run's identity.
-        compression: the run's compression, with names in place of paths; None for the dense encoder.
+        spec: The sweep, with names in place of paths.
+        identity: The run's identity.
+        compression: The run's compression, with names in place of paths; None for the dense encoder.
     """
 
     spec: SweepSpec
@@ -31,7 +31,7 @@ class PortableRun:
     compression: Compression | None
 
     def unpacked(self, folder: Path) -> tuple[SweepSpec, Run]:
-        """Return the sweep and the run on this machine, where the files are in `folder`."""
+        """Return the sweep and the run with paths to the files in `folder`."""
 
         def place(name: str) -> str:
             return str(folder / name)
@@ -53,16 +53,16 @@ class PortableRun:
 class PortableSweep:
     """The files of a sweep and its runs without paths.
 
-    Data files are named `data/FOLDER/TASK/FILE`. Records name weights and data by the ends of their paths, which are
-    therefore kept.
+    Data files are named `data/FOLDER/TASK/FILE`. The ends of the paths of weights and data are kept because records
+    contain them.
 
     Args:
-        spec: the sweep.
-        runs: the runs that are to travel.
-        scratch: folder for data cut to the sweep's limits.
+        spec: The sweep.
+        runs: The runs to send.
+        scratch: Folder for data cut to the limits of the sweep.
 
     Raises:
-        InputError: the files are too large to send.
+        InputError: The files are too large to send.
     """
 
     def __init__(self, spec: SweepSpec, runs: list[Run], scratch: Path) -> None:
@@ -88,7 +88,7 @@ class PortableSweep:
         return PortableRun(self.spec, run.identity, compression)
 
     def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
-        """Add the data, cut to the limits; cutting it again, there, changes nothing."""
+        """Add the data, cut to the limits; the receiver cuts it again without effect."""
         if spec.data is None:
             return
         task = load_task(run.task)

@@ -1,4 +1,4 @@
-"""What the runs of a sweep need, checked before the first of them starts.
+"""Checks of a sweep's files and disk space before its first run starts.
 
 A file that passed is remembered by its hash, so that the next sweep into the same folder does not read it again.
 """
@@ -20,19 +20,22 @@ from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.word_vector_file import check_word_vectors, word_vector_dims
 
-_CHECKPOINTS = 3  # those that AllenNLP keeps while it trains: the last two and the best
+_CHECKPOINTS = 3  # that AllenNLP keeps in training: the last two and the best
 _RECORD = 100_000  # bytes
 
 
 def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, option: str = "--output") -> None:
-    """Check the data, word vectors and texts of `runs`, each file as a whole, and that the disk has room.
+    """Check the data, word vectors and texts of `runs`, each file as a whole, and the free disk space.
 
     Args:
-        workers: how many runs train on this disk at once; 0 where none does.
-        option: the command-line option that gave `output`, for the message.
+        spec: The sweep.
+        runs: The runs to check.
+        output: Folder of the sweep.
+        workers: Number of runs that train on this disk at a time; 0 for none.
+        option: Command-line option of `output`, for the message.
 
     Raises:
-        InputError: a file is wrong, and a run would fail on it, perhaps after hours; the message names file and line.
+        InputError: A run would fail on a file, perhaps after hours, or the disk is too full; the message says where.
     """
     with workspace(output, "checks", int(spec.cache_mb * 1e6)) as work:
         for run in {run.task: run for run in runs}.values():
@@ -44,7 +47,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
 
 
 def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> None:
-    """Check a file, unless one with the same content has passed."""
+    """Check a file unless one with the same content has already passed."""
     work.cache.get(kind, file_hash(path)[:32], lambda _: check())
 
 
@@ -56,20 +59,20 @@ def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
 
 
 def _texts(compression: Compression | None) -> list[Path]:
-    """The texts that a compression reads for calibration and distillation."""
+    """Return the texts that a compression reads for calibration and distillation."""
     if compression is None:
         return []
-    found = [compression.calibration, compression.distill and compression.distill.text]
-    return [Path(path) for path in found if path]
+    paths = [compression.calibration, compression.distill and compression.distill.text]
+    return [Path(path) for path in paths if path]
 
 
 def _check_text(path: Path) -> None:
-    if not sum(bool(line.split()) for line in TextLines(path)):  # to its end, not to the first words
+    if not sum(bool(line.split()) for line in TextLines(path)):  # reads the whole file
         raise InputError(f"{path}: found no words, expected one tokenised sentence per line")
 
 
 def _least_size(spec: SweepSpec, runs: list[Run], workers: int) -> int:
-    """A lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
+    """Return a lower bound of the bytes that will be written: checkpoints, which contain the encoder, and records."""
     if all(run.is_language_model for run in runs):
         return _RECORD * len(runs)
     return min(workers, len(runs)) * _CHECKPOINTS * Path(spec.weights).stat().st_size + _RECORD * len(runs)

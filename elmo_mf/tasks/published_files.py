@@ -1,4 +1,4 @@
-"""Published files that a sweep reads: which of them are missing, and how a download is checked."""
+"""Published files that a sweep reads: detection of missing ones and checks of downloads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_LINE = 100_000  # characters
 
 @dataclass(frozen=True)
 class PublishedFiles:
-    """An entry of the catalogue, and the folder where its files should be."""
+    """Entry of the catalogue and the folder for its files."""
 
     kind: Kind
     name: str
@@ -34,9 +34,9 @@ class PublishedFiles:
 
     @property
     def is_missing(self) -> bool:
-        """Whether some files are missing and the others, if there are any, come from `elmo-mf fetch`.
+        """Whether files are missing and any existing ones come from `elmo-mf fetch`.
 
-        Files from elsewhere are never replaced.
+        Files from other sources are never replaced.
         """
         existing = [path for path in self.paths if path.exists()]
         return len(existing) < len(self.paths) and (not existing or (self.folder / LOCK).exists())
@@ -45,8 +45,8 @@ class PublishedFiles:
 def missing_files(spec: SweepSpec) -> list[PublishedFiles]:
     """Return the ELMo, task data and word vectors of a sweep that are missing and can be downloaded.
 
-    Files are recognised by the names that `elmo-mf fetch` gives them: `original/options.json` and
-    `original/weights.hdf5` are the original ELMo, `glove.6B.100d.txt` holds those word vectors.
+    Files are recognized by the names that `elmo-mf fetch` gives them, such as `original/options.json` and
+    `original/weights.hdf5` for the original ELMo, or `glove.6B.100d.txt` for word vectors.
     """
     return [entry for entry in dict.fromkeys(_entries(spec)) if entry.is_missing]
 
@@ -65,9 +65,9 @@ def _entries(spec: SweepSpec) -> Iterator[PublishedFiles]:
 
 
 def content_check(kind: Kind, name: str) -> Callable[[Path], None]:
-    """Return a function that reads the files of a catalogue entry in a folder.
+    """Return a function that checks the files of a catalogue entry in a folder.
 
-    It raises `InputError` if a file cannot be read or does not hold what its name promises.
+    The function raises `InputError` if a file cannot be read or its content does not match its name.
     """
 
     def check_weights(folder: Path) -> None:

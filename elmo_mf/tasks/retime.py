@@ -1,4 +1,4 @@
-"""Measuring the times of recorded runs again: which ones, and how their records are updated."""
+"""Repeated timing of recorded runs: selection of the runs and update of their records."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ CHOICES = ("stale", "all")
 
 
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
-    """Return a function that picks the records to time again on this machine.
+    """Return a function that selects the records to time again on this machine.
 
     Args:
-        choice: `stale` for times of another machine, other versions or another number of threads; or `all`.
-        spec: the sweep of the records, which may choose a GPU.
-        threads: number of threads that runs use here.
+        choice: `stale` for times from another machine, other versions or another number of threads; or `all`.
+        spec: The sweep of the records, whose overrides may choose a GPU.
+        threads: Number of threads that runs use here.
 
     Raises:
-        InputError: another choice.
+        InputError: The choice is unknown.
     """
     if choice not in CHOICES:
         raise InputError(f"--retime: found {choice!r}, {any_of(choice, CHOICES)}")
 
     @cache
     def here(task: str) -> Provenance:
-        found = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
-        found["machine"]["threads"] = threads
-        return measured(Provenance, found)
+        values = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
+        values["machine"]["threads"] = threads
+        return measured(Provenance, values)
 
     return lambda record: choice == "all" or record.timing != here(record.run.task)
 
 
 class RetimedRecords:
-    """Records whose times are measured again; a `Store` of the scheduler.
+    """Store of records whose times are measured again; see `Store` in the scheduler.
 
     Args:
-        store: the records.
-        wanted: picks the records to time again, see `picked`.
+        store: The records.
+        wanted: Selects the records to time again; see `picked`.
     """
 
     def __init__(self, store: RecordStore, wanted: Callable[[Record], bool]) -> None:
@@ -56,5 +56,5 @@ class RetimedRecords:
         return None if record is None or self._wanted(record) else record
 
     def write(self, run: Run, times: Retimed) -> Record:
-        """Replace the times of a run's record; the rest of it is kept."""
+        """Replace the times in a run's record and keep the rest."""
         return self._store.update(run, times)

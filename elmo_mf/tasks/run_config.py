@@ -1,4 +1,4 @@
-"""The AllenNLP config of a run."""
+"""AllenNLP config of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from elmo_mf.tasks.spec import SweepSpec
 
 
 def run_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
-    """The AllenNLP config of a task on the given data folder and, where it has one, ELMo files."""
+    """Return the AllenNLP config of a run.
+
+    Args:
+        spec: The sweep.
+        task: The task.
+        seed: Seed of the run.
+        data: Data folder.
+        elmo: Options and weight files of the ELMo; ignored for language models.
+    """
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":
         dim = BilmOptions.from_file(spec.options).output_dim

@@ -1,4 +1,4 @@
-"""Modules that every run needs, imported by the server that its process is forked from."""
+"""Imports of the modules that every run needs, in the server that runs are forked from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Evaluates one jsonnet file in its own process: `evaluate_jsonnet` runs this module as a script.
+"""Evaluation of one jsonnet file in its own process; `evaluate_jsonnet` runs this module as a script.
 
-Jsonnet is a programming language, and a sweep file may come from a stranger. So its imports are confined to the given
-folders, and its time and memory are limited. Request and answer are JSON in ASCII, which no locale changes.
+Jsonnet is a programming language, and sweep files may be untrusted. Imports are therefore confined to the given
+folders, and time and memory are limited. Request and answer are ASCII JSON, which does not depend on the locale.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ MAX_TEXT = 20_000_000
 
 
 def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) -> str:
-    """Evaluate jsonnet.
+    """Evaluate jsonnet code.
 
     Args:
-        path: the file, for messages and relative imports.
-        text: its content.
-        arguments: jsonnet code for the parameters of its top-level function.
-        roots: folders from which it can import.
+        path: Path of the file, for messages and relative imports.
+        text: Content of the file.
+        arguments: Jsonnet code for the parameters of the file's top-level function.
+        roots: Folders that the file can import from.
 
     Returns:
         The value, as JSON.
 
     Raises:
-        RuntimeError: the file does not evaluate.
+        RuntimeError: The file cannot be evaluated.
     """
     import _jsonnet
 
@@ -38,14 +38,14 @@ def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) 
 
     def load(folder: str, name: str) -> tuple[str, bytes]:
         try:
-            found = (Path(folder) / name).resolve()
-            if not any(found.is_relative_to(root) for root in folders):
+            path = (Path(folder) / name).resolve()
+            if not any(path.is_relative_to(root) for root in folders):
                 raise RuntimeError(f"import of {name:.100} leads out of {', '.join(map(str, folders))}")
-            if not found.is_file():
+            if not path.is_file():
                 raise RuntimeError(f"no such file: {name:.100}")
-            if found.stat().st_size > MAX_TEXT:
+            if path.stat().st_size > MAX_TEXT:
                 raise RuntimeError(f"import of {name:.100}: it has more than {MAX_TEXT:,} bytes")
-            return str(found), found.read_bytes()
+            return str(path), path.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             raise RuntimeError(f"import of {name:.100}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -73,4 +73,4 @@ if __name__ == "__main__":
         answer = {"error": "it takes too much memory"}
     sys.stdout.buffer.write(json.dumps(answer).encode("ascii"))
     sys.stdout.flush()
-    os._exit(0)  # faster than freeing everything
+    os._exit(0)  # faster than freeing all memory

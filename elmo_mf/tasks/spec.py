@@ -18,33 +18,33 @@ from elmo_mf.tasks.config import SPLITS, Task, load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 
 
-def _listed(found: object) -> object:
-    """Accept a list, or a single value in place of a list of it."""
-    return tuple(found) if isinstance(found, (list, tuple)) else (found,)
+def _listed(value: object) -> object:
+    """Convert a list or a single value to a tuple."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _not_empty(found: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not found:
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
         raise unexpected("", words("an empty list"), "at least one")
-    return found
+    return values
 
 
-def _each_once(found: tuple[Any, ...]) -> tuple[Any, ...]:
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(values))
     except TypeError:  # objects
-        return tuple(value for index, value in enumerate(found) if value not in found[:index])
+        return tuple(value for index, value in enumerate(values) if value not in values[:index])
 
 
-def _known_keys(found: Mapping[str, Any], known: tuple[str, ...], field: str = "") -> None:
-    for key in found:
+def _known_keys(table: Mapping[str, Any], known: tuple[str, ...], field: str = "") -> None:
+    for key in table:
         if key not in known:
             raise unexpected(field, words(f"the key {key!r}"), any_of(key, known).removeprefix("expected "))
 
 
-def _by_task(found: dict[str, Any]) -> dict[str, Any]:
-    _known_keys(found, tuple(task_names()))
-    return found
+def _by_task(table: dict[str, Any]) -> dict[str, Any]:
+    _known_keys(table, tuple(task_names()))
+    return table
 
 
 def _check_path(text: str) -> str:
@@ -72,9 +72,9 @@ def _check_limit(limit: object) -> object:
     return limit
 
 
-def _check_count(field: str, found: object) -> None:
-    if found is not None and (type(found) is not int or found < 1):
-        raise unexpected(field, found, "an integer from 1 on")
+def _check_count(field: str, count: object) -> None:
+    if count is not None and (type(count) is not int or count < 1):
+        raise unexpected(field, count, "an integer from 1 on")
 
 
 _Path: TypeAlias = Annotated[str, AfterValidator(_check_path)]
@@ -137,11 +137,11 @@ class SweepSpec(BaseModel):
         """Read a sweep file.
 
         Args:
-            path: a jsonnet file; None for the defaults of all fields.
-            **changes: values in place of the file's; those that are None are ignored.
+            path: A jsonnet file; None for the defaults.
+            **changes: Values that replace the file's unless they are None.
 
         Raises:
-            InputError: a key is unknown or a value is wrong.
+            InputError: A key is unknown or a value is invalid.
         """
         raw = {} if path is None else evaluate_jsonnet(path)
         return cls.from_value(raw, "sweep" if path is None else str(path), **changes)
@@ -151,9 +151,9 @@ class SweepSpec(BaseModel):
         """Validate the value of a sweep file; see `from_file`.
 
         Args:
-            raw: the value.
-            where: its origin, for error messages.
-            **changes: see `from_file`.
+            raw: The value.
+            where: Origin of the value, for error messages.
+            **changes: See `from_file`.
         """
         if not isinstance(raw, dict):
             raise InputError(f"{where}: found no object, expected a sweep's keys")
@@ -162,7 +162,7 @@ class SweepSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_defaults(cls, raw: Any) -> Any:
-        """Fill in the embedded ELMo, and the tasks that the sweep's ELMo can be used for."""
+        """Fill in the embedded ELMo and the tasks that the sweep's ELMo can be used for."""
         filled = {
             key: value for key, value in raw.items() if key not in ("options", "weights") or value not in (None, "")
         }
@@ -177,7 +177,7 @@ class SweepSpec(BaseModel):
         """Yield the dense encoder (None), then the compressions of the grid, then the others.
 
         Raises:
-            InputError: a compression is wrong.
+            InputError: A compression is invalid.
         """
         yield None
         for method in self.methods:
@@ -185,7 +185,7 @@ class SweepSpec(BaseModel):
                 for rank in self.ranks:
                     yield read_compression({"method": method, "rank": rank, "targets": targets})
         for compression in self.compressions:
-            yield read_compression(compression)  # whose method may be unknown
+            yield read_compression(compression)  # the method may be unknown
 
     def limit_of(self, task: str, split: Split) -> int | None:
         """Return the number of examples of a split that are used; None for all."""

@@ -1,4 +1,4 @@
-"""How far a sweep is, and how long the rest of it will take."""
+"""Status of a sweep: the states of its runs, the remaining time and the cost."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from elmo_mf.tasks.spec import SweepSpec
 
 @dataclass(frozen=True)
 class Status:
-    """The runs of a sweep by what has become of them.
+    """The runs of a sweep by state.
 
-    `seconds_left` is what the runs that are running or left would take one after another, but for those of the tasks
-    in `unknown`, of which nothing tells. `problems` are the files that lie in place of records.
+    Attributes:
+        recorded: Runs with a record.
+        running: Runs in progress, with the latest heartbeat.
+        failed: Failed runs.
+        left: All other runs.
+        seconds_left: Estimated time that the runs in progress and the remaining ones take one after another, except
+            those of the tasks in `unknown`.
+        unknown: Tasks without a basis for an estimate.
+        problems: Errors of files that are not valid records, by path.
     """
 
     recorded: list[Run]
@@ -33,7 +40,7 @@ class Status:
     problems: dict[Path, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form; a run by its name."""
+        """Return the status as JSON values, with runs as labels."""
         return {
             "recorded": [str(run) for run in self.recorded],
             "running": [
@@ -69,10 +76,13 @@ def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
 
 
 def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[Record]) -> tuple[float, list[str]]:
-    """How long runs will take one after another, from what runs of their tasks took; and the tasks without any.
+    """Estimate the time that runs take one after another from the times of recorded runs.
 
-    A run takes as long as recorded ones in the same setting did; where there are none, as those of its task in any
-    setting, in proportion to training examples and epochs.
+    A run's estimate is the mean of recorded runs with the same settings. If there are none, it is derived from all
+    recorded runs of its task, in proportion to training examples and epochs.
+
+    Returns:
+        The seconds, and the tasks without recorded runs, which are not included.
     """
     took: dict[str, list[float]] = defaultdict(list)
     rates: dict[str, list[float]] = defaultdict(list)
@@ -93,7 +103,13 @@ def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[Record]) -> t
 
 @dataclass(frozen=True)
 class Cost:
-    """What runs ask for at most: trainings, examples that these read, each as often as it is read, and encoders."""
+    """Upper bound of the work of runs.
+
+    Attributes:
+        trainings: Number of trainings.
+        examples: Number of examples that the trainings read, summed over epochs.
+        encoders: Number of compressed encoders.
+    """
 
     trainings: int
     examples: int
@@ -101,8 +117,11 @@ class Cost:
 
 
 def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
-    """Language models are trained once a seed; each compression starts there, and is trained again if it is tuned."""
-    epochs: dict[tuple[str, object], int] = {}  # of each training, by its task and what is its own
+    """Return the cost of runs.
+
+    A language model is trained once per seed, and once more for each fine-tuned run.
+    """
+    epochs: dict[tuple[str, object], int] = {}  # of each training, by task and seed or run id
     encoders = set()
     for run in runs:
         epochs[run.task, run.seed if run.is_language_model else run.id] = _epochs(run.identity)
@@ -116,7 +135,7 @@ def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
 
 
 def _setting(identity: RunIdentity) -> str:
-    """What decides how long a run takes, but for its encoder; of a language model, what is trained at all too."""
+    """Return a key that runs with similar times share."""
     setting = f"{identity.task} {identity.data} {identity.config.get('trainer')} {identity.words}"
     if not identity.is_language_model:
         return setting

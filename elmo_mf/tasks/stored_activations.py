@@ -1,7 +1,7 @@
-"""Activations of a frozen encoder on the sentences of a task, in files that all runs with both share.
+"""Activations of a frozen encoder on a task's sentences, in files that runs share.
 
 `vectors` contains float32 numbers (tokens, layers, 2p), sentence after sentence; `sentences.npy` contains the key and
-the length of each sentence.
+length of each sentence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from elmo_mf.plugin.activation_cache import sentence_key, sentence_vectors, spli
 
 _KEYS = np.dtype([("key", "V16"), ("length", np.int64)])
 CHUNK = 1024
-"""Number of sentences that are sorted by length before they are run."""
+"""Number of sentences that are sorted by length together before they are encoded."""
 _BATCH = 64
 _ERRORS = (
     ValueError,
@@ -43,10 +43,15 @@ _MAX_TOKENS = 1 << 24  # of a sentence
 
 
 class StoredActivations(Mapping[bytes, Tensor]):
-    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped, so that only those read need memory.
+    """Activations (layers, tokens + 2, 2p) by `sentence_key`, memory-mapped, so that only those in use take memory.
+
+    Args:
+        folder: Folder of the files.
+        layers: Number of layers, including the token layer.
+        width: Numbers per token and layer.
 
     Raises:
-        InputError: a file is missing, or the files do not match each other or such an encoder.
+        InputError: A file is missing, or the files do not match each other or the given sizes.
     """
 
     def __init__(self, folder: Path, layers: int, width: int) -> None:
@@ -59,7 +64,7 @@ class StoredActivations(Mapping[bytes, Tensor]):
             if (size := os.fstat(file.fileno()).st_size) != 4 * math.prod(shape):
                 raise InputError(f"{folder / 'vectors'}: found {size:,} bytes, expected {expected}")
             self._vectors = np.zeros(shape, np.float32)
-            if size:  # a map cannot be empty; copy on write, because PyTorch warns of read-only arrays
+            if size:  # a map cannot be empty; copy-on-write, because PyTorch warns about read-only arrays
                 self._vectors = np.memmap(file, np.float32, "c", shape=shape)
         rows = zip(sentences["key"], starts[:-1].tolist(), starts[1:].tolist(), strict=True)
         self._places = {key.tobytes(): (start, end) for key, start, end in rows}
@@ -100,12 +105,12 @@ def write_activations(
     """Run the encoder on each sentence once and write the activations to `folder`.
 
     Args:
-        folder: folder of the files.
-        bilm: the encoder.
-        batches: character ids (sentences, longest, characters).
-        has_room: returns whether a number of bytes can be written; if not, the remaining sentences are left out.
-        pause: called between batches.
-        chunk_size: number of sentences that are sorted by length together.
+        folder: Folder of the files.
+        bilm: The encoder.
+        batches: Character ids, each (sentences, longest, characters).
+        has_room: Returns whether a number of bytes can be written; if not, the remaining sentences are skipped.
+        pause: Called between batches.
+        chunk_size: Number of sentences that are sorted by length together.
     """
     written: list[tuple[bytes, int]] = []
     seen: set[bytes] = set()
@@ -127,7 +132,7 @@ def write_activations(
 
 
 def _chunks(batches: Iterable[Tensor], seen: set[bytes], size: int) -> Iterator[dict[bytes, Tensor]]:
-    """Yield new sentences by key, at least `size` at a time."""
+    """Yield new sentences by key, at least `size` at a time except the last."""
     chunk: dict[bytes, Tensor] = {}
     for ids in batches:
         for sentence in split_sentences(ids):

@@ -1,7 +1,7 @@
-"""The second moments of a task's gradients in the dense encoder's matrices, for methods that weight rows by them.
+"""Row weights of the dense encoder's matrices from the gradients of a task's loss.
 
-A model with the dense encoder, frozen, is trained in the task like any run of the sweep; then the gradients of the
-encoder's matrices are taken, one training example at a time.
+A model with the dense, frozen encoder is trained like any run of the sweep. The gradients of the encoder's matrices are
+then computed one training example at a time.
 """
 
 from __future__ import annotations
@@ -23,22 +23,32 @@ from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.tasks.latency import on_its_device
 
 VERSION = 1
-"""Version of a task's gradients, part of a run's identity: raised when they change."""
+"""Version of a task's gradients, part of a run's identity; raised when they change."""
 
 EXAMPLES = 400
-"""Training examples whose gradients are taken, at most."""
+"""Maximum number of training examples whose gradients are computed."""
 _ADVICE = "the task's model did not learn; try another seed or more examples"
 
 
 def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:
-    """Each row's sum of E[(dL/dw)^2] over the first training examples, at most 400."""
+    """Compute E[(dL/dw)^2], summed over each row of each matrix, on the first training examples.
+
+    Args:
+        model: A trained AllenNLP model.
+        embedder: The `elmo_mf` embedder of the model.
+        loader: Data loader of the training split.
+
+    Raises:
+        InputError: The loss of an example is not finite.
+        RuntimeError: The loss has no gradient in the encoder.
+    """
     instances = list(itertools.islice(loader.iter_instances(), EXAMPLES))
     model.eval()
     bilm = embedder.bilm
-    embedder.elmo_module.cache = None  # whose activations have no gradients
+    embedder.elmo_module.cache = None  # cached activations have no gradients
     bilm.requires_grad_(True)
     sums: dict[tuple[int, int, str], Any] = {}
-    # cuDNN has no gradients in evaluation, where dropout is off
+    # in evaluation mode, which turns dropout off, cuDNN computes no gradients
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for instance in instances:
             bilm.zero_grad()
@@ -64,13 +74,13 @@ def _loss(model: Any, instance: Any) -> torch.Tensor:
 
 
 def _squared_gradients(bilm: Bilm) -> Iterator[tuple[tuple[int, int], Target, Array]]:
-    """Of every matrix (m, n), by (direction, layer) and target."""
+    """Yield the squared gradients (m, n) of each matrix, with its (direction, layer) and target."""
     for layer, module in enumerate(bilm.layers):
         gradients = copy.deepcopy(module)
         assert isinstance(gradients, BiLstmLayer)
         with torch.no_grad():
-            for own, parameter in zip(gradients.parameters(), module.parameters(), strict=True):
-                own.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
+            for gradient, parameter in zip(gradients.parameters(), module.parameters(), strict=True):
+                gradient.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
         for direction, lstm in enumerate(gradients.weights()):
             for target in TARGETS:
                 yield (direction, layer), target, np.square(to_dense(lstm.matrices[target]).astype(np.float64))

@@ -1,4 +1,4 @@
-"""AllenNLP's training loop, in process, reporting how far it is and resting when another run measures."""
+"""AllenNLP's training loop in this process, which reports progress and yields to measurements of other runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.tasks.config import Task
 
 VERSION = 1
-"""Version of the training of a task's model, part of a run's identity: raised when its result changes."""
+"""Version of the training of a task's model, part of a run's identity; raised when its result changes."""
 
 
 @cache
 def plugins() -> None:
-    """Import all that a config may name, AllenNLP's plugins and ours, once: to search their folders takes a second."""
+    """Import AllenNLP's plugins and ours once, because searching their folders takes a second."""
     from allennlp.common.plugins import import_plugins
     from allennlp.common.util import import_module_and_submodules
 
@@ -29,10 +29,13 @@ def plugins() -> None:
 
 
 def training_device(cuda_device: int | None = None) -> torch.device:
-    """Where AllenNLP trains by a config's `trainer.cuda_device`; None: on the first GPU, if there is one.
+    """Return the device on which AllenNLP trains.
+
+    Args:
+        cuda_device: The config's `trainer.cuda_device`; None for the first GPU if there is one, else the CPU.
 
     Raises:
-        InputError: there is no such GPU here.
+        InputError: The GPU does not exist.
     """
     from allennlp.common.util import int_to_device
 
@@ -45,19 +48,24 @@ def training_device(cuda_device: int | None = None) -> torch.device:
 
 
 def training_loop(config: dict[str, Any], work: str) -> Any:
-    """AllenNLP's `TrainModel`: data read, model built."""
+    """Return AllenNLP's `TrainModel` for a config, with the data loaders and the model.
+
+    Args:
+        config: AllenNLP config.
+        work: Folder for AllenNLP's files.
+    """
     from allennlp.commands.train import TrainModel
     from allennlp.common import Params
     from allennlp.common.util import prepare_environment
 
     plugins()
-    params = Params(copy.deepcopy(config))  # which it takes to pieces
+    params = Params(copy.deepcopy(config))  # `from_params` empties it
     prepare_environment(params)
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
 
 
 def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
-    """Run the loop, reporting and resting between batches; its metrics."""
+    """Run the loop, reporting progress and yielding to measurements between batches, and return its metrics."""
     from allennlp.training.callbacks import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
@@ -93,5 +101,5 @@ def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
 def _length(loader: Any) -> int:
     try:
         return max(1, len(loader))
-    except TypeError:  # lazy readers do not know
+    except TypeError:  # a lazy reader has no length
         return 1

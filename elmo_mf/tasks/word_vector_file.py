@@ -1,4 +1,4 @@
-"""Files of word vectors, a word and its numbers on each line, plain or compressed, such as GloVe's."""
+"""Files of word vectors such as GloVe's, with a word and its numbers on each line, plain or compressed."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, "
 def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
     """Check that AllenNLP can read a file of word vectors.
 
-    AllenNLP skips words that are followed by too many numbers; a few of GloVe's are, because they have spaces in them.
-    Too few numbers mean that the file was cut.
+    AllenNLP skips words that are followed by too many numbers, as are a few of GloVe's that contain spaces. Too few
+    numbers mean that the file is truncated.
 
     Args:
-        path: the file.
-        dim: numbers of a vector.
-        max_text: maximum size of the unpacked file, in characters.
+        path: The file.
+        dim: Size of a vector.
+        max_text: Maximum size of the unpacked file, in characters.
 
     Raises:
-        InputError: the file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
+        InputError: The file cannot be read, or has a line that is too long; a word is followed by too few numbers or by
             something else; or no word has `dim` numbers.
     """
-    found, most = False, 0
+    any_vector, most = False, 0
     for number, line in enumerate(_lines(path, max_text), start=1):
         line = line.rstrip()
         columns = line.count(" ")
@@ -52,8 +52,8 @@ def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
             continue
         if columns < dim or not _are_finite(line.split(" ")[1:]):
             raise InputError(f"{path}: line {number}: found {line[:40]!r}, expected a word and {dim} numbers")
-        found = True
-    if not found:
+        any_vector = True
+    if not any_vector:
         raise InputError(f"{path}: found at most {most} numbers after a word, expected {dim}")
 
 
@@ -66,7 +66,7 @@ def word_vector_dims(config: Any) -> Iterator[int]:
 
 
 def _lines(path: Path, max_text: int) -> Iterator[str]:
-    """Yield the lines with their ends; errors of the library that unpacks the file become one line."""
+    """Yield the lines with their line ends; errors in unpacking are raised as `InputError`."""
     total = 0
     with open_regular(path, "file of word vectors", _EXPECTED) as raw, ExitStack() as stack:
         try:
@@ -86,7 +86,7 @@ def _lines(path: Path, max_text: int) -> Iterator[str]:
 
 
 def _unpacked(raw: BufferedReader, suffix: str, stack: ExitStack) -> IO[bytes]:
-    """Open a file as AllenNLP unpacks it: an archive with one member, or compressed according to its suffix."""
+    """Open a file as AllenNLP does: an archive with one member, or a file compressed according to its suffix."""
     if zipfile.is_zipfile(raw):
         archive = stack.enter_context(zipfile.ZipFile(raw))
         (name,) = archive.namelist()

@@ -1,4 +1,4 @@
-"""File formats of the tasks' data, one a module: read, checked, cut to size and written again."""
+"""File formats of the tasks' data, one per module."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ __all__ = ["FORMATS", "Contents", "DataFormat", "Example", "PtbTrees", "Sentence
 FORMATS: dict[str, DataFormat] = {
     data_format.NAME: data_format for data_format in (PtbTrees(), SnliJsonl(), SquadJson(), SentenceLines())
 }
-"""The formats by their registered names."""
+"""Formats by registered name."""

@@ -1,4 +1,4 @@
-"""What the data formats have in common: examples, and files that are read whole, checked and written again."""
+"""Base class of the data formats, whose files are read as a whole, checked and rewritten."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _MAGIC = {
 
 @dataclass(frozen=True)
 class Example:
-    """One unit that a limit counts.
+    """Unit of data that limits count.
 
     Attributes:
-        label: its label or answer.
-        raw: what is needed to write it again.
+        label: Label or answer of the example.
+        raw: Data from which the example is written.
     """
 
     label: str
@@ -42,8 +42,8 @@ class Contents:
     """Contents of a data file.
 
     Attributes:
-        examples: its examples.
-        plain: whether AllenNLP's reader accepts the file unchanged.
+        examples: Its examples.
+        plain: Whether AllenNLP's reader accepts the file unchanged.
     """
 
     examples: list[Example]
@@ -53,13 +53,13 @@ class Contents:
 class DataFormat(ABC):
     """Reads a data file into examples, and writes examples in the same format.
 
-    AllenNLP's reader reads the same examples, from the file itself if that is plain, else from a rewritten one.
+    AllenNLP's reader reads the same examples, from the file itself if it is plain, else from a rewritten one.
     """
 
     NAME: ClassVar[str]
     """Registered name, in task configs and records."""
     VERSION: ClassVar[int]
-    """Version of how the format is read, part of a run's identity; raised when other examples are read."""
+    """Version of the parser, part of a run's identity; raised when it returns other examples."""
     expected: ClassVar[str]
     """The format in words, for error messages."""
 
@@ -68,28 +68,28 @@ class DataFormat(ABC):
         """Read all examples.
 
         Raises:
-            InputError: the file is not of this format.
+            InputError: The file does not have this format.
         """
 
     @abstractmethod
     def render(self, examples: Sequence[Example]) -> str:
-        """Return the content of a file with these examples."""
+        """Return the content of a file with the given examples."""
 
     def contents(self, path: Path) -> Contents:
         """Read and check a whole file.
 
         Raises:
-            InputError: the file is missing, unreadable, empty or not of this format.
+            InputError: The file is missing, unreadable, empty or in another format.
         """
         with open_regular(path, "data file", "a split of a task") as file:
             start = file.read(8)
         for magic, kind in _MAGIC.items():
             if start.startswith(magic):
                 raise InputError(f"{path}: found {kind}, expected {self.expected}")
-        found = self.parse(path)
-        if not found.examples:
+        contents = self.parse(path)
+        if not contents.examples:
             raise InputError(f"{path}: found no examples, expected at least one")
-        return Contents(found.examples, found.plain and not start.startswith(codecs.BOM_UTF8))
+        return Contents(contents.examples, contents.plain and not start.startswith(codecs.BOM_UTF8))
 
     def read(self, path: Path) -> list[Example]:
         """Return the examples of `contents`."""
@@ -106,12 +106,12 @@ class DataFormat(ABC):
         self.write(self.read(source), target, limit)
 
     def chosen(self, examples: Sequence[Example], count: int) -> list[Example]:
-        """Return the examples that a limit leaves: `count` of them, evenly spaced."""
+        """Return the examples that a limit keeps: `count` of them, evenly spaced."""
         return [examples[index * len(examples) // count] for index in range(count)]
 
 
 def encodable(text: str) -> bool:
-    """Return whether a text has a UTF-8 form; texts from JSON may contain halves of surrogate pairs."""
+    """Return whether a text can be encoded as UTF-8; texts from JSON may contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Formats with one example a line."""
+"""Formats with one example per line."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _NO_MAJORITY = "-"  # label of SNLI's pairs whose annotators disagree
 
 
 class LineFormat(DataFormat):
-    """A format with one example a line."""
+    """Format with one example per line."""
 
     @abstractmethod
     def label(self, line: str) -> str:
         """Return the label of a line.
 
         Raises:
-            ValueError: the line is not of this format; the message says why.
+            ValueError: The line does not have this format; the message says why.
         """
 
     def foreign(self, line: str) -> str | None:
-        """Return the known format, in words, of a file with such a first line; None if it is unknown."""
+        """Describe the other known format that a first line belongs to; None if it is unknown."""
         return None
 
     @staticmethod

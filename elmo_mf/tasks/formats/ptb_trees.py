@@ -1,4 +1,4 @@
-"""Sentiment trees in the brackets of the Penn Treebank, as the Stanford Sentiment Treebank has them."""
+"""Bracketed sentiment trees of the Stanford Sentiment Treebank."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LABELS = ("0", "1", "2", "3", "4")
 
 
 class PtbTrees(LineFormat):
-    """Sentiment trees in brackets, each node labelled 0 to 4."""
+    """Bracketed sentiment trees with node labels 0 to 4."""
 
     NAME = "ptb-trees"
     VERSION = 1
@@ -36,5 +36,5 @@ class PtbTrees(LineFormat):
 
     @staticmethod
     def accepts_blank(line: str) -> bool:
-        """Return whether the line is empty; white space is not accepted."""
+        """Return whether the line is empty; whitespace is not accepted."""
         return not line

@@ -1,4 +1,4 @@
-"""Tokenised text for language models, a sentence a line."""
+"""Tokenized text for language models, one sentence per line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
 
 
 class SentenceLines(DataFormat):
-    """Tokenised text for language models, a sentence a line; an empty line is a sentence without words."""
+    """Tokenized text for language models, one sentence per line; an empty line is an empty sentence."""
 
     NAME = "text-lines"
     VERSION = 1
@@ -29,7 +29,7 @@ class SentenceLines(DataFormat):
         return "".join(f"{example.raw}\n" for example in examples)
 
     def chosen(self, examples: Sequence[Example], count: int) -> list[Example]:
-        """Return `count` consecutive sentences from the first one with words on, so that they remain one text."""
+        """Return `count` consecutive sentences, if possible from the first nonempty one on, as one text."""
         start = next(index for index, example in enumerate(examples) if example.raw.split())
         start = min(start, len(examples) - count)
         return list(examples[start : start + count])

@@ -1,4 +1,4 @@
-"""JSON lines of SNLI 1.0."""
+"""SNLI 1.0 as JSON lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LABELS = ("entailment", "neutral", "contradiction", "-")
 
 
 class SnliJsonl(LineFormat):
-    """JSON lines of SNLI 1.0; pairs whose label is `-` are left out."""
+    """SNLI 1.0 as JSON lines; pairs with the label `-` are skipped."""
 
     NAME = "snli-jsonl"
     VERSION = 1
@@ -43,5 +43,5 @@ class SnliJsonl(LineFormat):
 
     @staticmethod
     def accepts_blank(line: str) -> bool:
-        """Return False: every line must be an object."""
+        """Return False, because every line must be an object."""
         return False

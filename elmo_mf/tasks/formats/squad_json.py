@@ -1,4 +1,4 @@
-"""JSON of SQuAD 1.1."""
+"""SQuAD 1.1 as JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _SCHEMA = TypeAdapter(_Squad)
 
 
 class SquadJson(DataFormat):
-    """JSON of SQuAD 1.1; an example is a question."""
+    """SQuAD 1.1 as JSON; an example is a question."""
 
     NAME = "squad-json"
     VERSION = 1
@@ -77,7 +77,7 @@ class SquadJson(DataFormat):
 
 
 def _checked(path: Path, expected: str) -> Any:
-    """Return the file's value if it has the schema; the error names the format if it is another known one."""
+    """Return the file's value if it has the schema; else raise an error that names the format if it is known."""
     try:
         value = read_json(path, "data file", expected, most=_MAX_BYTES, unique_keys=True)
     except InputError:
@@ -137,7 +137,7 @@ def _examples(path: Path, value: Any) -> Iterator[Example]:
 
 
 def _wrong(qa: dict[str, Any], context: str) -> str:
-    """Describe what AllenNLP's reader or model would fail on; empty if all is right."""
+    """Describe what AllenNLP's reader or model would fail on; empty if nothing is wrong."""
     name = qa.get("id", "this question")
     if not (encodable(context) and encodable(qa["question"])):
         return "found half of a surrogate pair, expected text"
