@@ -1,4 +1,4 @@
-"""A sweep of seconds: tiny ELMo, a few examples, two epochs."""
+"""Sweeps that take seconds: a tiny ELMo, few examples and two epochs."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def run_here(
     work: Work[Measurements] | None = None,
     **options: Any,
 ) -> list[SweepOutcome]:
-    """Execute a sweep in processes of one thread, so that the number of workers changes no sum."""
+    """Execute a sweep in single-threaded processes, so that results do not depend on the number of workers."""
     executor = executor_here(work or TaskWork(spec), output, workers)
     return run_sweep(expand(spec), output, executor, RecordStore(output), view, **options)
 
 
 def executor_here(work: Work[MeasuredT], output: Path, workers: int = 1) -> LocalExecutor[Run, MeasuredT]:
-    """Return an executor that inherits what all others of these tests do."""
+    """Return an executor with the same server of processes as in the other tests."""
     return LocalExecutor(work, output, workers, 1, PRELOAD)
 
 
 def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, Any]]:
-    """Return the records of a sweep in which nothing fails, as JSON, in the order of its runs."""
+    """Execute a sweep in which no run fails and return its records as JSON values, in the order of the runs."""
     outcomes = {outcome.run.id: outcome for outcome in run_here(spec, output, **how)}
     assert [outcome.error for outcome in outcomes.values()] == [""] * len(outcomes)
     records = [outcomes[run.id].record for run in expand(spec)]
@@ -51,7 +51,7 @@ def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, An
 
 @pytest.fixture
 def tiny_sweep(elmo_files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> TinySweep:
-    """Make a specification; keys replace the defaults."""
+    """Provide a function that returns a small sweep; keyword arguments replace its fields."""
     options, weights = elmo_files()
     for task in task_names():
         small_data(task, tmp_path / "data" / task, 40)

@@ -1,6 +1,6 @@
-"""Sweeps in processes of their own, which a test can kill.
+"""Sweeps in separate processes, which a test can kill.
 
-Each forks its runs from the test's own server, because starting one takes longer than the runs of these tests do.
+Each forks its runs from the test's fork server, because starting another one takes longer than these runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from elmo_mf.tasks.execution import PRELOAD
 
 @contextlib.contextmanager
 def driver(drive: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
-    """Run `drive` in a process, which is killed at the end if it has not ended."""
+    """Run `drive` in a process, which is killed at the end of the context if it is still alive."""
     start_server(PRELOAD)
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     process = CONTEXT.Process(target=_with_server, args=(address, drive, *arguments))

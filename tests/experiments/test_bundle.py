@@ -1,4 +1,4 @@
-"""A sweep's files travel by content: what arrives is the same run on other paths."""
+"""Bundles of a sweep's files: on another machine, a run is the same with other paths."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_run_runs_where_its_paths_are_gone(
     for name, content in contents.items():
         unpack(tmp_path / "there", name, content)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()  # which is not the data that was sent
+    (tmp_path / "data").mkdir()  # other data than what was sent
     there, again = portable.unpacked(tmp_path / "there")
     assert again.id == run.id
     with workspace(tmp_path / "there" / "work") as work:
@@ -95,9 +95,9 @@ def test_the_demo_data_is_there_already(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    own = private_folder(tmp_path / "own")
-    assert private_folder(own) == own and own.stat().st_mode & 0o777 == 0o700
-    (tmp_path / "link").symlink_to(own)
+    folder = private_folder(tmp_path / "own")
+    assert private_folder(folder) == folder and folder.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(folder)
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
@@ -143,7 +143,7 @@ def test_bundles_that_nobody_uses_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", ["corpora", ".", "../x/", "/"])
 def test_names_in_a_bundle_end_as_where_it_was_made(data: str) -> None:
-    """Records have these names, and they lead out of no folder."""
+    """Records contain these names, which cannot lead out of a folder."""
     name = last_names(data, 1)
     assert name == Path(data).resolve().name and last_names(f"/there/data/{name}", 1) == (name or "data")
     assert last_names("weights.hdf5", 2) == f"{Path.cwd().name}/weights.hdf5"

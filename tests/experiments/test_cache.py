@@ -1,4 +1,4 @@
-"""Things are made once, by whoever comes first, and the folder stays small."""
+"""The shared cache builds each folder once, repairs damage and stays within its size limit."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.conftest import ROOT
 
 
 def test_made_once_by_many(tmp_path: Path) -> None:
-    made: list[int] = []
+    built: list[int] = []
 
     def make(folder: Path) -> None:
-        made.append(1)
+        built.append(1)
         time.sleep(0.05)
         (folder / "file").write_text("whole")
 
@@ -38,7 +38,7 @@ def test_made_once_by_many(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert made == [1]
+    assert built == [1]
     assert [path.name for path in (tmp_path / "cache" / "encoders").glob("[!.]*")] == ["a"]
 
 
@@ -65,7 +65,7 @@ def _fill(cache: Cache, kind: str, name: str, age: float) -> Path:
 
 
 def test_room_is_made_of_what_was_used_longest_ago(tmp_path: Path) -> None:
-    """And never of what somebody uses, in whatever process."""
+    """Folders that any process uses are never deleted."""
     with MachineLock(tmp_path) as machine, MachineLock(tmp_path) as others:
         first, second = Cache(tmp_path, 1000, machine), Cache(tmp_path, 1000, others)
         old, older = _fill(first, "encoders", "old", 200), _fill(first, "activations", "older", 300)
@@ -137,11 +137,11 @@ def test_a_damaged_folder_is_rebuilt(
         folder = Cache(tmp_path, 1000, machine).get("encoders", "a", _filled)
         expected = _content(folder)
         damage(folder / name)
-        for made in (1, 0):
+        for warnings in (1, 0):
             assert Cache(tmp_path, 1000, machine).get("encoders", "a", _filled) == folder
             assert _content(folder) == expected
             error = capsys.readouterr().err
-            assert error.count("elmo-mf: warning: ") == error.count("; it is rebuilt\n") == made
+            assert error.count("elmo-mf: warning: ") == error.count("; it is rebuilt\n") == warnings
     assert [path.name for path in folder.parent.iterdir() if path.suffix == ".tmp"] == []
 
 
@@ -156,7 +156,7 @@ def test_something_else_in_place_of_a_folder(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_rebuilt(tmp_path: Path) -> None:
-    """Even if its list of contents is right."""
+    """A folder is rebuilt even if its list of contents is right."""
     seen: list[bytes] = []
 
     def read(folder: Path) -> bytes:
@@ -192,7 +192,7 @@ def test_the_disk_holds_everything_before_it_has_its_name(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("mask", ["002", "022"])
 def test_two_users_of_a_group(mask: str) -> None:
-    """They share an output folder; under the usual mask the second user can only read what the first has made."""
+    """Two users share an output folder; with umask 022, the second one can only read the first one's files."""
     if os.getuid() != 0:
         pytest.skip("needs the right to be somebody else")
     with tempfile.TemporaryDirectory() as name:

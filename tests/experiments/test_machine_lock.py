@@ -1,4 +1,4 @@
-"""One process measures while the others wait, and nobody waits forever."""
+"""One process measures while the others wait, and none waits forever."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_measurements_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_a_paused_process_delays_no_measurement(tmp_path: Path) -> None:
-    with MachineLock(tmp_path) as waiting, MachineLock(tmp_path) as own, waiting.pause(), own.exclusive():
+    with MachineLock(tmp_path) as waiting, MachineLock(tmp_path) as machine, waiting.pause(), machine.exclusive():
         pass
 
 

@@ -38,7 +38,7 @@ def _drive(spec: SweepSpec, output: Path, workers: int = 2) -> None:
 
 
 def _quick(run: Run, output: Path, report: Report) -> Result[Measurements]:
-    """A run of milliseconds that notes that it ran."""
+    """Execute a run in milliseconds and append its id to `ran.txt`."""
     report(Progress("training", 0.5, 1.0))
     with open(output / "ran.txt", "a") as file:
         file.write(f"{run.id}\n")
@@ -51,12 +51,12 @@ def _ran(output: Path) -> list[str]:
 
 
 def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
-    """Every file in place of a record is one, and those from before are as they were."""
+    """Check that all record files are valid and that those seen before are unchanged."""
     store = RecordStore(output)
-    found = {record.id: 0 for record in store.records()}
-    assert store.problems == {} and found.keys() <= {run.id for run in expand(spec)}
+    ids = {record.id for record in store.records()}
+    assert store.problems == {} and ids <= {run.id for run in expand(spec)}
     inodes = {path.stem[-10:]: path.stat().st_ino for path in store.folder.glob("*.json")}
-    assert len(inodes) == len(found)
+    assert len(inodes) == len(ids)
     for name, inode in seen.items():
         assert inodes[name] == inode
     seen.update(inodes)
@@ -73,17 +73,20 @@ MOMENTS = [
     ("os.rmdir", "running/.*.tmp"),
     ("open", "records/.*.tmp/*.json"),
     ("os.rename", "records/*.json"),
-    ("os.rmdir", "records/.*.tmp"),  # which the sweep killed before has left
+    ("os.rmdir", "records/.*.tmp"),  # left by the sweep killed before
     ("shutil.rmtree", "failed/*"),  # after a record is written
     ("os.remove", "running/*.lock"),
 ]
-"""Changes of the disk: Python's audit event, and a pattern of the path. Every run makes them in this order, except that
-only compressed ones write an encoder, while up to two dense ones are recorded."""
+"""Changes on disk, as Python's audit event and a pattern of the path.
+
+Every run makes them in this order, except that only compressed runs write an encoder, before which up to two dense runs
+may be recorded.
+"""
 
 
 @dataclass(frozen=True)
 class _KilledWork:
-    """The work of a real run that is killed, with its sweep, before a change of the disk."""
+    """Work of a real run that is killed, with its sweep, before a change on disk."""
 
     work: TaskWork
     moment: tuple[str, str]
@@ -100,7 +103,7 @@ def _drive_until(moment: tuple[str, str], spec: SweepSpec, output: Path) -> None
 
 
 def _kill_before(moment: tuple[str, str], sweep: int, output: Path) -> None:
-    """Kill the sweep and this process, which may be that of a run, before a change of the disk."""
+    """Kill the sweep and this process, which may be a run's, before a change on disk."""
     event, pattern = moment[0], f"{output}/{moment[1]}"
 
     def hook(name: str, arguments: tuple[object, ...]) -> None:
@@ -112,14 +115,14 @@ def _kill_before(moment: tuple[str, str], sweep: int, output: Path) -> None:
 
 
 def _delete_finished(output: Path, pattern: str) -> None:
-    """Delete the folders of a kind from the cache, so that each run builds its own again."""
+    """Delete the folders of one kind from the cache, so that runs rebuild them."""
     if pattern.startswith("cache/"):
         for folder in (output / "cache" / pattern.split("/")[1]).glob("[!.]*"):
             shutil.rmtree(folder)
 
 
 def test_kills_before_changes_of_the_disk(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of real runs in two processes: each sweep resumes what the killed one before it left."""
+    """Each sweep, with real runs in two processes, resumes what the killed one before it left."""
     spec, output = tiny_sweep(seeds=[1, 2], limit=8, overrides={"sst": {"trainer.num_epochs": 1}}), tmp_path / "out"
     expected = [one["scores"] for one in records_here(spec, tmp_path / "expected", workers=2)]
     recorded, seen = [], dict[str, int]()
@@ -138,7 +141,7 @@ def test_kills_before_changes_of_the_disk(tiny_sweep: TinySweep, tmp_path: Path)
 
 
 def test_two_sweeps_of_one_folder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Started at once, on the same runs: each runs once, and both sweeps tell of all of them."""
+    """Of two concurrent sweeps with the same runs, each run executes once and both sweeps return all outcomes."""
     spec, output = tiny_sweep(seeds=list(range(12))), tmp_path / "out"
     output.mkdir()
     outcomes: list[list[SweepOutcome]] = []
@@ -151,7 +154,7 @@ def test_two_sweeps_of_one_folder(tiny_sweep: TinySweep, tmp_path: Path) -> None
         one.join(60)
     ids = sorted(run.id for run in expand(spec))
     assert sorted(_ran(output)) == ids
-    assert [sorted(o.run.id for o in found if o.record) for found in outcomes] == [ids, ids]
+    assert [sorted(o.run.id for o in ended if o.record) for ended in outcomes] == [ids, ids]
 
 
 def test_a_sweep_takes_over_from_one_that_is_killed(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -190,8 +193,8 @@ def test_failures_are_remembered(tiny_sweep: TinySweep, tmp_path: Path) -> None:
         outcomes = run_here(spec, output, work=_failing)
         assert {o.run.seed: o.error for o in outcomes} == {0: "", 1: "ValueError: no", 2: ""}
         assert len(_ran(output)) == runs
-    found = Failures(output).of(failed)
-    assert found is not None and found.log.read_text() == "why"
+    failure = Failures(output).of(failed)
+    assert failure is not None and failure.log.read_text() == "why"
     outcomes = run_here(spec, output, work=_failing, retry_failed=True)
     assert len(_ran(output)) == 4 and _ran(output)[-1] == failed.id
     outcomes = run_here(spec, output, work=_quick, retry_failed=True)
@@ -207,7 +210,7 @@ def test_fail_fast(tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 
 def _killed(run: Run, output: Path, report: Report) -> Result[Measurements]:
-    """The first attempt at seed 1 dies as the kernel ends a process when memory is short."""
+    """Die in the first attempt at seed 1, as if the kernel killed the process for lack of memory."""
     if run.seed == 1 and not (output / "ran.txt").exists():
         folder = output / "running" / f".{run.name}-x"
         folder.mkdir()
@@ -251,7 +254,7 @@ def _drive_for_ever(spec: SweepSpec, output: Path) -> None:
 
 
 def _no_space(run: Run, output: Path, report: Report) -> Result[Measurements]:
-    """A disk that is full when the second run runs."""
+    """Report a full disk for seed 2 until space is freed."""
     if run.seed == 2 and not (output / "freed").exists():
         return Result(error="OSError: No space left on device", fault="disk")
     return _quick(run, output, report)
@@ -286,7 +289,7 @@ def test_a_record_that_finds_no_room_is_no_failure_of_its_run(
 
 @pytest.mark.parametrize("limit", [2_000, 30_000])
 def test_real_runs_on_a_disk_that_takes_no_more(limit: int, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """No file can grow beyond so many bytes; the system's error then is that of a disk with a quota."""
+    """No file can grow beyond `limit` bytes, which gives an error like that of a disk quota."""
     spec, output = tiny_sweep(methods=[], overrides={"sst": {"trainer.num_epochs": 1}}), tmp_path / "out"
     with driver(_drive_limited, spec, output, limit) as process:
         process.join(120)
@@ -304,7 +307,7 @@ def _drive_limited(spec: SweepSpec, output: Path, limit: int) -> None:
 
 @dataclass(frozen=True)
 class _LimitedWork:
-    """The work of a real run in a process whose files cannot grow beyond `limit` bytes."""
+    """Work of a real run in a process whose files cannot grow beyond `limit` bytes."""
 
     spec: SweepSpec
     limit: int
@@ -319,11 +322,11 @@ class _LimitedWork:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte."""
+    """Provide a file system of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
-    if made.returncode:
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
         pytest.skip("needs the right to mount a file system")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -342,7 +345,7 @@ def test_a_disk_that_is_full_then_grows_then_is_read_only(small_disk: Path, tmp_
 
 
 def test_a_folder_that_cannot_be_written_to(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """A file in the way, which holds for root too."""
+    """A file in place of a folder stops root as well."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "running").touch()
     with pytest.raises(OSError):

@@ -1,4 +1,4 @@
-"""The committed demo data is what its generators write, and no split repeats another."""
+"""The committed demo data equals the generators' output, and splits do not overlap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_generator_writes_the_committed_files(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", task_names())
 def test_scored_examples_are_not_trained_on(name: str) -> None:
-    """Of a language model's text, ten lines on end are an example."""
+    """In the text of a language model, an example is ten consecutive lines."""
     task = load_task(name)
     train, scored = (_examples(task, split) for split in ("train", task.scored))
     assert len(train & scored) < 0.02 * len(scored)

@@ -1,4 +1,4 @@
-"""Compressions in a sweep: each encoder is made once, whatever it needs, and its record says what it did."""
+"""Compressions in a sweep: each encoder is built once and its record reports the compression."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_swee
     spec = _spec(tiny_sweep, both, both | {"highway_rank": "budget"}, **settings)
     dense, alone, shared = records_here(spec, tmp_path / "out")
     assert "highways" not in dense and "highways" not in alone
-    found = shared["highways"]
-    assert [(row["layer"], row["shape"]) for row in found] == [(0, [34, 17]), (1, [34, 17])]
-    assert all(row["parameters"] == row["rank"] * (34 + 17) and 0 < row["error"] < 1 for row in found)
+    highways = shared["highways"]
+    assert [(row["layer"], row["shape"]) for row in highways] == [(0, [34, 17]), (1, [34, 17])]
+    assert all(row["parameters"] == row["rank"] * (34 + 17) and 0 < row["error"] < 1 for row in highways)
     assert all(read_record(path).id for path in (tmp_path / "out" / "records").glob("*.json"))
 
 
 def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
+    labels: list[str] = []
 
     def noted(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
-        made.append(compression_label(compression))
+        labels.append(compression_label(compression))
         return compress(weights, options, compression)
 
     monkeypatch.setattr("elmo_mf.tasks.encoders.compress", noted)
@@ -75,14 +75,14 @@ def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypa
     runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:
         first, second = (encoder_of(spec, run, work, gradients_of) for run in runs)
-    assert made == ["svd all rank 2"] and first == second
+    assert labels == ["svd all rank 2"] and first == second
     expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="all"))
-    own, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
-    assert np.abs(own - wanted).max() < 1e-6
+    actual, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
+    assert np.abs(actual - wanted).max() < 1e-6
 
 
 def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is where it would be taken for whole."""
+    """An interrupted build leaves nothing that could be taken for an encoder."""
 
     def cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -98,7 +98,7 @@ def test_a_cut_encoder_is_made_again(tiny_sweep: TinySweep, tmp_path: Path, monk
 
 
 def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """A run is the same when its calibration text lies elsewhere, and another when it says something else."""
+    """A run does not depend on the path of its calibration text, but on its content."""
     ids = []
     for name, words in (("a.txt", "one two"), ("b.txt", "one two"), ("c.txt", "one three")):
         (tmp_path / name).write_text(words + "\n")
@@ -122,27 +122,29 @@ def test_bad_compressions(compressions: list[Any], message: str, tiny_sweep: Tin
 
 
 def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of the same training as the dense run's; against autograd, example by example and gate by gate."""
+    """Row weights equal those from autograd for the trained dense model, example by example and gate by gate."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     run = expand(spec)[0]
     with workspace(tmp_path / "out") as work, trained(spec, run, work) as (loop, embedder, *_):
         bilm, model = embedder.bilm, loop.model
-        found = row_weights(model, embedder, loop.trainer.data_loader)
+        computed = row_weights(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
         expected = _squares_of_input_and_projection(model, bilm, loop.trainer.data_loader)
     for direction in (0, 1):
-        np.testing.assert_allclose(found.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
-        np.testing.assert_allclose(found.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3)
+        np.testing.assert_allclose(computed.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
+        np.testing.assert_allclose(
+            computed.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3
+        )
     with workspace(tmp_path / "out") as work:
         file = gradients_of(spec, run, work)
     stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
-    for key, rows in found.rows.items():
+    for key, rows in computed.rows.items():
         np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)
     assert set(stored.rows) == {(d, k, t) for d in (0, 1) for k in (0, 1) for t in TARGETS}
 
 
 def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dict[str, np.ndarray]:
-    """Of layer 0, (direction, row), rows in the file's order of gates: i, g, f, o."""
+    """Return the squared gradients of layer 0, (direction, row), with rows in the file's order of gates: i, g, f, o."""
     from allennlp.data.batch import Batch
 
     lstm = cast(ProjectedLstm, cast(BiLstmLayer, bilm.layers[0]).groups[0])
@@ -164,20 +166,20 @@ def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dic
 
 
 def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Layer by layer, on the texts of the instances."""
+    """Errors are per layer, on the texts of the instances."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     with workspace(tmp_path / "out") as work, trained(spec, expand(spec)[0], work) as (loop, embedder, *_):
         instances = list(loop.trainer.data_loader.iter_instances())
-    dense, own = (
+    dense, compressed = (
         embedder.bilm,
         Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=3, targets="input")),
     )
-    found = activation_error(dense, own, _sentences(instances))
+    error = activation_error(dense, compressed, _sentences(instances))
     texts = [[token.text for token in instance["tokens"].tokens] for instance in instances]
-    wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, own))
+    wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, compressed))
     expected = [np.linalg.norm(given[k] - wanted[k]) / np.linalg.norm(wanted[k]) for k in (1, 2)]
-    assert list(found.layers) == pytest.approx(expected, rel=1e-5) and found.sentences == len(texts)
-    assert found.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    assert list(error.layers) == pytest.approx(expected, rel=1e-5) and error.sentences == len(texts)
+    assert error.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
     assert activation_error(dense, dense, texts).overall == 0
 
 

@@ -1,4 +1,4 @@
-"""Data files are read, checked and cut; AllenNLP's readers agree."""
+"""Data files are read, checked and cut consistently with AllenNLP's readers."""
 
 from __future__ import annotations
 
@@ -165,13 +165,13 @@ def test_files_that_are_no_text(kind: str, start: bytes, what: str, tmp_path: Pa
 
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abc"), min_size=1))
 def test_majority(train: list[str], scored: list[str]) -> None:
-    found = majority_accuracy([Example(x, None) for x in train], [Example(x, None) for x in scored])
+    accuracy = majority_accuracy([Example(x, None) for x in train], [Example(x, None) for x in scored])
     best = [label for label in "abc" if train.count(label) == max(map(train.count, train))]
-    assert any(found == pytest.approx(scored.count(label) / len(scored)) for label in best)
+    assert any(accuracy == pytest.approx(scored.count(label) / len(scored)) for label in best)
 
 
 def test_random_span() -> None:
-    """A passage that is its own answer is always found; another word never."""
+    """F1 is 1 for a passage that equals its answer and 0 for one without the answer."""
     qa = {"id": "1", "question": "?", "answers": [{"text": "red green", "answer_start": 0}]}
     train = [Example("red green", None)]
     assert random_span_f1(train, [Example("red green", ("t", "red green", qa))]) == 1
@@ -188,7 +188,7 @@ ODD = ["", " ", "\t", "\u2028", "\x1c", "(", "(3 )", "()", "{}", "3", "null", "(
 
 @st.composite
 def _lines(draw: st.DrawFn, good: st.SearchStrategy[str], bad: st.SearchStrategy[str]) -> str:
-    """Files of good lines with perhaps an odd one among them, any line end, with and without mark and last line end."""
+    """Draw files of valid lines with at most one odd line, any line end, and optionally a byte order mark."""
     lines = draw(st.lists(good, min_size=1, max_size=4))
     for line in draw(st.lists(bad | st.sampled_from(ODD), max_size=1)):
         lines.insert(draw(st.integers(0, len(lines))), line)
@@ -220,7 +220,7 @@ def _pairs(labels: st.SearchStrategy[Any], texts: st.SearchStrategy[Any]) -> st.
 
 @st.composite
 def _squads(draw: st.DrawFn) -> str:
-    """Paragraphs whose answers are anything in them, white space too, and now and then a little beside."""
+    """Draw paragraphs whose answers are any of their spans, including whitespace, and sometimes off by one."""
     paragraphs = []
     texts = st.one_of(TEXTS, TEXTS, TEXTS, ODD_TEXTS)
     for _ in range(draw(st.integers(1, 2))):
@@ -246,7 +246,7 @@ FILES = {
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_what_is_accepted_is_what_allennlp_reads(kind: str, tmp_path: Path) -> None:
-    """From the file itself where it is plain, else from one written anew; and nothing is left for training to find."""
+    """AllenNLP reads accepted files, rewritten if they are not plain, and finds nothing wrong in them."""
     seen = {"read": 0, "written anew": 0, "refused": 0}
 
     @settings(max_examples=80)
@@ -255,17 +255,17 @@ def test_what_is_accepted_is_what_allennlp_reads(kind: str, tmp_path: Path) -> N
         path = tmp_path / "data"
         path.write_bytes(content.encode())
         try:
-            found = FORMATS[kind].contents(path)
+            contents = FORMATS[kind].contents(path)
         except InputError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             seen["refused"] += 1
             return
-        seen["read" if found.plain else "written anew"] += 1
-        if not found.plain:
+        seen["read" if contents.plain else "written anew"] += 1
+        if not contents.plain:
             path = tmp_path / "anew"
-            FORMATS[kind].write(found.examples, path)
+            FORMATS[kind].write(contents.examples, path)
         instances = list(_reader(TASKS[kind]).read(str(path)))
-        assert len(instances) == len(found.examples)
+        assert len(instances) == len(contents.examples)
         for instance in instances:
             assert all(len(field) for field in instance.fields.values() if isinstance(field, TextField))
             spans = [field.sequence_index for field in instance.fields.values() if isinstance(field, IndexField)]

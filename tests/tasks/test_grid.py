@@ -60,7 +60,7 @@ def test_published_sweeps_are_what_the_board_promises() -> None:
 
 
 def test_the_published_sweep_of_the_larger_elmo() -> None:
-    """Its budget is what rank 16 of all targets takes."""
+    """Its budget equals the parameters of rank 16 for all targets."""
     spec = SweepSpec.from_file(_PUBLISHED / "base.jsonnet")
     options_file, weight_file = base_elmo()
     assert (ROOT / spec.options, ROOT / spec.weights) == (options_file, weight_file)
@@ -93,16 +93,16 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         for task in spec.tasks:
             elmo = Path(spec.weights).parent.name if load_task(task).kind == "elmo" else None
             named |= {(task, elmo, name, seed) for name in names for seed in spec.seeds}
-    found = set()
+    published = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
         record = read_record(path)
         run, elmo = record.run, None if record.elmo is None else record.elmo.name.split("/")[0]
-        found.add((run.task, elmo, encoder_label(run), run.seed))
-    assert found == named
+        published.add((run.task, elmo, encoder_label(run), run.seed))
+    assert published == named
 
 
 def _copy(folder: Path) -> SweepSpec:
-    """The embedded default from other paths."""
+    """Return the embedded default sweep with other paths."""
     shutil.copytree(share() / "tasks" / "sst" / "demo", folder / "data" / "sst")
     shutil.copy(demo_options(), folder / "o.json")
     shutil.copy(demo_weights(), folder / "w.hdf5")
@@ -199,7 +199,7 @@ def test_the_papers_language_models(tmp_path: Path) -> None:
 
 
 def test_what_seeds_share() -> None:
-    """Encoders and activations; of methods that look at the task's gradients, nothing."""
+    """Seeds share encoders and activations, except with methods that use the task's gradients."""
     spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
     runs = {(c.task, c.compression and c.compression.method, c.seed): c for c in expand(spec)}
     assert runs["sst", "svd", 1].encoder_id == runs["snli", "svd", 2].encoder_id != runs["sst", None, 1].encoder_id
@@ -211,7 +211,7 @@ def test_what_seeds_share() -> None:
 
 @pytest.mark.parametrize("key", ["state", "precision"])
 def test_what_changes_the_vectors_shares_no_activations(key: str) -> None:
-    """An encoder that is told otherwise by `overrides` has the same file and other activations."""
+    """Runs that differ in `overrides` of the encoder share its file but not its activations."""
     path = f"model.text_field_embedder.token_embedders.elmo_mf.{key}"
     plain, other = (
         expand(_spec(tasks=["sst"], methods=[], overrides={"sst": changes}))[0] for changes in ({}, {path: "x"})
@@ -291,8 +291,8 @@ def test_options_replace_a_files_keys(tmp_path: Path) -> None:
 
 
 def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
-    own = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
-    assert own.tasks == ("snli", "squad", "sst")
+    spec = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
+    assert spec.tasks == ("snli", "squad", "sst")
     assert _spec().tasks == tuple(task_names())
 
 

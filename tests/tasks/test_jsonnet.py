@@ -1,4 +1,4 @@
-"""Jsonnet files and what a sweep changes in them."""
+"""Evaluation of jsonnet files and overrides in their values."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_override_that_leads_nowhere(path: str) -> None:
     ],
 )
 def test_files_of_strangers(text: str, message: str, tmp_path: Path) -> None:
-    """They see nothing outside their folder, and end."""
+    """Untrusted files cannot read outside their folder, and their evaluation ends."""
     inner = tmp_path / "folder" / "inside"
     inner.mkdir(parents=True)
     (tmp_path / "secret.json").write_text('{"secret": 1}')
@@ -100,7 +100,7 @@ def test_files_of_strangers(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_traces_go_nowhere(tmp_path: Path) -> None:
-    """However much there is of them, and whether or not the file evaluates."""
+    """Traces of any size are discarded."""
     flood = "local s = std.repeat('x', 1000000); local f(n) = if n == 0 then 1 else std.trace(s, f(n - 1)) tailstrict;"
     (tmp_path / "f.jsonnet").write_text(f"{flood} f(200)")
     tracemalloc.start()
@@ -111,7 +111,7 @@ def test_traces_go_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", [b"x" * 300_000, b"", b'{"value": ', b"[]", b"1"])
 def test_a_sandbox_with_a_wrong_answer(answer: bytes, tmp_path: Path) -> None:
-    """Too long, empty or of another form, and it keeps running: it is ended, and the message is one line."""
+    """A sandbox that keeps running after an invalid answer is killed and gives a one-line error."""
     script = "import os, sys, time; sys.stdin.read(); open(sys.argv[0] + '.pid', 'w').write(str(os.getpid())); "
     (tmp_path / "sandbox.py").write_text(
         f"{script} sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); os.close(1); time.sleep(600)"
@@ -140,7 +140,7 @@ def test_a_limit_that_is_lower_already(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["été.jsonnet", "f.jsonnet"])
 def test_accents_in_a_locale_without_them(name: str, tmp_path: Path) -> None:
-    """In names, imports and errors."""
+    """Accents work in file names, imports and errors."""
     folder = tmp_path / "pièces"
     folder.mkdir()
     (folder / "là.libsonnet").write_text("{ a: 'é' }")

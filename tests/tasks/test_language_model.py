@@ -1,4 +1,4 @@
-"""Language models in a sweep: their cores compressed, tuned, judged on the whole text, timed."""
+"""Language models in a sweep: compression, fine-tuning, evaluation and timing of their cores."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 
 def test_every_method_and_tuning(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """One dense model is the start of all, and what is tuned gets better on its own text."""
+    """All runs start from one dense model, and fine-tuning improves the score."""
     methods = ["svd", "whitened_svd", "fisher_svd", "semi_nmf", "nmf", "random", "prune"]
     tuned = {"method": "svd", "rank": 2, "targets": "all", "finetune": {"epochs": 8, "learning_rate": 0.01}}
     others = [
@@ -87,7 +87,7 @@ def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path:
 
 
 def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Train with the plain `allennlp` entry points on the run's config; the same numbers come out."""
+    """Training the run's config with the plain `allennlp` entry points gives the same numbers."""
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
     from allennlp.common import Params
@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_the_run(what: str, tiny_sweep: TinySweep
 
 
 def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """E[(dL/dw)^2] summed over rows, against gradients of PyTorch's own LSTM, window by window."""
+    """E[(dL/dw)^2], summed over rows, equals that of PyTorch's LSTM, window by window."""
     from elmo_mf.compression.calibration.row_weights import read_row_weights
 
     spec = _spec(tiny_sweep, methods=[])
@@ -125,7 +125,7 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
     with workspace(tmp_path / "out") as work:
         training = _Training(spec, run, work, spec.data_of(load_task(run.task)))
         device = training.device
-        found = read_row_weights(training._gradients(), training.dense.weights())
+        computed = read_row_weights(training._gradients(), training.dense.weights())
         lstms = [lstm.to(device).requires_grad_(True).train() for lstm in training.dense.to_torch()]
         state: list[Any] = [None] * 3
         sums = [[torch.zeros(4 * lstm.hidden_size) for _ in range(2)] for lstm in lstms]
@@ -146,7 +146,9 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
         for target, total in zip(TARGETS, both, strict=False):
             i, f, g, o = total.chunk(4)
             expected = torch.cat([i, g, f, o]).double() / len(windows)
-            torch.testing.assert_close(torch.from_numpy(found.rows[0, index, target]), expected, rtol=1e-3, atol=1e-12)
+            torch.testing.assert_close(
+                torch.from_numpy(computed.rows[0, index, target]), expected, rtol=1e-3, atol=1e-12
+            )
 
 
 def test_what_a_language_model_cannot_have(tiny_sweep: TinySweep) -> None:
@@ -161,7 +163,7 @@ def test_what_a_language_model_cannot_have(tiny_sweep: TinySweep) -> None:
 
 
 def test_other_weights_are_no_other_language_model(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Its runs do not depend on the ELMo of the sweep."""
+    """Runs of language models do not depend on the sweep's ELMo."""
     from elmo_mf.resources import demo_options, demo_weights
 
     spec = _spec(tiny_sweep)
@@ -170,14 +172,14 @@ def test_other_weights_are_no_other_language_model(tiny_sweep: TinySweep, tmp_pa
 
 
 def test_unigram_chance() -> None:
-    """Train has a, a, b and two ends: with one more each and `<unk>`, 3, 2, 3 and 1 of 9."""
+    """With add-one smoothing, the counts of a, b, line end and `<unk>` are 3, 2, 3 and 1 of 9."""
     train, scored = [Example("", "a b"), Example("", "a")], [Example("", "a new")]
     expected = math.exp(-(math.log(3 / 9) + math.log(1 / 9) + math.log(3 / 9)) / 3)
     assert unigram_chance(train, scored) == pytest.approx(expected)
 
 
 def test_a_core_is_compressed_in_its_own_order_of_gates() -> None:
-    """Row weights and factors speak of the same rows: those of `CoreLstm.weights`."""
+    """Row weights and factors use the row order of `CoreLstm.weights`."""
     torch.manual_seed(0)
     core = CoreLstm.random([3, 4])
     weights = core.weights().lstms[0, 0].matrices["input"]

@@ -1,4 +1,4 @@
-"""What is timed: both encoders in turn, without the cache, on sentences of all lengths."""
+"""Both encoders are timed in turn, without the cache, on sentences of all lengths."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _calls(module: torch.nn.Module) -> list[torch.Size]:
 
 def test_measured(model: _Model) -> None:
     dense = random_bilm()
-    own, other = _calls(model.embedder.bilm), _calls(dense)
+    compressed, other = _calls(model.embedder.bilm), _calls(dense)
     result = measure(model, _instances(list(range(1, 65))), dense, sentences=4, rounds=2)
-    assert len(other) > 0 and len(own) == len(other) + 2 * (4 + 1)  # one look at each batch's inputs
+    assert len(other) > 0 and len(compressed) == len(other) + 2 * (4 + 1)  # and once more for the inputs of each batch
     assert {shape[0] for shape in other} == {1, 32}
-    assert {shape[1] for shape in other if shape[0] == 1} == {9, 25, 41, 57}  # the middles of four quarters
+    assert {shape[1] for shape in other if shape[0] == 1} == {9, 25, 41, 57}  # the middles of the four quarters
     for part in ("encoder", "model"):
         for times in result[part].values():
             assert 0 < times["median_ms"] <= times["p95_ms"]
@@ -64,13 +64,13 @@ def test_measured(model: _Model) -> None:
 
 
 def test_the_cache_is_off_while_timing(model: _Model) -> None:
-    own = _calls(model.embedder.bilm)
+    calls = _calls(model.embedder.bilm)
     measure(model, _instances([5] * 40), None, sentences=1, rounds=3)
-    assert len(own) > 2 * 2 * 3 * 2  # two texts, two parts, three rounds, two batch sizes: none from memory
+    assert len(calls) > 2 * 2 * 3 * 2  # two texts, two parts, three rounds, two batch sizes
 
 
 def test_allennlps_encoder_takes_its_turn(model: _Model, elmo_files: Any) -> None:
-    """On the same inputs, with the weights that it shares; with no state from one call to the next."""
+    """AllenNLP's encoder gives the same activations on the same inputs and carries no state between calls."""
     options, weights = elmo_files()
     encoder = allennlp_encoder(str(options), str(weights), torch.device("cpu"))
     assert encoder is not None
@@ -78,8 +78,8 @@ def test_allennlps_encoder_takes_its_turn(model: _Model, elmo_files: Any) -> Non
     with torch.no_grad():
         first, again = (encoder(ids)["activations"] for _ in range(2))  # type: ignore[index]
         layers = random_bilm()(ids).layers
-    for own, theirs, repeated in zip(layers, first, again, strict=True):
-        torch.testing.assert_close(own, theirs, atol=1e-5, rtol=1e-5)
+    for ours, theirs, repeated in zip(layers, first, again, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
         assert torch.equal(theirs, repeated)
     result = measure(model, _instances([3] * 40), random_bilm(), sentences=2, rounds=1, allennlp=encoder)
     for times in result["encoder"].values():

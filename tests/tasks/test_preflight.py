@@ -1,4 +1,4 @@
-"""What a sweep's runs need is checked before the first of them starts."""
+"""A sweep's files and disk space are checked before its first run starts."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_room_on_the_disk(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: py
 def test_no_room_is_needed_where_nothing_is_trained(
     workers: int, right: bool, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a Ray cluster, whose machines have the checkpoints, and for times alone."""
+    """No room is needed on a Ray cluster, whose machines store the checkpoints, or for timing alone."""
     spec = tiny_sweep()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=250_000))
     with contextlib.nullcontext() if right else pytest.raises(InputError, match="free on the disk of"):
@@ -135,7 +135,7 @@ def test_no_room_is_needed_where_nothing_is_trained(
 
 
 def test_a_wrong_line_ends_a_retiming_before_its_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A record of wrong data can be an older version's, which did not check as much."""
+    """A record of invalid data may come from an older version with fewer checks."""
     path = small_data("sst", tmp_path / "data" / "sst") / "dev.txt"
     path.write_text(path.read_text() + WRONG["sst"])
     dense = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[], data=str(tmp_path / "data")))[0]
@@ -152,17 +152,17 @@ GLOVE = "the 0.5 -1e-3\n, 1 2\nat name@domain 3 4\nit 5 6\n"
 
 
 def _zip(content: bytes) -> bytes:
-    with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
+    with zipfile.ZipFile(packed := io.BytesIO(), "w") as archive:
         archive.writestr("words.txt", content)
-    return made.getvalue()
+    return packed.getvalue()
 
 
 def _tar(content: bytes) -> bytes:
-    with tarfile.open(fileobj=(made := io.BytesIO()), mode="w:gz") as archive:
+    with tarfile.open(fileobj=(packed := io.BytesIO()), mode="w:gz") as archive:
         member = tarfile.TarInfo("words.txt")
         member.size = len(content)
         archive.addfile(member, io.BytesIO(content))
-    return made.getvalue()
+    return packed.getvalue()
 
 
 PACKED: dict[str, Callable[[bytes], bytes]] = {
@@ -215,7 +215,7 @@ def test_wrong_word_vectors(content: bytes, message: str, tmp_path: Path) -> Non
 
 
 def test_word_vectors_are_read_in_bounded_memory(tmp_path: Path) -> None:
-    """However long the first line is, and however small the file."""
+    """Memory is bounded even if a small compressed file contains a very long line."""
     path = tmp_path / "words.gz"
     path.write_bytes(gzip.compress(b"1" * 200_000_000, 1))
     tracemalloc.start()
@@ -232,7 +232,7 @@ def test_word_vectors_that_unpack_to_too_much(tmp_path: Path) -> None:
 
 
 def test_a_pipe_holds_no_word_vectors(tmp_path: Path) -> None:
-    """Nothing waits for it."""
+    """A pipe is rejected without blocking."""
     os.mkfifo(tmp_path / "words.txt")
     with pytest.raises(InputError, match=r"words\.txt: found something that is not a regular file"):
         check_word_vectors(tmp_path / "words.txt", 2)

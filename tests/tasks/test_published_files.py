@@ -1,4 +1,4 @@
-"""What a sweep lacks is fetched with it, and nothing that is there is touched."""
+"""A sweep's missing files are downloaded, and existing ones are not changed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PAPER = share() / "jsonnet" / "sweeps" / "paper.jsonnet"
 
 def test_all_that_the_paper_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = {(one.kind, one.name, str(one.folder)) for one in missing_files(SweepSpec.from_file(PAPER))}
+    entries = {(one.kind, one.name, str(one.folder)) for one in missing_files(SweepSpec.from_file(PAPER))}
     data = {("data", task, f"data/{task}") for task in ("sst", "snli", "squad")}
     words = {("words", name, "words") for name in ("glove.840B.300d", "glove.6B.100d")}
-    assert found == {("weights", "original", "weights/original"), *data, *words}
+    assert entries == {("weights", "original", "weights/original"), *data, *words}
     assert not [one for one in missing_files(SweepSpec.from_file(PAPER, preset="demo")) if one.kind == "words"]
 
 
@@ -45,7 +45,7 @@ def test_files_of_ones_own_are_left_alone(tmp_path: Path) -> None:
     assert missing_files(spec) == []
     (tmp_path / "sst" / "dev.txt").unlink()
     assert missing_files(spec) == []
-    (tmp_path / "sst" / "fetch.lock").write_text("{}")  # as where a fetch was cut
+    (tmp_path / "sst" / "fetch.lock").write_text("{}")  # as after an interrupted download
     assert [one.name for one in missing_files(spec)] == ["sst"]
 
 
@@ -76,7 +76,7 @@ def test_a_sweep_that_fetches(
         monkeypatch.setitem(CATALOGUES["data"], "sst", (Source(f"{server.address}/sst.zip", trees, sha256),))
         elmo = tuple(Source(f"{server.address}/{name}", {"": name}) for name in ("options.json", "weights.hdf5"))
         monkeypatch.setitem(CATALOGUES["weights"], "small", elmo)
-        for expected in (3, 3):  # requests; the second time all is there
+        for expected in (3, 3):  # requests; the second time, all files exist
             capsys.readouterr()
             assert main([*command, "--fetch"]) == 0
             assert len(server.ranges) == expected

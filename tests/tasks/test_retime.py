@@ -1,4 +1,4 @@
-"""Times of recorded runs, measured again: by real runs, with nothing trained and nothing else of a record changed."""
+"""Repeated timing of recorded runs trains nothing and changes only the times in records."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _retime(
 
 
 def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
-    """The records, as if they were of another machine; by their files' names."""
-    found = {}
+    """Rewrite the records as if they came from another machine, and return them by file name."""
+    records = {}
     for path in sorted((output / "records").iterdir()):
         record = json.loads(path.read_text())
         record["machine"] |= machine
         path.write_text(json.dumps(record))
-        found[path.name] = record
-    return found
+        records[path.name] = record
+    return records
 
 
 @pytest.mark.parametrize("task", ["sst", "squad", "ptb"])
@@ -76,7 +76,7 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     records_here(spec, out)
     (path,) = (out / "records").iterdir()
-    # what was timed again is of here, wherever its scores are from
+    # times measured again are from this machine, wherever the scores are from
     for machine, again in (({}, False), ({"threads": 2}, True), ({"instructions": "none"}, False)):
         _elsewhere(out, **machine)
         before = path.read_bytes()
@@ -97,7 +97,7 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
 
 
 def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """And is not remembered: the record is there, and the same command measures again."""
+    """A failure is not remembered, so the same command measures again."""
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     records_here(spec, out)
     (path,) = (out / "records").iterdir()
@@ -111,7 +111,7 @@ def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> N
 
 
 def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Times alone are no record."""
+    """Times without a record are not stored."""
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     (outcome,), _ = _retime(spec, out, "all")
     assert "found no record of the run" in outcome.error
@@ -144,18 +144,18 @@ def test_only_a_budget_needs_values(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model of the same form and other values takes as long."""
+    """Only ranks within a budget depend on values, so nothing else is trained for timing."""
     monkeypatch.chdir(tmp_path)
     text = tmp_path / "gone.txt"
     text.write_text("a text\n")
     run = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
     spec = tiny_sweep(tasks=[task])
     text.unlink()
-    told: list[str] = []
-    with workspace(tmp_path / "out", report=lambda progress: told.append(progress.phase)) as work:
-        found = measure_times(spec, run, work)
-    assert list(dict.fromkeys(told)) == [*before.split(), "measuring"]
-    assert found.latency.encoder["1"].median_ms > 0 and found.timed.machine.threads > 0
+    phases: list[str] = []
+    with workspace(tmp_path / "out", report=lambda progress: phases.append(progress.phase)) as work:
+        retimed = measure_times(spec, run, work)
+    assert list(dict.fromkeys(phases)) == [*before.split(), "measuring"]
+    assert retimed.latency.encoder["1"].median_ms > 0 and retimed.timed.machine.threads > 0
     assert (same_form(run).id == run.id) == same
 
 

@@ -1,4 +1,4 @@
-"""Sweeps' specifications of strangers: read, or refused in one line, whatever stands where."""
+"""Untrusted sweep specifications are read or rejected with a one-line error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_seeds_that_numpy_does_not_take(seed: int) -> None:
 
 
 def test_homes_and_file_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sweep file and its compressions; nothing is fetched from an address that it names."""
+    """Paths are expanded in a sweep file and its compressions; URLs are kept and not fetched."""
     monkeypatch.setenv("HOME", "/home/me")
     files = {"options": "~/o.json", "weights": "file:///w.hdf5", "data": "~/data", "glove": {"sst": "~/words.txt"}}
     keys = {"method": "svd", "rank": 2, "targets": "all", "calibration": "~/c.txt", "gradients": "http://127.0.0.1:9/g"}

@@ -1,4 +1,4 @@
-"""What is done, running, failed and left, and how long the rest will take."""
+"""Status of a sweep: states of its runs, estimates and costs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _spec(**keys: Any) -> SweepSpec:
 
 
 def _write(output: Path, run: Run, seconds: float, train: int = 400) -> None:
-    made = record(None, 0.4, seconds=seconds, examples={"train": train, "validation": 9, "test": 9})
+    values = record(None, 0.4, seconds=seconds, examples={"train": train, "validation": 9, "test": 9})
     if run.task != "sst":
-        made |= {"scores": {run.primary: 0.4}, "elmo": None}
-    RecordStore(output).write(run, measurements(made))
+        values |= {"scores": {run.primary: 0.4}, "elmo": None}
+    RecordStore(output).write(run, measurements(values))
 
 
 def test_each_run_is_in_one_place(tmp_path: Path) -> None:
@@ -38,14 +38,14 @@ def test_each_run_is_in_one_place(tmp_path: Path) -> None:
     lease.beat(Progress("training", 0.25))
     Failures(tmp_path).write(runs[2], "ValueError: no", "log")
     (tmp_path / "records" / "broken.json").write_text("{")
-    found = status_of(spec, runs, tmp_path)
-    assert found.recorded == [runs[0]] and found.left == [runs[3]]
-    assert [(run, one.phase, one.share) for run, one in found.running] == [(runs[1], "training", 0.25)]
-    assert [(run, failure.error) for run, failure in found.failed] == [(runs[2], "ValueError: no")]
-    assert found.seconds_left == 120.0 and len(found.problems) == 1
+    status = status_of(spec, runs, tmp_path)
+    assert status.recorded == [runs[0]] and status.left == [runs[3]]
+    assert [(run, one.phase, one.share) for run, one in status.running] == [(runs[1], "training", 0.25)]
+    assert [(run, failure.error) for run, failure in status.failed] == [(runs[2], "ValueError: no")]
+    assert status.seconds_left == 120.0 and len(status.problems) == 1
     lease.release()
     assert status_of(spec, runs, tmp_path).left == [runs[1], runs[3]]
-    assert (tmp_path / "records" / "broken.json").exists()  # looking changes nothing
+    assert (tmp_path / "records" / "broken.json").exists()  # the status changes nothing
 
 
 def test_a_stale_lease_is_free(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_stale_lease_is_free(tmp_path: Path) -> None:
 
 
 def test_estimates(tmp_path: Path) -> None:
-    """From the same setting; from another in proportion to examples and epochs; from nothing, nothing."""
+    """Estimates use runs with the same settings, else those of the task in proportion to examples and epochs."""
     spec = _spec()
     runs = expand(spec)
     assert seconds_of(spec, runs, []) == (0, ["sst"])
@@ -66,7 +66,9 @@ def test_estimates(tmp_path: Path) -> None:
     records = RecordStore(tmp_path).records()
     assert seconds_of(spec, runs[2:], records) == (120.0, [])
     assert seconds_of(spec, [], records) == (0, [])
-    half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}})  # of 400, for 12
+    half = _spec(
+        limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}}
+    )  # instead of 400 examples and 12 epochs
     assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
     assert cost_of(half, expand(half)) == Cost(4, 4 * 200 * 36, 0)
     other = _spec(tasks=["sst", "snli"])
@@ -74,7 +76,7 @@ def test_estimates(tmp_path: Path) -> None:
 
 
 def test_language_models_are_trained_once_a_seed(tmp_path: Path) -> None:
-    """And so a dense run tells nothing of what a compressed one takes, nor that of a tuned one."""
+    """Dense, compressed and fine-tuned runs are therefore estimated separately."""
     tuned = {"method": "svd", "rank": 2, "targets": "all", "finetune": {"epochs": 3}}
     spec = _spec(tasks=["ptb"], methods=["svd"], seeds=[1, 2], ranks=[2, 4], limit=50, compressions=[tuned])
     runs = expand(spec)
@@ -93,6 +95,6 @@ def test_heartbeats(tmp_path: Path) -> None:
     lease = Leases(tmp_path).acquire(run)
     assert lease is not None and Leases(tmp_path).acquire(run) is None
     lease.beat(Progress("training", 0.5, 1.25))
-    found = Leases(tmp_path).of(run)
-    assert found is not None and (found.phase, found.share, found.loss) == ("training", 0.5, 1.25)
-    assert (found.host, found.pid) == (platform.node(), os.getpid())
+    heartbeat = Leases(tmp_path).of(run)
+    assert heartbeat is not None and (heartbeat.phase, heartbeat.share, heartbeat.loss) == ("training", 0.5, 1.25)
+    assert (heartbeat.host, heartbeat.pid) == (platform.node(), os.getpid())

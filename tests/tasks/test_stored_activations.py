@@ -1,4 +1,4 @@
-"""Stored activations are the encoder's own, each sentence's computed once."""
+"""Stored activations equal the encoder's and are computed once per sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SENTENCES = [["one"], ["a", "longer", "one", "here"], [], ["one"], ["two", "word
 
 
 class _Counting:
-    """A biLM that remembers what it was run on."""
+    """A biLM that records its inputs."""
 
     def __init__(self, bilm: Bilm) -> None:
         self.bilm, self.options, self.output_dim, self.device = bilm, bilm.options, bilm.output_dim, bilm.device
@@ -49,9 +49,9 @@ def test_written_once_and_read(chunk: int, tmp_path: Path) -> None:
     counting.ran.clear()
     cache = ActivationCache(0, stored)
     for ids in _batches():
-        found, expected = cache(counting, ids), bilm(ids)  # type: ignore[arg-type]
-        assert torch.equal(found.mask, expected.mask)
-        torch.testing.assert_close(found.layers, expected.layers, rtol=0, atol=1e-6)
+        actual, expected = cache(counting, ids), bilm(ids)  # type: ignore[arg-type]
+        assert torch.equal(actual.mask, expected.mask)
+        torch.testing.assert_close(actual.layers, expected.layers, rtol=0, atol=1e-6)
     assert counting.ran == []
 
 
@@ -78,7 +78,7 @@ def test_it_rests_between_batches(tmp_path: Path) -> None:
 
 
 def test_mutated_files_read_or_are_refused(tmp_path: Path) -> None:
-    """Whoever lists their hashes anew."""
+    """Damage is detected or harmless even if the folder's list has the hashes of the damaged files."""
     bilm, chance, counts = random_bilm(), random.Random(0), Counter[str]()
     write_activations(tmp_path, bilm, _batches(), lambda _: True)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}

@@ -1,4 +1,4 @@
-"""Real runs, trained by AllenNLP: their records, resuming, determinism, what they share."""
+"""Real runs, trained by AllenNLP: records, determinism and shared work."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
 
 
 def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Whatever the number of workers."""
+    """Scores do not depend on the number of workers."""
     first, second = (records_here(tiny_sweep(), tmp_path / str(n), workers=n) for n in (1, 2))
     assert [r["scores"] for r in first] == [r["scores"] for r in second]
     assert [r["validation"] for r in first] == [r["validation"] for r in second]
@@ -69,7 +69,7 @@ def test_shared_activations_change_no_score(task: str, tiny_sweep: TinySweep, tm
 
 
 def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Of a run whose encoder's activations are there, every sentence is looked up: the encoder's file may be wrong."""
+    """If an encoder's activations are stored, they are used for every sentence, even if they are wrong."""
     spec = tiny_sweep(seeds=[1, 2], methods=[], compressions=[])
     first, second = expand(spec)
     assert first.activations_id == second.activations_id
@@ -81,7 +81,7 @@ def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) 
     assert (store / "vectors").read_bytes() == before
 
     true = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "other")[0]["scores"]
-    (store / "vectors").write_bytes(bytes(len(before)))  # all zeros: the score must be another if they are what is used
+    (store / "vectors").write_bytes(bytes(len(before)))  # all zeros, which must change the score if they are used
     listed = json.loads((store / "contents.json").read_text())
     (store / "contents.json").write_text(json.dumps(listed | {"vectors": file_hash(store / "vectors")}))
     zeros = records_here(tiny_sweep(seeds=[3], methods=[], compressions=[]), tmp_path / "out")[0]["scores"]
@@ -90,7 +90,7 @@ def test_the_second_seed_runs_no_encoder(tiny_sweep: TinySweep, tmp_path: Path) 
 
 @pytest.mark.parametrize("task", ["sst", "ptb"])
 def test_damage_in_the_cache_changes_no_score(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """As a power cut or a bad disk leaves it: in every file of every kind."""
+    """Damage to any file of any kind, as after a power failure or a disk error, is repaired."""
     keys = {"tasks": [task], "methods": ["fisher_svd"], "targets": ["all"], "limit": 12}
     spec = tiny_sweep(**keys, overrides={"sst": {"trainer.num_epochs": 1}, "ptb": SMALL})
     output, expected = tmp_path / "out", _results(records_here(spec, tmp_path / "out"))
@@ -125,7 +125,7 @@ def test_an_encoder_that_is_trained_shares_nothing(tiny_sweep: TinySweep, tmp_pa
 
 
 def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Train with the plain `allennlp` entry points on the run's config; the same numbers come out."""
+    """Training the run's config with the plain `allennlp` entry points gives the same numbers."""
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
     from allennlp.common import Params
@@ -173,7 +173,7 @@ def test_a_record_is_there_as_soon_as_its_run_is_done(tiny_sweep: TinySweep, tmp
 
 
 def test_progress_of_a_training(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Batch by batch: its share, AllenNLP's loss, and the metric of the last epoch."""
+    """Each batch reports the completed share, AllenNLP's loss and the metric of the last epoch."""
     spec = tiny_sweep(methods=[])
     reports: list[Progress] = []
     with workspace(tmp_path / "out", report=reports.append, report_seconds=0) as work:

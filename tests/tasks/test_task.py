@@ -1,4 +1,4 @@
-"""Task cards."""
+"""Task configs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Ray cluster of three nodes on this machine: the same records as here, when a node dies too."""
+"""A real Ray cluster of three nodes on this machine gives the same records as local runs, even if a node dies."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ray = pytest.importorskip("ray", reason="needs the extra cluster")
 def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    yield made
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield cluster
     ray.shutdown()
-    made.shutdown()
+    cluster.shutdown()
 
 
 def _executor(
@@ -49,7 +49,7 @@ def _executor(
 
 @dataclass(frozen=True)
 class _NamesNode:
-    """A real run that reports its node in place of its phase, so that an observer cannot miss it."""
+    """Work of a real run that reports its node in place of the phase."""
 
     work: PortableWork[Measurements]
 
@@ -59,7 +59,7 @@ class _NamesNode:
 
 
 class _Nodes(SweepView):
-    """Collects the nodes on which runs were executed, and kills the first of them."""
+    """Collects the nodes that execute runs and kills the first of them."""
 
     def __init__(self, kill: Callable[[str], None]) -> None:
         self.kill, self.killed = kill, threading.Event()
@@ -78,7 +78,7 @@ class _Nodes(SweepView):
 
 
 def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Nothing lost, nothing twice, and no file of ours read where the runs run."""
+    """No run is lost or repeated, and runs do not read the driver's files."""
     spec = tiny_sweep(seeds=[1, 2], overrides={"sst": {"trainer.num_epochs": 1}})
     expected = [one["scores"] for one in records_here(spec, tmp_path / "here")]
     runs, output = expand(spec), tmp_path / "out"
@@ -93,8 +93,8 @@ def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path:
     assert view.killed.is_set() and len(set(view.ran)) == 2
     assert sorted(view.ended) == sorted(run.id for run in runs)
     assert [outcome.error for outcome in outcomes] == [""] * len(runs)
-    found = {record.id: record.scores for record in RecordStore(output).records()}
-    assert [found[run.id] for run in runs] == expected
+    scores = {record.id: record.scores for record in RecordStore(output).records()}
+    assert [scores[run.id] for run in runs] == expected
     assert {path.name for path in output.iterdir()} == {"records"}
 
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: as many as asked, with their share of threads, measuring alone."""
+"""Execution in local processes: their number, their threads, exclusive measurements and crashes."""
 
 from __future__ import annotations
 
@@ -49,11 +49,9 @@ def _about(run: Run, output: Path, report: Report) -> Result[Fields]:
 def test_each_run_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep()
     for threads in (1, 2):
-        found = [
-            json.loads(r.log) for r in _results(LocalExecutor(_about, tmp_path, 2, threads, PRELOAD), expand(spec))
-        ]
-        assert len({one["pid"] for one in found} | {os.getpid()}) == 3
-        assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in found)
+        logs = [json.loads(r.log) for r in _results(LocalExecutor(_about, tmp_path, 2, threads, PRELOAD), expand(spec))]
+        assert len({one["pid"] for one in logs} | {os.getpid()}) == 3
+        assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in logs)
 
 
 def test_the_cores_are_divided_among_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,14 +66,14 @@ def test_the_cores_are_divided_among_the_workers(tmp_path: Path, monkeypatch: py
 def test_threads_are_those_of_openmp(
     setting: str, threads: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in PyTorch; an explicit number takes precedence."""
+    """`OMP_NUM_THREADS` is read as in PyTorch; an explicit number takes precedence."""
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert LocalExecutor(_about, tmp_path, 1).threads == (threads or available_cores())
     assert LocalExecutor(_about, tmp_path, 1, 2).threads == 2
 
 
 def _spans(run: Run, output: Path, report: Report) -> Result[Fields]:
-    """A run that trains, measures and trains, and says when."""
+    """Alternate between training and measuring, and return when each took place."""
     training, measuring = [], []
     with workspace(output, run.name, report=report) as work:
         for _ in range(3):
@@ -93,9 +91,9 @@ def _spans(run: Run, output: Path, report: Report) -> Result[Fields]:
 
 def test_latency_is_measured_while_nothing_else_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(seeds=[1, 2])
-    found = [json.loads(r.log) for r in _results(executor_here(_spans, tmp_path, 4), expand(spec))]
-    measuring = [span for one in found for span in one["measuring"]]
-    others = measuring + [span for one in found for span in one["training"]]
+    logs = [json.loads(r.log) for r in _results(executor_here(_spans, tmp_path, 4), expand(spec))]
+    measuring = [span for one in logs for span in one["measuring"]]
+    others = measuring + [span for one in logs for span in one["training"]]
     assert len(measuring) == 12
     for start, end in measuring:
         assert [span for span in others if span[0] < end and start < span[1]] == [[start, end]]
@@ -151,14 +149,14 @@ except InputError as error:
 
 
 @pytest.mark.parametrize(
-    ("kills", "said"),
+    ("kills", "output"),
     [(2, "ran"), (4, "sst dense seed 13: the process that runs are forked from was killed by SIGKILL, out of memory?")],
 )
-def test_a_server_that_is_killed_at_its_start(kills: int, said: str, tmp_path: Path) -> None:
-    """Is started again, once; each start looks twice whether it runs."""
+def test_a_server_that_is_killed_at_its_start(kills: int, output: str, tmp_path: Path) -> None:
+    """The server is restarted once; each start calls `ensure_running` twice."""
     command = [sys.executable, "-c", _SERVER, str(kills), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.stdout == f"{said}\n", done.stderr
+    assert done.stdout == f"{output}\n", done.stderr
 
 
 _STARTED = """
@@ -175,6 +173,6 @@ print(bool(ignored >> signal.SIGINT - 1 & 1), signal.getsignal(signal.SIGINT) is
 
 
 def test_an_interrupt_does_not_end_the_server_while_it_imports() -> None:
-    """It would print a traceback between the lines of the sweep, which says all that there is to say."""
+    """An interrupted server would print a traceback, which the sweep's own message makes redundant."""
     ran = subprocess.run([sys.executable, "-c", _STARTED], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.split() == ["True", "True"]

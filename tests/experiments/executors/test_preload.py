@@ -1,4 +1,4 @@
-"""What is imported once for all runs leaves GPUs to them."""
+"""Preloaded imports do not keep runs from using GPUs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ print("allennlp.commands.train" in sys.modules)
 
 
 def test_imports_do_not_ask_cuda() -> None:
-    """`cudaGetDeviceCount` in a process keeps CUDA from those that are forked from it; NVML does not."""
+    """`cudaGetDeviceCount` in a process prevents CUDA in its forked children; NVML does not."""
     run = subprocess.run([sys.executable, "-c", _SPY], capture_output=True, text=True, check=True)
     assert set(run.stdout.split("\n")) == {"by NVML", ""}
 
 
 @pytest.mark.parametrize(("before", "after", "imported"), [(3, 3, True), (3, 0, False), (34, 34, True)])
 def test_where_imports_ask_the_driver_each_process_imports(before: int, after: int, imported: bool) -> None:
-    """A driver that is made up answers 3 until it is asked for the first time; one that does not work answers 34."""
+    """The fake driver returns 3 until it is initialized; a driver that does not work returns 34."""
     script = _DRIVER.format(before=before, after=after)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == str(imported)
