@@ -1,4 +1,4 @@
-"""The cache gives what the encoder gives, and runs it once a sentence."""
+"""Tests that the cache returns the encoder's activations and runs it once per sentence."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def test_same_activations(batches: list[list[list[str]]], max_bytes: int) -> Non
     bilm, cache = random_bilm(), ActivationCache(max_bytes)
     for batch in batches:
         ids = batch_to_ids(batch)
-        expected, found = bilm(ids), cache(bilm, ids)
-        assert torch.equal(found.mask, expected.mask)
-        torch.testing.assert_close(found.layers, expected.layers, atol=1e-6, rtol=0)
+        expected, cached = bilm(ids), cache(bilm, ids)
+        assert torch.equal(cached.mask, expected.mask)
+        torch.testing.assert_close(cached.layers, expected.layers, atol=1e-6, rtol=0)
     assert cache.bytes <= max_bytes
 
 

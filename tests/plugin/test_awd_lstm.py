@@ -1,4 +1,4 @@
-"""AWD-LSTM against the formulas of its paper, and its perplexity against a plain loop."""
+"""Tests of the AWD-LSTM against the formulas of its paper, and of its perplexity against a plain loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _text(words: int = 61, streams: int = 1) -> Tensor:
 
 
 def _losses(model: AwdLstm, text: Tensor) -> Tensor:
-    """Word by word, with PyTorch's own LSTM cells."""
+    """Compute the losses word by word with PyTorch's LSTM cells."""
     cells = []
     for lstm in model.core.to_torch():
         cell = nn.LSTMCell(lstm.input_size, lstm.hidden_size)
@@ -53,7 +53,7 @@ def _losses(model: AwdLstm, text: Tensor) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 7, 400, 500])
 @pytest.mark.parametrize("samples", [None, 10])
 def test_perplexity_is_that_of_a_plain_loop(steps: int, samples: int | None) -> None:
-    """However the text is cut, and whatever the softmax in training."""
+    """The perplexity depends neither on the batches nor on the softmax used in training."""
     model, text = _model(softmax_samples=samples).eval(), _text(401)
     nn.init.normal_(model.softmax.softmax_b)
     with torch.no_grad():
@@ -74,9 +74,9 @@ def test_a_changed_softmax_is_noticed(onednn: bool, monkeypatch: pytest.MonkeyPa
         with torch.no_grad():
             model.logits(outputs)
             changed.add_(1)
-            found = model.logits(outputs)
-        torch.testing.assert_close(found, outputs @ model.embedding.weight.T + model.softmax.softmax_b)
-    assert not found.requires_grad and model.logits(outputs).requires_grad
+            logits = model.logits(outputs)
+        torch.testing.assert_close(logits, outputs @ model.embedding.weight.T + model.softmax.softmax_b)
+    assert not logits.requires_grad and model.logits(outputs).requires_grad
 
 
 def test_the_state_is_carried_until_the_text_begins_again() -> None:
@@ -95,7 +95,7 @@ def test_gradients_stop_at_a_batch() -> None:
 
 
 def test_regularisation_is_the_papers() -> None:
-    """alpha times the mean squared output (AR), beta times that of its differences (TAR)."""
+    """The terms are alpha times the mean squared output (AR) and beta times that of its differences (TAR)."""
     text = _text(12, streams=3)
     inputs = text[:, :-1], text[:, 1:], True
     plain = float(_model(**PLAIN).train()(*inputs)["loss"].detach())
@@ -125,8 +125,8 @@ def test_embedding_dropout_drops_whole_words() -> None:
     embedded = model.embed(text)[0]
     dropped = (embedded == 0).all(dim=1)
     by_word = {word: set(dropped[text[0] == word].tolist()) for word in set(text[0].tolist())}
-    assert all(len(found) == 1 for found in by_word.values())
-    assert 0.2 < sum(found == {True} for found in by_word.values()) / len(by_word) < 0.8
+    assert all(len(states) == 1 for states in by_word.values())
+    assert 0.2 < sum(states == {True} for states in by_word.values()) / len(by_word) < 0.8
     torch.testing.assert_close(embedded[~dropped], 2 * model.embedding.weight[text[0][~dropped]])
 
 

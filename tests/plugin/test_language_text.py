@@ -1,4 +1,4 @@
-"""Text for language models: nothing lost, nothing twice, every word predicted from those before."""
+"""Tests of text for language models: every word occurs once and is predicted from those before it."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_streams_are_the_text(
     length = len(ids) // streams
     batches = list(loader)
     for row in range(streams):
-        own = ids[row * length : (row + 1) * length]
-        assert [word for batch in batches for word in batch["tokens"][row].tolist()] == own[:-1]
-        assert [word for batch in batches for word in batch["targets"][row].tolist()] == own[1:]
+        stream = ids[row * length : (row + 1) * length]
+        assert [word for batch in batches for word in batch["tokens"][row].tolist()] == stream[:-1]
+        assert [word for batch in batches for word in batch["targets"][row].tolist()] == stream[1:]
     assert [batch["start"] for batch in batches] == [index == 0 for index in range(len(batches))]
     if not vary:
         assert len(batches) == len(loader)
@@ -48,7 +48,7 @@ def test_streams_are_the_text(
 
 
 def test_an_empty_line_is_a_sentence(tmp_path: Path) -> None:
-    """As the usual word counts of WikiText-2 have it."""
+    """The usual word counts of WikiText-2 include empty lines."""
     (tmp_path / "text.txt").write_text(" \n = A = \n \n a <unk> \n")
     instances = list(LanguageTextReader().read(str(tmp_path / "text.txt")))
     words = [[token.text for token in instance["tokens"]] for instance in instances]
@@ -68,7 +68,7 @@ def test_the_vocabulary_is_the_texts_words(tmp_path: Path) -> None:
 
 
 def test_the_real_texts(shared_data: Path) -> None:
-    """The usual numbers of words and of distinct words, line ends among them."""
+    """The numbers of words and of distinct words, including line ends, are the usual ones."""
     reader, folder = LanguageTextReader(), shared_data / "ptb"
     instances = list(reader.read(str(folder / "train.txt")))
     vocabulary = Vocabulary.from_instances(instances, oov_token="<unk>", padding_token="<eos>")
@@ -80,7 +80,7 @@ def test_the_real_texts(shared_data: Path) -> None:
 
 
 def test_varied_lengths(tmp_path: Path) -> None:
-    """Around the asked number of steps and now and then around half of it; other ones each time, by the seed."""
+    """Lengths vary around `steps`, occasionally around half of it; they differ in each epoch and depend on the seed."""
     loader, _ = _loader(tmp_path, [["a"] * 6] * 20_000, steps=70, vary=True)
     random.seed(1)
     lengths = [batch["tokens"].shape[1] for batch in loader][:-1]
@@ -119,7 +119,7 @@ def test_the_homes_and_files_that_allennlp_takes(form: str, tmp_path: Path, monk
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_one_text_in_many_forms(end: str, mark: str, tmp_path: Path) -> None:
-    """A byte order mark is not part of the first word, and no kind of line end makes lines of its own."""
+    """A byte order mark is not part of the first word, and all kinds of line ends give the same lines."""
     (tmp_path / "text.txt").write_bytes((mark + end.join(["a\u2028b", "", "c\x0cd"])).encode())
     instances = LanguageTextReader().read(str(tmp_path / "text.txt"))
     words = [[token.text for token in instance["tokens"]] for instance in instances]

@@ -1,4 +1,4 @@
-"""Averaging that is triggered, against PyTorch's own averaged SGD and the paper's algorithm 1."""
+"""Tests of triggered averaging against PyTorch's averaged SGD and the paper's algorithm 1."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def _linear() -> nn.Linear:
 
 
 def test_the_average_is_that_of_torch() -> None:
-    """ASGD from the fifth step on: with `lambd=0` and `t0=-1` it averages every step."""
-    own, other = _linear(), _linear()
-    sgd = torch.optim.SGD(own.parameters(), 0.1)
-    average = TriggeredAverage(own.named_parameters())
+    """From the fifth step on, it equals ASGD, which averages every step if `lambd=0` and `t0=-1`."""
+    model, other = _linear(), _linear()
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    average = TriggeredAverage(model.named_parameters())
     for seed in range(4):
-        _step(list(own.parameters()), sgd, seed)
+        _step(list(model.parameters()), sgd, seed)
         average.apply(seed)
-    other.load_state_dict(own.state_dict())
+    other.load_state_dict(model.state_dict())
     asgd = torch.optim.ASGD(other.parameters(), 0.1, lambd=0, alpha=0, t0=-1)
     average.start()
     for seed in range(4, 12):
-        _step(list(own.parameters()), sgd, seed)
+        _step(list(model.parameters()), sgd, seed)
         average.apply(seed)
         _step(list(other.parameters()), asgd, seed)
-    last = own.weight.detach().clone()
+    last = model.weight.detach().clone()
     average.assign_average_value()
-    for parameter, theirs in zip(own.parameters(), other.parameters(), strict=True):
+    for parameter, theirs in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(parameter.detach(), asgd.state[theirs]["ax"])
     average.restore()
-    assert torch.equal(own.weight, last)
+    assert torch.equal(model.weight, last)
 
 
 def test_before_it_starts_nothing_is_averaged() -> None:
@@ -73,10 +73,10 @@ def test_the_average_goes_on_from_a_checkpoint() -> None:
     again.load_state_dict(model.state_dict())
     resumed = TriggeredAverage(again.named_parameters())
     resumed.load_state_dict(average.state_dict())
-    for own, kept, optimizer in ((model, average, sgd), (again, resumed, torch.optim.SGD(again.parameters(), 0.1))):
-        _step(list(own.parameters()), optimizer, 9)
-        kept.apply(9)
-        kept.assign_average_value()
+    for one, mean, optimizer in ((model, average, sgd), (again, resumed, torch.optim.SGD(again.parameters(), 0.1))):
+        _step(list(one.parameters()), optimizer, 9)
+        mean.apply(9)
+        mean.assign_average_value()
     assert torch.equal(model.weight, again.weight)
 
 
@@ -96,7 +96,7 @@ def _trainer(average: Any) -> Any:
     ],
 )
 def test_the_trigger_is_the_papers(patience: int, perplexities: list[float], starts: int | None, tmp_path: Any) -> None:
-    """Where the perplexity t epochs on is above the best of the first t - n."""
+    """Averaging starts if the perplexity after t epochs is above the best of the first t - n epochs."""
     average = TriggeredAverage(_linear().named_parameters())
     callback = NtAsgd(str(tmp_path), patience)
     started = []

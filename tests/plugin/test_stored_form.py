@@ -1,4 +1,4 @@
-"""A trained model's archive is all that loading it needs: no text, no ELMo, no decomposition."""
+"""Tests that loading a trained model needs only its archive: no text, no ELMo checkpoint and no factorization."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORM_KEY = "_text_field_embedder.token_embedder_elmo_mf._form._extra_state"
 
 @pytest.fixture
 def outside(elmo_files: Files, tmp_path: Path) -> Path:
-    """A folder of all that a training reads, to be taken away after it."""
+    """Folder with all files that a training run reads, to be deleted after it."""
     folder = tmp_path / "outside"
     folder.mkdir()
     for file in elmo_files():
@@ -75,9 +75,9 @@ def _config(outside: Path, embedders: dict[str, dict[str, Any]]) -> dict[str, An
 
 
 def _trained(outside: Path, out: Path, **embedders: dict[str, Any]) -> tuple[Path, Any]:
-    """The archive, and what its model says of the data."""
+    """Train a model; return its archive and its predictions on the data."""
     model = train_model(Params(_config(outside, embedders)), str(out), force=True)
-    reader = load_archive(out / "model.tar.gz").dataset_reader  # while everything is there
+    reader = load_archive(out / "model.tar.gz").dataset_reader  # while all files exist
     predictor = Predictor.by_name("text_classifier")(model.eval(), reader)
     return out / "model.tar.gz", _said(predictor)
 
@@ -92,7 +92,7 @@ def _loaded(archive: Path, overrides: str = "") -> Any:
 
 @pytest.fixture
 def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From when it is called on, every way to factorize, to distil or to read an ELMo fails."""
+    """Function after whose call every attempt to factorize, to distil or to read an ELMo fails."""
 
     def refused(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("something was computed or read")
@@ -147,7 +147,7 @@ def test_state_policies(state: str, outside: Path, tmp_path: Path, nothing_is_co
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf=keys)
     shutil.rmtree(outside)
     nothing_is_computed()
-    if state == "primed":  # the other one has the training's last state
+    if state == "primed":  # with `carried`, predictions depend on the last state of the training
         np.testing.assert_allclose(_said(_loaded(archive)), expected, rtol=1e-6)
     else:
         assert len(_said(_loaded(archive))) == len(LINES)
@@ -178,7 +178,7 @@ def test_two_encoders_of_one_model(outside: Path, tmp_path: Path, nothing_is_com
 def test_evaluated_and_predicted_from_another_folder(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By AllenNLP's own commands, with paths in the config that were relative to where it was trained."""
+    """AllenNLP's commands work although the config's paths are relative to the folder of the training."""
     keys = {"compression": {"method": "whitened_svd", "rank": 2, "targets": "all", "calibration": "text.txt"}}
     monkeypatch.chdir(outside)
     archive, expected = _trained(Path(), tmp_path / "out", elmo_mf=keys)
@@ -196,15 +196,15 @@ def test_evaluated_and_predicted_from_another_folder(
 
     run("evaluate", "model.tar.gz", "data.jsonl", "--output-file", "metrics.json")
     run("predict", "model.tar.gz", "data.jsonl", "--use-dataset-reader", "--output-file", "said.jsonl", "--silent")
-    said = [json.loads(line) for line in Path("said.jsonl").read_text().splitlines()]
-    np.testing.assert_allclose([line["probs"] for line in said], expected, rtol=1e-5)
-    right = [line["label"] == known["label"] for line, known in zip(said, LINES, strict=True)]
+    predictions = [json.loads(line) for line in Path("said.jsonl").read_text().splitlines()]
+    np.testing.assert_allclose([line["probs"] for line in predictions], expected, rtol=1e-5)
+    right = [line["label"] == known["label"] for line, known in zip(predictions, LINES, strict=True)]
     assert json.loads(Path("metrics.json").read_text())["accuracy"] == pytest.approx(sum(right) / len(right))
     capsys.readouterr()
 
 
 def test_what_an_override_says_holds(outside: Path, tmp_path: Path) -> None:
-    """Files that moved are not asked for; settings of how the encoder runs are taken."""
+    """Overridden paths may not exist, and overridden settings of the encoder take effect."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
     shutil.rmtree(outside)
     where = "model.text_field_embedder.token_embedders.elmo_mf"
@@ -215,7 +215,7 @@ def test_what_an_override_says_holds(outside: Path, tmp_path: Path) -> None:
 
 
 def test_weights_of_an_epoch(outside: Path, tmp_path: Path) -> None:
-    """`--weights-file`."""
+    """Weights given by `--weights-file` are loaded."""
     keys = {"compression": COMPRESSIONS["pruned"], "requires_grad": True}
     archive, _ = _trained(outside, tmp_path / "out", elmo_mf=keys)
     shutil.rmtree(outside)
@@ -231,7 +231,7 @@ def _without_form(folder: Path) -> None:
 
 
 def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
-    """Those without a form are loaded as ever, from their files."""
+    """Archives without a form are loaded from the ELMo's files."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
     _without_form(archive.parent)
     np.testing.assert_allclose(_said(_loaded(archive.parent)), expected, rtol=1e-6)
@@ -241,7 +241,7 @@ def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
 
 
 def test_training_reads_no_form(outside: Path, tmp_path: Path) -> None:
-    """An encoder of a new model comes from its files, whatever lies in the folder that it is trained into."""
+    """The encoder of a new model is read from its files, whatever its output folder contains."""
     out = tmp_path / "out"
     _trained(outside, out, elmo_mf={"requires_grad": True})
     model = Model.from_params(
@@ -291,7 +291,7 @@ def test_a_strangers_form(change: Any, message: str, outside: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_damaged_weights(share: float, outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
-    """They are named before anything is computed or another file is asked for."""
+    """The error names the weights before anything is computed or another file is read."""
     archive, _ = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
     weights = archive.parent / "best.th"
     content = weights.read_bytes()
@@ -306,7 +306,7 @@ def test_damaged_weights(share: float, outside: Path, tmp_path: Path, nothing_is
 
 @pytest.mark.parametrize("difference", [{"cell_clip": 0.5}, {"dim": 20}])
 def test_two_encoders_whose_files_moved(difference: dict[str, Any], outside: Path, tmp_path: Path) -> None:
-    """By the config's paths they are told apart, whatever is there; under other paths neither gets the other's form."""
+    """The config's paths distinguish them even if no files exist; with other paths, mixed-up forms are an error."""
     random_bilm(**difference).save(outside / "other")
     other = {name: str(outside / "other" / file) for name, file in FILES.items()}
     archive, expected = _trained(outside, tmp_path / "out", first={}, second=other)
@@ -323,7 +323,7 @@ def test_two_encoders_whose_files_moved(difference: dict[str, Any], outside: Pat
 
 
 def test_language_models(tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
-    """A budget's ranks depend on the random weights that were factorized: the archive knows them."""
+    """Ranks within a budget depend on the random weights that were factorized, so they are read from the archive."""
     (tmp_path / "text.txt").write_text("a b c d e f g\n" * 20, encoding="utf-8")
     compression = {"method": "svd", "budget": {"share": 0.5}, "targets": "joint", "allocation": "matrices"}
     config = {

@@ -1,4 +1,4 @@
-"""The embedder in AllenNLP: the same training as with `elmo_token_embedder`, and its own options."""
+"""Tests of the token embedder: training equals that with `elmo_token_embedder`, and additional options work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _embedder(files: tuple[Path, Path], **keys: Any) -> Any:
 
 
 def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dict[str, Any]) -> list[list[float]]:
-    """Losses of a short training with each embedder, from the same start: only the encoder's code differs."""
+    """Train briefly with each embedder from the same initial weights, and return the losses."""
     import_plugins()
     card = load_task(task)
     data = small_data(task, tmp_path / "data")
@@ -63,7 +63,7 @@ def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dic
 def test_same_losses_as_allennlps_elmo(
     elmo_files: Files, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # which the other's convolutions have on a GPU
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # AllenNLP's convolutions would use it on a GPU
     carried = {"type": "elmo_mf", "state": "carried"}
     theirs, ours = _losses(task, tmp_path, elmo_files(), {"type": "elmo_token_embedder"}, carried)
     assert ours == pytest.approx(theirs, rel=1e-4)
@@ -113,7 +113,7 @@ def test_frozen_unless_asked(elmo_files: Files) -> None:
     ],
 )
 def test_fine_tuning_of_every_form(elmo_files: Files, compression: dict[str, Any]) -> None:
-    """It learns, keeps its form, and says the same when it is loaded into a fresh one."""
+    """The embedder learns, keeps its form, and gives the same vectors when loaded into a new embedder."""
     files = elmo_files()
     keys = {"compression": compression, "requires_grad": True, "dropout": 0.0}
     embedder = _embedder(files, **keys)

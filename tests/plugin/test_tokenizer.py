@@ -1,4 +1,4 @@
-"""Tokens and offsets of spaCy's English rules."""
+"""Tests of tokens and offsets by spaCy's English rules."""
 
 from __future__ import annotations
 
