@@ -1,4 +1,4 @@
-"""A small language, and a model that learns it."""
+"""Fixtures: a small language, and settings of a model that learns it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Texts = tuple[Path, Path]
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Texts:
-    """A language in which each word but the first follows from the one before."""
+    """Files of a language in which each word, except the first, is determined by the one before."""
     return write_texts(tmp_path)
 
 
@@ -35,7 +35,7 @@ def write_texts(folder: Path) -> Texts:
 
 
 def replace(settings: PretrainSettings, **changes: Any) -> PretrainSettings:
-    """Settings with some fields changed, validated again."""
+    """Return validated settings with some fields changed."""
     return PretrainSettings.model_validate(settings.model_dump() | changes)
 
 

@@ -1,4 +1,4 @@
-"""Sentences to batches: nothing lost, nothing twice."""
+"""Tests that batches hold every sentence exactly once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_batches_hold_every_sentence_once(texts: list[list[str]], max_tokens: in
 
 @given(sentences, st.integers(5, 60))
 def test_streams_hold_every_sentence_once_in_order(texts: list[list[str]], max_tokens: int) -> None:
-    """Read row by row, the batches are the text; only the last batch may have fewer rows."""
+    """Row by row, the batches give the text; only the last batch may have fewer rows."""
     corpus = Corpus(texts, vocabulary := Vocabulary.count(texts, 1), 50)
     batches = list(corpus.streams(max_tokens))
     assert len(batches) == corpus.n_streamed(max_tokens)
@@ -70,7 +70,7 @@ def test_a_vocabulary_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def _bilm_tf_ids(path: Path) -> dict[str, int]:
-    """As `bilm.data.Vocabulary` of bilm-tf numbers words."""
+    """Return the ids that `bilm.data.Vocabulary` of bilm-tf assigns to words."""
     ids: dict[str, int] = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
@@ -139,7 +139,7 @@ def test_rare_words_count_as_unknown_in_the_output_only() -> None:
 
 
 def test_unigram_perplexity_of_equal_words() -> None:
-    """Four equally frequent tokens, `</S>` among them, each with one pseudo-count as have the two unseen."""
+    """Four tokens, including `</S>`, are equally frequent; all six, including two unseen ones, get a pseudo-count."""
     texts = [["a", "b", "c"]] * 100
     vocabulary = Vocabulary.count(texts, 1)
     corpus = Corpus(texts, vocabulary, 50)

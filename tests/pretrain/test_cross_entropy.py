@@ -1,4 +1,4 @@
-"""The loss of many words against PyTorch's own."""
+"""Tests of the loss over many words against PyTorch's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.gpu import on_each_device
 
 
 def _with_gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
-    """The loss and the gradients of three times it."""
+    """Return the loss, and the gradients of three times the loss."""
     return [loss.detach(), *torch.autograd.grad(3 * loss, inputs)]
 
 
@@ -26,7 +26,7 @@ def _with_gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
     seed=st.integers(0, 99),
 )  # fmt: skip
 def test_values_and_gradients(n_rows: int, n_words: int, bias: bool, scale: float, seed: int) -> None:
-    """Blocks of 16 rows, the last of which may be shorter."""
+    """Blocks have 16 rows; the last one may be shorter."""
     draw = torch.Generator().manual_seed(seed)
     make: Any = {"generator": draw, "dtype": torch.float64}
     states, weight = torch.randn(n_rows, 5, **make) * scale, torch.randn(n_words, 5, **make)
@@ -36,21 +36,21 @@ def test_values_and_gradients(n_rows: int, n_words: int, bias: bool, scale: floa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CACHE_BYTES", 1)
         patch.setattr(module, "FEWEST_ROWS", 16)
-        found = _with_gradients(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), *inputs)
+        ours = _with_gradients(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), *inputs)
         with torch.no_grad():
-            torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), found[0])
+            torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), ours[0])
     logits = nn.functional.linear(*inputs)
     theirs = _with_gradients(nn.functional.cross_entropy(logits, words, reduction="sum"), *inputs)
-    torch.testing.assert_close(found, theirs)
+    torch.testing.assert_close(ours, theirs)
 
 
 @on_each_device
 def test_the_adaptive_softmax_is_pytorchs(device: str) -> None:
-    """One file for both: the parameters are theirs."""
+    """Parameters and losses are the same, so that one file serves both."""
     torch.manual_seed(3)
-    own = word_softmax("adaptive", 16, 12_000).to(device)
+    ours = word_softmax("adaptive", 16, 12_000).to(device)
     theirs = nn.AdaptiveLogSoftmaxWithLoss(16, 12_000, [2000, 10_000], div_value=2.0).to(device)
-    theirs.load_state_dict(own.state_dict())
+    theirs.load_state_dict(ours.state_dict())
     states = torch.randn(64, 16, device=device).requires_grad_()
     for words in (
         torch.randint(12_000, (64,)),
@@ -58,9 +58,9 @@ def test_the_adaptive_softmax_is_pytorchs(device: str) -> None:
         torch.tensor([1999, 2000, 9999, 10_000]).repeat(16),
     ):
         words = words.to(device)
-        found = own(states, words)
+        loss = ours(states, words)
         expected = -theirs(states, words).output.sum()
-        parameters = [*zip(own.parameters(), theirs.parameters(), strict=True)]
-        mine = torch.autograd.grad(found, [states, *(pair[0] for pair in parameters)])
+        parameters = [*zip(ours.parameters(), theirs.parameters(), strict=True)]
+        gradients = torch.autograd.grad(loss, [states, *(pair[0] for pair in parameters)])
         other = torch.autograd.grad(expected, [states, *(pair[1] for pair in parameters)], materialize_grads=True)
-        torch.testing.assert_close([found, *mine], [expected, *other], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close([loss, *gradients], [expected, *other], rtol=1e-4, atol=1e-5)

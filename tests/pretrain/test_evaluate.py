@@ -1,4 +1,4 @@
-"""An ELMo judged as a language model, from its files alone."""
+"""Tests of the evaluation of an ELMo as a language model, from its files alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _evaluate(folder: Path, text: Path, *rest: Any) -> Evaluation:
 
 
 def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
-    """Recomputed sentence by sentence with what the files hold."""
+    """The perplexity equals that computed sentence by sentence from the files."""
     bilm = Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5")
     ids = {word: index for index, word in enumerate((elmo / "vocabulary.txt").read_text().split())}
     with h5py.File(elmo / "softmax.hdf5") as file:
@@ -55,29 +55,29 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
         for direction, targets in (("forward", words[1:]), ("backward", words[:-1])):
             rows = torch.log_softmax(logits[direction], 1)
             losses[direction] += [-row[word] for row, word in zip(rows, targets, strict=True)]
-    found = _evaluate(elmo, texts[1])
+    evaluation = _evaluate(elmo, texts[1])
     record = json.loads((elmo / "pretrain.json").read_text())
     for direction, values in losses.items():
         expected = float(torch.stack(values).mean().exp())
-        assert getattr(found, direction) == pytest.approx(expected, 1e-4)
+        assert getattr(evaluation, direction) == pytest.approx(expected, 1e-4)
         assert record["held_out_perplexity"][direction] == pytest.approx(expected, 1e-4)
 
 
 def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
     dense = _evaluate(elmo, texts[1])
-    found = [
+    small, large = (
         _evaluate(elmo, texts[1], Compression(method="svd", rank=rank, targets="input+recurrent")) for rank in (1, 5)
-    ]
-    assert found[0].forward > found[1].forward > 0.999 * dense.forward
-    assert found[0].parameters < found[1].parameters < dense.parameters
+    )
+    assert small.forward > large.forward > 0.999 * dense.forward
+    assert small.parameters < large.parameters < dense.parameters
 
 
 def test_a_saved_compressed_encoder_with_the_softmax_of_the_dense_one(elmo: Path, texts: Texts, tmp_path: Path) -> None:
     compression = Compression(method="svd", rank=4, targets="all")
     expected = _evaluate(elmo, texts[1], compression)
     Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5", compression).save(tmp_path / "small")
-    found = _evaluate(tmp_path / "small", texts[1], None, elmo)
-    assert (found.forward, found.backward) == pytest.approx((expected.forward, expected.backward), rel=1e-5)
+    saved = _evaluate(tmp_path / "small", texts[1], None, elmo)
+    assert (saved.forward, saved.backward) == pytest.approx((expected.forward, expected.backward), rel=1e-5)
 
 
 def test_unknown_words_are_counted(elmo: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:
-    """Read once for the dense and the compressed encoder; the record has the hash of what was read."""
+    """The text is read once for both encoders, and the record has its hash."""
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
     with pipe_of(texts[1].read_bytes()) as pipe:
         assert main(["perplexity", str(pipe), *files, "--rank", "2", "--json", str(tmp_path / "it.json")]) == 0
@@ -160,10 +160,10 @@ def test_no_input_is_replaced(name: str, elmo: Path, texts: Texts, capsys: pytes
 
 
 def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:
-    """It has its softmax beside it, and better methods leave it better."""
-    found = []
+    """The embedded ELMo comes with its softmax, and better methods give a lower perplexity."""
+    perplexities = []
     for method in ("svd", "whitened_svd"):
         assert main(["perplexity", str(ROOT / "elmo_mf/bilm/priming.txt"), "--rank", "32", "--method", method]) == 0
-        found += [float(x) for x in re.findall(r"forward (\S+),", capsys.readouterr().out)]
-    dense, svd, again, whitened = found
+        perplexities += [float(x) for x in re.findall(r"forward (\S+),", capsys.readouterr().out)]
+    dense, svd, again, whitened = perplexities
     assert dense == again < whitened < svd

@@ -1,4 +1,4 @@
-"""Learning rates over a run."""
+"""Tests of the learning-rate schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pretraining learns, repeats itself, survives a cut, and exports what AllenNLP reads."""
+"""Tests that pretraining learns, is reproducible, survives interruptions, and exports files that AllenNLP reads."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ CUTS: list[tuple[int, dict[str, Any]]] = [
 def test_a_run_that_was_cut_continues_exactly(
     device: str, at: int, changes: dict[str, Any], texts: Texts, tmp_path: Path
 ) -> None:
-    """Cut after a checkpoint at any step, dropout and all: the weights are those of an uncut run."""
+    """A run that is interrupted after a checkpoint, with dropout, gives the weights of an uninterrupted run."""
     settings = replace(TINY, **changes)
 
     def cut(progress: StepMetrics) -> None:
@@ -110,10 +110,10 @@ def test_a_run_that_was_cut_continues_exactly(
 
 
 def test_accumulated_batches_are_one_large_batch(texts: Texts, tmp_path: Path) -> None:
-    """In the text's order, without dropout: gradients of the parts add up to those of the whole."""
+    """Without dropout, the gradients of several batches add up to those of the joined batch."""
     settings = replace(TINY, epochs=1, dropout=0.0, softmax="full")
-    own, other = trainer(texts, tmp_path / "a", settings), trainer(texts, tmp_path / "b", settings)
-    batches = list(own.train_corpus.batches(128, None))[:3]
+    first, second = trainer(texts, tmp_path / "a", settings), trainer(texts, tmp_path / "b", settings)
+    batches = list(first.train_corpus.batches(128, None))[:3]
     rows = [row for batch in batches for row in zip(batch.types, batch.words, batch.lengths, strict=True)]
     width = max(int(length) for *_, length in rows)
 
@@ -125,15 +125,15 @@ def test_accumulated_batches_are_one_large_batch(texts: Texts, tmp_path: Path) -
         torch.stack([padded(words) for _, words, _ in rows]),
         torch.stack([length for *_, length in rows]),
     )
-    split, joined = own._train_step(batches), other._train_step([whole])
+    split, joined = first._train_step(batches), second._train_step([whole])
     assert split.perplexity == pytest.approx(joined.perplexity, rel=1e-5)
-    for one, two in zip(own.model.parameters(), other.model.parameters(), strict=True):
+    for one, two in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert one.grad is not None and two.grad is not None
         torch.testing.assert_close(one.grad, two.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: Path) -> None:
-    """The words run on from line to line, so that a state that is carried knows what the next line begins with."""
+    """Words continue from line to line, so a carried state predicts the first word of the next line."""
     lines, words = [], "red green blue black white".split()
     for index in range(240):
         lines.append(" ".join(words[(3 * index + step) % 5] for step in range(3)))
@@ -145,12 +145,12 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
         )
         seen: list[StepMetrics] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
-        perplexity[stateful] = geometric_mean(step.perplexity for step in seen[-10:])  # one batch alone is noise
+        perplexity[stateful] = geometric_mean(step.perplexity for step in seen[-10:])  # a single batch is noisy
     assert perplexity[True] - 1 < 0.5 * (perplexity[False] - 1), perplexity
 
 
 def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None:
-    """Held-out text of another language gets no likelier while the model learns its own by heart."""
+    """Held-out text of another language does not become likelier while the model memorizes its training text."""
     texts[1].write_text("white black blue green red\n" * 20)
     settings = replace(TINY, epochs=60, patience=2, learning_rate=0.03, schedule="constant", softmax="full")
     record = trainer(texts, tmp_path / "out", settings).run()
@@ -162,7 +162,7 @@ def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None
 
 
 def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
-    """Factors are trained as factors, and stored as such."""
+    """Factors are trained and stored as factors."""
     compression = {"method": "svd", "rank": 3, "targets": "input+recurrent"}
     settings = replace(TINY, compression=compression, epochs=24, learning_rate=0.02)
     record = trainer(texts, tmp_path / "out", settings).run()
@@ -188,11 +188,11 @@ def test_sizes_from_an_options_file(texts: Texts, tmp_path: Path) -> None:
 def test_mixed_precision_learns_what_full_precision_does(
     device: str, mixed: Mixed, texts: Texts, tmp_path: Path
 ) -> None:
-    settings, found = replace(TINY, epochs=4, learning_rate=0.03), []
-    for own in (settings, replace(settings, mixed=mixed)):
-        record = trainer(texts, tmp_path / own.mixed, own, device).run()
-        found.append(record["held_out_perplexity"]["forward"])
-    assert found[0] != found[1] == pytest.approx(found[0], rel=0.1)
+    full, perplexity = replace(TINY, epochs=4, learning_rate=0.03), []
+    for settings in (full, replace(full, mixed=mixed)):
+        record = trainer(texts, tmp_path / settings.mixed, settings, device).run()
+        perplexity.append(record["held_out_perplexity"]["forward"])
+    assert perplexity[0] != perplexity[1] == pytest.approx(perplexity[0], rel=0.1)
 
 
 def test_tensorboard_logs(texts: Texts, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: Texts, tmp
 
 
 def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths to everything in a state."""
+    """Yield the paths to all values in a state."""
     if path:
         yield path
     if isinstance(value, dict):
@@ -254,7 +254,7 @@ def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value, or none, at a path."""
+    """Return a copy with another value, or none, at a path."""
     first, *rest = path
     if isinstance(value, dict):
         copy = dict(value)
@@ -284,7 +284,7 @@ STRANGE = [
 def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
     changes: dict[str, Any], texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part of it replaced or left out, as if this program had written it; a refused one leaves no trace."""
+    """Each part of a checkpoint is replaced or removed; a rejected checkpoint leaves the run unchanged."""
 
     def cut(progress: StepMetrics) -> None:
         if progress.step == 16:
@@ -313,7 +313,7 @@ def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
                 assert re.match(r"\S+checkpoint.pt: found a checkpoint with other content [^\n]+$", str(error))
                 assert run.scheduler.last_epoch == 0, place
                 assert all(torch.equal(value, fresh[name]) for name, value in run.model.state_dict().items()), place
-    assert refused > 2.5 * len(places)  # some changes change nothing that matters
+    assert refused > 2.5 * len(places)  # some changes have no effect
 
 
 @pytest.mark.parametrize("name", ["step", "history", "numpy_rng", "rng"])
@@ -334,7 +334,7 @@ def test_values_out_of_range(name: str, texts: Texts, tmp_path: Path) -> None:
 
 
 def test_zeros_in_a_checkpoint_are_noticed(texts: Texts, tmp_path: Path) -> None:
-    """As a power cut leaves them, also within a tensor's numbers."""
+    """A power failure can leave zeros in a file, also within the values of a tensor."""
     trainer(texts, tmp_path / "out")._checkpoint()
     path = tmp_path / "out" / CHECKPOINT
     content = path.read_bytes()
@@ -388,7 +388,7 @@ COMMAND = ["--cell", "16", "--projection", "8", "--epochs", "1", "--min-count", 
 
 
 def test_the_result_appears_together(texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails last."""
+    """Even if the last step of the export fails, no partial result appears."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -426,7 +426,7 @@ def test_no_room(
 
 
 def test_a_resumed_run_needs_less_room(texts: Texts, tmp_path: Path) -> None:
-    """A checkpoint takes half of the room that a new run asks for, and must not make its own resumption fail."""
+    """A checkpoint takes half of the space that a new run requires, and must not prevent its own resumption."""
     run = trainer(texts, tmp_path / "out")
     run._train_step(next(run._steps_of(0)))
     run._checkpoint()
@@ -447,7 +447,7 @@ def test_outputs_that_cannot_be_written(
 
 
 def test_texts_from_a_pipe(texts: Texts, tmp_path: Path) -> None:
-    """Read once; the record has the hash of what was read."""
+    """The text is read once, and the record has its hash."""
     with pipe_of(texts[1].read_bytes()) as pipe:
         record = Trainer([texts[0]], [pipe], tmp_path / "out", TINY).run()
     assert record["valid_sha256"] == [file_hash(texts[1])]
@@ -466,8 +466,8 @@ def test_allennlp_reads_the_export(texts: Texts, tmp_path: Path) -> None:
     ids = batch_to_ids([["red", "green", "purple"]])
     with torch.no_grad():
         expected = torch.stack(theirs(ids)["activations"])
-        found = Bilm.from_files(*files)(ids).layers
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-6)
+        layers = Bilm.from_files(*files)(ids).layers
+    torch.testing.assert_close(layers, expected, atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["demo", "base"])
