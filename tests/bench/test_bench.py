@@ -1,4 +1,4 @@
-"""The benchmark compares the same maths, counts its work right, and takes turns."""
+"""Tests that the benchmark compares the same functions, counts their work, and alternates between them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ RAGGED = (3, 1, 5, 5)
 
 
 def test_cases() -> None:
-    found = cases(["lstm", "encoder"], [1, 4], [6, 9], ragged=True)
-    assert len(found) == 2 * 2 * 2 + 2
-    assert found[0] == Case("lstm", (6,)) and str(found[1]) == "lstm, batch 4, length 6"
-    assert sorted(found[-1].lengths) == [3, 4, 5, 6] and str(found[-1]) == "encoder, batch 4, length 3 to 6"
+    grid = cases(["lstm", "encoder"], [1, 4], [6, 9], ragged=True)
+    assert len(grid) == 2 * 2 * 2 + 2
+    assert grid[0] == Case("lstm", (6,)) and str(grid[1]) == "lstm, batch 4, length 6"
+    assert sorted(grid[-1].lengths) == [3, 4, 5, 6] and str(grid[-1]) == "encoder, batch 4, length 3 to 6"
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -75,7 +75,7 @@ def test_the_native_reference_has_the_same_arithmetic(elmo_files: Files) -> None
 
 
 def test_work_counted_by_hand(elmo_files: Files) -> None:
-    """d = p = 6, n = 12, two layers, two directions: input and recurrent 48 x 6, projection 6 x 12."""
+    """With d = p = 6 and n = 12, W_x and W_h are 48 x 6 and W_p is 6 x 12, in two layers and two directions."""
     dense = Ours(*elmo_files(), None, CPU)
     read, products = work(Case("lstm", RAGGED), dense)
     assert read == 4 * 4 * (48 * 6 + 5 * (48 * 6 + 6 * 12)) and products == 4 * (3 + 1 + 5 + 5) * (2 * 48 * 6 + 6 * 12)
@@ -100,7 +100,7 @@ def test_bytes_read_in_less_precision(
     each: tuple[int, int],
     elmo_files: Files,
 ) -> None:
-    """`each`: bytes of a weight of the gates, and of one of the projection."""
+    """`each` holds the bytes per weight of the gates and of the projection."""
     w_h, w_p = (48 * 6, 6 * 12) if compression is None else (2 * (48 + 6), 2 * (6 + 12))
     with use_settings(quantized_numbers=48 * 6):
         ours = Ours(*elmo_files(), compression, CPU).in_precision(precision)
@@ -112,7 +112,7 @@ def test_bytes_read_in_less_precision(
 def test_bytes_of_the_character_cnn(
     rank: int | None, precision: Precision, each: tuple[int, int], elmo_files: Files
 ) -> None:
-    """`each`: bytes of a weight of the highways, factors have two at least, and of the projection; others have four."""
+    """`each` holds the bytes per weight of the highway layers (at least 2 for factors) and of the projection."""
     compression = None if rank is None else Compression(method="svd", rank=2, targets="all", highway_rank=rank)
     dense = Ours(*elmo_files(), compression, CPU)
     ours = dense if precision == "float32" else dense.in_precision(precision)
