@@ -11,7 +11,7 @@ from allennlp.training import TrainerCallback
 
 @TrainerCallback.register("kill_at_epoch")
 class KillAtEpoch(TrainerCallback):  # type: ignore[misc]
-    """`kill -9` after the epoch that the environment names, its checkpoint written."""
+    """Callback that kills its process with `kill -9` after the checkpoint of the epoch `KILL_AT_EPOCH`."""
 
     def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
         if os.environ.get("KILL_AT_EPOCH") == str(epoch):

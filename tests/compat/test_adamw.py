@@ -1,4 +1,4 @@
-"""The optimizer `huggingface_adamw` against the formula, written out in NumPy, and against torch where they agree."""
+"""Tests of the optimizer `huggingface_adamw` against its formula in NumPy, and against torch where both agree."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def _reference(lr: float, betas: tuple[float, float], eps: float, weight_decay: 
 def test_formula(correct: bool, weight_decay: float) -> None:
     parameter = torch.nn.Parameter(torch.from_numpy(START.copy()))
     keys = {"lr": 0.05, "betas": (0.8, 0.95), "eps": 0.01, "weight_decay": weight_decay}
-    found = _stepped(_optimizer(parameter, correct_bias=correct, **keys), parameter)
-    np.testing.assert_allclose(found, _reference(correct=correct, **keys), rtol=1e-12)  # type: ignore[arg-type]
+    steps = _stepped(_optimizer(parameter, correct_bias=correct, **keys), parameter)
+    np.testing.assert_allclose(steps, _reference(correct=correct, **keys), rtol=1e-12)  # type: ignore[arg-type]
 
 
 def test_defaults() -> None:
-    """Those of AllenNLP's wrapper, and bias correction."""
+    """The defaults are those of AllenNLP's wrapper, with bias correction."""
     parameter = torch.nn.Parameter(torch.from_numpy(START.copy()))
-    found = _stepped(_optimizer(parameter), parameter)
-    np.testing.assert_allclose(found, _reference(1e-5, (0.9, 0.999), 1e-8, 0.0, True), rtol=1e-12)
+    steps = _stepped(_optimizer(parameter), parameter)
+    np.testing.assert_allclose(steps, _reference(1e-5, (0.9, 0.999), 1e-8, 0.0, True), rtol=1e-12)
 
 
 def test_torchs_adam_where_nothing_differs() -> None:
     ours, theirs = (torch.nn.Parameter(torch.from_numpy(START.copy())) for _ in range(2))
-    found = _stepped(_optimizer(ours, lr=0.05, eps=1e-30), ours)
+    steps = _stepped(_optimizer(ours, lr=0.05, eps=1e-30), ours)
     expected = _stepped(torch.optim.Adam([theirs], lr=0.05, eps=1e-30), theirs)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(steps, expected, rtol=1e-10)
 
 
 def test_its_state_is_kept() -> None:
-    """Three steps, a checkpoint, and three more, in the middle of other parameter groups."""
+    """Six steps give the same weights with and without a checkpoint after the third, with a parameter group."""
     whole, half = (torch.nn.Parameter(torch.from_numpy(START.copy())) for _ in range(2))
     groups = [[["nothing", "weight"], {"weight_decay": 0.2}]]
     expected = _stepped(_optimizer(whole, lr=0.05, parameter_groups=groups), whole)

@@ -1,4 +1,4 @@
-"""Model archives of strangers: nothing is written outside their folder, and no code is unpickled."""
+"""Tests of untrusted model archives: nothing is written outside their folder, and no code is unpickled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import torch
 def _archive(path: Path, members: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         for name, content in members.items():
-            about = tarfile.TarInfo(name)
-            about.size = len(content)
-            archive.addfile(about, io.BytesIO(content))
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return path
 
 
@@ -35,7 +35,7 @@ def test_nothing_is_written_outside(name: str, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def before_3_11_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python whose `tarfile` knows no filters."""
+    """Simulate a Python whose `tarfile` has no extraction filters."""
     from allennlp.models import archival
 
     from elmo_mf.compat.patches import PATCHES
@@ -65,16 +65,16 @@ def test_nothing_is_written_outside_on_an_old_python(
 def test_no_links_on_an_old_python(kind: bytes, before_3_11_4: None, tmp_path: Path) -> None:
     from allennlp.models.archival import extracted_archive
 
-    about = tarfile.TarInfo("weights.th")
-    about.type, about.linkname = kind, "/etc/passwd"
+    member = tarfile.TarInfo("weights.th")
+    member.type, member.linkname = kind, "/etc/passwd"
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
-        archive.addfile(about)
+        archive.addfile(member)
     with pytest.raises(tarfile.ReadError, match="found a link or a device"), extracted_archive(archive.name):
         pass
 
 
 def test_archives_on_an_old_python(before_3_11_4: None, tmp_path: Path) -> None:
-    """AllenNLP writes and reads its own."""
+    """AllenNLP reads the archives that it writes."""
     from allennlp.models.archival import archive_model, extracted_archive
 
     (tmp_path / "vocabulary").mkdir()
@@ -90,7 +90,7 @@ class _Evil:
 
 
 def test_weights_are_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AllenNLP's own `torch.load` of a model's weights, on the PyTorch that this project asks for."""
+    """`torch.load`, as AllenNLP calls it for a model's weights, rejects code in the versions of PyTorch in use."""
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Evil()}, tmp_path / "weights.th")
     with pytest.raises(pickle.UnpicklingError):

@@ -1,4 +1,4 @@
-"""Each of AllenNLP's commands runs, or says in one line why it does not."""
+"""Tests that each of AllenNLP's commands runs, or reports in one line why it does not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`allennlp` in this process; what it prints."""
+    """Function that runs `allennlp` in this process and returns its output."""
 
     def command(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["allennlp", *map(str, arguments)])
@@ -70,7 +70,7 @@ def test_nothing_is_left_out() -> None:
 
 
 def test_find_lr(config: dict[str, Any], tmp_path: Path, run: Run) -> None:
-    """With the plot of losses, for which it asks matplotlib."""
+    """The command also plots the losses with matplotlib."""
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
     run("find-lr", file, "-s", tmp_path / "rates", "--num-batches", 12, "--linear")
@@ -91,16 +91,16 @@ def test_count_instances(config: dict[str, Any], tmp_path: Path, run: Run) -> No
 
 
 def test_print_results(archive: Path, run: Run) -> None:
-    found = run(
+    output = run(
         "print-results", archive.parent.parent, "--keys", "training_accuracy", "--metrics-filename", "metrics.json"
     )
-    assert "training_accuracy" in found and "out" in found
+    assert "training_accuracy" in output and "out" in output
 
 
 def test_diff(archive: Path, run: Run) -> None:
     weights = archive.parent / "best.th"
-    found = run("diff", weights, weights)
-    assert "token_embedder_elmo_mf" in found
+    output = run("diff", weights, weights)
+    assert "token_embedder_elmo_mf" in output
 
 
 def test_cached_path(tmp_path: Path, run: Run) -> None:
@@ -114,7 +114,7 @@ def test_test_install(run: Run) -> None:
 
 
 def test_checklist(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """Its package is not installed, and drags in others that do not install."""
+    """The command's package is not installed, because it requires packages that cannot be installed."""
     with caplog.at_level("INFO"):
         run("checklist")
     assert "allennlp[checklist]" in caplog.text
@@ -136,7 +136,7 @@ CALLBACKS: list[Any] = [
 )
 @pytest.mark.parametrize("settings", [{"grad_norm": True}, {"moving_average": {"type": "exponential"}}])
 def test_trainers_parts(sampler: Any, settings: Any, config: dict[str, Any], tmp_path: Path) -> None:
-    """Callbacks, samplers, loaders, moving averages, checkpoints by step."""
+    """Training runs with callbacks, samplers, loaders, moving averages and checkpoints by step."""
     config["validation_data_path"] = config["train_data_path"]
     config["data_loader"] = {"type": "multiprocess", "max_instances_in_memory": 4, "batch_sampler": sampler}
     config["validation_data_loader"] = {"type": "simple", "batch_size": 3}

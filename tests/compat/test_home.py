@@ -1,4 +1,4 @@
-"""Where the home folder cannot be written to, or is not known, AllenNLP reads files all the same."""
+"""Tests that AllenNLP reads files even if the home folder is read-only or unknown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIABLES = ("ALLENNLP_CACHE_ROOT", "CACHED_PATH_CACHE_ROOT", "HF_HOME", "MPLCON
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in VARIABLES:
-        monkeypatch.setenv(name, "")  # to be restored, whatever the test sets
+        monkeypatch.setenv(name, "")  # so that the variable is restored, even if the test sets it
         monkeypatch.delenv(name)
     return monkeypatch
 
@@ -37,9 +37,9 @@ def _read(path: Path, **environment: str) -> list[str]:
 
 def test_a_home_that_nobody_can_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    right, made, folder = _read(tmp_path / "file", HOME="/proc", TMPDIR=str(tmp_path))
-    assert (right, made) == ("True", "True") and Path(folder).is_relative_to(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # the folder goes with the process
+    same, created, folder = _read(tmp_path / "file", HOME="/proc", TMPDIR=str(tmp_path))
+    assert (same, created) == ("True", "True") and Path(folder).is_relative_to(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # the process removed its temporary folder
 
 
 def test_a_home_is_used(tmp_path: Path, clean: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_a_home_is_used(tmp_path: Path, clean: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cache_that_is_there_is_read(tmp_path: Path, clean: pytest.MonkeyPatch) -> None:
-    """Though nothing can be added to it."""
+    """An existing cache is used even if it is read-only."""
     (tmp_path / ".allennlp" / "cache").mkdir(parents=True)
     clean.setattr("tempfile.TemporaryFile", lambda **_: (_ for _ in ()).throw(PermissionError()))
     clean.setenv("HOME", str(tmp_path))

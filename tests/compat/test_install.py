@@ -1,4 +1,4 @@
-"""Unmodified AllenNLP starts and runs in every way that a user starts it, without asking the network."""
+"""Tests that unmodified AllenNLP runs, without the network, in every way in which users start it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.addaudithook(refuse)
 
 @pytest.fixture
 def offline(tmp_path: Path) -> dict[str, str]:
-    """An environment whose Python processes die when they touch the network."""
+    """Environment variables with which Python processes exit when they access the network."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
     kept = {key: value for key, value in os.environ.items() if not key.endswith("_OFFLINE")}
@@ -45,10 +45,10 @@ def test_the_network_is_watched(offline: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("module", ["numpy", "json", "h5py"])
 def test_other_programs_pay_nothing(module: str) -> None:
-    """The hook of the environment loads neither torch nor the patches until AllenNLP is imported."""
+    """The `.pth` file loads neither torch nor the patches before AllenNLP is imported."""
     code = f"import sys, {module}; print(*[m for m in sys.modules if m.startswith(('elmo_mf', 'torch', 'allennlp'))])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert sorted(found) == ["elmo_mf", "elmo_mf.compat"]
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(loaded) == ["elmo_mf", "elmo_mf.compat"]
 
 
 WHOLE = """
@@ -92,7 +92,7 @@ def test_worker_process() -> None:
 
 
 def test_killed_training_recovers(offline: dict[str, str], tmp_path: Path) -> None:
-    """The real script, with a plateau scheduler, killed in mid-training and run again with --recover."""
+    """The script `allennlp`, with a plateau scheduler, is killed during training and continued with --recover."""
     data, out = small_data("snli", tmp_path / "data"), tmp_path / "out"
     changes: dict[str, Any] = {"trainer.num_epochs": 5, "trainer.callbacks": [{"type": "kill_at_epoch"}]}
     for split, file in load_task("snli").files.items():

@@ -1,4 +1,4 @@
-"""Each patch applies where it is needed, and nowhere else."""
+"""Tests that each patch applies where it is needed, and nowhere else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_reduce_on_plateau() -> None:
 
 
 def test_plain_torch_is_untouched() -> None:
-    """Only AllenNLP's own wrapper drops the argument."""
+    """Only AllenNLP's wrapper drops the argument."""
     _plateau(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0))
     with pytest.raises(TypeError, match="verbose"):
         torch.optim.lr_scheduler.ReduceLROnPlateau(

@@ -1,4 +1,4 @@
-"""Every registered dataset reader reads a file of its format, and its instances become a batch; or says why not."""
+"""Tests that every registered dataset reader reads a file of its format into a batch, or reports why it cannot."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ READERS: dict[str, tuple[dict[str, Any], str, int]] = {
     "srl": ({}, "ontonotes", 3),
     "sst_tokens": ({}, "sst.txt", 3),
     "universal_dependencies": ({}, "dependencies.conllu", 3),
-    # readers of readers
+    # readers that wrap other readers
     "interleaving": ({"readers": {"one": LINES, "two": LINES}}, '{"one": "FOLDER/one", "two": "FOLDER/one"}', 2),
     "multitask_shim": ({"inner": LINES, "head": "one"}, LINE, 1),
     "sharded": ({"base_reader": LINES}, "shards", 2),
@@ -105,12 +105,12 @@ PICTURES: dict[str, tuple[dict[str, Any], str]] = {
     "vqav2": ({}, json.dumps(VQA)),
 }
 WITHOUT_PICTURES = ("gqa", "visual-entailment", "vqav2")
-"""They read the texts where no `image_loader` is named."""
+"""Readers that can read the texts alone, if the config has no `image_loader`."""
 
 
 def test_nothing_is_left_out() -> None:
-    found = set(Registrable._registry[DatasetReader])
-    assert found == {*READERS, *OWN_TESTS, *PICTURES}
+    registered = set(Registrable._registry[DatasetReader])
+    assert registered == {*READERS, *OWN_TESTS, *PICTURES}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _batch(reader: DatasetReader, path: str) -> int:
-    """How many instances there are, whose tensors are made."""
+    """Read a file, build a batch of all its instances, and return their number."""
     instances = list(reader.read(path))
     batch = Batch(instances)
     batch.index_instances(Vocabulary.from_instances(instances))
@@ -149,7 +149,7 @@ def test_reads(name: str, folder: Path, bert: str) -> None:
 
 
 def test_stories(folder: Path) -> None:
-    """`cnn_dm`: a list of addresses, beside a folder of what they hold."""
+    """`cnn_dm` reads a list of URLs, and the stories of these URLs from a folder beside it."""
     (folder / "lists").mkdir()
     (folder / "cnn_stories").mkdir()
     (folder / "lists" / "train.txt").write_text("http://example.com/a\n", encoding="utf-8")
@@ -168,15 +168,15 @@ def test_trivia(folder: Path) -> None:
     }
     with tarfile.open(folder / "trivia.tar", "w") as archive:
         for member, text in members.items():
-            about = tarfile.TarInfo(member)
-            about.size = len(text)
-            archive.addfile(about, io.BytesIO(text.encode()))
+            entry = tarfile.TarInfo(member)
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
     reader = DatasetReader.from_params(Params({"type": "triviaqa", "base_tarball_path": str(folder / "trivia.tar")}))
     assert _batch(reader, "wikipedia-train.json") == 1
 
 
 def test_piqa_tt(folder: Path, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It downloads roberta-large, whatever transformer the config names: that name stands for the small one here."""
+    """The reader always downloads roberta-large, whatever the config; here, that name refers to the tiny BERT."""
     from transformers import AutoTokenizer
 
     load = AutoTokenizer.from_pretrained
@@ -191,7 +191,7 @@ def test_piqa_tt(folder: Path, bert: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pictures under the names of every reader, captions, and the one place where `vqav2` reads a file."""
+    """Folder with pictures under the names that the readers use, captions, and the fixed files that `vqav2` reads."""
     for name in ("p.jpg", "p-img0.png", "p-img1.png", f"{7:012}.jpg"):
         (folder / name).touch()
     (folder / "captions").mkdir()
@@ -219,7 +219,7 @@ def test_texts_of_pictures(name: str, pictures: Path) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_refused(name: str, pictures: Path) -> None:
-    """In one line that names the package which is not there."""
+    """The error is one line that names the missing package."""
     if importlib.util.find_spec("torchvision"):
         pytest.skip("torchvision is installed")
     with pytest.raises(ImportError, match=r"^torchvision\.[\w.]+ is not available here: elmo-mf runs .* without it$"):
@@ -229,7 +229,7 @@ def test_pictures_are_refused(name: str, pictures: Path) -> None:
 
 
 def test_multitask(folder: Path) -> None:
-    """Its loader reads each task's file by that task's reader."""
+    """The multitask loader reads each task's file with that task's reader."""
     readers = {name: dict(LINES) for name in ("one", "two")}
     reader = DatasetReader.from_params(Params({"type": "multitask", "readers": readers}))
     scheduler = MultiTaskScheduler.from_params(Params({"type": "homogeneous_roundrobin", "batch_size": 1}))
@@ -255,7 +255,7 @@ print(ascii(sorted(words)))
 
 
 def test_files_are_read_as_utf_8_in_any_locale(tmp_path: Path) -> None:
-    """The originals take the locale's encoding: in a Latin-1 one they read other words without saying so."""
+    """Unpatched, the readers use the locale's encoding, and silently read other words in a Latin-1 locale."""
     answers = [{"text": "né", "answer_start": 0}]
     squad = {"data": [{"paragraphs": [{"context": "né à", "qas": [{"question": "é", "id": "q", "answers": answers}]}]}]}
     snli = {"gold_label": "neutral", "sentence1": "né", "sentence2": "à"}
@@ -267,8 +267,8 @@ def test_files_are_read_as_utf_8_in_any_locale(tmp_path: Path) -> None:
     }
     for name, (_, text) in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    told = json.dumps([(about, str(tmp_path / name)) for name, (about, _) in files.items()])
-    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    run = [sys.executable, "-c", f"import elmo_mf\n{_READ}", told]
-    read = subprocess.run(run, env=os.environ | ascii_alone, capture_output=True, text=True, check=False)
+    readers = json.dumps([(params, str(tmp_path / name)) for name, (params, _) in files.items()])
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = [sys.executable, "-c", f"import elmo_mf\n{_READ}", readers]
+    read = subprocess.run(run, env=os.environ | ascii_locale, capture_output=True, text=True, check=False)
     assert read.stdout == ascii(["né", "à", "é"]) + "\n", read.stderr[-300:]

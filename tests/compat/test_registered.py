@@ -1,4 +1,4 @@
-"""Whatever AllenNLP registers for training is used for a step here, by its name in a config."""
+"""Tests that run a step of training with every class that AllenNLP registers for it, by its name in a config."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _stepped(model: torch.nn.Module, optimizer: Any) -> None:
 
 
 def _kept(state: Any) -> Any:
-    """As a checkpoint gives it back, which is read without unpickling code."""
+    """Save a state and load it, as in a checkpoint, without unpickling code."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -176,7 +176,7 @@ def _kept(state: Any) -> Any:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name: str) -> None:
-    """Two steps; and a first step, a checkpoint, and the second step."""
+    """Two steps give the same weights with and without a checkpoint between them."""
     import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     sparse = "sparse" in name
@@ -215,7 +215,7 @@ def _rates(scheduler: Any, optimizer: Any, epochs: int) -> list[list[float]]:
 
 @pytest.mark.parametrize("name", LR_SCHEDULERS)
 def test_learning_rate_schedulers(name: str) -> None:
-    """Four epochs; and two, a checkpoint, and two more."""
+    """Four epochs give the same rates with and without a checkpoint after the second."""
     import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
     def made() -> tuple[Any, Any]:
@@ -230,12 +230,12 @@ def test_learning_rate_schedulers(name: str) -> None:
 
     scheduler, optimizer = made()
     expected = _rates(scheduler, optimizer, 4)
-    first, own = made()
-    assert _rates(first, own, 2) == expected[:10]
-    second, other = made()
-    other.load_state_dict(_kept(own.state_dict()))
+    first, first_optimizer = made()
+    assert _rates(first, first_optimizer, 2) == expected[:10]
+    second, second_optimizer = made()
+    second_optimizer.load_state_dict(_kept(first_optimizer.state_dict()))
     second.load_state_dict(_kept(first.state_dict()))
-    assert _rates(second, other, 2) == expected[10:]
+    assert _rates(second, second_optimizer, 2) == expected[10:]
     assert all(rate >= 0 for rates in expected for rate in rates)
 
 
@@ -328,13 +328,13 @@ def test_vocabularies(tmp_path: Any) -> None:
     from allennlp.data.fields import LabelField
 
     instances = [Instance({"label": LabelField(name)}) for name in ("a", "b")]
-    made = Vocabulary.from_params(Params({"type": "from_instances"}), instances=instances)
-    made.save_to_files(str(tmp_path / "vocabulary"))
+    counted = Vocabulary.from_params(Params({"type": "from_instances"}), instances=instances)
+    counted.save_to_files(str(tmp_path / "vocabulary"))
     read = Vocabulary.from_params(Params({"type": "from_files", "directory": str(tmp_path / "vocabulary")}))
     extended = Vocabulary.from_params(
         Params({"type": "extend", "directory": str(tmp_path / "vocabulary")}),
         instances=[Instance({"label": LabelField("c")})],
     )
-    assert read.get_token_to_index_vocabulary("labels") == made.get_token_to_index_vocabulary("labels")
+    assert read.get_token_to_index_vocabulary("labels") == counted.get_token_to_index_vocabulary("labels")
     assert extended.get_vocab_size("labels") == 3
     assert Vocabulary.from_params(Params({"type": "empty"})).get_vocab_size() >= 0

@@ -1,4 +1,4 @@
-"""spaCy's models that are not installed: tokens need none, and tags are refused in one line."""
+"""Tests without spaCy's models: tokens do not need them, and requests for tags are rejected in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = "Mr. O'Neill doesn't like the U.K.'s  weather (it's 5km away), e.g. rain.
 
 @pytest.fixture(autouse=True)
 def nothing_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, as pip says it."""
+    """Make downloads fail as pip does without a network."""
     if is_package("en_core_web_sm"):
         pytest.skip("the model is installed")
 
@@ -44,7 +44,7 @@ def test_spaces_split_in_one_tokenizer_alone() -> None:
 
 
 def test_an_indexer_of_tags_is_refused() -> None:
-    """In place of indexing an empty tag."""
+    """The indexer fails instead of indexing an empty tag."""
     indexer = TokenIndexer.by_name("single_id")(feature_name="pos_")
     with pytest.raises(ValueError, match="did not have attribute pos_"):
         indexer.tokens_to_indices(SpacyTokenizer().tokenize("Hi there."), Vocabulary())

@@ -1,4 +1,4 @@
-"""Clipping of sparse gradients gives what it gives for the same gradients held densely."""
+"""Tests that clipping gives the same result for sparse gradients as for equal dense ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = torch.tensor([0, 2, 2, 1])
 
 
 def _model(sparse: bool) -> torch.nn.Module:
-    """With gradients of rows that occur twice, which add up."""
+    """Build a model with gradients in which one row occurs twice."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Embedding(4, 3, sparse=sparse), torch.nn.Linear(3, 2))
     (10 * model(ROWS).square().sum()).backward()
@@ -26,8 +26,8 @@ def _gradients(model: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def _trainer(model: torch.nn.Module, **settings: Any) -> Any:
-    found = {"model": model, "_grad_norm": False, "_grad_clipping": None, "_scaler": None, "_ddp_wrapped_model": None}
-    return SimpleNamespace(**found | settings)
+    fields = {"model": model, "_grad_norm": False, "_grad_clipping": None, "_scaler": None, "_ddp_wrapped_model": None}
+    return SimpleNamespace(**fields | settings)
 
 
 @pytest.mark.parametrize("most", [0.5, 1e9])
@@ -44,7 +44,7 @@ def test_norm(most: float, by: str) -> None:
 
 
 def test_norm_alone() -> None:
-    """`grad_norm: true` logs it and changes nothing."""
+    """`grad_norm: true` returns the norm without clipping."""
     sparse, dense = _model(True), _model(False)
     norm = GradientDescentTrainer.rescale_gradients(_trainer(sparse, _grad_norm=True))
     assert norm == pytest.approx(float(torch.nn.utils.get_total_norm(_gradients(dense))), rel=1e-6)

@@ -1,4 +1,4 @@
-"""AllenNLP's parts for pretrained transformers, on the transformers that is locked."""
+"""Tests of AllenNLP's classes for pretrained transformers with the locked version of transformers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_tokenizer(bert: str) -> None:
 
 @pytest.mark.parametrize("name", ["pretrained_transformer", "pretrained_transformer_mismatched"])
 def test_indexer_and_embedder(name: str, bert: str) -> None:
-    """Against the transformer itself."""
+    """The embeddings equal the outputs of the transformer itself."""
     from transformers import AutoModel, AutoTokenizer
 
     params = {"type": name, "model_name": bert}
@@ -47,11 +47,11 @@ def test_indexer_and_embedder(name: str, bert: str) -> None:
     batch = Batch([Instance({"text": field})])
     batch.index_instances(Vocabulary())
     embedder: Any = TokenEmbedder.from_params(Params(dict(params))).eval()
-    found = embedder(**batch.as_tensor_dict()["text"]["bert"])
+    embeddings = embedder(**batch.as_tensor_dict()["text"]["bert"])
     model = AutoModel.from_pretrained(bert).eval()
     expected = model(**AutoTokenizer.from_pretrained(bert)("the cat", return_tensors="pt")).last_hidden_state
     expected = expected if name == "pretrained_transformer" else expected[:, 1:-1]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(embeddings, expected)
 
 
 def test_pooler_and_vocabulary(bert: str) -> None:
@@ -62,10 +62,10 @@ def test_pooler_and_vocabulary(bert: str) -> None:
 
 
 def test_long_texts_in_pieces(bert: str) -> None:
-    """Each between its own special tokens."""
+    """Long texts are split, and each part gets special tokens."""
     params = Params({"type": "pretrained_transformer", "model_name": bert, "max_length": 4})
     indexer: Any = TokenIndexer.from_params(params)
     words = "[CLS] the cat sat . [SEP]".split()
-    found = indexer.tokens_to_indices([Token(word) for word in words], Vocabulary())["token_ids"]
+    ids = indexer.tokens_to_indices([Token(word) for word in words], Vocabulary())["token_ids"]
     expected = "[CLS] the cat [SEP] [CLS] sat . [SEP]".split()
-    assert [transformer.WORDS[index] for index in found] == expected
+    assert [transformer.WORDS[index] for index in ids] == expected

@@ -1,4 +1,4 @@
-"""AllenNLP's reader of constituency trees opens any file, and reads in it what nltk would."""
+"""Tests that AllenNLP's reader of constituency trees opens any file, and reads it as nltk would."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_labels_and_tags(tmp_path: Path) -> None:
 
 
 def test_as_nltk_cuts_them(tmp_path: Path) -> None:
-    """Its other way to find where a tree ends is by brackets."""
+    """nltk's other way to find the end of a tree, by brackets, gives as many trees."""
     path = tmp_path / "trees.txt"
     path.write_text(TREES, encoding="utf-8")
     with open(path, encoding="utf-8") as file:
