@@ -1,4 +1,4 @@
-"""Input covariances, activation errors and losses of a core against plain loops."""
+"""Tests of a core's input covariances, activation errors and losses against plain loops."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def core() -> CoreLstm:
 
 
 def test_moments(core: CoreLstm) -> None:
-    """E[y y^T] of y = [x_t; h_{t-1}], over batches that continue each other."""
+    """Input covariances equal E[y y^T] of y = [x_t; h_{t-1}] over batches that continue each other."""
     text = torch.randn(9, 3, 5)
-    found = core_input_covariances(core, [text[:4], text[4:7], text[7:]])
+    by_layer = core_input_covariances(core, [text[:4], text[4:7], text[7:]])
     layer_inputs = text
     for index, lstm in enumerate(core.to_torch()):
         cell = nn.LSTMCell(lstm.input_size, lstm.hidden_size)
@@ -38,7 +38,7 @@ def test_moments(core: CoreLstm) -> None:
             h, c = cell(x, (h, c))
             outputs.append(h)
         seen = torch.cat(rows).detach().double().numpy()
-        covariances, d = found[0, index], lstm.input_size
+        covariances, d = by_layer[0, index], lstm.input_size
         np.testing.assert_allclose(covariances.gates, seen.T @ seen / len(seen), atol=1e-6)
         np.testing.assert_allclose(covariances.of("input"), covariances.gates[:d, :d])
         np.testing.assert_allclose(covariances.of("recurrent"), covariances.gates[d:, d:])
@@ -47,7 +47,7 @@ def test_moments(core: CoreLstm) -> None:
 
 
 def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
-    """On inputs of a narrow space, a rank as low as that space does no harm; plain SVD of that rank does."""
+    """If the inputs lie in a subspace, whitened SVD of the subspace's dimension has no error; plain SVD has."""
     basis = torch.randn(2, 5)
     text = [torch.randn(20, 4, 2) @ basis for _ in range(3)]
     errors = {}
@@ -62,32 +62,32 @@ def test_whitened_factors_give_what_the_matrix_gives(core: CoreLstm) -> None:
 def test_activation_error(core: CoreLstm) -> None:
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     assert core_activation_error(core, core, text).to_dict() == {"layers": [0, 0, 0], "all": 0}
-    own = compress_core(core, Compression(method="svd", rank=2, targets="all"))
-    error = core_activation_error(core, own, text)
+    compressed = compress_core(core, Compression(method="svd", rank=2, targets="all"))
+    error = core_activation_error(core, compressed, text)
     with torch.no_grad():
-        wanted, found = (model(torch.cat(text))[0] for model in (core, own))
-    expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, found, strict=True)]
+        wanted, outputs = (model(torch.cat(text))[0] for model in (core, compressed))
+    expected = [float((b - a).norm() / a.norm()) for a, b in zip(wanted, outputs, strict=True)]
     np.testing.assert_allclose(error.layers, expected, rtol=1e-4)
     assert error.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
 
 
 @pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
 def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: CoreLstm) -> None:
-    """Layers run from the first one that changed."""
+    """The loss is measured by running the layers from the first changed one on."""
     text = [torch.randn(6, 2, 5), torch.randn(3, 2, 5)]
     dense = core.weights()
-    made = compress_core(core, Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
-    own = BilmWeights({}, {(0, n): made[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
-    expected = core_activation_error(core, CoreLstm(list(own.lstms.values())), text).layers[-1] ** 2
+    small = compress_core(core, Compression(method="svd", rank=2, targets="all", layers=layers)).weights().lstms
+    mixed = BilmWeights({}, {(0, n): small[0, n] if n in layers else dense.lstms[0, n] for n in range(3)})
+    expected = core_activation_error(core, CoreLstm(list(mixed.lstms.values())), text).layers[-1] ** 2
     probe = CoreProbe(core, dense, text)
     assert probe.loss(dense) == 0
     with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
-        assert probe.loss(own) == pytest.approx(expected, rel=1e-5)
+        assert probe.loss(mixed) == pytest.approx(expected, rel=1e-5)
     assert forward.call_count == len(text) * (3 - layers[0])
 
 
 def test_a_budget_goes_to_what_the_last_layer_hears() -> None:
-    """A recurrence that hardly changes the outputs gets a low rank."""
+    """A recurrent matrix that hardly affects the outputs gets a low rank."""
     torch.manual_seed(0)
     wide = CoreLstm.random([12, 16, 16])
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The core of a language model, dense and compressed, against `torch.nn.LSTM`."""
+"""Tests of a language model's core, dense and compressed, against `torch.nn.LSTM`."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def _run(lstms: list[nn.LSTM], inputs: Tensor, state: State | None) -> tuple[lis
     return outputs, after
 
 
-def _assert_equal(found: tuple[list[Tensor], State], wanted: tuple[list[Tensor], State]) -> None:
-    for own, other in zip(found[0], wanted[0], strict=True):
-        torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
-    for own_state, other_state in zip(found[1], wanted[1], strict=True):
-        torch.testing.assert_close(own_state, other_state, atol=1e-5, rtol=1e-5)
+def _assert_equal(actual: tuple[list[Tensor], State], wanted: tuple[list[Tensor], State]) -> None:
+    for output, other in zip(actual[0], wanted[0], strict=True):
+        torch.testing.assert_close(output, other, atol=1e-5, rtol=1e-5)
+    for state, other_state in zip(actual[1], wanted[1], strict=True):
+        torch.testing.assert_close(state, other_state, atol=1e-5, rtol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -65,7 +65,7 @@ def _assert_equal(found: tuple[list[Tensor], State], wanted: tuple[list[Tensor],
 def test_equals_torch(
     sizes: list[int], compression: Compression | None, steps: int, sequences: int, started: bool, training: bool
 ) -> None:
-    """The core equals LSTMs with the products of the factors, in inference, where cells are padded, and in training."""
+    """The core equals LSTMs with the products of the factors, both in training and, with padded cells, in inference."""
     core = _core(sizes, compression)
     inputs = torch.randn(steps, sequences, sizes[0])
     state = [(torch.randn(1, sequences, n), torch.randn(1, sequences, n)) for n in sizes[1:]] if started else None
@@ -79,9 +79,9 @@ def test_equals_torch(
 def test_weights_come_back(sizes: list[int], compression: Compression | None) -> None:
     core = _core(sizes, compression)
     again = CoreLstm(list(core.weights().lstms.values()))
-    for (name, own), (other_name, other) in zip(core.state_dict().items(), again.state_dict().items(), strict=True):
+    for (name, value), (other_name, other) in zip(core.state_dict().items(), again.state_dict().items(), strict=True):
         assert name == other_name
-        torch.testing.assert_close(own, other, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(value, other, atol=1e-6, rtol=1e-6)
 
 
 def test_gradients_are_those_of_the_factors() -> None:
@@ -109,8 +109,8 @@ def test_factors_and_zeros_stay_what_they_are_in_training() -> None:
         optimizer = torch.optim.SGD(core.parameters(), 0.1, weight_decay=0.1)
         core.train()(torch.randn(4, 2, 6))[0][-1].sum().backward()
         optimizer.step()
-        for target, own in core.weights().lstms[0, 0].matrices.items():
-            assert isinstance(own, kind) and own.size <= before.lstms[0, 0].matrices[target].size
+        for target, matrix in core.weights().lstms[0, 0].matrices.items():
+            assert isinstance(matrix, kind) and matrix.size <= before.lstms[0, 0].matrices[target].size
 
 
 def test_recurrent_weights_are_dropped_in_training_only() -> None:
@@ -118,7 +118,7 @@ def test_recurrent_weights_are_dropped_in_training_only() -> None:
     core = CoreLstm.random([4, 64], weight_drop=0.5)
     inputs = torch.randn(6, 2, 4)
     first, second = (core.train()(inputs)[0][0] for _ in range(2))
-    assert torch.equal(first[0], second[0])  # from a state of zeros nothing recurs
+    assert torch.equal(first[0], second[0])  # the first state is zero, so recurrent weights have no effect
     assert not torch.allclose(first[1:], second[1:])
     core.eval()
     assert torch.equal(core(inputs)[0][0], core(inputs)[0][0])
@@ -138,7 +138,7 @@ def test_the_state_goes_on() -> None:
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_inference_sees_what_training_changed(counted: bool) -> None:
-    """A write through `.data`, as moving averages make it, is not counted by PyTorch, and seen at `eval()`."""
+    """PyTorch does not count writes through `.data`, as of moving averages, but `eval()` makes them effective."""
     core = _core([5, 7], Compression(method="svd", rank=2, targets="all"))
     inputs = torch.randn(3, 1, 5)
     with torch.no_grad():
@@ -210,14 +210,14 @@ def test_without_machine_code(compression: Compression | None, monkeypatch: pyte
 @pytest.mark.skipif(not supports("bfloat16"), reason="needs a processor with bfloat16 instructions")
 @pytest.mark.parametrize("compression", [None, Compression(method="svd", rank=3, targets="all")])
 def test_the_kernel_without_projection_in_bfloat16(compression: Compression | None) -> None:
-    """Its products are rounded; its states are not."""
+    """The kernel rounds the products, but not the states."""
     core, inputs = _core([16, 32], compression).eval(), torch.randn(6, 4, 16)
     lstm = ProjectedLstm([core.weights().lstms[0, 0]], None, None, "bfloat16")
     with torch.no_grad():
         (wanted,), _ = core(inputs)
-        found, _ = lstm(inputs.view(1, 24, 16), [4] * 6, None)
-    torch.testing.assert_close(found.view(6, 4, 32), wanted, atol=0.02, rtol=0)
-    assert not torch.equal(found, found.bfloat16().float())
+        outputs, _ = lstm(inputs.view(1, 24, 16), [4] * 6, None)
+    torch.testing.assert_close(outputs.view(6, 4, 32), wanted, atol=0.02, rtol=0)
+    assert not torch.equal(outputs, outputs.bfloat16().float())
 
 
 def test_lstms_that_are_no_core() -> None:

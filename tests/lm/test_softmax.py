@@ -1,4 +1,4 @@
-"""The softmax on packed weights, in tiles, against PyTorch's."""
+"""Tests of the softmax on packed weights, in tiles, against PyTorch's."""
 
 from __future__ import annotations
 
