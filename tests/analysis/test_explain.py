@@ -1,4 +1,4 @@
-"""The analysis, on records whose answer is known."""
+"""Tests of the analysis, on records with a known answer."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def _matrix(target: str, layer: int, scale: float) -> dict[str, Any]:
 
 
 def _one(target: str, layer: int, seed: int, score: float, norm: float, **changes: Any) -> dict[str, Any]:
-    """A compression of one target of one layer; its activation error is a tenth of the norm."""
+    """Build a record of one target and layer; its activation error is a tenth of the norm."""
     compression = Compression(method="svd", rank=4, targets=target, layers=[layer]).to_dict()
-    made = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "sentences": 9}, **changes)
-    made["run"]["compression"] = compression
-    made["matrices"] = [_matrix(target, layer, norm)]
-    made["size"]["lstm_parameters"] = 1000 - 200
-    return made
+    entry = record(4, score, seed, activation_error={"all": norm / 10, "layers": [], "sentences": 9}, **changes)
+    entry["run"]["compression"] = compression
+    entry["matrices"] = [_matrix(target, layer, norm)]
+    entry["size"]["lstm_parameters"] = 1000 - 200
+    return entry
 
 
 def _records(cost_of_input: float) -> list[dict[str, Any]]:
-    """Dense 0.50; `recurrent` costs one point, `projection` two, and the norms rise with the activation error."""
+    """Build records with dense at 0.50; `recurrent` costs one point, `projection` two; errors rise with norms."""
     noise = {1: 0.001, 2: -0.001, 3: 0.0}
-    made = [record(None, 0.50, seed) for seed in noise]
+    records = [record(None, 0.50, seed) for seed in noise]
     costs = {"input": cost_of_input, "recurrent": 0.01, "projection": 0.02}
     for index, (target, cost) in enumerate(costs.items()):
         for layer in (0, 1):
             for seed, extra in noise.items():
-                made.append(_one(target, layer, seed, 0.50 - cost + extra * (1 + layer), 1.0 + 2 * index + layer))
-    return made
+                records.append(_one(target, layer, seed, 0.50 - cost + extra * (1 + layer), 1.0 + 2 * index + layer))
+    return records
 
 
 def _explained(cost_of_input: float) -> Explanation:
@@ -107,7 +107,7 @@ def test_norms_against_activation_errors() -> None:
 
 
 def test_matrices_of_the_plain_svd() -> None:
-    """Of the lowest rank, and of one seed, since they are the same for all."""
+    """Only the lowest rank and one seed count, because the matrices are the same for all."""
     whole = record(4, 0.4, 1, activation_error={"layers": [], "all": 0.3})
     whole["matrices"] = [_matrix(target, layer, 1.0 + layer) for target in ("input", "recurrent") for layer in (0, 1)]
     larger = record(8, 0.4, 1, activation_error={"layers": [], "all": 0.3})
@@ -130,7 +130,7 @@ def test_scores_that_tell_of_more_than_a_target_are_left_out(more: dict[str, Any
 
 
 def test_a_whole_does_not_stand_beside_its_parts() -> None:
-    """Where all layers, or one direction of them, are compressed together too, the matrices are counted once."""
+    """Matrices count once if all layers, or one direction of them, are also compressed together."""
     records = _records(0.05)
     for target in ("input", "recurrent", "projection"):
         for changes in ({"layers": "all"}, {"layers": [0, 1]}, {"directions": ["forward"]}):
@@ -144,7 +144,7 @@ def test_a_whole_does_not_stand_beside_its_parts() -> None:
         (target, layer) for target in ("input", "projection", "recurrent") for layer in "01"
     ]
     assert {row.spearman.n for row in explanation.correlations} == {6}
-    assert len(explanation.costs) == 6 + 6  # all is [0, 1], and forward of them the same layers
+    assert len(explanation.costs) == 6 + 6  # "all" is [0, 1], of which "forward" covers the same layers
 
 
 def test_a_whole_without_its_parts_stays() -> None:
@@ -168,12 +168,12 @@ def test_joint_is_input_and_recurrent() -> None:
 
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "agrees"), (-1, "disagrees")])
 def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
-    """The paper expects larger norms to be dearer; where they are cheaper, that is no agreement."""
+    """Matrices with larger norms that are cheaper, not dearer, contradict the paper."""
     records = [record(None, 0.50)]
     for layer, norm in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0)):
-        made = _one("input", layer, 1, 0.4 - sign * 0.01 * layer, norm)
-        made["activation_error"]["all"] = 1 + sign * 0.1 * norm
-        records.append(made)
+        entry = _one("input", layer, 1, 0.4 - sign * 0.01 * layer, norm)
+        entry["activation_error"]["all"] = 1 + sign * 0.1 * norm
+        records.append(entry)
     explanation = explain(boards_of(records)[0])
     (norms,) = (line for line in findings([explanation]) if "Norms tell" in line)
     assert f": {verdict}.**" in norms and ("Against the paper" in norms) == (sign < 0) and "p 0.003" in norms
@@ -181,41 +181,41 @@ def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
 
 
 def test_seeds_are_not_pairs() -> None:
-    """Many pairs of one seed have no interval; the interval of several is SciPy's over the means of the seeds."""
+    """Pairs of one seed have no interval; that of several seeds is SciPy's over the means of the seeds."""
     records = _records(0.05)
     alone = explain(boards_of([one for one in records if one["run"]["seed"] == 1])[0])
     assert alone.additive.n == 2 and alone.additive.value == pytest.approx(0.04) and np.isnan(alone.additive.low)
     assert ": undecided.**" in findings([alone])[0] and "of one seed, which has no interval" in findings([alone])[0]
     rng = np.random.default_rng(0)
-    for made in records:
-        made["scores"]["accuracy"] += rng.normal() / 100
-    found = explain(boards_of(records)[0])
+    for entry in records:
+        entry["scores"]["accuracy"] += rng.normal() / 100
+    explanation = explain(boards_of(records)[0])
     scores: dict[tuple[Any, int], list[float]] = {}
-    for made in records[3:]:
-        run = made["run"]
-        scores.setdefault((tuple(run["compression"]["targets"]), run["seed"]), []).append(made["scores"]["accuracy"])
+    for entry in records[3:]:
+        run = entry["run"]
+        scores.setdefault((tuple(run["compression"]["targets"]), run["seed"]), []).append(entry["scores"]["accuracy"])
     means = [np.mean(scores[("recurrent",), seed]) - np.mean(scores[("input",), seed]) for seed in (1, 2, 3)]
     wanted = stats.ttest_1samp(means, 0).confidence_interval()
-    assert (found.additive.n, found.additive.seeds) == (6, 3)
-    assert [found.additive.low, found.additive.high] == pytest.approx([wanted.low, wanted.high])
+    assert (explanation.additive.n, explanation.additive.seeds) == (6, 3)
+    assert [explanation.additive.low, explanation.additive.high] == pytest.approx([wanted.low, wanted.high])
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(5, 7), st.data())
 @pytest.mark.slow
 def test_rank_correlations_are_scipys(n: int, data: st.DataObject) -> None:
-    """With ties too: its rho, and its permutation test's p."""
+    """rho and p equal those of SciPy's permutation test, with ties too."""
     x, y = (np.array(data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))) for _ in range(2))
-    found = rank_correlation(x, y)
+    interval = rank_correlation(x, y)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        assert np.isnan(found.value) and found.p is None and not found.excludes_zero
+        assert np.isnan(interval.value) and interval.p is None and not interval.excludes_zero
         return
-    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert interval.value == pytest.approx(stats.spearmanr(x, y).statistic)
     test = stats.permutation_test(
         (x,), lambda one: stats.spearmanr(one, y).statistic, permutation_type="pairings", n_resamples=np.inf
     )
-    larger = np.abs(test.null_distribution) >= abs(found.value) - 1e-9
-    assert found.p == pytest.approx(larger.mean())
+    larger = np.abs(test.null_distribution) >= abs(interval.value) - 1e-9
+    assert interval.p == pytest.approx(larger.mean())
 
 
 def test_many_ranks_are_scipys() -> None:
@@ -237,10 +237,10 @@ def test_correlations_are_scipys(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
     y = x + rng.normal(size=n)
-    own, theirs = correlation(x, y), stats.pearsonr(x, y)
+    pearson, theirs = correlation(x, y), stats.pearsonr(x, y)
     interval = theirs.confidence_interval(0.95)
-    assert own.value == pytest.approx(theirs.statistic, abs=1e-9)
-    assert (own.low, own.high) == pytest.approx((interval.low, interval.high), abs=1e-3)
+    assert pearson.value == pytest.approx(theirs.statistic, abs=1e-9)
+    assert (pearson.low, pearson.high) == pytest.approx((interval.low, interval.high), abs=1e-3)
     mean, interval = mean_interval(x), stats.ttest_1samp(x, 0).confidence_interval(0.95)
     assert (mean.low, mean.high) == pytest.approx((interval.low, interval.high))
 
@@ -267,7 +267,7 @@ def test_page_and_figure(tmp_path: Path) -> None:
 
 
 def test_bars_that_differ_by_target_alone_stand_together() -> None:
-    """In the order of ranks as numbers."""
+    """Groups of bars are ordered by rank as a number."""
     rows = [("input", "rank 128", "all", 0.1), ("recurrent", "rank 32", "all", 0.2), ("input", "rank 32", "all", 0.4),
             ("projection", "rank 32", "0", 0.3)]  # fmt: skip
     costs = pd.DataFrame(rows, columns=["target", "size", "layers", "loss"]).assign(method="svd", loss_se=np.nan)
@@ -292,16 +292,16 @@ def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
 
 
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
-    """Higher is worse, and nothing is a hundredth. What is tuned again is left out."""
-    about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
-    records = [record(None, 100.0, **about)]
+    """Losses are differences of log perplexities, not percentages; fine-tuned models are left out."""
+    changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
+    records = [record(None, 100.0, **changes)]
     for layer in (0, 1):
-        records.append(_one("input", layer, 1, 104.0 + layer, 1.0, **about))
-        records.append(_one("recurrent", layer, 1, 101.5 + layer, 2.0, **about))
-    records.append(_one("input", 0, 1, 101.0, 1.0, **about))
+        records.append(_one("input", layer, 1, 104.0 + layer, 1.0, **changes))
+        records.append(_one("recurrent", layer, 1, 101.5 + layer, 2.0, **changes))
+    records.append(_one("input", 0, 1, 101.0, 1.0, **changes))
     records[-1]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    for made in records:
-        made["run"]["elmo"] = None
+    for entry in records:
+        entry["run"]["elmo"] = None
     explanation = explain(boards_of(records)[0])
     assert len(explanation.costs) == 4 and explanation.dearer == explanation.additive.n == 2
     assert explanation.additive.value == pytest.approx((log(104 / 101.5) + log(105 / 102.5)) / 2)

@@ -1,4 +1,4 @@
-"""Means, differences and marks, against sums done by hand."""
+"""Tests of means, differences and marks, with numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.records.samples import boards_of, parsed, record, signed
 
 
 def test_what_is_saved_around_the_lstms_counts() -> None:
-    """Of two with the same LSTMs and score, the one with the smaller character CNN is on the front."""
+    """Of two encoders with the same LSTMs and score, the one with the smaller character CNN is on the front."""
     whole, less = record(4, 0.45), record(4, 0.45)
     less["run"]["compression"] |= {"highway_rank": 2}
     less["size"]["char_cnn_multiply_adds"] -= 100
@@ -39,13 +39,13 @@ def test_means_and_differences() -> None:
     assert rows.loc["dense", "score"] == pytest.approx(0.45)
     assert rows.loc["dense", "std"] == pytest.approx(statistics.stdev([0.5, 0.4]))
     assert rows.loc["svd all rank 4", "difference"] == pytest.approx(-0.04)
-    assert rows.loc["svd all rank 8", "difference"] == pytest.approx(-0.01)  # against dense of its own seed
+    assert rows.loc["svd all rank 8", "difference"] == pytest.approx(-0.01)  # to dense with the same seed
     assert list(rows["seeds"]) == [1, 2, 2]
     assert list(rows["best"]) == [True, False, False]
 
 
 def test_the_interval_of_a_difference() -> None:
-    """Of one encoder, SciPy's paired one; of two seeds too, which say no more than that one is worse; none of one."""
+    """The interval is SciPy's paired one; two seeds can only show a loss, and one seed has no interval."""
     dense, other = [0.50, 0.40, 0.47], [0.52, 0.41, 0.46]
     for values, worse, noise in (
         ([0.45, 0.37, 0.40], True, False),
@@ -55,7 +55,7 @@ def test_the_interval_of_a_difference() -> None:
         ([0.3], False, False),
     ):
         scores = {None: dense, 4: values}
-        records = [record(rank, score, seed) for rank, own in scores.items() for seed, score in enumerate(own)]
+        records = [record(rank, score, seed) for rank, by_seed in scores.items() for seed, score in enumerate(by_seed)]
         row: Any = boards_of(records)[0].frame.set_index("encoder").loc["svd all rank 4"]
         assert (row["worse"], row["within_noise"]) == (worse, noise)
         if len(values) > 1:
@@ -102,22 +102,22 @@ def test_one_seed_has_no_interval() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
 def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
     good, cost = (pd.Series(values) for values in zip(*points, strict=True))
-    found = pareto_front(good, cost)
+    front = pareto_front(good, cost)
     for index, (g, c) in enumerate(points):
         better = any((a >= g and b < c) or (a > g and b <= c) for a, b in points)
-        assert found[index] == (not better)
-    assert found.any()
+        assert front[index] == (not better)
+    assert front.any()
 
 
 @given(
     st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, float("inf"), -float("inf"), float("nan")])] * 2), max_size=8)
 )
 def test_the_front_of_what_is_not_known(points: list[tuple[float, float]]) -> None:
-    """What has no number dominates nothing, and nothing dominates it."""
+    """Encoders without a number neither dominate nor are dominated."""
     good, cost = (pd.Series([point[place] for point in points], dtype=float) for place in (0, 1))
-    found = pareto_front(good, cost)
+    front = pareto_front(good, cost)
     for index, (g, c) in enumerate(points):
-        assert found[index] == (not any((a >= g and b < c) or (a > g and b <= c) for a, b in points))
+        assert front[index] == (not any((a >= g and b < c) or (a > g and b <= c) for a, b in points))
 
 
 def test_marks_of_chance() -> None:
@@ -130,13 +130,13 @@ def test_marks_of_chance() -> None:
 def test_one_board_a_task_and_setting() -> None:
     other = record(None, 0.3)
     other["run"]["data"]["train"]["limit"] = 100
-    found = boards_of([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
-    assert [(board.name, len(board.rows)) for board in found] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
-    assert [board.title.partition(";")[2] for board in found] == ["", " limit.train 100", ""]
+    boards = boards_of([record(None, 0.3), record(None, 0.3, task="squad"), other, record(4, 0.2)])
+    assert [(board.name, len(board.rows)) for board in boards] == [("squad", 1), ("sst", 1), ("sst-2", 2)]
+    assert [board.title.partition(";")[2] for board in boards] == ["", " limit.train 100", ""]
 
 
 def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
-    """The ELMo first, then limits; where one of them is enough, no more."""
+    """Settings are named by the ELMo, then by limits, with no more facts than are needed."""
     small, other, cut, sober = (record(None, 0.3) for _ in range(4))
     other["run"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
     other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}

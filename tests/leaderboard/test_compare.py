@@ -1,4 +1,4 @@
-"""Two sweeps side by side."""
+"""Tests of the comparison of two sweeps."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ SECOND = {1: (0.40, 0.39), 2: (0.42, 0.40), 3: (0.41, 0.43)}
 
 
 def _sweep(folder: Path, scores: dict[int, tuple[float, float]], **changes: Any) -> Path:
-    made = [
+    records = [
         record(rank, score, seed, **changes)
         for seed, both in scores.items()
         for rank, score in zip((None, 4), both, strict=True)
     ]
-    return write(folder, made)
+    return write(folder, records)
 
 
 def test_differences(tmp_path: Path) -> None:
-    """The same where every score is; the interval of one encoder's differences is SciPy's paired one."""
+    """Encoders with equal scores are the same; others have changed."""
     first, second = _sweep(tmp_path / "a", FIRST), _sweep(tmp_path / "b", SECOND)
     write(second, [record(8, 0.5)])
-    (found,) = compare(first, second)
-    dense, own = found.rows
+    (comparison,) = compare(first, second)
+    dense, compressed = comparison.rows
     assert (dense.encoder, verdict(dense)) == ("dense", "the same")
-    assert (own.encoder, own.seeds, verdict(own)) == ("svd all rank 4", 3, "changed")
-    assert own.difference == pytest.approx(0.06) and (own.speed, own.size) == (1, 1)
-    assert found.only_second == ["svd all rank 8"] and found.only_first == [] and found.changed == []
+    assert (compressed.encoder, compressed.seeds, verdict(compressed)) == ("svd all rank 4", 3, "changed")
+    assert compressed.difference == pytest.approx(0.06) and (compressed.speed, compressed.size) == (1, 1)
+    assert comparison.only_second == ["svd all rank 8"] and comparison.only_first == [] and comparison.changed == []
 
 
 def test_the_interval_is_scipys(tmp_path: Path) -> None:
     noise = [0.01, -0.01, 0.005]
     first, second = (write(tmp_path / name, [record(4, 0.4 + x, seed) for seed, x in enumerate(values)])
                      for name, values in (("a", [0.0] * 3), ("b", noise)))  # fmt: skip
-    (found,) = compare(first, second)
+    (comparison,) = compare(first, second)
     wanted = ttest_rel([0.4 + x for x in noise], [0.4] * 3).confidence_interval()
-    (row,) = found.rows
+    (row,) = comparison.rows
     assert [row.low, row.high] == pytest.approx([wanted.low, wanted.high])
     assert verdict(row) == "noise"
     two = [write(tmp_path / f"two {name}", [record(4, 0.4 + x, seed) for seed, x in enumerate(values)])
@@ -57,11 +57,11 @@ def test_the_interval_is_scipys(tmp_path: Path) -> None:
 def test_what_else_changed(tmp_path: Path) -> None:
     machine = {"cpu": "another", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux x86_64"}
     second = _sweep(tmp_path / "b", SECOND, machine=machine, versions={"python": "3.12.0", "torch": "2.13.0"})
-    (found,) = compare(_sweep(tmp_path / "a", FIRST), second)
-    assert found.changed == ['versions.python: "3.11.7" -> "3.12.0"', 'machine.cpu: "a processor" -> "another"']
+    (comparison,) = compare(_sweep(tmp_path / "a", FIRST), second)
+    assert comparison.changed == ['versions.python: "3.11.7" -> "3.12.0"', 'machine.cpu: "a processor" -> "another"']
     timed = {"versions": {"torch": "3.0"}, "machine": machine}
-    (found,) = compare(_sweep(tmp_path / "a", FIRST), _sweep(tmp_path / "c", SECOND, timed=timed))
-    assert found.changed[0] == 'timed on.cpu: nothing -> "another"' and len(found.changed) == len(machine)
+    (comparison,) = compare(_sweep(tmp_path / "a", FIRST), _sweep(tmp_path / "c", SECOND, timed=timed))
+    assert comparison.changed[0] == 'timed on.cpu: nothing -> "another"' and len(comparison.changed) == len(machine)
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

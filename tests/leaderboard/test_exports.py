@@ -1,4 +1,4 @@
-"""A board as files for other programs, each read back by one."""
+"""Tests of exports, each of which is read back by another program."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_tables(kind: str, tmp_path: Path) -> None:
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
-    """Whatever a method is called that somebody registers."""
-    made = _boards()
-    made[0].frame["encoder"] = "=1+1"
-    (path,) = write_exports(made, tmp_path, ["csv"])
+    """Names of encoders, such as those of registered methods, are not evaluated as formulas."""
+    boards = _boards()
+    boards[0].frame["encoder"] = "=1+1"
+    (path,) = write_exports(boards, tmp_path, ["csv"])
     assert pd.read_csv(path)["encoder"][0] == "'=1+1"
 
 
@@ -83,7 +83,7 @@ def test_latex(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", _SCHEMAS)
 def test_published_schemas_are_current(name: str) -> None:
-    """`python -m tests.leaderboard.test_exports` writes them."""
+    """The schemas in `docs` are current; `python -m tests.leaderboard.test_exports` writes them."""
     assert json.loads(_file(name).read_text()) == _SCHEMAS[name].model_json_schema()
 
 
@@ -100,10 +100,10 @@ def test_unknown_kinds_write_nothing(tmp_path: Path) -> None:
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = _boards()
+    boards = _boards()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"expected pip install 'elmo-mf\[parquet\]'"):
-        write_exports(made, tmp_path, ["parquet"])
+        write_exports(boards, tmp_path, ["parquet"])
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""A stranger's text in every field of a record, in every report."""
+"""Tests of all reports with untrusted text in every field of a record."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ _ALLOWED = {
 
 
 def full() -> dict[str, Any]:
-    """A record that has every field."""
+    """Build a record that has every field."""
     norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
     matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
               "energy": 0.5, "error": 0.1, "input_error": 0.2, "norms": norms}  # fmt: skip
     machine = MACHINE | {"gpu": "a GPU", "environment": {"ELMO_MF_NATIVE": "0"}}
     timed = {"versions": {"torch": "3.0"}, "machine": machine}
-    made = record(
+    entry = record(
         4, 0.4, matrices=[matrix], activation_error={"layers": [0.1], "all": 0.1}, machine=machine, timed=timed,
         phases={"training": 1.0},
     )  # fmt: skip
-    made["run"]["compression"] |= {"targets": ["input"], "calibration": "c" * 64}
-    made["run"]["config"]["tokens"] = {"delimiter": "\t"}
-    return json.loads(json.dumps(made))  # type: ignore[no-any-return]
+    entry["run"]["compression"] |= {"targets": ["input"], "calibration": "c" * 64}
+    entry["run"]["config"]["tokens"] = {"delimiter": "\t"}
+    return json.loads(json.dumps(entry))  # type: ignore[no-any-return]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Every text in it, and every key, which the second tells."""
+    """Yield the path of every text and key in a value, and whether it is a key."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(key, str):
             yield (*path, key), True
@@ -65,37 +65,37 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
 
 
 def changed(path: tuple[Any, ...], is_key: bool, text: str) -> dict[str, Any]:
-    """The record with a text there."""
-    made = full()
-    holder: Any = made
+    """Build the full record with another text at a path."""
+    entry = full()
+    holder: Any = entry
     for key in path[:-1]:
         holder = holder[key]
     if is_key:
         holder[text] = holder.pop(path[-1])
     else:
         holder[path[-1]] = text
-    return signed(made)
+    return signed(entry)
 
 
 def _dense(seed: int) -> dict[str, Any]:
-    made = full() | {"matrices": [], "activation_error": None}
-    made["run"] |= {"compression": None, "seed": seed}
-    return signed(made)
+    entry = full() | {"matrices": [], "activation_error": None}
+    entry["run"] |= {"compression": None, "seed": seed}
+    return signed(entry)
 
 
 def _each() -> list[dict[str, Any]]:
-    """For every field a record in which it is hostile, each of a seed of its own; most keys are the schema's."""
-    made = []
+    """Build a record for every field and key, in which it is hostile; each has its own seed."""
+    records = []
     for seed, (path, is_key) in enumerate((one for one in places(full()) if one != (("run",), True)), start=1):
         one = changed(path, is_key, KEY if is_key else HOSTILE)
         if isinstance(one["run"].get("seed"), int):
             one["run"]["seed"] = seed
-        made.append(signed(one))
-    return made
+        records.append(signed(one))
+    return records
 
 
 def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """Left out with a warning, or shown as a text in Markdown, LaTeX, CSV, JSON, HTML and on the terminal."""
+    """Hostile records are left out with a warning, or shown as text in every format and on the terminal."""
     monkeypatch.setattr("elmo_mf.leaderboard.readme.in_both_themes", lambda *_: None)
     monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
     monkeypatch.setattr("elmo_mf.leaderboard.page.write._libraries", lambda: dict.fromkeys(
@@ -108,8 +108,8 @@ def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     other = write(tmp_path / "other", [*dense, changed(("machine", "environment", "ELMO_MF_NATIVE"), True, KEY)])
     assert main(["compare", str(one_setting), str(other)]) == 0
     assert main(["sweep", "--tasks", "sst", "--ranks", "4", "--seeds", "1", "--output", str(folder), "--status"]) == 0
-    said = "".join(capfd.readouterr())
-    assert said.replace("\n", "").isprintable()
+    output = "".join(capfd.readouterr())
+    assert output.replace("\n", "").isprintable()
     for name in ("README.md", "EXPLAIN.md"):
         _check_markdown((folder / name).read_text(encoding="utf-8"))
     _check_exports(folder)
@@ -152,7 +152,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _check_page(page: str) -> None:
-    """Its data is JSON that ends nothing; none of its markup is a stranger's."""
+    """Check that the data is JSON that does not end its element, and that no markup is from records."""
     assert len(re.findall("(?i)</script", page)) == 4
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert data is not None
@@ -164,7 +164,7 @@ def _check_page(page: str) -> None:
 
 
 def hostile() -> list[dict[str, Any]]:
-    """Records with such texts in many fields at a time."""
+    """Build records with hostile texts in many fields at once."""
     other = full()
     machine = {"cpu": HOSTILE, "cores": 1, "threads": 1, "instructions": HOSTILE, "system": HOSTILE, "gpu": HOSTILE,
                "environment": {KEY: HOSTILE}}  # fmt: skip
@@ -172,18 +172,18 @@ def hostile() -> list[dict[str, Any]]:
     other["elmo"]["name"] = HOSTILE
     other["run"]["config"] |= {KEY: HOSTILE}
     other["run"]["compression"]["calibration"] = HOSTILE
-    other["run"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # whose beginning is in titles
+    other["run"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # its beginning is part of titles
     plain = json.loads(json.dumps(other))
     del plain["run"]["compression"]["calibration"]
     return [_dense(1), full(), signed(other), signed(plain)]
 
 
 def test_pictures(tmp_path: Path) -> None:
-    """A dollar is a dollar, and a title a title."""
-    _, made = write_reports(write(tmp_path, hostile()))
+    """Figures show dollar signs and titles literally."""
+    _, boards = write_reports(write(tmp_path, hostile()))
     for theme in THEMES:
-        for board in made:
+        for board in boards:
             text = (tmp_path / f"board-{board.name}-{theme}.svg").read_text(encoding="utf-8")
             tags = {element.tag.partition("}")[2] for element in ET.fromstring(text).iter()}
             assert not tags & {"script", "image", "a", "foreignObject"}
-    assert any("$" in board.title for board in made)
+    assert any("$" in board.title for board in boards)

@@ -1,4 +1,4 @@
-"""The page that people read."""
+"""Tests of the leaderboard in Markdown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_header_names_what_was_switched(tmp_path: Path) -> None:
 
 
 def test_header_says_where_times_are_from(tmp_path: Path) -> None:
-    """If not from where the scores are; versions are those of both."""
+    """The header names the machine of the times if it is not that of the scores, and the versions of both."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
     page = _page(tmp_path, *(record(rank, 0.40, timed=there) for rank in (None, 4)))
     assert "- timed on: another, AVX2, 1 thread, Linux x86_64\n" in page
@@ -68,11 +68,11 @@ def test_remarks(tmp_path: Path) -> None:
 
 
 def test_a_language_models_table(tmp_path: Path) -> None:
-    """Perplexities as they are, the lowest first; at chance from the unigram's on."""
-    about: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
-    records = [record(None, 100.0, **about), record(4, 602.5, **about), record(8, 110.25, **about)]
-    for made in records:
-        made["run"]["elmo"] = None
+    """Perplexities are unchanged, lowest first, and at chance from the unigram's perplexity on."""
+    changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
+    records = [record(None, 100.0, **changes), record(4, 602.5, **changes), record(8, 110.25, **changes)]
+    for entry in records:
+        entry["run"]["elmo"] = None
     page = _page(tmp_path, *records)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     assert [row[:3] for row in rows if not row[0].startswith(":")] == [
@@ -103,25 +103,25 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
 
 
 def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
-    """In the picture; dense too, and its legend says so."""
+    """Markers of encoders that were trained again are hollow, of dense ones too, with a legend."""
     dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
     tuned["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     likewise["run"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    found = []
+    counts = []
     for records in ([dense, plain], [dense, plain, tuned], [dense, plain, tuned, likewise]):
         folder = tmp_path / str(len(records))
         _page(folder, *records)
         svg = (folder / "board-ptb-light.svg").read_text()
         hollow = [svg.count(f"fill: #ffffff; stroke: #{ink}; stroke-width: 1.2") for ink in ("0072b2", "1f2328")]
-        found.append((svg.count("trained again"), *hollow))
-    none, compressed, both = found
+        counts.append((svg.count("trained again"), *hollow))
+    none, compressed, both = counts
     assert none == (0, 0, 0)
     assert compressed[0] == 1 and compressed[1] > 0
     assert both[:2] == compressed[:2] and both[2] > compressed[2]
 
 
 def test_highways_alone(tmp_path: Path) -> None:
-    """They are a row, and belong to no line of ranks."""
+    """An encoder with only its highway layers compressed has a row, and no line of ranks."""
     alone = record(None, 0.39)
     alone["run"]["compression"] = read_compression({"highway_rank": 9}).to_dict()
     assert "| **highways 9** ★" in _page(tmp_path, record(None, 0.40), alone)
@@ -138,14 +138,14 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
     (tmp_path / "anywhere").mkdir()
     (tmp_path / "anywhere" / "records").symlink_to(published / "records")
     (path, _), _ = write_reports(tmp_path / "anywhere")
-    for made in path.parent.glob("*.*"):
-        assert made.read_bytes() == (published / made.name).read_bytes(), made.name
+    for generated in path.parent.glob("*.*"):
+        assert generated.read_bytes() == (published / generated.name).read_bytes(), generated.name
 
 
 def test_in_short(tmp_path: Path) -> None:
-    """The cheapest within noise; or that none is; or that there is nothing to say."""
+    """The summary names the cheapest encoder within noise, or states that there is none or nothing to compare."""
 
-    def said(*records: dict[str, Any]) -> str:
+    def line_of(*records: dict[str, Any]) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         return next(line for line in _page(folder, *records).splitlines() if line.startswith("- **The task sst"))
 
@@ -153,17 +153,17 @@ def test_in_short(tmp_path: Path) -> None:
         return [record(rank, score, seed) for seed, score in enumerate(scores)]
 
     dense, good, bad = seeds(None, 0.40, 0.42, 0.41), seeds(8, 0.41, 0.41, 0.41), seeds(4, 0.20, 0.21, 0.21)
-    assert "nothing to compare yet" in said(*dense)
-    line = said(*dense, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
+    assert "nothing to compare yet" in line_of(*dense)
+    line = line_of(*dense, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
     assert "the cheapest encoder within noise of dense is `svd all rank 8`, +0.0 [" in line
     assert "12.5 times smaller, and 2.00 at batch 1 and 2.00 at batch 32 times as fast." in line
-    assert "no compressed encoder is within noise of dense; the best is `svd all rank 4`" in said(*dense, *bad)
+    assert "no compressed encoder is within noise of dense; the best is `svd all rank 4`" in line_of(*dense, *bad)
     for few in (1, 2):
-        assert "too few seeds to speak of noise; the best compressed encoder is" in said(*dense[:few], *good[:few])
+        assert "too few seeds to speak of noise; the best compressed encoder is" in line_of(*dense[:few], *good[:few])
 
 
 def test_over_allennlp(tmp_path: Path) -> None:
-    """A column where it was timed, and in short."""
+    """Speed-ups over AllenNLP are in a column, if they were measured, and in the summary."""
     timed = record(4, 0.39)
     timed["latency"]["encoder"]["1"] |= {"allennlp_median_ms": 50.0, "allennlp_speed_up": 5.25}
     page = _page(tmp_path, record(None, 0.40), timed)

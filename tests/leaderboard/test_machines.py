@@ -1,4 +1,4 @@
-"""Comparisons across machines are marked, and like is compared with like."""
+"""Tests that comparisons across machines are marked, and machines of one kind preferred."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.records.samples import MACHINE, boards_of, parsed, record, write
 OTHER: dict[str, Any] = MACHINE | {"instructions": "AVX512"}
 
 
-def _board(dense: list[dict[str, Any]], own: list[dict[str, Any]], scores: list[float] | None = None) -> Board:
-    """Of dense at 0.5 and one other at 0.4, or `scores`, by the machine of each seed."""
-    scores = scores or [0.4] * len(own)
+def _board(dense: list[dict[str, Any]], compressed: list[dict[str, Any]], scores: list[float] | None = None) -> Board:
+    """Build a board of dense at 0.5 and one encoder at 0.4, or `scores`, from the machine of each seed."""
+    scores = scores or [0.4] * len(compressed)
     records = [record(None, 0.5, seed, machine=machine) for seed, machine in enumerate(dense)]
-    records += [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(own)]
+    records += [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(compressed)]
     return boards_of(records)[0]
 
 
@@ -56,16 +56,16 @@ def test_times_compare_on_one_machine_and_as_many_threads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dense", "own", "marked"),
+    ("dense", "compressed", "marked"),
     [
         ([MACHINE, MACHINE], [MACHINE, MACHINE], (False, False)),
         ([MACHINE, MACHINE], [OTHER, OTHER], (False, True)),
-        ([MACHINE, OTHER], [MACHINE, OTHER], (True, True)),  # like with like, but the seeds are of several
+        ([MACHINE, OTHER], [MACHINE, OTHER], (True, True)),  # each pair on one machine, but the seeds on several
         ([MACHINE], [MACHINE, OTHER], (False, True)),
     ],
 )
-def test_marks(dense: list[dict[str, Any]], own: list[dict[str, Any]], marked: tuple[bool, bool]) -> None:
-    board = _board(dense, own)
+def test_marks(dense: list[dict[str, Any]], compressed: list[dict[str, Any]], marked: tuple[bool, bool]) -> None:
+    board = _board(dense, compressed)
     assert _mixed(board) == dict(zip(("dense", "svd all rank 4"), marked, strict=True))
     names = list(table(board)["encoder"])
     assert tuple("‡" in name for name in names) == marked
@@ -76,7 +76,7 @@ def test_marks(dense: list[dict[str, Any]], own: list[dict[str, Any]], marked: t
 
 
 def test_like_is_compared_with_like() -> None:
-    """Of four seeds three have a dense encoder of their kind, and these make the difference; of three, too few."""
+    """Three seeds with a dense encoder on their kind of machine make the difference; two are too few."""
     board = _board([MACHINE, OTHER, OTHER, OTHER], [OTHER] * 4, [0.9, 0.4, 0.3, 0.2])
     row = board.frame.set_index("encoder").loc["svd all rank 4"]
     assert row["difference"] == pytest.approx(-0.2) and row["score"] == pytest.approx(1.8 / 4)
@@ -89,9 +89,9 @@ def test_like_is_compared_with_like() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
 def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool]]) -> None:
-    dense, own = ([OTHER if pair[place] else MACHINE for pair in pairs] for place in (0, 1))
+    dense, compressed = ([OTHER if pair[place] else MACHINE for pair in pairs] for place in (0, 1))
     scores = [0.1 * seed for seed in range(len(pairs))]
-    row = _board(dense, own, scores).frame.set_index("encoder").loc["svd all rank 4"]
+    row = _board(dense, compressed, scores).frame.set_index("encoder").loc["svd all rank 4"]
     alike = [score - 0.5 for score, (a, b) in zip(scores, pairs, strict=True) if a == b]
     enough = len(alike) >= 3
     assert row["difference"] == pytest.approx(np.mean(alike if enough else [score - 0.5 for score in scores]))
@@ -102,20 +102,20 @@ def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool
 def test_times_of_several_machines(tmp_path: Path) -> None:
     timed = {"versions": {}, "machine": OTHER}
     pages = []
-    for name, own in (("one", record(4, 0.4)), ("two", record(4, 0.4, timed=timed))):
-        folder = write(tmp_path / name, [record(None, 0.5), own])
+    for name, compressed in (("one", record(4, 0.4)), ("two", record(4, 0.4, timed=timed))):
+        folder = write(tmp_path / name, [record(None, 0.5), compressed])
         assert main(["leaderboard", str(folder)]) == 0
         pages.append((folder / "README.md").read_text(encoding="utf-8"))
     assert ["Times are from several machines" in page for page in pages] == [False, True]
 
 
 def test_compared_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Marked where scores are of another kind, and where times are of another machine."""
+    """Scores from another kind of machine and times from another machine are marked."""
     timed = {"versions": {}, "machine": OTHER}
     first = write(tmp_path / "a", [record(None, 0.5), record(4, 0.4), record(8, 0.4)])
     second = write(tmp_path / "b", [record(None, 0.5), record(4, 0.3, machine=OTHER), record(8, 0.4, timed=timed)])
-    (found,) = compare(first, second)
-    marks = [(row.encoder, row.mixed, row.timed_apart) for row in found.rows]
+    (comparison,) = compare(first, second)
+    marks = [(row.encoder, row.mixed, row.timed_apart) for row in comparison.rows]
     assert marks == [("dense", False, False), ("svd all rank 4", True, True), ("svd all rank 8", False, True)]
     assert main(["compare", str(first), str(second)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""Intervals over few seeds, against limma's numbers, SciPy's and the truth."""
+"""Tests of intervals over few seeds, against limma, SciPy and simulated truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elmo_mf.leaderboard.statistics import Array, half_width, moderated
 
 
 def test_shrunk_variances_are_limmas() -> None:
-    """By `squeezeVar` of limma 3.54.1, the method's own implementation, under R 4.2.2."""
+    """The numbers are from `squeezeVar` of limma 3.54.1, the authors' implementation, with R 4.2.2."""
     variances = np.array([2.209, 0.348, 11.424, 0.230, 0.640, 2.789, 0.0025, 8.702])
     shrunk, prior = moderated(variances, np.array([2.0, 2, 2, 1, 2, 2, 1, 2]))
     assert prior == pytest.approx(1.21789273284)
@@ -37,7 +37,7 @@ def test_shrinking_keeps_the_order(values: list[float], freedom: int) -> None:
 
 
 def _boards(count: int, encoders: int, seeds: int) -> tuple[Array, pd.DataFrame]:
-    """Differences to a dense encoder of encoders that vary more or less than it, all of them without a true one."""
+    """Simulate differences to a dense encoder whose true value is zero, for encoders of different variance."""
     rng = np.random.default_rng(0)
     deviations = np.exp(0.7 * rng.normal(size=(count, encoders, 1)))
     scores = deviations * rng.normal(size=(count, encoders, seeds)) - rng.normal(size=(count, 1, seeds))
@@ -48,16 +48,16 @@ def _boards(count: int, encoders: int, seeds: int) -> tuple[Array, pd.DataFrame]
 
 
 def test_intervals_hold_the_truth() -> None:
-    """About as often as they say, although they share a dense encoder; and they are much narrower than Student's."""
+    """Intervals contain zero about as often as they claim, and are much narrower than Student's."""
     scores, frame = _boards(300, 8, 3)
-    half = np.array([half_width(own).to_numpy() for _, own in frame.groupby("board")])
+    half = np.array([half_width(differences).to_numpy() for _, differences in frame.groupby("board")])
     assert 0.92 < (abs(scores.mean(axis=2)) <= half).mean() < 0.96
     student = t.ppf(0.975, 2) * scores.std(axis=2, ddof=1) / 3**0.5
     assert np.median(half) < 0.8 * np.median(student)
 
 
 def test_what_has_no_interval() -> None:
-    """Of one seed; and of none that dense has too."""
+    """An encoder with one seed, or without a seed that dense has, has no interval."""
     frame = pd.DataFrame(
         {"encoder": list("aabc"), "difference": [0.1, 0.3, 0.2, math.nan]},
     )

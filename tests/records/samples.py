@@ -1,6 +1,6 @@
-"""Records as a sweep writes them, with numbers that a test chooses.
+"""Build records like those of a sweep, with numbers that a test chooses.
 
-Records are JSON objects here, so that a test can change any value; `parsed` makes `Record` objects of them.
+Records are JSON objects here, so that a test can change any value; `parsed` converts them to `Record` objects.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def record(
     speed_up: float = 2.0,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Make a record; rank None is the dense encoder."""
+    """Build a record; rank None is the dense encoder."""
     compression = None if rank is None else Compression(method="svd", rank=rank, targets="all").to_dict()
     times = {"median_ms": 10.0, "p95_ms": 12.0, "dense_median_ms": 20.0, "dense_p95_ms": 24.0, "speed_up": speed_up}
     latency = {part: {"1": dict(times), "32": dict(times)} for part in ("encoder", "model")}
@@ -44,7 +44,7 @@ def record(
     primary = _PRIMARY.get(task, "perplexity")
     metrics = {primary: "lower" if primary == "perplexity" else "higher", "loss": "lower"}
     parameters = 1000 if rank is None else 10 * rank
-    made = {
+    entry = {
         "format": FORMAT,
         "id": "",
         "run": {
@@ -81,42 +81,42 @@ def record(
         "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "machine": MACHINE,
     } | changes  # fmt: skip
-    return signed(made)
+    return signed(entry)
 
 
-def signed(made: dict[str, Any]) -> dict[str, Any]:
-    """Give a record the id that its run has; where the run is none, the digest of what is in its place."""
+def signed(entry: dict[str, Any]) -> dict[str, Any]:
+    """Set the id of a record to that of its run, or of the invalid value in the run's place."""
     try:
-        run = RunIdentity.model_validate_json(json.dumps(made["run"])).to_dict()
+        run = RunIdentity.model_validate_json(json.dumps(entry["run"])).to_dict()
     except ValidationError:
-        run = made["run"]
-    return made | {"id": digest(run)}
+        run = entry["run"]
+    return entry | {"id": digest(run)}
 
 
-def parsed(made: dict[str, Any]) -> Record:
-    """Check a record after it was changed."""
-    return parse_record(json.dumps(signed(made)).encode(), "a record")
+def parsed(entry: dict[str, Any]) -> Record:
+    """Validate a record as a `Record`, with the id of its run."""
+    return parse_record(json.dumps(signed(entry)).encode(), "a record")
 
 
-def plain(made: dict[str, Any]) -> dict[str, Any]:
+def plain(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a record as a sweep writes it to its file."""
-    return parsed(made).to_dict()
+    return parsed(entry).to_dict()
 
 
 def boards_of(records: Iterable[dict[str, Any]]) -> list[Board]:
-    """Make the boards of some records."""
+    """Build the boards of some records."""
     return boards([parsed(one) for one in records])
 
 
-def measurements(made: dict[str, Any]) -> Measurements:
-    """Return what a run measures to be recorded so."""
-    return measured(Measurements, {key: value for key, value in made.items() if key not in ("format", "id", "run")})
+def measurements(entry: dict[str, Any]) -> Measurements:
+    """Return the measurements in a record."""
+    return measured(Measurements, {key: value for key, value in entry.items() if key not in ("format", "id", "run")})
 
 
 def write(folder: Path, records: list[dict[str, Any]]) -> Path:
-    """Store records as a sweep would; returns the folder."""
+    """Write records into a folder like a sweep does, and return the folder."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
     for index, item in enumerate(records):
-        made = signed(item)
-        (folder / "records" / f"{index:05}-{made['id'][:10]}.json").write_text(json.dumps(made))
+        entry = signed(item)
+        (folder / "records" / f"{index:05}-{entry['id'][:10]}.json").write_text(json.dumps(entry))
     return folder

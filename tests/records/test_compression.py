@@ -1,4 +1,4 @@
-"""Compressions as data: what is accepted, the canonical form, and labels."""
+"""Tests of compressions as data: validation, the canonical form and labels."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_frozen() -> None:
 
 
 def test_canonical_form() -> None:
-    """Identities are hashes of this."""
+    """The canonical form is stable, because identities are hashes of it."""
     assert Compression(method="svd", rank=2, targets="all").to_dict() == {
         "method": "svd", "rank": 2, "targets": ["input", "recurrent", "projection"],
     }  # fmt: skip

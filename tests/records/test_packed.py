@@ -1,4 +1,4 @@
-"""Many records in little memory, and reports of them without PyTorch."""
+"""Tests of packed records, and of reports without PyTorch."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def test_boards_are_the_same_of_both() -> None:
 
 
 def test_a_page_names_the_files_as_they_are_called(tmp_path: Path) -> None:
-    made = boards(records_of(write(tmp_path, [one.to_dict() for one in _RECORDS])))
-    files = page_data(made, 0)["boards"][0]["files"]
+    all_boards = boards(records_of(write(tmp_path, [one.to_dict() for one in _RECORDS])))
+    files = page_data(all_boards, 0)["boards"][0]["files"]
     assert [name for _, name in files] == sorted(path.name for path in (tmp_path / "records").iterdir())
     assert [seed for seed, _ in files] == [1, 2] * 3
 
 
 def test_reports_need_no_torch(tmp_path: Path) -> None:
-    """Which takes a second and 200 MB; whatever method the records are of."""
+    """Reports of any method do not import PyTorch, which takes a second and 200 MB."""
     records = [record(None, 0.4)]
     for name in method_names():
-        made = record(4, 0.3)
-        made["run"]["compression"] = Compression(method=name, rank=4, targets="all").to_dict()
-        records.append(signed(made))
+        entry = record(4, 0.3)
+        entry["run"]["compression"] = Compression(method=name, rank=4, targets="all").to_dict()
+        records.append(signed(entry))
     write(tmp_path, records)
     code = "import sys; from elmo_mf.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "leaderboard", str(tmp_path), "--export", "csv,json"]

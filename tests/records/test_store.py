@@ -1,4 +1,4 @@
-"""Records are written whole, and nothing is trusted that is no record."""
+"""Tests that records are written atomically, and invalid ones rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def runs() -> list[Run]:
 
 
 def _result(**changes: Any) -> Measurements:
-    """What a run measures."""
+    """Build the measurements of a run."""
     return measurements(record(None, 0.4) | changes)
 
 
@@ -32,10 +32,10 @@ def test_written_and_read(runs: list[Run], tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     assert not store.has(runs[1]) and not store.records()
     store.write(runs[1], _result())
-    (found,) = store.records()
+    (stored,) = store.records()
     assert store.has(runs[1]) and not store.has(runs[0])
-    assert found == store.read(runs[1]) and (found.id, found.run) == (runs[1].id, runs[1].identity)
-    assert all(getattr(found, name) == value for name, value in _result())
+    assert stored == store.read(runs[1]) and (stored.id, stored.run) == (runs[1].id, runs[1].identity)
+    assert all(getattr(stored, name) == value for name, value in _result())
     assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{runs[1].name}.json"]
 
 
@@ -53,7 +53,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_what_is_no_record_is_set_aside(runs: list[Run], tmp_path: Path) -> None:
-    """Truncated, another's, altered, no file: each is named and moved, and the good one stays."""
+    """Truncated, copied and altered records and folders are named and moved; the valid record stays."""
     store = RecordStore(tmp_path)
     for run in runs:
         store.write(run, _result())
@@ -78,9 +78,9 @@ def test_what_is_no_record_is_set_aside(runs: list[Run], tmp_path: Path) -> None
 
 
 def _of_task(name: str) -> dict[str, Any]:
-    made = record(None, 0.4)
-    made["run"]["task"] = name
-    return signed(made)
+    entry = record(None, 0.4)
+    entry["run"]["task"] = name
+    return signed(entry)
 
 
 @pytest.mark.parametrize(
@@ -149,16 +149,16 @@ def _deep(levels: int) -> Any:
     ],
 )  # fmt: skip
 def test_what_no_report_could_show(at: str, value: Any, message: str, tmp_path: Path) -> None:
-    """A number, a text or a depth out of bounds, though its id is right."""
-    made: Any = record(4, 0.4)
-    made["machine"] = dict(made["machine"])
+    """Numbers, texts and depths out of bounds are rejected, even with a correct id."""
+    entry: Any = record(4, 0.4)
+    entry["machine"] = dict(entry["machine"])
     *above, last = at.split(".")
-    inner = made
+    inner = entry
     for key in above:
         inner = inner[key]
     inner[last] = value
     path = tmp_path / "r.json"
-    path.write_text(json.dumps(signed(made)))
+    path.write_text(json.dumps(signed(entry)))
     with pytest.raises(InputError) as error:
         read_record(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
@@ -171,7 +171,7 @@ def test_a_byte_order_mark_is_no_part_of_a_record(tmp_path: Path) -> None:
 
 
 def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
-    """Nothing is read from them, and nothing waits for them."""
+    """Devices and pipes are neither read nor waited for."""
     store = RecordStore(tmp_path)
     store.folder.mkdir()
     (store.folder / "a-0123456789.json").symlink_to("/dev/zero")
@@ -181,12 +181,12 @@ def test_devices_and_pipes_are_no_records(tmp_path: Path) -> None:
     assert [problem.count("not a regular file") for problem in store.problems.values()] == [1, 1, 0]
 
 
-def _named(made: dict[str, Any]) -> str:
-    return parsed(made).file_name
+def _named(entry: dict[str, Any]) -> str:
+    return parsed(entry).file_name
 
 
 def test_a_run_counts_once(tmp_path: Path) -> None:
-    """A copy does not count; nor does another run of the run, whatever its file is called."""
+    """Copies and repetitions of a run do not count, whatever their file names."""
     store, first, again = RecordStore(tmp_path), record(4, 0.4), record(4, 0.3)
     store.folder.mkdir()
     (store.folder / _named(first)).write_text(json.dumps(first))
@@ -201,13 +201,13 @@ def test_a_run_counts_once(tmp_path: Path) -> None:
     (store.folder / _named(first)).unlink()
     copy.rename(store.folder / f"b-{first['id'][:10]}.json")
     (store.folder / f"c-{first['id'][:10]}.json").write_text(json.dumps(first))
-    assert list(store.records()) == [parsed(again)]  # the first by name, where none has the run's
+    assert list(store.records()) == [parsed(again)]  # the first by name, if no file has the run's name
 
 
 def test_a_run_counts_once_however_its_compression_is_written(tmp_path: Path) -> None:
     store, plain, other = RecordStore(tmp_path), record(4, 0.4), record(4, 0.4)
     other["run"]["compression"] |= {"targets": "all", "settings": {}}
     store.folder.mkdir()
-    for index, made in enumerate((plain, signed(other))):
-        (store.folder / f"{index}-{made['id'][:10]}.json").write_text(json.dumps(made))
+    for index, entry in enumerate((plain, signed(other))):
+        (store.folder / f"{index}-{entry['id'][:10]}.json").write_text(json.dumps(entry))
     assert len(store.records()) == len(store.problems) == 1

@@ -1,4 +1,4 @@
-"""A real browser, closed again before other tests: its event loop would be in their way."""
+"""A real browser, closed before other tests, which its event loop would disturb."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLAGS = (
 )
 
 Opens = Callable[..., Page]
-"""Opens an address and waits for its plot; keywords are those of a browser context."""
+"""Function that opens an address and waits for its plot; keywords are those of a browser context."""
 
 
 @pytest.fixture(scope="package")
@@ -30,18 +30,18 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def opens(chromium: Browser) -> Iterator[Opens]:
-    """Pages that fail the test if they say anything on the console, or ask for anything but themselves."""
-    said: list[str] = []
+    """Open pages, and fail the test if one writes to the console or requests anything except itself."""
+    messages: list[str] = []
     contexts = []
 
     def open_page(address: str, **settings: object) -> Page:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("console", lambda message: messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
         origin = address.partition("#")[0]
-        page.on("request", lambda request: said.extend(_foreign(request.url, origin)))
+        page.on("request", lambda request: messages.extend(_foreign(request.url, origin)))
         page.goto(address)
         page.wait_for_selector("body[data-ready]", state="attached")
         return page
@@ -49,10 +49,10 @@ def opens(chromium: Browser) -> Iterator[Opens]:
     yield open_page
     for context in contexts:
         context.close()
-    assert said == []
+    assert messages == []
 
 
 def _foreign(url: str, origin: str) -> list[str]:
     served = origin.startswith("http://127.0.0.1") and url.startswith(origin)
-    own = url == origin or served or url.startswith(("blob:", "data:"))
-    return [] if own else [f"request: {url}"]
+    allowed = url == origin or served or url.startswith(("blob:", "data:"))
+    return [] if allowed else [f"request: {url}"]

@@ -1,4 +1,4 @@
-"""A server that nobody can keep busy."""
+"""Tests of a server that no client can block."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class _Handler(BoundedHandler):
 
 @contextmanager
 def _serving(patience: float = 60.0, clock: Callable[[], float] = lambda: 0.0) -> Iterator[BoundedServer]:
-    with BoundedServer(0, _Handler, patience, clock) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True)
+    with BoundedServer(0, _Handler, patience, clock) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield made
-        made.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
 def _connect(serving: BoundedServer, sent: bytes = b"") -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", serving.server_port), 60)
-    made.sendall(sent)
-    return made
+    connection = socket.create_connection(("127.0.0.1", serving.server_port), 60)
+    connection.sendall(sent)
+    return connection
 
 
 def _answer(serving: BoundedServer, request: bytes) -> bytes:
@@ -54,7 +54,7 @@ def test_it_answers() -> None:
 
 
 def test_it_answers_beside_many_that_say_nothing() -> None:
-    """The oldest of them makes way for who comes, and there are never more than are allowed."""
+    """New connections close the oldest idle ones, and there are never more than allowed."""
     with _serving() as serving, ExitStack() as stack:
         idle = [stack.enter_context(_connect(serving, b"GET / HT")) for _ in range(MOST_CONNECTIONS + 20)]
         assert _answer(serving, _REQUEST + b"\r\n").endswith(b"here")
@@ -64,7 +64,7 @@ def test_it_answers_beside_many_that_say_nothing() -> None:
 
 
 def test_it_does_not_wait_for_ever() -> None:
-    """Neither for who says nothing nor for who says a little now and then."""
+    """Silent and slow clients are disconnected in time."""
     now = [0.0]
     with _serving(10.0, lambda: now[0]) as serving, _connect(serving) as silent, _connect(serving, b"GET") as slow:
         now[0] = 9.0
@@ -103,18 +103,18 @@ def test_nor_for_who_does_not_read() -> None:
     ],
 )
 def test_whatever_is_asked(request_: bytes, status: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """One answer to one request, without a word on the terminal."""
+    """Every request gets one answer, and nothing is printed."""
     with _serving() as serving:
         with _connect(serving, request_) as one:
             one.shutdown(socket.SHUT_WR)
-            found = one.recv(65536)
-        assert f" {status} ".encode() in found.splitlines()[0] or f"Error code: {status}".encode() in found
+            answer = one.recv(65536)
+        assert f" {status} ".encode() in answer.splitlines()[0] or f"Error code: {status}".encode() in answer
         assert _answer(serving, _REQUEST + b"\r\n").endswith(b"here")
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_more_than_a_request_may_be(capfd: pytest.CaptureFixture[str]) -> None:
-    """It is not read; the connection ends."""
+    """The connection of a request that is too large ends."""
     with _serving() as serving:
         with _connect(serving) as one, pytest.raises(ConnectionError):
             for _ in range(1000):

@@ -1,4 +1,4 @@
-"""The page in a real browser, opened from disk."""
+"""Tests of the page in a real browser, opened from disk."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ from tests.records.samples import MACHINE, boards_of, parsed, record, signed, wr
 
 
 def _records() -> list[dict[str, Any]]:
-    """Two tasks. Of SST the dense encoder, three ranks of all matrices (the last
-    within noise), and one of `input` alone by another method."""
-    found = [record(None, 0.40 + 0.01 * seed, seed, speed_up=1.0) for seed in (1, 2, 3)]
+    """Build records of two tasks.
+
+    SST has the dense encoder, three ranks of all matrices (the last within noise), and `input` alone by another method.
+    """
+    records = [record(None, 0.40 + 0.01 * seed, seed, speed_up=1.0) for seed in (1, 2, 3)]
     for rank, scores, speed in (
         (4, (0.30, 0.31, 0.32), 4.0),
         (8, (0.36, 0.37, 0.38), 3.0),
         (16, (0.41, 0.42, 0.415), 2.0),
     ):
-        found += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
+        records += [record(rank, score, seed, speed_up=speed) for seed, score in enumerate(scores, start=1)]
     other = record(8, 0.20, 1, speed_up=2.5)
     other["run"]["compression"] = Compression(method="whitened_svd", rank=8, targets="input").to_dict()
-    return [*found, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
+    return [*records, signed(other), record(None, 0.6, task="snli"), record(4, 0.5, task="snli")]
 
 
 _BY_SCORE = ["dense", "svd all rank 16", "svd all rank 8", "svd all rank 4", "whitened_svd input rank 8"]
@@ -52,7 +54,7 @@ def address(tmp_path: Path) -> str:
 
 
 def test_numbers_are_the_same_on_any_processor() -> None:
-    """The last digits of a mean and its interval may differ from one to another, and are left out."""
+    """The last digits of means and intervals are left out, because they differ between processors."""
     (board,) = page_data(boards_of([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
     (compressed,) = (row for row in board["rows"] if row["method"] == "svd")
     assert compressed["score"] == 0.3 != 0.1 + 0.2
@@ -138,7 +140,7 @@ def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
 
 
 def test_texts_of_strangers(opens: Opens, tmp_path: Path) -> None:
-    """They are shown; nothing that they ask for is loaded, and nothing runs."""
+    """Untrusted texts are shown, but load and execute nothing."""
     page = opens(f"{_write(tmp_path, hostile())}#sst")
     expect(page.locator("#table tbody .open")).to_have_count(2)
     assert page.locator("img, script[src], #header a, #about a, b").count() == 0
@@ -173,7 +175,7 @@ def test_on_a_phone(opens: Opens, address: str, scheme: str) -> None:
 
 
 def test_text_stays_text(opens: Opens, tmp_path: Path) -> None:
-    """Whatever is in a record, nothing of it runs."""
+    """Nothing in a record is executed."""
     text = "</script><script>console.error('ran')</script><img src=x onerror=alert(1)>"
     bad = record(4, 0.3, versions={"torch": text})
     page = opens(_write(tmp_path, [record(None, 0.4), bad]))
@@ -190,7 +192,7 @@ def test_it_names_the_gpu_and_what_was_switched(opens: Opens, tmp_path: Path) ->
 
 
 def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
-    """If not from where the scores are."""
+    """The machine of the times is shown if it is not that of the scores."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
     page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.3, timed=there)]))
     for encoder, wanted in (("dense", 0), ("svd all rank 4", 1)):
@@ -204,7 +206,7 @@ def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
 
 
 def test_many_records_are_in_their_files(opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page holds its rows, packed where they are many, and leads to the records beside it."""
+    """A large page contains compressed rows, and links to the files of the records."""
     monkeypatch.setattr(page_module, "MOST_PLAIN", 1000)
     monkeypatch.setattr(data_module.page_data, "__defaults__", (1000,))
     address = _write(tmp_path, _records())
@@ -234,8 +236,8 @@ def test_a_long_table_has_pages(opens: Opens, tmp_path: Path) -> None:
 
 def test_the_same_data_packs_to_the_same_bytes() -> None:
     data = page_data(boards_of(_records()), 0)
-    found = page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
-    assert list(found) == ["packed"] and found == page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
-    unpacked = json.loads(gzip.decompress(base64.b64decode(found["packed"])))
+    packed = page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    assert list(packed) == ["packed"] and packed == page_module.packed(data | {"header": "x" * page_module.MOST_PLAIN})
+    unpacked = json.loads(gzip.decompress(base64.b64decode(packed["packed"])))
     assert unpacked["boards"] == json.loads(json.dumps(data["boards"]))
     assert page_module.packed(data) is data

@@ -1,4 +1,4 @@
-"""The page of a sweep that goes on."""
+"""Tests of the page of a running sweep."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.records.samples import record, write
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[BoundedServer]:
-    with server(tmp_path, 0) as made:
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
+    with server(tmp_path, 0) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
-        yield made
-        made.shutdown()
+        yield running
+        running.shutdown()
         thread.join()
 
 
@@ -78,7 +78,7 @@ def test_what_runs_and_what_failed(serving: BoundedServer, tmp_path: Path) -> No
 
 
 def test_others_are_sent_away(serving: BoundedServer) -> None:
-    """Also those whose name leads here: a page of theirs could read the records otherwise."""
+    """Other host names are rejected too; a page of such a site could otherwise read the records."""
     for address, host, status in (
         ("nothing", "localhost:1", 404),
         ("", "example.org", 403),
@@ -91,12 +91,12 @@ def test_others_are_sent_away(serving: BoundedServer) -> None:
 
 
 def test_who_goes_away_early(serving: BoundedServer, capfd: pytest.CaptureFixture[str]) -> None:
-    """Leaves no traceback behind."""
-    serving.daemon_threads = False  # so that closing it waits for them
+    """A client that disconnects early causes no traceback."""
+    serving.daemon_threads = False  # so that closing the server waits for its threads
     with socket.create_connection(("127.0.0.1", serving.server_port)) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not closed
         one.sendall(b"GET / HTTP/1.0\r\nHost: localhost:1\r\n\r\n")
-        assert one.recv(1)  # of an answer that no buffer holds
+        assert one.recv(1)  # the answer is too large for any buffer
     serving.shutdown()
     serving.server_close()
     assert "ConnectionResetError" not in capfd.readouterr().err
@@ -111,7 +111,7 @@ def test_no_folder_and_no_port(serving: BoundedServer, tmp_path: Path) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """A shell's jobs in the background ignore Ctrl+C, and so would a process that they start."""
+    """Let child processes receive Ctrl+C, which background jobs of a shell ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -142,7 +142,7 @@ def test_the_command(tmp_path: Path) -> None:
      b'{"pid": 1' + b"0" * 9000 + b"}"],
 )  # fmt: skip
 def test_notes_that_are_none(note: bytes, serving: BoundedServer, tmp_path: Path) -> None:
-    """Say nothing, and end nothing."""
+    """Invalid notes of runs are ignored."""
     lock = acquire(tmp_path / "running" / "cell.lock")
     assert lock is not None
     (tmp_path / "running" / "cell.lock").write_bytes(note)
@@ -184,7 +184,7 @@ def test_no_more_lines_than_a_page_can_show(serving: BoundedServer, tmp_path: Pa
 
 
 def test_records_of_a_page_that_leaves_them_out(serving: BoundedServer, tmp_path: Path) -> None:
-    """Are served by their names, and nothing else is."""
+    """Records are served by their names, and no other files are."""
     one = record(None, 0.4)
     write(tmp_path, [one])
     (tmp_path / "records" / "other.json").write_text("{}")
