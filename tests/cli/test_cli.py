@@ -1,4 +1,4 @@
-"""The command line: help with examples, one-line errors with status 2, and what each command prints and writes."""
+"""Tests of the command line: help with examples, one-line errors with status 2, and the outputs of each command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _run(*arguments: str | Path) -> int:
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Runs a command that must end with status 2 and one line."""
+    """Run a command that must end with status 2, and return its error of one line."""
     assert _run(*arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("elmo-mf: error: ") and error.count("\n") == 1 and "Traceback" not in error
@@ -102,7 +102,7 @@ FORMS: list[list[str]] = [
 def test_every_form_of_checkpoint(
     form: list[str], elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Read back as it was written; and, rebuilt, the same vectors from the stock AllenNLP."""
+    """Checkpoints of every form give the same vectors here and, if dense, in stock AllenNLP."""
     options, weights = elmo_files()
     for name, extra in (("factored", []), ("dense", ["--dense"])):
         assert _run("compress", options, weights, *form, *extra, "--out", tmp_path / name) == 0
@@ -113,27 +113,27 @@ def test_every_form_of_checkpoint(
     assert size_report(dense.weights(), dense.options).lstm_ratio == 1
     theirs = _ElmoBiLm(*map(str, files[1]))
     with torch.no_grad():
-        found = theirs(batch_to_ids(sentences))["activations"]
+        activations = theirs(batch_to_ids(sentences))["activations"]
     for index, (one, other) in enumerate(zip(factored.embed(sentences), dense.embed(sentences), strict=True)):
         assert abs(one - other).max() < 1e-5
-        stock = torch.stack(found)[:, index, 1 : len(sentences[index]) + 1].numpy()
+        stock = torch.stack(activations)[:, index, 1 : len(sentences[index]) + 1].numpy()
         assert abs(one - stock).max() < 1e-5
     assert "as large and as fast as the dense encoder" in capsys.readouterr().out
 
 
 def test_highways_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> None:
-    """Its biLSTM stays as it is; together or one after the other is the same."""
+    """Compressing the highway layers afterwards keeps the biLSTM, and equals compressing both together."""
     files: list[str | Path] = list(elmo_files())
     once, twice, at_once = (tmp_path / name for name in ("once", "twice", "at-once"))
     assert _run("compress", *files, "--rank", "2", "--out", once) == 0
-    made: list[str | Path] = [once / "options.json", once / "weights.hdf5"]
-    assert _run("compress", *made, "--highway-rank", "5", "--out", twice) == 0
+    compressed: list[str | Path] = [once / "options.json", once / "weights.hdf5"]
+    assert _run("compress", *compressed, "--highway-rank", "5", "--out", twice) == 0
     assert _run("compress", *files, "--rank", "2", "--highway-rank", "5", "--out", at_once) == 0
-    own, wanted = (
+    vectors, wanted = (
         Bilm.from_files(folder / "options.json", folder / "weights.hdf5").embed([["a", "few", "words"]])[0]
         for folder in (twice, at_once)
     )
-    assert abs(own - wanted).max() < 1e-6
+    assert abs(vectors - wanted).max() < 1e-6
     report = json.loads((twice / "report.json").read_text())
     assert report["matrices"] == [] and [row["rank"] for row in report["highways"]] == [5, 5]
 
@@ -153,10 +153,10 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         "30",
     ]
     assert _run(*command, "--out", tmp_path / "out") == 0
-    found = re.search(r"on held-out sentences (0\.\d+) before, (0\.\d+) after", capsys.readouterr().out)
-    assert found and float(found[2]) < float(found[1])
+    match = re.search(r"on held-out sentences (0\.\d+) before, (0\.\d+) after", capsys.readouterr().out)
+    assert match and float(match[2]) < float(match[1])
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["distillation"]["activation_error_after"] == pytest.approx(float(found[2]), abs=1e-3)
+    assert report["distillation"]["activation_error_after"] == pytest.approx(float(match[2]), abs=1e-3)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "options.json", "weights.hdf5", "report.json", "MODEL_CARD.md",
     }  # fmt: skip
@@ -217,8 +217,8 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert _run("inspect", options, weights, "--json", tmp_path / "i.json", "--plot", tmp_path / "i.svg") == 0
     text = capsys.readouterr().out
     assert re.search(r"forward 0 input +48 x 6 +dense +\d\.\d +\d +\d ", text) and text.count("gate o") == 8
-    found = json.loads((tmp_path / "i.json").read_text())["matrices"]
-    assert len(found) == 44 and len(found[0]["spectrum"]) == 6
+    matrices = json.loads((tmp_path / "i.json").read_text())["matrices"]
+    assert len(matrices) == 44 and len(matrices[0]["spectrum"]) == 6
     light = (tmp_path / "i.svg").read_text()
     assert "<svg" in light and "#0d1117" not in light
     assert _run("inspect", options, weights, "--plot", tmp_path / "dark.svg", "--theme", "dark") == 0
@@ -248,7 +248,7 @@ def test_inspect_errors(
 
 
 def test_gradients(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The file does for the method, and the work leaves nothing behind."""
+    """The method accepts the file, and no other files are left."""
     options, weights = elmo_files()
     small_data("sst", tmp_path / "data" / "sst", 20)
     (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'trainer.num_epochs': 1}}}")
@@ -277,7 +277,7 @@ def test_compress_does_not_overwrite_its_input(elmo_files: Files, capsys: pytest
 
 
 def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A sweep over two sentences' worth of training; run twice, it does nothing the second time."""
+    """A tiny sweep executes its runs once; the same command then has nothing to do."""
     options, weights = elmo_files()
     small_data("sst", tmp_path / "data" / "sst", 30)
     (tmp_path / "s.jsonnet").write_text(
@@ -337,7 +337,7 @@ def test_a_sweep_with_a_failing_run_ends_with_1(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file in the way, which holds for root too."""
+    """A file in place of a folder is an error even for root."""
     (tmp_path / "running").touch()
     message = _fails(capsys, "sweep", "--tasks", "sst", "--limit", "20", "--quiet", "--output", tmp_path)
     assert f"--output: found {tmp_path}, expected a folder to write to (File exists)" in message
@@ -426,7 +426,7 @@ def test_empty_values(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An empty path would be the current folder."""
+    """Empty values are rejected; an empty path would mean the current folder."""
     monkeypatch.chdir(tmp_path)
     assert _fails(capsys, *arguments).startswith(f"elmo-mf: error: {where}found an empty value, expected ")
     assert not list(tmp_path.iterdir())
@@ -476,7 +476,7 @@ def test_nothing_near_suggests_nothing(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is printed, for other programs."""
+    """Lists can be written as JSON for other programs."""
     assert _run("tasks", "--json", tmp_path / "tasks.json") == 0
     assert json.loads((tmp_path / "tasks.json").read_text())["ptb"]["metrics"] == {"perplexity": "lower"}
     write(tmp_path / "out", [record(None, 0.4)])
@@ -490,7 +490,7 @@ def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_completion_and_exit_codes_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # there may be no shell around a test
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # tests may run without a shell
     assert _run("--show-completion", "bash") == 0
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
     assert _run("--help") == 0

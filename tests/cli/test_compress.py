@@ -1,4 +1,4 @@
-"""What `elmo-mf compress` leaves in its folder: one complete result, and every input intact."""
+"""Tests that `elmo-mf compress` leaves one complete result in its folder, and every input intact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _interrupted(*_: object) -> None:
 
 
 def _ranks(out: Path) -> set[int]:
-    """The ranks that weights, options, report and card state."""
+    """Return the ranks that weights, options, report and card state."""
     bilm = Bilm.from_files(out / "options.json", out / "weights.hdf5")
     ranks = {m.rank for lstm in bilm.weights().lstms.values() for m in lstm.matrices.values()}  # type: ignore[union-attr]
     report = json.loads((out / "report.json").read_text())
@@ -95,7 +95,7 @@ def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_distillation_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
-    """By a command that does not distil: its checkpoint may be hours of work."""
+    """A command without distillation keeps the checkpoint, which may be hours of work."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "distill.pt").write_text("of another command")
@@ -111,7 +111,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two at the same time, or one more beside that of an interrupted run."""
+    """The disk must have room for two checkpoints, or one more beside that of an interrupted run."""
     from elmo_mf.compression.recovery import distillation as distill
 
     (tmp_path / "t.txt").write_text("a b c\nd e\n" * 5)
@@ -124,7 +124,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
             assert _compress(files, out, 2, *command) == 130
             sizes.append(checkpoint.stat().st_size)
     size = distill.checkpoint_size(Bilm.from_files(*files, Compression(method="svd", rank=2, targets="all")).weights())
-    assert all(size <= found for found in sizes)
+    assert all(size <= actual for actual in sizes)
     usage = shutil.disk_usage(tmp_path)._replace(free=(1 if resumed else 2) * size - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(distill, "distill", lambda *_: pytest.fail("it began"))

@@ -1,4 +1,4 @@
-"""`elmo-mf gradients`: one process at a time, resumed after an interruption, and no traces of what failed."""
+"""Tests of `elmo-mf gradients`: one process at a time, resumption after interruptions, no traces of failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.conftest import random_bilm, small_data
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command on a tiny ELMo and a few sentences."""
+    """Return a command for a tiny ELMo and a few sentences."""
     monkeypatch.chdir(tmp_path)
     random_bilm().save(Path("elmo"))
     small_data("sst", Path("data/sst"), 6)
@@ -32,14 +32,14 @@ def names() -> list[str]:
 
 
 def content(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    datasets: dict[str, bytes] = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, one: found.update({name: one[()].tobytes()} if hasattr(one, "shape") else {}))
-    return found
+        file.visititems(lambda name, one: datasets.update({name: one[()].tobytes()} if hasattr(one, "shape") else {}))
+    return datasets
 
 
 def refused(command: list[str], capfd: pytest.CaptureFixture[str]) -> str:
-    """The error of a command that must end with status 2."""
+    """Run a command that must end with status 2, and return its error."""
     assert main(command) == 2
     return capfd.readouterr().err
 
@@ -78,7 +78,7 @@ def test_an_interrupted_run_is_resumed(
 
 
 def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a run that was killed at its very end: nothing is trained again."""
+    """The next command uses the parts of a run that was killed at its end, and trains nothing."""
     interrupt(command, monkeypatch, command_module, "remove_folder")
     written = content(Path("g.hdf5"))
     monkeypatch.setattr(run, "training_loop", unexpected)
@@ -94,7 +94,7 @@ def test_a_second_process_is_refused(command: list[str], capfd: pytest.CaptureFi
 
 @pytest.mark.parametrize("name", ["letters.txt", "run.json"])
 def test_the_folder_of_something_else(name: str, command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    """Such as that of `elmo-mf embed`, which uses the same name."""
+    """The folder of another command such as `elmo-mf embed`, which uses the same name, is rejected."""
     Path("g.hdf5.parts").mkdir()
     Path("g.hdf5.parts", name).write_text('{"input": "precious"}')
     assert "g.hdf5.parts: found files of another run, expected none" in refused(command, capfd)
@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_leaves_nothing(
 def test_wrong_data_is_reported_before_the_training(
     resumed: bool, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And the work of an earlier run is kept."""
+    """The error comes first, and the work of an earlier run is kept."""
     if resumed:
         interrupt(command, monkeypatch, run, "row_weights")
     monkeypatch.setattr(run, "training_loop", unexpected)

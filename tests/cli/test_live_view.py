@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs."""
+"""Tests of the progress that a running sweep shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _screen(bars: Bars) -> str:
 
 
 def test_bars(runs: list[Run]) -> None:
-    """One for the sweep, one for each running run, with its loss and metric; and a line when it is done."""
+    """The sweep and each running run have a bar, with loss and metric; finished runs are lines."""
     out = io.StringIO()
     bars = Bars(BarColumn(), TextColumn("{task.fields[text]}", markup=False), console=Console(file=out, width=120))
     view = _Live(bars, total=5, before=3)

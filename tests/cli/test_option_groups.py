@@ -1,4 +1,4 @@
-"""Groups of options: one option for each field, and the object that a command receives."""
+"""Tests of groups of options: one option for each field, and the object that a command receives."""
 
 from __future__ import annotations
 

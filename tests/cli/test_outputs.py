@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: reported before the work, in one line, and nothing is left half-written."""
+"""Tests of outputs that cannot be written: one-line errors before the work, and no partial files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDERS = ("/proc/none/out", "file/out")
 
 
 def _commands(out: str) -> list[list[str]]:
-    """Every command that writes, with the output `out`."""
+    """Return every command that writes, with the output `out`."""
     elmo = [str(demo_options()), str(demo_weights())]
     return [
         ["embed", "t.txt", out],
@@ -59,7 +59,7 @@ def test_a_place_that_cannot_be_written_to(
 
 
 def _with_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files can have 20 kB each; writes beyond that fail as on a full disk."""
+    """Run a command whose files are limited to 20 kB; writes beyond fail as on a full disk."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypat
 
 
 def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that cannot be made leaves the old table, plots and exports as they were."""
+    """A page that cannot be written leaves the old table, plots and exports unchanged."""
     folder = write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
     assert main(["leaderboard", str(folder), "--export", "csv"]) == 0
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

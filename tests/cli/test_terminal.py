@@ -1,4 +1,4 @@
-"""Printing on terminals of any encoding."""
+"""Tests of printing on terminals of any encoding."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _ESCAPES = "\x1b[31m \x9b0m \u202e [bold]x[/b] :smile: \r \x07"
 
 
 def _records(folder: Path) -> Path:
-    """Records that give every mark of the board: best, front, chance, noise and spreads."""
+    """Write records whose board has every mark: best, Pareto front, chance, noise and spreads."""
     machine = MACHINE | {"cpu": f"caf\xe9 \u2713 {_ESCAPES}"}
     norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
     matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
               "energy": 0.5, "error": 0.1, "input_error": 0.2, "norms": norms}  # fmt: skip
     more: dict[str, Any] = {"matrices": [matrix], "activation_error": {"layers": [0.1], "all": 0.1}}
-    made = []
+    records = []
     for seed in (1, 2, 3):
-        made += [record(None, 0.40 + seed / 100, seed), record(2, 0.1, seed), record(8, 0.41 + seed / 100, seed)]
+        records += [record(None, 0.40 + seed / 100, seed), record(2, 0.1, seed), record(8, 0.41 + seed / 100, seed)]
         one = record(4, 0.40, seed, machine=machine, **more)
         one["run"]["compression"]["targets"] = ["input"]
-        made.append(one)
+        records.append(one)
     other = record(None, 0.3)
     other["run"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
-    return write(folder, [*made, other])
+    return write(folder, [*records, other])
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -> str:
-    """What a command prints on a terminal of an encoding; it must succeed."""
+    """Return what a command prints on a terminal of an encoding; the command must succeed."""
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     with monkeypatch.context() as patch:
         for name, stream in streams.items():
@@ -51,7 +51,7 @@ def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only marks are replaced, by others, and no control character reaches the terminal."""
+    """Marks that an encoding lacks are replaced, and no control character reaches the terminal."""
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
     for path in other.glob("records/00012*"):
         path.unlink()
@@ -70,11 +70,11 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
         [*sweep, "--status"],
         [*sweep, "--dry-run"],
     ):
-        said = _printed(monkeypatch, encoding, words)
-        assert said.replace("\n", "").isprintable(), (words, said)
+        output = _printed(monkeypatch, encoding, words)
+        assert output.replace("\n", "").isprintable(), (words, output)
         if words[0] == "leaderboard":
             marks = "★◆±≈†" if encoding == "utf-8" else "*^~+"
-            assert all(mark in said for mark in marks)
+            assert all(mark in output for mark in marks)
 
 
 def test_characters_without_a_replacement_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

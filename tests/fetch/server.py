@@ -1,4 +1,4 @@
-"""A server on loopback that behaves as badly as a test asks."""
+"""A loopback server that misbehaves as a test asks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """`files` by name; `trouble` of the next requests, one each.
+    """State of a server.
 
-    Those are `cut`, `stall`, `garbage`, `no-range`, `error`, `other-range`, `long`, `status`, or an address to go to.
+    Attributes:
+        files: Content of the files by name.
+        etag: ETag of every file; empty for none.
+        trouble: Faults of the next requests, one each: `cut`, `stall`, `garbage`, `no-range`, `error`, `other-range`,
+            `long`, `status`, or a URL to redirect to.
+        ranges: The header `Range` of each request.
+        sent: Number of bytes that have been sent.
+        address: URL of the server.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Against a server on loopback that stalls, cuts, and serves wrong bytes; and against archives with bad intentions."""
+"""Tests with a loopback server that stalls, cuts and serves wrong bytes, and with malicious archives."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving({"big.bin": CONTENT}) as made:
-        yield made
+    with serving({"big.bin": CONTENT}) as running:
+        yield running
 
 
 def _source(server: Server, name: str = "big.bin", known: bool = True) -> Source:
@@ -53,10 +53,10 @@ def _left(folder: Path) -> set[str]:
 
 
 def test_a_download(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    new = fetch((_source(server),), tmp_path, _nothing, advance=lambda _: lambda a, b: told.append((a, b)))
+    progress: list[tuple[int, int | None]] = []
+    new = fetch((_source(server),), tmp_path, _nothing, advance=lambda _: lambda a, b: progress.append((a, b)))
     assert new == [tmp_path / "file.bin"] and new[0].read_bytes() == CONTENT
-    assert told[-1] == (len(CONTENT), len(CONTENT)) and _left(tmp_path) == {"file.bin", "fetch.lock"}
+    assert progress[-1] == (len(CONTENT), len(CONTENT)) and _left(tmp_path) == {"file.bin", "fetch.lock"}
     assert fetch((_source(server),), tmp_path, _nothing) == [] and len(server.ranges) == 1
 
 
@@ -64,7 +64,7 @@ def test_a_download(server: Server, tmp_path: Path) -> None:
     "trouble", [["cut"], ["stall"], ["cut", "stall", "cut"], ["cut", "error", "cut"], ["cut", "no-range"]]
 )
 def test_broken_connections(trouble: list[str], server: Server, tmp_path: Path) -> None:
-    """What has come is not asked for again, unless the server knows no ranges."""
+    """Received bytes are not requested again, unless the server does not support ranges."""
     server.trouble = list(trouble)
     fetch((_source(server),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
@@ -96,7 +96,7 @@ def test_wrong_bytes(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_part_of_something_else(server: Server, tmp_path: Path) -> None:
-    """The hash finds it, and the next call begins anew."""
+    """The hash reveals a wrong partial file, and the next call starts from the beginning."""
     (tmp_path / ".fetch").mkdir()
     (tmp_path / ".fetch" / "big.bin.part").write_bytes(b"x" * 1000)
     with pytest.raises(InputError, match="found other content"):
@@ -106,7 +106,7 @@ def test_a_part_of_something_else(server: Server, tmp_path: Path) -> None:
 
 
 def test_trust_on_first_use(server: Server, tmp_path: Path) -> None:
-    """Of a file that nobody has published a hash of, the first download's is asked for from then on."""
+    """Without a published hash, later downloads must match the hash of the first."""
     fetch((_source(server, known=False),), tmp_path, _nothing)
     (tmp_path / "file.bin").unlink()
     server.files["big.bin"] = CONTENT[:-1] + b"x"
@@ -159,7 +159,7 @@ def test_a_redirect_to_what_is_not_encrypted(to: str, server: Server, tmp_path: 
 
 
 def test_redirects(server: Server, tmp_path: Path) -> None:
-    """A few are followed; from another machine, none to this machine's addresses is."""
+    """A few redirects are followed, but none from another machine to this one."""
     again = f"{server.address}/big.bin"
     server.trouble = [again] * 3
     fetch((_source(server),), tmp_path / "a", _nothing)
@@ -177,7 +177,7 @@ def test_a_status_without_a_file(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_between_two_pieces(server: Server, tmp_path: Path) -> None:
-    """It is fetched again from its start if its ETag is another, or if it has none."""
+    """The download restarts if the ETag has changed or is missing."""
     other = CONTENT[::-1]
     for before, after in (('"a"', '"b"'), ("", "")):
         server.files["big.bin"], server.etag, server.trouble = CONTENT, before, ["cut"] * 5
@@ -198,7 +198,7 @@ def test_an_unknown_file_is_resumed_by_its_etag(server: Server, tmp_path: Path) 
 
 @pytest.mark.parametrize("start", [0, 100_000])
 def test_zeros_in_an_unknown_part_are_fetched_again(start: int, server: Server, tmp_path: Path) -> None:
-    """A power cut can leave zeros; without a known hash, the file would be trusted for good."""
+    """Zeros, as left by a power cut, are replaced; without a known hash they would be trusted forever."""
     server.etag, server.trouble = '"a"', ["cut"] * 5
     with pytest.raises(InputError, match="5 attempts failed"):
         fetch((_source(server, known=False),), tmp_path, _nothing)
@@ -230,7 +230,7 @@ def test_the_saved_start_of_a_part_without_known_hash_is_kept(
 def test_a_part_that_is_all_of_it_or_more(
     more: bytes, requests: int, known: bool, server: Server, tmp_path: Path
 ) -> None:
-    """The server has no bytes from there on; it is asked again from the start if there are too many."""
+    """A complete partial file is used; one that is too long is downloaded again from the start."""
     server.etag, part = '"a"', CONTENT + more
     note = {"version": '"a"', "size": len(part), "sha256": hashlib.sha256(part).hexdigest()}
     (tmp_path / ".fetch").mkdir()
@@ -245,7 +245,7 @@ def test_a_part_that_is_all_of_it_or_more(
     "note", ["", "[]", '{"version": "a", "size": -1}', '{"version": ""}', "{" * 5000, "\0" * 20_000]
 )
 def test_a_damaged_state_of_a_part(note: str, server: Server, tmp_path: Path) -> None:
-    """The download starts again."""
+    """The download starts from the beginning."""
     server.etag = '"a"'
     (tmp_path / ".fetch").mkdir()
     (tmp_path / ".fetch" / "big.bin.part").write_bytes(CONTENT[:5000])
@@ -310,7 +310,7 @@ def test_a_broken_lock(content: str, server: Server, tmp_path: Path) -> None:
 
 
 def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line, and the next call uses the download."""
+    """The error is one line, and the next call uses the download."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -340,7 +340,7 @@ def test_too_large(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_mirrors(server: Server, tmp_path: Path) -> None:
-    """An address or a folder with the file under its own name, to which the same hash applies."""
+    """A mirror is a URL or folder with the file under its own name, and the same hash applies."""
     source = Source("http://127.0.0.1:1/far/away/big.bin", {"": "file.bin"}, hashlib.sha256(CONTENT).hexdigest())
     fetch((source,), tmp_path / "a", _nothing, server.address)
     (tmp_path / "mirror").mkdir()
@@ -404,7 +404,7 @@ def test_damaged_archives(damage: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_mutated_archives(compression: int, tmp_path: Path) -> None:
-    """They give the packed file or a one-line error, after which no download is kept."""
+    """Each archive gives the packed file or a one-line error, after which no download is kept."""
     text, chance = bytes(random.Random(1).choices(b"abc", k=3000)), random.Random(compression)
     content = _zip({"trees/a.txt": text, "b.txt": b"b" * 100}, compression)
     source, mirror = Source("https://example.org/a.zip", {"trees/a.txt": "a.txt"}), tmp_path / "mirror"
@@ -438,7 +438,7 @@ def test_the_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Weights from a mirror, read before they are put in place."""
+    """Weights from a mirror are read and checked before they appear."""
     from elmo_mf.cli.main import main
 
     monkeypatch.chdir(tmp_path)
@@ -446,9 +446,9 @@ def test_the_command(
     files = dict(zip((source.name for source in WEIGHTS["small"]), (options, weights), strict=True))
     with serving({name: path.read_bytes() for name, path in files.items()}) as server:
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
-        said = capsys.readouterr()
-        assert said.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
-        assert said.err.count(": not verified, because no SHA-256 is published for it; ") == 2
+        captured = capsys.readouterr()
+        assert captured.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
+        assert captured.err.count(": not verified, because no SHA-256 is published for it; ") == 2
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         assert capsys.readouterr() == ("weights/small: all there\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())

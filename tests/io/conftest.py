@@ -1,4 +1,4 @@
-"""A disk that fails at one write."""
+"""A fixture for disks that fail at one write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ EachFails = Callable[[Callable[[], object], int, str], int]
 
 @pytest.fixture
 def each_write_fails(monkeypatch: pytest.MonkeyPatch) -> EachFails:
-    """Calls `write` once, then once for each of its writes, which fails; each must raise. How many writes there are."""
+    """Return a function that calls `write` once, and once more for each of its writes, failing at that write.
+
+    Each failure must raise `OutputError`. The function returns the number of writes.
+    """
     real, calls, failing, error = os.pwrite, 0, -1, 0
 
     def pwrite(*arguments: object) -> int:

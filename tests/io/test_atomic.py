@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, also where their writer was killed at any step."""
+"""Tests that files appear complete or not at all, even if their writer is killed at any step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from elmo_mf.io import (
 
 
 def in_a_child(work: Callable[[], object], kill_at: int) -> bool:
-    """Run `work` in a process that is killed before its n-th renaming; whether it was."""
+    """Run `work` in a child that is killed before its `kill_at`-th rename, and return whether it was killed."""
     child = os.fork()
     if child == 0:
         count = 0
@@ -59,19 +59,19 @@ def content(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("kill_at", range(1, 5))
 def test_several_files_appear_together_after_a_kill(kill_at: int, tmp_path: Path) -> None:
-    """The next write of anything in the folder finds all old files or all new ones, and leaves nothing else."""
+    """After the next write into the folder, it has all old files or all new ones, and nothing else."""
     write_all(tmp_path, "old")
     (tmp_path / "old").write_text("old")
     (tmp_path / "mine").write_text("kept")
     assert in_a_child(lambda: write_all(tmp_path, "new"), kill_at)
     write_text(tmp_path / "other", "x")
-    found = content(tmp_path)
-    assert found.pop("mine") == "kept"
-    assert found.pop("other") == "x"
+    files = content(tmp_path)
+    assert files.pop("mine") == "kept"
+    assert files.pop("other") == "x"
     if kill_at == 1:
-        assert found == {"a": "old", "b": "old", "c": "old", "old": "old"}
+        assert files == {"a": "old", "b": "old", "c": "old", "old": "old"}
     else:
-        assert found == {"a": "new", "b": "new", "c": "new"}
+        assert files == {"a": "new", "b": "new", "c": "new"}
     assert not list(tmp_path.glob(".*"))
 
 
@@ -122,7 +122,7 @@ def test_a_file_elsewhere_that_cannot_be_read_is_not_blamed_on_the_output(tmp_pa
 
 
 def test_an_error_names_the_final_place(tmp_path: Path) -> None:
-    """A staging folder, even one within another, is nothing that its reader has ever seen."""
+    """Errors name the destination, not a staging folder, even for nested ones."""
     for error in (InputError, lambda text: OutputError(text.partition(":")[0], OSError(28, ""))):
         with pytest.raises(InputError) as caught, atomic_files(tmp_path) as outer, atomic_files(outer / "b") as inner:
             raise error(f"{inner / 'file'}: found nothing")
@@ -141,7 +141,7 @@ def test_the_names_that_a_strange_folder_lists_stay_within_it(tmp_path: Path) ->
 
 
 def test_what_another_user_left_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that many may write to, /tmp for one, it could replace any file of anybody."""
+    """In a shared folder such as /tmp, files staged by others must not replace those of this user."""
     left = tmp_path / ".x.00000000.done.tmp"
     left.mkdir()
     (left / "mine").write_text("theirs")
@@ -165,7 +165,7 @@ def test_a_reader_finishes_what_a_killed_writer_began(tmp_path: Path) -> None:
 def test_a_folder_that_is_removed_goes_wholly_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a").touch()
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if killed meanwhile
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if the process were killed here
     remove_folder(tmp_path / "parts")
     assert not (tmp_path / "parts").exists() and len(list(tmp_path.iterdir())) == 1
     monkeypatch.undo()
@@ -189,7 +189,7 @@ def test_an_empty_folder_that_is_held_stays(tmp_path: Path) -> None:
     [b"", bytes(20), b"[" * 100_000, b'{"old": 1}', b'["../old"]', b'["/old"]', b"[1]", b'["."]', b'["a\\u0000"]'],
 )
 def test_a_list_of_obsolete_files_that_is_not_as_written_removes_nothing(listed: bytes, tmp_path: Path) -> None:
-    """As a power cut leaves it, or a stranger's folder has it."""
+    """Damaged or malicious lists, from a power cut or an untrusted folder, are ignored."""
     folder = tmp_path / "folder"
     folder.mkdir()
     write_all(folder, "old")
@@ -215,7 +215,7 @@ def test_the_list_of_obsolete_files_is_on_disk_before_the_files_take_their_place
 
 
 def test_a_strangers_complete_files_do_not_go_through_links_of_the_folder(tmp_path: Path) -> None:
-    """A model folder that somebody unpacks could otherwise write anywhere when it is read."""
+    """An unpacked model folder must not write elsewhere when it is read."""
     (tmp_path / "home").mkdir()
     folder = tmp_path / "model"
     (folder / ".model.12345678.done.tmp" / "link").mkdir(parents=True)

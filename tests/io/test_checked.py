@@ -1,4 +1,4 @@
-"""No write error is lost or crashes the process, whenever PyTorch happens to write."""
+"""Tests that no write error is lost or crashes the process, whenever PyTorch writes."""
 
 from __future__ import annotations
 

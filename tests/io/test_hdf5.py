@@ -1,4 +1,4 @@
-"""No write error is lost, whenever HDF5 happens to write."""
+"""Tests that no write error is lost, whenever HDF5 writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks hold between processes and end with them."""
+"""Tests that locks exclude other processes and end with their holder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_alone_between_processes_until_the_holder_is_killed(tmp_path: Path) -> N
 
 
 def test_a_link_is_no_lock(tmp_path: Path) -> None:
-    """In a shared folder it may be a stranger's, and a note would overwrite the file that it leads to."""
+    """A symbolic link of another user could make a lock's content overwrite any file."""
     for target in ("file", "gone/file"):
         (tmp_path / "lock").unlink(missing_ok=True)
         (tmp_path / "lock").symlink_to(tmp_path / target)
@@ -65,7 +65,7 @@ def test_shared(tmp_path: Path) -> None:
 
 
 def test_a_removed_lock_is_not_taken_for_held(tmp_path: Path) -> None:
-    """Who waited on the file of a lock that its holder then removed holds the new file."""
+    """A waiter locks the new file if the holder removed the old one."""
     path, got = tmp_path / "lock", threading.Event()
     first = acquire(path)
     assert first is not None

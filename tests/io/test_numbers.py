@@ -1,4 +1,4 @@
-"""HDF5 files of numbers, as anybody may have made or damaged them."""
+"""Tests of HDF5 files of numbers, including damaged and malicious ones."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_round_trip(tmp_path: Path, compression: str | None) -> None:
     path = _write(tmp_path / "x.hdf5", compression)
     for name, array in _read(path).items():
         np.testing.assert_array_equal(array, ARRAYS[name])
-    with h5py.File(path) as file:  # as anybody else reads them
+    with h5py.File(path) as file:  # as other programs read it
         assert np.array_equal(file["group/b"][...], ARRAYS["group/b"])
         assert len(file["a"].attrs[CHECKSUM]) == 64
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_any_flipped_byte_is_found_or_harmless(tmp_path: Path, compression: str | None) -> None:
-    """Of the numbers, each one is found; elsewhere the file is refused, or the numbers are what they were."""
+    """A flipped byte is an error, or leaves all numbers unchanged."""
     path = _write(tmp_path / "x.hdf5", compression)
     content, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
@@ -55,12 +55,12 @@ def test_any_flipped_byte_is_found_or_harmless(tmp_path: Path, compression: str 
         damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            found = _read(path)
+            arrays = _read(path)
         except InputError as error:
             refused += 1
             assert str(path) in str(error) and "\n" not in str(error)
         else:
-            assert all(np.array_equal(found[name], array) for name, array in ARRAYS.items()), place
+            assert all(np.array_equal(arrays[name], array) for name, array in ARRAYS.items()), place
     assert refused
 
 

@@ -1,4 +1,4 @@
-"""Files that are not what they should be end in one line, in bounded memory and time."""
+"""Tests that invalid files give one-line errors, in bounded memory and time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_places_that_can(tmp_path: Path) -> None:
 
 
 def test_names_that_no_result_can_have(tmp_path: Path) -> None:
-    """Found before the work: they would fail after it, or a device would be replaced by a file."""
+    """Invalid output names are reported before the work, and devices are not replaced by files."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/null")
     for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout")):
@@ -161,7 +161,7 @@ BROKEN = Path("/proc/self/mem")  # a regular file whose first byte cannot be rea
 
 
 def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
-    """As on a disk that is going: in one line that names the file."""
+    """A read error, as on a failing disk, is one line that names the file."""
     from elmo_mf.compression.calibration.row_weights import read_row_weights
     from elmo_mf.provenance import file_hash
     from elmo_mf.tasks.formats import FORMATS

@@ -1,4 +1,4 @@
-"""Lines are those that Python's text mode reads, and so AllenNLP's readers."""
+"""Tests that lines are those of Python's text mode, and therefore of AllenNLP's readers."""
 
 from __future__ import annotations
 

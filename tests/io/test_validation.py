@@ -1,4 +1,4 @@
-"""One-line errors of pydantic models."""
+"""Tests of one-line errors of pydantic models."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_line(raw: object, message: str) -> None:
 
 
 def test_a_field_of_a_key() -> None:
-    """Where the place is a key in place of a file, a dot joins them."""
+    """A dot joins the field to a place that is a key, not a file."""
     with pytest.raises(InputError, match=r"^model\.inner\.size: found 0"):
         validated(_Outer, {"name": "one", "inner": {"size": 0}}, "model")
 
