@@ -88,7 +88,7 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
     """Write `board.<kind>` for each kind into a folder.
 
     Raises:
-        InputError: A kind is unknown, or what it needs is not installed.
+        InputError: A kind is unknown, or a package that it needs is not installed.
     """
     check_kinds(kinds)
     written = []

@@ -40,7 +40,7 @@ def setting_names(records: Sequence[Record]) -> list[str]:
 
 
 def _shortened(values: Sequence[str]) -> dict[str, str]:
-    """Shorten values to the fewest characters that distinguish them."""
+    """Shorten values to `_LONGEST` characters, or to more if these do not distinguish them."""
     different = set(values)
     longest = next(n for n in itertools.count(_LONGEST) if len({value[:n] for value in different}) == len(different))
     return {value: short(value, longest) for value in different}
