@@ -29,7 +29,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.io.numbers import CHECKSUM, _checksum
 from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
-from elmo_mf.tasks.config import Task, load_task
+from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.spec import SweepSpec
@@ -212,7 +212,7 @@ def _card(path: Path) -> object:
     folder = path.parent / "tasks" / "sst"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "task.toml").write_bytes(path.read_bytes())
-    return Task.from_file(folder / "task.toml")
+    return TaskConfig.from_file(folder / "task.toml")
 
 
 SWEEP = {

@@ -16,7 +16,7 @@ import typer
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import read_compression
 from elmo_mf.compression.methods import base
-from elmo_mf.tasks.config import Task, task_names
+from elmo_mf.tasks.config import TaskConfig, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override
 from tests.conftest import ROOT
 
@@ -159,7 +159,7 @@ def test_cards_are_cards(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "tasks" / "mine" / "task.toml"
     path.parent.mkdir(parents=True)
     path.write_text(block)
-    assert Task.from_file(path).name == "mine" and len(block.splitlines()) < 20
+    assert TaskConfig.from_file(path).name == "mine" and len(block.splitlines()) < 20
 
 
 @pytest.mark.parametrize(("page", "block"), _blocks("jsonnet"), ids=_id)

@@ -11,7 +11,7 @@ from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.tasks.config import Task
+    from elmo_mf.tasks.config import TaskConfig
 
 
 def tasks(
@@ -32,13 +32,17 @@ def tasks(
     known = [load_task(name) for name in task_names()]
     for task in known:
         echo(f"{task.name}: {task.title}")
-        echo(f"  metric: {task.primary} on {task.scored}, {task.metrics[task.primary]} is better")
+        better = task.score.metrics[task.score.primary]
+        echo(f"  metric: {task.score.primary} on {task.score.split}, {better} is better")
         echo(f"  files: {', '.join(task.files.values())}; demo data in {task.demo_data}")
-        echo(f"  source: {task.source}; {task.licence}")
+        echo(f"  source: {task.data.source}; {task.data.licence}")
     if json_file is not None:
         write_json(json_file, {task.name: _as_json(task) for task in known})
 
 
-def _as_json(task: Task) -> dict[str, Any]:
-    names = ("title", "kind", "files", "scored", "primary", "metrics", "chance", "source", "licence")
-    return {name: getattr(task, name) for name in names}
+def _as_json(task: TaskConfig) -> dict[str, Any]:
+    score = task.score
+    return {
+        "title": task.title, "kind": task.kind, "files": task.files, "scored": score.split, "primary": score.primary,
+        "metrics": score.metrics, "chance": score.chance, "source": task.data.source, "licence": task.data.licence,
+    }  # fmt: skip

@@ -24,6 +24,7 @@ _EXPECTED = {
     "tuple_type": "a list",
     "string_type": "a text",
     "string_too_short": "a text that is not empty",
+    "too_short": "at least one entry",
     "int_type": "an integer",
     "int_from_float": "an integer",
     "float_type": "a number",

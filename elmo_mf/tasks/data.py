@@ -47,7 +47,7 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
         examples = {split: task.format.read(data / name) for split, name in task.files.items()}
         facts = {
             "examples": {split: len(read) for split, read in examples.items()},
-            "chance": CHANCES[task.chance](examples["train"], examples[task.scored]),
+            "chance": CHANCES[task.score.chance](examples["train"], examples[task.score.split]),
         }
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 

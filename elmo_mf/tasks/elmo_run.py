@@ -78,14 +78,14 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
     task = load_task(run.task)
     with trained(spec, run, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
-            scores, instances = _score(loop, task.scored)
+            scores, instances = _score(loop, task.score.split)
             dense = _dense(spec, run, embedder)
             error = None if dense is None else _activation_error(run, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
         encoder = embedder.bilm
     record = {
-        "scores": {name: scores[name] for name in task.metrics},
-        "validation": {name: training[f"best_validation_{name}"] for name in task.metrics},
+        "scores": {name: scores[name] for name in task.score.metrics},
+        "validation": {name: training[f"best_validation_{name}"] for name in task.score.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
         **data_facts(run, data, workspace),
@@ -102,7 +102,7 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     with _untrained(spec, run, workspace) as (loop, embedder, *_):
-        instances = list(_scored_loader(loop, load_task(run.task).scored).iter_instances())
+        instances = list(_scored_loader(loop, load_task(run.task).score.split).iter_instances())
         times = _times(spec, loop, embedder, instances, _dense(spec, run, embedder), workspace)
         return times, embedder.bilm.device
 

@@ -24,7 +24,7 @@ from elmo_mf.records.identity import (
     Split,
 )
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import Task, load_task
+from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 
@@ -74,7 +74,7 @@ def expand(spec: SweepSpec) -> list[Run]:
 
 
 def _runs(
-    spec: SweepSpec, task: Task, dense: RunIdentity, encoder: EncoderIdentity, compression: Compression | None
+    spec: SweepSpec, task: TaskConfig, dense: RunIdentity, encoder: EncoderIdentity, compression: Compression | None
 ) -> Iterator[Run]:
     """Yield the runs of one encoder, one for each seed."""
     fields = _fields(task, encoder)
@@ -82,7 +82,7 @@ def _runs(
         yield Run(dense.model_copy(update=fields | {"seed": seed}), compression)
 
 
-def _fields(task: Task, encoder: EncoderIdentity) -> dict[str, Any]:
+def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:
     """Return the fields of a run's identity that differ between encoders."""
     fields = {name: getattr(encoder, name) for name in EncoderIdentity.model_fields}
     return fields | {"versions": _versions(task, encoder)}
@@ -98,7 +98,7 @@ def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
     return list(dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None))
 
 
-def _versions(task: Task, encoder: EncoderIdentity) -> dict[str, int]:
+def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     """Return the version of each part of this project that a score depends on."""
     from elmo_mf.bilm import encoder as dense_encoder
     from elmo_mf.compression import apply
@@ -145,14 +145,14 @@ def same_form(run: Run) -> Run:
     return Run(run.identity.model_copy(update=fields), compression.model_copy(update=changes))
 
 
-def _file_identity(task: Task, split: Split, spec: SweepSpec) -> FileIdentity:
+def _file_identity(task: TaskConfig, split: Split, spec: SweepSpec) -> FileIdentity:
     path = spec.data_of(task) / task.files[split]
     if not is_regular(path):
         raise missing(path, "data file", f"the {split} split of {task.name}")
     return FileIdentity(sha256=file_hash(path), limit=spec.limit_of(task.name, split))
 
 
-def _words(spec: SweepSpec, task: Task, config: dict[str, Any]) -> str | None:
+def _words(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> str | None:
     """Return the hash of the file of word vectors; None if the config reads none."""
     if "GLOVE" not in json.dumps(config):
         return None

@@ -64,7 +64,7 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
     """Return the record fields of a language model, and its device."""
     with workspace.phase("data"):
         training = _Training(spec, run, workspace, limited_data(spec, run, workspace))
-    scored_split = training.task.scored
+    scored_split = training.task.score.split
     compression, seen, scored = run.compression, list[Tensor](), list[Tensor]()
     seconds = error = None
     matrices: list[dict[str, Any]] = []

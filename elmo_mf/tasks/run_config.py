@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.tasks.config import Task
+from elmo_mf.tasks.config import TaskConfig
 from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
 
 
-def run_config(spec: SweepSpec, task: Task, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
+def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
     """Return the AllenNLP config of a run.
 
     Args:

@@ -14,7 +14,7 @@ from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.paths import expanded
 from elmo_mf.records.identity import Split
 from elmo_mf.resources import demo_options, demo_weights
-from elmo_mf.tasks.config import SPLITS, Task, load_task, task_names
+from elmo_mf.tasks.config import SPLITS, TaskConfig, load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 
 
@@ -201,6 +201,6 @@ class SweepSpec(BaseModel):
         """Return the file of word vectors of a task; None if there is none."""
         return self.glove.get(task) if isinstance(self.glove, dict) else self.glove
 
-    def data_of(self, task: Task) -> Path:
+    def data_of(self, task: TaskConfig) -> Path:
         """Return the data folder of a task."""
         return task.demo_data if self.data is None else Path(self.data) / task.name

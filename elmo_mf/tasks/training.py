@@ -12,7 +12,7 @@ from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.tasks.config import Task
+from elmo_mf.tasks.config import TaskConfig
 
 VERSION = 1
 """Version of the training of a task's model, part of a run's identity; raised when its result changes."""
@@ -64,7 +64,7 @@ def training_loop(config: dict[str, Any], work: str) -> Any:
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
 
 
-def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
+def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
     """Run the loop, reporting progress and yielding to measurements between batches, and return its metrics."""
     from allennlp.training.callbacks import TrainerCallback
 
@@ -90,7 +90,7 @@ def train(loop: Any, task: Task, workspace: Workspace) -> dict[str, Any]:
             workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
 
         def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
-            self.metric = metrics.get(f"validation_{task.primary}")
+            self.metric = metrics.get(f"validation_{task.score.primary}")
 
     loop.trainer._callbacks.append(Watch(loop.serialization_dir))
     with deterministic():

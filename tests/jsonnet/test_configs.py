@@ -44,8 +44,8 @@ def test_train_evaluate_predict(task: str, tmp_path: Path, monkeypatch: pytest.M
     held_out = data / card.files["validation"]
     _run(monkeypatch, "evaluate", out / "model.tar.gz", held_out, "--output-file", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores[card.primary] == pytest.approx(trained[f"best_validation_{card.primary}"])
-    assert set(card.metrics) <= set(scores)
+    assert scores[card.score.primary] == pytest.approx(trained[f"best_validation_{card.score.primary}"])
+    assert set(card.score.metrics) <= set(scores)
 
     predictor, example, answer = INPUTS[task]
     (tmp_path / "in.jsonl").write_text(json.dumps(example) + "\n")

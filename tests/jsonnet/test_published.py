@@ -89,7 +89,7 @@ def test_one_epoch(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     if task not in PUBLISHED:
         changes |= {"model.embedding_dim": 16, "model.hidden_size": 24, "data_loader.batch_size": 8}
     metrics = training_loop(override(config, changes, task), str(tmp_path / "out")).run()
-    assert metrics["training_loss"] > 0 and f"best_validation_{load_task(task).primary}" in metrics
+    assert metrics["training_loss"] > 0 and f"best_validation_{load_task(task).score.primary}" in metrics
 
 
 def _words_dim(task: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.records.identity import Split
-from elmo_mf.tasks.config import Task, load_task, task_names
+from elmo_mf.tasks.config import TaskConfig, load_task, task_names
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -27,11 +27,11 @@ def test_the_generator_writes_the_committed_files(name: str, tmp_path: Path) -> 
 def test_scored_examples_are_not_trained_on(name: str) -> None:
     """In the text of a language model, an example is ten consecutive lines."""
     task = load_task(name)
-    train, scored = (_examples(task, split) for split in ("train", task.scored))
+    train, scored = (_examples(task, split) for split in ("train", task.score.split))
     assert len(train & scored) < 0.02 * len(scored)
 
 
-def _examples(task: Task, split: Split) -> set[str]:
+def _examples(task: TaskConfig, split: Split) -> set[str]:
     raw = [str(example.raw) for example in task.format.read(task.demo_data / task.files[split])]
     if task.kind == "language-model":
         raw = ["\n".join(raw[start : start + 10]) for start in range(len(raw) - 9)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,8 @@ def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> N
         patch.setattr("elmo_mf.tasks.training.VERSION", 2)
         assert not before & set(_ids(spec))
     real = load_task("sst")
-    monkeypatch.setattr(grid, "load_task", lambda _: replace(real, primary="accuracy3"))
+    other = real.score.model_copy(update={"primary": "accuracy3"})
+    monkeypatch.setattr(grid, "load_task", lambda _: real.model_copy(update={"score": other}))
     assert not before & set(_ids(spec))
 
 

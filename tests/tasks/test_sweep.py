@@ -31,7 +31,7 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     dense, compressed = records_here(spec, tmp_path / "out")
     runs = expand(spec)
     assert [RecordStore(tmp_path / "out").has(run) for run in runs] == [True, True]
-    assert set(compressed["scores"]) == set(load_task(runs[0].task).metrics)
+    assert set(compressed["scores"]) == set(load_task(runs[0].task).score.metrics)
     assert 0 <= compressed["scores"][runs[0].primary] <= 1 and 0 <= compressed["chance"] <= 1
     assert compressed["examples"] == dict.fromkeys(load_task(runs[0].task).files, 40)
     assert compressed["epochs"] == 2 and compressed["best_epoch"] in (1, 2)

@@ -1,4 +1,4 @@
-"""Task configs."""
+"""TaskConfig configs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
-from elmo_mf.tasks.config import SPLITS, Task, load_task, task_names
+from elmo_mf.tasks.config import SPLITS, TaskConfig, load_task, task_names
 
 CARD = """
 title = "A task"
@@ -39,7 +39,7 @@ def _card(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", ["ptb", "snli", "squad", "sst", "wikitext2"])
 def test_cards(name: str) -> None:
     task = load_task(name)
-    assert task.config.is_file() and task.primary in task.metrics and task.source and task.licence
+    assert task.config.is_file() and task.score.primary in task.score.metrics and task.data.source and task.data.licence
     for split in SPLITS:
         assert split not in task.files or task.format.read(task.demo_data / task.files[split])
     assert name in task_names()
@@ -58,7 +58,7 @@ def test_sizes_of_the_demo_data() -> None:
 
 
 def test_a_card(tmp_path: Path) -> None:
-    task = Task.from_file(_card(tmp_path, CARD))
+    task = TaskConfig.from_file(_card(tmp_path, CARD))
     assert (task.name, task.files) == ("mine", {"train": "train.txt", "validation": "dev.txt"})
     assert task.config == tmp_path / "jsonnet" / "a.jsonnet" and task.demo_data == tmp_path / "tasks" / "mine" / "demo"
 
@@ -66,12 +66,12 @@ def test_a_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('title = "A task"', "", "title: found nothing, expected a text"),
+        ('title = "A task"', "", "title: found nothing, expected a value"),
         ('"ptb-trees"', '"csv"', "data.format: found 'csv', expected one of ptb-trees, snli-jsonl, squad-json"),
         ('split = "validation"', 'split = "test"', "score.split: found 'test', expected one of train, validation"),
         ('primary = "accuracy"', 'primary = "f1"', "score.primary: found 'f1', expected one of accuracy"),
         ('accuracy = "higher"', 'accuracy = "more"', "score.metrics.accuracy: found 'more'"),
-        ('accuracy = "higher"', "", "score.metrics: found no table"),
+        ('accuracy = "higher"', "", "score.metrics: found {}, expected at least one entry"),
         ('train = "train.txt"', "train = 3", "data.train: found 3, expected a text"),
         ("[score]", "[score", "found something that is not TOML"),
         ('"train.txt"', '"../../train.txt"', "data.train: found '../../train.txt', expected a file below its folder"),
@@ -87,15 +87,15 @@ def test_a_card(tmp_path: Path) -> None:
         ('"A task"', '"A task"\n' + "a." * 400 + "b = 1", "nested more than 64 deep"),
         ('"A task"', '"A task" # ' + "x" * 100_000, "found more than 100,000 bytes"),
         ('"A task"', '"A task" # \x00', "found something that is not TOML"),
-        ("[data]", "[dates]", "data: found no table, expected one with at least one entry"),
+        ("[data]", "[dates]", "data: found nothing, expected a value"),
         ('chance = "majority"', "chance = [1]", "score.chance: found [1], expected one of majority, random-span"),
-        ('primary = "accuracy"', "", "score.primary: found nothing, expected a text"),
+        ('primary = "accuracy"', "", "score.primary: found nothing, expected a value"),
     ],
 )
 def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
     path = _card(tmp_path, CARD.replace(old, new))
     with pytest.raises(InputError) as error:
-        Task.from_file(path)
+        TaskConfig.from_file(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
 
 
@@ -108,13 +108,13 @@ def test_a_card_that_is_no_regular_file(tmp_path: Path) -> None:
     path = _card(tmp_path, CARD)
     path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(InputError, match="found something that is not a regular file, expected a task card"):
-        Task.from_file(path)
+    with pytest.raises(InputError, match="found something that is not a regular file, expected a task config"):
+        TaskConfig.from_file(path)
 
 
 def test_keys_for_people_do_no_harm(tmp_path: Path) -> None:
     path = _card(tmp_path, CARD + '\n[demo]\nsource = "generated"\ndate = 2026-01-01\n')
-    assert Task.from_file(path).title == "A task"
+    assert TaskConfig.from_file(path).title == "A task"
 
 
 @given(st.binary(max_size=8), st.integers(0, len(CARD)), st.integers(0, 40))
@@ -123,6 +123,6 @@ def test_mutants_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, n
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(CARD.encode()[:at] + new + CARD.encode()[at + gone :])
     try:
-        Task.from_file(path)
+        TaskConfig.from_file(path)
     except InputError as error:
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
