@@ -24,7 +24,6 @@ _EXPECTED = {
     "tuple_type": "a list",
     "string_type": "a text",
     "string_too_short": "a text that is not empty",
-    "too_short": "at least one entry",
     "int_type": "an integer",
     "int_from_float": "an integer",
     "float_type": "a number",
@@ -141,6 +140,9 @@ def _expected(detail: ErrorDetails) -> str:
     if kind in _BOUNDS:
         key, relation = _BOUNDS[kind]
         return f"expected {'an integer' if isinstance(context[key], int) else 'a number'} {relation} {context[key]}"
+    if kind == "too_short":
+        least = context["min_length"]
+        return f"expected at least {least} {'entry' if least == 1 else 'entries'}"
     if kind == UNEXPECTED:
         return f"expected {context['expected']}"
     return f"expected {_EXPECTED.get(kind) or _sentence(detail['msg'])}"

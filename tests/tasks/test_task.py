@@ -71,7 +71,7 @@ def test_a_card(tmp_path: Path) -> None:
         ('split = "validation"', 'split = "test"', "score.split: found 'test', expected one of train, validation"),
         ('primary = "accuracy"', 'primary = "f1"', "score.primary: found 'f1', expected one of accuracy"),
         ('accuracy = "higher"', 'accuracy = "more"', "score.metrics.accuracy: found 'more'"),
-        ('accuracy = "higher"', "", "score.metrics: found {}, expected at least one entry"),
+        ('accuracy = "higher"', "", "score.metrics: found {}, expected at least 1 entry"),
         ('train = "train.txt"', "train = 3", "data.train: found 3, expected a text"),
         ("[score]", "[score", "found something that is not TOML"),
         ('"train.txt"', '"../../train.txt"', "data.train: found '../../train.txt', expected a file below its folder"),
