@@ -17,14 +17,14 @@ import torch
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.compression.model_card import CARD_FILE, licence_on_card
-from elmo_mf.embed.parts import Parts, window_digest
+from elmo_mf.embed._parts import Parts, window_digest
 from elmo_mf.embed.text import TextFile, Window, windows
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import Cache
 from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.experiments.machine_lock import MachineLock
-from elmo_mf.fetch.archive import extract
+from elmo_mf.fetch._archive import extract
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
 from elmo_mf.pretrain.corpus import Vocabulary

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.character_tables import CharacterTables
+from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING
 from elmo_mf.bilm.config import CharCnnOptions
 from elmo_mf.bilm.derived_cache import DerivedCache

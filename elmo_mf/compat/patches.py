@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
-from elmo_mf.compat.home import ensure_home
+from elmo_mf.compat._home import ensure_home
 
 
 class _Absent(ModuleType):
@@ -73,7 +73,7 @@ def _transformers_adamw() -> Iterator[None]:
     import transformers
 
     if not hasattr(transformers, "AdamW"):
-        from elmo_mf.compat.adamw import AdamW
+        from elmo_mf.compat._adamw import AdamW
 
         type(transformers).AdamW = AdamW
     yield
@@ -83,7 +83,7 @@ def _transformers_adamw() -> Iterator[None]:
 def _transformers_tokenizers() -> Iterator[None]:
     """transformers 5 renamed or removed tokenizer methods that AllenNLP calls."""
     yield
-    from elmo_mf.compat.transformers_tokenizers import tokenizer_getter
+    from elmo_mf.compat._transformers_tokenizers import tokenizer_getter
 
     module = sys.modules["allennlp.common.cached_transformers"]
     vars(module)["get_tokenizer"] = tokenizer_getter(module.get_tokenizer)
@@ -101,7 +101,7 @@ def _augmented_lstm() -> Iterator[None]:
 def _trees() -> Iterator[None]:
     """nltk only opens files in its own data folders."""
     yield
-    from elmo_mf.compat.trees import TreeFiles
+    from elmo_mf.compat._trees import TreeFiles
 
     reader = sys.modules["allennlp_models.structured_prediction.dataset_readers.penn_tree_bank"]
     vars(reader)["BracketParseCorpusReader"] = TreeFiles
@@ -126,7 +126,7 @@ def _huggingface_hub() -> Iterator[None]:
 def _spacy_models() -> Iterator[None]:
     """AllenNLP downloads a missing spaCy model even if only its tokenizer is used."""
     yield
-    from elmo_mf.compat.spacy_models import model_getter
+    from elmo_mf.compat._spacy_models import model_getter
 
     util = sys.modules["allennlp.common.util"]
     vars(util)["get_spacy_model"] = model_getter(util.get_spacy_model)
@@ -136,7 +136,7 @@ def _spacy_models() -> Iterator[None]:
 def _spacy_tokenizer() -> Iterator[None]:
     """AllenNLP's spaCy tokenizer requests tags by default."""
     yield
-    from elmo_mf.compat.spacy_models import tag_where_asked
+    from elmo_mf.compat._spacy_models import tag_where_asked
 
     tag_where_asked(sys.modules["allennlp.data.tokenizers.spacy_tokenizer"].SpacyTokenizer)
 
@@ -196,7 +196,7 @@ def _archives() -> Iterator[None]:
     import tarfile
 
     if not hasattr(tarfile, "data_filter"):  # before Python 3.11.4
-        from elmo_mf.compat import tar
+        from elmo_mf.compat import _tar as tar
 
         vars(sys.modules["allennlp.models.archival"])["tarfile"] = tar
     elif tarfile.TarFile.extraction_filter is None:
@@ -265,7 +265,7 @@ def _trainer() -> Iterator[None]:
 
     from torch.nn import utils
 
-    from elmo_mf.compat.sparse_gradients import clip_grad_norm_, clip_grad_value_
+    from elmo_mf.compat._sparse_gradients import clip_grad_norm_, clip_grad_value_
 
     module = sys.modules["allennlp.training.gradient_descent_trainer"]
     vars(module)["clip_grad_norm_"] = clip_grad_norm_
@@ -283,7 +283,7 @@ def _trainer() -> Iterator[None]:
 def _training_util() -> Iterator[None]:
     """Clip sparse gradients in training loops without AllenNLP's trainer."""
     yield
-    from elmo_mf.compat.sparse_gradients import clip_grad_norm_
+    from elmo_mf.compat._sparse_gradients import clip_grad_norm_
 
     vars(sys.modules["allennlp.training.util"])["clip_grad_norm_"] = clip_grad_norm_
 

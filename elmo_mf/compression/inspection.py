@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elmo_mf.bilm.weights import DIRECTIONS, GATES, TARGETS, Array, BilmWeights, Factors, Matrix, Pruned, to_dense
-from elmo_mf.compression.decomposition import singular_values
+from elmo_mf.compression._decomposition import singular_values
 from elmo_mf.compression.norms import Norms
 
 GATE_NAMES = ("i", "g", "f", "o")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array
-from elmo_mf.compression.decomposition import singular_values
+from elmo_mf.compression._decomposition import singular_values
 
 
 @dataclass(frozen=True)

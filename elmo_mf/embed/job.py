@@ -22,8 +22,8 @@ import numpy as np
 from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
-from elmo_mf.embed.index import SentenceIndex
-from elmo_mf.embed.parts import Parts, finished
+from elmo_mf.embed._index import SentenceIndex
+from elmo_mf.embed._parts import Parts, finished
 from elmo_mf.embed.text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder

@@ -7,7 +7,7 @@ Writing: `atomic_path` replaces one file, `atomic_files` several files of a fold
 Locking: `exclusive` reserves a folder for one process.
 """
 
-from elmo_mf.io.atomic import (
+from elmo_mf.io._atomic import (
     atomic_files,
     atomic_path,
     check_settled,
@@ -19,9 +19,10 @@ from elmo_mf.io.atomic import (
     write_json,
     write_text,
 )
-from elmo_mf.io.checked import checked_file
-from elmo_mf.io.hdf5 import hdf5_file
-from elmo_mf.io.output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
+from elmo_mf.io._checked import checked_file
+from elmo_mf.io._hdf5 import hdf5_file
+from elmo_mf.io._output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
+from elmo_mf.io._text_lines import TextLines
 from elmo_mf.io.reading import (
     is_regular,
     open_regular,
@@ -32,7 +33,6 @@ from elmo_mf.io.reading import (
     read_toml,
     unique_pairs,
 )
-from elmo_mf.io.text_lines import TextLines
 
 __all__ = [
     "OutputError",

@@ -19,14 +19,14 @@ from elmo_mf.compression import compress, read_compression, with_history
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import check_finite
 from elmo_mf.io import atomic_files, write_json
-from elmo_mf.pretrain.command import command_line
+from elmo_mf.pretrain._command import command_line
+from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
 from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.progress import StepMetrics, TensorBoardLog
 from elmo_mf.pretrain.schedule import scheduler
 from elmo_mf.pretrain.settings import PretrainSettings
-from elmo_mf.pretrain.state import NumpyState, SavedProgress, check_carried
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state

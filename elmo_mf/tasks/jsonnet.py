@@ -18,7 +18,7 @@ from typing import Any
 from elmo_mf.errors import InputError
 from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
-from elmo_mf.tasks import sandbox
+from elmo_mf.tasks import _sandbox as sandbox
 
 _CHUNK_BYTES = 1 << 16
 

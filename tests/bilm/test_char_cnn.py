@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from elmo_mf.bilm import Bilm
+from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
 from elmo_mf.bilm.runtime import packed_linear
 from elmo_mf.bilm.runtime.packed_linear import PackedLinear, Precision, QuantizedLinear, unquantized

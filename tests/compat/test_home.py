@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.compat import home
+from elmo_mf.compat import _home as home
 
 READ = """
 import os, sys

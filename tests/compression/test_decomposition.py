@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from elmo_mf.bilm.weights import Array
-from elmo_mf.compression.decomposition import singular_values, svd
+from elmo_mf.compression._decomposition import singular_values, svd
 
 values = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
 matrices = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20), elements=values)

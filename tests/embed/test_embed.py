@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from elmo_mf import sentences
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
-from elmo_mf.embed import index as index_module
+from elmo_mf.embed import _index as index_module
 from elmo_mf.embed import job
 from elmo_mf.embed import text as text_module
 from elmo_mf.embed.job import KEEP, EmbedSettings, Keep, embed_file

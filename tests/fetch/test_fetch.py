@@ -17,7 +17,7 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.fetch import download as downloads
-from elmo_mf.fetch.archive import extract
+from elmo_mf.fetch._archive import extract
 from elmo_mf.fetch.catalogue import DATA, WEIGHTS, Source
 from elmo_mf.fetch.fetch import fetch
 from elmo_mf.io import OutputError, exclusive
@@ -381,7 +381,7 @@ def test_damaged_archives(damage: str, tmp_path: Path, monkeypatch: pytest.Monke
     elif damage == "garbage":
         content = content[:40] + bytes(len(content) - 80) + content[-40:]
     elif damage == "bomb":
-        monkeypatch.setattr("elmo_mf.fetch.archive.MOST_BYTES", 5000)
+        monkeypatch.setattr("elmo_mf.fetch._archive.MOST_BYTES", 5000)
     elif damage == "growth":
         content = _zip({"a.txt": bytes(5_000_000)}, zipfile.ZIP_LZMA)
     elif damage == "encrypted":

@@ -12,16 +12,8 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import (
-    OutputError,
-    atomic,
-    atomic_files,
-    atomic_path,
-    check_settled,
-    exclusive,
-    remove_folder,
-    write_text,
-)
+from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, exclusive, remove_folder, write_text
+from elmo_mf.io import _atomic as atomic
 
 
 def in_a_child(work: Callable[[], object], kill_at: int) -> bool:

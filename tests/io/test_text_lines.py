@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
-from elmo_mf.io import text_lines as text_module
+from elmo_mf.io import _text_lines as text_module
 
 PIECES = st.sampled_from(["a", "é", "\n", "\r", "\r\n", "\u2028", "\x0c", "\x85", " ", "\x1c"])
 

@@ -32,7 +32,7 @@ class _Outer(BaseModel):
         ({}, "f.json: name: found nothing, expected a value"),
         ({"name": "tow"}, "f.json: name: found 'tow', expected one of one, two; did you mean two?"),
         ({"name": "one", "inner": {"size": 1}}, "f.json: inner.size: found 1, expected an integer of at least 2"),
-        ({"name": "one", "inner": {"sizes": 3}}, "f.json: inner.size: found nothing, expected a value"),
+        ({"name": "one", "inner": {"sizes": 3}}, "f.json: inner: found the key 'sizes'"),
         (
             {"name": "one", "inner": {"size": 3, "sise": 3}},
             "f.json: inner: found the key 'sise', expected any of size; did you mean size?",

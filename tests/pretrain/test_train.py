@@ -19,7 +19,7 @@ from elmo_mf.bilm.weights import Factors
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.io import exclusive
-from elmo_mf.pretrain.command import command_line
+from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain.progress import StepMetrics
 from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, PretrainSettings, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
-from elmo_mf.tasks import sandbox
+from elmo_mf.tasks import _sandbox as sandbox
 from elmo_mf.tasks.jsonnet import Sandbox, evaluate_jsonnet, override
 from tests.conftest import ROOT
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from elmo_mf import errors
 from elmo_mf.bilm.weights import Array, Factors, Pruned
-from elmo_mf.compression.decomposition import singular_values
+from elmo_mf.compression._decomposition import singular_values
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression, parse_compression
 

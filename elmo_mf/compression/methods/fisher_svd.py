@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
+from elmo_mf.compression.methods._truncation import SvdMethod
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, balanced, register
-from elmo_mf.compression.methods.truncation import SvdMethod
 
 _LEAST = 1e-8  # of the largest weight, so that rows without gradients are approximated as well
 

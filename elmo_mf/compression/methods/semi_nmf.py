@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.decomposition import svd
+from elmo_mf.compression._decomposition import svd
 from elmo_mf.compression.methods.base import (
     NO_STATISTICS,
     CalibrationStatistics,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.weights import Array, Factors
+from elmo_mf.compression.methods._truncation import SvdMethod
 from elmo_mf.compression.methods.base import CalibrationStatistics, balanced, register
-from elmo_mf.compression.methods.truncation import SvdMethod
 
 
 @register("svd")

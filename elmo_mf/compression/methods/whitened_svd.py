@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
+from elmo_mf.compression.methods._truncation import SvdMethod
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, balanced, positive, register
-from elmo_mf.compression.methods.truncation import SvdMethod
 
 
 @register("whitened_svd")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf.errors import InputError
-from elmo_mf.io.output import OutputError, output_errors
+from elmo_mf.io._output import OutputError, output_errors
 from elmo_mf.io.reading import read_json
 
 _STAGING = ".*.tmp"

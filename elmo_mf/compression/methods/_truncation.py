@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression.decomposition import svd
+from elmo_mf.compression._decomposition import svd
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Factorizer, Method
 
 

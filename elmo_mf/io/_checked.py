@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from elmo_mf.io.output import OutputError
+from elmo_mf.io._output import OutputError
 
 
 @contextlib.contextmanager
