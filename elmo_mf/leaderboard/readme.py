@@ -33,31 +33,32 @@ def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
     return path
 
 
-_PAGE = "`index.html` beside this file, opened in a browser, is the same to sort, filter and look into."
+_PAGE = "Open `index.html` beside this file in a browser to sort and filter the tables and to look into the records."
 
 NOTES = """## How to read it
 
-- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval (a
-  moderated t, Smyth 2004: few seeds say little of an encoder's noise, so that it is shrunk towards what the table's
-  encoders have in common); ± is the standard deviation over seeds. **≈** marks what is within noise of dense: no worse,
-  as far as the interval of three seeds or more tells.
-- **activation error** is |own - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
-- **parameters** and **smaller** count the LSTMs. **encoder MB** and **multiply-adds**, for a token, count the character
-  CNN too, or a language model's embedding and softmax, which are left as they are but for the highway layers where a
-  name says **highways** and their rank, or a budget **with highways**. Pruned matrices have fewer parameters and run
-  like dense ones.
-- A **budget** is spent by what a matrix's error does to the LSTM layers' outputs; **by matrices**, by their own errors.
-- **encoder** times run the whole encoder from characters, **model** times the task's model with the encoder in it, on
-  sentences of the scored split (of a language model, see there), median and 95th percentile in milliseconds a batch of
-  1 or 32. **speed-up** is against the dense encoder of this project in the same process, taking turns; on a shared
-  machine trust it before milliseconds.
-- **over AllenNLP** is how many times as fast as AllenNLP's own dense encoder, where that was timed too.
-- **★** marks the best compressed encoder; **◆** the Pareto front: no encoder is as good with fewer multiply-adds; **†**
-  a score within two standard errors of chance.
-- **‡** marks what was scored on another kind of machine (processor, instruction set or GPU) than the dense encoder with
-  the same seed, or whose seeds were on several: that alone changes a score about as much as another seed does (by 0.6
-  points, root mean square, where it was measured), and the interval knows nothing of it. Where three seeds or more
-  have a dense encoder of their kind, the difference is over these alone."""
+- **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval; ± is the standard
+  deviation over seeds. The interval uses a moderated t (Smyth 2004): a few seeds say little about the noise of one
+  encoder, so its variance is shrunk towards that of all encoders in the table. **≈** marks encoders within noise of
+  dense: with three seeds or more, not significantly worse.
+- **activation error** is |compressed - dense| / |dense| of the LSTM layers' outputs on sentences of the scored split.
+- **parameters** and **smaller** count the LSTMs only. **encoder MB** and **multiply-adds** (per token) also count the
+  character CNN, or a language model's embedding and softmax. These are not compressed, except for the character CNN's
+  highway layers where a name contains **highways** with their rank, or **with highways** in a budget. Pruned matrices
+  have fewer parameters but take as long as dense ones.
+- A **budget** is allocated by the effect of each matrix's error on the LSTM layers' outputs, or **by matrices**, by the
+  errors of the matrices themselves.
+- **encoder** times cover the whole encoder, from characters; **model** times cover the task's model with the encoder in
+  it. Both are measured on sentences of the scored split (for a language model, see its table): the median and the 95th
+  percentile, in milliseconds per batch of 1 or 32. **speed-up** is relative to this project's dense encoder, timed in
+  turns in the same process; on a shared machine it is more reliable than milliseconds.
+- **over AllenNLP** is the speed-up relative to AllenNLP's own dense encoder, where that was timed too.
+- **★** marks the best compressed encoder; **◆** the Pareto front, where no encoder is as good with fewer multiply-adds;
+  **†** a score within two standard errors of chance.
+- **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense
+  encoder with the same seed, or on several kinds. The machine alone changes a score about as much as another seed does
+  (by 0.6 points, root mean square, where it was measured), and the interval does not include that. Where three seeds or
+  more have a dense encoder on the same kind of machine, the difference is over these alone."""
 
 
 _LANGUAGE_MODEL = (
@@ -111,7 +112,7 @@ def _recommended(compared: list[Row]) -> tuple[str, Row]:
     near = [row for row in compared if row.within_noise]
     decided = [row for row in compared if row.within_noise or row.worse]
     if not decided:
-        return "too few seeds to speak of noise; the best compressed encoder is", compared[0]
+        return "too few seeds to estimate the noise; the best compressed encoder is", compared[0]
     if not near:
         return "no compressed encoder is within noise of dense; the best is", decided[0]
     cheapest = min(near, key=lambda row: (row.multiply_adds, row.encoder))
@@ -151,25 +152,25 @@ def _remarks(board: Board) -> str:
     if not dense:
         notes.append("There is no dense encoder to compare with yet.")
     elif any(row.at_chance for row in dense):
-        notes.append("**The dense encoder itself is at chance: nothing can be learned from this table.**")
+        notes.append("**The dense encoder itself is at chance: this table shows nothing.**")
     if max(row.seeds for row in board.rows) == 1:
-        notes.append("One seed only: small differences are noise.")
+        notes.append("There is one seed only: small differences are noise.")
     if len(board.origin.timed) > 1:
-        notes.append("Times are from several machines: milliseconds do not compare, speed-ups hardly.")
+        notes.append("Times are from several machines: do not compare milliseconds, and compare speed-ups with care.")
     if board.first.run.is_language_model:
         notes.append(_LANGUAGE_MODEL)
         notes += _fine_tuning_remark([row for row in board.rows if row.fine_tuned and row.compressed])
     if any(file.limit is not None for _, file in board.first.run.data.items()):
-        notes.append("The splits are cut to the sizes given: do not compare with published scores.")
+        notes.append("The splits are cut to these sizes: do not compare the scores with published ones.")
     if board.scoring.split == "validation":
-        notes.append("The scored split also chose each run's best epoch.")
+        notes.append("The scored split also selected the best epoch of each run.")
     return "".join(f" {note}" for note in notes)
 
 
 def _fine_tuning_remark(tuned: list[Row]) -> list[str]:
     """Describe what fine-tuned models are compared with, if there are any."""
     if any(row.comparable for row in tuned):
-        return ["Those that are fine-tuned are compared with the dense model that was tuned likewise."]
+        return ["Fine-tuned models are compared with the dense model that was fine-tuned in the same way."]
     if tuned:
-        return ["**Those that are fine-tuned have had more training than the dense model, and get no mark.**"]
+        return ["**Fine-tuned models were trained for longer than the dense model, and get no mark.**"]
     return []

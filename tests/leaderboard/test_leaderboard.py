@@ -60,7 +60,7 @@ def test_header_says_where_times_are_from(tmp_path: Path) -> None:
 
 def test_remarks(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.21), record(4, 0.20))
-    assert "The dense encoder itself is at chance" in page and "21.0 †" in page and "One seed only" in page
+    assert "The dense encoder itself is at chance" in page and "21.0 †" in page and "one seed only" in page
     cut = record(4, 0.35)
     cut["run"]["data"]["train"]["limit"] = 100
     page = _page(tmp_path / "cut", cut)
@@ -83,10 +83,10 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     ]
     for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
         assert text in page
-    assert "more training" not in page
+    assert "trained for longer" not in page
     records[2]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
     tuned = _page(tmp_path / "tuned", *records)
-    assert "fine-tuned have had more training than the dense model" in tuned
+    assert "Fine-tuned models were trained for longer than the dense model" in tuned
     assert "| svd all rank 8 fine-tuned 1 ◆ " in tuned and "| **svd all rank 4** ★ ◆ " in tuned
     assert "the best compressed encoder is `svd all rank 4`" in tuned
 
@@ -159,7 +159,9 @@ def test_in_short(tmp_path: Path) -> None:
     assert "12.5 times smaller, and 2.00 at batch 1 and 2.00 at batch 32 times as fast." in line
     assert "no compressed encoder is within noise of dense; the best is `svd all rank 4`" in line_of(*dense, *bad)
     for few in (1, 2):
-        assert "too few seeds to speak of noise; the best compressed encoder is" in line_of(*dense[:few], *good[:few])
+        assert "too few seeds to estimate the noise; the best compressed encoder is" in line_of(
+            *dense[:few], *good[:few]
+        )
 
 
 def test_over_allennlp(tmp_path: Path) -> None:
