@@ -64,7 +64,7 @@ def test_remarks(tmp_path: Path) -> None:
     cut = record(4, 0.35)
     cut["run"]["data"]["train"]["limit"] = 100
     page = _page(tmp_path / "cut", cut)
-    assert "no dense encoder to compare with" in page and "cut to the sizes given" in page
+    assert "no dense encoder to compare with" in page and "cut to these sizes" in page
 
 
 def test_a_language_models_table(tmp_path: Path) -> None:
