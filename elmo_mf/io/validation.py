@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from elmo_mf.errors import InputError, any_of, one_of, shown
 
@@ -80,6 +80,28 @@ def validated(model: type[Model], raw: object, where: str) -> Model:
         raise InputError(first_error(error, raw, where, model)) from None
 
 
+def validated_json(model: type[Model], raw: bytes | str, where: str, content: str) -> Model:
+    """Validate JSON, as `validated` does a parsed value.
+
+    Args:
+        model: A pydantic model.
+        raw: The JSON.
+        where: Where it comes from, such as a file.
+        content: What the file should hold, for the error of one that is not JSON, such as "a result record".
+
+    Raises:
+        InputError: It is not JSON, or a field is wrong.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            found = f"something that is not JSON ({first['msg'][:100]})"
+            raise InputError(f"{where}: found {found}, expected {content}") from None
+        raise InputError(first_error(error, from_json(raw), where, model)) from None
+
+
 def first_error(
     error: ValidationError, raw: object, where: str, model: type[BaseModel] | TypeAdapter[Any] | None = None
 ) -> str:
@@ -116,7 +138,7 @@ def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:
     for part in detail["loc"]:
         if isinstance(raw, BaseModel) and part in type(raw).model_fields:
             raw = getattr(raw, str(part))
-        elif (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, (list, tuple)) and isinstance(part, int)):
+        elif (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, (list, tuple)) and part in range(len(raw))):
             raw = raw[part]  # type: ignore[index]
         elif not (detail["type"] == "missing" and part == detail["loc"][-1]):
             continue
@@ -143,6 +165,12 @@ def _expected(detail: ErrorDetails) -> str:
     if kind == "too_short":
         least = context["min_length"]
         return f"expected at least {least} {'entry' if least == 1 else 'entries'}"
+    if kind == "too_long":
+        return f"expected at most {context['max_length']} entries"
+    if kind == "string_too_long":
+        return f"expected a text of at most {context['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return f"expected a text that matches {context['pattern']}"
     if kind == UNEXPECTED:
         return f"expected {context['expected']}"
     return f"expected {_EXPECTED.get(kind) or _sentence(detail['msg'])}"

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
@@ -18,6 +18,7 @@ from elmo_mf.bilm.weights import BilmWeights, Factors, LstmWeights, Matrix, Prun
 from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular
+from elmo_mf.io.validation import validated_json
 
 M = TypeVar("M", bound=nn.Module)
 Shape = tuple[PositiveInt, ...]
@@ -200,9 +201,4 @@ def _parsed(value: Any, where: str) -> Form:
     if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
         kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"{where}: found {kind}, expected at most {_MOST_BYTES} bytes as float32")
-    try:
-        return Form.model_validate_json(bytes(value.flatten().to(torch.uint8).tolist()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "top level"
-        raise InputError(f"{where}: {field}: {first['msg']}") from None
+    return validated_json(Form, bytes(value.flatten().to(torch.uint8).tolist()), where, "the form of an encoder")

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from elmo_mf.errors import any_of
 from elmo_mf.io.validation import NOTHING, unexpected, validated, words
 from elmo_mf.paths import expanded
+from elmo_mf.records.data import MOST_INT, MOST_TEXT, Data, JsonObject, Key, PositiveInt
 
 Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 Direction: TypeAlias = Literal["forward", "backward"]
@@ -57,9 +58,10 @@ def _parse_directions(raw: object) -> object:
 def _parse_layers(raw: object) -> object:
     if raw == "all":
         return raw
-    if not isinstance(raw, (list, tuple)) or not raw or not all(type(layer) is int and layer >= 0 for layer in raw):
+    layers = raw if isinstance(raw, (list, tuple)) else ()
+    if not layers or not all(type(layer) is int and 0 <= layer <= MOST_INT for layer in layers):
         raise unexpected("", raw, "'all' or a list of layer numbers")
-    return tuple(sorted(set(raw)))
+    return tuple(sorted(set(layers)))
 
 
 def _parse_ranks(raw: object) -> object:
@@ -69,51 +71,40 @@ def _parse_ranks(raw: object) -> object:
     return raw
 
 
-_Positive = Annotated[int, Field(ge=1)]
-_File = Annotated[str, Field(min_length=1), AfterValidator(expanded)]
+_File = Annotated[str, Field(min_length=1, max_length=MOST_TEXT), AfterValidator(expanded)]
 _LearningRate = Annotated[float, Field(gt=0)]
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The canonical JSON form: the same for equal objects, without keys that have their default value."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-
-class Distillation(_Data):
+class Distillation(Data):
     """Train the factors of an ELMo so that its layers' outputs match those of the dense encoder."""
 
     text: _File
     """Tokenised text, one sentence a line."""
-    steps: _Positive = 1000
+    steps: PositiveInt = 1000
     """Steps of the optimiser."""
     learning_rate: _LearningRate = 2e-3
     """Highest learning rate of the schedule."""
 
 
-class FineTuning(_Data):
+class FineTuning(Data):
     """Train a compressed language model on its own text, by Adam with a learning rate that falls to zero."""
 
-    epochs: _Positive = 1
+    epochs: PositiveInt = 1
     """Passes over the text."""
     learning_rate: _LearningRate = 1e-3
     """Learning rate at the start."""
 
 
-class Budget(_Data):
+class Budget(Data):
     """The size that all matrices together may have; exactly one of the kinds."""
 
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the dense parameters."""
-    parameters: _Positive | None = None
+    parameters: PositiveInt | None = None
     """Parameters."""
-    bytes: _Positive | None = None
+    bytes: PositiveInt | None = None
     """Bytes in float32."""
-    multiply_adds: _Positive | None = None
+    multiply_adds: PositiveInt | None = None
     """Multiply-adds a token."""
 
     @model_validator(mode="after")
@@ -135,7 +126,7 @@ class Budget(_Data):
         return getattr(self, self.kind)  # type: ignore[no-any-return]
 
 
-class Compression(_Data):
+class Compression(Data):
     """Factorize the matrices `targets` by `method`, at a rank or within a budget.
 
     Exactly one of `rank` and `budget` is given, except where only highway layers are compressed: then `targets` is
@@ -149,9 +140,9 @@ class Compression(_Data):
         {'method': 'svd', 'targets': ['joint', 'projection'], 'budget': {'share': 0.1}}
     """
 
-    method: str
+    method: Key
     """Name of a registered method."""
-    rank: _Positive | Annotated[dict[Target, _Positive], BeforeValidator(_parse_ranks)] | None = None
+    rank: PositiveInt | Annotated[dict[Target, PositiveInt], BeforeValidator(_parse_ranks)] | None = None
     """Rank r of the factors of every matrix, from 1 to below break-even, m n / (m + n); or ranks by target."""
     targets: Annotated[tuple[Target, ...], BeforeValidator(_parse_targets)]
     """Any of `input`, `recurrent` and `projection`; a list, or one text joined by `+`, or "all". `joint` stands for
@@ -167,7 +158,7 @@ class Compression(_Data):
     budget: Budget | None = None
     """Size of the whole biLSTM. Ranks are allocated so that the sum over all matrices of the squared relative error is
     least, see `elmo_mf.compression.allocation`."""
-    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    settings: JsonObject = Field(default_factory=dict)
     """Settings of the method, by name."""
     calibration: _File | None = None
     """Text for methods that use input covariances, for the allocation `outputs` and for highway layers; None for the
@@ -178,7 +169,7 @@ class Compression(_Data):
     """Distillation after factorization, of an ELMo."""
     finetune: FineTuning | None = None
     """Fine-tuning after factorization, of a language model."""
-    highway_rank: _Positive | Literal["budget"] | None = None
+    highway_rank: PositiveInt | Literal["budget"] | None = None
     """Rank of the character CNN's highway layers; "budget" includes them in `budget`; None leaves them dense."""
     allocation: Literal["outputs", "matrices"] = "outputs"
     """How a budget weighs the error of a matrix: `outputs` by what it does to the layers' outputs on the calibration

@@ -14,8 +14,9 @@ from elmo_mf.io.validation import unexpected, words
 
 MOST_INT = 2**53 - 1
 """Largest integer that every program that reads JSON keeps exactly."""
+MOST_TEXT = 10_000
+"""Most characters of a text in a config."""
 _MOST_KEY = 200  # characters
-_MOST_TEXT = 10_000  # characters of a text in a config
 
 Int = Annotated[int, Field(ge=-MOST_INT, le=MOST_INT)]
 Count = Annotated[int, Field(ge=0, le=MOST_INT)]
@@ -83,8 +84,8 @@ def _expected(value: Any) -> str | None:
         return "a finite number"
     if isinstance(value, int) and abs(value) > MOST_INT:
         return f"an integer of at most {MOST_INT}"
-    if isinstance(value, str) and len(value) > _MOST_TEXT:
-        return f"at most {_MOST_TEXT} characters"
+    if isinstance(value, str) and len(value) > MOST_TEXT:
+        return f"at most {MOST_TEXT} characters"
     return None
 
 

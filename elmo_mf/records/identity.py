@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from elmo_mf.io.validation import unexpected
 from elmo_mf.records.compression import Compression, FineTuning
-from elmo_mf.records.data import Count, Data, JsonObject, Key, Many, MetricName, Name, Text, within_bounds
+from elmo_mf.records.data import Count, Data, JsonObject, Key, Many, MetricName, Name, Text
 from elmo_mf.records.digest import digest
 
 Split = Literal["train", "validation", "test"]
@@ -79,16 +79,10 @@ class Scoring(Data):
         return self.metrics[self.primary] == "higher"
 
 
-def _bounded(compression: Compression | None) -> Compression | None:
-    if compression is not None:
-        within_bounds(compression.to_dict())
-    return compression
-
-
 class EncoderIdentity(Data):
     """What distinguishes the encoders of one board, whatever their seeds."""
 
-    compression: Annotated[Compression | None, AfterValidator(_bounded)] = None
+    compression: Compression | None = None
     """How the encoder is compressed, files by their SHA-256; null for the dense encoder."""
     task_gradients: bool = False
     """Whether the method used gradients of the run's own task and seed."""

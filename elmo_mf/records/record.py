@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from elmo_mf.errors import InputError
 from elmo_mf.io.reading import read_bytes
-from elmo_mf.io.validation import UNEXPECTED
+from elmo_mf.io.validation import validated_json
 from elmo_mf.records.data import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text, shortened
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import RunIdentity, Split
@@ -326,10 +326,7 @@ def measured(model: type[Model], values: dict[str, Any]) -> Model:
         InputError: A value is missing or is not what it should be.
         TypeError: A value has no JSON form.
     """
-    try:
-        return model.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise InputError(_first_error(error)) from None
+    return validated_json(model, json.dumps(values), "measurements", "values with a JSON form")
 
 
 def read_record(path: Path) -> Record:
@@ -343,10 +340,7 @@ def read_record(path: Path) -> Record:
 
 def parse_record(raw: bytes, where: str) -> Record:
     """Check a record's JSON, as `read_record` does; `where` names it in errors."""
-    try:
-        record = Record.model_validate_json(raw.removeprefix(codecs.BOM_UTF8))
-    except ValidationError as error:
-        raise InputError(f"{where}: {_first_error(error)}") from None
+    record = validated_json(Record, raw.removeprefix(codecs.BOM_UTF8), where, "a result record")
     check_record(record, where)
     return record
 
@@ -372,15 +366,3 @@ def check_record(record: Record, where: str) -> None:
         raise InputError(f"{where}: examples.{scoring.split}: found {found}, expected the examples that are scored")
     if not scoring.higher_is_better and record.score <= 0:
         raise InputError(f"{where}: scores.{scoring.primary}: found {record.score}, expected a number above 0")
-
-
-def _first_error(error: ValidationError) -> str:
-    """Describe the first wrong field in one line."""
-    detail = error.errors(include_url=False)[0]
-    if detail["type"] == "json_invalid":
-        return f"found something that is not JSON ({detail['msg'][:100]}), expected a result record"
-    where = ".".join(str(part)[:60] for part in detail["loc"]) or "it"
-    if detail["type"] == UNEXPECTED:
-        return f"{where}{'.' if detail['ctx']['field'] else ': '}{detail['msg']}"
-    found = "nothing" if detail["type"] == "missing" else shortened(detail["input"])
-    return f"{where}: found {found}, expected a result record ({detail['msg']})"

@@ -28,6 +28,6 @@ def test_methods_have_examples() -> None:
     methods = {
         f"elmo_mf.compression.methods.{path.stem}" for path in (ROOT / "elmo_mf/compression/methods").glob("*.py")
     }
-    bases = {f"elmo_mf.compression.methods.{name}" for name in ("__init__", "truncation")}
+    bases = {f"elmo_mf.compression.methods.{name}" for name in ("__init__", "_truncation")}
     assert methods - bases <= set(MODULES)
     assert {"elmo_mf.records.compression", "elmo_mf.compression.apply", "elmo_mf.lm.compress"} <= set(MODULES)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from elmo_mf.errors import InputError
-from elmo_mf.io.validation import validated
+from elmo_mf.io.validation import validated, validated_json
 
 
 class _Inner(BaseModel):
@@ -23,6 +23,8 @@ class _Outer(BaseModel):
     several: list[_Inner] = []
     either: int | Literal["all"] = "all"
     share: float = Field(default=0.5, gt=0, lt=1)
+    pair: tuple[int, int] = (1, 2)
+    code: str = Field(default="a", pattern="^[a-z]*$", max_length=3)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,9 @@ class _Outer(BaseModel):
         ({"name": "one", "either": 1.5}, "f.json: either: found 1.5, expected an integer or all"),
         ({"name": "one", "share": float("nan")}, "f.json: share: found nan, expected a finite number"),
         ({"name": "one", "share": 1}, "f.json: share: found 1, expected a number below 1.0"),
+        ({"name": "one", "pair": (1,)}, "f.json: pair.1: found nothing, expected a value"),
+        ({"name": "one", "code": "A"}, "f.json: code: found 'A', expected a text that matches ^[a-z]*$"),
+        ({"name": "one", "code": "abcd"}, "f.json: code: found 'abcd', expected a text of at most 3 characters"),
         ({"name": "one\n" * 99}, "f.json: name: found 'one\\none\\n"),
     ],
 )
@@ -62,3 +67,12 @@ def test_a_field_of_a_key() -> None:
 def test_instances_are_accepted() -> None:
     outer = _Outer(name="one", inner=_Inner(size=2))
     assert validated(_Outer, outer, "model") == outer
+
+
+def test_json() -> None:
+    """JSON fails as parsed values do; what is not JSON is named by what it should be."""
+    assert validated_json(_Outer, b'{"name": "one"}', "f.json", "a form").name == "one"
+    with pytest.raises(InputError, match=r"^f\.json: found something that is not JSON \(.*\), expected a form$"):
+        validated_json(_Outer, b'{"name": ', "f.json", "a form")
+    with pytest.raises(InputError, match=r"^f\.json: inner\.size: found 0, expected an integer of at least 2$"):
+        validated_json(_Outer, '{"name": "one", "inner": {"size": 0}}', "f.json", "a form")
