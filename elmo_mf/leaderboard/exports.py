@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from tabulate import tabulate
 
 from elmo_mf import escape
 from elmo_mf.errors import InputError, any_of, visible
@@ -132,28 +131,27 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
     """Write LaTeX tables for the package booktabs."""
     parts = []
     for board in boards:
-        frame = table(board, visible).map(lambda text: str(text).translate(_WORDS).strip())
-        frame.columns = pd.Index([str(name).translate(_WORDS) for name in frame.columns])
-        rows = tabulate(
-            frame, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True,
-            colalign=["left"] + ["right"] * (frame.shape[1] - 1),
-        )  # fmt: skip
-        for mark, command in _MARKS_IN_LATEX.items():
-            rows = rows.replace(mark, command)
-        parts.append(f"% {visible(board.title)}, {Unit.of(board.scoring).title}\n{rows}\n")
+        frame = table(board, visible)
+        style = frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
+        rows = style.to_latex(hrules=True, column_format="l" + "r" * (frame.shape[1] - 1)).translate(_LATEX)
+        parts.append(f"% {visible(board.title)}, {Unit.of(board.scoring).title}\n{rows}")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-# placeholders for the marks, which tabulate would escape
-_WORDS = str.maketrans({"★": "\ue000", "◆": "\ue001", "≈": "\ue002", "†": "\ue003", "±": "\ue004", SIGN: "\ue005"})
-_MARKS_IN_LATEX = {
-    "\ue000": r"$\star$",
-    "\ue001": r"$\diamond$",
-    "\ue002": r"$\approx$",
-    "\ue003": r"\dag{}",
-    "\ue004": r"$\pm$",
-    "\ue005": r"\ddag{}",
-}
+# what pandas does not escape: marks, and characters that LaTeX's default encoding prints as others
+_LATEX = str.maketrans(
+    {
+        "★": r"$\star$",
+        "◆": r"$\diamond$",
+        "≈": r"$\approx$",
+        "†": r"\dag{}",
+        "±": r"$\pm$",
+        SIGN: r"\ddag{}",
+        "<": "$<$",
+        ">": "$>$",
+        "|": "$|$",
+    }
+)
 
 
 def _json(boards: Sequence[Board], path: Path) -> None:

@@ -81,6 +81,14 @@ def test_latex(tmp_path: Path) -> None:
     assert r"accuracy \%" in text and text.isascii()
 
 
+def test_latex_shows_names_literally(tmp_path: Path) -> None:
+    boards = _boards()
+    boards[0].frame["encoder"] = r"a_1 <b> & {50 %} $|\#"
+    (path,) = write_exports(boards[:1], tmp_path, ["tex"])
+    row = path.read_text(encoding="utf-8").splitlines()[5]
+    assert row.startswith(r"a\_1 $<$b$>$ \& \{50 \%\} \$$|$\textbackslash \# ")
+
+
 @pytest.mark.parametrize("name", _SCHEMAS)
 def test_published_schemas_are_current(name: str) -> None:
     """The schemas in `docs` are current; `python -m tests.leaderboard.test_exports` writes them."""
