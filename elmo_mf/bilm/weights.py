@@ -13,6 +13,7 @@ Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 
 TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 JOINT: Target = "joint"  # [W_x W_h], in place of input and recurrent
+STORED_TARGETS: tuple[Target, ...] = (JOINT, *TARGETS)
 DIRECTIONS: tuple[str, str] = ("forward", "backward")
 GATES = 4
 HIGHWAY_GATES = ("carry", "transform")

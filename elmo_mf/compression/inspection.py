@@ -8,21 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from elmo_mf.bilm.weights import DIRECTIONS, GATES, TARGETS, Array, BilmWeights, Factors, Matrix, Pruned, to_dense
+from elmo_mf.bilm.weights import (
+    DIRECTIONS,
+    GATES,
+    STORED_TARGETS,
+    Array,
+    BilmWeights,
+    Factors,
+    Matrix,
+    Pruned,
+    Target,
+    to_dense,
+)
 from elmo_mf.compression._decomposition import singular_values
+from elmo_mf.compression.matrix_reference import MatrixPlace
 from elmo_mf.compression.norms import Norms
 
 GATE_NAMES = ("i", "g", "f", "o")
 
 
 @dataclass(frozen=True)
-class MatrixFacts:
+class MatrixFacts(MatrixPlace):
     """Spectrum and norms of one matrix, or of one gate's rows of it.
 
     Attributes:
-        direction: `forward` or `backward`.
-        layer: Number of the layer.
-        target: Which of the layer's matrices.
         gate: Name of the gate; None for the whole matrix.
         shape: Rows and columns.
         form: `dense`, `rank 8`, `rank 8 a gate` or `pruned to 10%`; empty for a gate.
@@ -30,9 +39,6 @@ class MatrixFacts:
         norms: Norms of the matrix.
     """
 
-    direction: str
-    layer: int
-    target: str
     gate: str | None
     shape: tuple[int, int]
     form: str
@@ -42,7 +48,7 @@ class MatrixFacts:
     @property
     def name(self) -> str:
         """Direction, layer, target and gate in one text."""
-        return f"{self.direction} {self.layer} {self.target}" + (f" {self.gate}" if self.gate else "")
+        return super().name + (f" {self.gate}" if self.gate else "")
 
     def rank_for(self, share: float) -> int:
         """The least rank whose truncation keeps a share of the squared Frobenius norm; 0 for a zero matrix."""
@@ -63,7 +69,7 @@ def inspect(weights: BilmWeights, gates: bool = True) -> list[MatrixFacts]:
     return [
         _facts(direction, layer, target, gate, form, part)
         for (direction, layer), lstm in sorted(weights.lstms.items())
-        for target in ("joint", *TARGETS)
+        for target in STORED_TARGETS
         if target in lstm.matrices
         for gate, form, part in _parts(target, lstm.matrices[target], gates)
     ]
@@ -77,7 +83,7 @@ def _parts(target: str, matrix: Matrix, gates: bool) -> Iterator[tuple[str | Non
             yield gate, "", rows
 
 
-def _facts(direction: int, layer: int, target: str, gate: str | None, form: str, matrix: Array) -> MatrixFacts:
+def _facts(direction: int, layer: int, target: Target, gate: str | None, form: str, matrix: Array) -> MatrixFacts:
     m, n = matrix.shape
     spectrum = singular_values(matrix)
     return MatrixFacts(DIRECTIONS[direction], layer, target, gate, (m, n), form, spectrum, Norms.of(matrix, spectrum))

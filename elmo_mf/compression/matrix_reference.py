@@ -56,6 +56,31 @@ class _FactorCosts:
 
 
 @dataclass(frozen=True)
+class MatrixPlace:
+    """Where a matrix of the LSTMs is, for readers.
+
+    Attributes:
+        direction: `forward` or `backward`.
+        layer: Number of the layer, from 0 on.
+        target: Which of the layer's matrices.
+    """
+
+    direction: str
+    layer: int
+    target: Target
+
+    @property
+    def place(self) -> tuple[str, int, Target]:
+        """Direction, layer and target."""
+        return self.direction, self.layer, self.target
+
+    @property
+    def name(self) -> str:
+        """Direction, layer and target in one text."""
+        return f"{self.direction} {self.layer} {self.target}"
+
+
+@dataclass(frozen=True)
 class MatrixReference(_FactorCosts):
     """A matrix of one direction of one LSTM layer.
 

@@ -29,6 +29,7 @@ from elmo_mf.compression.calibration.input_covariances import (
     calibration_sentences,
     input_covariances,
 )
+from elmo_mf.compression.matrix_reference import MatrixPlace
 from elmo_mf.compression.norms import Norms
 from elmo_mf.compression.size import MatrixSize, SizeReport, lstm_size, size_report
 
@@ -61,18 +62,10 @@ class FactorizationError:
 
 
 @dataclass(frozen=True)
-class MatrixReport:
+class MatrixReport(MatrixPlace):
     """A compressed matrix of the LSTMs."""
 
-    direction: str
-    layer: int
-    target: Target
     factorization: FactorizationError
-
-    @property
-    def name(self) -> str:
-        """Direction, layer and target in one text."""
-        return f"{self.direction} {self.layer} {self.target}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -183,11 +176,11 @@ def matrix_reports(
         size: Size of the compressed model.
         covariances: Input covariances of the dense model.
     """
-    ranks = {(row.direction, row.layer, row.target): row.rank for row in lstm_size(dense, 0, 0).matrices}
+    ranks = {row.place: row.rank for row in lstm_size(dense, 0, 0).matrices}
     for row in size.matrices:
         error = _matrix_error(row, dense, compressed, covariances)
-        if error.error > 0 or row.rank != ranks.get((row.direction, row.layer, row.target)):
-            yield MatrixReport(row.direction, row.layer, row.target, error)
+        if error.error > 0 or row.rank != ranks.get(row.place):
+            yield MatrixReport(*row.place, error)
 
 
 def predicted_speed_up(size: SizeReport) -> SpeedUp:

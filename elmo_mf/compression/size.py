@@ -8,8 +8,7 @@ from math import prod
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import (
     DIRECTIONS,
-    JOINT,
-    TARGETS,
+    STORED_TARGETS,
     BilmWeights,
     Factors,
     Matrix,
@@ -17,28 +16,22 @@ from elmo_mf.bilm.weights import (
     Target,
     highway_matrices,
 )
+from elmo_mf.compression.matrix_reference import MatrixPlace
 
 BYTES_PER_PARAMETER = 4  # the encoder runs in float32
-_ORDER: tuple[Target, ...] = (JOINT, *TARGETS)
 
 
 @dataclass(frozen=True)
-class MatrixSize:
+class MatrixSize(MatrixPlace):
     """Size of one matrix of the LSTMs.
 
     Attributes:
-        direction: `forward` or `backward`.
-        layer: Number of the layer.
-        target: Which of the layer's matrices.
         shape: Rows and columns.
         rank: Rank of the factors; None for a dense or pruned matrix.
         parameters: Parameters without pruned ones.
         stored: Numbers in memory, each of which takes one multiply-add a token.
     """
 
-    direction: str
-    layer: int
-    target: Target
     shape: tuple[int, int]
     rank: int | None
     parameters: int
@@ -150,7 +143,7 @@ def lstm_size(
     rows = [
         _matrix_size(direction, layer, target, matrix)
         for (direction, layer), lstm in sorted(weights.lstms.items())
-        for target, matrix in sorted(lstm.matrices.items(), key=lambda item: _ORDER.index(item[0]))
+        for target, matrix in sorted(lstm.matrices.items(), key=lambda item: STORED_TARGETS.index(item[0]))
     ]
     biases = sum(lstm.bias.size for lstm in weights.lstms.values())
     stored, dense = sum(row.stored for row in rows), sum(row.dense_parameters for row in rows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from elmo_mf.experiments.attempt import attempt
 from elmo_mf.experiments.executors.local import LocalExecutor
@@ -18,8 +20,8 @@ PRELOAD = ("elmo_mf.tasks.run_imports",)
 
 
 @dataclass(frozen=True)
-class TaskWork:
-    """Trains, scores and times the runs of a sweep.
+class _SpecWork(ABC, Generic[MeasuredT]):
+    """Work that a sweep's runs have in common.
 
     Attributes:
         spec: The sweep.
@@ -27,9 +29,16 @@ class TaskWork:
 
     spec: SweepSpec
 
-    def __call__(self, run: Run, output: Path, report: Report) -> Result[Measurements]:
+    def __call__(self, run: Run, output: Path, report: Report) -> Result[MeasuredT]:
         """Execute a run with scratch and cache below `output`."""
         return attempt(self._execute, run, output, report, int(self.spec.cache_mb * 1e6))
+
+    @abstractmethod
+    def _execute(self, run: Run, workspace: Workspace) -> MeasuredT: ...
+
+
+class TaskWork(_SpecWork[Measurements]):
+    """Trains, scores and times the runs of a sweep."""
 
     def _execute(self, run: Run, workspace: Workspace) -> Measurements:
         from elmo_mf.tasks.elmo_run import execute  # imports AllenNLP, which takes seconds
@@ -37,21 +46,10 @@ class TaskWork:
         return execute(self.spec, run, workspace)
 
 
-@dataclass(frozen=True)
-class TimingWork:
-    """Times the runs of a sweep without scoring them.
+class TimingWork(_SpecWork[Retimed]):
+    """Times the runs of a sweep without scoring them."""
 
-    Attributes:
-        spec: The sweep.
-    """
-
-    spec: SweepSpec
-
-    def __call__(self, run: Run, output: Path, report: Report) -> Result[Retimed]:
-        """Time a run with scratch and cache below `output`."""
-        return attempt(self._time, run, output, report, int(self.spec.cache_mb * 1e6))
-
-    def _time(self, run: Run, workspace: Workspace) -> Retimed:
+    def _execute(self, run: Run, workspace: Workspace) -> Retimed:
         from elmo_mf.tasks.elmo_run import measure_times  # imports AllenNLP, which takes seconds
 
         return measure_times(self.spec, run, workspace)

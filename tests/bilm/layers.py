@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from elmo_mf.bilm import Factors, Pruned
@@ -80,6 +81,14 @@ class Layer:
         h, c = (torch.randn(2, len(lengths), k, generator=generator) / 4 for k in (self.p, self.n))
         return inputs, packing.batch_sizes, (h, c)
 
+
+STRUCTURES: dict[str, st.SearchStrategy[Any]] = {
+    "seed": st.integers(0, 1000),
+    "blocks": st.sampled_from([1, 1, 4]),
+    "joint": st.sampled_from([False, False, True]),
+    "pruned": st.booleans(),
+}
+"""Strategies of a random layer's seed and of what its matrices are, by field."""
 
 FACTORED = ((2, 3, 2), (2, 3, 2))
 DENSE = ((None, None, None), (None, None, None))

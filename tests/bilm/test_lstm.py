@@ -23,7 +23,17 @@ from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime.settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
-from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, assert_equal, plain_layer, runtime
+from tests.bilm.layers import (
+    DENSE,
+    FACTORED,
+    STRUCTURES,
+    Layer,
+    Ranks,
+    assert_close,
+    assert_equal,
+    plain_layer,
+    runtime,
+)
 from tests.bilm.reference import PlainWeights
 
 ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)
@@ -34,10 +44,7 @@ layers = st.builds(
     ranks=st.tuples(ranks, ranks) | ranks.map(lambda own: (own, own)),
     clips=st.tuples(*[st.sampled_from([None, 0.1, 3.0])] * 2),
     scale=st.sampled_from([0.5, 1.0, 2.0]),
-    seed=st.integers(0, 1000),
-    blocks=st.sampled_from([1, 1, 4]),
-    joint=st.sampled_from([False, False, True]),
-    pruned=st.booleans(),
+    **STRUCTURES,
 )
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 

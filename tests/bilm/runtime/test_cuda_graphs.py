@@ -15,7 +15,7 @@ from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime.choice import suits_graphs
 from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
 from elmo_mf.bilm.runtime.settings import Launches, RuntimeSettings
-from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, plain_layer
+from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.gpu import needs_gpu, on_each_device
 
@@ -26,10 +26,7 @@ layers = st.builds(
     ranks=st.sampled_from([DENSE, FACTORED]),
     clips=st.tuples(*[st.sampled_from([None, 0.1, 3.0])] * 2),
     scale=st.sampled_from([0.5, 2.0]),
-    seed=st.integers(0, 1000),
-    blocks=st.sampled_from([1, 1, 4]),
-    joint=st.sampled_from([False, False, True]),
-    pruned=st.booleans(),
+    **STRUCTURES,
 )
 SHORT = RuntimeSettings(graph_max_steps=16)
 batches = st.lists(st.integers(1, 3 * SHORT.graph_steps), min_size=1, max_size=6)

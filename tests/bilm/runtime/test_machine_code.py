@@ -18,7 +18,7 @@ from elmo_mf.bilm.runtime import machine_code
 from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
 from elmo_mf.bilm.runtime.settings import RuntimeSettings
-from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_equal, plain_layer, runtime
+from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
 
 pytest.importorskip("llvmlite")
@@ -42,10 +42,7 @@ layers = st.builds(
     ranks=st.tuples(ranks, ranks) | ranks.map(lambda own: (own, own)),
     clips=st.sampled_from([(None, None), (0.3, 0.1)]),
     scale=st.sampled_from([0.5, 1.0, 2.0]),
-    seed=st.integers(0, 1000),
-    blocks=st.sampled_from([1, 1, 4]),
-    joint=st.sampled_from([False, False, True]),
-    pruned=st.booleans(),
+    **STRUCTURES,
 )
 batches = st.lists(st.integers(1, 7), min_size=1, max_size=9)
 WHOLE = Layer(48, 32, FACTORED, (3.0, 3.0), 1.0)
