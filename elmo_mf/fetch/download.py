@@ -1,7 +1,6 @@
 """Verified downloads, which resume after a broken connection if the file on the server is still the same version.
 
-pooch does not resume, and cached_path does not check that a resumed file is the same version or bound its size; both
-follow redirects to unencrypted addresses. The tests hold these promises.
+cached_path and pooch do not resume; the design page says what was lost with pooch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Locks between processes, held on files and released by the kernel when their holder ends, however it ends.
 
-They are implemented here because filelock and fasteners open lock files for writing only, so that users of a group
-could not share the locks that one of them has created.
+The design page says what was lost with filelock and with fasteners.
 """
 
 from __future__ import annotations

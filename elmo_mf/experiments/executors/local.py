@@ -1,10 +1,8 @@
 """Execution on this machine: each run in a fresh process, a fixed number at a time.
 
 The processes are forked, in milliseconds, from a server that has only imported what runs need. A killed process, for
-example when memory is short, does not affect the others; if the sweep itself is killed, they end too.
-
-`concurrent.futures` and pebble do not guarantee this: in the former, a killed worker breaks the pool, and neither ends
-busy workers when the sweep is killed by SIGKILL.
+example when memory is short, does not affect the others; if the sweep itself is killed, they end too. The design page
+says what of this was lost with `concurrent.futures` and with pebble.
 """
 
 from __future__ import annotations
