@@ -11,9 +11,6 @@ from torch import Tensor
 
 from elmo_mf.bilm.runtime.packed_linear import supports
 
-_COPY_BYTES = 256 * 2**20
-_SQUARE = 2048
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -44,26 +41,35 @@ class Limits:
         )
 
 
-def measure_limits(device: torch.device, repeats: int = 7) -> Limits:
-    """Measure each limit several times and return the best values."""
-    source = torch.ones(_COPY_BYTES // 4, device=device)
+def measure_limits(
+    device: torch.device, repeats: int = 7, copy_bytes: int = 256 * 2**20, square_size: int = 2048
+) -> Limits:
+    """Measure each limit several times and return the best values.
+
+    Args:
+        device: Device to measure.
+        repeats: Number of measurements of each limit, after a first one.
+        copy_bytes: Bytes of the arrays that are copied and read.
+        square_size: Rows of the square matrices that are multiplied.
+    """
+    source = torch.ones(copy_bytes // 4, device=device)
     target = torch.empty_like(source)
     matrices, vectors = source.view(2, 1024, -1), torch.ones(2, 1, 1024, device=device)
-    square = torch.rand(_SQUARE, _SQUARE, device=device)
+    square = torch.rand(square_size, square_size, device=device)
     copy = _best(lambda: target.copy_(source), device, repeats)
     total = _best(lambda: source.sum(), device, repeats)
     times_vector = _best(lambda: torch.bmm(vectors, matrices), device, repeats)
     bf16 = square.bfloat16() if device.type != "cpu" or supports("bfloat16") else None
     return Limits(
-        2 * _COPY_BYTES / copy / 1e9,
-        _COPY_BYTES / min(total, times_vector) / 1e9,
+        2 * copy_bytes / copy / 1e9,
+        copy_bytes / min(total, times_vector) / 1e9,
         _gflop_s(square, device, repeats),
         None if bf16 is None else _gflop_s(bf16, device, repeats),
     )
 
 
 def _gflop_s(square: Tensor, device: torch.device, repeats: int) -> float:
-    return 2 * _SQUARE**3 / _best(lambda: square @ square, device, repeats) / 1e9
+    return 2 * len(square) ** 3 / _best(lambda: square @ square, device, repeats) / 1e9
 
 
 def _best(run: Callable[[], object], device: torch.device, repeats: int) -> float:

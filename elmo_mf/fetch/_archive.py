@@ -13,7 +13,6 @@ from pathlib import Path
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular, output_errors
 
-MOST_BYTES = 8_000_000_000
 _MOST_GROWTH = 1100  # ratio of compression; that of deflate is at most 1032
 _BLOCK = 1 << 20
 _DAMAGE = (
@@ -31,8 +30,14 @@ _DAMAGE = (
 )
 
 
-def extract(archive: Path, member: str, target: Path) -> None:
+def extract(archive: Path, member: str, target: Path, most_bytes: int = 8_000_000_000) -> None:
     """Extract a member of a zip archive to `target`; no path is taken from the archive.
+
+    Args:
+        archive: The zip file.
+        member: Name of the file in it.
+        target: File to write.
+        most_bytes: Maximum size of the file.
 
     Raises:
         InputError: The file is not a zip archive; the member is missing or occurs more than once; or it is damaged,
@@ -40,14 +45,14 @@ def extract(archive: Path, member: str, target: Path) -> None:
         OutputError: `target` cannot be written.
     """
     with output_errors(target), open(target, "wb") as file:
-        for block in _blocks(archive, member):
+        for block in _blocks(archive, member, most_bytes):
             file.write(block)
 
 
-def _blocks(archive: Path, member: str) -> Iterator[bytes]:
+def _blocks(archive: Path, member: str, most_bytes: int) -> Iterator[bytes]:
     with open_regular(archive, "archive", "a zip file") as raw:
         try:
-            with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member)) as source:
+            with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member, most_bytes)) as source:
                 while block := source.read(_BLOCK):  # zipfile stops at the size that was checked
                     yield block
         except InputError:
@@ -56,13 +61,13 @@ def _blocks(archive: Path, member: str) -> Iterator[bytes]:
             raise InputError(f"{archive}: found a damaged archive ({one_line(error)}), expected a zip file") from None
 
 
-def _checked(archive: Path, opened: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+def _checked(archive: Path, opened: zipfile.ZipFile, member: str, most_bytes: int) -> zipfile.ZipInfo:
     """Return the archive's entry of a member after checking that it is safe to read."""
     entries = [info for info in opened.infolist() if info.filename == member]
     if not entries:
         raise InputError(f"{archive}: found no file {member} in the archive")
     (info, *others) = entries
-    most = min(MOST_BYTES, info.compress_size * _MOST_GROWTH)
+    most = min(most_bytes, info.compress_size * _MOST_GROWTH)
     if others:
         raise InputError(f"{archive}: found {len(entries)} files {member}, expected one")
     if info.flag_bits & 1:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from elmo_mf.bilm.runtime.packed_linear import PackedLinear
 
-_WORDS, _ROWS = 1024, 500  # at a time; measured with 10,000 and 33,278 words
-
 
 class PackedSoftmax:
     """A softmax on a CPU, in float32.
@@ -21,10 +19,13 @@ class PackedSoftmax:
     Args:
         weight: Weight of each word, (words, d); it must not change.
         bias: Bias of each word, (words,); it must not change.
+        tile_words: Number of words at a time; the default was measured with 10,000 and 33,278 words.
+        tile_rows: Number of rows of outputs at a time, as measured.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, tile_words: int = 1024, tile_rows: int = 500) -> None:
         self.weight, self.bias = weight.detach(), bias.detach()
+        self.tile_words, self.tile_rows = tile_words, tile_rows
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Compute the logits (..., words) of outputs (..., d)."""
@@ -32,7 +33,7 @@ class PackedSoftmax:
 
     def loss(self, outputs: Tensor, words: Tensor) -> Tensor:
         """Sum the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, d)."""
-        parts = zip(torch.split(outputs, _ROWS), torch.split(words, _ROWS), strict=True)
+        parts = zip(torch.split(outputs, self.tile_rows), torch.split(words, self.tile_rows), strict=True)
         return torch.stack([self._loss(*part) for part in parts]).sum()
 
     def _loss(self, outputs: Tensor, words: Tensor) -> Tensor:
@@ -46,5 +47,5 @@ class PackedSoftmax:
 
     @cached_property
     def _tiles(self) -> list[PackedLinear]:
-        parts = zip(torch.split(self.weight, _WORDS), torch.split(self.bias, _WORDS), strict=True)
-        return [PackedLinear(weight, bias, _ROWS) for weight, bias in parts]
+        parts = zip(torch.split(self.weight, self.tile_words), torch.split(self.bias, self.tile_words), strict=True)
+        return [PackedLinear(weight, bias, self.tile_rows) for weight, bias in parts]

@@ -13,7 +13,7 @@ from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
 from elmo_mf.io import exclusive
 from elmo_mf.tasks import elmo_run as run
-from elmo_mf.tasks import task_gradients as gradients
+from elmo_mf.tasks.training import train
 from tests.conftest import random_bilm, small_data
 
 
@@ -104,7 +104,14 @@ def test_the_folder_of_something_else(name: str, command: list[str], capfd: pyte
 def test_a_loss_that_is_not_finite_leaves_nothing(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gradients, "_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    def diverged(loop: Any, *rest: Any) -> dict[str, Any]:
+        metrics = train(loop, *rest)
+        with torch.no_grad():
+            for parameter in loop.model.parameters():
+                parameter.fill_(float("nan"))
+        return metrics
+
+    monkeypatch.setattr(run, "train", diverged)
     assert "gradients: loss: found nan, expected a finite number" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 

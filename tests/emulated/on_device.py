@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,8 @@ from allennlp.modules.token_embedders import TokenEmbedder
 from torch import Tensor
 
 from elmo_mf import Compression
-from elmo_mf.bench import limits
+from elmo_mf.bench import benchmark
+from elmo_mf.bench.limits import measure_limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.lstm import ProjectedLstm
@@ -310,8 +312,8 @@ def test_perplexity(texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: b
 def test_bench(
     elmo_files: Files, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "_COPY_BYTES", 2**14)
-    monkeypatch.setattr(limits, "_SQUARE", 8)
+    small = partial(measure_limits, copy_bytes=2**14, square_size=8)
+    monkeypatch.setattr(benchmark, "measure_limits", small)
     options, weights = map(str, elmo_files())
     files = ["bench", "--options", options, "--weights", weights, "--json", str(tmp_path / "bench.json")]
     sizes = ["--ranks", "2", "--parts", "characters,lstm,encoder", "--batches", "1,3", "--lengths", "5"]

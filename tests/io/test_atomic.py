@@ -13,7 +13,6 @@ import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_files, atomic_path, check_settled, exclusive, remove_folder, write_text
-from elmo_mf.io import _atomic as atomic
 
 
 def in_a_child(work: Callable[[], object], kill_at: int) -> bool:
@@ -199,7 +198,13 @@ def test_the_list_of_obsolete_files_is_on_disk_before_the_files_take_their_place
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(atomic, "_sync", lambda path: synced.append(path.name))
+    fsync = os.fsync
+
+    def watched(file: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{file}").readlink().name)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
     real = Path.rename
     monkeypatch.setattr(Path, "rename", lambda *names: synced.append("renamed") or real(*names))  # type: ignore[func-returns-value]
     write_all(tmp_path, "new")

@@ -439,7 +439,7 @@ def test_a_resumed_run_needs_less_room(texts: Texts, tmp_path: Path) -> None:
 def test_outputs_that_cannot_be_written(
     path: str, texts: Texts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Trainer, "__init__", None)  # before anything is read
+    monkeypatch.setattr("elmo_mf.pretrain.train.Trainer", None)  # before anything is read
     out = path.format(text=texts[0])
     assert main(["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", out, *COMMAND]) == 2
     error = capsys.readouterr().err

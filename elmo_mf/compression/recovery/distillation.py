@@ -35,7 +35,6 @@ VERSION = 1
 
 _BATCH_TOKENS = 600
 _HELD_OUT = 20  # one batch in so many is held out
-_CHECKPOINT_STEPS = 100
 _ADVICE = "try a lower learning rate or a higher rank; the last checkpoint is kept"
 
 
@@ -68,6 +67,7 @@ def distill(
     checkpoint: Path | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
     resumes: Callable[[int], None] = lambda step: None,
+    checkpoint_steps: int = 100,
 ) -> Distilled:
     """Train `factored` towards `dense` by Adam, with a learning rate that falls to zero as a cosine.
 
@@ -76,9 +76,10 @@ def distill(
         factored: Weights of the factorized encoder.
         options: Options of both.
         settings: Text, steps and learning rate.
-        checkpoint: File in which the state is saved every 100 steps; a run that saved it there is resumed.
+        checkpoint: File in which the state is saved now and then; a run that saved it there is resumed.
         report: Called with the number of steps done and the last loss.
         resumes: Called with the number of steps that the checkpoint has done, if there is one.
+        checkpoint_steps: Number of steps between two checkpoints. Defaults to 100.
 
     Raises:
         InputError: The text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes
@@ -94,7 +95,7 @@ def distill(
     while run.step < settings.steps:
         loss = run.advance()
         report(run.step, loss)
-        if checkpoint is not None and (run.step % _CHECKPOINT_STEPS == 0 or run.step == settings.steps):
+        if checkpoint is not None and (run.step % checkpoint_steps == 0 or run.step == settings.steps):
             run.save(checkpoint)
     return Distilled(run.student.weights(), before, run.held_out_error())
 
