@@ -42,7 +42,7 @@ def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert [record["run"]["compression"]["method"] for record in compressed] == method_names()
     for record in compressed:
         assert 0 < record["activation_error"]["all"] < 1.5 and len(record["activation_error"]["layers"]) == 2
-        assert len(record["matrices"]) == 8 and record["factorization_seconds"] >= 0
+        assert len(record["matrices"]) == 8 and isinstance(record["factorization_seconds"], float)
         assert record["matrices"][0]["norms"]["nuclear"] > 0
     sizes = [record["size"]["lstm_parameters"] for record in compressed]
     assert len(set(sizes)) == 1  # of equal rank
