@@ -76,8 +76,8 @@ def gradients(
 
 def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     from elmo_mf.experiments.workspace import workspace
-    from elmo_mf.tasks.elmo_run import gradients_of
     from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks.trained_model import gradients_of
 
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:

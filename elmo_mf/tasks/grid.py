@@ -103,7 +103,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     from elmo_mf.bilm import encoder as dense_encoder
     from elmo_mf.compression import apply
     from elmo_mf.compression.recovery import distillation
-    from elmo_mf.tasks import language_model_run, task_gradients, training
+    from elmo_mf.tasks import finetuning, task_gradients, training
 
     versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION, TRAINING: training.VERSION}
     compression = encoder.compression
@@ -114,7 +114,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     if encoder.task_gradients:
         versions["gradients"] = task_gradients.VERSION
     if encoder.tuning is not None:
-        versions["finetuning"] = language_model_run.FINETUNING_VERSION
+        versions["finetuning"] = finetuning.VERSION
     return versions
 
 

@@ -12,7 +12,7 @@ import torch
 from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
 from elmo_mf.io import exclusive
-from elmo_mf.tasks import elmo_run as run
+from elmo_mf.tasks import shared_activations, trained_model
 from elmo_mf.tasks.training import train
 from tests.conftest import random_bilm, small_data
 
@@ -66,11 +66,11 @@ def test_an_interrupted_run_is_resumed(
     Path("g.hdf5").rename("whole.hdf5")
     capfd.readouterr()
 
-    interrupt(command, monkeypatch, run, "row_weights")
+    interrupt(command, monkeypatch, trained_model, "row_weights")
     assert capfd.readouterr().err.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
     assert not Path("g.hdf5").exists()
 
-    monkeypatch.setattr(run, "write_activations", unexpected)
+    monkeypatch.setattr(shared_activations, "write_activations", unexpected)
     assert main(command) == 0
     assert "resuming with what is in g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
@@ -81,7 +81,7 @@ def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.M
     """The next command uses the parts of a run that was killed at its end, and trains nothing."""
     interrupt(command, monkeypatch, command_module, "remove_folder")
     written = content(Path("g.hdf5"))
-    monkeypatch.setattr(run, "training_loop", unexpected)
+    monkeypatch.setattr(trained_model, "training_loop", unexpected)
     assert main(command) == 0
     assert content(Path("g.hdf5")) == written and names() == ["data", "elmo", "g.hdf5"]
 
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_finite_leaves_nothing(
                 parameter.fill_(float("nan"))
         return metrics
 
-    monkeypatch.setattr(run, "train", diverged)
+    monkeypatch.setattr(trained_model, "train", diverged)
     assert "gradients: loss: found nan, expected a finite number" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 
@@ -122,8 +122,8 @@ def test_wrong_data_is_reported_before_the_training(
 ) -> None:
     """The error comes first, and the work of an earlier run is kept."""
     if resumed:
-        interrupt(command, monkeypatch, run, "row_weights")
-    monkeypatch.setattr(run, "training_loop", unexpected)
+        interrupt(command, monkeypatch, trained_model, "row_weights")
+    monkeypatch.setattr(trained_model, "training_loop", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:
         file.write("(3 (2 It) (9 works))\n")

@@ -32,7 +32,7 @@ from elmo_mf.compression.methods.base import method_versions
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.pretrain import train as pretrain
 from elmo_mf.records import Measurements
-from elmo_mf.tasks import language_model_run, task_gradients, training
+from elmo_mf.tasks import finetuning, task_gradients, training
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
@@ -49,8 +49,8 @@ VERSIONS: dict[str, tuple[str, int]] = {
     "task": ("VERSION in elmo_mf/tasks/training.py", training.VERSION),
     "gradients": ("VERSION in elmo_mf/tasks/task_gradients.py", task_gradients.VERSION),
     "language-model": (
-        "VERSION in elmo_mf/tasks/training.py, or FINETUNING_VERSION in elmo_mf/tasks/language_model_run.py",
-        training.VERSION + language_model_run.FINETUNING_VERSION - 1,
+        "VERSION in elmo_mf/tasks/training.py, or in elmo_mf/tasks/finetuning.py",
+        training.VERSION + finetuning.VERSION - 1,
     ),
 }
 

@@ -21,11 +21,12 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
-from elmo_mf.tasks.elmo_run import _sentences, gradients_of, trained
 from elmo_mf.tasks.encoders import encoder_of
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.shared_activations import first_sentences
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_gradients import row_weights
+from elmo_mf.tasks.trained_model import gradients_of, trained
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -174,7 +175,7 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
         embedder.bilm,
         Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=3, targets="input")),
     )
-    error = activation_error(dense, compressed, _sentences(instances))
+    error = activation_error(dense, compressed, first_sentences(instances))
     texts = [[token.text for token in instance["tokens"].tokens] for instance in instances]
     wanted, given = (np.concatenate(bilm.embed(texts), axis=1) for bilm in (dense, compressed))
     expected = [np.linalg.norm(given[k] - wanted[k]) / np.linalg.norm(wanted[k]) for k in (1, 2)]

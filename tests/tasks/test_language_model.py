@@ -14,11 +14,12 @@ from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
+from elmo_mf.records import FineTuning
 from elmo_mf.tasks.chance import unigram_chance
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.language_model_run import _Training
+from elmo_mf.tasks.language_model_training import LanguageModelTraining
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here
@@ -110,10 +111,10 @@ def test_a_loss_that_is_no_number_stops_the_run(what: str, tiny_sweep: TinySweep
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        training = _Training(spec, run, work, spec.data_of(load_task(run.task)), trained=False)
+        training = LanguageModelTraining(spec, run, work, spec.data_of(load_task(run.task)), trained=False)
         next(training.model.parameters()).data.fill_(math.nan)
         with pytest.raises(InputError, match=f"^{what}: loss: found nan, expected a finite number; "):
-            training.finetune(1, 0.01) if "fine" in what else training._gradients()
+            training.finetune(FineTuning(learning_rate=0.01)) if "fine" in what else training.gradients()
 
 
 def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) -> None:
@@ -123,9 +124,9 @@ def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) 
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)
     with workspace(tmp_path / "out") as work:
-        training = _Training(spec, run, work, spec.data_of(load_task(run.task)))
+        training = LanguageModelTraining(spec, run, work, spec.data_of(load_task(run.task)))
         device = training.device
-        computed = read_row_weights(training._gradients(), training.dense.weights())
+        computed = read_row_weights(training.gradients(), training.dense.weights())
         lstms = [lstm.to(device).requires_grad_(True).train() for lstm in training.dense.to_torch()]
         state: list[Any] = [None] * 3
         sums = [[torch.zeros(4 * lstm.hidden_size) for _ in range(2)] for lstm in lstms]

@@ -1,0 +1,68 @@
+"""Times of a language model and of its core, compressed and dense in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from elmo_mf.bilm.packing import State
+from elmo_mf.lm.core import CoreLstm
+from elmo_mf.tasks.latency import times
+
+if TYPE_CHECKING:
+    from elmo_mf.plugin.awd_lstm import AwdLstm
+
+_STREAMS, _STEPS = 32, 70  # of the large batch
+_REPEATS = 20  # of a single step, which takes less than a millisecond
+
+Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
+
+
+def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> dict[str, Any]:
+    """Return times in milliseconds in the form of `latency.measure`, where the encoder is the core.
+
+    The dense encoder is always `torch.nn.LSTM`, even for a dense core. Batch size 1 is a generation step of one word;
+    batch size 32 is the scoring of 32 streams of 70 words.
+    """
+    model.requires_grad_(False)
+    core = model.core.inference() if device.type == "cpu" else model.core
+    lstms = [lstm.to(device) for lstm in dense.to_torch()]
+    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    for streams, steps, repeats in ((1, 1, _REPEATS), (_STREAMS, _STEPS, 1)):
+        count = samples if streams == 1 else max(1, samples // 8)
+        generator = torch.Generator().manual_seed(0)
+        shape = streams, steps + 1
+        words = model.embedding.num_embeddings
+        batches = [torch.randint(words, shape, generator=generator).to(device) for _ in range(count)]
+        state = [(torch.zeros(1, streams, lstm.hidden_size, device=device),) * 2 for lstm in lstms]
+        runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
+        whole = [partial(_whole, model, tokens, state) for tokens in batches]
+        for part, kind in (("encoder", runs), ("model", whole)):
+            result[part][str(streams)] = times(kind, core, partial(_torch_core, lstms), rounds, repeats)
+    return result
+
+
+def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:
+    core(inputs, state)
+
+
+def _whole(model: AwdLstm, tokens: Tensor, state: list[State], core: Core) -> None:
+    """Compute the next word's probabilities from one word, or the losses of longer streams."""
+    outputs, _ = core(model.embed(tokens[:, :-1]).transpose(0, 1), state)
+    if tokens.shape[1] == 2:
+        model.logits(outputs[-1]).softmax(dim=-1)
+    else:
+        model.losses(outputs[-1].flatten(0, 1), tokens[:, 1:].T.flatten())
+
+
+def _torch_core(lstms: list[nn.LSTM], inputs: Tensor, state: list[State]) -> tuple[list[Tensor], list[State]]:
+    outputs, after = [], []
+    for lstm, before in zip(lstms, state, strict=True):
+        inputs, last = lstm(inputs, before)
+        outputs.append(inputs)
+        after.append(last)
+    return outputs, after

@@ -1,0 +1,90 @@
+"""Activations of a frozen encoder and their errors, computed once for all runs of a sweep that share them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.experiments.cache import MAX_JSON_BYTES
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.io import read_json
+from elmo_mf.plugin.activation_cache import ActivationCache
+from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.records.run import Run
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
+
+_TEXTS = 300
+
+
+def share_activations(
+    spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+) -> None:
+    """Compute a frozen encoder's activations on the data, once for all runs that share them."""
+    bilm = embedder.bilm
+    frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
+    if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
+        return
+    loaders = (loop.trainer.data_loader, loop.trainer._validation_data_loader, loop.evaluation_data_loader)
+    instances = itertools.chain.from_iterable(loader.iter_instances() for loader in loaders if loader is not None)
+
+    def make(folder: Path) -> None:
+        batches = _character_ids(instances, loop.model.vocab)
+        write_activations(
+            folder, bilm, batches, workspace.cache.make_room, lambda: workspace.step(Progress("activations"))
+        )
+
+    def read(folder: Path) -> StoredActivations:
+        return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
+
+    stored = workspace.cache.load("activations", run.activations_id[:32], make, read)
+    embedder.elmo_module.cache = ActivationCache(0, stored)
+
+
+def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor]:
+    """Yield the encoder's inputs for the instances, each (sentences, longest, characters)."""
+    from allennlp.common.util import lazy_groups_of
+    from allennlp.data.batch import Batch
+
+    for group in lazy_groups_of(instances, 64):
+        batch = Batch(list(group))
+        batch.index_instances(vocabulary)
+        for ids in _elmo_tokens(batch.as_tensor_dict()):
+            yield ids.flatten(0, -3)
+
+
+def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
+    """Yield the embedder's inputs in a batch, at any depth."""
+    for key, value in tensors.items() if isinstance(tensors, dict) else ():
+        if key == "elmo_tokens":
+            yield value
+        else:
+            yield from _elmo_tokens(value)
+
+
+def shared_activation_error(run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+    """Return the activation error on the first texts of the scored split, computed once for all seeds."""
+
+    def make(folder: Path) -> None:
+        error = activation_error(dense, compressed, first_sentences(instances))
+        (folder / "error.json").write_text(json.dumps(error.to_dict()), encoding="utf-8")
+
+    def read(folder: Path) -> Any:
+        return read_json(folder / "error.json", "cached errors", "an activation error", most=MAX_JSON_BYTES)
+
+    return workspace.cache.load("errors", run.activations_id[:32], make, read)
+
+
+def first_sentences(instances: list[Any]) -> list[list[str]]:
+    """Return the tokenized texts of the first instances, at most 300."""
+    fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
+    texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]
+    return texts[:_TEXTS]
