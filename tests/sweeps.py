@@ -16,7 +16,7 @@ from elmo_mf.tasks.config import task_names
 from elmo_mf.tasks.execution import PRELOAD, TaskWork
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
-from tests.conftest import small_data
+from tests.conftest import random_bilm, small_data
 
 TinySweep = Callable[..., SweepSpec]
 SweepView = View[Run, Record]
@@ -50,20 +50,25 @@ def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, An
 
 
 @pytest.fixture
-def tiny_sweep(elmo_files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> TinySweep:
+def tiny_sweep(tmp_path: Path) -> TinySweep:
     """Provide a function that returns a small sweep; keyword arguments replace its fields."""
-    options, weights = elmo_files()
+    return tiny_sweep_in(tmp_path)
+
+
+def tiny_sweep_in(folder: Path) -> TinySweep:
+    """Return the same function as the fixture `tiny_sweep`, with the sweep's ELMo and data in a folder."""
+    random_bilm().save(folder / "elmo")
     for task in task_names():
-        small_data(task, tmp_path / "data" / task, 40)
+        small_data(task, folder / "data" / task, 40)
 
     def make(**keys: Any) -> SweepSpec:
         defaults: dict[str, Any] = {
             "tasks": ["sst"],
             "targets": ["input+recurrent"],
             "ranks": [2],
-            "data": str(tmp_path / "data"),
-            "options": str(options),
-            "weights": str(weights),
+            "data": str(folder / "data"),
+            "options": str(folder / "elmo" / "options.json"),
+            "weights": str(folder / "elmo" / "weights.hdf5"),
             "overrides": {task: {"trainer.num_epochs": 2} for task in task_names()},
             "latency_sentences": 2,
             "latency_rounds": 1,

@@ -80,12 +80,13 @@ def test_files_on_the_command_line(
     elmo = [f"{start}/elmo/options.json", f"{start}/elmo/weights.hdf5"]
     given = ["--options", elmo[0], "--weights", elmo[1]]
     text = f"{start}/t.txt"
+    small = [*elmo, "--rank", "2", "--evaluation", text]
     bench = ["--seconds", "0", "--batches", "1", "--lengths", "3", "--ranks", "2", "--parts", "characters"]
     for command in (
         ["inspect", *elmo, "--json", f"{out}/spectra.json"],
-        ["compress", *elmo, "--rank", "2", "--out", f"{out}/small"],
-        ["compress", *elmo, "--method", "whitened_svd", "--rank", "2", "--calibration", text, "--out", f"{out}/white"],
-        ["compress", *elmo, "--rank", "2", "--distill", text, "--distill-steps", "1", "--out", f"{out}/tuned"],
+        ["compress", *small, "--out", f"{out}/small"],
+        ["compress", *small, "--method", "whitened_svd", "--calibration", text, "--out", f"{out}/white"],
+        ["compress", *small, "--distill", text, "--distill-steps", "1", "--out", f"{out}/tuned"],
         ["embed", text, f"{out}/vectors.hdf5", *given],
         ["bench", *given, *bench, "--precisions", "float32", "--json", f"{out}/bench.json"],
         ["tasks", "--json", f"{out}/tasks.json"],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,16 +21,37 @@ from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import expand
-from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here
+from elmo_mf.tasks.spec import SweepSpec
+from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here, tiny_sweep_in
 from tests.tasks.test_language_model import SMALL
 
 pytestmark = pytest.mark.slow
 
 
+class Recorded(NamedTuple):
+    """A sweep of a dense and a compressed run that was executed."""
+
+    spec: SweepSpec
+    folder: Path
+    records: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recorded]:
+    """Provide a function that executes a task's sweep once for all tests that only read its records."""
+
+    @cache
+    def run(task: str) -> Recorded:
+        folder = tmp_path_factory.mktemp(task)
+        spec = tiny_sweep_in(folder)(tasks=[task], latency_sentences=3, cache_mb=100)
+        return Recorded(spec, folder, records_here(spec, folder / "out"))
+
+    return run
+
+
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
-def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    spec = tiny_sweep(tasks=[task], latency_sentences=3)
-    dense, compressed = records_here(spec, tmp_path / "out")
+def test_records(task: str, recorded: Callable[[str], Recorded]) -> None:
+    spec, tmp_path, (dense, compressed) = recorded(task)
     runs = expand(spec)
     assert [RecordStore(tmp_path / "out").has(run) for run in runs] == [True, True]
     assert set(compressed["scores"]) == set(load_task(runs[0].task).score.metrics)
@@ -54,16 +77,21 @@ def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
     assert left == {"records", "cache"}
 
 
-def test_the_same_command_gives_the_same_scores(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_the_same_command_gives_the_same_scores(
+    recorded: Callable[[str], Recorded], tiny_sweep: TinySweep, tmp_path: Path
+) -> None:
     """Scores do not depend on the number of workers."""
-    first, second = (records_here(tiny_sweep(), tmp_path / str(n), workers=n) for n in (1, 2))
+    first, second = recorded("sst").records, records_here(tiny_sweep(), tmp_path / "out", workers=2)
     assert [r["scores"] for r in first] == [r["scores"] for r in second]
     assert [r["validation"] for r in first] == [r["validation"] for r in second]
 
 
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
-def test_shared_activations_change_no_score(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    cached, plain = (records_here(tiny_sweep(tasks=[task], cache_mb=mb), tmp_path / str(mb)) for mb in (100, 0))
+def test_shared_activations_change_no_score(
+    task: str, recorded: Callable[[str], Recorded], tiny_sweep: TinySweep, tmp_path: Path
+) -> None:
+    assert list((recorded(task).folder / "out" / "cache" / "activations").iterdir())
+    cached, plain = recorded(task).records, records_here(tiny_sweep(tasks=[task], cache_mb=0), tmp_path / "out")
     for one, other in zip(cached, plain, strict=True):
         assert one["scores"] == pytest.approx(other["scores"], rel=1e-4)
 
@@ -124,7 +152,7 @@ def test_an_encoder_that_is_trained_shares_nothing(tiny_sweep: TinySweep, tmp_pa
     assert not (tmp_path / "out" / "cache" / "activations").exists()
 
 
-def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_a_score_is_what_allennlp_evaluates(recorded: Callable[[str], Recorded], tmp_path: Path) -> None:
     """Training the run's config with the plain `allennlp` entry points gives the same numbers."""
     from allennlp.commands.evaluate import evaluate_from_archive
     from allennlp.commands.train import train_model
@@ -133,9 +161,8 @@ def test_a_score_is_what_allennlp_evaluates(tiny_sweep: TinySweep, tmp_path: Pat
 
     from elmo_mf.tasks.run_config import run_config
 
-    spec = tiny_sweep()
+    spec, _, (_, record) = recorded("sst")
     run = expand(spec)[1]
-    record = records_here(spec, tmp_path / "out")[1]
     data = str(spec.data_of(load_task(run.task)))
     config = run_config(spec, load_task(run.task), run.seed, data, (spec.options, spec.weights))
     embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]

@@ -125,9 +125,7 @@ from pathlib import Path
 from multiprocessing import forkserver
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.executors import local
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
-from tests.experiments.executors.test_local import _about
+from tests.experiments.executors.works import LightRun, nothing
 
 server, kills, most = forkserver._forkserver, [], int(sys.argv[1])
 run_server = server.ensure_running
@@ -138,10 +136,9 @@ def killed():
         kills.append(os.kill(server._forkserver_pid, signal.SIGKILL))
 
 server.ensure_running = killed
-run = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
-executor = local.LocalExecutor(_about, Path(sys.argv[2]), 1, 1)
+executor = local.LocalExecutor(nothing, Path(sys.argv[2]), 1, 1)
 try:
-    executor.start(run)
+    executor.start(LightRun("a run"))
     print(next(executor.events(500))[1].error or "ran")
 except InputError as error:
     print(error)
@@ -150,7 +147,7 @@ except InputError as error:
 
 @pytest.mark.parametrize(
     ("kills", "output"),
-    [(2, "ran"), (4, "sst dense seed 13: the process that runs are forked from was killed by SIGKILL, out of memory?")],
+    [(2, "ran"), (4, "a run: the process that runs are forked from was killed by SIGKILL, out of memory?")],
 )
 def test_a_server_that_is_killed_at_its_start(kills: int, output: str, tmp_path: Path) -> None:
     """The server is restarted once; each start calls `ensure_running` twice."""

@@ -29,11 +29,13 @@ import ctypes, sys
 
 class Driver:
     def cuDeviceGetCount(self, _):
-        return {after} if "allennlp.commands.train" in sys.modules else {before}
+        return {after} if "colorsys" in sys.modules else {before}
 
 ctypes.CDLL = lambda name, *_, load=ctypes.CDLL, **__: Driver() if name == "libcuda.so.1" else load(name)
-import elmo_mf.tasks.run_imports
-print("allennlp.commands.train" in sys.modules)
+from elmo_mf.experiments.executors.preload import preload
+assert "colorsys" not in sys.modules
+preload(lambda: __import__("colorsys"))
+print("colorsys" in sys.modules)
 """
 
 
@@ -45,7 +47,10 @@ def test_imports_do_not_ask_cuda() -> None:
 
 @pytest.mark.parametrize(("before", "after", "imported"), [(3, 3, True), (3, 0, False), (34, 34, True)])
 def test_where_imports_ask_the_driver_each_process_imports(before: int, after: int, imported: bool) -> None:
-    """The fake driver returns 3 until it is initialized; a driver that does not work returns 34."""
+    """The fake driver returns 3 until it is initialized; a driver that does not work returns 34.
+
+    The import, which initializes it in one case, is that of a small module in place of AllenNLP.
+    """
     script = _DRIVER.format(before=before, after=after)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == str(imported)
