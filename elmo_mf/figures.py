@@ -53,9 +53,14 @@ def in_both_themes(draw: Callable[[Path, str], object], folder: Path, name: str)
     """Write `NAME-light.svg` with `draw`, and a copy in the colours of the dark theme as `NAME-dark.svg`."""
     light, dark = (folder / f"{name}-{theme}.svg" for theme in THEMES)
     draw(light, "light")
+    write_text(dark, darkened(light.read_text(encoding="utf-8")))
+
+
+def darkened(svg: str) -> str:
+    """Return a figure of the light theme in the colours of the dark one."""
     colors = dict(zip(THEMES["light"], THEMES["dark"], strict=True))
-    pattern = re.compile(f'(?<=fill: |roke: )({"|".join(colors)})(?=[;"])')
-    write_text(dark, pattern.sub(lambda color: colors[color[0]], light.read_text(encoding="utf-8")))
+    pattern = re.compile(f'(?<=fill: |roke: |fill="|roke=")({"|".join(colors)})(?=[;"])')
+    return pattern.sub(lambda color: colors[color[0]], svg)
 
 
 def save(figure: Figure, path: Path) -> None:

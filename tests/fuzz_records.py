@@ -14,7 +14,7 @@ from elmo_mf.analysis.explanation import cost_table, findings, norm_table
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.charts import plot_board
+from elmo_mf.leaderboard.charts import figure, methods_of
 from elmo_mf.leaderboard.compare import compare, verdict
 from elmo_mf.leaderboard.exports import KINDS
 from elmo_mf.leaderboard.page.data import page_data
@@ -22,6 +22,7 @@ from elmo_mf.leaderboard.page.write import as_json
 from elmo_mf.leaderboard.readme import about, header, summary
 from elmo_mf.leaderboard.records import records_of
 from elmo_mf.leaderboard.table import table
+from elmo_mf.leaderboard.vega import draw
 from elmo_mf.records.record import read_record
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.status import seconds_of
@@ -76,8 +77,7 @@ def read_and_report(path: Path) -> None:
     for one in compared:
         assert {verdict(row) for row in one.rows}
     if zlib.crc32(path.read_bytes()) % _PLOTTED == 0:
-        for board in made:
-            plot_board(board, folder / "board.svg", "light")
+        assert draw([figure(board, methods_of(made)) for board in made])
 
 
 def _tables(board: Board) -> None:

@@ -1,179 +1,236 @@
-"""Figures of a board: score against speed, size and rank.
+"""The plot of a board: scores against speed, size or rank, as Vega-Lite for the figures and for the page.
 
-Methods differ in colour and marker, targets in line style, so that figures can be read in black and white. Markers of
+Methods differ in colour and marker, targets in line style, so that the plot can be read in black and white. Markers of
 encoders that were trained after factorization, and of dense ones to compare them with, are hollow.
+
+A specification reads the points from the data set `points`, and its colours of ink and background from parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import cycle
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
+import altair as alt
 
-from elmo_mf.figures import COLORS, MARKERS, save, themed
-from elmo_mf.leaderboard.aggregate import Board, Row, pareto_front
+from elmo_mf.figures import COLORS, THEMES
+from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard.points import AXES, Axis, look_of, points
 from elmo_mf.leaderboard.units import Unit
-from elmo_mf.records.digest import digest
-from elmo_mf.records.labels import distinct, leaves, targets_label
 
+_FIGURE = ("encoder_1_speed_up", "parameters", "rank")  # keys of the axes of a figure's panels
 _MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; if there are more, powers of two have
-
-_LINES = {"input": "-", "recurrent": "--", "projection": ":", "all": "-.", "joint": (0, (5, 1, 1, 1))}
-
-
-def plot_board(board: Board, path: Path, theme: str) -> None:
-    """Write a figure of three panels; the same records give the same bytes."""
-    from matplotlib.figure import Figure
-
-    with themed(theme):
-        figure = Figure(figsize=(13, 4.6), layout="constrained")
-        axes = figure.subplots(1, 3)
-        styles = _styles(board)
-        _against(axes[0], board, "encoder_1_speed_up", "times as fast as dense, batch 1", styles, better=1)
-        _against(axes[1], board, "parameters", "parameters", styles, better=-1)
-        _by_rank(axes[2], board, styles)
-        handles = _handles(board, styles)
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-        figure.suptitle(board.title)
-        save(figure, path)
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert: the same layout on every machine
+_STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z"
+_X = "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"
+_SHAPES = (
+    "circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-left", "triangle-right", "cross", _X
+)  # fmt: skip
+_DASHES = {"input": [1, 0], "recurrent": [6, 4], "projection": [2, 2], "all": [7, 3, 2, 3], "joint": [9, 2, 2, 2]}
+_OTHER_DASHES = ([3, 3], [12, 3], [9, 2, 2, 2, 2, 2], [5, 2, 1, 2, 1, 2])
+_INK, _GROUND = alt.ExprRef("ink"), alt.ExprRef("ground")
 
 
-def _styles(board: Board) -> dict[str, dict[str, Any]]:
-    """Return the style of each method's markers, and of the dense encoder's."""
-    from matplotlib import rcParams
-
-    ink = rcParams["lines.color"]
-    methods = sorted({row.method for row in board.rows if row.compressed})
-    pairs = zip(methods, zip(cycle(COLORS), cycle(MARKERS), strict=False), strict=False)
-    styles = {method: {"color": color, "marker": marker, "markersize": 6} for method, (color, marker) in pairs}
-    dense = {"dense": {"color": ink, "marker": "*", "markersize": 11}}
-    return {name: style | {"markeredgecolor": ink, "markeredgewidth": 0.6} for name, style in (dense | styles).items()}
+def methods_of(boards: Iterable[Board]) -> list[str]:
+    """Return the methods on some boards in the order of their colours, which are the same on all of these boards."""
+    return sorted({row.method for board in boards for row in board.rows if row.compressed})
 
 
-def _hollow(style: dict[str, Any]) -> dict[str, Any]:
-    from matplotlib import rcParams
+def plots(board: Board, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the page's plots of a board by key of their axis, without their data.
 
-    ground = rcParams["axes.facecolor"]
-    return style | {"markerfacecolor": ground, "markeredgecolor": style["color"], "markeredgewidth": 1.2}
-
-
-def _handles(board: Board, styles: dict[str, dict[str, Any]]) -> list[Any]:
-    """Return the entries of the legend."""
-    from matplotlib.lines import Line2D
-
-    shown = dict(styles)
-    if any(row.trained_again for row in board.rows):
-        shown["trained again"] = _hollow(styles["dense"] | {"marker": "o", "markersize": 6})
-    return [Line2D([], [], linestyle="", label=name, **style) for name, style in shown.items()]
-
-
-def _against(axes: Any, board: Board, column: str, label: str, styles: dict[str, dict[str, Any]], better: int) -> None:
-    """Draw scores with their spread over seeds, the Pareto front, and a horizontal line for each dense encoder.
-
-    `better` is 1 where higher values of the column are better, -1 where lower ones are.
+    Args:
+        board: The board.
+        methods: See `methods_of`.
     """
-    unit, rows = Unit.of(board.scoring), board.frame
-    ink = axes.xaxis.label.get_color()
-    looks = rows.assign(method=[row.method for row in board.rows]).groupby(["compressed", "method", "trained_again"])
-    for look, encoders in looks:
-        compressed, method, again = cast(tuple[bool, str, bool], look)
-        style = styles[method]
-        axes.errorbar(
-            encoders[column], unit.factor * encoders["score"], yerr=unit.factor * np.nan_to_num(encoders["std"]),
-            linestyle="", elinewidth=0.8, zorder=2 if compressed else 3, **(_hollow(style) if again else style),
-        )  # fmt: skip
-    for score in rows[~rows["compressed"]]["score"]:
-        axes.axhline(unit.factor * score, color=ink, linewidth=0.6, linestyle=(0, (1, 3)))
-    best = rows[pareto_front(rows["signed_score"], -better * rows[column])].sort_values(column)
-    axes.plot(best[column], unit.factor * best["score"], color=ink, linewidth=0.8, alpha=0.6, zorder=0)
-    axes.set_xscale("log")
-    axes.set_xlabel(label)
-    _score_axis(axes, unit)
-    _plain(axes.xaxis)
+    page = {
+        "width": "container",
+        "height": 380,
+        "autosize": {"type": "fit", "contains": "padding"},
+        **_settings(font="system-ui, sans-serif", size=12, columns=alt.ExprRef("width < 500 ? 2 : 9")),
+    }
+    return {axis.key: panel | page for axis, panel in _panels(board, methods).items()}
 
 
-def _score_axis(axes: Any, unit: Unit) -> None:
-    """Set up the axis of scores, which is logarithmic for perplexities."""
-    if unit.factor == 1:
-        axes.set_yscale("log")
-        _plain(axes.yaxis)
-    axes.set_ylabel(unit.title)
+def figure(board: Board, methods: Sequence[str]) -> dict[str, Any]:
+    """Return the figure of a board: a plot each across speed, parameters and rank.
 
-
-def _plain(axis: Any) -> None:
-    """Label a logarithmic axis with a few plain numbers."""
-    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
-
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=[1, 2, 5]) if high > 4 * low else MaxNLocator(5))
-    axis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_minor_locator(NullLocator())
-
-
-def lines_of(board: Board) -> dict[str, str]:
-    """Name the line of each encoder, which connects encoders that differ only in rank.
-
-    Encoders with other options than a method, targets and one rank are on no line.
-
-    Returns:
-        Names of lines by the encoder's key.
+    Args:
+        board: The board.
+        methods: See `methods_of`.
     """
-    facts = {row.key: _without_rank(row) for row in board.rows if _has_line(row)}
-    lines = {key: digest(shared) for key, shared in facts.items()}
-    labels = {line: f"{facts[key]['method']} {facts[key]['targets']}" for key, line in lines.items()}
-    names = distinct(labels, {line: dict(leaves(facts[key])) for key, line in lines.items()})
-    return {key: names[line] for key, line in lines.items()}
+    panels = {axis.key: panel for axis, panel in _panels(board, methods).items()}
+    return {
+        "title": {"text": board.title, "anchor": "middle"},
+        "description": board.title,
+        "hconcat": [panels[key] | {"width": 330, "height": 310} for key in _FIGURE if key in panels],
+        "datasets": {"points": points(board)},
+        **_settings(font=_FONT, size=11, columns=9),
+    }
 
 
-def _has_line(row: Row) -> bool:
-    one = row.compression
-    if one is None:
-        return False
-    plain = one.layers == one.directions == "all" and one.granularity == "stacked" and isinstance(one.rank, int)
-    return plain and one.only_lstm_factors
+def _settings(font: str, size: int, columns: int | alt.ExprRef) -> dict[str, Any]:
+    """Return what a specification says once: the parameters, with the colours of the light theme, and the style.
+
+    Args:
+        font: Names of fonts.
+        size: Size of text in pixels.
+        columns: Number of columns of the legend.
+    """
+    ground, ink = THEMES["light"]
+    text: dict[str, Any] = {
+        "labelColor": _INK, "titleColor": _INK, "labelFontSize": size, "titleFontSize": size,
+        "titleFontWeight": "normal",
+    }  # fmt: skip
+    lines: dict[str, Any] = {"gridColor": _INK, "gridOpacity": 0.1, "tickColor": _INK, "tickOpacity": 0.3}
+    config = alt.Config(
+        background=_GROUND,
+        font=font,
+        view=alt.ViewConfig(stroke=_INK, strokeOpacity=0.3),
+        title=alt.TitleConfig(color=_INK, fontSize=size + 2, fontWeight="normal"),
+        axis=alt.AxisConfig(**text, **lines, domain=False, tickCount=6, labelOverlap="greedy", labelSeparation=6),
+        axisX=alt.AxisConfig(grid=False),
+        legend=alt.LegendConfig(**text, titleOrient="left", orient="bottom", columns=columns, symbolStrokeWidth=1),
+    )
+    parameters = [{"name": "ink", "value": ink}, {"name": "ground", "value": ground}]
+    return {"$schema": alt.SCHEMA_URL, "params": parameters, "config": config.to_dict()}
 
 
-def _without_rank(row: Row) -> dict[str, Any]:
-    """Return the facts that the encoders of a line share."""
-    assert row.compression is not None
-    settings = {key: value for key, value in row.compression.to_dict().items() if key not in ("rank", "targets")}
-    shared = {"targets": targets_label(row.compression), **settings, "versions": row.identity.versions}
-    return shared | ({"gradients": "own"} if row.identity.task_gradients else {})
+def _panels(board: Board, methods: Sequence[str]) -> dict[Axis, dict[str, Any]]:
+    """Return a plot for each axis with a value on the board, without the data, parameters and style."""
+    known = points(board)
+    looks, unit = _looks(board, methods), Unit.of(board.scoring)
+    targets = tuple(sorted({str(point["targets"]) for point in known if point["line"] is not None}))
+    ranks = tuple(sorted({point["rank"] for point in known if isinstance(point["rank"], int)}))
+    shown = [axis for axis in AXES if any(point[axis.key] is not None for point in known)]
+    return {axis: _panel(axis, unit, looks, targets, ranks) for axis in shown}
 
 
-def _rank(row: Row) -> int:
-    assert row.compression is not None and isinstance(row.compression.rank, int)
-    return row.compression.rank
+@dataclass(frozen=True)
+class _Look:
+    """A marker, in the colour of ink if it has none."""
+
+    name: str
+    color: str | None
+    shape: str
+    hollow: bool = False
+    in_legend: bool = True
 
 
-def _line_target(row: Row) -> str:
-    """Return the target that the style of a line shows."""
-    assert row.compression is not None
-    return "all" if len(row.compression.targets) > 1 else row.compression.targets[0]
+def _looks(board: Board, methods: Sequence[str]) -> tuple[_Look, ...]:
+    """Return the markers of a board: one for each method, hollow ones, and that of the legend for these."""
+    pairs = dict(zip(methods, zip(cycle(COLORS), cycle(_SHAPES), strict=False), strict=False))
+    rows = sorted(board.rows, key=lambda row: (not row.compressed, row.method))
+    plain = {row.method: _Look(row.method, *(pairs[row.method] if row.compressed else (None, _STAR))) for row in rows}
+    again = {look_of(row): plain[row.method] for row in rows if row.trained_again}
+    hollow = [replace(look, name=name, hollow=True, in_legend=False) for name, look in again.items()]
+    legend = [_Look("trained again", None, "circle", hollow=True)] if hollow else []
+    return tuple({look.name: look for look in (*plain.values(), *hollow, *legend)}.values())
 
 
-def _by_rank(axes: Any, board: Board, styles: dict[str, dict[str, Any]]) -> None:
-    """Draw a line for each method and target that has several ranks."""
-    unit, names, lines = Unit.of(board.scoring), lines_of(board), dict[str, list[Row]]()
-    for row in board.rows:
-        if row.key in names:
-            lines.setdefault(names[row.key], []).append(row)
-    lines = {name: rows for name, rows in lines.items() if len(rows) > 1}
-    for name, rows in sorted(lines.items()):
-        style = {key: styles[rows[0].method][key] for key in ("color", "marker")}
-        ranks, scores = zip(*sorted((_rank(row), unit.factor * row.score) for row in rows), strict=True)
-        axes.plot(ranks, scores, linestyle=_LINES[_line_target(rows[0])], label=name, **style)
-    axes.set_xscale("log", base=2)
-    shown = sorted({_rank(row) for rows in lines.values() for row in rows})
-    if len(shown) > _MOST_RANKS:
-        shown = [rank for rank in (1 << power for power in range(shown[-1].bit_length())) if rank >= shown[0] / 2]
-    axes.set_xticks(shown, [str(rank) for rank in shown])
-    axes.minorticks_off()
-    axes.set_xlabel("rank")
-    _score_axis(axes, unit)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize=8)
+class _Scales:
+    """Scales of colours, markers and line styles.
+
+    Args:
+        looks: The markers.
+        targets: Names of targets.
+    """
+
+    def __init__(self, looks: Sequence[_Look], targets: Sequence[str]) -> None:
+        legend = alt.Legend(title=None, values=[look.name for look in looks if look.in_legend])
+        names = [look.name for look in looks]
+
+        def scale(values: list[Any]) -> alt.Scale:
+            return alt.Scale(domain=names, range=values)
+
+        colors = [look.color or _INK for look in looks]
+        fills = [_GROUND if look.hollow else look.color or _INK for look in looks]
+        strokes = [look.color or _INK if look.hollow else _INK for look in looks]
+        self.color = alt.Color("look:N", legend=None, scale=scale(colors))
+        self.fill = alt.Fill("look:N", legend=legend, scale=scale(fills))
+        self.stroke = alt.Stroke("look:N", legend=legend, scale=scale(strokes))
+        self.shape = alt.Shape("look:N", legend=legend, scale=scale([look.shape for look in looks]))
+        others = dict(zip((name for name in targets if name not in _DASHES), cycle(_OTHER_DASHES), strict=False))
+        dashes = alt.Scale(domain=list(targets), range=[(_DASHES | others)[name] for name in targets])
+        self.dash = alt.StrokeDash("targets:N", title="targets:", legend=alt.Legend(symbolSize=400), scale=dashes)
+
+
+@cache
+def _panel(
+    axis: Axis, unit: Unit, looks: tuple[_Look, ...], targets: tuple[str, ...], ranks: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return one plot: dense scores as horizontal lines, the Pareto front or lines by rank, spreads, and markers."""
+    scales, x, y = _Scales(looks, targets), _x(axis, ranks), _y(unit)
+    scored = alt.Chart(alt.NamedData("points")).transform_filter("isValid(datum.score)")
+    known = scored.transform_filter(f"isValid(datum.{axis.key})")
+    dense = (
+        scored.transform_filter("!datum.compressed")
+        .mark_rule(color=_INK, strokeWidth=0.6, strokeDash=[1, 3], aria=False)
+        .encode(y=y)
+    )
+    if axis.key == "rank":
+        lines = (
+            known.transform_filter("isValid(datum.line)")
+            .mark_line(opacity=0.8, strokeWidth=1.5, aria=False)
+            .encode(x=x, y=y, detail="line:N", color=scales.color, strokeDash=scales.dash)
+        )
     else:
-        axes.text(0.5, 0.5, "no method at several ranks", ha="center", transform=axes.transAxes)
+        lines = _front(known, axis, unit).mark_line(color=_INK, opacity=0.6, strokeWidth=0.8, aria=False)
+        lines = lines.encode(x=x, y=y)
+    spread = (
+        known.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=0.8, aria=False)
+        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=scales.color)
+    )
+    tooltip = [
+        alt.Tooltip("encoder:N"), alt.Tooltip("text:N", title=unit.title),
+        alt.Tooltip(f"{axis.key}:Q", title=axis.title, format=",.4~g"),
+    ]  # fmt: skip
+    markers = known.mark_point(size=70, opacity=1).encode(
+        x=x, y=y, fill=scales.fill, stroke=scales.stroke, shape=scales.shape,
+        strokeWidth=alt.condition("datum.hollow", alt.value(1.4), alt.value(0.6)),
+        order=alt.Order("compressed:N", sort="descending"), description="encoder:N", tooltip=tooltip,
+    )  # fmt: skip
+    chart = alt.layer(dense, lines, spread, markers, description=f"{unit.title} against {axis.title}")
+    chart = chart.resolve_legend(color="independent")  # without a legend, it would otherwise hide that of the markers
+    specification: dict[str, Any] = chart.to_dict(validate=False, context={"top_level": False})
+    return specification
+
+
+def _front(known: alt.Chart, axis: Axis, unit: Unit) -> alt.Chart:
+    """Keep the Pareto front of what is shown: no encoder is as good for less, or better for as much."""
+    best_score, score_order = _best("score", less_is_better=not unit.is_share)
+    best_value, value_order = _best(axis.key, less_is_better=axis.less_is_better)
+    return (
+        known.transform_window(best_score=best_score, sort=[value_order], frame=[None, 0])
+        .transform_window(best_value=best_value, sort=[score_order], frame=[None, 0])
+        .transform_filter(f"datum.best_score === datum.score && datum.best_value === datum.{axis.key}")
+    )
+
+
+def _best(field: str, less_is_better: bool) -> tuple[str, alt.SortField]:
+    """Return the aggregate that is the best value of a field, and the order from the best one on."""
+    if less_is_better:
+        return f"min({field})", alt.SortField(field, "ascending")
+    return f"max({field})", alt.SortField(field, "descending")
+
+
+def _x(axis: Axis, ranks: Sequence[int]) -> alt.X:
+    kind: dict[str, Any] = {"type": "log"} if axis.is_log else {"type": "linear", "zero": False}
+    ticks: dict[str, Any] = {"values": _ticks(ranks)} if axis.key == "rank" else {}
+    scale = alt.Scale(**kind, nice=False, padding=16)
+    return alt.X(f"{axis.key}:Q", title=axis.title, scale=scale, axis=alt.Axis(format="~s", **ticks))
+
+
+def _ticks(ranks: Sequence[int]) -> list[int]:
+    if len(ranks) <= _MOST_RANKS:
+        return list(ranks)
+    return [rank for rank in (1 << power for power in range(ranks[-1].bit_length())) if rank >= ranks[0] / 2]
+
+
+def _y(unit: Unit) -> alt.Y:
+    kind: dict[str, Any] = {"type": "linear", "zero": False} if unit.is_share else {"type": "log"}
+    return alt.Y("score:Q", title=unit.title, scale=alt.Scale(**kind, nice=False, padding=12))

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from elmo_mf.escape import code, markdown
-from elmo_mf.figures import in_both_themes, picture
+from elmo_mf.figures import darkened, picture
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard.aggregate import Board, Row
-from elmo_mf.leaderboard.charts import plot_board
+from elmo_mf.leaderboard.charts import figure, methods_of
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.origin import Origin
 from elmo_mf.leaderboard.table import interval, table
 from elmo_mf.leaderboard.units import Unit
+from elmo_mf.leaderboard.vega import draw
 from elmo_mf.records.record import BATCHES, Batch
 
 
 def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
     """Write `README.md` and its figures into a folder; the same boards give the same bytes."""
-    sections = []
-    for board in boards:
-        in_both_themes(partial(plot_board, board), folder, f"board-{board.name}")
-        sections.append(_section(board))
-    parts = [header(boards), _PAGE, summary(boards), *sections, NOTES]
+    write_figures(boards, folder)
+    parts = [header(boards), _PAGE, summary(boards), *map(_section, boards), NOTES]
     path = folder / "README.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
+
+
+def write_figures(boards: Sequence[Board], folder: Path) -> None:
+    """Write a figure of each board as `board-NAME-light.svg`, and in the dark theme as `board-NAME-dark.svg`."""
+    methods = methods_of(boards)
+    for board, image in zip(boards, draw([figure(board, methods) for board in boards]), strict=True):
+        write_text(folder / f"board-{board.name}-light.svg", image)
+        write_text(folder / f"board-{board.name}-dark.svg", darkened(image))
 
 
 _PAGE = "Open `index.html` beside this file in a browser to sort and filter the tables and to look into the records."

@@ -37,6 +37,11 @@ class Unit:
         """Return the unit of the loss by compression: points, or nats per word."""
         return cls(1, 3, "loss", "nats") if scoring.primary == "perplexity" else cls.of(scoring)
 
+    @property
+    def is_share(self) -> bool:
+        """Whether scores are shares, whose higher values are better."""
+        return self.factor == 100
+
     def text(self, value: float, more: int = 0) -> str:
         """Format a score with `more` additional decimals."""
         return f"{self.factor * value:.{self.digits + more}f}"

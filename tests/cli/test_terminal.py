@@ -55,7 +55,7 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
     for path in other.glob("records/00012*"):
         path.unlink()
-    monkeypatch.setattr("elmo_mf.leaderboard.readme.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
     monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
     options, weights = map(str, elmo_files("\u2713"))
     sweep = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(folder)]

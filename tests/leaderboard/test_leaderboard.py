@@ -102,24 +102,6 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
 
-def test_what_was_trained_again_is_hollow(tmp_path: Path) -> None:
-    """Markers of encoders that were trained again are hollow, of dense ones too, with a legend."""
-    dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
-    tuned["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    likewise["run"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
-    counts = []
-    for records in ([dense, plain], [dense, plain, tuned], [dense, plain, tuned, likewise]):
-        folder = tmp_path / str(len(records))
-        _page(folder, *records)
-        svg = (folder / "board-ptb-light.svg").read_text()
-        hollow = [svg.count(f"fill: #ffffff; stroke: #{ink}; stroke-width: 1.2") for ink in ("0072b2", "1f2328")]
-        counts.append((svg.count("trained again"), *hollow))
-    none, compressed, both = counts
-    assert none == (0, 0, 0)
-    assert compressed[0] == 1 and compressed[1] > 0
-    assert both[:2] == compressed[:2] and both[2] > compressed[2]
-
-
 def test_highways_alone(tmp_path: Path) -> None:
     """An encoder with only its highway layers compressed has a row, and no line of ranks."""
     alone = record(None, 0.39)

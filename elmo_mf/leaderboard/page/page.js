@@ -2,10 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const ALL = "all";
 const MOST_ROWS = 500; // of the table at once
-// Okabe and Ito's colours, which colour-blind readers tell apart; shapes differ too
-const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a", "#b2a300"];
-const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left", "triangle-right"];
-const STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z";
+const ERRORS = 1; // Vega's level that leaves out warnings, which it has for layers without points
 
 async function unpacked(found) {
   if (!found.packed) return found;
@@ -16,7 +13,7 @@ async function unpacked(found) {
 let data = await unpacked(JSON.parse($("data").textContent));
 let board = null;
 let table = null;
-let view = null;
+let plot = null; // what is drawn: a specification and its view
 
 async function library(id) {
   const address = URL.createObjectURL(new Blob([$(id).textContent], { type: "text/javascript" }));
@@ -40,18 +37,17 @@ function fill(select, options) {
 const distinct = (values) => [...new Set(values)].sort();
 
 function fillForBoard() {
-  const rows = board.rows.filter((row) => row.method !== "dense");
+  const rows = board.rows.filter((row) => row.point.compressed);
   for (const name of ["method", "targets"]) {
-    fill($(name), [[ALL, "all"], ...distinct(rows.map((row) => row[name])).map((value) => [value, value])]);
+    fill($(name), [[ALL, "all"], ...distinct(rows.map((row) => row.point[name])).map((value) => [value, value])]);
   }
-  const known = data.axes.filter(({ key }) => board.rows.some((row) => row.across[key] !== null));
-  fill($("axis"), known.map(({ key, title }) => [key, title]));
+  fill($("axis"), data.axes.filter(({ key }) => key in board.plots).map(({ key, title }) => [key, title]));
 }
 
 function chosen(row) {
-  if (row.method === "dense") return true;
+  if (!row.point.compressed) return true;
   const { value } = $("only");
-  return ["method", "targets"].every((name) => [ALL, row[name]].includes($(name).value))
+  return ["method", "targets"].every((name) => [ALL, row.point[name]].includes($(name).value))
     && (value === ALL || row.marks.includes(value));
 }
 
@@ -65,8 +61,8 @@ function element(tag, properties, ...children) {
 
 function encoderCell(row) {
   const cell = element("span", { className: row.marks.includes("best") ? "best" : "" });
-  const button = element("button", { type: "button", className: "open", textContent: row.encoder });
-  button.dataset.row = row.index;
+  const button = element("button", { type: "button", className: "open", textContent: row.point.encoder });
+  button.dataset.row = row.point.index;
   cell.append(button);
   for (const name of row.marks) {
     const { sign, meaning } = data.marks[name];
@@ -81,7 +77,7 @@ function encoderCell(row) {
 function columns() {
   const first = {
     title: "encoder", cellType: "th", className: "dt-left",
-    data: (row, kind) => (kind === "display" ? encoderCell(row) : row.encoder),
+    data: (row, kind) => (kind === "display" ? encoderCell(row) : row.point.encoder),
   };
   const others = board.columns.map((title, index) => ({
     title, type: "num", className: "dt-right", orderSequence: ["desc", "asc", ""],
@@ -107,111 +103,53 @@ function showTable() {
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function points(axis) {
-  const { factor } = board.unit;
-  return table.rows({ search: "applied" }).data().toArray()
-    .filter((row) => row.across[axis.key] !== null && row.score !== null)
-    .map((row) => ({
-      index: row.index, encoder: row.encoder, method: row.method, targets: row.targets,
-      line: row.line, again: row.again, x: row.across[axis.key], y: factor * row.score,
-      low: row.std === null ? null : factor * (row.score - row.std),
-      high: row.std === null ? null : factor * (row.score + row.std), shown: row.cells[0][0],
-    }));
-}
-
-// No point is as good for less, or better for as much.
-function front(all, less) {
-  const cost = (point) => (less ? point.x : -point.x);
-  const good = (point) => (board.higher ? point.y : -point.y);
-  return all.filter((one) => !all.some((other) =>
-    (good(other) >= good(one) && cost(other) < cost(one)) || (good(other) > good(one) && cost(other) <= cost(one))));
-}
-
-function specification(axis, all) {
-  const methods = distinct(board.rows.map((row) => row.method)).filter((name) => name !== "dense");
-  const domain = [...methods, "dense"];
-  const ink = color("--ink");
-  const x = {
-    field: "x", type: "quantitative", title: axis.title,
-    scale: { type: axis.key === "activation_error" ? "linear" : "log", nice: false, padding: 24 },
-    axis: { format: "~s", tickCount: 8, labelOverlap: true, ...(axis.key === "rank" ? { values: distinct(all.map((point) => point.x)) } : {}) },
-  };
-  const y = {
-    field: "y", type: "quantitative", title: board.unit.title,
-    scale: { ...(board.unit.log ? { type: "log" } : { type: "linear", zero: false }), nice: false, padding: 16 },
-    axis: { tickCount: 8, labelOverlap: true },
-  };
-  const range = (values, last) => [...methods.map((_, index) => values[index % values.length]), last];
-  const lines = axis.key === "rank"
-    ? { mark: { type: "line", opacity: 0.7 }, transform: [{ filter: "datum.line !== null" }],
-        encoding: { x, y, detail: { field: "line" }, strokeDash: { field: "targets", title: "targets" },
-          color: { field: "method", scale: { domain, range: range(COLORS, ink) } } } }
-    : { data: { values: front(all, axis.less) }, mark: { type: "line", color: ink, opacity: 0.5 }, encoding: { x, y } };
-  const known = all.filter((point) => point.low !== null);
-  const spread = known.length === 0 ? [] : [{
-    data: { values: known }, mark: { type: "rule", color: color("--faint") },
-    encoding: { x, y: { ...y, field: "low" }, y2: { field: "high" } },
-  }];
-  const marks = (again, look) => {
-    const values = all.filter((point) => point.again === again);
-    return values.length === 0 ? [] : [{
-      data: { values }, mark: { type: "point", size: 120, opacity: 1, cursor: "pointer", ...look },
-      encoding: {
-        x, y,
-        color: { field: "method", title: "method", scale: { domain, range: range(COLORS, ink) } },
-        shape: { field: "method", title: "method", scale: { domain, range: range(SHAPES, STAR) } },
-        description: { field: "encoder" },
-        tooltip: [{ field: "encoder" }, { field: "shown", title: board.unit.title }, { field: "x", title: axis.title, format: ",.4~g" }],
-      },
-    }];
-  };
-  return {
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    width: "container", height: 380, autosize: { type: "fit", contains: "padding" }, background: null,
-    description: `${board.unit.title} against ${axis.title}, ${all.length} encoders`,
-    data: { values: all },
-    layer: [
-      lines,
-      ...spread,
-      ...marks(false, { filled: true, stroke: ink, strokeWidth: 0.7 }),
-      ...marks(true, { filled: false, fill: color("--ground"), strokeWidth: 1.8 }),
-    ],
-    config: {
-      font: "system-ui, sans-serif", view: { stroke: color("--line") },
-      axis: { labelColor: ink, titleColor: ink, gridColor: color("--line"), tickColor: color("--line"), labelFontSize: 12, titleFontSize: 12 },
-      legend: { labelColor: ink, titleColor: ink, orient: "bottom", columns: matchMedia("(max-width: 40rem)").matches ? 2 : 9, labelFontSize: 12 },
-    },
-  };
-}
+const colors = () => ({ ink: color("--ink"), ground: color("--ground") });
 
 let latest = 0;
 
 async function showPlot() {
   const turn = ++latest;
-  const axis = data.axes.find(({ key }) => key === $("axis").value) ?? data.axes[0];
-  const all = points(axis);
-  $("plot").setAttribute("aria-label", `${board.unit.title} against ${axis.title}: ${all.length} encoders, as in the table below`);
-  if (all.length === 0) {
-    view?.finalize();
-    view = null;
+  const axis = $("axis").value;
+  const specification = board.plots[axis];
+  // copies, because Vega marks the objects that it gets
+  const points = structuredClone(table.rows({ search: "applied" }).data().toArray().map((row) => row.point));
+  const drawn = points.filter((point) => point.score !== null && (point[axis] ?? null) !== null).length;
+  $("plot").setAttribute("aria-label", `${specification?.description ?? board.title}: ${drawn} encoders, as in the table below`);
+  if (drawn === 0) {
+    plot?.view.finalize();
+    plot = null;
     $("plot").replaceChildren("No encoder to show.");
-    return;
+  } else if (plot?.specification === specification) {
+    await plot.view.data("points", points).runAsync();
+  } else {
+    await draw(specification, points, turn);
   }
+}
+
+async function draw(specification, points, turn) {
   const place = element("div", {});
   place.style.width = "100%";
   $("plot").append(place);
-  const made = await window.vegaEmbed(place, specification(axis, all), { actions: false, renderer: "svg" });
+  const params = Object.entries(colors()).map(([name, value]) => ({ name, value }));
+  const { view } = await window.vegaEmbed(place, { ...specification, params, datasets: { points } }, {
+    actions: false, renderer: "svg", ast: true, logLevel: ERRORS,
+  });
   if (turn !== latest) {
-    made.finalize();
+    view.finalize();
     place.remove();
     return;
   }
-  view?.finalize();
-  view = made;
+  plot?.view.finalize();
+  plot = { specification, view };
   $("plot").replaceChildren(place);
-  view.view.addEventListener("click", (_event, item) => {
+  view.addEventListener("click", (_event, item) => {
     if (item?.datum?.index !== undefined) openRecord(item.datum.index);
   });
+}
+
+function recolor() {
+  for (const [name, value] of Object.entries(colors())) plot?.view.signal(name, value);
+  plot?.view.runAsync();
 }
 
 // --- records
@@ -275,8 +213,8 @@ function showRecord(index) {
 const seedOf = (index) => (board.files ? board.files[index][0] : board.records[index].run.seed);
 
 function openRecord(row) {
-  const { encoder, records } = board.rows[row];
-  $("record-title").textContent = `${encoder}: ${board.title}`;
+  const { point, records } = board.rows[row];
+  $("record-title").textContent = `${point.encoder}: ${board.title}`;
   fill($("seed"), records.map((index) => [String(index), String(seedOf(index))]));
   $("seed").value = String(records[0]);
   showRecord(records[0]);
@@ -288,7 +226,6 @@ function openRecord(row) {
 function showBoard() {
   board = data.boards.find(({ id }) => id === $("task").value) ?? data.boards[0];
   if (!board) return;
-  board.rows.forEach((row, index) => { row.index = index; });
   $("title").textContent = board.title;
   $("about").innerHTML = board.about;
   fillForBoard();
@@ -345,7 +282,7 @@ $("scroll").addEventListener("click", (event) => {
   const button = event.target.closest(".open");
   if (button) openRecord(Number(button.dataset.row));
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => board && showPlot());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 fill($("task"), data.boards.map(({ id, title }) => [id, title]));
 const asked = decodeURIComponent(location.hash.slice(1));
 if (data.boards.some(({ id }) => id === asked)) $("task").value = asked;

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.vega import bundle
 
 MOST_PLAIN = 3_300_000
 """Size in bytes above which the page contains its data compressed."""
@@ -59,19 +58,12 @@ def as_json(value: Any) -> str:
 @cache
 def _libraries() -> dict[str, str]:
     """Return Vega for the plot, and DataTables from itables for the table."""
-    bundle = files("itables") / "html"
+    tables = files("itables") / "html"
     return {
-        "plot_script": _script(_vega()),
-        "table_script": _script((bundle / "dt_bundle.js").read_text(encoding="utf-8")),
-        "table_style": (bundle / "dt_bundle.css").read_text(encoding="utf-8"),
+        "plot_script": _script(bundle()),
+        "table_script": _script((tables / "dt_bundle.js").read_text(encoding="utf-8")),
+        "table_style": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
     }
-
-
-def _vega() -> str:
-    """Return Vega's bundle, built in a separate process so that the 100 MB of V8 are freed."""
-    code = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
-    command = [sys.executable, "-c", code, "window.vegaEmbed = vegaEmbed;"]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
 
 
 def _own(name: str) -> str:

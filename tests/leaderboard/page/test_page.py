@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from elmo_mf.compression import Compression
+from elmo_mf.figures import THEMES
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.page import data as data_module
 from elmo_mf.leaderboard.page import write as page_module
@@ -56,8 +57,8 @@ def address(tmp_path: Path) -> str:
 def test_numbers_are_the_same_on_any_processor() -> None:
     """The last digits of means and intervals are left out, because they differ between processors."""
     (board,) = page_data(boards_of([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]
-    (compressed,) = (row for row in board["rows"] if row["method"] == "svd")
-    assert compressed["score"] == 0.3 != 0.1 + 0.2
+    (compressed,) = (row["point"] for row in board["rows"] if row["point"]["compressed"])
+    assert compressed["score"] == 30.0 != 100 * (0.1 + 0.2)
 
 
 def _expect_encoders(page: Page, names: list[str]) -> None:
@@ -136,7 +137,27 @@ def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
     page.get_by_role("button", name="Close").click()
     page.select_option("#axis", "rank")
     _wait_for_points(page, 4)
+    expect(page.locator("#plot .mark-rule.role-mark.layer_0_marks line")).to_have_count(1)  # the dense score
     assert "rank" in str(page.locator("#plot").get_attribute("aria-label"))
+
+
+def test_the_plot_has_the_colours_of_the_theme(opens: Opens, address: str) -> None:
+    """Also after the theme changes."""
+    page = opens(f"{address}#sst", color_scheme="dark")
+    for scheme in ("dark", "light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        ground, ink = THEMES[scheme]
+        expect(page.locator("#plot .role-axis-label text").first).to_have_attribute("fill", ink)
+        rgb = ", ".join(str(value) for value in bytes.fromhex(ground[1:]))
+        expect(page.locator("#plot svg")).to_have_css("background-color", f"rgb({rgb})")
+        expect(page.locator(f"{_POINTS}[aria-label='dense']")).to_have_attribute("fill", ink)
+
+
+def test_no_text_becomes_code(opens: Opens, address: str) -> None:
+    """The page's policy forbids scripts that are made from texts, and Vega interprets its expressions."""
+    page = opens(address)
+    policy = page.locator("meta[http-equiv=Content-Security-Policy]").get_attribute("content")
+    assert policy is not None and "default-src 'none'" in policy and "unsafe-eval" not in policy
 
 
 def test_texts_of_strangers(opens: Opens, tmp_path: Path) -> None:
