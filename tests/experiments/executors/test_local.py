@@ -161,11 +161,12 @@ import signal
 from multiprocessing import forkserver
 from elmo_mf.experiments.executors import local
 
+before = signal.getsignal(signal.SIGINT)
 local.start_server(["time"])
 pid = forkserver._forkserver._forkserver_pid
 with open(f"/proc/{pid}/status") as file:
     ignored = next(int(line.split()[1], 16) for line in file if line.startswith("SigIgn"))
-print(bool(ignored >> signal.SIGINT - 1 & 1), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+print(bool(ignored >> signal.SIGINT - 1 & 1), signal.getsignal(signal.SIGINT) is before)
 """
 
 
