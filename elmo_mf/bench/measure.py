@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ def measure(
         outputs = [run() for run in runs]
         errors = _errors(variants, outputs)
         del outputs
-        times = _interleaved(runs, device, budget, least_rounds)
+        times = interleaved(runs, device, budget, least_rounds)
     names = [variant.name for variant in variants]
     baseline = times[names.index(BASELINE)] if BASELINE in names else None
     return [
@@ -80,13 +80,18 @@ def measure(
     ]
 
 
-def _interleaved(
-    runs: list[Callable[[], torch.Tensor]], device: torch.device, budget: float, least_rounds: int
+def interleaved(
+    runs: Sequence[Callable[[], object]], device: torch.device, budget: float, least_rounds: int
 ) -> list[np.ndarray]:
+    """Run each function once per round until `budget` seconds are spent; each round starts with another one.
+
+    Returns:
+        The seconds of each function's calls, one array (rounds,) for each function.
+    """
     times: list[list[float]] = [[] for _ in runs]
     spent, rounds = 0.0, 0
     while rounds < least_rounds or spent < budget:
-        for index in np.roll(np.arange(len(runs)), rounds):
+        for index in np.roll(np.arange(len(runs)), rounds).tolist():
             times[index].append(seconds(runs[index], device))
             spent += times[index][-1]
         rounds += 1

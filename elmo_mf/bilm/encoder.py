@@ -96,6 +96,7 @@ class Bilm(nn.Module):
             warnings.warn(f"precision: this processor has no {precision} products; using float32", stacklevel=2)
         self.options = options
         self.state_policy = state
+        self.word_cache_mb = word_cache_mb
         self.char_cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn, precision)
         self.layers = nn.ModuleList(
             BiLstmLayer(

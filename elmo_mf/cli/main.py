@@ -11,6 +11,7 @@ import typer
 
 from elmo_mf import __version__
 from elmo_mf.cli import (
+    accelerate,
     bench,
     compare,
     compress,
@@ -31,7 +32,7 @@ from elmo_mf.cli.option_groups import with_groups
 from elmo_mf.errors import InputError
 
 _INTERRUPTED = 130
-_RESUMABLE = frozenset({"embed", "fetch", "gradients", "pretrain", "sweep"})
+_RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
 
 app = typer.Typer(
     name="elmo-mf",
@@ -42,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    accelerate.accelerate,
     bench.bench,
     compare.compare,
     compress.compress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -178,17 +177,32 @@ def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -
     return next(iter(same or alike), None)
 
 
-def _forms(path: Path) -> Iterator[Form]:
+def read_state_dict(path: Path, where: str) -> dict[str, Any]:
+    """Read a model's parameters; the file may hold numbers and texts, but no code.
+
+    Args:
+        path: The file.
+        where: Its place, for errors.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else than a dictionary.
+    """
     with open_regular(path, "weight file", _EXPECTED) as file:
-        size = os.fstat(file.fileno()).st_size
         mapped = file.read(2) == b"PK"  # the zip format that torch 1.6 introduced
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises many types
-        raise InputError(
-            f"{path}: found weights that cannot be read ({one_line(error)}), expected {_EXPECTED}"
-        ) from None
-    for name, value in state.items() if isinstance(state, dict) else ():
+        problem = f"found weights that cannot be read ({one_line(error)})"
+        raise InputError(f"{where}: {problem}, expected {_EXPECTED}") from None
+    if not isinstance(state, dict):
+        raise InputError(f"{where}: found {type(state).__name__}, expected {_EXPECTED}")
+    return state
+
+
+def _forms(path: Path) -> Iterator[Form]:
+    state = read_state_dict(path, str(path))
+    size = path.stat().st_size
+    for name, value in state.items():
         if isinstance(name, str) and name.endswith(_SUFFIX):
             form = _parsed(value, f"{path}: {name}")
             if form.numbers > size:  # each number takes at least a byte

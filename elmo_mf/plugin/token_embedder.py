@@ -60,11 +60,13 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             0 for no cache.
         precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
             `Bilm`.
+        stored: Name of an encoder in the weights of a trained model, as `elmo-mf accelerate` writes it; the files and
+            the compression are then unused.
         vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
 
     Raises:
-        InputError: A file or the compression is invalid, `vocab_to_cache` is given, or `cache_mb` is set for an encoder
-            that is trained or `carried`.
+        InputError: A file or the compression is invalid, `vocab_to_cache` is given, `cache_mb` is set for an encoder
+            that is trained or `carried`, or no trained model with an encoder `stored` is being loaded.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         cache_mb: int = 0,
         word_cache_mb: float = 0,
         precision: str = "float32",
+        stored: str | None = None,
         vocab_to_cache: list[str] | None = None,
     ) -> None:
         super().__init__()
@@ -89,7 +92,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"vocab_to_cache: {words}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
-        bilm = self._encoder(options_file, weight_file, compression, state, word_cache_mb, precision)
+        files = [options_file, weight_file] if stored is None else [stored]
+        bilm = self._encoder(files, compression, state, word_cache_mb, precision)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
@@ -99,21 +103,21 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         self._projection = nn.Linear(bilm.output_dim, projection_dim) if projection_dim else None
         self._output_dim = projection_dim or bilm.output_dim
 
-    def _encoder(self, options_file: str, weight_file: str, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
+    def _encoder(self, files: list[str], compression: dict[str, Any] | None, *rest: Any) -> Bilm:
         """Build the encoder from the files or, when a trained model is loaded, from the form stored in its weights."""
-        form = form_being_loaded(compression, [options_file, weight_file])
-        if form is None:
-            wanted = None if compression is None else read_compression(compression)
-            bilm = Bilm.from_files(local_path(options_file), local_path(weight_file), wanted, *rest)
-        else:
+        form = form_being_loaded(compression, files)
+        if form is not None:
             options = BilmOptions.from_dict(form.options)
             bilm = form.built(lambda weights: Bilm(options, weights, *rest).eval())
+        elif len(files) == 1:
+            expected = "options_file and weight_file, except in a trained model with that encoder"
+            raise InputError(f"stored: found {files[0]!r}, expected {expected}")
+        else:
+            wanted = None if compression is None else read_compression(compression)
+            bilm = Bilm.from_files(local_path(files[0]), local_path(files[1]), wanted, *rest)
         self._form = StoredForm(
-            Form.of(
-                bilm.weights(), files=[options_file, weight_file], compression=compression,
-                options=bilm.options.to_dict(),
-            )
-        )  # fmt: skip
+            Form.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
+        )
         return bilm
 
     @property
@@ -129,8 +133,16 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     def get_output_dim(self) -> int:
         return self._output_dim
 
-    def forward(self, elmo_tokens: Tensor) -> Tensor:
-        """Embed character ids (..., tokens, characters) as vectors (..., tokens, output_dim)."""
+    def forward(self, elmo_tokens: Tensor, word_inputs: Tensor | None = None) -> Tensor:
+        """Embed words.
+
+        Args:
+            elmo_tokens: Character ids (..., tokens, characters).
+            word_inputs: Unused; AllenNLP's embedder has it for word vectors that were computed before.
+
+        Returns:
+            Vectors (..., tokens, output_dim).
+        """
         characters = self.bilm.options.char_cnn.max_characters_per_token
         if not elmo_tokens.shape[-1]:  # AllenNLP's indexer gives no characters if no text of a batch has a token
             elmo_tokens = elmo_tokens.new_zeros(*elmo_tokens.shape, characters)

@@ -1,0 +1,42 @@
+"""Put this project's encoder into trained AllenNLP models, in archives or in memory."""
+
+from elmo_mf.acceleration.archive import ModelArchive, open_archive
+from elmo_mf.acceleration.compare import Comparison, Loss
+from elmo_mf.acceleration.convert import accelerated, encoder_parameters, write_accelerated, write_stock
+from elmo_mf.acceleration.encoder import EncoderSettings, accelerate
+from elmo_mf.acceleration.evaluate import Evaluation, Goal, evaluate
+from elmo_mf.acceleration.figure import plot_search
+from elmo_mf.acceleration.load import LoadedModel, load_stock, read_instances
+from elmo_mf.acceleration.search import Candidate, Row, SearchResult, candidates, search
+from elmo_mf.acceleration.speed import Speed, peak_memory, speeds, vector_difference
+from elmo_mf.acceleration.stock import StockSettings
+
+__all__ = [
+    "Candidate",
+    "Comparison",
+    "EncoderSettings",
+    "Evaluation",
+    "Goal",
+    "LoadedModel",
+    "Loss",
+    "ModelArchive",
+    "Row",
+    "SearchResult",
+    "Speed",
+    "StockSettings",
+    "accelerate",
+    "accelerated",
+    "candidates",
+    "encoder_parameters",
+    "evaluate",
+    "load_stock",
+    "open_archive",
+    "peak_memory",
+    "plot_search",
+    "read_instances",
+    "search",
+    "speeds",
+    "vector_difference",
+    "write_accelerated",
+    "write_stock",
+]

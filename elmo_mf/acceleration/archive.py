@@ -1,0 +1,200 @@
+"""Model archives of AllenNLP: `model.tar.gz`, or the folder of a training."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elmo_mf.errors import InputError, one_line
+from elmo_mf.io import atomic_path, open_regular, output_errors, read_json
+from elmo_mf.plugin.stored_form import read_state_dict
+
+CONFIG, WEIGHTS, META, VOCABULARY = "config.json", "weights.th", "meta.json", "vocabulary"
+_BEST = "best.th"  # the weights in the folder of a training
+_EXPECTED = "a model archive of AllenNLP"
+_MOST_CONFIG = 10_000_000  # bytes
+_MOST_MEMBERS = 10_000
+_MOST_GROWTH = 200  # ratio of the files' bytes to the archive's; trained weights hardly shrink
+_LEAST_BOUND = 100_000_000  # bytes that any archive may expand to
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class ModelArchive:
+    """An archive that was opened.
+
+    Attributes:
+        source: The archive or the folder, for errors.
+        folder: Folder of its files.
+        config: The training's config.
+        weights: The file of the model's parameters.
+    """
+
+    source: Path
+    folder: Path
+    config: dict[str, Any]
+    weights: Path
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Read the model's parameters, as numbers alone: pickled code is rejected.
+
+        Raises:
+            InputError: The file is damaged, or holds something else.
+        """
+        state = read_state_dict(self.weights, f"{self.source}: {self.weights.name}")
+        for name, value in state.items():
+            if not isinstance(name, str) or not isinstance(value, Tensor):
+                found = f"{type(value).__name__} under {name!r:.60}"
+                raise InputError(f"{self.source}: {self.weights.name}: found {found}, expected named parameters")
+        return state
+
+
+@contextmanager
+def open_archive(source: Path) -> Iterator[ModelArchive]:
+    """Open an archive, which is extracted into a temporary folder, or the folder of a training.
+
+    Raises:
+        InputError: It is missing, damaged or not an archive of AllenNLP; it has members other than files and folders,
+            members outside its folder, or members of more bytes than an archive of its size can have; or another major
+            version of AllenNLP wrote it.
+    """
+    if source.is_dir():
+        yield _opened(source, source)
+        return
+    with tempfile.TemporaryDirectory(prefix="elmo-mf-") as folder:
+        _extract(source, Path(folder))
+        yield _opened(source, Path(folder))
+
+
+def _opened(source: Path, folder: Path) -> ModelArchive:
+    config_file = folder / CONFIG
+    weights = folder / (WEIGHTS if (folder / WEIGHTS).exists() else _BEST)
+    for path in (config_file, weights, folder / VOCABULARY):
+        if not path.exists():
+            raise InputError(f"{source}: found no {path.name}, expected {_EXPECTED}")
+    try:
+        config = read_json(config_file, "config", _EXPECTED, most=_MOST_CONFIG)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(source))) from None
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        raise InputError(f"{source}: {CONFIG}: model: found no object, expected the config of a model")
+    _check_version(source, folder / META)
+    return ModelArchive(source, folder, config, weights)
+
+
+def _check_version(source: Path, path: Path) -> None:
+    """Check the version of AllenNLP that wrote an archive; archives before 2.1 do not say."""
+    if not path.exists():
+        return
+    from allennlp.version import VERSION
+
+    try:
+        version = read_json(path, "metadata", _EXPECTED, most=_MOST_CONFIG).get("version")
+    except (InputError, AttributeError):
+        version = None
+    major = str(version).partition(".")[0]
+    if not isinstance(version, str) or not major.isdecimal() or int(major) > int(VERSION.partition(".")[0]):
+        found = f"{version!r:.40}" if version is not None else "no version"
+        raise InputError(f"{source}: {META}: version: found {found}, expected that of AllenNLP up to {VERSION}")
+
+
+def _extract(source: Path, folder: Path) -> None:
+    """Extract an untrusted archive."""
+    with open_regular(source, "model archive", _EXPECTED) as raw:
+        size = source.stat().st_size
+        most = max(_LEAST_BOUND, size * _MOST_GROWTH)
+        try:
+            with tarfile.open(fileobj=raw, mode="r:*") as archive:
+                for number, member in enumerate(archive):
+                    most -= member.size
+                    _check_member(source, member, number, most, folder)
+                    _extract_member(archive, member, folder)
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            problem = f"{source}: found a damaged archive ({one_line(error)})"
+            raise InputError(f"{problem}, expected {_EXPECTED}") from None
+
+
+def _check_member(source: Path, member: tarfile.TarInfo, number: int, left: int, folder: Path) -> None:
+    path = PurePosixPath(member.name)
+    found = None
+    if path.is_absolute() or ".." in path.parts or "\0" in member.name:
+        found = "a place outside the archive's folder"
+    elif not (member.isreg() or member.isdir()):
+        found = "a link or a special file"
+    elif left < 0 or number >= _MOST_MEMBERS:
+        found = "more than an archive of its size can hold"
+    elif member.size > shutil.disk_usage(folder).free:
+        raise InputError(f"{source}: {member.name:.80}: found {member.size:,} bytes, more than {folder} has free")
+    if found:
+        raise InputError(f"{source}: {member.name:.80}: found {found}, expected {_EXPECTED}")
+
+
+def _extract_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    target = folder / member.name
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    content = archive.extractfile(member)
+    assert content is not None  # it is a regular file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+
+
+def write_archive(path: Path, archive: ModelArchive, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Write an archive with another config and other parameters atomically; equal contents give equal bytes.
+
+    Args:
+        path: The `model.tar.gz`.
+        archive: The archive whose other files are kept.
+        config: The new config.
+        state: The new parameters.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with output_errors(path), atomic_path(path) as temporary:
+        folder = temporary.parent / "members"
+        folder.mkdir()
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        torch.save(dict(state), folder / WEIGHTS)
+        files = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS, **_others(archive)}
+        with (
+            open(temporary, "wb") as raw,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as tar,
+        ):
+            for name, file in files.items():
+                tar.add(file, name, recursive=False, filter=_anonymous)
+
+
+def _others(archive: ModelArchive) -> dict[str, Path]:
+    """Return the files beside config and weights: those of an archive, or those that belong into one."""
+    if archive.folder != archive.source:
+        kept = [path for path in archive.folder.rglob("*") if path.is_file()]
+    else:
+        kept = [*(archive.folder / VOCABULARY).iterdir(), *archive.folder.glob(META)]
+    names = {str(path.relative_to(archive.folder)): path for path in sorted(kept)}
+    return {name: path for name, path in names.items() if name not in (CONFIG, archive.weights.name)}
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out what differs between machines and users."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime, member.mode = 0, 0o644
+    return member

@@ -1,0 +1,239 @@
+"""Find the fastest form of a trained model whose loss is shown to be below a tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allennlp.data import Instance
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from elmo_mf.acceleration.compare import Comparison, resolution_of
+from elmo_mf.acceleration.convert import accelerated, encoder_parameters, with_precision
+from elmo_mf.acceleration.encoder import EncoderSettings
+from elmo_mf.acceleration.evaluate import Goal, evaluate, goal_of
+from elmo_mf.acceleration.load import LoadedModel
+from elmo_mf.acceleration.speed import Speed, speeds
+from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.compression import Compression, Distillation
+from elmo_mf.errors import InputError
+from elmo_mf.io import read_bytes, write_text
+
+SHARES = (0.5, 0.25, 0.125, 0.0625)
+"""Budgets of the compressed candidates, mild to harsh, as shares of the dense biLSTM's parameters."""
+ORIGINAL = "original"
+_MOST_ROW = 1_000_000  # bytes
+Progress = Callable[[str, int], Callable[[], None]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A form in which the encoders of a model can run, in one or several precisions."""
+
+    name: str
+    settings: EncoderSettings
+    precisions: tuple[Precision, ...] = ("float32",)
+    optional: bool = False
+    """Whether to leave it out, and all that follow, if the encoder is too small for it."""
+
+
+class Row(BaseModel):
+    """What was measured of a form of the model.
+
+    Attributes:
+        name: Its name.
+        candidate: Name of its candidate.
+        precision: Its precision.
+        score: Its score.
+        loss: What it loses in points, and the ends of the 95 % interval.
+        encoder_parameters: Parameters of all encoders.
+        speeds: Its speed by batch size; empty for the original.
+        verdict: "within" the tolerance, "worse", or "undecided".
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    candidate: str
+    precision: Precision
+    score: float
+    loss: tuple[float, float, float]
+    encoder_parameters: int
+    speeds: tuple[Speed, ...]
+    verdict: str
+
+    def rate(self, batch: int) -> float:
+        """Return the examples per second at a batch size."""
+        return next(speed.model_per_second or 0.0 for speed in self.speeds if speed.batch == batch)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Result of a search.
+
+    Attributes:
+        goal: The metric.
+        tolerance: The largest loss that is tolerated, in points.
+        examples: Number of examples.
+        resolution: The loss in points that so many examples cannot exclude.
+        rows: The original, and every form that was measured.
+        winner: The fastest row whose loss is shown to be within the tolerance; without one, the dense encoder's.
+        settings: The winner's settings.
+    """
+
+    goal: Goal
+    tolerance: float
+    examples: int
+    resolution: float
+    rows: list[Row]
+    winner: Row
+    settings: EncoderSettings
+
+    @property
+    def shown(self) -> bool:
+        """Whether the winner's loss is shown to be within the tolerance.
+
+        Where nothing is, the winner is the dense encoder in float32, which computes what the original does.
+        """
+        return self.winner.verdict == "within"
+
+
+def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Candidate]:
+    """List the forms to try, from mild to harsh: dense, and within ever smaller budgets.
+
+    Args:
+        settings: State policy and word cache of all candidates.
+        text: Text on which the compressed ones are distilled; None for no distillation.
+    """
+    known: tuple[Precision, ...] = ("int8", "bfloat16")
+    precisions: tuple[Precision, ...] = ("float32", *[name for name in known if supports(name)][:1])
+    found = [Candidate("dense", settings, precisions)]
+    for share in SHARES:
+        compression = Compression(
+            method="whitened_svd",
+            targets="joint+projection",
+            budget={"share": share},
+            highway_rank="budget",
+            distill=None if text is None else Distillation(text=str(text)),
+        )
+        name = f"{100 * share:g} %" + (" distilled" if text is not None else "")
+        found.append(Candidate(name, replace(settings, compression=compression), precisions, optional=True))
+    return found
+
+
+def search(
+    original: LoadedModel,
+    instances: Sequence[Instance],
+    tolerance: float,
+    metric: str | None,
+    validation_metric: Any,
+    tried: Sequence[Candidate],
+    folder: Path,
+    batch: int = 1,
+    progress: Progress = lambda name, total: lambda: None,
+) -> SearchResult:
+    """Score the original and the candidates on the same examples, and choose the fastest that is shown to be as good.
+
+    Candidates are measured from mild to harsh, until one is shown to be worse than the tolerance in every precision.
+
+    Args:
+        original: The model.
+        instances: The examples, which are scored one at a time.
+        tolerance: The largest loss that is tolerated, in points.
+        metric: See `goal_of`.
+        validation_metric: See `goal_of`.
+        tried: The candidates; the first is the dense encoder, in float32 first.
+        folder: Folder in which results are kept, so that an interrupted search is resumed.
+        batch: Batch size whose speed decides.
+        progress: Called with the name of what is scored and the number of examples; returns what to call after each.
+
+    Raises:
+        InputError: As in `evaluate`, `goal_of` and `fast_encoder`.
+    """
+    evaluation, counters = evaluate(original.model, instances, progress(ORIGINAL, len(instances)))
+    goal = goal_of(metric, validation_metric, list(evaluation.scores))
+    comparison = Comparison(evaluation, counters, goal)
+    rows = [_original_row(original, evaluation.scores[goal.name])]
+    for candidate in tried:
+        measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, progress)
+        try:
+            found = [measured.row(precision) for precision in candidate.precisions]
+        except InputError:
+            if candidate.optional:
+                break
+            raise
+        rows += found
+        if all(row.verdict == "worse" for row in found):
+            break
+    within = [row for row in rows if row.verdict == "within"]
+    winner = max(within, key=lambda row: row.rate(batch)) if within else rows[1]
+    settings = next(candidate.settings for candidate in tried if candidate.name == winner.candidate)
+    return SearchResult(
+        goal, tolerance, len(instances), resolution_of(len(instances)), rows, winner,
+        replace(settings, precision=winner.precision),
+    )  # fmt: skip
+
+
+def _original_row(original: LoadedModel, score: float) -> Row:
+    return Row(
+        name=ORIGINAL, candidate=ORIGINAL, precision="float32", score=score, loss=(0.0, 0.0, 0.0),
+        encoder_parameters=encoder_parameters(original), speeds=(), verdict=ORIGINAL,
+    )  # fmt: skip
+
+
+class _Measured:
+    """Measurements of a candidate, which is compressed when the first of them is not kept from an earlier search."""
+
+    def __init__(
+        self,
+        original: LoadedModel,
+        candidate: Candidate,
+        instances: Sequence[Instance],
+        comparison: Comparison,
+        goal: Goal,
+        tolerance: float,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self._original, self._candidate, self._instances = original, candidate, instances
+        self._comparison, self._goal, self._tolerance = comparison, goal, tolerance
+        self._folder, self._progress = folder, progress
+        self._model: LoadedModel | None = None
+
+    def row(self, precision: Precision) -> Row:
+        """Return the measurements of the candidate in a precision, kept ones if there are any."""
+        name = self._candidate.name + ("" if precision == "float32" else f" {precision}")
+        path = self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}.json"
+        kept = _read_row(path)
+        if kept is not None:
+            return kept
+        if self._model is None:
+            self._model = accelerated(self._original, self._candidate.settings)
+        row = self._measure(name, with_precision(self._model, precision), precision)
+        write_text(path, row.model_dump_json(indent=2) + "\n")
+        return row
+
+    def _measure(self, name: str, model: LoadedModel, precision: Precision) -> Row:
+        evaluation, _ = evaluate(model.model, self._instances, self._progress(name, len(self._instances)))
+        loss = self._comparison.loss(evaluation)
+        return Row(
+            name=name,
+            candidate=self._candidate.name,
+            precision=precision,
+            score=evaluation.scores[self._goal.name],
+            loss=(loss.estimate, loss.low, loss.high),
+            encoder_parameters=encoder_parameters(model),
+            speeds=tuple(speeds(self._original, model, self._instances)),
+            verdict=loss.verdict(self._tolerance),
+        )
+
+
+def _read_row(path: Path) -> Row | None:
+    if not path.exists():
+        return None
+    try:
+        return Row.model_validate_json(read_bytes(path, "result", "one of this search", most=_MOST_ROW))
+    except (InputError, ValidationError):  # damaged; it is measured again
+        return None

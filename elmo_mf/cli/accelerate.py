@@ -1,0 +1,265 @@
+"""`elmo-mf accelerate`: put this project's encoder into a trained AllenNLP model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from typer import Argument, Option
+
+from elmo_mf.cli.compression_options import AllCompressionOptions
+from elmo_mf.cli.outputs import PlotOptions
+from elmo_mf.cli.terminal import echo
+from elmo_mf.errors import InputError
+from elmo_mf.io import check_output, exclusive, remove_folder, write_json
+
+if TYPE_CHECKING:
+    from elmo_mf.acceleration import EncoderSettings, LoadedModel, ModelArchive
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the encoders run."""
+
+    precision: Annotated[str, Option(help="Precision of the encoder's products: float32, bfloat16 or int8.")] = (
+        "float32"
+    )
+    state: Annotated[
+        str,
+        Option(help="carried: the LSTMs' state goes on from batch to batch, as in AllenNLP; zero: from zeros."),
+    ] = "carried"
+    word_cache: Annotated[float, Option(min=0, help="Memory for the vectors of words, in MB.")] = 64
+    elmo_options: Annotated[
+        Path | None,
+        Option(help="options.json of the ELMo, for clipping and activation; those of all published ELMos by default."),
+    ] = None
+    include_package: Annotated[
+        list[str] | None, Option(help="Module with the model's own classes; can be repeated.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What the search for the fastest form measures."""
+
+    data: Annotated[
+        Path | None,
+        Option(help="Labelled data in the form of the training's, to find the fastest form with."),
+    ] = None
+    tolerance: Annotated[
+        float, Option(min=0, help="Largest loss that is accepted, in points: hundredths of the metric.")
+    ] = 0.5
+    metric: Annotated[
+        str | None, Option(help="Metric to compare, with - in front if lower is better; the one of the training's.")
+    ] = None
+    text: Annotated[
+        Path | None, Option(help="Tokenised text on which the compressed forms are distilled; none by default.")
+    ] = None
+    test: Annotated[Path | None, Option(help="Other labelled data, on which the result is scored once.")] = None
+    batch: Annotated[int, Option(help="Batch size whose speed decides: 1 or 32.")] = 1
+    limit: Annotated[int | None, Option(min=1, help="Number of examples of --data to use; all by default.")] = None
+
+
+def accelerate(
+    model: Annotated[Path, Argument(help="model.tar.gz of AllenNLP, or the folder of a training.")],
+    out: Annotated[Path, Option(help="The new archive.")],
+    run: RunOptions,
+    how: AllCompressionOptions,
+    searched: SearchOptions,
+    figure: PlotOptions,
+    stock: Annotated[
+        bool, Option("--stock", help="Write rebuilt matrices, for AllenNLP alone: as large and slow as before.")
+    ] = False,
+    json_file: Annotated[Path | None, Option("--json", help="File for what was measured.")] = None,
+) -> None:
+    """Make a trained AllenNLP model with an ELMo inside several times faster, without training.
+
+    Without a compression, predictions stay what they were. The weights are those in the archive; no file that its
+    config names is needed. AllenNLP loads the result with --include-package elmo_mf.plugin, and needs nothing else.
+
+    With --data, the original and ever smaller forms are scored on the same examples, and the fastest is written whose
+    loss is shown to be below the tolerance: by the upper end of a 95 % interval, paired over examples. The same command
+    resumes an interrupted search.
+
+    Examples:
+
+    \b
+      elmo-mf accelerate model.tar.gz --out fast.tar.gz
+      elmo-mf accelerate model.tar.gz --data dev.jsonl --tolerance 0.5 --test test.jsonl --out fast.tar.gz
+      elmo-mf accelerate model.tar.gz --method whitened_svd --budget 25% --highway-rank budget --out fast.tar.gz
+    """
+    inputs = (model, run.elmo_options, searched.data, searched.test, searched.text, how.calibration, how.distill)
+    check_output("--out", out, inputs)
+    if json_file is not None:
+        check_output("--json", json_file, (*inputs, out))
+    figure.check((*inputs, out))
+    _check(searched, stock, figure, run)
+    compression = how.compression()
+    if stock and compression is None and searched.data is None:
+        raise InputError("--stock: found no compression, expected one of --rank, --budget and --highway-rank")
+    _prepare_allennlp(run.include_package or [])
+    from elmo_mf.acceleration import EncoderSettings, StockSettings, load_stock, open_archive
+    from elmo_mf.bilm import BilmOptions
+
+    known = StockSettings()
+    if run.elmo_options is not None:
+        known = StockSettings.of_options(BilmOptions.from_file(run.elmo_options))
+    settings = EncoderSettings(compression, cast(Any, run.precision), cast(Any, run.state), run.word_cache)
+    with open_archive(model) as archive:
+        original = load_stock(archive, known)
+        if searched.data is None:
+            content = _convert(out, archive, original, settings, stock)
+        else:
+            content = _search(out, archive, original, settings, searched, figure, stock)
+    if json_file is not None:
+        write_json(json_file, content)
+    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB; the original has {_size(model) / 1e6:.1f} MB)")
+    if not stock:
+        echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
+
+
+def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOptions) -> None:
+    from elmo_mf.bilm.encoder import STATE_POLICIES
+    from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
+    from elmo_mf.errors import one_of
+
+    for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
+        if value not in known:
+            raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
+    if searched.batch not in (1, 32):
+        raise InputError(f"--batch: found {searched.batch}, expected 1 or 32")
+    for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
+        if given is not None and searched.data is None:
+            raise InputError(f"{option}: found {given} without --data, expected both")
+    for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
+        if path is not None and not path.exists():
+            raise InputError(f"{option}: found {path}, which does not exist, expected a file")
+
+
+def _prepare_allennlp(packages: list[str]) -> None:
+    import logging
+    import os
+    import warnings
+
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from allennlp.common.plugins import import_plugins
+    from allennlp.common.util import import_module_and_submodules
+
+    logging.getLogger("allennlp").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="allennlp")
+    import_plugins()
+    for package in packages:
+        try:
+            import_module_and_submodules(package)
+        except Exception as error:
+            from elmo_mf.errors import one_line
+
+            raise InputError(
+                f"--include-package: found {package} ({one_line(error)}), expected a module that can be imported"
+            ) from None
+
+
+def _size(model: Path) -> int:
+    return sum(path.stat().st_size for path in model.rglob("*")) if model.is_dir() else model.stat().st_size
+
+
+def _convert(
+    out: Path, archive: ModelArchive, original: LoadedModel, settings: EncoderSettings, stock: bool
+) -> dict[str, Any]:
+    """Write a model in one given form."""
+    from elmo_mf.acceleration import accelerated, speeds, vector_difference
+
+    fast = accelerated(original, settings)
+    difference = vector_difference(original, fast, largest=settings.unchanged)
+    measured = speeds(original, fast)
+    _write(out, archive, original, fast, settings, stock)
+    places = ", ".join(".".join(map(str, place)) for place in original.embedders)
+    echo(f"ELMo: {places}")
+    kind = "largest difference from the original's vectors" if settings.unchanged else "relative error of the vectors"
+    echo(f"{kind} on a sample of text: {difference:.2g}")
+    for speed in measured:
+        echo(
+            f"encoder, {speed.batch} sentence{'s' if speed.batch > 1 else ''}: {speed.encoder_ms:.1f} ms, "
+            f"{speed.encoder_ratio:.1f} times as fast as AllenNLP's"
+        )
+    return {"difference": difference, "speeds": [speed.model_dump() for speed in measured]}
+
+
+def _write(
+    out: Path, archive: ModelArchive, original: LoadedModel, fast: LoadedModel, settings: EncoderSettings, stock: bool
+) -> None:
+    from elmo_mf.acceleration import write_accelerated, write_stock
+
+    if stock:
+        write_stock(out, archive, original, fast)
+    else:
+        write_accelerated(out, archive, fast, settings)
+
+
+def _search(
+    out: Path,
+    archive: ModelArchive,
+    original: LoadedModel,
+    settings: EncoderSettings,
+    searched: SearchOptions,
+    figure: PlotOptions,
+    stock: bool,
+) -> dict[str, Any]:
+    """Find and write the fastest form."""
+    from elmo_mf.acceleration import (
+        Candidate,
+        accelerated,
+        candidates,
+        peak_memory,
+        plot_search,
+        read_instances,
+        search,
+    )
+    from elmo_mf.cli import accelerate_report as report
+    from elmo_mf.resumable import mark_folder
+
+    assert searched.data is not None
+    instances = read_instances(original, searched.data, searched.limit)
+    unseen = None if searched.test is None else read_instances(original, searched.test)
+    tried = candidates(settings.dense, searched.text)
+    if settings.compression is not None:
+        tried = [tried[0], Candidate("given", settings.in_float32, tried[0].precisions)]
+    validation = archive.config.get("trainer", {}).get("validation_metric")
+    folder = out.with_name(f"{out.name}.parts")
+    with exclusive(folder, f"the output {out}"):
+        mark_folder(folder, _identity(archive, settings, searched))
+        with report.progress() as progress:
+            result = search(
+                original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
+                progress,
+            )  # fmt: skip
+        winner = accelerated(original, result.settings)
+        _write(out, archive, original, winner, result.settings, stock)
+        remove_folder(folder)
+    report.print_result(result)
+    memory = peak_memory(archive.source, searched.data), peak_memory(out, searched.data)
+    report.print_memory(*memory)
+    content = report.content(result) | {"peak_memory_bytes": dict(zip(("original", "result"), memory, strict=True))}
+    if unseen is not None:
+        content["test"] = report.print_test(original, winner, result, unseen)
+    if figure.plot is not None:
+        plot_search(result, figure.plot, figure.theme, searched.batch)
+    return content
+
+
+def _identity(archive: ModelArchive, settings: EncoderSettings, searched: SearchOptions) -> dict[str, Any]:
+    """Describe what the results of a search depend on."""
+    from elmo_mf.compression import with_file_hashes
+    from elmo_mf.provenance import regular_hash
+
+    files = {"weights": archive.weights, "data": searched.data, "text": searched.text}
+    hashes = {
+        name: regular_hash(str(path), f"file of --{name}", "one that can be read")
+        for name, path in files.items()
+        if path is not None
+    }
+    compression = None if settings.compression is None else with_file_hashes(settings.compression).to_dict()
+    kept = {name: getattr(searched, name) for name in ("tolerance", "metric", "batch", "limit")}
+    how = {"compression": compression, "state": settings.state, "word_cache": settings.word_cache_mb}
+    return {"command": "accelerate", **hashes, **kept, **how}
