@@ -78,6 +78,7 @@ _NEEDS_MORE = {
     "--fetch": "the network",
     "fetch": "the network",
     "--ray": "a cluster",
+    "accelerate": "a trained model; its own tests run it",
     "bench": "minutes",
     "jsonnet/sweeps/paper.jsonnet": "the published weights",
 }

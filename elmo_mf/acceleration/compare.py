@@ -68,7 +68,9 @@ class Comparison:
 
     def _sampled(self, evaluation: Evaluation) -> Array:
         sums = self._weights @ evaluation.counts
-        return np.array([self._counters.metrics_of(evaluation.names, one)[self._goal.name] for one in sums])
+        different, places = np.unique(sums, axis=0, return_inverse=True)  # few, where there are few examples
+        scores = [self._counters.metrics_of(evaluation.names, one)[self._goal.name] for one in different]
+        return np.array(scores)[places.ravel()]
 
 
 def resolution_of(examples: int) -> float:

@@ -132,6 +132,7 @@ def search(
     tried: Sequence[Candidate],
     folder: Path,
     batch: int = 1,
+    seconds: float = 2.0,
     progress: Progress = lambda name, total: lambda: None,
 ) -> SearchResult:
     """Score the original and the candidates on the same examples, and choose the fastest that is shown to be as good.
@@ -147,6 +148,7 @@ def search(
         tried: The candidates; the first is the dense encoder, in float32 first.
         folder: Folder in which results are kept, so that an interrupted search is resumed.
         batch: Batch size whose speed decides.
+        seconds: See `speeds`.
         progress: Called with the name of what is scored and the number of examples; returns what to call after each.
 
     Raises:
@@ -157,7 +159,7 @@ def search(
     comparison = Comparison(evaluation, counters, goal)
     rows = [_original_row(original, evaluation.scores[goal.name])]
     for candidate in tried:
-        measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, progress)
+        measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, seconds, progress)
         try:
             found = [measured.row(precision) for precision in candidate.precisions]
         except InputError:
@@ -195,11 +197,12 @@ class _Measured:
         goal: Goal,
         tolerance: float,
         folder: Path,
+        seconds: float,
         progress: Progress,
     ) -> None:
         self._original, self._candidate, self._instances = original, candidate, instances
         self._comparison, self._goal, self._tolerance = comparison, goal, tolerance
-        self._folder, self._progress = folder, progress
+        self._folder, self._seconds, self._progress = folder, seconds, progress
         self._model: LoadedModel | None = None
 
     def row(self, precision: Precision) -> Row:
@@ -225,7 +228,7 @@ class _Measured:
             score=evaluation.scores[self._goal.name],
             loss=(loss.estimate, loss.low, loss.high),
             encoder_parameters=encoder_parameters(model),
-            speeds=tuple(speeds(self._original, model, self._instances)),
+            speeds=tuple(speeds(self._original, model, self._instances, self._seconds)),
             verdict=loss.verdict(self._tolerance),
         )
 

@@ -58,6 +58,7 @@ class SearchOptions:
     ] = None
     test: Annotated[Path | None, Option(help="Other labelled data, on which the result is scored once.")] = None
     batch: Annotated[int, Option(help="Batch size whose speed decides: 1 or 32.")] = 1
+    seconds: Annotated[float, Option(min=0, help="Time for each measurement of a speed, in seconds.")] = 2.0
     limit: Annotated[int | None, Option(min=1, help="Number of examples of --data to use; all by default.")] = None
 
 
@@ -140,6 +141,7 @@ def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOp
 def _prepare_allennlp(packages: list[str]) -> None:
     import logging
     import os
+    import sys
     import warnings
 
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -149,6 +151,8 @@ def _prepare_allennlp(packages: list[str]) -> None:
     logging.getLogger("allennlp").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="allennlp")
     import_plugins()
+    if "elmo_mf.drop_in" in sys.modules:  # named in .allennlp_plugins; the original is to run as AllenNLP has it
+        sys.modules["elmo_mf.drop_in"].uninstall()
     for package in packages:
         try:
             import_module_and_submodules(package)
@@ -232,7 +236,7 @@ def _search(
         with report.progress() as progress:
             result = search(
                 original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
-                progress,
+                searched.seconds, progress,
             )  # fmt: skip
         winner = accelerated(original, result.settings)
         _write(out, archive, original, winner, result.settings, stock)

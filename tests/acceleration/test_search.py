@@ -1,0 +1,122 @@
+"""The search for the fastest form, and the command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allennlp.models.archival import load_archive
+
+from elmo_mf.acceleration import (
+    Candidate,
+    EncoderSettings,
+    StockSettings,
+    load_stock,
+    open_archive,
+    read_instances,
+    search,
+)
+from elmo_mf.cli.main import main
+from elmo_mf.compression import Compression
+from tests.acceleration.conftest import Archives
+from tests.acceleration.models import TAGGER
+
+pytestmark = pytest.mark.slow
+
+
+def _data(archive: Path, split: str = "dev") -> Path:
+    return next((archive.parents[1] / "data").glob(f"{split}*"))
+
+
+def _candidate(name: str, rank: int) -> Candidate:
+    return Candidate(name, EncoderSettings(Compression(method="svd", rank=rank, targets="all")))
+
+
+def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_path: Path) -> None:
+    archive = archives(TAGGER)
+    with open_archive(archive) as opened:
+        loaded = load_stock(opened, StockSettings())
+    instances = read_instances(loaded, _data(archive))
+    tried = [Candidate("dense", EncoderSettings()), _candidate("harsh", 1), _candidate("never", 1)]
+    scored: list[str] = []
+
+    def run() -> Any:
+        scored.clear()
+        return search(
+            loaded, instances, 0.01, "loss", None, tried, tmp_path, seconds=0,
+            progress=lambda name, total: scored.append(name) or (lambda: None),  # type: ignore[func-returns-value]
+        )  # fmt: skip
+
+    first = run()
+    assert [(row.name, row.verdict) for row in first.rows] == [
+        ("original", "original"), ("dense", "within"), ("harsh", "worse"),
+    ]  # fmt: skip
+    assert first.winner.name == "dense" and first.shown and scored == ["original", "dense", "harsh"]
+    (tmp_path / "harsh.json").write_text("{")  # damaged: it is measured again
+    again = run()
+    assert again.rows[1] == first.rows[1] and scored == ["original", "harsh"]
+    assert [row.score for row in again.rows] == [row.score for row in first.rows]
+
+
+def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
+    command = ["accelerate", str(archive), "--out", str(out), "--data", str(_data(archive)), "--metric", "accuracy"]
+    more = [
+        "--test",
+        str(_data(archive, "train")),
+        "--json",
+        str(tmp_path / "r.json"),
+        "--limit",
+        "6",
+        "--seconds",
+        "0",
+    ]
+    assert main([*command, *more, "--plot", str(tmp_path / "p.svg"), "--rank", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "6 examples are too few to show it of any form" in printed and "dense is written" in printed
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [row["name"] for row in report["rows"]][:2] == ["original", "dense"]
+    assert report["peak_memory_bytes"]["result"] > 1e8 and report["test"]["examples"] == 36
+    assert "<svg" in (tmp_path / "p.svg").read_text()
+    assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
+
+
+def test_without_data(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive, out = archives("sst"), tmp_path / "fast.tar.gz"
+    assert main(["accelerate", str(archive), "--out", str(out), "--state", "zero"]) == 0
+    assert "times as fast as AllenNLP's" in capsys.readouterr().out
+    config = load_archive(out).config["model"].as_dict(quiet=True)
+    assert config["text_field_embedder"]["token_embedders"]["elmo_mf"]["state"] == "zero"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--precision", "int4"], "--precision: found int4"),
+        (["--state", "none"], "--state: found none"),
+        (["--test", "x"], "--test: found x without --data"),
+        (["--data", "missing.tsv"], "--data: found missing.tsv, which does not exist"),
+        (["--batch", "7", "--data", "x"], "--batch: found 7"),
+        (["--stock"], "--stock: found no compression"),
+        (["--rank", "99"], "rank"),
+        (["--include-package", "no_such_package"], "--include-package: found no_such_package"),
+        (["--out", "model.tar.gz"], "--out: found"),
+        (["--plot", "p.gif", "--data", "x"], "--plot: found p.gif"),
+    ],
+)
+def test_errors(
+    options: list[str], message: str, archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(archives(TAGGER), "model.tar.gz")
+    options = [option.replace("model.tar.gz", "model.tar.gz") for option in options]
+    assert (
+        main(["accelerate", "model.tar.gz", *(["--out", "fast.tar.gz"] if "--out" not in options else []), *options])
+        == 2
+    )
+    error = capfd.readouterr().err
+    assert message in error and error.startswith("elmo-mf: error: ") and len(error.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]
