@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: leaderboard test test-fast setup lint docs clean
+.PHONY: leaderboard test test-fast setup lint docs tables clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
@@ -27,6 +27,9 @@ lint: $(READY)
 
 docs: $(READY)  ## the documentation, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+tables: $(READY)  ## the documentation's tables, from their records
+	$(BIN)/cog -I . -P -p "from docs.tables import table" -r @docs/tables/cog.txt
 
 clean:
 	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

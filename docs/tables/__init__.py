@@ -1,11 +1,16 @@
-"""Tables of the documentation that are generated from records."""
+"""Tables of the documentation that are generated from records, by cog: `make tables`."""
 
 from docs.tables import compression, performance, sweeps
-from docs.tables.page import Tables
+from docs.tables.page import Tables, markdown
 
-PAGES: dict[str, Tables] = {
-    "../README.md": performance.IN_SHORT,
-    "compression.md": compression.TABLES,
-    "performance.md": performance.TABLES,
-    "sweeps.md": sweeps.TABLES,
+GROUPS: dict[str, Tables] = {
+    "in_short": performance.IN_SHORT,
+    "compression": compression.TABLES,
+    "performance": performance.TABLES,
+    "sweeps": sweeps.TABLES,
 }
+
+
+def table(group: str, name: str) -> None:
+    """Print a table, where cog finds a call in a page."""
+    print(f"\n{markdown(GROUPS[group][name]())}")

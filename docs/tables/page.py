@@ -1,4 +1,4 @@
-"""Tables in a page, each of which follows a line `<!-- table: NAME -->`."""
+"""Tables as Markdown, and the records that they are made of."""
 
 from __future__ import annotations
 
@@ -13,20 +13,9 @@ DOCS = Path(__file__).resolve().parents[1]
 Rows = list[list[str]]  # the first row is the head
 Tables = Mapping[str, Callable[[], Rows]]
 
-_TABLE = re.compile(r"^(<!-- table: (\S+) -->\n\n)(?:\|.*\n)+", re.MULTILINE)
 
-
-def filled(text: str, tables: Tables) -> str:
-    """Replace every table in the text of a page by its current content."""
-    return _TABLE.sub(lambda match: match[1] + _markdown(tables[match[2]]()), text)
-
-
-def names(text: str) -> list[str]:
-    """Return the names of a page's tables."""
-    return [match[2] for match in _TABLE.finditer(text)]
-
-
-def _markdown(rows: Rows) -> str:
+def markdown(rows: Rows) -> str:
+    """Return a table, its columns aligned to the right where they have numbers."""
     head, *body = ["".join(["|", *(f" {text} |" if text else " |" for text in row), "\n"]) for row in rows]
     _, *columns = zip(*rows[1:], strict=True)
     sides = "".join("|--:" if re.search(r"\d", "".join(column)) else "|:--" for column in columns)
