@@ -10,9 +10,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from allennlp.common.file_utils import cached_path
 
+from elmo_mf import Bilm
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.paths import local_path
@@ -65,6 +67,18 @@ def test_addresses(address: str, home: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert Path(local_path(given)).read_text() == "from afar"
     with pytest.raises(InputError, match=r"gone\.txt: cannot be fetched \(.*\), expected the URL of a file"):
         local_path(f"{address}/gone.txt")
+
+
+@pytest.mark.parametrize("kind", ["~", "file://", "http://"])
+def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allennlp.common.file_utils.CACHE_DIRECTORY", str(home / "cache"))
+    bilm = random_bilm()
+    bilm.save(home / "elmo")
+    start = {"~": "~", "file://": f"file://{home}", "http://": address}[kind]
+    found = Bilm.from_files(f"{start}/elmo/options.json", f"{start}/elmo/weights.hdf5")
+    assert np.array_equal(found.embed([["A", "word"]])[0], bilm.embed([["A", "word"]])[0])
+    with pytest.raises(InputError, match=r"gone\.json"):
+        Bilm.from_files(f"{start}/gone.json", f"{start}/elmo/weights.hdf5")
 
 
 @pytest.mark.parametrize("kind", ["~", "file://", "http://"])

@@ -24,6 +24,7 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
+from elmo_mf.paths import local_path
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Compression
@@ -127,8 +128,8 @@ class Bilm(nn.Module):
         """Read a checkpoint, dense or factored, and compress it.
 
         Args:
-            options_file: `options.json` of the checkpoint.
-            weight_file: Its HDF5 file.
+            options_file: `options.json` of the checkpoint, as a path or a URL (`https`, `s3`, `gs` or `hf`).
+            weight_file: Its HDF5 file, likewise.
             compression: What to compress; None for nothing.
             state: See `Bilm`.
             word_cache_mb: See `Bilm`.
@@ -138,10 +139,10 @@ class Bilm(nn.Module):
             The encoder, in evaluation mode.
 
         Raises:
-            InputError: See `BilmOptions.from_file`, `read_weights` and `elmo_mf.compression.compress`.
+            InputError: See `local_path`, `BilmOptions.from_file`, `read_weights` and `elmo_mf.compression.compress`.
         """
-        options = BilmOptions.from_file(options_file)
-        weights = read_weights(weight_file, options)
+        options = BilmOptions.from_file(local_path(options_file))
+        weights = read_weights(local_path(weight_file), options)
         if compression is not None:
             from elmo_mf.compression import compress, with_history
 

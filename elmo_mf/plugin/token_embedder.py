@@ -15,7 +15,6 @@ from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
-from elmo_mf.paths import local_path
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
 
@@ -114,7 +113,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"stored: found {files[0]!r}, expected {expected}")
         else:
             wanted = None if compression is None else read_compression(compression)
-            bilm = Bilm.from_files(local_path(files[0]), local_path(files[1]), wanted, *rest)
+            bilm = Bilm.from_files(files[0], files[1], wanted, *rest)
         self._form = StoredForm(
             Form.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
         )
