@@ -38,21 +38,27 @@ def embed(
         str, Option(help="Precision of the encoder's weights on a CPU: float32, bfloat16 or int8.")
     ] = "float32",
     batch: Annotated[int, Option(min=1, help="Number of sentences per batch.")] = 32,
+    fasta: Annotated[
+        bool, Option("--fasta", help="INPUT is FASTA: one residue is a token, and identifiers name the vectors.")
+    ] = False,
+    pool: Annotated[str | None, Option(help="mean: keep the mean over the tokens only.")] = None,
 ) -> None:
     """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
 
     OUTPUT gets a dataset for each line, named by its number from 0 on: (layers, tokens, width) with --all, (tokens,
     width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a line
     depend on nothing but the line. Memory stays bounded; the same command resumes a run that was interrupted. INPUT may
-    be a pipe, such as /dev/stdin; its text is then kept beside OUTPUT until the command ends.
+    be a pipe, such as /dev/stdin; its text is then kept beside OUTPUT until the command ends. With --fasta, datasets
+    are named by the identifiers of the sequences, which are in the attribute `id` too, and there is no index.
 
     Examples:
 
     \b
       elmo-mf embed sentences.txt vectors.hdf5 --top
-      elmo-mf embed proteins.txt vectors.hdf5 --average --options options.json --weights weights.hdf5 --rank 64
+      elmo-mf embed proteins.fasta vectors.hdf5 --fasta --average --pool mean --options options.json --weights w.hdf5
     """
     from elmo_mf.bilm import Bilm
+    from elmo_mf.embed.fasta import read_fasta
     from elmo_mf.embed.job import KEEP, EmbedSettings, check_new
     from elmo_mf.embed.text import TextFile
     from elmo_mf.provenance import file_hash
@@ -62,13 +68,17 @@ def embed(
         raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
     if state not in ("zero", "primed"):
         raise InputError(f"--state: found {state!r}, expected zero or primed")
+    if pool not in (None, "mean"):
+        raise InputError(f"--pool: found {pool!r}, expected mean")
     files = elmo.files()
     check_output("OUTPUT", output, inputs=[text, *files])
     check_new(output)
     compression = compress.compression()
     device = where.use()
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
-        lines = TextFile.scan(text, scratch / "text")
+        lines, identifiers = (
+            read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
+        )
         bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
         encoder_identity = {
             "options": file_hash(files[0]),
@@ -77,11 +87,19 @@ def embed(
             "state": state,
             "precision": precision,
         }
-        reused = _run(bilm.to(device), encoder_identity, lines, output, EmbedSettings(keep[0], batch))
+        how = EmbedSettings(keep[0], batch, mean=pool is not None)
+        reused = _run(bilm.to(device), encoder_identity, lines, output, how, identifiers)
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them by an earlier run" if reused else ""))
 
 
-def _run(bilm: Bilm, encoder_identity: dict[str, Any], text: TextFile, output: Path, settings: EmbedSettings) -> int:
+def _run(
+    bilm: Bilm,
+    encoder_identity: dict[str, Any],
+    text: TextFile,
+    output: Path,
+    settings: EmbedSettings,
+    identifiers: list[str] | None,
+) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from elmo_mf.embed.job import embed_file
@@ -97,4 +115,4 @@ def _run(bilm: Bilm, encoder_identity: dict[str, Any], text: TextFile, output: P
         def resuming(folder: Path) -> None:
             bar.console.print(f"resuming with the parts in {folder}")
 
-        return embed_file(bilm, encoder_identity, text, output, settings, progress, resuming)
+        return embed_file(bilm, encoder_identity, text, output, settings, progress, resuming, identifiers)

@@ -9,6 +9,7 @@ complete, they are joined into OUTPUT and the folder is removed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed._index import SentenceIndex
 from elmo_mf.embed._parts import Parts, finished
+from elmo_mf.embed.fasta import keys_of
 from elmo_mf.embed.text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder
@@ -41,11 +43,13 @@ class EmbedSettings:
         keep: `all` layers, shape (n_layers + 1, tokens, 2p); the `top` layer or the `average`, shape (tokens, 2p).
         batch: Number of sentences per batch.
         chunk: Number of tokens at which longer sentences are split into chunks.
+        mean: Whether to keep only the mean over the tokens, without their axis.
     """
 
     keep: Keep = "all"
     batch: int = 32
     chunk: int = 1024
+    mean: bool = False
 
 
 def embed_file(
@@ -56,6 +60,7 @@ def embed_file(
     settings: EmbedSettings,
     progress: Callable[[int], None] = lambda _: None,
     resuming: Callable[[Path], None] = lambda _: None,
+    identifiers: Sequence[str] | None = None,
 ) -> int:
     """Write the vectors of a text, resuming an interrupted run.
 
@@ -67,6 +72,8 @@ def embed_file(
         settings: How the text is embedded.
         progress: Called with the number of lines done.
         resuming: Called with the folder of existing parts, if there are any.
+        identifiers: Names of the lines, see `fasta.py`. They name the datasets, in place of the lines' numbers and of
+            `sentence_to_index`.
 
     Returns:
         The number of lines whose vectors existed already.
@@ -78,6 +85,10 @@ def embed_file(
     """
     folder = _folder(output)
     identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": encoder_identity}))
+    if settings.mean:
+        identity["mean"] = True
+    if identifiers is not None:
+        identity["identifiers"] = hashlib.sha256("\n".join(identifiers).encode()).hexdigest()
     with output_errors(output), exclusive(folder, f"the output {output}"):
         if os.path.lexists(output) and finished(folder, identity, output):
             remove_folder(folder)
@@ -90,8 +101,8 @@ def embed_file(
         with SentenceIndex(folder) as index:
             files, reused = _write_missing_parts(bilm, text, settings, parts, index, progress)
             with atomic_path(output) as path:
-                join_parts(files, index, path)
-                _check_complete(path, text.lines, output)
+                join_parts(files, index if identifiers is None else identifiers, path)
+                _check_complete(path, text.lines, output, 1 if identifiers is None else 0)
                 _expect_none(output)  # another process may have created it meanwhile
                 parts.record_result(path)
         remove_folder(folder)
@@ -123,7 +134,8 @@ def _folder(output: Path) -> Path:
 def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: EmbedSettings, written: int) -> None:
     """Check the disk space for the parts and the result, which exist side by side at the end."""
     layers = bilm.options.lstm.n_layers + 1 if settings.keep == "all" else 1
-    vectors = 4 * layers * text.words * 2 * bilm.options.lstm.projection_dim
+    tokens = text.lines if settings.mean else text.words
+    vectors = 4 * layers * tokens * 2 * bilm.options.lstm.projection_dim
     check_space("OUTPUT", output, 2 * vectors - min(written, vectors))
 
 
@@ -159,7 +171,8 @@ def _write_part(bilm: Bilm, window: Window, path: Path, settings: EmbedSettings)
     vectors: dict[int, Array] = {}
     for chosen in _batches(short, sentences, settings):
         for index, layers in zip(chosen, bilm.embed([sentences[n] for n in chosen], settings.batch), strict=True):
-            vectors[index] = _kept(layers, settings.keep)
+            kept = _kept(layers, settings.keep)
+            vectors[index] = _mean(kept) if settings.mean else kept
     with hdf5_file(path) as file:
         for index, words in enumerate(sentences):
             name = str(window.start + index)
@@ -183,11 +196,17 @@ def _batches(order: list[int], sentences: Sequence[Sequence[str]], settings: Emb
 
 def _write_long(bilm: Bilm, words: Sequence[str], file: h5py.File, name: str, settings: EmbedSettings) -> None:
     p, layers = bilm.options.lstm.projection_dim, bilm.options.lstm.n_layers + 1
-    shape = (layers, len(words), 2 * p) if settings.keep == "all" else (len(words), 2 * p)
-    dataset = file.create_dataset(name, shape, np.float32)
+    outer = (layers,) if settings.keep == "all" else ()
+    total = np.zeros((*outer, 2 * p))
+    dataset = file.create_dataset(name, (*outer, 2 * p) if settings.mean else (*outer, len(words), 2 * p), np.float32)
     for start, direction, vectors in embed_in_chunks(bilm, words, settings.chunk):
-        kept = _kept(vectors, settings.keep)
-        dataset[..., start : start + vectors.shape[1], direction * p : (direction + 1) * p] = kept
+        kept, columns = _kept(vectors, settings.keep), slice(direction * p, (direction + 1) * p)
+        if settings.mean:
+            total[..., columns] += kept.sum(axis=-2, dtype=np.float64)
+        else:
+            dataset[..., start : start + vectors.shape[1], columns] = kept
+    if settings.mean:
+        dataset[...] = total / len(words)
 
 
 def _kept(layers: Array, keep: Keep) -> Array:
@@ -196,18 +215,32 @@ def _kept(layers: Array, keep: Keep) -> Array:
     return layers[-1] if keep == "top" else np.asarray(layers.mean(axis=0), np.float32)
 
 
-def join_parts(files: list[Path], index: SentenceIndex, path: Path) -> None:
-    """Copy the datasets of all parts into one file, and add the index."""
+def _mean(vectors: Array) -> Array:
+    """Return the mean over the tokens; zeros for a line without any."""
+    tokens = max(vectors.shape[-2], 1)
+    return np.asarray(vectors.sum(axis=-2, dtype=np.float64) / tokens, np.float32)
+
+
+def join_parts(files: list[Path], index: SentenceIndex | Sequence[str], path: Path) -> None:
+    """Copy the datasets of all parts into one file, and add the index, or name them by their identifiers."""
     with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:
                 for name in file:
-                    file.copy(name, joined)
-        index.write(joined)
+                    if isinstance(index, SentenceIndex):
+                        file.copy(name, joined)
+                    else:
+                        identifier = index[int(name)]
+                        (key,) = keys_of([identifier])
+                        file.copy(name, joined, key)
+                        joined[key].attrs["id"] = identifier
+        if isinstance(index, SentenceIndex):
+            index.write(joined)
 
 
-def _check_complete(path: Path, lines: int, output: Path) -> None:
+def _check_complete(path: Path, lines: int, output: Path, others: int) -> None:
+    """Check the number of lines with vectors; `others` are other datasets."""
     with h5py.File(path) as file:
-        complete = len(file) - 1
+        complete = len(file) - others
     if complete != lines:
         raise InputError(f"{output}: found vectors of {complete} lines, expected {lines}; run the command again")
