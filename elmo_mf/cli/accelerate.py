@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -11,11 +13,12 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.outputs import PlotOptions
 from elmo_mf.cli.terminal import echo
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.acceleration import EncoderSettings, LoadedModel, ModelArchive
+    from elmo_mf.compression import Compression
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,24 @@ def accelerate(
     compression = how.compression()
     if stock and compression is None and searched.data is None:
         raise InputError("--stock: found no compression, expected one of --rank, --budget and --highway-rank")
-    _prepare_allennlp(run.include_package or [])
+    with _stock_allennlp(run.include_package or []):
+        content = _accelerate(model, out, run, compression, searched, figure, stock)
+    if json_file is not None:
+        write_json(json_file, content)
+    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB; the original has {_size(model) / 1e6:.1f} MB)")
+    if not stock:
+        echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
+
+
+def _accelerate(
+    model: Path,
+    out: Path,
+    run: RunOptions,
+    compression: Compression | None,
+    searched: SearchOptions,
+    figure: PlotOptions,
+    stock: bool,
+) -> dict[str, Any]:
     from elmo_mf.acceleration import EncoderSettings, StockSettings, load_stock, open_archive
     from elmo_mf.bilm import BilmOptions
 
@@ -110,20 +130,13 @@ def accelerate(
     with open_archive(model) as archive:
         original = load_stock(archive, known)
         if searched.data is None:
-            content = _convert(out, archive, original, settings, stock)
-        else:
-            content = _search(out, archive, original, settings, searched, figure, stock)
-    if json_file is not None:
-        write_json(json_file, content)
-    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB; the original has {_size(model) / 1e6:.1f} MB)")
-    if not stock:
-        echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
+            return _convert(out, archive, original, settings, stock)
+        return _search(out, archive, original, settings, searched, figure, stock)
 
 
 def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOptions) -> None:
     from elmo_mf.bilm.encoder import STATE_POLICIES
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
-    from elmo_mf.errors import one_of
 
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
@@ -138,7 +151,9 @@ def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOp
             raise InputError(f"{option}: found {path}, which does not exist, expected a file")
 
 
-def _prepare_allennlp(packages: list[str]) -> None:
+@contextmanager
+def _stock_allennlp(packages: list[str]) -> Iterator[None]:
+    """Load AllenNLP's plugins, and let AllenNLP compute as it is installed, without its log lines, in the context."""
     import logging
     import os
     import sys
@@ -146,22 +161,31 @@ def _prepare_allennlp(packages: list[str]) -> None:
 
     os.environ.setdefault("TQDM_DISABLE", "1")
     from allennlp.common.plugins import import_plugins
+
+    logger = logging.getLogger("allennlp")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="allennlp")
+        logger.setLevel(logging.ERROR)
+        try:
+            import_plugins()
+            _import(packages)
+            drop_in = sys.modules.get("elmo_mf.drop_in")  # named in .allennlp_plugins, for example
+            with nullcontext() if drop_in is None else drop_in.uninstalled():
+                yield
+        finally:
+            logger.setLevel(level)
+
+
+def _import(packages: list[str]) -> None:
     from allennlp.common.util import import_module_and_submodules
 
-    logging.getLogger("allennlp").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="allennlp")
-    import_plugins()
-    if "elmo_mf.drop_in" in sys.modules:  # named in .allennlp_plugins; the original is to run as AllenNLP has it
-        sys.modules["elmo_mf.drop_in"].uninstall()
     for package in packages:
         try:
             import_module_and_submodules(package)
-        except Exception as error:
-            from elmo_mf.errors import one_line
-
-            raise InputError(
-                f"--include-package: found {package} ({one_line(error)}), expected a module that can be imported"
-            ) from None
+        except Exception as error:  # any error of the user's module
+            found = f"found {package} ({one_line(error)})"
+            raise InputError(f"--include-package: {found}, expected a module that can be imported") from None
 
 
 def _size(model: Path) -> int:

@@ -12,6 +12,8 @@ replaced or has hooks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allennlp.modules.elmo import _ElmoBiLm, _ElmoCharacterEncoder
@@ -20,7 +22,7 @@ from allennlp.modules.elmo_lstm import ElmoLstm
 from elmo_mf.drop_in import _character_encoder, _lstm
 from elmo_mf.drop_in._counterpart import state_without_counterpart
 
-__all__ = ["install", "uninstall"]
+__all__ = ["install", "uninstall", "uninstalled"]
 
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (ElmoLstm, "_lstm_forward", _lstm.lstm_forward),
@@ -49,6 +51,18 @@ def uninstall() -> None:
             delattr(owner, name)
         else:
             setattr(owner, name, method)
+
+
+@contextmanager
+def uninstalled() -> Iterator[None]:
+    """Let AllenNLP's ELMo compute by itself during the context."""
+    installed = bool(_stock)
+    uninstall()
+    try:
+        yield
+    finally:
+        if installed:
+            install()
 
 
 install()

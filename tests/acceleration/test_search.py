@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from allennlp.models.archival import load_archive
+from allennlp.modules.elmo_lstm import ElmoLstm
 
 from elmo_mf.acceleration import (
     Candidate,
@@ -23,6 +25,7 @@ from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER
+from tests.drop_in.install import drop_in
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +93,16 @@ def test_without_data(archives: Archives, tmp_path: Path, capsys: pytest.Capture
     assert "times as fast as AllenNLP's" in capsys.readouterr().out
     config = load_archive(out).config["model"].as_dict(quiet=True)
     assert config["text_field_embedder"]["token_embedders"]["elmo_mf"]["state"] == "zero"
+
+
+def test_allennlp_is_left_as_it_was(archives: Archives, tmp_path: Path) -> None:
+    """Its log level, and a drop-in that is installed, which must not compute in place of the original."""
+    level = logging.getLogger("allennlp").level
+    with drop_in():
+        ours = ElmoLstm._lstm_forward
+        assert main(["accelerate", str(archives("sst")), "--out", str(tmp_path / "fast.tar.gz")]) == 0
+        assert ElmoLstm._lstm_forward is ours
+    assert ElmoLstm._lstm_forward is not ours and logging.getLogger("allennlp").level == level
 
 
 @pytest.mark.parametrize(
