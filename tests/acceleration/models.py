@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,13 @@ def _tagger_config(elmo: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def trained(config: dict[str, Any], folder: Path) -> Path:
-    """Train a model and return its archive."""
+    """Train a model and return its archive; handlers of logs that AllenNLP adds are removed."""
     import_plugins()
-    train_model(Params(json.loads(json.dumps(config))), str(folder))
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        train_model(Params(json.loads(json.dumps(config))), str(folder))
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
     return folder / "model.tar.gz"
