@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from allennlp.models.archival import load_archive
 from allennlp.modules.elmo_lstm import ElmoLstm
@@ -66,6 +67,7 @@ def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_pat
 
 def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
+    held = np.ones(1_500_000_000, np.uint8)  # memory of this process is not that of the one which is measured
     command = ["accelerate", str(archive), "--out", str(out), "--data", str(_data(archive)), "--metric", "accuracy"]
     more = [
         "--test",
@@ -79,10 +81,11 @@ def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureF
     ]
     assert main([*command, *more, "--plot", str(tmp_path / "p.svg"), "--rank", "2"]) == 0
     printed = capsys.readouterr().out
+    del held
     assert "6 examples are too few to show it of any form" in printed and "dense is written" in printed
     report = json.loads((tmp_path / "r.json").read_text())
     assert [row["name"] for row in report["rows"]][:2] == ["original", "dense"]
-    assert report["peak_memory_bytes"]["result"] > 1e8 and report["test"]["examples"] == 36
+    assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["test"]["examples"] == 36
     assert "<svg" in (tmp_path / "p.svg").read_text()
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
 
