@@ -106,7 +106,8 @@ def accelerate(
         content = _accelerate(model, out, run, compression, searched, figure, stock)
     if json_file is not None:
         write_json(json_file, content)
-    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB; the original has {_size(model) / 1e6:.1f} MB)")
+    before = f"; the original has {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
+    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB{before})")
     if not stock:
         echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
 
@@ -186,10 +187,6 @@ def _import(packages: list[str]) -> None:
         except Exception as error:  # any error of the user's module
             found = f"found {package} ({one_line(error)})"
             raise InputError(f"--include-package: {found}, expected a module that can be imported") from None
-
-
-def _size(model: Path) -> int:
-    return sum(path.stat().st_size for path in model.rglob("*")) if model.is_dir() else model.stat().st_size
 
 
 def _convert(
