@@ -312,10 +312,10 @@ def fuzz(target: Target, examples: int, seed: int, folder: Path) -> dict[str, in
 
 
 def limit_memory() -> None:
-    """So much more than there is now."""
+    """So much more than there is now; a child may lift the limit for itself."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + MEGABYTES * 1_000_000
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +21,7 @@ from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.charts import figure, methods_of, plots
 from elmo_mf.leaderboard.points import AXES, Point, points
 from elmo_mf.leaderboard.readme import write_figures
+from tests.conftest import ROOT
 from tests.records.samples import boards_of, record, signed
 
 
@@ -180,3 +183,22 @@ def test_both_themes(tmp_path: Path) -> None:
         assert ours in light and ours not in dark
         light = light.replace(f'"{ours}"', f'"{theirs}"')
     assert light == dark
+
+
+_LIMITED = """
+import resource, sys
+from elmo_mf.errors import InputError
+from elmo_mf.leaderboard.vega import draw
+hard = 8_000_000_000 if sys.argv[1] == "hard" else resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (8_000_000_000, hard))
+try:
+    print(draw([{"data": {"values": [{"a": 1}]}, "mark": "point"}])[0][:4])
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("limit", "printed"), [("soft", "<svg"), ("hard", "figures: vl-convert ended with status ")])
+def test_limited_addresses(limit: str, printed: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _LIMITED, limit], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.startswith(printed) and len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr
