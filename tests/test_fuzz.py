@@ -15,12 +15,12 @@ from tests.fuzz import sign, targets
 
 pytestmark = pytest.mark.slow
 
-SLOW = {"jsonnet": 100, "reports": 200, "softmax": 60, "training-state": 60}
-"""Examples of readers that take more than some milliseconds; others get 250.
+SLOW = {"jsonnet": 100, "reports": 200, "softmax": 250, "training-state": 60}
+"""Examples of readers that run in a process of their own; others get 250."""
 
-The HDF5 library itself loops forever over some damaged variable-length texts, of which the 61st to 250th example of a
-softmax have one.
-"""
+SEEDS = {"softmax": 1}
+"""Seeds other than 0. With that one, an example has a damaged text of variable length over which the HDF5 library loops
+forever in C."""
 
 ONE_SIDED = {"records", "cache-list", "model-card"}
 """Of which hardly any mutant is read (its hash is another) or refused (any text may be a card)."""
@@ -39,6 +39,7 @@ def test_mutated_inputs_of_slow_readers(name: str, tmp_path: Path) -> None:
 
 def _fuzz(readers: list[str], examples: int, folder: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--examples", str(examples), "--folder", str(folder)]
+    command += ["--seed", str(SEEDS.get(readers[0], 0))]
     command += [part for reader in readers for part in ("--target", reader)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
