@@ -30,7 +30,9 @@ class RunOptions:
     )
     state: Annotated[
         str,
-        Option(help="carried: the LSTMs' state goes on from batch to batch, as in AllenNLP; zero: from zeros."),
+        Option(
+            help="carried: the LSTMs keep their state from batch to batch, as in AllenNLP; zero: they start from zeros."
+        ),
     ] = "carried"
     word_cache: Annotated[float, Option(min=0, help="Memory for the vectors of words, in MB.")] = 64
     elmo_options: Annotated[
@@ -48,18 +50,19 @@ class SearchOptions:
 
     data: Annotated[
         Path | None,
-        Option(help="Labelled data in the form of the training's, to find the fastest form with."),
+        Option(help="Labelled data in the training data's format, on which the fastest form is searched for."),
     ] = None
     tolerance: Annotated[
         float, Option(min=0, help="Largest loss that is accepted, in points: hundredths of the metric.")
     ] = 0.5
     metric: Annotated[
-        str | None, Option(help="Metric to compare, with - in front if lower is better; the one of the training's.")
+        str | None,
+        Option(help="Metric to compare, with - in front if lower is better; the training's by default."),
     ] = None
     text: Annotated[
         Path | None, Option(help="Tokenised text on which the compressed forms are distilled; none by default.")
     ] = None
-    test: Annotated[Path | None, Option(help="Other labelled data, on which the result is scored once.")] = None
+    test: Annotated[Path | None, Option(help="Held-out labelled data, on which the result is scored once.")] = None
     batch: Annotated[int, Option(help="Batch size whose speed decides: 1 or 32.")] = 1
     seconds: Annotated[float, Option(min=0, help="Time for each measurement of a speed, in seconds.")] = 2.0
     limit: Annotated[int | None, Option(min=1, help="Number of examples of --data to use; all by default.")] = None

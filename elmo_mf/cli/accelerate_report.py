@@ -83,7 +83,7 @@ def conclusion(result: SearchResult) -> str:
     """Say in a sentence what the search shows."""
     tolerance, name = f"{result.tolerance:g} points", result.winner.name
     if result.shown:
-        return f"{name}: the fastest form whose loss of {result.goal.name} is shown to be at most {tolerance}"
+        return f"{name}: the fastest form shown to lose at most {tolerance} of {result.goal.name}"
     few = ""
     if result.resolution > result.tolerance:
         few = (
