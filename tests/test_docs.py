@@ -145,6 +145,7 @@ def test_configs_that_are_trained(page: str, words: list[str]) -> None:
 _STANDALONE = [(page, block) for page, block in _blocks("python") if page != "docs/tutorial.md"]  # which has its test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "block"), _STANDALONE, ids=_id)
 def test_python_runs(
     page: str, block: str, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch

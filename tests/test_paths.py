@@ -69,6 +69,7 @@ def test_addresses(address: str, home: Path, monkeypatch: pytest.MonkeyPatch) ->
         local_path(f"{address}/gone.txt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["~", "file://", "http://"])
 def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("allennlp.common.file_utils.CACHE_DIRECTORY", str(home / "cache"))
@@ -81,6 +82,7 @@ def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatc
         Bilm.from_files(f"{start}/gone.json", f"{start}/elmo/weights.hdf5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["~", "file://", "http://"])
 def test_files_on_the_command_line(
     kind: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

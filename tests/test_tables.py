@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from docs.tables import GROUPS
 from docs.tables.page import DOCS
 from tests.conftest import ROOT
@@ -20,6 +22,7 @@ def _cog(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_tables_are_of_the_records() -> None:
     """If not: `make tables`, and read what the text around them says."""
     done = _cog("--check", "--diff", "@docs/tables/cog.txt")
@@ -32,6 +35,7 @@ def test_every_table_is_in_a_page() -> None:
     assert sorted(shown) == sorted((group, name) for group, tables in GROUPS.items() for name in tables)
 
 
+@pytest.mark.slow
 def test_another_number_is_put_right(tmp_path: Path) -> None:
     page = Path(shutil.copy(DOCS / "performance.md", tmp_path))
     text = page.read_text(encoding="utf-8")

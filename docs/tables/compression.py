@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -229,6 +230,7 @@ TABLES: Tables = {
 }
 
 
+@cache
 def board(task: str, elmo: str | None = None) -> dict[str, Row]:
     """Return the rows of a published board by encoder."""
     return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo].frame.iterrows()}
@@ -236,8 +238,15 @@ def board(task: str, elmo: str | None = None) -> dict[str, Row]:
 
 def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
     """Return the records of an encoder on a published board."""
-    key, published = board(task, elmo)[encoder]["key"], _boards()[task, elmo]
-    return [record for record, other in zip(published.records, published.keys, strict=True) if other == key]
+    return _by_key(task, elmo)[board(task, elmo)[encoder]["key"]]
+
+
+@cache
+def _by_key(task: str, elmo: str | None) -> dict[str, list[Record]]:
+    published, by_key = _boards()[task, elmo], defaultdict(list)
+    for record, key in zip(published.records, published.keys, strict=True):
+        by_key[key].append(record)
+    return by_key
 
 
 @cache

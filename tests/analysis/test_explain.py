@@ -253,6 +253,7 @@ def test_too_few_to_say() -> None:
     assert [("nothing to say" in text) for text in findings([explanation])] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_page_and_figure(tmp_path: Path) -> None:
     first = write_explanation(write(tmp_path / "a", _records(0.05)))[0]
     again = write_explanation(write(tmp_path / "b", _records(0.05)))[0]
@@ -282,6 +283,7 @@ def test_bars_that_differ_by_target_alone_stand_together() -> None:
     assert bars[40].get_facecolor() == bars[10].get_facecolor() != bars[20].get_facecolor()
 
 
+@pytest.mark.slow
 def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
     records = _records(0.05)
     lone = _one("recurrent", 0, 1, 0.4, 1.0)
@@ -291,6 +293,7 @@ def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
     assert ">joint<" in text and text.count(">input<") == 1
 
 
+@pytest.mark.slow
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     """Losses are differences of log perplexities, not percentages; fine-tuned models are left out."""
     changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}

@@ -215,6 +215,7 @@ def test_elmo_of_size() -> None:
     assert not weights.exists()
 
 
+@pytest.mark.slow
 def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     out = [f"--json={tmp_path / 'b.json'}", f"--plot={tmp_path / 'b.svg'}"]

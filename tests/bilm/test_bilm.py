@@ -125,6 +125,7 @@ def test_float16_is_close(elmo_files: Files, tmp_path: Path) -> None:
     np.testing.assert_allclose(half.embed(SENTENCES)[0], bilm.embed(SENTENCES)[0], atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.005), ("int8", 0.01)])
 @pytest.mark.parametrize("compression", [None, Compression(method="svd", rank=16, targets="all")])
 def test_less_precise_weights_of_a_trained_elmo(
@@ -152,6 +153,7 @@ def test_wrong_number_of_characters() -> None:
         random_bilm()(torch.ones(1, 2, 20, dtype=torch.long))
 
 
+@pytest.mark.slow
 def test_nothing_of_allennlp_is_imported() -> None:
     import subprocess
     import sys

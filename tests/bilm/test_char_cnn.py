@@ -85,6 +85,7 @@ def test_a_copy_has_products_of_its_own(cnn: CharCnn) -> None:
     torch.testing.assert_close(_inference(other), other(IDS).detach(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @given(n=st.integers(1, 40), words=st.integers(1, 40), seed=st.integers(0, 2**32))
 def test_less_precise_weights_are_close(precision: Precision, n: int, words: int, seed: int) -> None:

@@ -83,6 +83,7 @@ def test_no_projections(
     _check(Bilm.from_files(*files, state="primed", precision="bfloat16"), expected, atol=5)  # that it runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", sorted(set(method_names()) - {"fisher_svd"}))
 @pytest.mark.parametrize("targets", ["all", "joint"])
 def test_no_projections_and_every_method(
@@ -103,6 +104,7 @@ def test_no_projections_and_every_method(
     _check(again, list(own(batch_to_ids(SENTENCES)).layers.detach()), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_projections_and_everything_else(
     without_projections: tuple[Files, list[torch.Tensor]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

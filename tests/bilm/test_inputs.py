@@ -135,6 +135,7 @@ def test_layer_norm_in_mixed_precision(tmp_path: Path, dtype: torch.dtype, grad:
     within.float().sum().backward()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["zero", "carried", "primed"])
 def test_empty_sentences_alone(tmp_path: Path, state: StatePolicy) -> None:
     """As in a batch with others."""
@@ -181,6 +182,7 @@ def test_the_embedder_with_lists_of_texts(tmp_path: Path) -> None:
     torch.testing.assert_close(embedder(ids), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize(
     "compression",

@@ -59,6 +59,7 @@ def test_training_equals_the_plain_formula(layer: Layer, lengths: list[int]) -> 
     assert_equal(layer, lengths)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(layers, batches, st.sampled_from([0, 100, 400, 1e9]), st.integers(1, 5), st.integers(1, 10_000))
 def test_inference_equals_the_plain_formula(
@@ -353,6 +354,7 @@ def test_other_types_than_float32() -> None:
     assert_close(found, expected, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @settings(max_examples=60, deadline=None)
 @given(layer=layers, lengths=batches, joint=st.integers(1, 4))

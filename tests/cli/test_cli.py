@@ -48,6 +48,7 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "Examples:" in help_text and f"  elmo-mf {command}" in help_text
 
 
+@pytest.mark.slow
 def test_the_script_and_the_module_are_the_same() -> None:
     script = str(Path(sys.executable).with_name("elmo-mf"))
     for start in ([script], [sys.executable, "-m", "elmo_mf"]):
@@ -98,6 +99,7 @@ FORMS: list[list[str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_checkpoint(
     form: list[str], elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -121,6 +123,7 @@ def test_every_form_of_checkpoint(
     assert "as large and as fast as the dense encoder" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_highways_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> None:
     """Compressing the highway layers afterwards keeps the biLSTM, and equals compressing both together."""
     files: list[str | Path] = list(elmo_files())
@@ -212,6 +215,7 @@ def test_compress_errors(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     assert _run("inspect", options, weights, "--json", tmp_path / "i.json", "--plot", tmp_path / "i.svg") == 0
@@ -247,6 +251,7 @@ def test_inspect_errors(
     assert message in _fails(capsys, "inspect", *elmo_files(), *arguments)
 
 
+@pytest.mark.slow
 def test_gradients(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The method accepts the file, and no other files are left."""
     options, weights = elmo_files()
@@ -276,6 +281,7 @@ def test_compress_does_not_overwrite_its_input(elmo_files: Files, capsys: pytest
     assert weights.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny sweep executes its runs once; the same command then has nothing to do."""
     options, weights = elmo_files()
@@ -324,6 +330,7 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert "| dense" in (out / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_failing_run_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.jsonnet").write_text("{overrides: {sst: {'model.encoder.input_size': 7}}, ranks: 4}")
     arguments: list[str | Path] = ["--tasks", "sst", "--limit", "20", "--threads", "1", "--output", tmp_path / "out"]
@@ -375,6 +382,7 @@ def test_sweep_errors(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_leaderboard_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "found no records" in _fails(capsys, "leaderboard", tmp_path)
     write(tmp_path, [record(None, 0.4)])

@@ -34,6 +34,7 @@ def _ranks(out: Path) -> set[int]:
     return ranks | on_card | {bilm.options.compressions[-1]["rank"], report["compression"]["rank"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [1, 2, 5, 7, 8, 9, 10, 11])
 def test_killed_at_any_step(elmo_files: Files, tmp_path: Path, kill_at: int) -> None:
     files, out = elmo_files(), tmp_path / "out"

@@ -59,6 +59,7 @@ def interrupt(command: list[str], monkeypatch: pytest.MonkeyPatch, module: Any, 
         assert main(command) == 130
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +78,7 @@ def test_an_interrupted_run_is_resumed(
     assert names() == ["data", "elmo", "g.hdf5", "whole.hdf5"]
 
 
+@pytest.mark.slow
 def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The next command uses the parts of a run that was killed at its end, and trains nothing."""
     interrupt(command, monkeypatch, command_module, "remove_folder")

@@ -78,6 +78,7 @@ COMMANDS: list[Callable[[], list[str]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -94,6 +95,7 @@ def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypat
     assert list((tmp_path / "run").rglob("*")) == records
 
 
+@pytest.mark.slow
 def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that cannot be written leaves the old table, plots and exports unchanged."""
     folder = write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])

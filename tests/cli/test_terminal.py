@@ -49,6 +49,7 @@ def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -
     return "".join(stream.buffer.getvalue().decode(encoding) for stream in streams.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marks that an encoding lacks are replaced, and no control character reaches the terminal."""

@@ -35,6 +35,7 @@ def _read(path: Path, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_home_that_nobody_can_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     same, created, folder = _read(tmp_path / "file", HOME="/proc", TMPDIR=str(tmp_path))

@@ -136,6 +136,7 @@ def _batch(reader: DatasetReader, path: str) -> int:
     return len(instances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_reads(name: str, folder: Path, bert: str) -> None:
     keys, text, instances = READERS[name]
@@ -254,6 +255,7 @@ print(ascii(sorted(words)))
 """
 
 
+@pytest.mark.slow
 def test_files_are_read_as_utf_8_in_any_locale(tmp_path: Path) -> None:
     """Unpatched, the readers use the locale's encoding, and silently read other words in a Latin-1 locale."""
     answers = [{"text": "né", "answer_start": 0}]

@@ -57,6 +57,7 @@ def test_too_small_a_budget() -> None:
         allocate_ranks({"a": Candidate(np.ones(3), 2), "b": Candidate(np.ones(3), 3)}, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in method_names() if name != "fisher_svd"])
 @pytest.mark.parametrize(
     ("targets", "granularity"), [("all", "stacked"), ("joint+projection", "stacked"), ("all", "gate")]
@@ -98,6 +99,7 @@ def test_matrices_that_stay_count() -> None:
         check_compression(WEIGHTS, Compression(method="svd", targets="input", layers=[0], budget={"parameters": 2300}))
 
 
+@pytest.mark.slow
 def test_highway_layers_share_a_budget() -> None:
     dense = size_report(WEIGHTS, OPTIONS)
     highways, biases = 2 * 34 * 17, 2 * 34

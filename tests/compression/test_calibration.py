@@ -122,6 +122,7 @@ def test_bad_texts(tmp_path: Path) -> None:
         input_covariances(random_bilm().weights(), random_bilm().options, tmp_path / "empty.txt")
 
 
+@pytest.mark.slow
 def test_half_the_parameters_do(demo: Bilm, held_out: list[list[str]]) -> None:
     """On the embedded ELMo and sentences that calibration has not seen, whitened_svd at rank 8 beats svd at rank 16."""
     errors = {

@@ -46,6 +46,7 @@ def _distill(
     return distill(weights, factored, DENSE.options, wanted, checkpoint, report, resumes, checkpoint_steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "targets"), [("svd", "all"), ("svd", "joint+projection"), ("prune", "all")])
 def test_it_comes_nearer(method: str, targets: str) -> None:
     made = _distill(method, targets)
@@ -63,6 +64,7 @@ def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
     assert all(np.array_equal(after.char_cnn[name], array) for name, array in before.char_cnn.items())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = _distill("svd", "all", steps=30)
     with pytest.raises(KeyboardInterrupt):
@@ -93,6 +95,7 @@ def test_another_runs_checkpoint(tmp_path: Path) -> None:
         _distill("svd", "all", tmp_path / "d.pt", steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -133,6 +136,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     assert torch.load(path, weights_only=True)["step"] == 1
 
 
+@pytest.mark.slow
 def test_as_part_of_a_compression(demo: Bilm, held_out: list[list[str]]) -> None:
     """Compared on sentences that distillation does not read."""
     plain = Compression(method="svd", rank=4, targets="all")

@@ -58,6 +58,7 @@ def _inputs_of_each_highway() -> list[Tensor]:
     return [torch.stack(own).double() for own in seen]
 
 
+@pytest.mark.slow
 def test_all_that_calibration_reads_is_counted() -> None:
     covariances = highway_input_covariances(WEIGHTS, OPTIONS, CALIBRATION_TEXT)
     for found, inputs in zip(covariances, _inputs_of_each_highway(), strict=True):
@@ -65,6 +66,7 @@ def test_all_that_calibration_reads_is_counted() -> None:
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 4, 11])
 def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
     """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
@@ -199,6 +201,7 @@ def test_a_primed_state_is_not_kept() -> None:
     assert all(lstm.primed is None for lstm in _alone(primed, 3).lstms.values())
 
 
+@pytest.mark.slow
 def test_distillation_is_on_words_of_its_own() -> None:
     """The student reads its own highway layers' vectors, and makes up for part of their error."""
     factored = _alone(WEIGHTS, 1)

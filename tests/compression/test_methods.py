@@ -53,6 +53,7 @@ def _statistics(data: st.DataObject, matrix: np.ndarray) -> CalibrationStatistic
     return CalibrationStatistics(data.draw(covariances(n)), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "setting"), VARIANTS)
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())

@@ -55,6 +55,7 @@ def test_the_code_on_the_card_runs(elmo_files: Files, tmp_path: Path, monkeypatc
     assert isinstance(names["bilm"], Bilm)
 
 
+@pytest.mark.slow
 def test_a_licence_is_passed_on(elmo_files: Files, tmp_path: Path) -> None:
     files = elmo_files()
     assert _facts(_compress(files, tmp_path / "a", "--rank", "2"))["licence"] == "not stated"

@@ -26,6 +26,7 @@ DENSE = {skips: random_bilm(use_skip_connections=skips, n_layers=3) for skips in
 READ = {skips: PartialForward(dense.weights(), dense.options, SENTENCES) for skips, dense in DENSE.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.booleans(),

@@ -110,6 +110,7 @@ def test_what_nobody_hears_gets_nothing() -> None:
     assert ranks["outputs"] == [1, 1] and min(ranks["matrices"]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "targets", "highways", "most"),
     [("svd", "all", None, 0.9), ("whitened_svd", "joint+projection", None, 0.93), ("svd", "all", "budget", 0.9)],

@@ -46,6 +46,7 @@ settings = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @example_settings(max_examples=25)
 @given(st.sampled_from(SHAPES), settings, batches, st.booleans(), st.booleans(), st.data())
 def test_equal_vectors_states_and_gradients(

@@ -30,6 +30,7 @@ def _spec(tiny_sweep: TinySweep, tmp_path: Path) -> SweepSpec:
     return tiny_sweep(methods=[], compressions=[keys | {"distill": distill}], limit={"train": 16})
 
 
+@pytest.mark.slow
 def test_a_run_runs_where_its_paths_are_gone(
     tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_download(server: Server, tmp_path: Path) -> None:
     assert fetch((_source(server),), tmp_path, _nothing) == [] and len(server.ranges) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble", [["cut"], ["stall"], ["cut", "stall", "cut"], ["cut", "error", "cut"], ["cut", "no-range"]]
 )
@@ -135,6 +136,7 @@ def test_what_does_not_read_is_not_put_in_place(server: Server, tmp_path: Path) 
     assert _left(tmp_path) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "mirror", "message"),
     [
@@ -228,6 +230,7 @@ def test_the_saved_start_of_a_part_without_known_hash_is_kept(
     assert int(str(server.ranges[asked])[6:-1]) > len(CONTENT) // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("more", "requests"), [(b"", 1), (b"extra", 2)])
 def test_a_part_that_is_all_of_it_or_more(
@@ -244,6 +247,7 @@ def test_a_part_that_is_all_of_it_or_more(
     assert server.ranges == [f"bytes={len(part)}-", None][:requests]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "note", ["", "[]", '{"version": "a", "size": -1}', '{"version": ""}', "{" * 5000, "\0" * 20_000]
 )
@@ -291,6 +295,7 @@ def test_two_at_once(server: Server, tmp_path: Path) -> None:
     assert fetch((_source(server),), tmp_path, _nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -303,6 +303,7 @@ def _differences(entry: str, found: dict[str, list[float]], stored: dict[str, li
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_values(entry: str, tmp_path: Path) -> None:
     stored = json.loads(_FILE.read_text(encoding="utf-8")).get(entry)

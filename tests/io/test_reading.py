@@ -182,6 +182,7 @@ def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
         file_hash(BROKEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "~\ud800/x", "x" * 5000, "a\nb", "\ud800/x"])
 def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from elmo_mf.tasks.grid import expand

@@ -159,6 +159,7 @@ def test_no_dense_yet() -> None:
     assert board.frame["difference"].isna().all() and board.frame["best"].all()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, 2, 4]), st.integers(1, 3)), min_size=1, unique=True), st.randoms())
 def test_the_order_of_records_does_not_matter(runs: list[tuple[int | None, int]], random: object) -> None:

@@ -62,6 +62,7 @@ def _drawn(board: Board, axis: str, dots: list[Point]) -> list[tuple[str, dict[s
     return _items(plots(board, methods_of([board]))[axis] | size | {"datasets": {"points": dots}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sst", "ptb"])
 def test_it_is_vega_lite(task: str) -> None:
     (board,) = boards_of(_records(task, "svd"))

@@ -58,6 +58,7 @@ def test_header_says_where_times_are_from(tmp_path: Path) -> None:
     assert "Timed on another, AVX2, 1 thread, Linux x86_64." in page
 
 
+@pytest.mark.slow
 def test_remarks(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.21), record(4, 0.20))
     assert "The dense encoder itself is at chance" in page and "21.0 †" in page and "one seed only" in page
@@ -67,6 +68,7 @@ def test_remarks(tmp_path: Path) -> None:
     assert "no dense encoder to compare with" in page and "cut to these sizes" in page
 
 
+@pytest.mark.slow
 def test_a_language_models_table(tmp_path: Path) -> None:
     """Perplexities are unchanged, lowest first, and at chance from the unigram's perplexity on."""
     changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
@@ -91,6 +93,7 @@ def test_a_language_models_table(tmp_path: Path) -> None:
     assert "the best compressed encoder is `svd all rank 4`" in tuned
 
 
+@pytest.mark.slow
 def test_same_records_same_bytes(tmp_path: Path) -> None:
     records = [record(None, 0.4), record(4, 0.3), record(4, 0.3, task="snli"), record(None, 0.9, task="snli")]
     page = _page(tmp_path / "board", *records)
@@ -115,6 +118,7 @@ def test_nothing_to_show(tmp_path: Path) -> None:
     assert not (tmp_path / "README.md").exists()
 
 
+@pytest.mark.slow
 def test_the_published_board_is_its_records(tmp_path: Path) -> None:
     published = ROOT / "leaderboard"
     (tmp_path / "anywhere").mkdir()
@@ -124,6 +128,7 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
         assert generated.read_bytes() == (published / generated.name).read_bytes(), generated.name
 
 
+@pytest.mark.slow
 def test_in_short(tmp_path: Path) -> None:
     """The summary names the cheapest encoder within noise, or states that there is none or nothing to compare."""
 

@@ -87,6 +87,7 @@ def test_like_is_compared_with_like() -> None:
     assert unlike["difference"] == pytest.approx(1.6 / 3 - 0.5) and unlike["mixed"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
 def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool]]) -> None:
     dense, compressed = ([OTHER if pair[place] else MACHINE for pair in pairs] for place in (0, 1))
@@ -99,6 +100,7 @@ def test_the_difference_is_of_alike_pairs_or_of_all(pairs: list[tuple[bool, bool
     assert row["mixed"] == (unlike or len({b for _, b in pairs}) > 1)
 
 
+@pytest.mark.slow
 def test_times_of_several_machines(tmp_path: Path) -> None:
     timed = {"versions": {}, "machine": OTHER}
     pages = []
@@ -125,6 +127,7 @@ def test_compared_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["compare", str(first), str(first)]) == 0 and "‡" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_explained(tmp_path: Path) -> None:
     records = [record(None, 0.5), _one("input", 0, 1, 0.4, 1.0), _one("input", 1, 1, 0.4, 2.0, machine=OTHER)]
     explanation = explain(boards_of(records)[0])

@@ -53,6 +53,7 @@ def _assert_equal(actual: tuple[list[Tensor], State], wanted: tuple[list[Tensor]
         torch.testing.assert_close(state, other_state, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.sampled_from([3, 5, 16, 20]), min_size=2, max_size=4),

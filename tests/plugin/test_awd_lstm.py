@@ -50,6 +50,7 @@ def _losses(model: AwdLstm, text: Tensor) -> Tensor:
     return torch.stack(losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 7, 400, 500])
 @pytest.mark.parametrize("samples", [None, 10])
 def test_perplexity_is_that_of_a_plain_loop(steps: int, samples: int | None) -> None:

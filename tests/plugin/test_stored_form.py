@@ -125,6 +125,7 @@ def _placed(compression: Any, outside: Path) -> Any:
     return json.loads(text.replace("GRADIENTS", str(outside / "gradients.hdf5")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requires_grad", [False, True], ids=["frozen", "trained"])
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_loading_computes_nothing(
@@ -175,6 +176,7 @@ def test_two_encoders_of_one_model(outside: Path, tmp_path: Path, nothing_is_com
     np.testing.assert_allclose(_said(_loaded(archive)), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluated_and_predicted_from_another_folder(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +258,7 @@ def _bytes(text: str) -> torch.Tensor:
     return torch.tensor(list(text.encode()), dtype=torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

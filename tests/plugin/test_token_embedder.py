@@ -59,6 +59,7 @@ def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dic
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sst", "snli", "squad"])
 def test_same_losses_as_allennlps_elmo(
     elmo_files: Files, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +70,7 @@ def test_same_losses_as_allennlps_elmo(
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_same_losses_when_fine_tuned(elmo_files: Files, tmp_path: Path) -> None:
     carried = {"type": "elmo_mf", "state": "carried", "requires_grad": True}
     theirs = {"type": "elmo_token_embedder", "requires_grad": True}
@@ -76,11 +78,13 @@ def test_same_losses_when_fine_tuned(elmo_files: Files, tmp_path: Path) -> None:
     assert ours == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_same_losses_with_cache(elmo_files: Files, tmp_path: Path) -> None:
     plain, cached = _losses("snli", tmp_path, elmo_files(), {"type": "elmo_mf"}, {"type": "elmo_mf", "cache_mb": 100})
     assert cached == pytest.approx(plain, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_primed_state_and_precision(elmo_files: Files) -> None:
     files = elmo_files()
     keys = {"dropout": 0.0, "scalar_mix_parameters": [0.0, 0.0, 0.0]}
@@ -93,6 +97,7 @@ def test_primed_state_and_precision(elmo_files: Files) -> None:
     assert _embedder(files, precision="bfloat16").bilm.layers[0].groups[0].precision in ("bfloat16", "float32")
 
 
+@pytest.mark.slow
 def test_frozen_unless_asked(elmo_files: Files) -> None:
     files = elmo_files()
     assert not any(p.requires_grad for p in _embedder(files).bilm.parameters())
@@ -103,6 +108,7 @@ def test_frozen_unless_asked(elmo_files: Files) -> None:
     assert factors.right is not None and factors.right.grad.abs().sum() > 0 and factors.left.grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compression",
     [
@@ -134,6 +140,7 @@ def test_fine_tuning_of_every_form(elmo_files: Files, compression: dict[str, Any
         torch.testing.assert_close(fresh.eval()(IDS), embedder.eval()(IDS))
 
 
+@pytest.mark.slow
 def test_shapes_and_options(elmo_files: Files) -> None:
     files = elmo_files()
     assert _embedder(files)(IDS).shape == (2, 3, 12)
@@ -143,6 +150,7 @@ def test_shapes_and_options(elmo_files: Files) -> None:
     torch.testing.assert_close(top(IDS)[0], top.bilm(IDS).layers[2][0, 1:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

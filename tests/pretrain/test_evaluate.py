@@ -40,6 +40,7 @@ def _evaluate(folder: Path, text: Path, *rest: Any) -> Evaluation:
     return evaluate(folder / "options.json", folder / "weights.hdf5", [text], *rest)
 
 
+@pytest.mark.slow
 def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
     """The perplexity equals that computed sentence by sentence from the files."""
     bilm = Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5")
@@ -63,6 +64,7 @@ def test_perplexity_is_that_of_the_files(elmo: Path, texts: Texts) -> None:
         assert record["held_out_perplexity"][direction] == pytest.approx(expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
     dense = _evaluate(elmo, texts[1])
     small, large = (
@@ -159,6 +161,7 @@ def test_no_input_is_replaced(name: str, elmo: Path, texts: Texts, capsys: pytes
     assert "which would replace the input" in capsys.readouterr().err and (elmo / name).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_embedded_elmo(capsys: pytest.CaptureFixture[str]) -> None:
     """The embedded ELMo comes with its softmax, and better methods give a lower perplexity."""
     perplexities = []

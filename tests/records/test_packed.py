@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from elmo_mf.compression import Compression, method_names
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.exports import export
@@ -41,6 +43,7 @@ def test_a_page_names_the_files_as_they_are_called(tmp_path: Path) -> None:
     assert [seed for seed, _ in files] == [1, 2] * 3
 
 
+@pytest.mark.slow
 def test_reports_need_no_torch(tmp_path: Path) -> None:
     """Reports of any method do not import PyTorch, which takes a second and 200 MB."""
     records = [record(None, 0.4)]

@@ -34,6 +34,7 @@ def _reader(task: str) -> Any:
     return DatasetReader.from_params(Params(config["dataset_reader"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("limit", [1, 10, 10**6])
 def test_cut_files_are_what_allennlp_reads(task: str, limit: int, tmp_path: Path) -> None:
@@ -244,6 +245,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_what_is_accepted_is_what_allennlp_reads(kind: str, tmp_path: Path) -> None:
     """AllenNLP reads accepted files, rewritten if they are not plain, and finds nothing wrong in them."""

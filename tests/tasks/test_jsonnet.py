@@ -53,6 +53,7 @@ def test_override_that_leads_nowhere(path: str) -> None:
         override({"trainer": {"epochs": 1}}, {path: 3}, "sst")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -48,6 +48,7 @@ def _calls(module: torch.nn.Module) -> list[torch.Size]:
     return shapes
 
 
+@pytest.mark.slow
 def test_measured(model: _Model) -> None:
     dense = random_bilm()
     compressed, other = _calls(model.embedder.bilm), _calls(dense)

@@ -50,6 +50,7 @@ def _assert_plain(
         assert_close(one.cpu(), other, tolerance)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(layers, batches, batches)
 def test_equals_the_plain_formula(layer: Layer, first: list[int], second: list[int]) -> None:

@@ -67,6 +67,7 @@ def _uses_machine_code(layer: Layer, lengths: list[int], precision: Precision = 
         return isinstance(runtime(module, batch), MachineCodeLstm)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(layers, batches, st.sampled_from([1, 3, 1000]), st.integers(1, 10_000))
 def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, cache: int) -> None:
@@ -75,6 +76,7 @@ def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, c
         assert_equal(layer, lengths, RuntimeSettings(machine_code_ranks_per_sequence=rank, cache_bytes=cache))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [8, 56])
 @pytest.mark.parametrize("kind", [{}, {"joint": True}, {"blocks": 4}])
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
@@ -98,6 +100,7 @@ def test_a_ragged_batch_goes_through_both_forms() -> None:
     assert {machine_code.is_joint(size) for size in batch[1]} == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [8, 16])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("kind", [{}, {"input_rank": 17}, {"blocks": 4}, {"shared": True}])
@@ -124,6 +127,7 @@ def test_code_is_made_once() -> None:
     assert first is again is not other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 @pytest.mark.usefixtures("threads")
@@ -190,6 +194,7 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
     assert found[:, place::2].isnan().all() and found[:, 1 - place :: 2].isfinite().all()
 
 
+@pytest.mark.slow
 @needs_bfloat16
 @settings(max_examples=60, deadline=None)
 @given(layer=layers, lengths=batches, rank=st.sampled_from([1, 1000]))

@@ -63,6 +63,7 @@ def test_it_answers_beside_many_that_say_nothing() -> None:
         assert idle[-1].recv(12) == b"HTTP/1.0 404"
 
 
+@pytest.mark.slow
 def test_it_does_not_wait_for_ever() -> None:
     """Silent and slow clients are disconnected in time."""
     now = [0.0]

@@ -90,6 +90,7 @@ def test_others_are_sent_away(serving: BoundedServer) -> None:
         assert error.value.code == status
 
 
+@pytest.mark.slow
 def test_who_goes_away_early(serving: BoundedServer, capfd: pytest.CaptureFixture[str]) -> None:
     """A client that disconnects early causes no traceback."""
     serving.daemon_threads = False  # so that closing the server waits for its threads
@@ -117,6 +118,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_the_command(tmp_path: Path) -> None:
     write(tmp_path, [record(None, 0.4)])
@@ -135,6 +137,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "note",
     [b"", b"\xff", b"5", b"[" * 9000, b'{"phase": 5}', b'{"share": "much"}', b'{"share": 1e400}', b'{"share": -1}',
