@@ -24,9 +24,9 @@ from elmo_mf.experiments.cache import Cache
 from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.experiments.machine_lock import MachineLock
-from elmo_mf.fetch._archive import extract
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
+from elmo_mf.io.zip_archive import extract
 from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer

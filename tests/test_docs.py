@@ -102,7 +102,9 @@ def _runnable(page: str) -> list[list[str]]:
 @pytest.fixture
 def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the pages assume it: an ELMo, texts, data and two sweeps."""
-    for file in elmo_files(dim=320, projection_dim=256, filters=[[1, 150], [2, 150]]):
+    files = elmo_files(dim=320, projection_dim=256, filters=[[1, 150], [2, 150]])
+    shutil.make_archive(str(tmp_path / "norwegian"), "zip", files[0].parent)
+    for file in files:
         file.rename(tmp_path / file.name)
     for name in ("jsonnet", "tasks", "weights"):
         (tmp_path / name).symlink_to(ROOT / name)

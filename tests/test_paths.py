@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -80,6 +81,10 @@ def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatc
     assert np.array_equal(found.embed([["A", "word"]])[0], bilm.embed([["A", "word"]])[0])
     with pytest.raises(InputError, match=r"gone\.json"):
         Bilm.from_files(f"{start}/gone.json", f"{start}/elmo/weights.hdf5")
+    shutil.make_archive(str(home / "elmo"), "zip", home / "elmo")
+    zipped = Bilm.from_files(f"{start}/elmo.zip")
+    assert np.array_equal(zipped.embed([["A", "word"]])[0], bilm.embed([["A", "word"]])[0])
+    assert main(["inspect", f"{start}/elmo.zip"]) == 0
 
 
 @pytest.mark.slow

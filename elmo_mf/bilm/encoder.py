@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import batch_to_ids, sentence_bound, token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
+from elmo_mf.bilm.checkpoint_files import checkpoint_files
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.packing import Packing, State
@@ -24,7 +25,6 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
-from elmo_mf.paths import local_path
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Compression
@@ -119,7 +119,7 @@ class Bilm(nn.Module):
     def from_files(
         cls,
         options_file: str | Path,
-        weight_file: str | Path,
+        weight_file: str | Path | None = None,
         compression: Compression | None = None,
         state: StatePolicy = "zero",
         word_cache_mb: float = 0,
@@ -128,7 +128,8 @@ class Bilm(nn.Module):
         """Read a checkpoint, dense or factored, and compress it.
 
         Args:
-            options_file: `options.json` of the checkpoint, as a path or a URL (`https`, `s3`, `gs` or `hf`).
+            options_file: `options.json` of the checkpoint, as a path or a URL (`https`, `s3`, `gs` or `hf`); without
+                `weight_file`, a folder or zip with both, see `checkpoint_files`.
             weight_file: Its HDF5 file, likewise.
             compression: What to compress; None for nothing.
             state: See `Bilm`.
@@ -139,10 +140,12 @@ class Bilm(nn.Module):
             The encoder, in evaluation mode.
 
         Raises:
-            InputError: See `local_path`, `BilmOptions.from_file`, `read_weights` and `elmo_mf.compression.compress`.
+            InputError: See `checkpoint_files`, `BilmOptions.from_file`, `read_weights` and
+                `elmo_mf.compression.compress`.
         """
-        options = BilmOptions.from_file(local_path(options_file))
-        weights = read_weights(local_path(weight_file), options)
+        with checkpoint_files(options_file, weight_file) as files:
+            options = BilmOptions.from_file(files.options)
+            weights = read_weights(files.weights, options)
         if compression is not None:
             from elmo_mf.compression import compress, with_history
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from elmo_mf.cli.devices import DeviceOptions
+from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.lists import choices, integers, texts
 from elmo_mf.cli.outputs import PlotOptions
-from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.bench.cases import Case
+    from elmo_mf.bilm.checkpoint_files import CheckpointFiles
     from elmo_mf.compression import Compression
 
 
@@ -25,7 +26,9 @@ class EncoderOptions:
     """Options for the encoders that are timed."""
 
     size: Annotated[str, Option(help="Size of random weights: small, medium or original.")] = "original"
-    options: Annotated[Path | None, Option(help="options.json of an ELMo, instead of --size.")] = None
+    options: Annotated[
+        Path | None, Option(help="options.json of an ELMo, or a folder or zip with all its files, instead of --size.")
+    ] = None
     weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
     ranks: Annotated[str, Option(help="Comma-separated ranks.")] = "128,32"
     targets: Annotated[str, Option(help="Comma-separated target sets, each joined by +.")] = "all"
@@ -38,12 +41,14 @@ class EncoderOptions:
     ] = "float32,bfloat16,int8"
 
     @property
-    def inputs(self) -> tuple[Path | None, Path | None]:
-        return self.options, self.weights
-
-    @property
     def name(self) -> str:
-        return str(self.weights) if self.weights else f"{self.size}, random weights"
+        return str(self.weights or self.options or f"{self.size}, random weights")
+
+    def given(self) -> CheckpointFiles | None:
+        """Find the ELMo's files, if they are given."""
+        if self.options is None and self.weights is None:
+            return None
+        return files_of_command(self.options, self.weights)
 
     def compressions(self) -> list[Compression]:
         """Return the compressions to time beside the dense encoder."""
@@ -55,12 +60,6 @@ class EncoderOptions:
             for target in texts("--targets", self.targets)
             for rank in integers("--ranks", self.ranks, least=1)
         ]
-
-    def files(self) -> AbstractContextManager[tuple[Path, Path]]:
-        """Return a context with the ELMo's two files; random weights are deleted when it ends."""
-        from elmo_mf.bench.benchmark import elmo_of_size
-
-        return nullcontext((self.options, self.weights)) if self.options and self.weights else elmo_of_size(self.size)
 
 
 @dataclass(frozen=True)
@@ -110,25 +109,26 @@ def bench(
     """
     import torch
 
-    from elmo_mf.bench.benchmark import run_bench
+    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
     from elmo_mf.bench.display import bench_table, plot_bench
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
     from elmo_mf.cli.console import Console
     from elmo_mf.provenance import gpu_name
 
-    if (encoders.options is None) != (encoders.weights is None):
-        raise InputError("only one of --options and --weights is given, expected both or neither")
+    given = encoders.given()
+    inputs = () if given is None else given.inputs
     chosen, compressions = cases.cases(), encoders.compressions()
     precisions = choices("--precisions", encoders.precisions, PRECISIONS)
     if json_file is not None:
-        check_output("--json", json_file, encoders.inputs)
-    picture.check(encoders.inputs)
+        check_output("--json", json_file, inputs)
+    picture.check(inputs)
     device = where.use()
 
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console = Console(soft_wrap=True, width=120)
-    with encoders.files() as files:
+    elmo = elmo_of_size(encoders.size) if given is None else nullcontext((given.options, given.weights))
+    with elmo as files:
         result = run_bench(
             encoders.name, files, compressions, precisions, chosen, device, cases.seconds,
             lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from elmo_mf.cli.compression_options import AllCompressionOptions
+from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
@@ -24,10 +25,10 @@ _CHECKPOINT = "distill.pt"
 
 
 def compress(
-    options: Annotated[Path, Argument(help="options.json of the ELMo.")],
-    weights: Annotated[Path, Argument(help="Weights of the ELMo, HDF5.")],
+    options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
     out: Annotated[Path, Option(help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")],
     how: AllCompressionOptions,
+    weights: Annotated[Path | None, Argument(help="Weights of the ELMo beside options.json, HDF5.")] = None,
     evaluation: Annotated[
         Path | None, Option(help="Text on which the report measures errors; that of --calibration by default.")
     ] = None,
@@ -47,6 +48,7 @@ def compress(
 
     \b
       elmo-mf compress options.json weights.hdf5 --rank 64 --out elmo-r64
+      elmo-mf compress norwegian.zip --rank 64 --out norwegian-r64
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank budget --out small
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
@@ -60,17 +62,18 @@ def compress(
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    inputs = (options, weights, how.calibration, evaluation, how.gradients, how.distill)
+    files = files_of_command(options, weights)
+    inputs = (*files.inputs, how.calibration, evaluation, how.gradients, how.distill)
     check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
     compression = how.compression()
     if compression is None:
         raise InputError("one of --rank, --budget or --highway-rank is required")
-    parsed = BilmOptions.from_file(options)
-    before = read_weights(weights, parsed)
+    parsed = BilmOptions.from_file(files.options)
+    before = read_weights(files.weights, parsed)
     check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
-    noted, source = with_history(parsed, compression), Source.of(options, weights, licence)
+    noted, source = with_history(parsed, compression), Source.of(files.options, files.weights, licence)
     with exclusive(out, f"a result to {out}"):
         after, seconds, distilled = _compressed(compression, parsed, before, out / _CHECKPOINT)
         report = compression_report(before, after, parsed, text)

@@ -55,6 +55,7 @@ def embed(
 
     \b
       elmo-mf embed sentences.txt vectors.hdf5 --top
+      elmo-mf embed sentences.txt vectors.hdf5 --options norwegian.zip
       elmo-mf embed proteins.fasta vectors.hdf5 --fasta --average --pool mean --options options.json --weights w.hdf5
     """
     from elmo_mf.bilm import Bilm
@@ -71,7 +72,7 @@ def embed(
     if pool not in (None, "mean"):
         raise InputError(f"--pool: found {pool!r}, expected mean")
     files = elmo.files()
-    check_output("OUTPUT", output, inputs=[text, *files])
+    check_output("OUTPUT", output, inputs=[text, *files.inputs])
     check_new(output)
     compression = compress.compression()
     device = where.use()
@@ -79,10 +80,12 @@ def embed(
         lines, identifiers = (
             read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
         )
-        bilm = Bilm.from_files(*files, compression, cast("StatePolicy", state), 64, cast("Precision", precision))
+        bilm = Bilm.from_files(
+            files.options, files.weights, compression, cast("StatePolicy", state), 64, cast("Precision", precision)
+        )
         encoder_identity = {
-            "options": file_hash(files[0]),
-            "weights": file_hash(files[1]),
+            "options": file_hash(files.options),
+            "weights": file_hash(files.weights),
             "compression": None if compression is None else compression.to_dict(),
             "state": state,
             "precision": precision,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from elmo_mf.paths import expanded, local_path
 
 _WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax")
 """Parameters of commands that name outputs or folders, not files to read."""
+
+T = TypeVar("T")
+_running: ContextVar[ExitStack] = ContextVar("running")
+
+
+def until_the_end(context: AbstractContextManager[T]) -> T:
+    """Enter a context, such as that of a temporary folder, which is left when the running command ends."""
+    return _running.get().enter_context(context)
 
 
 def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
@@ -22,7 +32,12 @@ def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        command(**{name: _local(value, name) for name, value in given.items()})
+        with ExitStack() as stack:
+            before = _running.set(stack)
+            try:
+                command(**{name: _local(value, name) for name, value in given.items()})
+            finally:
+                _running.reset(before)
 
     return run
 

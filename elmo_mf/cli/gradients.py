@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
@@ -23,7 +24,9 @@ def gradients(
     output: Path = typer.Argument(help="HDF5 file to write."),
     file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),
     data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; the task's demo data by default."),
-    options: Path | None = typer.Option(None, help="options.json of the ELMo; the small embedded one by default."),
+    options: Path | None = typer.Option(
+        None, help="options.json of the ELMo, or a folder or zip with all its files; the small embedded one by default."
+    ),
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     seed: int = typer.Option(13, help="Of the training."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
@@ -48,8 +51,7 @@ def gradients(
     from elmo_mf.tasks.spec import SweepSpec
 
     check_output("OUTPUT", output, (file, options, weights))
-    texts = [None if path is None else str(path) for path in (data, options, weights)]
-    changes = dict(zip(("data", "options", "weights"), texts, strict=True))
+    changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     (run,) = expand(spec)
     if run.is_language_model:

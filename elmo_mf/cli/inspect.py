@@ -7,14 +7,17 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.outputs import PlotOptions
 from elmo_mf.io import check_output, write_json
 
 
 def inspect(
-    options: Annotated[Path, Argument(help="options.json of the ELMo.")],
-    weights: Annotated[Path, Argument(help="Weights of the ELMo, HDF5; dense, factored or pruned.")],
+    options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
     picture: PlotOptions,
+    weights: Annotated[
+        Path | None, Argument(help="Weights of the ELMo beside options.json, HDF5; dense, factored or pruned.")
+    ] = None,
     gates: Annotated[bool, Option(help="Include the part of each matrix that belongs to each gate.")] = True,
     json_file: Annotated[Path | None, Option("--json", help="File for all numbers, including the spectra.")] = None,
 ) -> None:
@@ -27,6 +30,7 @@ def inspect(
 
     \b
       elmo-mf inspect options.json weights.hdf5
+      elmo-mf inspect norwegian.zip
       elmo-mf inspect options.json weights.hdf5 --no-gates --plot spectra.svg --json spectra.json
     """
     from elmo_mf.bilm import BilmOptions, read_weights
@@ -34,10 +38,11 @@ def inspect(
     from elmo_mf.compression.inspection import inspect as look
     from elmo_mf.compression.spectra import plot_spectra, spectra_table
 
-    picture.check((options, weights))
+    files = files_of_command(options, weights)
+    picture.check(files.inputs)
     if json_file is not None:
-        check_output("--json", json_file, (options, weights))
-    facts = look(read_weights(weights, BilmOptions.from_file(options)), gates)
+        check_output("--json", json_file, files.inputs)
+    facts = look(read_weights(files.weights, BilmOptions.from_file(files.options)), gates)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
@@ -45,4 +50,4 @@ def inspect(
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})
     if picture.plot is not None:
-        plot_spectra(facts, weights.name, picture.plot, picture.theme)
+        plot_spectra(facts, files.weights.name, picture.plot, picture.theme)

@@ -49,13 +49,13 @@ def perplexity(
 
     files = elmo.files(base_elmo())
     if json_file is not None:
-        beside = softmax or files[1].parent
-        check_output("--json", json_file, (*texts, *files, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
+        beside = softmax or files.weights.parent
+        check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
     device = where.use()
     compression = compress.compression()
     evaluations = []
     compressions = [None] if compression is None else [None, compression]
-    for one in evaluate_each(*files, texts, compressions, softmax, device, max_tokens, limit):
+    for one in evaluate_each(files.options, files.weights, texts, compressions, softmax, device, max_tokens, limit):
         evaluations.append(one)
         echo(
             f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
@@ -47,7 +48,10 @@ class GridOptions:
         Path | None, Option(help="Folder with a folder for each task; the tasks' demo data by default.")
     ] = None
     glove: Annotated[Path | None, Option(help="Word vectors of the preset paper.")] = None
-    options: Annotated[Path | None, Option(help="options.json of the ELMo; the small embedded one by default.")] = None
+    options: Annotated[
+        Path | None,
+        Option(help="options.json of the ELMo, or a folder or zip with all its files; a small one by default."),
+    ] = None
     weights: Annotated[Path | None, Option(help="Its weights, HDF5.")] = None
 
     def spec(self, file: Path | None) -> SweepSpec:
@@ -58,7 +62,8 @@ class GridOptions:
             name: texts(f"--{name}", value) for name, value in self._lists("tasks", "methods", "targets")
         }
         values |= {name: integers(f"--{name}", value) for name, value in self._lists("ranks", "seeds")}
-        values |= {name: str(path) for name in ("data", "glove", "options", "weights") if (path := getattr(self, name))}
+        values |= {name: str(path) for name in ("data", "glove") if (path := getattr(self, name))}
+        values |= elmo_keys(self.options, self.weights)
         return SweepSpec.from_file(file, limit=self.limit, **values)
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:

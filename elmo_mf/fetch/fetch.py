@@ -11,10 +11,10 @@ from typing import Annotated
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from elmo_mf.errors import InputError
-from elmo_mf.fetch._archive import extract
 from elmo_mf.fetch.catalogue import Source
 from elmo_mf.fetch.download import ProgressCallback, download
 from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, write_json
+from elmo_mf.io.zip_archive import extract
 from elmo_mf.provenance import file_hash
 
 LOCK = "fetch.lock"

@@ -36,7 +36,14 @@ class ElmoModule(nn.Module):
         return {"activations": list(activations.layers), "mask": activations.mask}
 
 
-_THEIRS = signature(ElmoTokenEmbedder.__init__).parameters
+def _files(options_file: str | None, weight_file: str | None) -> list[str]:
+    """Return the files of an ELMo, or its folder or zip; where none are given, those that AllenNLP's embedder has."""
+    if options_file is None and weight_file is not None:
+        raise InputError("options_file: found weight_file alone, expected both, or options_file alone")
+    if options_file is None:
+        theirs = signature(ElmoTokenEmbedder.__init__).parameters
+        return [theirs["options_file"].default, theirs["weight_file"].default]
+    return [options_file] if weight_file is None else [options_file, weight_file]
 
 
 @TokenEmbedder.register("elmo_mf")
@@ -44,8 +51,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     """Token embedder that computes a weighted sum of a biLM's layers, like AllenNLP's `elmo_token_embedder`.
 
     Args:
-        options_file: Path or URL of the options of an ELMo checkpoint, official or factored. Defaults to the original
-            ELMo, as in `elmo_token_embedder`.
+        options_file: Path or URL of the options of an ELMo checkpoint, official or factored; without `weight_file`, of
+            a folder or zip with both. Defaults to the original ELMo, as in `elmo_token_embedder`.
         weight_file: Path or URL of the weights of the same checkpoint.
         compression: Keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint unchanged.
         state: State policy `zero`, `primed` or `carried`, see `Bilm`.
@@ -70,8 +77,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
 
     def __init__(
         self,
-        options_file: str = _THEIRS["options_file"].default,
-        weight_file: str = _THEIRS["weight_file"].default,
+        options_file: str | None = None,
+        weight_file: str | None = None,
         compression: dict[str, Any] | None = None,
         state: str = "zero",
         dropout: float = 0.5,
@@ -91,8 +98,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"vocab_to_cache: {words}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
-        files = [options_file, weight_file] if stored is None else [stored]
-        bilm = self._encoder(files, compression, state, word_cache_mb, precision)
+        files = _files(options_file, weight_file) if stored is None else [stored]
+        bilm = self._encoder(files, stored, compression, state, word_cache_mb, precision)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
@@ -102,18 +109,19 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         self._projection = nn.Linear(bilm.output_dim, projection_dim) if projection_dim else None
         self._output_dim = projection_dim or bilm.output_dim
 
-    def _encoder(self, files: list[str], compression: dict[str, Any] | None, *rest: Any) -> Bilm:
+    def _encoder(self, files: list[str], stored: str | None, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
         """Build the encoder from the files or, when a trained model is loaded, from the form stored in its weights."""
         form = form_being_loaded(compression, files)
         if form is not None:
             options = BilmOptions.from_dict(form.options)
             bilm = form.built(lambda weights: Bilm(options, weights, *rest).eval())
-        elif len(files) == 1:
+        elif stored is not None:
             expected = "options_file and weight_file, except in a trained model with that encoder"
-            raise InputError(f"stored: found {files[0]!r}, expected {expected}")
+            raise InputError(f"stored: found {stored!r}, expected {expected}")
         else:
             wanted = None if compression is None else read_compression(compression)
-            bilm = Bilm.from_files(files[0], files[1], wanted, *rest)
+            weight_file = files[1] if len(files) > 1 else None
+            bilm = Bilm.from_files(files[0], weight_file, wanted, *rest)
         self._form = StoredForm(
             Form.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from elmo_mf.bilm.checkpoint_files import files_in_folder
 from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.validation import unexpected, validated, words
@@ -77,6 +78,14 @@ def _check_count(field: str, count: object) -> None:
         raise unexpected(field, count, "an integer from 1 on")
 
 
+def _files_in(options: str) -> dict[str, str]:
+    folder = Path(_check_path(options))
+    if not folder.is_dir():
+        raise unexpected("options", options, "a folder with options and weights, or both files")
+    files = files_in_folder(folder)
+    return {"options": str(files.options), "weights": str(files.weights)}
+
+
 _Path: TypeAlias = Annotated[str, AfterValidator(_check_path)]
 _Seed: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 32)]
 _Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
@@ -114,7 +123,7 @@ class SweepSpec(BaseModel):
     data: _Path | None = None
     """Folder with one folder per task; by default each task's demo data."""
     options: _Path
-    """options.json of the ELMo; by default that of the embedded one."""
+    """options.json of the ELMo, or without `weights` a folder with both; by default that of the embedded one."""
     weights: _Path
     """Weights of the ELMo; by default those of the embedded one."""
     preset: Literal["demo", "paper"] = "demo"
@@ -167,7 +176,9 @@ class SweepSpec(BaseModel):
             key: value for key, value in raw.items() if key not in ("options", "weights") or value not in (None, "")
         }
         given = {"options", "weights"} & set(filled)
-        if len(given) == 1:
+        if given == {"options"} and isinstance(filled["options"], str):
+            filled |= _files_in(filled["options"])
+        elif len(given) == 1:
             raise unexpected("", words("only one of options and weights"), "both or neither")
         if "tasks" not in filled:
             filled["tasks"] = tuple(name for name in task_names() if not given or load_task(name).kind == "elmo")

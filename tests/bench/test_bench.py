@@ -246,7 +246,8 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--plot", __file__ + "/b.svg"], "which is a file, expected a folder"),
         (["--json", "."], "--json: found the folder ., expected the name of a file"),
         (["--device", "tpu"], "--device: found tpu"),
-        (["--options", "o.json"], "only one of --options and --weights"),
+        (["--options", "o.json"], "o.json: no such file or folder, expected options.json with weights"),
+        (["--weights", "w.hdf5"], "only one of --options and --weights"),
         (["--targets", "inputs"], "targets: found 'inputs'"),
     ],
 )

@@ -366,7 +366,8 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
         (["--tasks", "sst", "--retime", "old"], "--retime: found 'old', expected any of stale, all"),
         (["--retime", "all", "--workers", "2"], "--retime: found it with --workers, expected one of them"),
         (["--retime", "all", "--dry-run"], "--retime: found it with --dry-run, expected one of them"),
-        (["--options", "o.json"], "found only one of options and weights"),
+        (["--options", "o.json"], "o.json: no such file or folder, expected options.json with weights"),
+        (["--weights", "w.hdf5"], "found only one of options and weights"),
         (["--options", "o.json", "--weights", "w.hdf5"], "o.json: no such options file"),
     ],
 )

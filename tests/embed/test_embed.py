@@ -370,7 +370,11 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ([str(tmp_path / "latin.txt"), out], "latin.txt: line 2: found invalid start byte, expected UTF-8"),
         ([str(tmp_path / "t.txt"), out, "--top", "--average"], "found --top and --average, expected one of them"),
         ([str(tmp_path / "t.txt"), out, "--rank", "999"], "compression.rank: found 999"),
-        ([str(tmp_path / "t.txt"), out, "--options", "o.json"], "only one of --options and --weights"),
+        (
+            [str(tmp_path / "t.txt"), out, "--options", "o.json"],
+            "o.json: no such file or folder, expected",
+        ),
+        ([str(tmp_path / "t.txt"), out, "--weights", "w.hdf5"], "only one of --options and --weights"),
         ([str(tmp_path / "t.txt"), out, "--state", "carried"], "--state: found 'carried', expected zero or primed"),
         ([str(tmp_path / "t.txt"), out, "--precision", "half"], "precision: found 'half', expected one of float32"),
     ):

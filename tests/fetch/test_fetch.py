@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
-import os
 import random
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from elmo_mf.errors import InputError
 from elmo_mf.fetch import download as downloads
-from elmo_mf.fetch._archive import extract
 from elmo_mf.fetch.catalogue import DATA, WEIGHTS, Source
 from elmo_mf.fetch.fetch import fetch
 from elmo_mf.io import OutputError, exclusive
 from elmo_mf.tasks.config import load_task
 from tests.fetch.server import Server, serving
 from tests.fuzz import mutated_bytes
+from tests.io.test_zip_archive import zip_of
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -333,7 +330,7 @@ def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_all_files_appear_or_none(server: Server, tmp_path: Path) -> None:
-    archive = _zip({"a.txt": b"a", "b.txt": b"b"})
+    archive = zip_of({"a.txt": b"a", "b.txt": b"b"})
     server.files["a.zip"] = archive
     source = Source(f"{server.address}/a.zip", {"a.txt": "a.txt", "b.txt": "b.txt", "c.txt": "c.txt"})
     with pytest.raises(InputError, match=r"found no file c\.txt"):
@@ -360,59 +357,11 @@ def test_mirrors(server: Server, tmp_path: Path) -> None:
         fetch((source,), tmp_path / "c", _nothing, str(tmp_path / "mirror"))
 
 
-def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED, more: tuple[Any, ...] = ()) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", compression) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-        if more:
-            archive.writestr(*more)
-    return content.getvalue()
-
-
-def test_only_what_was_asked_for_leaves_an_archive(tmp_path: Path) -> None:
-    evil = {"../evil.txt": b"x", "/tmp/evil.txt": b"x", "trees/../../evil.txt": b"x", "trees/train.txt": b"(3 fine)"}
-    (tmp_path / "a.zip").write_bytes(_zip(evil))
-    (tmp_path / "in").mkdir()
-    extract(tmp_path / "a.zip", "trees/train.txt", tmp_path / "in" / "train.txt")
-    assert _left(tmp_path) == {"a.zip", "in/train.txt"}
-
-
-@pytest.mark.parametrize(
-    "damage", ["cut", "garbage", "missing", "bomb", "growth", "encrypted", "link", "twice", "pipe", "compression"]
-)
-def test_damaged_archives(damage: str, tmp_path: Path) -> None:
-    content = _zip({"a.txt": b"some text " * 1000})
-    name, place = "b.txt" if damage == "missing" else "a.txt", content.index(b"PK\1\2")
-    if damage == "cut":
-        content = content[: len(content) // 2]
-    elif damage == "garbage":
-        content = content[:40] + bytes(len(content) - 80) + content[-40:]
-    elif damage == "growth":
-        content = _zip({"a.txt": bytes(5_000_000)}, zipfile.ZIP_LZMA)
-    elif damage == "encrypted":
-        content = content[: place + 8] + b"\1" + content[place + 9 :]
-    elif damage == "compression":
-        content = content[: place + 10] + b"\x63" + content[place + 11 :]
-    elif damage == "link":
-        content = content[: place + 38] + (0o120777 << 16).to_bytes(4, "little") + content[place + 42 :]
-    elif damage == "twice":
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            content = _zip({"a.txt": b"one", "other": b""}, more=("a.txt", b"two"))
-    (tmp_path / "a.zip").write_bytes(content)
-    if damage == "pipe":
-        (tmp_path / "a.zip").unlink()
-        os.mkfifo(tmp_path / "a.zip")
-    with pytest.raises(InputError) as error:
-        extract(tmp_path / "a.zip", name, tmp_path / "out", 5000 if damage == "bomb" else 10_000_000)
-    assert str(error.value).startswith(f"{tmp_path / 'a.zip'}: ") and "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_mutated_archives(compression: int, tmp_path: Path) -> None:
     """Each archive gives the packed file or a one-line error, after which no download is kept."""
     text, chance = bytes(random.Random(1).choices(b"abc", k=3000)), random.Random(compression)
-    content = _zip({"trees/a.txt": text, "b.txt": b"b" * 100}, compression)
+    content = zip_of({"trees/a.txt": text, "b.txt": b"b" * 100}, compression)
     source, mirror = Source("https://example.org/a.zip", {"trees/a.txt": "a.txt"}), tmp_path / "mirror"
     mirror.mkdir()
     refused = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,21 @@ def test_shapes_and_options(elmo_files: Files) -> None:
     assert projected(IDS).shape == (2, 3, 7) and projected.get_output_dim() == 7
     top = _embedder(files, scalar_mix_parameters=[-9e10, -9e10, 1.0], dropout=0.0)
     torch.testing.assert_close(top(IDS)[0], top.bilm(IDS).layers[2][0, 1:-1])
+
+
+def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
+    files = elmo_files()
+    expected = _embedder(files).eval()(IDS)
+    for given in (str(files[0].parent), shutil.make_archive(str(tmp_path / "elmo"), "zip", files[0].parent)):
+        embedder = TokenEmbedder.from_params(Params({"type": "elmo_mf", "options_file": given})).eval()
+        assert torch.equal(embedder(IDS), expected)
+    for keys, message in (
+        ({"weight_file": str(files[1])}, "options_file: found weight_file alone, expected both"),
+        ({"options_file": str(files[0])}, "found a file without weights, expected options.json with weights"),
+        ({"stored": "elmo"}, "stored: found 'elmo', expected options_file and weight_file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            TokenEmbedder.from_params(Params({"type": "elmo_mf", **keys}))
 
 
 @pytest.mark.slow

@@ -240,6 +240,12 @@ def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
     assert (spec.limit_of("sst", "train"), spec.limit_of("sst", "validation")) == expected
 
 
+def test_the_folder_of_an_elmo() -> None:
+    options, weights = base_elmo()
+    spec, expected = _spec(options=str(options.parent)), _spec(options=str(options), weights=str(weights))
+    assert spec == expected
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -260,7 +266,8 @@ def test_limits(limit: Any, expected: tuple[int | None, int | None]) -> None:
         ),
         ({"limit": {"sst": {"dev": 5}}}, "limit.sst: found the key 'dev', expected any of train, validation, test"),
         ({"preset": "huge"}, "preset: found 'huge', expected one of demo, paper"),
-        ({"options": "o.json"}, "found only one of options and weights"),
+        ({"options": "o.json"}, "options: found 'o.json', expected a folder with options and weights, or both"),
+        ({"weights": "w.hdf5"}, "found only one of options and weights"),
         ({"overrides": {"mnist": {}}}, "overrides: found the key 'mnist'"),
         ({"overrides": {"sst": {"trainee.epochs": 1}}}, "sst: overrides: found 'trainee.epochs'"),
         ({"cache_mb": -1}, "cache_mb: found -1, expected an integer of at least 0"),

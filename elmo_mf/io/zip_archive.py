@@ -1,4 +1,4 @@
-"""Extract single files from untrusted zip archives, within bounds on their place and size."""
+"""Find and extract single files of untrusted zip archives, within bounds on their place and size."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.io import open_regular, output_errors
+from elmo_mf.io._output import output_errors
+from elmo_mf.io.reading import is_regular, open_regular
 
 _MOST_GROWTH = 1100  # ratio of compression; that of deflate is at most 1032
+_MOST_NAMES = 10_000
+_SIGNATURE = b"PK\3\4"
 _BLOCK = 1 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -28,6 +32,27 @@ _DAMAGE = (
     OverflowError,
     MemoryError,
 )
+
+
+def is_zip(path: Path) -> bool:
+    """Return whether a regular file begins as a zip archive with files does."""
+    if not is_regular(path):
+        return False
+    with open_regular(path, "file", "a file that can be read") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def names(archive: Path) -> list[str]:
+    """Return the names of the files in a zip archive, without folders.
+
+    Raises:
+        InputError: The file is not a zip archive, or has too many files.
+    """
+    with _opened(archive) as opened:
+        infos = opened.infolist()
+    if len(infos) > _MOST_NAMES:
+        raise InputError(f"{archive}: found {len(infos):,} files, expected at most {_MOST_NAMES:,}")
+    return [info.filename for info in infos if not info.is_dir()]
 
 
 def extract(archive: Path, member: str, target: Path, most_bytes: int = 8_000_000_000) -> None:
@@ -50,11 +75,17 @@ def extract(archive: Path, member: str, target: Path, most_bytes: int = 8_000_00
 
 
 def _blocks(archive: Path, member: str, most_bytes: int) -> Iterator[bytes]:
+    with _opened(archive) as opened, opened.open(_checked(archive, opened, member, most_bytes)) as source:
+        while block := source.read(_BLOCK):  # zipfile stops at the size that was checked
+            yield block
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     with open_regular(archive, "archive", "a zip file") as raw:
         try:
-            with zipfile.ZipFile(raw) as opened, opened.open(_checked(archive, opened, member, most_bytes)) as source:
-                while block := source.read(_BLOCK):  # zipfile stops at the size that was checked
-                    yield block
+            with zipfile.ZipFile(raw) as opened:
+                yield opened
         except InputError:
             raise
         except _DAMAGE as error:

@@ -1,0 +1,157 @@
+"""Find the files of a checkpoint: given one by one, or as a folder or zip as NLPL and simple_elmo publish them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from elmo_mf.errors import InputError, missing
+from elmo_mf.io.zip_archive import extract, is_zip, names
+from elmo_mf.paths import local_path
+
+OPTIONS = "options.json"
+WEIGHTS = ("model.hdf5", "weights.hdf5")
+"""Usual names of weights: those of NLPL, and of this project."""
+VOCABULARIES = ("vocab.txt.gz", "vocab.txt", "vocabulary.txt")
+"""Names of vocabularies: those that simple_elmo looks for, and that of this project."""
+_OTHERS = ("softmax.hdf5", "elmo_token_embeddings.hdf5")  # HDF5, but no weights of an encoder
+_BESIDE = ("softmax.hdf5", "MODEL_CARD.md")  # what is looked for beside weights
+_MOST_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The files of a checkpoint.
+
+    Attributes:
+        options: `options.json`.
+        weights: The HDF5 file of the weights.
+        vocabulary: The vocabulary in the same folder, if there is one.
+    """
+
+    options: Path
+    weights: Path
+    vocabulary: Path | None = None
+
+    @property
+    def inputs(self) -> tuple[Path | None, ...]:
+        """All files, for checks that no output replaces them."""
+        return self.options, self.weights, self.vocabulary
+
+
+@contextmanager
+def checkpoint_files(
+    options: str | Path, weights: str | Path | None = None, vocabulary: str | Path | None = None
+) -> Iterator[CheckpointFiles]:
+    """Find the files of a checkpoint; what a zip contains is extracted and deleted when the context ends.
+
+    In a folder or zip the options are `options.json`, or the only file whose name ends so. The weights are
+    `model.hdf5` or `weights.hdf5`, or the only HDF5 file; the vocabulary is `vocab.txt.gz`, `vocab.txt` or
+    `vocabulary.txt`. The files of a zip may lie in one folder of it.
+
+    Args:
+        options: `options.json`; or, without `weights`, a folder or a zip. A path or a URL (`https`, `s3`, `gs`, `hf`).
+        weights: The HDF5 file, likewise.
+        vocabulary: The vocabulary, likewise. Defaults to the one beside the weights or the options.
+
+    Raises:
+        InputError: A URL cannot be read; a file is missing or may be one of several; or the zip is damaged, or has
+            more bytes than it can have.
+    """
+    first = Path(local_path(options))
+    given = None if vocabulary is None else Path(local_path(vocabulary))
+    if weights is not None:
+        if first.is_dir() or is_zip(first):
+            kind = "a folder" if first.is_dir() else "a zip"
+            raise InputError(f"{options}: found {kind} and the weights {weights}, expected options.json with weights")
+        second = Path(local_path(weights))
+        yield CheckpointFiles(first, second, given or _beside(second) or _beside(first))
+    elif first.is_dir():
+        found = files_in_folder(first)
+        yield found if given is None else replace(found, vocabulary=given)
+    elif is_zip(first):
+        with tempfile.TemporaryDirectory(prefix="elmo-mf-") as temporary:
+            folder = Path(temporary) / (Path(options).stem.strip(".") or "elmo")  # reports name an encoder by it
+            folder.mkdir()
+            try:
+                _extract(options, first, folder)
+                found = files_in_folder(folder)
+                yield found if given is None else replace(found, vocabulary=given)
+            except InputError as error:  # names the zip, not a folder that is gone
+                raise InputError(str(error).replace(str(folder), str(options))) from None
+    else:
+        raise _not_alone(options, first)
+
+
+def files_in_folder(folder: Path) -> CheckpointFiles:
+    """Find the files of a checkpoint in a folder, as `checkpoint_files` does.
+
+    Raises:
+        InputError: See `checkpoint_files`.
+    """
+    files = (file.name for file in islice(folder.iterdir(), _MOST_FILES) if file.is_file())
+    chosen = _chosen(folder, sorted(files))
+    vocabulary = None if chosen.vocabulary is None else folder / chosen.vocabulary
+    return CheckpointFiles(folder / chosen.options, folder / chosen.weights, vocabulary)
+
+
+def _not_alone(options: str | Path, first: Path) -> InputError:
+    expected = "options.json with weights, or a folder or zip with both"
+    if not first.exists():
+        return missing(first, "file or folder", expected)
+    return InputError(f"{options}: found a file without weights, expected {expected}")
+
+
+def _beside(path: Path) -> Path | None:
+    return next((path.parent / name for name in VOCABULARIES if (path.parent / name).is_file()), None)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    options: str
+    weights: str
+    vocabulary: str | None
+
+
+def _chosen(where: str | Path, files: list[str]) -> _Chosen:
+    """Choose the files of a checkpoint among all names of a folder; hidden ones are those of an operating system."""
+    files = [name for name in files if not name.startswith(".")]
+    options = [OPTIONS] if OPTIONS in files else [name for name in files if name.endswith(OPTIONS)]
+    weights = [name for name in files if name.endswith((".hdf5", ".h5")) and name not in _OTHERS]
+    weights = [name for name in weights if name in WEIGHTS] or weights
+    vocabulary = next((name for name in VOCABULARIES if name in files), None)
+    return _Chosen(
+        _only(where, "options", options, f"{OPTIONS}, or one file whose name ends so"),
+        _only(where, "weights", weights, f"one HDF5 file, or one that is called {' or '.join(WEIGHTS)}"),
+        vocabulary,
+    )
+
+
+def _only(where: str | Path, kind: str, found: list[str], expected: str) -> str:
+    if len(found) == 1:
+        return found[0]
+    listed = " and ".join([*found[:4], *(["more"] if len(found) > 4 else [])])
+    raise InputError(f"{where}: {kind}: found {listed or 'none'}, expected {expected}")
+
+
+def _extract(where: str | Path, archive: Path, folder: Path) -> None:
+    """Extract what belongs to a checkpoint, and only that, into a folder."""
+    members = _members(where, names(archive))
+    chosen = _chosen(where, sorted(members))
+    for name in (chosen.options, chosen.weights, *VOCABULARIES, *_BESIDE):
+        if name in members:
+            extract(archive, members[name], folder / name)
+
+
+def _members(where: str | Path, members: list[str]) -> dict[str, str]:
+    """Return the members of one folder, the one in which the options are, by their names in it."""
+    paths = [PurePosixPath(member) for member in members]
+    folders = {path.parent for path in paths if path.name.endswith(OPTIONS) and not path.name.startswith(".")}
+    if len(folders) > 1:
+        listed = ", ".join(sorted(map(str, folders))[:5])
+        raise InputError(f"{where}: found options in several folders of the zip ({listed}), expected one")
+    return {path.name: member for path, member in zip(paths, members, strict=True) if path.parent in folders}
