@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from elmo_mf.paths import expanded, local_path
 
-_WRITTEN_OR_FOLDERS = ("out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax")
-"""Parameters of commands that name outputs or folders, not files to read."""
+_WRITTEN_OR_FOLDERS = (
+    "out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax", "checkpoint"
+)  # fmt: skip
+"""Parameters of commands that name outputs, folders or several files, not one file to read."""
 
 T = TypeVar("T")
 _running: ContextVar[ExitStack] = ContextVar("running")

@@ -115,6 +115,34 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
     _write(folder, "ELMo, pretrained", facts, "", _PRETRAINED)
 
 
+def write_converted_card(
+    folder: Path,
+    files: Sequence[Path],
+    options_file: Path,
+    options: BilmOptions,
+    n_words: int | None,
+    licence: str | None,
+) -> None:
+    """Write the card of converted weights.
+
+    Args:
+        folder: Folder of the result.
+        files: The files that were converted.
+        options_file: Their options.
+        options: Options of the encoder.
+        n_words: Size of the softmax's vocabulary; None if there is no softmax.
+        licence: Licence of the weights.
+    """
+    facts = {
+        "source": "; ".join(map(_file, files)),
+        "its options": _file(options_file),
+        "licence": licence or NOT_STATED,
+        "architecture": _architecture(options),
+        "vocabulary of the softmax": "no softmax" if n_words is None else f"{n_words:,} words",
+    }
+    _write(folder, "ELMo, converted from TensorFlow", facts, "", _CONVERTED)
+
+
 def licence_on_card(folder: Path) -> str:
     """Read the licence on the card in a folder; `not stated` where there is none."""
     path = folder / CARD_FILE
@@ -190,6 +218,7 @@ _PRETRAINED = (
     "Vectors for words in sentences of the kind of text that it was trained on. It has that text's errors and "
     "prejudices, and was evaluated by perplexity only: measure it on the task that it is meant for."
 )
+_CONVERTED = "The numbers are the source's, and so are its knowledge and its errors: see what its authors say about it."
 _LOADING = """```python
 from elmo_mf import Bilm
 

@@ -22,7 +22,8 @@ CHECKSUM = "sha256"
 """Attribute of a dataset: the SHA-256, in hex, of its stored numbers in row-major order, little-endian."""
 FLOATS = ("float16", "float32", "float64")
 MOST_NUMBERS = 1 << 28
-"""Largest number of elements of a dataset that is read."""
+"""Largest number of elements of a dataset that is read, unless the file is so large that it may really have more."""
+_LEAST_BYTES = 2  # of an element that is not compressed: float16
 _MOST_FOR_NOTHING = 1 << 27  # elements of all datasets of a file, whatever its size
 _MOST_A_BYTE = 16  # elements per byte of the file; compressed zeros reach this
 _MOST_IN_A_CHUNK = 1 << 20  # elements of a chunk larger than its dataset: HDF5 reads whole chunks
@@ -82,7 +83,9 @@ class NumbersFile(contextlib.ExitStack):
 
         self.path = path
         with open_regular(path, kind, expected) as file:
-            self._most = max(_MOST_FOR_NOTHING, _MOST_A_BYTE * os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+        self._most = max(_MOST_FOR_NOTHING, _MOST_A_BYTE * size)
+        self._most_of_one = max(MOST_NUMBERS, size // _LEAST_BYTES)
         try:
             self._file = self.enter_context(h5py.File(path, "r"))
         except Exception as error:
@@ -150,7 +153,7 @@ class NumbersFile(contextlib.ExitStack):
 
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
         with np.errstate(over="ignore"):
-            array = stored.astype(dtype)
+            array = stored.astype(dtype, copy=False)
         bad = int(array.size - np.isfinite(array).sum())
         if bad and np.isfinite(stored).all():
             self.fail(name, f"{bad} values beyond {dtype}'s range", "smaller numbers")
@@ -171,8 +174,8 @@ class NumbersFile(contextlib.ExitStack):
                 self.fail(name, "a dataset without data of its own", expected)
             if dataset.dtype.name not in FLOATS:
                 self.fail(name, f"dtype {dataset.dtype}", f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}")
-            if (dataset.size or 0) > MOST_NUMBERS:
-                self.fail(name, f"shape {dataset.shape}", f"at most {MOST_NUMBERS} numbers")
+            if (dataset.size or 0) > self._most_of_one:
+                self.fail(name, f"shape {dataset.shape}", f"at most {self._most_of_one} numbers")
             if math.prod(dataset.chunks or ()) > max(dataset.size or 0, _MOST_IN_A_CHUNK):
                 self.fail(name, f"chunks of shape {dataset.chunks}", f"at most {_MOST_IN_A_CHUNK} numbers")
         return dataset

@@ -16,10 +16,11 @@ from elmo_mf.bilm.characters import character_ids, sentence_bound
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, atomic_path
 
-END, BEGIN, UNKNOWN = _SPECIAL = ("</S>", "<S>", "<UNK>")
+END, BEGIN, UNKNOWN = SPECIAL = ("</S>", "<S>", "<UNK>")
 MOST_WORDS = 10_000_000
 """Largest number of words in a vocabulary file."""
-_UNUSED = "!!!MAXTERMID"
+UNUSED = "!!!MAXTERMID"
+"""Line of a vocabulary file that is no word."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Vocabulary:
     def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
         """Build the vocabulary of the words, at most `max_words`, that occur at least `min_count` times."""
         counts = Counter(word for sentence in sentences for word in sentence)
-        for special in _SPECIAL:
+        for special in SPECIAL:
             counts.pop(special, None)
         known = [word for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n >= min_count]
-        return cls((*_SPECIAL, *known[:max_words]))
+        return cls((*SPECIAL, *known[:max_words]))
 
     @classmethod
     def from_file(cls, path: Path) -> Vocabulary:
@@ -51,18 +52,18 @@ class Vocabulary:
         seen: dict[str, None] = {}
         for line in lines:
             word = line.strip()
-            if word == _UNUSED:
+            if word == UNUSED:
                 continue
             if word in seen or word.split() != [word]:
                 raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
             if len(seen) == MOST_WORDS:
                 raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
             seen[word] = None
-        lacking = [word for word in _SPECIAL if word not in seen]
+        lacking = [word for word in SPECIAL if word not in seen]
         if not seen or len(lacking) in (1, 2):
             found = f"no {', '.join(lacking)}" if seen else "no words"
             raise InputError(
-                f"{path}: found {found}, expected one word a line, with all of {', '.join(_SPECIAL)} or none"
+                f"{path}: found {found}, expected one word a line, with all of {', '.join(SPECIAL)} or none"
             )
         return cls((*lacking, *seen))
 

@@ -22,6 +22,8 @@ def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | 
         words: Ids of the target words, (rows,).
         bias: Bias of each word, (vocabulary,). Defaults to none.
     """
+    if not torch.is_grad_enabled():  # otherwise the function would compute gradients for every parameter
+        states, weight, bias = states.detach(), weight.detach(), None if bias is None else bias.detach()
     loss: Tensor = _CrossEntropy.apply(states, weight, bias, words)  # type: ignore[no-untyped-call]
     return loss
 

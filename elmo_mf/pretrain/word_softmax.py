@@ -6,9 +6,11 @@ attributes `kind`, `dim` and `words`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,10 +56,30 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
         return _AdaptiveSoftmax(dim, n_words, cutoffs, div_value=2.0)
     if kind == "full":
         return _FullSoftmax(dim, n_words)
-    from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
+    from elmo_mf.pretrain.sampled_softmax import SampledSoftmax
 
-    sampled: nn.Module = SampledSoftmaxLoss(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
-    return sampled
+    return SampledSoftmax(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
+
+
+def softmax_of(kind: Literal["full", "sampled"], weight: np.ndarray, bias: np.ndarray) -> nn.Module:
+    """Build a softmax from its parameters.
+
+    Args:
+        kind: `full` or `sampled`.
+        weight: Weight of each word, (words, dim).
+        bias: Bias of each word, (words,).
+    """
+    n_words, dim = weight.shape
+    names = ("weight", "bias") if kind == "full" else ("softmax_w", "softmax_b")
+    return _loaded(kind, dim, n_words, dict(zip(names, (weight, bias), strict=True)))
+
+
+def _loaded(kind: SoftmaxKind, dim: int, n_words: int, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """Build a softmax whose parameters are these arrays, which are not copied: there may be gigabytes of them."""
+    with torch.device("meta"):
+        softmax = word_softmax(kind, dim, n_words)
+    softmax.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
+    return softmax
 
 
 def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
@@ -93,7 +115,5 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
         with torch.device("meta"):  # shapes only, without allocating memory
             shapes = {name: tuple(t.shape) for name, t in word_softmax(kinds[0], dim, n_words).state_dict().items()}
         file.check_size(shapes)
-        state = {name: torch.from_numpy(file.read(name, shape)) for name, shape in shapes.items()}
-    softmax = word_softmax(kinds[0], dim, n_words)
-    softmax.load_state_dict(state)
-    return softmax.eval()
+        arrays = {name: file.read(name, shape) for name, shape in shapes.items()}
+    return _loaded(kinds[0], dim, n_words, arrays).eval()

@@ -12,6 +12,7 @@ import pytest
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import write_weights
 from elmo_mf.errors import InputError
+from elmo_mf.io.numbers import NumbersFile
 from tests.conftest import random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
@@ -88,6 +89,23 @@ def test_more_numbers_than_any_elmo_has(elmo_files: Files, tmp_path: Path) -> No
         file.create_dataset(name, (12, 1 << 26), "f4", chunks=(12, 1024), compression="gzip")[:, :1024] = 1
     message = _error(small / "options.json", small / "weights.hdf5")
     assert f"{name}: found shape (12, 67108864), expected at most {1 << 28} numbers" in message
+
+
+def test_a_file_that_has_more_numbers_than_any_elmo(
+    elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The softmax of the published ELMo has more; what is stored number by number is read, at whatever size."""
+    monkeypatch.setattr("elmo_mf.io.numbers.MOST_NUMBERS", 100)
+    options, weights = elmo_files()
+    with h5py.File(weights) as file:
+        largest = max(file[name].size for name in (f"{CELL}/W_0", "char_embed", "CNN_high_0/W_carry"))
+    assert largest > 100
+    Bilm.from_files(options, weights)
+    sparse = tmp_path / "sparse.hdf5"
+    with h5py.File(sparse, "w") as file:
+        file.create_dataset("zeros", (1 << 20,), "f4", chunks=(1 << 10,), compression="gzip")
+    with NumbersFile(sparse, "file", "numbers") as numbers, pytest.raises(InputError, match="zeros: found shape"):
+        numbers.read("zeros", (1 << 20,))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

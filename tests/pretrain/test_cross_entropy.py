@@ -64,3 +64,22 @@ def test_the_adaptive_softmax_is_pytorchs(device: str) -> None:
         gradients = torch.autograd.grad(loss, [states, *(pair[0] for pair in parameters)])
         other = torch.autograd.grad(expected, [states, *(pair[1] for pair in parameters)], materialize_grads=True)
         torch.testing.assert_close([loss, *gradients], [expected, *other], rtol=1e-4, atol=1e-5)
+
+
+def test_the_sampled_softmax_is_evaluated_as_allennlps() -> None:
+    """Its parameters are AllenNLP's, and losses without training are those of all words."""
+    from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
+
+    ours = word_softmax("sampled", 8, 300).eval()
+    theirs = SampledSoftmaxLoss(300, 8, num_samples=20).eval()
+    theirs.load_state_dict(ours.state_dict())
+    states, words = torch.randn(500, 8), torch.randint(300, (500,))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(states, words), theirs(states, words), rtol=1e-5, atol=1e-3)
+
+
+def test_evaluation_computes_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_add_gradients", None)
+    softmax = word_softmax("full", 8, 30)
+    with torch.no_grad():
+        softmax(torch.randn(5, 8), torch.randint(30, (5,)))

@@ -1,0 +1,88 @@
+"""`elmo-mf convert`: an ELMo of TensorFlow in this project's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from elmo_mf.cli.terminal import echo
+from elmo_mf.errors import InputError
+from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, is_regular
+
+_SOFTMAX_FILES = ("softmax.hdf5", "vocabulary.txt")
+_FILES = ("options.json", "weights.hdf5", "MODEL_CARD.md", *_SOFTMAX_FILES)
+
+
+def convert(
+    checkpoint: Annotated[
+        Path,
+        Argument(
+            help="Checkpoint of bilm-tf, such as model.ckpt-935588; one of its files; the folder that bilm-tf saved it "
+            "to; or the folder of a TF-Hub module."
+        ),
+    ],
+    out: Annotated[
+        Path, Option(help="Folder for options.json, weights.hdf5, softmax.hdf5, vocabulary.txt and MODEL_CARD.md.")
+    ],
+    options: Annotated[
+        Path | None, Option(help="options.json of the model; the one beside the checkpoint by default.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, Option(help="Vocabulary that the model was trained with, one word per line, for the softmax.")
+    ] = None,
+    without_softmax: Annotated[
+        bool, Option("--without-softmax", help="Leave out the softmax, which only perplexity and pretrain need.")
+    ] = False,
+    dtype: Annotated[
+        str, Option(help="Type of the stored numbers: float32, which changes none, or float16.")
+    ] = "float32",
+    licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
+) -> None:
+    """Convert a TensorFlow checkpoint of an ELMo, with its softmax.
+
+    The checkpoint is one that bilm-tf saved in training, or a TF-Hub module, which has no softmax. The result loads
+    wherever elmo-mf takes options and weights; with the softmax, elmo-mf perplexity evaluates it as a language model,
+    and elmo-mf pretrain continues its training. TensorFlow reads the checkpoint and is used for nothing else:
+    pip install 'elmo-mf[tensorflow]'.
+
+    Examples:
+
+    \b
+      elmo-mf convert tf_checkpoint --vocabulary vocab-2016-09-10.txt --out elmo
+      elmo-mf convert model.ckpt-935588 --options options.json --vocabulary vocab-2016-09-10.txt --out elmo
+      elmo-mf convert tf_checkpoint --without-softmax --out elmo
+      elmo-mf convert elmo_3 --options options.json --out elmo
+    """
+    from elmo_mf.bilm.checkpoint import DTYPES
+    from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.compression.model_card import write_converted_card
+    from elmo_mf.convert import checkpoint_files, find_checkpoint, open_checkpoint, plan, read_vocabulary
+    from elmo_mf.convert import convert as write
+
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    if without_softmax and vocabulary is not None:
+        raise InputError("--without-softmax: found --vocabulary too, expected one of them")
+    path = find_checkpoint(checkpoint)
+    options_file = options or path.parent / "options.json"
+    if options is None and not is_regular(options_file):
+        raise InputError(f"{options_file}: no such file, expected --options with the options.json of the model")
+    files = checkpoint_files(path)
+    check_folder("--out", out, _FILES, [*files, options_file, vocabulary])
+    parsed = BilmOptions.from_file(options_file)
+    words = None if vocabulary is None else read_vocabulary(vocabulary)
+    opened = open_checkpoint(path)
+    conversion = plan(opened, parsed, words)
+    if conversion.layout.has_softmax and words is None and not without_softmax:
+        raise InputError(
+            f"{path}: found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"
+        )
+    check_space("--out", out, conversion.parameters * (2 if dtype == "float16" else 4))
+    n_words, obsolete = (None, _SOFTMAX_FILES) if words is None else (len(words), ())
+    with exclusive(out, f"a result to {out}"), atomic_files(out, obsolete) as staging:
+        write(conversion, staging, dtype)
+        write_converted_card(staging, files, options_file, conversion.options, n_words, licence)
+    softmax = "" if n_words is None else f"softmax.hdf5, vocabulary.txt ({n_words:,} words) "
+    echo(f"wrote {out}/options.json, weights.hdf5, {softmax}and MODEL_CARD.md")

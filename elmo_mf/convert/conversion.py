@@ -1,0 +1,185 @@
+"""From the variables of a bilm-tf checkpoint to an ELMo with its softmax and vocabulary, in this project's files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from elmo_mf.bilm.checkpoint import N_CHARACTERS, cell_group, char_cnn_shapes, write_weights
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target
+from elmo_mf.convert.checkpoint import Checkpoint
+from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, Layout, find_layout
+from elmo_mf.errors import InputError
+from elmo_mf.io import write_json
+from elmo_mf.io.numbers import show_shape
+from elmo_mf.pretrain.corpus import Vocabulary
+from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
+from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, softmax_of, write_softmax
+
+_CHARACTERS = "char_embed"
+_PREDICTION_CHARACTERS = 262  # with the mask, which bilm-tf adds after training
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A checkpoint that fits its options and its vocabulary.
+
+    Attributes:
+        checkpoint: Where the numbers are.
+        layout: Which variables are read.
+        options: The options of the ELMo, as they are written.
+        vocabulary: The words of the softmax; None to write no softmax.
+        shapes: The shape of each dataset that is read.
+    """
+
+    checkpoint: Checkpoint
+    layout: Layout
+    options: BilmOptions
+    vocabulary: Vocabulary | None
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """Number of numbers that are written."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def softmax(self) -> Literal["full", "sampled"]:
+        """How bilm-tf trained the softmax; it evaluates either in full."""
+        return "sampled" if self.options.extra.get("sample_softmax", True) else "full"
+
+    def read(self, dataset: str) -> Array:
+        """Read the variable of a dataset."""
+        return self.checkpoint.read(self.layout.variables[dataset], self.shapes[dataset])
+
+
+def plan(checkpoint: Checkpoint, options: BilmOptions, vocabulary: Vocabulary | None) -> Conversion:
+    """Find the variables of a model, and check them against its options before anything is read.
+
+    Args:
+        checkpoint: The checkpoint.
+        options: Those that the model was trained with.
+        vocabulary: The words of its softmax, in the order of the file that it was trained with. None to leave the
+            softmax out.
+
+    Raises:
+        InputError: The checkpoint has no such model, a variable is missing, surplus or of another shape, or the
+            vocabulary has another number of words.
+    """
+    layout = find_layout(str(checkpoint.path), checkpoint.shapes)
+    if options.extra.get("bidirectional") is False:
+        raise InputError(f"{checkpoint.path}: found options with bidirectional false, expected an ELMo's, true")
+    shapes = _shapes(checkpoint, layout, options)
+    if vocabulary is not None:
+        n_words = _n_words(checkpoint, layout, options)
+        if len(vocabulary) != n_words:
+            raise InputError(
+                f"vocabulary: found {len(vocabulary):,} words, expected {n_words:,}, as {checkpoint.path} has in "
+                f"{layout.variables[SOFTMAX_WEIGHT]}"
+            )
+        shapes |= {SOFTMAX_WEIGHT: (n_words, options.lstm.projection_dim), SOFTMAX_BIAS: (n_words,)}
+    _check_variables(checkpoint, layout, shapes)
+    characters = replace(options.char_cnn, n_characters=_PREDICTION_CHARACTERS)
+    return Conversion(checkpoint, layout, replace(options, char_cnn=characters), vocabulary, shapes)
+
+
+def _shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each dataset of the encoder must have; bilm-tf leaves out projections to the same width."""
+    n, p = options.lstm.dim, options.lstm.projection_dim
+    shapes = char_cnn_shapes(options)
+    if options.char_cnn.n_filters == p:
+        shapes = {name: shape for name, shape in shapes.items() if not name.startswith("CNN_proj/")}
+    characters = layout.variables.get(_CHARACTERS)
+    if characters is not None and checkpoint.shapes[characters][:1] == (N_CHARACTERS + 1,):
+        shapes[_CHARACTERS] = (N_CHARACTERS + 1, options.char_cnn.embedding_dim)
+    for direction in (0, 1):
+        for layer in range(options.lstm.n_layers):
+            group = cell_group(direction, layer)
+            shapes |= {f"{group}/W_0": (2 * p, GATES * n), f"{group}/B": (GATES * n,)}
+            if n != p:
+                shapes[f"{group}/W_P_0"] = (n, p)
+    return shapes
+
+
+def _n_words(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> int:
+    if SOFTMAX_WEIGHT not in layout.variables:
+        raise InputError(
+            f"{checkpoint.path}: found no {layout.scope}{SOFTMAX_WEIGHT}, expected the vocabulary's softmax"
+        )
+    found = checkpoint.shapes[layout.variables[SOFTMAX_WEIGHT]]
+    p = options.lstm.projection_dim
+    if len(found) != 2 or found[1] != p:
+        name, expected = layout.variables[SOFTMAX_WEIGHT], show_shape((-1, p))
+        raise InputError(
+            f"{checkpoint.path}: {name}: found shape {show_shape(found)}, expected {expected} as in the options"
+        )
+    return found[0]
+
+
+def _check_variables(checkpoint: Checkpoint, layout: Layout, shapes: dict[str, tuple[int, ...]]) -> None:
+    for dataset, shape in shapes.items():
+        if dataset not in layout.variables:
+            raise InputError(
+                f"{checkpoint.path}: found no {layout.scope}{dataset} under any of its names, expected shape "
+                f"{show_shape(shape)} as in the options"
+            )
+        checkpoint.check_shape(layout.variables[dataset], shape)
+    surplus = _others(layout, shapes)
+    if surplus:
+        raise InputError(f"{checkpoint.path}: found a surplus {surplus[0]}, expected the sizes of the options")
+    checkpoint.check_size([layout.variables[dataset] for dataset in shapes])
+
+
+def _others(layout: Layout, shapes: Iterable[str]) -> list[str]:
+    """Return the variables of the encoder that options of this size have no place for."""
+    kept = {*shapes, SOFTMAX_WEIGHT, SOFTMAX_BIAS}
+    return [variable for dataset, variable in sorted(layout.variables.items()) if dataset not in kept]
+
+
+def convert(conversion: Conversion, folder: Path, dtype: str = "float32") -> None:
+    """Write `options.json` and `weights.hdf5`, and with a vocabulary `softmax.hdf5` and `vocabulary.txt`.
+
+    Args:
+        conversion: What to convert.
+        folder: Where to write; the staging folder of `elmo_mf.io.atomic_files`, so that the files appear together.
+        dtype: Type of the stored numbers, `float32` or `float16`. Defaults to float32, which changes none.
+
+    Raises:
+        InputError: A variable is damaged, or has numbers that are not finite or too large for `dtype`.
+    """
+    options, vocabulary = conversion.options, conversion.vocabulary
+    write_weights(folder / "weights.hdf5", _weights(conversion), dtype, options.compressions)
+    write_json(folder / "options.json", options.to_dict())
+    if vocabulary is not None:
+        kind, width = conversion.softmax, options.lstm.projection_dim
+        softmax = softmax_of(kind, conversion.read(SOFTMAX_WEIGHT), conversion.read(SOFTMAX_BIAS))
+        write_softmax(folder / SOFTMAX_FILE, softmax, kind, width, len(vocabulary), dtype)
+        vocabulary.save(folder / VOCABULARY_FILE)
+
+
+def _weights(conversion: Conversion) -> BilmWeights:
+    char_cnn = {name: conversion.read(name) for name in conversion.shapes if name.startswith(("char_embed", "CNN"))}
+    characters = char_cnn[_CHARACTERS]
+    if len(characters) > N_CHARACTERS:  # bilm-tf's inference graph puts the mask's row of zeros first
+        if characters[0].any():
+            where = f"{conversion.checkpoint.path}: {conversion.layout.variables[_CHARACTERS]}"
+            raise InputError(f"{where}: found a first row that is not zero, expected that of the mask")
+        char_cnn[_CHARACTERS] = characters[1:]
+    layers = range(conversion.options.lstm.n_layers)
+    return BilmWeights(char_cnn, {(d, k): _lstm(conversion, cell_group(d, k)) for d in (0, 1) for k in layers})
+
+
+def _lstm(conversion: Conversion, group: str) -> LstmWeights:
+    p = conversion.options.lstm.projection_dim
+    stacked = conversion.read(f"{group}/W_0")
+    matrices: dict[Target, Array] = {"input": stacked[:p].T, "recurrent": stacked[p:].T}
+    if f"{group}/W_P_0" in conversion.shapes:
+        matrices["projection"] = conversion.read(f"{group}/W_P_0").T
+    weights = {target: np.ascontiguousarray(matrix) for target, matrix in matrices.items()}
+    return LstmWeights(dict(weights), conversion.read(f"{group}/B"))

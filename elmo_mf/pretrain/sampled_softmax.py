@@ -1,0 +1,18 @@
+"""AllenNLP's sampled softmax, evaluated in blocks of rows."""
+
+from __future__ import annotations
+
+from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
+from torch import Tensor
+
+from elmo_mf.pretrain.cross_entropy import cross_entropy
+
+
+class SampledSoftmax(SampledSoftmaxLoss):  # type: ignore[misc]
+    """`SampledSoftmaxLoss`, whose evaluation needs no memory for the logits of a whole batch.
+
+    These would be tens of gigabytes for the 793,471 words of the published ELMo.
+    """
+
+    def _forward_eval(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(embeddings, self.softmax_w, targets, self.softmax_b)
