@@ -81,10 +81,22 @@ def write_accelerated(path: Path, archive: ModelArchive, loaded: LoadedModel, se
             changed["word_cache_mb"] = settings.word_cache_mb
         node.clear()
         node.update(changed)
+    for reader in _READERS:
+        _index_faster(config.get(reader))
     write_archive(path, archive, config, loaded.model.state_dict())
 
 
 _REPLACED = ("type", "options_file", "weight_file", "vocab_to_cache")
+_READERS = ("dataset_reader", "validation_dataset_reader")
+
+
+def _index_faster(config: Any) -> None:
+    """Replace AllenNLP's indexers of characters, wherever they are in a config."""
+    if isinstance(config, dict) and config.get("type") == "elmo_characters":
+        config["type"] = "elmo_mf_characters"
+    children = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for child in children:
+        _index_faster(child)
 
 
 def write_stock(path: Path, archive: ModelArchive, loaded: LoadedModel, fast: LoadedModel) -> None:

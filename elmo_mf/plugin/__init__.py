@@ -1,6 +1,7 @@
-"""Classes registered with AllenNLP: token embedder `elmo_mf`, tokenizer `spacy_rules`, and a language model."""
+"""Classes registered with AllenNLP: token embedder `elmo_mf`, indexer `elmo_mf_characters`, tokenizer `spacy_rules`, and a language model."""
 
 from elmo_mf.plugin.awd_lstm import AwdLstm
+from elmo_mf.plugin.characters_indexer import ElmoMfCharactersIndexer
 from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
 from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -8,6 +9,7 @@ from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
 
 __all__ = [
     "AwdLstm",
+    "ElmoMfCharactersIndexer",
     "ElmoMfTokenEmbedder",
     "LanguageTextReader",
     "NtAsgd",
