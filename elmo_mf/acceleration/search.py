@@ -50,7 +50,7 @@ class Row(BaseModel):
         loss: What it loses in points, and the ends of the 95 % interval.
         encoder_parameters: Parameters of all encoders.
         speeds: Its speed by batch size; empty for the original.
-        verdict: "within" the tolerance, "worse", or "undecided".
+        verdict: "within" the tolerance, "worse", or "undecided"; see `in_sequence`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -137,7 +137,8 @@ def search(
 ) -> SearchResult:
     """Score the original and the candidates on the same examples, and choose the fastest that is shown to be as good.
 
-    Candidates are measured from mild to harsh, until one is shown to be worse than the tolerance in every precision.
+    Candidates are measured from mild to harsh, until one is shown to be worse than the tolerance in every precision. Of
+    those within the tolerance, one can be chosen only if all milder ones of its precision are, see `in_sequence`.
 
     Args:
         original: The model.
@@ -169,6 +170,7 @@ def search(
         rows += found
         if all(row.verdict == "worse" for row in found):
             break
+    rows = in_sequence(rows)
     within = [row for row in rows if row.verdict == "within"]
     winner = max(within, key=lambda row: row.rate(batch)) if within else rows[1]
     settings = next(candidate.settings for candidate in tried if candidate.name == winner.candidate)
@@ -176,6 +178,26 @@ def search(
         goal, tolerance, len(instances), resolution_of(len(instances)), rows, winner,
         replace(settings, precision=winner.precision),
     )  # fmt: skip
+
+
+def in_sequence(rows: Sequence[Row]) -> list[Row]:
+    """Leave undecided what is within the tolerance though a milder form of the same precision is not.
+
+    Forms are tested in a fixed order, each at the full level, until one fails (Maurer, Hothorn and Lehmacher 1995).
+    The probability that any form of a precision is wrongly found to be within the tolerance is then that of one test,
+    2.5 %, however many are tried. Without an order, the harshest of many forms would be chosen by luck.
+
+    Args:
+        rows: Rows from mild to harsh.
+    """
+    found, failed = list[Row](), set[str]()
+    for row in rows:
+        if row.verdict == "within" and row.precision in failed:
+            row = row.model_copy(update={"verdict": "undecided"})
+        if row.verdict in ("worse", "undecided"):
+            failed.add(row.precision)
+        found.append(row)
+    return found
 
 
 def _original_row(original: LoadedModel, score: float) -> Row:

@@ -74,7 +74,8 @@ def _legend(result: SearchResult) -> list[str]:
         f"loss: points of {result.goal.name} lost against the original on the same {result.examples:,} examples",
         "MB: parameters of the encoders in float32",
         f"encoder, model: times as fast as the original, at batch sizes {batches}, in turns in one process",
-        f"shown: whether the loss is shown to be at most {result.tolerance:g}; *: written",
+        f"shown: whether the loss of this form, and of all milder ones, is shown to be at most {result.tolerance:g}; "
+        "*: written",
         conclusion(result),
     ]
 

@@ -1,4 +1,4 @@
-"""Classes registered with AllenNLP: token embedder `elmo_mf`, indexer `elmo_mf_characters`, tokenizer `spacy_rules`, and a language model."""
+"""Classes registered with AllenNLP: token embedder, indexer and tokenizer for ELMo, and a language model."""
 
 from elmo_mf.plugin.awd_lstm import AwdLstm
 from elmo_mf.plugin.characters_indexer import ElmoMfCharactersIndexer

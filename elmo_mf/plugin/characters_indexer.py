@@ -27,7 +27,9 @@ class ElmoMfCharactersIndexer(ELMoTokenCharactersIndexer):  # type: ignore[misc]
     def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[Array]]:
         """Return the character ids of each token, (50,) each."""
         words = [token.ensure_text() for token in tokens]
-        return {"elmo_tokens": [self._ids(word) if word in self._mapper.tokens_to_add else _ids(word) for word in words]}
+        return {
+            "elmo_tokens": [self._ids(word) if word in self._mapper.tokens_to_add else _ids(word) for word in words]
+        }
 
     def _ids(self, word: str) -> Array:
         return np.array(self._mapper.convert_word_to_char_ids(word))

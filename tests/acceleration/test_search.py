@@ -16,12 +16,15 @@ from allennlp.modules.elmo_lstm import ElmoLstm
 from elmo_mf.acceleration import (
     Candidate,
     EncoderSettings,
+    Row,
     StockSettings,
+    in_sequence,
     load_stock,
     open_archive,
     read_instances,
     search,
 )
+from elmo_mf.acceleration.compare import Loss
 from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 from tests.acceleration.conftest import Archives
@@ -63,6 +66,33 @@ def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_pat
     again = run()
     assert again.rows[1] == first.rows[1] and scored == ["original", "harsh"]
     assert [row.score for row in again.rows] == [row.score for row in first.rows]
+
+
+def test_many_forms_are_not_many_chances() -> None:
+    """Of forms that all lose a little more than is tolerated, hardly ever one is chosen, though many are tried."""
+    generator, tolerance, error = np.random.default_rng(0), 1.0, 0.5
+    wrong, by_luck = 0, 0
+    for _ in range(2000):
+        losses = [("float32", 0.0), *[(p, 1.001) for _ in range(5) for p in ("int8", "float32")]]
+        rows = [_row(p, generator.normal(true, error if true else 0), error, tolerance) for p, true in losses]
+        assert rows[0].verdict == "within"
+        by_luck += any(row.verdict == "within" for row in rows[1:])
+        wrong += any(row.verdict == "within" for row in in_sequence(rows)[1:])
+    assert by_luck / 2000 > 0.15 and wrong / 2000 < 0.06
+
+
+def test_what_follows_a_form_that_fails_is_undecided() -> None:
+    rows = [_row("float32", loss, 0.1, 1.0) for loss in (0.0, 0.9, 0.1, 3.0)] + [_row("int8", 0.1, 0.1, 1.0)]
+    assert [row.verdict for row in rows] == ["within", "undecided", "within", "worse", "within"]
+    assert [row.verdict for row in in_sequence(rows)] == ["within", "undecided", "undecided", "worse", "within"]
+
+
+def _row(precision: Any, loss: float, error: float, tolerance: float) -> Row:
+    low, high = loss - 1.96 * error, loss + 1.96 * error
+    return Row(
+        name="", candidate="", precision=precision, score=0, loss=(loss, low, high), encoder_parameters=1, speeds=(),
+        verdict=Loss(loss, low, high, 0).verdict(tolerance),
+    )  # fmt: skip
 
 
 def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
