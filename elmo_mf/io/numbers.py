@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elmo_mf.errors import InputError, one_line
+from elmo_mf.io._global_heap import has_endless_heap
 from elmo_mf.io.reading import open_regular
 
 if TYPE_CHECKING:
@@ -223,6 +224,8 @@ class NumbersFile(contextlib.ExitStack):
             stored = owner.attrs.get_id(name)
             if stored.shape != () or stored.get_storage_size() > _MOST_TEXT:
                 self.fail(where, f"shape {stored.shape}", expected)
+            if stored.dtype.hasobject and has_endless_heap(self.path):
+                self.fail(where, "a damaged heap", expected)
             return owner.attrs[name]
 
 

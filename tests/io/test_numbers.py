@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -80,6 +83,25 @@ def test_attributes_that_are_no_checksum(tmp_path: Path, value: object) -> None:
         file["a"].attrs[CHECKSUM] = value
     with pytest.raises(InputError, match=r"x\.hdf5: a: "):
         _read(path)
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 16])
+def test_heaps_that_hdf5_reads_for_ever(tmp_path: Path, size: int) -> None:
+    """In a process of its own, since nothing else ends the library's loop."""
+    path = tmp_path / "x.hdf5"
+    with h5py.File(path, "w") as file:
+        file.attrs["kind"] = "a text of any length"
+    program = "import sys; from pathlib import Path; from elmo_mf.io.numbers import NumbersFile as File;"
+    program += "print(File(Path(sys.argv[1]), 'file', 'numbers').text('kind'))"
+    command = [sys.executable, "-c", program, str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "a text of any length\n"
+    content = bytearray(path.read_bytes())
+    first = content.index(b"GCOL") + 16
+    struct.pack_into("<H", content, first, 0 if size == 0 else 1)
+    struct.pack_into("<Q", content, first + 8, size)
+    path.write_bytes(content)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "x.hdf5: kind: found a damaged heap, expected a text" in done.stderr
 
 
 def test_files_without_checksums_are_read(tmp_path: Path) -> None:
