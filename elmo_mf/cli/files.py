@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from elmo_mf.paths import expanded, local_path
 
 _WRITTEN_OR_FOLDERS = (
-    "out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax", "checkpoint"
+    "out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax", "checkpoint",
+    "start_softmax",
 )  # fmt: skip
 """Parameters of commands that name outputs, folders or several files, not one file to read."""
 
@@ -45,8 +46,8 @@ def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _local(value: Any, name: str) -> Any:
-    if isinstance(value, list):
-        return [_local(one, name) for one in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_local(one, name) for one in value)
     if not isinstance(value, Path):
         return value
     return Path(expanded(value) if name in _WRITTEN_OR_FOLDERS else local_path(value))

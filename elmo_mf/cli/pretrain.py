@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from elmo_mf.cli.compression_options import budget, rank
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.progress_bar import progress_bar
+from elmo_mf.cli.start_options import StartOptions, given_names
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
@@ -61,11 +62,13 @@ class LowRankOptions:
 
 
 def pretrain(
+    context: Context,
     train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in turn.")],
     valid: Annotated[list[Path], Option(help="Held-out text in the same form; can be given several times.")],
     out: Annotated[Path, Option(help="Folder for checkpoints, weights and record; a run in it is resumed.")],
     settings: PretrainSettings,
     low_rank: LowRankOptions,
+    continued: StartOptions,
     where: DeviceOptions,
     options: Annotated[
         Path | None, Option(help="options.json of an architecture, instead of --cell, --projection and --layers.")
@@ -85,7 +88,8 @@ def pretrain(
     Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
     versions) and MODEL_CARD.md. The same command, files and threads give the same weights, even when the command
     resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are factorized by
-    svd and the factors are trained.
+    svd and the factors are trained. With --from the training of another ELMo continues on one's own text, with its
+    softmax and vocabulary if it has them; a learning rate below the default one then keeps more of what it knows.
 
     Examples:
 
@@ -94,32 +98,41 @@ def pretrain(
       elmo-mf pretrain books.txt wiki.txt --valid valid.txt --out best --epochs 10 --patience 2 --tensorboard
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out low-rank --cell 1024 --projection 128 --rank 32
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
+      elmo-mf pretrain own.txt --valid valid.txt --out tuned --from options.json weights.hdf5 --learning-rate 3e-4
     """
     from elmo_mf.bilm.config import BilmOptions
-    from elmo_mf.compression.model_card import write_pretrained_card
+    from elmo_mf.compression.model_card import licence_on_card, write_pretrained_card
     from elmo_mf.pretrain.train import Trainer
 
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":
         raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
+    given = given_names(context)
+    start = continued.read(given)
     architecture = None if options is None else BilmOptions.from_file(options).to_dict()
     settings = PretrainSettings(
-        **settings.model_dump(exclude={"compression", "architecture"}),
+        **settings.model_dump(exclude={"compression", "architecture", "dtype"}),
+        dtype=settings.dtype if start is None or "dtype" in given else start.dtype(),
         compression=low_rank.keys(),
         architecture=architecture,
     )
-    check_folder("--out", out, _FILES, [*train, *valid, options, vocabulary])
+    inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]
+    check_folder("--out", out, _FILES, inputs)
     with exclusive(out, f"the run in {out}"):
-        trainer = Trainer(train, valid, out, settings, vocabulary, device)
+        trainer = Trainer(train, valid, out, settings, vocabulary, device, start)
         check_space("--out", out, trainer.size())
         if trainer.step:
             echo(f"resuming the run in {out}: {trainer}")
 
         def card(folder: Path, record: dict[str, Any]) -> None:
-            write_pretrained_card(folder, record, settings.options(), licence)
+            inherited = licence_on_card(start.weight_file.parent) if start and licence is None else licence
+            write_pretrained_card(folder, record, trainer.settings.options(), inherited)
 
         record = _run(trainer, tensorboard, card)
     held_out = record["held_out_perplexity"]
+    before = record.get("start", {}).get("held_out_perplexity")
+    if before is not None:
+        echo(f"held-out perplexity before: forward {before['forward']:.1f}, backward {before['backward']:.1f}")
     echo(
         f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "
         f"unigram {record['held_out_unigram_perplexity']:.1f}; wrote {out}/weights.hdf5"

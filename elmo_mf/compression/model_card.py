@@ -104,6 +104,7 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
         "licence": licence or NOT_STATED,
         "architecture": _architecture(options),
         "low-rank from the start": "no" if compression is None else _label(parse_compression(compression)),
+        **_started(record.get("start")),
         "trained on": f"{record['train_words']:,} words, SHA-256 " + ", ".join(record["train_sha256"]),
         "held-out perplexity": f"forward {perplexity['forward']:.1f}, backward {perplexity['backward']:.1f} on "
         f"{record['held_out_words']:,} words (a unigram model: {record['held_out_unigram_perplexity']:.1f})",
@@ -113,6 +114,16 @@ def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: Bilm
         "weights": f"SHA-256 {record['weights_sha256']}",
     }
     _write(folder, "ELMo, pretrained", facts, "", _PRETRAINED)
+
+
+def _started(start: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what a card says of the ELMo that a training continued from."""
+    if start is None:
+        return {}
+    before = start.get("held_out_perplexity")
+    perplexity = "" if before is None else f"forward {before['forward']:.1f}, backward {before['backward']:.1f}"
+    facts = {"continued from": f"weights, SHA-256 {start['weights_sha256']}"}
+    return facts | ({"held-out perplexity before": perplexity} if perplexity else {})
 
 
 def write_converted_card(

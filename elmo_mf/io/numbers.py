@@ -152,6 +152,14 @@ class NumbersFile(contextlib.ExitStack):
             self.fail(name, "numbers that do not match their checksum", "an unchanged file")
         return array
 
+    def dtype(self, name: str) -> str:
+        """Return the name of the type in which a dataset is stored.
+
+        Raises:
+            InputError: The dataset is missing or has no float type.
+        """
+        return str(self._dataset(name, "a dataset").dtype.name)
+
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
         with np.errstate(over="ignore"):
             array = stored.astype(dtype, copy=False)

@@ -14,6 +14,7 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 SoftmaxKind = Literal["adaptive", "full", "sampled"]
 SOFTMAXES: tuple[SoftmaxKind, ...] = get_args(SoftmaxKind)
 Mixed = Literal["none", "bfloat16", "float16"]
+Dtype = Literal["float16", "float32"]
 DEFAULT_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 _SEEDS = 2**64  # the number of seeds that PyTorch has
 
@@ -44,9 +45,7 @@ class PretrainSettings(BaseModel):
         None
     )
     seed: Annotated[int, Field(ge=0, lt=_SEEDS, description="Seed of weights, dropout and batch order.")] = 13
-    dtype: Annotated[
-        Literal["float16", "float32"], Field(description="Type of the exported weights: float16 or float32.")
-    ] = "float16"
+    dtype: Annotated[Dtype, Field(description="Type of the exported weights: float16 or float32.")] = "float16"
     max_words: Annotated[int | None, Field(ge=1, description="Largest size of a counted vocabulary.")] = None
     schedule: Annotated[
         Schedule, Field(description="Learning-rate schedule: one_cycle, constant, linear or cosine.")

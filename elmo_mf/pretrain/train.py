@@ -17,7 +17,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.compression import compress, read_compression, with_history
 from elmo_mf.determinism import deterministic
-from elmo_mf.errors import check_finite
+from elmo_mf.errors import InputError, check_finite
 from elmo_mf.io import atomic_files, write_json
 from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
@@ -27,6 +27,7 @@ from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.progress import StepMetrics, TensorBoardLog
 from elmo_mf.pretrain.schedule import scheduler
 from elmo_mf.pretrain.settings import PretrainSettings
+from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
@@ -51,6 +52,8 @@ class Trainer:
         settings: Settings of the run.
         vocabulary: File of the softmax's words. By default, the words of the training text are counted.
         device: Device to run on. Defaults to the CPU.
+        start: The ELMo to continue from, whose sizes take the place of those in `settings`; if it has a softmax, that
+            and its vocabulary are continued too. Defaults to random weights.
     """
 
     def __init__(
@@ -61,14 +64,15 @@ class Trainer:
         settings: PretrainSettings,
         vocabulary: Path | None = None,
         device: torch.device | None = None,
+        start: Start | None = None,
     ) -> None:
-        self.settings, self.folder, self.files = settings, folder, (tuple(train), tuple(valid))
+        settings = settings if start is None else start.adapt(settings)
+        self.settings, self.folder, self.files, self.start = settings, folder, (tuple(train), tuple(valid)), start
         self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
         np.random.seed(settings.seed % 2**32)  # AllenNLP's sampled softmax uses it
         sentences, train_hashes = self._read(train)
-        counted = None if vocabulary else Vocabulary.count(sentences, settings.min_count, settings.max_words)
-        self.vocabulary = counted or Vocabulary.from_file(vocabulary or Path())
+        self.vocabulary = self._words(sentences, vocabulary)
         held_out, valid_hashes = self._read(valid)
         self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(held_out)
         self.model = self._new_model().to(self.device)
@@ -85,12 +89,14 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
         self.saved = 0
-        self._identity = {
+        self._identity: dict[str, Any] = {
             "settings": settings.to_dict(),
             "train text": train_hashes,
             "valid text": valid_hashes,
             "vocabulary": vocabulary and file_hash(vocabulary),
         }
+        if start is not None:
+            self._identity["start"] = start.hashes()
         self._resume()
 
     def __str__(self) -> str:
@@ -112,6 +118,17 @@ class Trainer:
         texts = [read_with_hash(path, self.settings.max_tokens, self.settings.limit) for path in files]
         return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
+    def _words(self, sentences: list[list[str]], file: Path | None) -> Vocabulary:
+        """Return the words of the softmax: those of the start, of a file, or of the training text."""
+        started = None if self.start is None else self.start.vocabulary()
+        if file is not None and started is not None:
+            raise InputError(f"vocabulary: found {file}, expected that of the softmax to continue from")
+        if started is not None:
+            return started
+        if file is not None:
+            return Vocabulary.from_file(file)
+        return Vocabulary.count(sentences, self.settings.min_count, self.settings.max_words)
+
     def _corpus(self, sentences: list[list[str]]) -> Corpus:
         characters = self.settings.options().char_cnn.max_characters_per_token
         corpus = Corpus(sentences, self.vocabulary, characters)
@@ -119,13 +136,14 @@ class Trainer:
         return corpus
 
     def _new_model(self) -> LanguageModel:
-        settings, options = self.settings, self.settings.options()
-        weights = random_weights(options, settings.seed)
+        settings, options, start = self.settings, self.settings.options(), self.start
+        weights = random_weights(options, settings.seed) if start is None else start.weights(options)
         if settings.compression is not None:
             compression = read_compression(settings.compression)
             weights, options = compress(weights, options, compression), with_history(options, compression)
         bilm = Bilm(options, weights, "carried" if settings.stateful else "zero")
-        softmax = word_softmax(settings.softmax, options.lstm.projection_dim, len(self.vocabulary))
+        sizes = options.lstm.projection_dim, len(self.vocabulary)
+        softmax = (start and start.read_softmax(*sizes)) or word_softmax(settings.softmax, *sizes)
         return LanguageModel(bilm, softmax, settings.dropout, _MIXED[settings.mixed])
 
     @deterministic()
@@ -318,8 +336,19 @@ class Trainer:
             stored, _ = read_language_model(folder / "options.json", folder / "weights.hdf5", None, folder)
             forward, backward = perplexities(stored, valid_batches, self.valid_corpus.characters)
             record = self._record(folder) | {"held_out_perplexity": {"forward": forward, "backward": backward}}
+            if self.start is not None:
+                record["start"] = self._record_of(self.start, valid_batches)
             write_json(folder / "pretrain.json", record)
             beside(folder, record)
+        return record
+
+    def _record_of(self, start: Start, valid_batches: list[Batch]) -> dict[str, Any]:
+        """Return the hashes of the ELMo that the run continued from and, if it has a softmax, its perplexities."""
+        record: dict[str, Any] = {f"{name}_sha256": sha256 for name, sha256 in self._identity["start"].items()}
+        if start.softmax is not None:
+            model, _ = read_language_model(start.options_file, start.weight_file, None, start.softmax)
+            forward, backward = perplexities(model, valid_batches, self.valid_corpus.characters)
+            record["held_out_perplexity"] = {"forward": forward, "backward": backward}
         return record
 
     def _record(self, folder: Path) -> dict[str, Any]:
@@ -327,7 +356,7 @@ class Trainer:
         n_words = len(self.vocabulary)
         unigram = unigram_perplexity(self.train_corpus.predictions(), self.valid_corpus.predictions(), n_words)
         return {
-            "command": command_line(train, valid, self.folder, self.settings),
+            "command": command_line(train, valid, self.folder, self.settings, self.start),
             "settings": self.settings.to_dict(),
             "held_out_unigram_perplexity": unigram,
             "perplexity_by_epoch": self.history,

@@ -21,6 +21,7 @@ from elmo_mf.pretrain.cross_entropy import cross_entropy
 from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 
 SOFTMAX_FILE = "softmax.hdf5"
+_EXPECTED = "the softmax that elmo-mf pretrain writes beside its weights"
 
 
 class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
@@ -101,11 +102,8 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
         InputError: The file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.
     """
     check_settled(path.parent)
-    with NumbersFile(path, "file", "the softmax that elmo-mf pretrain writes beside its weights") as file:
-        kind = file.text("kind")
-        kinds = [known for known in SOFTMAXES if known == kind]
-        if not kinds:
-            raise InputError(f"{path}: kind: found {kind!r}, {one_of(kind, SOFTMAXES)}")
+    with NumbersFile(path, "file", _EXPECTED) as file:
+        kind = _kind(file)
         sizes = file.number("dim"), file.number("words")
         if sizes != (dim, n_words):
             raise InputError(
@@ -113,7 +111,26 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
                 f"expected {n_words} words on vectors of {dim}"
             )
         with torch.device("meta"):  # shapes only, without allocating memory
-            shapes = {name: tuple(t.shape) for name, t in word_softmax(kinds[0], dim, n_words).state_dict().items()}
+            shapes = {name: tuple(t.shape) for name, t in word_softmax(kind, dim, n_words).state_dict().items()}
         file.check_size(shapes)
         arrays = {name: file.read(name, shape) for name, shape in shapes.items()}
-    return _loaded(kinds[0], dim, n_words, arrays).eval()
+    return _loaded(kind, dim, n_words, arrays).eval()
+
+
+def softmax_kind(path: Path) -> SoftmaxKind:
+    """Return which kind of softmax a file has.
+
+    Raises:
+        InputError: The file is missing, truncated or not HDF5, or has no known kind.
+    """
+    check_settled(path.parent)
+    with NumbersFile(path, "file", _EXPECTED) as file:
+        return _kind(file)
+
+
+def _kind(file: NumbersFile) -> SoftmaxKind:
+    kind = file.text("kind")
+    for known in SOFTMAXES:
+        if known == kind:
+            return known
+    raise InputError(f"{file.path}: kind: found {kind!r}, {one_of(kind, SOFTMAXES)}")

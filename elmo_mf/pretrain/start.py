@@ -1,0 +1,84 @@
+"""The ELMo that a pretraining run continues from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from elmo_mf.bilm.checkpoint import cell_group, read_weights
+from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.errors import InputError
+from elmo_mf.io.numbers import NumbersFile
+from elmo_mf.pretrain.corpus import Vocabulary
+from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
+from elmo_mf.pretrain.settings import Dtype, PretrainSettings
+from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax, softmax_kind
+from elmo_mf.provenance import file_hash
+
+
+@dataclass(frozen=True)
+class Start:
+    """An ELMo whose training continues, dense or factored, with its softmax if it has one.
+
+    Attributes:
+        options_file: Its options.
+        weight_file: Its weights.
+        softmax: Folder of its `softmax.hdf5` and `vocabulary.txt`. None for a new softmax.
+    """
+
+    options_file: Path
+    weight_file: Path
+    softmax: Path | None = None
+
+    @classmethod
+    def with_softmax_beside(cls, options_file: Path, weight_file: Path) -> Start:
+        """Build a start with the softmax and the vocabulary in the folder of the weights, if both are there."""
+        folder = weight_file.parent
+        both = all((folder / name).is_file() for name in (SOFTMAX_FILE, VOCABULARY_FILE))
+        return cls(options_file, weight_file, folder if both else None)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by what they are."""
+        files = {"options": self.options_file, "weights": self.weight_file}
+        if self.softmax is not None:
+            files |= {"softmax": self.softmax / SOFTMAX_FILE, "vocabulary": self.softmax / VOCABULARY_FILE}
+        return files
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each file."""
+        return {name: file_hash(path) for name, path in self.files.items()}
+
+    def adapt(self, settings: PretrainSettings) -> PretrainSettings:
+        """Return settings with the sizes of this ELMo and the kind of its softmax.
+
+        Raises:
+            InputError: The settings ask for sizes or for factors of their own, or a file is damaged.
+        """
+        if settings.architecture is not None or settings.compression is not None:
+            kind = "sizes" if settings.compression is None else "factors"
+            raise InputError(f"settings: found {kind} of their own, expected those of {self.options_file}")
+        changes: dict[str, object] = {"architecture": BilmOptions.from_file(self.options_file).to_dict()}
+        if self.softmax is not None:
+            changes["softmax"] = softmax_kind(self.softmax / SOFTMAX_FILE)
+        return PretrainSettings.model_validate(settings.model_dump() | changes)
+
+    def dtype(self) -> Dtype:
+        """Return the type in which the weights are stored; float32 if it is neither that nor float16."""
+        with NumbersFile(self.weight_file, "weight file", "HDF5 in the official layout or factored") as file:
+            return "float16" if file.dtype(f"{cell_group(0, 0)}/B") == "float16" else "float32"
+
+    def weights(self, options: BilmOptions) -> BilmWeights:
+        """Read the weights."""
+        return read_weights(self.weight_file, options)
+
+    def vocabulary(self) -> Vocabulary | None:
+        """Read the words of the softmax; None if there is none."""
+        return None if self.softmax is None else Vocabulary.from_file(self.softmax / VOCABULARY_FILE)
+
+    def read_softmax(self, width: int, n_words: int) -> nn.Module | None:
+        """Read the softmax and check its sizes; None if there is none."""
+        return None if self.softmax is None else read_softmax(self.softmax / SOFTMAX_FILE, width, n_words)
