@@ -1,9 +1,10 @@
 """Tables of the documentation that are generated from records, by cog: `make tables`."""
 
-from docs.tables import compression, performance, sweeps
+from docs.tables import acceleration, compression, performance, sweeps
 from docs.tables.page import Tables, markdown
 
 GROUPS: dict[str, Tables] = {
+    "acceleration": acceleration.TABLES,
     "in_short": performance.IN_SHORT,
     "compression": compression.TABLES,
     "performance": performance.TABLES,
