@@ -1,4 +1,4 @@
-"""The encoder: options, HDF5 checkpoint, character CNN, projected LSTM, and the biLM that consists of them.
+"""The encoder: options, HDF5 checkpoint, token layer, projected LSTM, and the biLM that consists of them.
 
 Nothing here imports AllenNLP, and PyTorch is imported only with names that need it.
 """
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.checkpoint import read_weights, write_weights
-    from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, LstmOptions
+    from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, LstmOptions, WordTableOptions
     from elmo_mf.bilm.derived_cache import clear_derived_caches
     from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
+    from elmo_mf.bilm.vocabulary import Vocabulary
     from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Pruned",
     "StatePolicy",
     "Target",
+    "Vocabulary",
+    "WordTableOptions",
     "clear_derived_caches",
     "read_weights",
     "write_weights",
@@ -37,7 +40,8 @@ _MODULES = {
     "derived_cache": ("clear_derived_caches",),
     "encoder": ("Activations", "Bilm", "StatePolicy"),
     "checkpoint": ("read_weights", "write_weights"),
-    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions"),
+    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions", "WordTableOptions"),
+    "vocabulary": ("Vocabulary",),
 }
 
 

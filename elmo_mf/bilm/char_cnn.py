@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm._character_tables import CharacterTables
-from elmo_mf.bilm.characters import PADDING
+from elmo_mf.bilm.characters import PADDING, character_ids
 from elmo_mf.bilm.config import CharCnnOptions
 from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.runtime.packed_linear import (
@@ -23,6 +23,7 @@ from elmo_mf.bilm.runtime.packed_linear import (
     supports,
     unquantized,
 )
+from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)
@@ -30,7 +31,7 @@ _WORDS_AT_ONCE = 512  # in inference, measured: intermediate results stay in the
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
-class CharCnn(nn.Module):
+class CharCnn(TokenLayer):
     """Convolutions over a token's characters, max-pooled, then highway layers and a projection.
 
     Args:
@@ -41,6 +42,8 @@ class CharCnn(nn.Module):
         precision: Precision of the weights of the highway layers and the projection in inference on a CPU; with
             `int8`, the projection is in bfloat16. Defaults to float32.
     """
+
+    kind, unit, worth_keeping = "char_cnn", "character", True
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class CharCnn(nn.Module):
         if "CNN_proj/W_proj" in arrays:
             self.projection = nn.Linear(options.n_filters, projection_dim)
             _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
-        self.output_dim = projection_dim
+        self.width, self.output_dim = options.max_characters_per_token, projection_dim
         self.precision: Precision = precision if supports(precision) else "float32"
         self._tables = DerivedCache[CharacterTables]()
         self._packed = DerivedCache[list[Callable[[Tensor], Tensor]]]()
@@ -78,6 +81,9 @@ class CharCnn(nn.Module):
         with full_precision():
             vectors = [self._vectors(part) for part in torch.split(ids, _WORDS_AT_ONCE)]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
+
+    def word_ids(self, word: str) -> list[int]:
+        return character_ids(word, self.width)
 
     def _vectors(self, ids: Tensor) -> Tensor:
         return deque(self.steps(ids), maxlen=1)[0]

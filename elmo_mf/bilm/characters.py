@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -62,20 +62,26 @@ def _describe(value: object) -> str:
 
 
 def batch_to_ids(sentences: Iterable[Iterable[str]], length: int = 50) -> Tensor:
-    """Turn tokenised sentences into character ids.
+    """Turn tokenised sentences into character ids, of which each token has `length`; see `padded_ids`."""
+    return padded_ids(sentences, lambda word: character_ids(word, length), length)
+
+
+def padded_ids(sentences: Iterable[Iterable[str]], word_ids: Callable[[str], list[int]], width: int) -> Tensor:
+    """Turn tokenised sentences into ids.
 
     Args:
         sentences: Lists of tokens.
-        length: Number of ids of a token. Defaults to 50.
+        word_ids: Returns the ids of a token.
+        width: Their number.
 
     Returns:
-        (sentences, longest, length); 0 past a sentence's end.
+        (sentences, longest, width); 0 past a sentence's end.
 
     Raises:
         InputError: See `token_lists`.
     """
     lists = list(token_lists(sentences))
     longest = max(map(len, lists), default=0)
-    empty = [0] * length
-    rows = [[character_ids(word, length) for word in s] + [empty] * (longest - len(s)) for s in lists]
-    return torch.tensor(rows, dtype=torch.long).reshape(len(rows), longest, length)
+    empty = [0] * width
+    rows = [[word_ids(word) for word in s] + [empty] * (longest - len(s)) for s in lists]
+    return torch.tensor(rows, dtype=torch.long).reshape(len(rows), longest, width)

@@ -10,19 +10,24 @@ factors. A pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the i
 factored as a whole (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned.
 An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the state policy `primed`. In a highway layer,
 `W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
+
+A word-level ELMo has the dataset `embedding` (words, p) in place of the character CNN's. Its words are in another file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.checkpoint_files import VOCABULARIES, vocabulary_beside
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import (
     GATES,
     HIGHWAY_GATES,
@@ -51,6 +56,7 @@ _NAMES: dict[Target, str] = {
     "projection": "W_P_0",
 }
 _PROJECTION = "CNN_proj"
+_TABLE = "embedding"
 _FORMS = ("", "_left", "_right", "_pruned")
 
 
@@ -74,16 +80,18 @@ def cell_group(direction: int, layer: int) -> str:
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 
-def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
+def read_weights(path: str | Path, options: BilmOptions, vocabulary: str | Path | None = None) -> BilmWeights:
     """Read and check a checkpoint, official or factored.
 
     Args:
         path: HDF5 file.
         options: Sizes, from the checkpoint's `options.json`.
+        vocabulary: The vocabulary of a word-level ELMo; by default the one beside the weights. Unused otherwise.
 
     Raises:
         InputError: The file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
-            than `options` asks for, or holds NaN or infinity.
+            than `options` asks for, or holds NaN or infinity; or the vocabulary is missing or has other words than the
+            table has rows.
 
     Example:
         >>> from elmo_mf.bilm import BilmOptions, read_weights
@@ -96,41 +104,113 @@ def read_weights(path: str | Path, options: BilmOptions) -> BilmWeights:
     """
     path = Path(path)
     check_settled(path.parent)
+    layout = _layout(options)
+    words = layout.vocabulary(path, None if vocabulary is None else Path(vocabulary))
     with _Reader(path, "weight file", "HDF5 in the official layout or factored") as reader:
-        reader.refuse_surplus(options)
+        reader.refuse_surplus(layout.surplus() | _surplus_layers(options))
         reader.refuse_other_history(options)
-        reader.check_size(_all_names(options))
-        char_cnn = _read_char_cnn(reader, options)
+        reader.check_size(_all_names(options, layout))
+        token_layer = layout.read(reader)
         lstms = {
             (direction, layer): _read_lstm(reader, cell_group(direction, layer), options)
             for direction in (0, 1)
             for layer in range(options.lstm.n_layers)
         }
-    return BilmWeights(char_cnn, lstms)
+    return BilmWeights(token_layer, lstms, words)
 
 
-def _all_names(options: BilmOptions) -> Iterator[str]:
+def _all_names(options: BilmOptions, layout: _Layout) -> Iterator[str]:
     """Every dataset that a checkpoint may have."""
-    yield from char_cnn_shapes(options)
-    yield from (
-        f"CNN_high_{layer}/W{form}" for layer in range(options.char_cnn.n_highway) for form in ("_left", "_right")
-    )
+    yield from layout.names()
     for direction in (0, 1):
         for layer in range(options.lstm.n_layers):
             names = ("B", "primed_h", "primed_c", *(f"{name}{form}" for name in _NAMES.values() for form in _FORMS))
             yield from (f"{cell_group(direction, layer)}/{name}" for name in names)
 
 
-def _read_char_cnn(reader: _Reader, options: BilmOptions) -> dict[str, Array]:
-    shapes, n = char_cnn_shapes(options), options.char_cnn.n_filters
-    if n == options.lstm.projection_dim and not reader.has(_PROJECTION):
-        shapes = {name: shape for name, shape in shapes.items() if not name.startswith(_PROJECTION)}
-    factored = [k for k in range(options.char_cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
-    left_out = [f"CNN_high_{layer}/W_{gate}" for layer in factored for gate in HIGHWAY_GATES]
-    arrays = {name: reader.read(name, shape) for name, shape in shapes.items() if name not in left_out}
-    for layer in factored:
-        arrays = with_highway(arrays, layer, reader.read_matrix(f"CNN_high_{layer}/W", (n, 2 * n)))
-    return arrays
+def _surplus_layers(options: BilmOptions) -> dict[str, str]:
+    n_layers = options.lstm.n_layers
+    return {f"RNN_{direction}/RNN/MultiRNNCell/Cell{n_layers}": f"{n_layers} layers" for direction in (0, 1)}
+
+
+class _Layout(ABC):
+    """The datasets of a token layer."""
+
+    def __init__(self, options: BilmOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """Every dataset that the token layer may have."""
+
+    @abstractmethod
+    def read(self, reader: _Reader) -> dict[str, Array]:
+        """Read the datasets."""
+
+    @abstractmethod
+    def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary | None:
+        """Read the words of the token layer, if it has any of its own."""
+
+    def surplus(self) -> dict[str, str]:
+        """Datasets and groups that only a larger layer has, and what the options say in their place."""
+        return {}
+
+
+class _CharCnnLayout(_Layout):
+    def names(self) -> Iterator[str]:
+        yield from char_cnn_shapes(self.options)
+        layers = range(self.options.char_cnn.n_highway)
+        yield from (f"CNN_high_{layer}/W{form}" for layer in layers for form in ("_left", "_right"))
+
+    def read(self, reader: _Reader) -> dict[str, Array]:
+        shapes, n = char_cnn_shapes(self.options), self.options.char_cnn.n_filters
+        if n == self.options.lstm.projection_dim and not reader.has(_PROJECTION):
+            shapes = {name: shape for name, shape in shapes.items() if not name.startswith(_PROJECTION)}
+        factored = [k for k in range(self.options.char_cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
+        left_out = [f"CNN_high_{layer}/W_{gate}" for layer in factored for gate in HIGHWAY_GATES]
+        arrays = {name: reader.read(name, shape) for name, shape in shapes.items() if name not in left_out}
+        for layer in factored:
+            arrays = with_highway(arrays, layer, reader.read_matrix(f"CNN_high_{layer}/W", (n, 2 * n)))
+        return arrays
+
+    def vocabulary(self, weights: Path, given: Path | None) -> None:
+        return None
+
+    def surplus(self) -> dict[str, str]:
+        cnn = self.options.char_cnn
+        return {
+            f"CNN/W_cnn_{len(cnn.filters)}": f"{len(cnn.filters)} filters",
+            f"CNN_high_{cnn.n_highway}": f"{cnn.n_highway} highway layers",
+        }
+
+
+class _WordTableLayout(_Layout):
+    def __init__(self, options: BilmOptions, n_words: int) -> None:
+        super().__init__(options)
+        self.n_words = n_words
+
+    def names(self) -> Iterator[str]:
+        yield _TABLE
+
+    def read(self, reader: _Reader) -> dict[str, Array]:
+        return {_TABLE: reader.read(_TABLE, (self.n_words, self.options.lstm.projection_dim))}
+
+    def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary:
+        path = given or vocabulary_beside(weights)
+        if path is None:
+            expected = f"the vocabulary of a word-level ELMo: {', '.join(VOCABULARIES)}, or another that is given"
+            raise InputError(f"{weights.parent}: found no vocabulary beside {weights.name}, expected {expected}")
+        vocabulary = Vocabulary.from_file(path)
+        if len(vocabulary) != self.n_words:
+            raise InputError(
+                f"{path}: found {len(vocabulary):,} words, expected {self.n_words:,}, the n_tokens_vocab of the options"
+            )
+        return vocabulary
+
+
+def _layout(options: BilmOptions) -> _Layout:
+    sizes = options.token_layer
+    return _CharCnnLayout(options) if isinstance(sizes, CharCnnOptions) else _WordTableLayout(options, sizes.n_words)
 
 
 def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights:
@@ -174,15 +254,8 @@ class _Reader(NumbersFile):
             self.fail(f"{name}_right", f"shape {right.shape}", f"{shapes}, as {name}_left has {left.shape[1]} columns")
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
-    def refuse_surplus(self, options: BilmOptions) -> None:
+    def refuse_surplus(self, surplus: Mapping[str, str]) -> None:
         """Reject weights of a larger model, which have every dataset that smaller options ask for, and one more."""
-        n_layers = options.lstm.n_layers
-        surplus = {
-            f"CNN/W_cnn_{len(options.char_cnn.filters)}": f"{len(options.char_cnn.filters)} filters",
-            f"CNN_high_{options.char_cnn.n_highway}": f"{options.char_cnn.n_highway} highway layers",
-            f"RNN_0/RNN/MultiRNNCell/Cell{n_layers}": f"{n_layers} layers",
-            f"RNN_1/RNN/MultiRNNCell/Cell{n_layers}": f"{n_layers} layers",
-        }
         for name, expected in surplus.items():
             if self.has(name):
                 self.fail(name, "a surplus group", f"{expected} as the options say")
@@ -219,7 +292,7 @@ def write_weights(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    arrays = dict(weights.char_cnn)
+    arrays = dict(weights.token_layer)
     for (direction, layer), lstm in weights.lstms.items():
         group = cell_group(direction, layer)
         arrays[f"{group}/B"] = lstm.bias

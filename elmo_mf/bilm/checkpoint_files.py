@@ -16,7 +16,8 @@ from elmo_mf.paths import local_path
 OPTIONS = "options.json"
 WEIGHTS = ("model.hdf5", "weights.hdf5")
 """Usual names of weights: those of NLPL, and of this project."""
-VOCABULARIES = ("vocab.txt.gz", "vocab.txt", "vocabulary.txt")
+VOCABULARY = "vocabulary.txt"
+VOCABULARIES = ("vocab.txt.gz", "vocab.txt", VOCABULARY)
 """Names of vocabularies: those that simple_elmo looks for, and that of this project."""
 _OTHERS = ("softmax.hdf5", "elmo_token_embeddings.hdf5")  # HDF5, but no weights of an encoder
 _BESIDE = ("softmax.hdf5", "MODEL_CARD.md")  # what is looked for beside weights
@@ -69,7 +70,7 @@ def checkpoint_files(
             kind = "a folder" if first.is_dir() else "a zip"
             raise InputError(f"{options}: found {kind} and the weights {weights}, expected options.json with weights")
         second = Path(local_path(weights))
-        yield CheckpointFiles(first, second, given or _beside(second) or _beside(first))
+        yield CheckpointFiles(first, second, given or vocabulary_beside(second) or vocabulary_beside(first))
     elif first.is_dir():
         found = files_in_folder(first)
         yield found if given is None else replace(found, vocabulary=given)
@@ -106,7 +107,8 @@ def _not_alone(options: str | Path, first: Path) -> InputError:
     return InputError(f"{options}: found a file without weights, expected {expected}")
 
 
-def _beside(path: Path) -> Path | None:
+def vocabulary_beside(path: Path) -> Path | None:
+    """Return the vocabulary in the folder of a file, if there is one of a usual name."""
     return next((path.parent / name for name in VOCABULARIES if (path.parent / name).is_file()), None)
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 
@@ -58,7 +57,7 @@ def embed_in_chunks(bilm: Bilm, sentence: Sequence[str], tokens: int) -> Iterato
 def _tokens(bilm: Bilm, sentence: Sequence[str], start: int, stop: int) -> Tensor:
     """Token vectors (stop - start, p); position 0 begins the sentence, and the one after its words ends it."""
     words = sentence[max(start - 1, 0) : stop - 1]
-    ids = batch_to_ids([words], bilm.options.char_cnn.max_characters_per_token)[0].to(bilm.bounds.device)
+    ids = bilm.token_ids([words])[0].to(bilm.bounds.device)
     begin, end = bilm.bounds
     parts = [begin.unsqueeze(0)] if start == 0 else []
     parts += [ids] if len(words) else []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from elmo_mf.bilm.vocabulary import MOST_WORDS
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_settled, read_json
 from elmo_mf.io.reading import MOST_DEPTH, nested_deeper
@@ -33,6 +34,7 @@ class LstmOptions:
 class CharCnnOptions:
     """Sizes of the character CNN; `filters` lists (width, number) pairs."""
 
+    title: ClassVar[str] = "character CNN"
     embedding_dim: int
     filters: tuple[tuple[int, int], ...]
     n_highway: int
@@ -44,14 +46,70 @@ class CharCnnOptions:
     def n_filters(self) -> int:
         return sum(number for _, number in self.filters)
 
+    def multiply_adds(self, projection_dim: int | None) -> int:
+        """Return the multiply-adds of a token with dense highway layers; `projection_dim` is None for no projection."""
+        convolutions = sum(
+            (self.max_characters_per_token - width + 1) * width * self.embedding_dim * number
+            for width, number in self.filters
+        )
+        return convolutions + self.n_highway * 2 * self.n_filters**2 + self.n_filters * (projection_dim or 0)
+
+    def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of `options.json`, with those of `unread` beside them."""
+        own = unread.get("char_cnn", {})
+        fields = {
+            **own,
+            "embedding": {**own.get("embedding", {}), "dim": self.embedding_dim},
+            "filters": [list(pair) for pair in self.filters],
+            "n_highway": self.n_highway,
+            "activation": self.activation,
+            "n_characters": self.n_characters,
+            "max_characters_per_token": self.max_characters_per_token,
+        }
+        return {"char_cnn": fields}
+
+
+@dataclass(frozen=True)
+class WordTableOptions:
+    """Size of a word table; its vectors have the width of the LSTMs' states, p.
+
+    Attributes:
+        n_words: Number of words, `n_tokens_vocab` in `options.json`.
+    """
+
+    title: ClassVar[str] = "word table"
+    n_words: int
+
+    def multiply_adds(self, projection_dim: int | None) -> int:
+        """Return the multiply-adds of a token: none."""
+        return 0
+
+    def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of `options.json`."""
+        return {"n_tokens_vocab": self.n_words}
+
 
 @dataclass(frozen=True)
 class BilmOptions:
-    """The contents of `options.json`; `extra` keeps the keys that this project does not read, nested ones too."""
+    """The contents of `options.json`; `extra` keeps the keys that this project does not read, nested ones too.
+
+    A word-level ELMo, which bilm-tf trains where the options have no `char_cnn`, has a word table as its token layer.
+    """
 
     lstm: LstmOptions
-    char_cnn: CharCnnOptions
+    token_layer: CharCnnOptions | WordTableOptions
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def char_cnn(self) -> CharCnnOptions:
+        """Sizes of the character CNN.
+
+        Raises:
+            InputError: The ELMo is word-level.
+        """
+        if not isinstance(self.token_layer, CharCnnOptions):
+            raise InputError("options: char_cnn: found a word-level ELMo, expected one with a character CNN")
+        return self.token_layer
 
     @property
     def output_dim(self) -> int:
@@ -80,15 +138,16 @@ class BilmOptions:
         """Check the parsed JSON of an `options.json`; `where` names it in errors."""
         if nested_deeper(raw, MOST_DEPTH):
             raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
+        word_level = isinstance(raw, dict) and "char_cnn" not in raw and "n_tokens_vocab" in raw
+        model = _WordOptions if word_level else _CharacterOptions
         try:
-            parsed = _Options.model_validate(raw)
+            parsed = model.model_validate(raw)
+            token_layer = parsed.token_layer()
         except ValidationError as error:
-            raise InputError(f"{where}: {_first(error)}") from None
-        lstm, cnn = parsed.lstm, parsed.char_cnn
-        widest = max(width for width, _ in cnn.filters)
-        if widest > cnn.max_characters_per_token:
-            expected = f"at most max_characters_per_token, {cnn.max_characters_per_token}"
-            raise InputError(f"{where}: char_cnn.filters: found a width of {widest}, expected {expected}")
+            raise InputError(f"{where}: {_first(error, model)}") from None
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        lstm = parsed.lstm
         return cls(
             lstm=LstmOptions(
                 dim=lstm.dim,
@@ -98,25 +157,17 @@ class BilmOptions:
                 proj_clip=lstm.proj_clip or None,
                 use_skip_connections=lstm.use_skip_connections,
             ),
-            char_cnn=CharCnnOptions(
-                embedding_dim=cnn.embedding.dim,
-                filters=tuple((width, number) for width, number in cnn.filters),
-                n_highway=cnn.n_highway or 0,
-                activation=cnn.activation,
-                n_characters=cnn.n_characters,
-                max_characters_per_token=cnn.max_characters_per_token,
-            ),
+            token_layer=token_layer,
             extra=_unread(raw, parsed),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `from_dict` reads back."""
-        lstm, cnn = self.lstm, self.char_cnn
-        unread = {"lstm": {}, "char_cnn": {}} | self.extra
+        lstm = self.lstm
         return {
             **self.extra,
             "lstm": {
-                **unread["lstm"],
+                **self.extra.get("lstm", {}),
                 "dim": lstm.dim,
                 "projection_dim": lstm.projection_dim,
                 "n_layers": lstm.n_layers,
@@ -124,15 +175,7 @@ class BilmOptions:
                 "proj_clip": lstm.proj_clip,
                 "use_skip_connections": lstm.use_skip_connections,
             },
-            "char_cnn": {
-                **unread["char_cnn"],
-                "embedding": {**unread["char_cnn"].get("embedding", {}), "dim": cnn.embedding_dim},
-                "filters": [list(pair) for pair in cnn.filters],
-                "n_highway": cnn.n_highway,
-                "activation": cnn.activation,
-                "n_characters": cnn.n_characters,
-                "max_characters_per_token": cnn.max_characters_per_token,
-            },
+            **self.token_layer.to_dict(self.extra),
         }
 
 
@@ -188,8 +231,36 @@ class _Notes(_Fields):
 
 class _Options(_Fields):
     lstm: Annotated[_Lstm, Field(description="an object")]
-    char_cnn: Annotated[_CharCnn, Field(description="an object")]
     elmo_mf: Annotated[_Notes, Field(description="an object")] = _Notes()
+
+    def token_layer(self) -> CharCnnOptions | WordTableOptions:
+        raise NotImplementedError
+
+
+class _CharacterOptions(_Options):
+    char_cnn: Annotated[_CharCnn, Field(description="an object")]
+
+    def token_layer(self) -> CharCnnOptions:
+        cnn = self.char_cnn
+        widest = max(width for width, _ in cnn.filters)
+        if widest > cnn.max_characters_per_token:
+            expected = f"at most max_characters_per_token, {cnn.max_characters_per_token}"
+            raise InputError(f"char_cnn.filters: found a width of {widest}, expected {expected}")
+        return CharCnnOptions(
+            embedding_dim=cnn.embedding.dim,
+            filters=tuple((width, number) for width, number in cnn.filters),
+            n_highway=cnn.n_highway or 0,
+            activation=cnn.activation,
+            n_characters=cnn.n_characters,
+            max_characters_per_token=cnn.max_characters_per_token,
+        )
+
+
+class _WordOptions(_Options):
+    n_tokens_vocab: Annotated[int, _integer(1, MOST_WORDS)]
+
+    def token_layer(self) -> WordTableOptions:
+        return WordTableOptions(self.n_tokens_vocab)
 
 
 def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
@@ -204,11 +275,11 @@ def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
     return unread
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, model: type[_Options]) -> str:
     """Describe the first error, with what was expected of the innermost field that it is in."""
     detail = error.errors(include_url=False, include_context=False)[0]
     names = [str(part) for part in detail["loc"] if isinstance(part, str)]
-    fields: Any = _Options
+    fields: Any = model
     expected = "an object"
     for name in names:
         if name in getattr(fields, "model_fields", {}):

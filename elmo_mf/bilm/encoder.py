@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids, sentence_bound, token_lists
+from elmo_mf.bilm.characters import token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
-from elmo_mf.bilm.checkpoint_files import checkpoint_files
+from elmo_mf.bilm.checkpoint_files import VOCABULARY, checkpoint_files
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.priming import primed_state, priming_sentences
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.token_layer import TokenLayer
+from elmo_mf.bilm.token_layers import token_layer
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
@@ -40,7 +43,7 @@ class Activations(NamedTuple):
     """The vectors of all layers. They include the tokens that begin and end a sentence.
 
     Attributes:
-        layers: (n_layers + 1, sentences, longest + 2, 2p), zero where `mask` is False. Layer 0 is the character CNN's
+        layers: (n_layers + 1, sentences, longest + 2, 2p), zero where `mask` is False. Layer 0 is the token layer's
             vector, twice.
         mask: Where there are tokens, (sentences, longest + 2).
     """
@@ -50,7 +53,9 @@ class Activations(NamedTuple):
 
 
 class Bilm(nn.Module):
-    """The encoder: character CNN and stacked projected biLSTM.
+    """The encoder: token layer and stacked projected biLSTM.
+
+    The token layer is a character CNN or, in a word-level ELMo, a word table.
 
     Args:
         options: Sizes.
@@ -81,6 +86,8 @@ class Bilm(nn.Module):
         (3, 3, 128)
     """
 
+    char_cnn: CharCnn  # there is one unless the ELMo is word-level
+
     def __init__(
         self,
         options: BilmOptions,
@@ -98,16 +105,16 @@ class Bilm(nn.Module):
         self.options = options
         self.state_policy = state
         self.word_cache_mb = word_cache_mb
-        self.char_cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn, precision)
+        layer = token_layer(options, weights, precision)
+        self._token_layer = layer.kind
+        self.add_module(layer.kind, layer)
         self.layers = nn.ModuleList(
             BiLstmLayer(
                 weights.lstms[0, k], weights.lstms[1, k], options.lstm.cell_clip, options.lstm.proj_clip, precision
             )
             for k in range(options.lstm.n_layers)
         )
-        length = options.char_cnn.max_characters_per_token
-        bounds = torch.tensor([sentence_bound(True, length), sentence_bound(False, length)])
-        self.register_buffer("_bounds", bounds, persistent=False)
+        self.register_buffer("_bounds", layer.bounds(), persistent=False)
         self.carried_state: list[State] | None = None
         self._word_vectors = WordVectors(word_cache_mb)
         if state == "primed":
@@ -124,6 +131,7 @@ class Bilm(nn.Module):
         state: StatePolicy = "zero",
         word_cache_mb: float = 0,
         precision: Precision = "float32",
+        vocabulary: str | Path | None = None,
     ) -> Bilm:
         """Read a checkpoint, dense or factored, and compress it.
 
@@ -135,6 +143,7 @@ class Bilm(nn.Module):
             state: See `Bilm`.
             word_cache_mb: See `Bilm`.
             precision: See `Bilm`.
+            vocabulary: The vocabulary of a word-level ELMo, likewise; by default the one beside its other files.
 
         Returns:
             The encoder, in evaluation mode.
@@ -143,9 +152,9 @@ class Bilm(nn.Module):
             InputError: See `checkpoint_files`, `BilmOptions.from_file`, `read_weights` and
                 `elmo_mf.compression.compress`.
         """
-        with checkpoint_files(options_file, weight_file) as files:
+        with checkpoint_files(options_file, weight_file, vocabulary) as files:
             options = BilmOptions.from_file(files.options)
-            weights = read_weights(files.weights, options)
+            weights = read_weights(files.weights, options, files.vocabulary)
         if compression is not None:
             from elmo_mf.compression import compress, with_history
 
@@ -161,13 +170,39 @@ class Bilm(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the parameters."""
-        return self.char_cnn.embedding.device
+        return self.token_layer.embedding.device
+
+    @property
+    def token_layer(self) -> TokenLayer:
+        """The character CNN or the word table."""
+        return cast(TokenLayer, getattr(self, self._token_layer))
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of a word-level ELMo; None if the encoder reads characters."""
+        return self.token_layer.vocabulary
+
+    def token_ids(self, sentences: Iterable[Iterable[str]]) -> Tensor:
+        """Turn tokenised sentences into what `forward` takes.
+
+        Args:
+            sentences: Lists of tokens.
+
+        Returns:
+            Ids (sentences, longest, width), 0 past a sentence's end: of each token's characters, or the one of the
+            word.
+
+        Raises:
+            InputError: See `token_lists`.
+        """
+        return self.token_layer.ids(sentences)
 
     def forward(self, ids: Tensor) -> Activations:
         """Compute all layers' vectors.
 
         Args:
-            ids: Character ids (sentences, longest, characters), 0 past a sentence's end; see `batch_to_ids`.
+            ids: Ids (sentences, longest, width), 0 past a sentence's end; see `token_ids`. For a character CNN, those
+                of `batch_to_ids`.
 
         Raises:
             InputError: See `check_ids`.
@@ -175,7 +210,7 @@ class Bilm(nn.Module):
         ids = self.check_ids(ids)
         if not len(ids):
             shape = self.options.lstm.n_layers + 1, 0, ids.shape[1] + 2, self.output_dim
-            return Activations(self.char_cnn.embedding.new_zeros(shape), ids.new_zeros(shape[1:3], dtype=torch.bool))
+            return Activations(self.token_layer.embedding.new_zeros(shape), ids.new_zeros(shape[1:3], dtype=torch.bool))
         ids, lengths = self.with_bounds(ids)
         packing = Packing.of(lengths, ids.shape[1])
         layers = self.contextualize(self.token_vectors(packing.pack(ids)), packing)
@@ -183,29 +218,29 @@ class Bilm(nn.Module):
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
     def check_ids(self, ids: Tensor) -> Tensor:
-        """Return character ids as int64 on the device of the parameters.
+        """Return ids as int64 on the device of the parameters.
 
         Raises:
             InputError: They have the wrong shape, or a type that cannot hold them.
         """
-        characters = self.options.char_cnn.max_characters_per_token
+        width, unit = self.token_layer.width, self.token_layer.unit
         if ids.dim() != 3:
-            found, expected = tuple(ids.shape), f"(sentences, longest, {characters})"
-            raise InputError(f"character ids: found shape {found}, expected {expected}")
-        if ids.shape[2] != characters:
-            raise InputError(f"character ids: found {ids.shape[2]} characters a token, expected {characters}")
+            found, expected = tuple(ids.shape), f"(sentences, longest, {width})"
+            raise InputError(f"{unit} ids: found shape {found}, expected {expected}")
+        if ids.shape[2] != width:
+            raise InputError(f"{unit} ids: found {ids.shape[2]} {unit}s a token, expected {width}")
         if ids.dtype not in _ID_TYPES:
-            raise InputError(f"character ids: found {ids.dtype}, expected int64, or another integer of 16 bits or more")
+            raise InputError(f"{unit} ids: found {ids.dtype}, expected int64, or another integer of 16 bits or more")
         return ids.to(self.device, torch.long)
 
     def with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Add the tokens that begin and end a sentence.
 
         Args:
-            ids: Character ids (sentences, longest, characters), 0 past a sentence's end.
+            ids: Ids (sentences, longest, width), 0 past a sentence's end.
 
         Returns:
-            Ids (sentences, longest + 2, characters), and the lengths of the sentences (sentences,).
+            Ids (sentences, longest + 2, width), and the lengths of the sentences (sentences,).
         """
         lengths = (ids > 0).any(dim=2).sum(dim=1)
         bounded = ids.new_zeros(len(ids), ids.shape[1] + 2, ids.shape[2])
@@ -246,13 +281,13 @@ class Bilm(nn.Module):
         return run_layers(self.layers, stacked, batch_sizes, states, self.options.lstm.use_skip_connections)
 
     def token_vectors(self, ids: Tensor) -> Tensor:
-        """Turn character ids (tokens, characters) into the character CNN's vectors (tokens, p)."""
-        vectors: Tensor = self._word_vectors(self.char_cnn, ids)
+        """Turn ids (tokens, width) into the token layer's vectors (tokens, p)."""
+        vectors: Tensor = self._word_vectors(self.token_layer, ids)
         return vectors
 
     @property
     def bounds(self) -> Tensor:
-        """Character ids of the tokens that begin and end a sentence, (2, characters)."""
+        """Ids of the tokens that begin and end a sentence, (2, width)."""
         return cast(Tensor, self._bounds)
 
     def fixed_states(self, sentences: int) -> list[State] | None:
@@ -268,7 +303,7 @@ class Bilm(nn.Module):
             return self.fixed_states(batch)
 
         def fitted(state: Tensor) -> Tensor:
-            state = state.to(self.char_cnn.embedding)  # the module may have been moved or converted since
+            state = state.to(self.token_layer.embedding)  # the module may have been moved or converted since
             missing = batch - state.shape[1]
             if missing > 0:
                 state = torch.cat([state, state.new_zeros(state.shape[0], missing, state.shape[2])], dim=1)
@@ -314,7 +349,7 @@ class Bilm(nn.Module):
         lists, vectors = list(token_lists(sentences)), list[Array]()
         for start in range(0, len(lists), batch_size):
             batch = lists[start : start + batch_size]
-            layers = self(batch_to_ids(batch, self.options.char_cnn.max_characters_per_token)).layers
+            layers = self(self.token_ids(batch)).layers
             vectors += [layers[:, i, 1 : len(sentence) + 1].cpu().numpy().copy() for i, sentence in enumerate(batch)]
         return vectors
 
@@ -326,10 +361,12 @@ class Bilm(nn.Module):
         if self.state_policy == "primed":
             h, c = (cast(Tensor, part).cpu().numpy() for part in (self._primed_h, self._primed_c))
             lstms = {(d, k): replace(w, primed=(h[k, d], c[k, d])) for (d, k), w in lstms.items()}
-        return BilmWeights(self.char_cnn.arrays(), lstms)
+        return BilmWeights(self.token_layer.arrays(), lstms, self.vocabulary)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
-        """Write `options.json` and `weights.hdf5`, both or neither; `from_files` reads them back.
+        """Write `options.json` and `weights.hdf5`, all or nothing; `from_files` reads them back.
+
+        A word-level ELMo has its vocabulary beside them, `vocabulary.txt`.
 
         To write them together with other files, save into the staging folder of `elmo_mf.io.atomic_files`.
 
@@ -343,6 +380,8 @@ class Bilm(nn.Module):
         with atomic_files(folder) as staging:
             write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions)
             write_json(staging / "options.json", self.options.to_dict())
+            if self.vocabulary is not None:
+                self.vocabulary.save(staging / VOCABULARY)
 
 
 _ID_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint64, torch.uint32, torch.uint16)

@@ -13,7 +13,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.packing import State
 
 PRIMING_TEXT = Path(__file__).with_suffix(".txt")
@@ -24,10 +23,13 @@ class SteppedEncoder(Protocol):
 
     @property
     def bounds(self) -> Tensor:
-        """Character ids of the tokens that begin and end a sentence, (2, characters)."""
+        """Ids of the tokens that begin and end a sentence, (2, width)."""
+
+    def token_ids(self, sentences: Iterable[Iterable[str]]) -> Tensor:
+        """Turn tokenised sentences into ids (sentences, longest, width)."""
 
     def token_vectors(self, ids: Tensor) -> Tensor:
-        """Turn character ids (tokens, characters) into the character CNN's vectors (tokens, p)."""
+        """Turn ids (tokens, width) into the token layer's vectors (tokens, p)."""
 
     def run_layers(
         self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
@@ -57,7 +59,7 @@ def primed_state(encoder: SteppedEncoder, sentences: Iterable[list[str]]) -> tup
     begin, end = encoder.bounds
     states = None
     for sentence in sentences:
-        words = batch_to_ids([sentence], len(begin))[0].to(begin.device)
+        words = encoder.token_ids([sentence])[0].to(begin.device)
         tokens = encoder.token_vectors(torch.cat([begin.unsqueeze(0), words, end.unsqueeze(0)]))
         _, states = encoder.run_layers(torch.stack([tokens, tokens.flip(0)]), [1] * len(tokens), states)
     assert states is not None

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from elmo_mf.bilm.vocabulary import Vocabulary
+
 Array: TypeAlias = np.ndarray
 Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 
@@ -131,22 +133,24 @@ class LstmWeights:
 
 @dataclass(frozen=True)
 class BilmWeights:
-    """The weights of a biLM, or of a language model's core, which has one direction and no character CNN.
+    """The weights of a biLM, or of a language model's core, which has one direction and no token layer.
 
     Attributes:
-        char_cnn: The character CNN's arrays by their HDF5 name; see `highway_matrices`.
+        token_layer: The arrays of the character CNN, see `highway_matrices`, or of the word table, by their HDF5 name.
         lstms: The LSTMs by direction (0 is forward, 1 backward) and layer.
+        vocabulary: The words of a word table's rows; None for any other token layer.
     """
 
-    char_cnn: dict[str, Array]
+    token_layer: dict[str, Array]
     lstms: dict[tuple[int, int], LstmWeights]
+    vocabulary: Vocabulary | None = None
 
     def dense(self) -> BilmWeights:
         """Return a copy with every matrix as an array."""
-        char_cnn = self.char_cnn
-        for layer, matrix in enumerate(highway_matrices(char_cnn)):
-            char_cnn = with_highway(char_cnn, layer, to_dense(matrix))
-        return BilmWeights(char_cnn, {key: lstm.dense() for key, lstm in self.lstms.items()})
+        arrays = self.token_layer
+        for layer, matrix in enumerate(highway_matrices(arrays)):
+            arrays = with_highway(arrays, layer, to_dense(matrix))
+        return replace(self, token_layer=arrays, lstms={key: lstm.dense() for key, lstm in self.lstms.items()})
 
     def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
         """Return the first layer of a direction that is another object in `weights`; if none is, their number."""

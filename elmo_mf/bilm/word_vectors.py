@@ -1,4 +1,4 @@
-"""Token vectors with the character CNN run once for each distinct word of a batch, or of many batches."""
+"""Token vectors computed once for each distinct word of a batch, or of many batches."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.derived_cache import DerivedCache
+from elmo_mf.bilm.token_layer import TokenLayer
 
 
 class WordVectors(nn.Module):
-    """Applies a character CNN to tokens, once for each distinct spelling.
+    """Applies a token layer to tokens; a character CNN once for each distinct spelling.
 
     Args:
-        cache_mb: Memory in MB for the vectors of the most recently used words, which are kept on a CPU when the CNN
-            gets no gradients. A change of the CNN's parameters empties it, see `DerivedCache`. Defaults to 0, which
+        cache_mb: Memory in MB for the vectors of the most recently used words, which are kept on a CPU when the layer
+            gets no gradients. A change of its parameters empties it, see `DerivedCache`. Defaults to 0, which
             keeps none.
     """
 
@@ -26,22 +26,22 @@ class WordVectors(nn.Module):
         self.cache_mb = cache_mb
         self._kept = DerivedCache[_KeptVectors]()
 
-    def forward(self, cnn: CharCnn, ids: Tensor) -> Tensor:
-        """Turn character ids (tokens, characters) into vectors (tokens, p), as `cnn(ids)` does."""
-        if len(ids) < 2:
-            return self._vectors(cnn, ids)
+    def forward(self, layer: TokenLayer, ids: Tensor) -> Tensor:
+        """Turn ids (tokens, width) into vectors (tokens, p), as `layer(ids)` does."""
+        if not layer.worth_keeping or len(ids) < 2:
+            return self._vectors(layer, ids)
         distinct, inverse = distinct_rows(ids)
-        return self._vectors(cnn, distinct).index_select(0, inverse)
+        return self._vectors(layer, distinct).index_select(0, inverse)
 
-    def _vectors(self, cnn: CharCnn, ids: Tensor) -> Tensor:
-        trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cnn.parameters())
-        if not self.cache_mb or trained or ids.device.type != "cpu":
-            vectors: Tensor = cnn(ids)
+    def _vectors(self, layer: TokenLayer, ids: Tensor) -> Tensor:
+        trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in layer.parameters())
+        if not self.cache_mb or not layer.worth_keeping or trained or ids.device.type != "cpu":
+            vectors: Tensor = layer(ids)
             return vectors
         kept = self._kept.get(
-            cnn.parameters(), lambda: _KeptVectors(self.cache_mb, cnn.output_dim, cnn.embedding.dtype)
+            layer.parameters(), lambda: _KeptVectors(self.cache_mb, layer.output_dim, layer.embedding.dtype)
         )
-        return kept.vectors(cnn, ids)
+        return kept.vectors(layer, ids)
 
 
 class _KeptVectors:
@@ -59,8 +59,8 @@ class _KeptVectors:
         with torch.inference_mode(False):  # so that it can be used in any mode
             self._vectors = torch.empty(capacity, width, dtype=dtype)
 
-    def vectors(self, cnn: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
-        """Return the vectors of character ids (words, characters); `cnn` computes those that are not kept."""
+    def vectors(self, layer: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+        """Return the vectors of character ids (words, characters); `layer` computes those that are not kept."""
         keys = [row.tobytes() for row in ids.to(torch.int16).numpy()]
         rows = [self._rows.get(key) for key in keys]
         new = [index for index, row in enumerate(rows) if row is None]
@@ -71,7 +71,7 @@ class _KeptVectors:
             for index in known:
                 self._rows.move_to_end(keys[index])
         if new:
-            result[new] = cnn(ids[new])
+            result[new] = layer(ids[new])
             self._keep([keys[index] for index in new], result[new])
         return result
 

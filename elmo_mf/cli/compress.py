@@ -55,6 +55,7 @@ def compress(
     """
     from elmo_mf.bilm import Bilm, BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
+    from elmo_mf.bilm.checkpoint_files import VOCABULARY
     from elmo_mf.compression import check_compression, with_history
     from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
     from elmo_mf.compression.model_card import Source, write_compressed_card
@@ -64,12 +65,12 @@ def compress(
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
     files = files_of_command(options, weights)
     inputs = (*files.inputs, how.calibration, evaluation, how.gradients, how.distill)
-    check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
+    check_folder("--out", out, (*_FILES, VOCABULARY, _CHECKPOINT), inputs)
     compression = how.compression()
     if compression is None:
         raise InputError("one of --rank, --budget or --highway-rank is required")
     parsed = BilmOptions.from_file(files.options)
-    before = read_weights(files.weights, parsed)
+    before = read_weights(files.weights, parsed, files.vocabulary)
     check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
@@ -81,7 +82,7 @@ def compress(
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             write_json(staging / "report.json", _json(noted.compressions[-1], report, seconds, distilled))
             write_compressed_card(staging, source, compression, noted.compressions[-1], report, parsed, dense)
-    _print(report, seconds, distilled)
+    _print(report, parsed.token_layer.title, seconds, distilled)
     megabytes = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
         echo("written with rebuilt matrices, as large and as fast as the dense encoder")
@@ -142,7 +143,7 @@ def _distilled(
         return distill(before, after, options, settings, checkpoint, show, resumes)
 
 
-def _print(report: CompressionReport, seconds: float, distilled: Distilled | None) -> None:
+def _print(report: CompressionReport, token_layer: str, seconds: float, distilled: Distilled | None) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
@@ -163,17 +164,17 @@ def _print(report: CompressionReport, seconds: float, distilled: Distilled | Non
     console = Console()
     console.print(table)
     console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of the products with real inputs")
-    for line in _summary(report, seconds, distilled):
+    for line in _summary(report, token_layer, seconds, distilled):
         console.print(line, soft_wrap=True)
 
 
-def _summary(report: CompressionReport, seconds: float, distilled: Distilled | None) -> list[str]:
+def _summary(report: CompressionReport, token_layer: str, seconds: float, distilled: Distilled | None) -> list[str]:
     size, speed, error = report.size, report.predicted_speed_up, report.activation_error
     lines = [
         f"biLSTM: {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} parameters "
         f"({size.lstm_ratio:.2f} times smaller), {size.lstm_bytes:,} bytes, "
         f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,} multiply-adds a token",
-        f"encoder with its character CNN: {size.encoder_parameters:,} parameters "
+        f"encoder with its {token_layer}: {size.encoder_parameters:,} parameters "
         f"({size.encoder_ratio:.2f} times smaller), {size.encoder_bytes:,} bytes",
         f"predicted speed-up: biLSTM {speed.lstm:.1f} times, encoder {speed.encoder:.1f} times where every word "
         "is new; elmo-mf bench measures it",

@@ -81,8 +81,9 @@ def embed(
             read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
         )
         bilm = Bilm.from_files(
-            files.options, files.weights, compression, cast("StatePolicy", state), 64, cast("Precision", precision)
-        )
+            files.options, files.weights, compression, cast("StatePolicy", state), 64, cast("Precision", precision),
+            files.vocabulary,
+        )  # fmt: skip
         encoder_identity = {
             "options": file_hash(files.options),
             "weights": file_hash(files.weights),
@@ -90,6 +91,8 @@ def embed(
             "state": state,
             "precision": precision,
         }
+        if bilm.vocabulary is not None:
+            encoder_identity["vocabulary"] = bilm.vocabulary.sha256
         how = EmbedSettings(keep[0], batch, mean=pool is not None)
         reused = _run(bilm.to(device), encoder_identity, lines, output, how, identifiers)
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them by an earlier run" if reused else ""))

@@ -42,7 +42,7 @@ def inspect(
     picture.check(files.inputs)
     if json_file is not None:
         check_output("--json", json_file, files.inputs)
-    facts = look(read_weights(files.weights, BilmOptions.from_file(files.options)), gates)
+    facts = look(read_weights(files.weights, BilmOptions.from_file(files.options), files.vocabulary), gates)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)

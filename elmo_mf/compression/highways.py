@@ -32,7 +32,7 @@ def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) ->
     references = highway_references(weights)
     if not references:
         raise InputError(f"compression.highway_rank: found {rank}, expected nothing: there is no highway layer here")
-    for reference, matrix in zip(references, highway_matrices(weights.char_cnn), strict=True):
+    for reference, matrix in zip(references, highway_matrices(weights.token_layer), strict=True):
         if isinstance(matrix, Factors):
             found = f"{reference} factored at rank {matrix.rank}"
             raise InputError(f"compression.highway_rank: found {found}, expected a dense matrix")
@@ -76,7 +76,8 @@ class HighwayFactorization:
         """Replace the matrix by factors, and drop stored initial states, which are invalid for new token vectors."""
         factors = self._factorizer.factors(rank)
         lstms = {k: lstm if lstm.primed is None else replace(lstm, primed=None) for k, lstm in weights.lstms.items()}
-        return BilmWeights(with_highway(weights.char_cnn, self.reference.layer, factors), lstms)
+        arrays = with_highway(weights.token_layer, self.reference.layer, factors)
+        return replace(weights, token_layer=arrays, lstms=lstms)
 
     @cached_property
     def _factorizer(self) -> Factorizer:
@@ -90,6 +91,6 @@ def highway_factorizations(weights: BilmWeights, covariances: Sequence[Array]) -
         weights: Weights of the encoder.
         covariances: Second moments of each layer's inputs, see `highway_input_covariances`.
     """
-    matrices = map(to_dense, highway_matrices(weights.char_cnn))
+    matrices = map(to_dense, highway_matrices(weights.token_layer))
     for reference, matrix, covariance in zip(highway_references(weights), matrices, covariances, strict=True):
         yield HighwayFactorization(reference, matrix, covariance)

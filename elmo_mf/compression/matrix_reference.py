@@ -153,7 +153,7 @@ def highway_references(weights: BilmWeights) -> list[HighwayReference]:
     """References to all highway layers."""
     return [
         HighwayReference(layer, (matrix.shape[0], matrix.shape[1]))
-        for layer, matrix in enumerate(highway_matrices(weights.char_cnn))
+        for layer, matrix in enumerate(highway_matrices(weights.token_layer))
     ]
 
 

@@ -75,7 +75,7 @@ def write_compressed_card(
         "architecture": _architecture(options),
         "method": f"{_label(compression)} ({form})",
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
-        "times smaller": f"{size.lstm_ratio:.2f} (with the character CNN {size.encoder_ratio:.2f})",
+        "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds a token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),

@@ -203,7 +203,7 @@ def _matrix_error(
 def _highway_reports(
     dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path
 ) -> Iterator[HighwayReport]:
-    pairs = list(zip(*(highway_matrices(weights.char_cnn) for weights in (dense, compressed)), strict=True))
+    pairs = list(zip(*(highway_matrices(weights.token_layer) for weights in (dense, compressed)), strict=True))
     if not any(isinstance(after, Factors) and not isinstance(before, Factors) for before, after in pairs):
         return
     covariances = highway_input_covariances(dense, options, text)

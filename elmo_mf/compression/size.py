@@ -52,7 +52,7 @@ class MatrixSize(MatrixPlace):
 class SizeReport:
     """Sizes of all matrices of the LSTMs, and totals.
 
-    Totals named `lstm_*` count the LSTMs with their biases, `encoder_*` also what is around them: the character CNN, or
+    Totals named `lstm_*` count the LSTMs with their biases, `encoder_*` also what is around them: the token layer, or
     a language model's embedding. Each weight of a product takes one multiply-add a token. Pruned matrices have fewer
     parameters than dense ones, but as many bytes and multiply-adds.
 
@@ -123,10 +123,10 @@ def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
         >>> size_report(read_weights(demo_weights(), options), options).lstm_ratio
         1.0
     """
-    char_cnn = sum(array.size for array in weights.char_cnn.values())
-    saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.char_cnn))
-    projected = "CNN_proj/W_proj" in weights.char_cnn
-    return lstm_size(weights, char_cnn, _char_cnn_multiply_adds(options, projected) - saved, saved)
+    around = sum(array.size for array in weights.token_layer.values())
+    saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.token_layer))
+    projection = options.lstm.projection_dim if "CNN_proj/W_proj" in weights.token_layer else None
+    return lstm_size(weights, around, options.token_layer.multiply_adds(projection) - saved, saved)
 
 
 def lstm_size(
@@ -165,13 +165,3 @@ def _matrix_size(direction: int, layer: int, target: Target, matrix: Matrix) -> 
     rank = matrix.rank if isinstance(matrix, Factors) else None
     stored = m * n if isinstance(matrix, Pruned) else int(matrix.size)
     return MatrixSize(DIRECTIONS[direction], layer, target, (m, n), rank, int(matrix.size), stored)
-
-
-def _char_cnn_multiply_adds(options: BilmOptions, projected: bool) -> int:
-    """Multiply-adds of the character CNN with dense highway layers."""
-    cnn = options.char_cnn
-    convolutions = sum(
-        (cnn.max_characters_per_token - width + 1) * width * cnn.embedding_dim * number for width, number in cnn.filters
-    )
-    projection = cnn.n_filters * options.lstm.projection_dim if projected else 0
-    return convolutions + cnn.n_highway * 2 * cnn.n_filters**2 + projection

@@ -3,16 +3,19 @@
 A line ends with LF, CR LF or CR, as in Python's text mode and in AllenNLP's readers; other line breaks of Unicode
 (U+2028, form feed, U+0085 and others) are white space within a line. The last line needs no end. The encoding is
 UTF-8; a byte order mark at the start of a file is dropped. A null character, which is frequent in other encodings, is
-an error.
+an error. A file whose name ends in `.gz` is decompressed.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io.reading import open_regular
@@ -41,7 +44,7 @@ class TextLines:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256, in hex, of the bytes that have been read; of the whole file after iteration."""
+        """The SHA-256, in hex, of the text that has been read; of the whole text after iteration."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[str]:
@@ -57,12 +60,17 @@ class TextLines:
                 yield from self._decoded(file)
         except FileNotFoundError:
             raise missing(self.path, "text file", self.expected) from None
-        except OSError as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise InputError(
                 f"{self.path}: the text cannot be read ({one_line(error)}), expected {self.expected}"
             ) from None
 
-    def _open(self) -> BinaryIO:
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        with self._open_as_it_is() as raw:
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if self.path.suffix == ".gz" else raw
+
+    def _open_as_it_is(self) -> BinaryIO:
         try:
             return open_regular(self.path, "text file", self.expected) if self.regular else open(self.path, "rb")
         except InputError:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
@@ -75,7 +75,7 @@ class Form(_Strict):
         files: Options file and weight file; empty for a language model.
         compression: Keys of `Compression`; None for the checkpoint as stored.
         options: Options of an ELMo, with the compression in their history; empty for a language model.
-        char_cnn: Shapes of the character CNN's arrays by name.
+        token_layer: Shapes of the token layer's arrays by name; `char_cnn` in the file.
         lstms: Direction, layer and shapes of each LSTM.
     """
 
@@ -83,14 +83,16 @@ class Form(_Strict):
     files: list[str] = []
     compression: dict[str, Any] | None
     options: dict[str, Any] = {}
-    char_cnn: dict[str, Shape]
+    token_layer: dict[str, Shape] = Field(alias="char_cnn")
     lstms: list[tuple[int, int, LstmForm]]
 
     @classmethod
     def of(cls, weights: BilmWeights, **made_from: Any) -> Form:
         """Describe `weights`; `made_from` are the other fields."""
-        char_cnn = {name: array.shape for name, array in weights.char_cnn.items()}
-        return cls(char_cnn=char_cnn, lstms=[(*key, LstmForm.of(w)) for key, w in weights.lstms.items()], **made_from)
+        token_layer = {name: array.shape for name, array in weights.token_layer.items()}
+        return cls(
+            char_cnn=token_layer, lstms=[(*key, LstmForm.of(w)) for key, w in weights.lstms.items()], **made_from
+        )
 
     def built(self, build: Callable[[BilmWeights], M]) -> M:
         """Call `build` with zero weights of these shapes; the parameters are loaded afterwards.
@@ -99,9 +101,9 @@ class Form(_Strict):
             InputError: The shapes are inconsistent, as in a file that was tampered with.
         """
         try:
-            char_cnn = {name: np.zeros(shape, np.float32) for name, shape in self.char_cnn.items()}
+            token_layer = {name: np.zeros(shape, np.float32) for name, shape in self.token_layer.items()}
             lstms = {(direction, layer): form.zeros() for direction, layer, form in self.lstms}
-            return build(BilmWeights(char_cnn, lstms))
+            return build(BilmWeights(token_layer, lstms))
         except InputError:
             raise
         except Exception as error:
@@ -117,13 +119,13 @@ class Form(_Strict):
     def encoder(self) -> tuple[Any, ...]:
         """Key that is equal for two encoders if the same parameters fit both and give the same vectors."""
         options = BilmOptions.from_dict(self.options) if self.options else None
-        return options, self.char_cnn, [(*key, lstm.matrices, lstm.bias) for *key, lstm in self.lstms]
+        return options, self.token_layer, [(*key, lstm.matrices, lstm.bias) for *key, lstm in self.lstms]
 
     @property
     def numbers(self) -> int:
         """Number of values in the weights."""
         matrices = (matrix for *_, lstm in self.lstms for matrix in lstm.matrices.values())
-        shapes = [*self.char_cnn.values(), *(shape for matrix in matrices for shape in matrix.shapes)]
+        shapes = [*self.token_layer.values(), *(shape for matrix in matrices for shape in matrix.shapes)]
         return sum(map(prod, shapes)) + sum(lstm.bias + sum(lstm.primed or ()) for *_, lstm in self.lstms)
 
 
@@ -137,7 +139,7 @@ class StoredForm(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Return the bytes as a float tensor, because `allennlp diff`, for example, subtracts all values of a state."""
-        return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
+        return torch.tensor(list(self.form.model_dump_json(by_alias=True).encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
         """Check that the form being loaded describes this encoder.

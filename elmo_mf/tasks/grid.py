@@ -37,11 +37,15 @@ def expand(spec: SweepSpec) -> list[Run]:
     Raises:
         InputError: A run would fail for a reason that is known beforehand.
     """
-    from elmo_mf.bilm import read_weights
+    from elmo_mf.bilm import CharCnnOptions, read_weights
 
     compressions = list(spec.encoders())
     hashed = [None if one is None else with_file_hashes(one) for one in compressions]
-    bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
+    options = BilmOptions.from_file(spec.options)
+    if not isinstance(options.token_layer, CharCnnOptions):
+        found, expected = "a word-level ELMo", "one with a character CNN, as the tasks' configs have it"
+        raise InputError(f"{spec.options}: found {found}, expected {expected}")
+    bilm = read_weights(spec.weights, options)
     elmo = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))
     placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs: list[Run] = []

@@ -126,7 +126,7 @@ def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:
 def test_scale_of_a_matrix_does_not_matter() -> None:
     """Error reductions are relative to the norm of each matrix."""
     loud = WEIGHTS.lstms[0, 0].with_matrix("input", 100 * np.asarray(WEIGHTS.lstms[0, 0].matrices["input"]))
-    weights = type(WEIGHTS)(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): loud})
+    weights = type(WEIGHTS)(WEIGHTS.token_layer, {**WEIGHTS.lstms, (0, 0): loud})
     compression = Compression(method="svd", targets="all", budget={"parameters": 1700}, allocation="matrices")
     sizes = [size_report(compress(w, OPTIONS, compression), OPTIONS).matrices for w in (WEIGHTS, weights)]
     assert [row.rank for row in sizes[0]] == [row.rank for row in sizes[1]]

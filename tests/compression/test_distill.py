@@ -61,7 +61,7 @@ def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
             old = to_dense(before.lstms[key].matrices[target])
             assert isinstance(matrix, Pruned) and (matrix.values[old == 0] == 0).all()
             assert np.abs(matrix.values - old).max() > 1e-4
-    assert all(np.array_equal(after.char_cnn[name], array) for name, array in before.char_cnn.items())
+    assert all(np.array_equal(after.token_layer[name], array) for name, array in before.token_layer.items())
 
 
 @pytest.mark.slow

@@ -72,7 +72,9 @@ def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
     """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
     factored = _alone(WEIGHTS, rank)
     for layer, inputs in enumerate(_inputs_of_each_highway()):
-        matrix, made = (to_dense(highway_matrices(w.char_cnn)[layer]).astype(np.float64) for w in (WEIGHTS, factored))
+        matrix, made = (
+            to_dense(highway_matrices(w.token_layer)[layer]).astype(np.float64) for w in (WEIGHTS, factored)
+        )
         error = np.linalg.norm((matrix - made) @ inputs.numpy().T)
         least = np.linalg.norm(np.linalg.svd(matrix @ inputs.numpy().T, compute_uv=False)[rank:])
         assert least <= error <= 1.02 * least  # the ridge moves it a little
@@ -163,7 +165,7 @@ def test_alone(before: BilmWeights) -> None:
     for key, lstm in before.lstms.items():
         for target, matrix in lstm.matrices.items():
             assert made.lstms[key].matrices[target] is matrix
-    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.char_cnn)] == [3, 3]
+    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.token_layer)] == [3, 3]
     report = compression_report(before, made, OPTIONS)
     assert report.matrices == () and len(report.highways) == 2
     assert report.activation_error.overall > 0
@@ -207,7 +209,7 @@ def test_distillation_is_on_words_of_its_own() -> None:
     factored = _alone(WEIGHTS, 1)
     made = distill(WEIGHTS, factored, OPTIONS, Distillation(text=str(CALIBRATION_TEXT), steps=40))
     assert made.before > 0.001 and made.after < 0.9 * made.before
-    assert isinstance(highway_matrices(made.weights.char_cnn)[0], Factors)
+    assert isinstance(highway_matrices(made.weights.token_layer)[0], Factors)
 
 
 @pytest.mark.parametrize(

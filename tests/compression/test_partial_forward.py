@@ -44,9 +44,11 @@ def test_errors_are_those_of_encoders_that_run_whole(
         chosen: dict[str, Any] = {"directions": directions, "layers": sorted(layers), "highway_rank": highways}
         own = compress(own, dense.options, Compression(method="whitened_svd", rank=2, targets="all", **chosen))
     if what == "char_cnn":
-        own = BilmWeights(own.char_cnn, read.weights.lstms)
+        own = BilmWeights(own.token_layer, read.weights.lstms)
     if what == "biases":
-        own = BilmWeights(own.char_cnn, {**own.lstms, (1, 2): replace(own.lstms[1, 2], bias=own.lstms[1, 2].bias + 1)})
+        own = BilmWeights(
+            own.token_layer, {**own.lstms, (1, 2): replace(own.lstms[1, 2], bias=own.lstms[1, 2].bias + 1)}
+        )
     expected = activation_error(dense, Bilm(dense.options, own).eval(), SENTENCES).layers
     np.testing.assert_allclose(np.sqrt(read.squared_errors(own)), expected, rtol=1e-4, atol=1e-6)
 

@@ -101,7 +101,7 @@ def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
 def test_what_nobody_hears_gets_nothing() -> None:
     """If a projection is zero, the layer's outputs are zero, whatever its gates are."""
     silent = WEIGHTS.lstms[0, 0].with_matrix("projection", np.zeros_like(WEIGHTS.lstms[0, 0].matrices["projection"]))
-    weights = BilmWeights(WEIGHTS.char_cnn, {**WEIGHTS.lstms, (0, 0): silent})
+    weights = BilmWeights(WEIGHTS.token_layer, {**WEIGHTS.lstms, (0, 0): silent})
     ranks = {}
     for allocation in ("outputs", "matrices"):
         compression = Compression(method="svd", targets="input+recurrent", budget={"share": 0.7}, allocation=allocation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import threading
@@ -83,3 +84,14 @@ def test_a_pipe_where_a_regular_file_must_be(tmp_path: Path) -> None:
         list(TextLines(tmp_path / "pipe", regular=True))
     (tmp_path / "file").write_text("a\nb")
     assert list(TextLines(tmp_path / "file", regular=True)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("regular", [False, True])
+def test_gzip(tmp_path: Path, regular: bool) -> None:
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"The cat\nsat"))
+    lines = TextLines(tmp_path / "x.gz", regular=regular)
+    assert list(lines) == ["The cat", "sat"] and lines.sha256 == hashlib.sha256(b"The cat\nsat").hexdigest()
+    for damaged in (b"The cat", gzip.compress(b"The cat" * 99)[:-12], gzip.compress(b"The cat" * 99)[:20] + bytes(20)):
+        (tmp_path / "x.gz").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"x\.gz: the text cannot be read \(.*\), expected UTF-8 text"):
+            list(TextLines(tmp_path / "x.gz", regular=regular))

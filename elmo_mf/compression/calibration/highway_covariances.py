@@ -29,7 +29,7 @@ def highway_input_covariances(weights: BilmWeights, options: BilmOptions, text: 
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.char_cnn)
+    cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.token_layer)
     counts = Counter(token for sentence in calibration_sentences(text) for token in sentence)
     words = list(counts)
     n = options.char_cnn.n_filters

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
@@ -68,7 +67,7 @@ def input_covariances(
     recorder = _Recorder(bilm)
     with recorder:
         for batch in batches(calibration_sentences(text), _BATCH_TOKENS):
-            bilm(batch_to_ids(batch, options.char_cnn.max_characters_per_token))
+            bilm(bilm.token_ids(batch))
             recorder.end_batch()
     return recorder.covariances()
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import ProjectedLstm, run_layers
 from elmo_mf.bilm.packing import Packing
+from elmo_mf.bilm.token_layer import TokenLayer
+from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.weights import Array, BilmWeights, LstmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.compression.calibration.input_covariances import batches
@@ -26,7 +26,7 @@ _BATCH_TOKENS = 5000
 class PartialForward:
     """Stored activations of dense weights on a text, with which the activations of many others are compared.
 
-    For other weights, token vectors are computed again if the character CNN differs, and layers run from the first one
+    For other weights, token vectors are computed again if the token layer differs, and layers run from the first one
     that differs, in the directions that differ: the two directions of an ELMo do not read each other. Objects are
     compared by identity.
 
@@ -46,20 +46,19 @@ class PartialForward:
     def squared_errors(self, weights: BilmWeights) -> Array:
         """The squared error (|other - dense|_F / |dense|_F)^2 of each biLSTM layer over the tokens, (n_layers,)."""
         errors = np.zeros(self.options.lstm.n_layers)
-        cnn = None if weights.char_cnn is self.weights.char_cnn else self._char_cnn(weights)
+        same = weights.token_layer is self.weights.token_layer
+        layer = None if same else token_layer(self.options, weights).eval()
         for direction in (0, 1):
-            first = weights.first_other_layer(self.weights, direction) if cnn is None else 0
-            lstms = [self._lstm(weights, direction, layer) for layer in range(first, len(errors))]
+            first = weights.first_other_layer(self.weights, direction) if layer is None else 0
+            lstms = [self._lstm(weights, direction, k) for k in range(first, len(errors))]
             for passage in self.passages:
-                stacked = (passage.layers[first] if cnn is None else passage.token_vectors(cnn))[[direction]]
+                read = passage.layers[first] if layer is None else passage.token_vectors(layer)
+                stacked = read[[direction]]
                 skips, sizes = self.options.lstm.use_skip_connections, passage.packing.batch_sizes
                 outputs, _ = run_layers(lstms, stacked, sizes, None, skips, first)
-                for layer, output in enumerate(outputs, first):
-                    errors[layer] += passage.squared_norm(output - passage.layers[layer + 1][[direction]])
+                for k, output in enumerate(outputs, first):
+                    errors[k] += passage.squared_norm(output - passage.layers[k + 1][[direction]])
         return np.asarray(errors / self._norms)
-
-    def _char_cnn(self, weights: BilmWeights) -> CharCnn:
-        return CharCnn(self.options.char_cnn, self.options.lstm.projection_dim, weights.char_cnn).eval()
 
     def _lstm(self, weights: BilmWeights, direction: int, layer: int) -> ProjectedLstm:
         lstm = weights.lstms[direction, layer]
@@ -86,7 +85,7 @@ class _Passage:
 
     Attributes:
         packing: Packing of the sentences with the tokens that begin and end them.
-        ids: Character ids in packed order, (tokens, characters).
+        ids: Ids in packed order, (tokens, width).
         words: Which tokens are words, not ends of sentences, (tokens,); the same in both directions.
         layers: Token vectors and each layer's outputs in the order in which each direction reads, (2, tokens, p).
     """
@@ -98,25 +97,25 @@ class _Passage:
 
     @classmethod
     def read(cls, bilm: Bilm, sentences: Sequence[list[str]]) -> _Passage:
-        ids, lengths = bilm.with_bounds(batch_to_ids(sentences, bilm.options.char_cnn.max_characters_per_token))
+        ids, lengths = bilm.with_bounds(bilm.token_ids(sentences))
         packing = Packing.of(lengths, ids.shape[1])
         steps = torch.arange(ids.shape[1], device=ids.device)
         words = packing.pack((steps > 0) & (steps < lengths.unsqueeze(1) - 1))
         ids = packing.pack(ids)
-        stacked = _token_vectors(bilm.char_cnn, ids, packing)
+        stacked = _token_vectors(bilm.token_layer, ids, packing)
         outputs, _ = bilm.run_layers(stacked, packing.batch_sizes, None)
         return cls(packing, ids, words, [stacked, *outputs])
 
-    def token_vectors(self, cnn: CharCnn) -> Tensor:
-        """Token vectors of another character CNN."""
-        return _token_vectors(cnn, self.ids, self.packing)
+    def token_vectors(self, layer: TokenLayer) -> Tensor:
+        """Token vectors of another token layer."""
+        return _token_vectors(layer, self.ids, self.packing)
 
     def squared_norm(self, vectors: Tensor) -> float:
         """Squared norm over the words of vectors (directions, tokens, p)."""
         return float(vectors[:, self.words].double().square().sum())
 
 
-def _token_vectors(cnn: CharCnn, ids: Tensor, packing: Packing) -> Tensor:
+def _token_vectors(layer: TokenLayer, ids: Tensor, packing: Packing) -> Tensor:
     """Token vectors in the order in which each direction reads, (2, tokens, p)."""
-    tokens = WordVectors()(cnn, ids)
+    tokens = WordVectors()(layer, ids)
     return torch.stack([tokens, tokens[packing.flip]])

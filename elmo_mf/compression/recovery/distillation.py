@@ -2,7 +2,7 @@
 
 It needs no labels (Hinton et al. 2015; on hidden states as in Romero et al. 2015): the loss is the squared difference
 of the activations on plain text, relative to the dense encoder's, summed over the layers. Only the biLSTM is trained,
-on the token vectors of its own character CNN; pruned weights stay zero.
+on the token vectors of its own token layer; pruned weights stay zero.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.packing import Packing
@@ -110,7 +109,7 @@ class _Run:
         every = list(batches(sentences, _BATCH_TOKENS))
         order = np.random.default_rng(0).permutation(len(every))
         held_out = max(1, len(every) // _HELD_OUT) if len(every) > 1 else 0
-        self.other_words = factored.char_cnn.keys() != dense.char_cnn.keys()
+        self.other_words = factored.token_layer.keys() != dense.token_layer.keys()
         self.train = [every[index] for index in order[held_out:]]
         self.held_out = [every[index] for index in order[:held_out]] or self.train
         self.parameters = list(self.student.layers.parameters())
@@ -120,7 +119,7 @@ class _Run:
         self.first_error = self.held_out_error()
         digest = hashlib.sha256()
         for weights in (dense, factored):
-            for array in weights.char_cnn.values():
+            for array in weights.token_layer.values():
                 digest.update(np.ascontiguousarray(array).tobytes())
             for _, lstm in sorted(weights.lstms.items()):
                 for array in (lstm.bias, *(to_dense(matrix) for matrix in lstm.matrices.values())):
@@ -155,8 +154,7 @@ class _Run:
     def _differences(self, batch: list[list[str]]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each layer, the student's activations minus the teacher's, and the teacher's."""
         with torch.no_grad():
-            ids = batch_to_ids(batch, self.teacher.options.char_cnn.max_characters_per_token)
-            ids, lengths = self.teacher.with_bounds(ids)
+            ids, lengths = self.teacher.with_bounds(self.teacher.token_ids(batch))
             packing = Packing.of(lengths, ids.shape[1])
             tokens = self.teacher.token_vectors(packing.pack(ids))
             targets = self.teacher.contextualize(tokens, packing)[1:]

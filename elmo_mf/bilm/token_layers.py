@@ -1,0 +1,29 @@
+"""Build the token layer that the options of an encoder describe."""
+
+from __future__ import annotations
+
+from elmo_mf.bilm.char_cnn import CharCnn
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
+from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.bilm.token_layer import TokenLayer
+from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.bilm.word_table import WordTable
+from elmo_mf.errors import InputError
+
+
+def token_layer(options: BilmOptions, weights: BilmWeights, precision: Precision = "float32") -> TokenLayer:
+    """Build a token layer.
+
+    Args:
+        options: Options of the encoder.
+        weights: Its weights.
+        precision: See `CharCnn`; word tables are in float32.
+
+    Raises:
+        InputError: The ELMo is word-level, and the weights have no vocabulary.
+    """
+    if isinstance(options.token_layer, CharCnnOptions):
+        return CharCnn(options.token_layer, options.lstm.projection_dim, weights.token_layer, precision)
+    if weights.vocabulary is None:
+        raise InputError("weights: found a word-level ELMo without a vocabulary, expected one")
+    return WordTable(weights.token_layer, weights.vocabulary)
