@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import Array
+from elmo_mf.errors import InputError
 
 
 class WordTable(TokenLayer):
@@ -19,6 +20,9 @@ class WordTable(TokenLayer):
     Args:
         arrays: The dataset `embedding`, (words, p).
         vocabulary: The words of its rows.
+
+    Raises:
+        InputError: There are more or fewer words than rows.
     """
 
     kind, unit, worth_keeping = "word_table", "word", False
@@ -26,6 +30,9 @@ class WordTable(TokenLayer):
     def __init__(self, arrays: dict[str, Array], vocabulary: Vocabulary) -> None:
         super().__init__()
         table = arrays["embedding"]
+        if len(table) != len(vocabulary):
+            expected = f"{len(table):,}, the rows of the word table"
+            raise InputError(f"vocabulary: found {len(vocabulary):,} words, expected {expected}")
         padding = np.zeros((1, table.shape[1]), np.float32)
         self.embedding = nn.Parameter(torch.from_numpy(np.concatenate([padding, table]).astype(np.float32, copy=False)))
         self.vocabulary: Vocabulary = vocabulary

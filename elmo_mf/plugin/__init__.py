@@ -1,4 +1,4 @@
-"""Classes registered with AllenNLP: token embedder, indexer and tokenizer for ELMo, and a language model."""
+"""Classes registered with AllenNLP: token embedder, indexers and tokenizer for ELMo, and a language model."""
 
 from elmo_mf.plugin.awd_lstm import AwdLstm
 from elmo_mf.plugin.characters_indexer import ElmoMfCharactersIndexer
@@ -6,11 +6,13 @@ from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
 from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
+from elmo_mf.plugin.word_indexer import ElmoWordIndexer
 
 __all__ = [
     "AwdLstm",
     "ElmoMfCharactersIndexer",
     "ElmoMfTokenEmbedder",
+    "ElmoWordIndexer",
     "LanguageTextReader",
     "NtAsgd",
     "SpacyRulesTokenizer",

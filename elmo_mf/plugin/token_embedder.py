@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import signature
 from math import prod
 from typing import Any
 
+from allennlp.data import Vocabulary
 from allennlp.modules.elmo import Elmo
 from allennlp.modules.time_distributed import TimeDistributed
 from allennlp.modules.token_embedders import ElmoTokenEmbedder, TokenEmbedder
@@ -13,10 +15,12 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
+from elmo_mf.plugin.word_indexer import NAMESPACE, add_words, saved_words
 
 
 class ElmoModule(nn.Module):
@@ -66,6 +70,9 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             0 for no cache.
         precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
             `Bilm`.
+        namespace: Namespace of the model's vocabulary that gets the words of a word-level ELMo, for the token indexer
+            `elmo_mf_words`. Unused otherwise.
+        vocab: The model's vocabulary, which AllenNLP passes.
         stored: Name of an encoder in the weights of a trained model, as `elmo-mf accelerate` writes it; the files and
             the compression are then unused.
         vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
@@ -91,6 +98,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         precision: str = "float32",
         stored: str | None = None,
         vocab_to_cache: list[str] | None = None,
+        namespace: str = NAMESPACE,
+        vocab: Vocabulary | None = None,
     ) -> None:
         super().__init__()
         if vocab_to_cache:
@@ -99,7 +108,10 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         files = _files(options_file, weight_file) if stored is None else [stored]
-        bilm = self._encoder(files, stored, compression, state, word_cache_mb, precision)
+        words = saved_words(vocab, namespace)
+        bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
+        if vocab is not None and bilm.vocabulary is not None:
+            add_words(vocab, namespace, bilm.vocabulary)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
         self._elmo = Elmo(
@@ -109,12 +121,19 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         self._projection = nn.Linear(bilm.output_dim, projection_dim) if projection_dim else None
         self._output_dim = projection_dim or bilm.output_dim
 
-    def _encoder(self, files: list[str], stored: str | None, compression: dict[str, Any] | None, *rest: Any) -> Bilm:
+    def _encoder(
+        self,
+        files: list[str],
+        stored: str | None,
+        compression: dict[str, Any] | None,
+        words: ElmoVocabulary | None,
+        *rest: Any,
+    ) -> Bilm:
         """Build the encoder from the files or, when a trained model is loaded, from the form stored in its weights."""
         form = form_being_loaded(compression, files)
         if form is not None:
             options = BilmOptions.from_dict(form.options)
-            bilm = form.built(lambda weights: Bilm(options, weights, *rest).eval())
+            bilm = form.built(lambda weights: Bilm(options, replace(weights, vocabulary=words), *rest).eval())
         elif stored is not None:
             expected = "options_file and weight_file, except in a trained model with that encoder"
             raise InputError(f"stored: found {stored!r}, expected {expected}")
@@ -144,15 +163,14 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         """Embed words.
 
         Args:
-            elmo_tokens: Character ids (..., tokens, characters).
+            elmo_tokens: Character ids (..., tokens, characters), or word ids (..., tokens, 1).
             word_inputs: Unused; AllenNLP's embedder has it for word vectors that were computed before.
 
         Returns:
             Vectors (..., tokens, output_dim).
         """
-        characters = self.bilm.options.char_cnn.max_characters_per_token
-        if not elmo_tokens.shape[-1]:  # AllenNLP's indexer gives no characters if no text of a batch has a token
-            elmo_tokens = elmo_tokens.new_zeros(*elmo_tokens.shape, characters)
+        if not elmo_tokens.shape[-1]:  # an indexer gives no ids if no text of a batch has a token
+            elmo_tokens = elmo_tokens.new_zeros(*elmo_tokens.shape, self.bilm.token_layer.width)
         outer, (tokens, width) = elmo_tokens.shape[:-2], elmo_tokens.shape[-2:]
         vectors: Tensor = self._elmo(elmo_tokens.reshape(prod(outer), tokens, width))["elmo_representations"][0]
         if self._projection is not None:
