@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from elmo_mf.bilm import Bilm, BilmOptions
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression.model_card import CARD_FILE, licence_on_card
 from elmo_mf.embed._parts import Parts, window_digest
 from elmo_mf.embed.text import TextFile, Window, windows
@@ -27,7 +28,6 @@ from elmo_mf.experiments.machine_lock import MachineLock
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
 from elmo_mf.io.zip_archive import extract
-from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.pretrain.word_softmax import read_softmax, word_softmax, write_softmax

@@ -27,7 +27,7 @@ import numpy as np
 
 from elmo_mf.bilm.checkpoint_files import VOCABULARIES, vocabulary_beside
 from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
-from elmo_mf.bilm.vocabulary import Vocabulary
+from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
 from elmo_mf.bilm.weights import (
     GATES,
     HIGHWAY_GATES,
@@ -200,7 +200,7 @@ class _WordTableLayout(_Layout):
         if path is None:
             expected = f"the vocabulary of a word-level ELMo: {', '.join(VOCABULARIES)}, or another that is given"
             raise InputError(f"{weights.parent}: found no vocabulary beside {weights.name}, expected {expected}")
-        vocabulary = Vocabulary.from_file(path)
+        vocabulary = read_vocabulary(path)
         if len(vocabulary) != self.n_words:
             raise InputError(
                 f"{path}: found {len(vocabulary):,} words, expected {self.n_words:,}, the n_tokens_vocab of the options"

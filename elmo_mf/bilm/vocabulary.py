@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, atomic_path
 
-BEGIN, END, UNKNOWN = SPECIAL = ("<S>", "</S>", "<UNK>")
+END, BEGIN, UNKNOWN = SPECIAL = ("</S>", "<S>", "<UNK>")
 MOST_WORDS = 10_000_000
 """Largest number of words in a vocabulary file."""
 UNUSED = "!!!MAXTERMID"
@@ -19,29 +20,53 @@ UNUSED = "!!!MAXTERMID"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words, each of which has its place as its id, counted from 0 on. Among them are `<S>`, `</S>` and `<UNK>`."""
+    """Distinct words, each of which has its place as its id, counted from 0 on.
+
+    `</S>`, `<S>` and `<UNK>` are among them, and come first where the words were counted.
+    """
 
     words: tuple[str, ...]
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Vocabulary:
-        """Read a file with one word a line; a file whose name ends in `.gz` is decompressed.
+    def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
+        """Build the vocabulary of the words, at most `max_words`, that occur at least `min_count` times."""
+        counts = Counter(word for sentence in sentences for word in sentence)
+        for special in SPECIAL:
+            counts.pop(special, None)
+        known = [word for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n >= min_count]
+        return cls((*SPECIAL, *known[:max_words]))
 
-        bilm-tf's marks of unused lines are skipped.
+    @classmethod
+    def from_file(cls, path: Path) -> Vocabulary:
+        """Read the words of a softmax, one per line, as `save` and bilm-tf write them, with or without special words.
+
+        The id of a word is its line number, counted from 0 as in bilm-tf; bilm-tf's marks of unused lines are skipped.
+        If the file lacks the special words, they come first.
 
         Raises:
-            InputError: The file cannot be read, lacks one of the three special words, has a duplicate or too many
-                words.
+            InputError: The file cannot be read, has only some of the special words, a duplicate or too many words.
         """
-        words = read_words(path)
-        lacking = [word for word in SPECIAL if word not in words]
-        if lacking:
-            found = f"no {' and no '.join(lacking)}" if words else "no words"
-            raise InputError(f"{path}: found {found}, expected one word a line, with {', '.join(SPECIAL)}")
-        return cls(tuple(words))
+        lines = TextLines(path, "the softmax's words, one a line", regular=True)
+        seen: dict[str, None] = {}
+        for line in lines:
+            word = line.strip()
+            if word == UNUSED:
+                continue
+            if word in seen or word.split() != [word]:
+                raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
+            if len(seen) == MOST_WORDS:
+                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+            seen[word] = None
+        lacking = [word for word in SPECIAL if word not in seen]
+        if not seen or len(lacking) in (1, 2):
+            found = f"no {', '.join(lacking)}" if seen else "no words"
+            raise InputError(
+                f"{path}: found {found}, expected one word a line, with all of {', '.join(SPECIAL)} or none"
+            )
+        return cls((*lacking, *seen))
 
     def save(self, path: Path) -> None:
-        """Write one word a line, atomically."""
+        """Write one word per line, atomically."""
         with atomic_path(path) as temporary:
             temporary.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
@@ -51,7 +76,7 @@ class Vocabulary:
         return {word: index for index, word in enumerate(self.words)}
 
     def id(self, word: str) -> int:
-        """Return the id of a word; of `<UNK>` for a word that is not there."""
+        """Return the id of a word; that of `<UNK>` for a word that is not there."""
         found = self.ids.get(word)
         return self.ids[UNKNOWN] if found is None else found
 
@@ -64,21 +89,31 @@ class Vocabulary:
         return len(self.words)
 
 
-def read_words(path: str | Path) -> dict[str, None]:
-    """Read distinct words, one a line, in their order.
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary file, line by line as bilm-tf does, so that words keep their rows of a softmax or a word table.
+
+    bilm-tf accepts a line that occurs again further down, of which it uses the last, and lines with white space within,
+    which no word of a text equals. Their rows have a share in every probability but are never predicted or looked up:
+    here they are named `!!!ROW` and their number, because words of `Vocabulary` are distinct.
+
+    Args:
+        path: One word per line, with `<S>`, `</S>` and `<UNK>`.
 
     Raises:
-        InputError: The file cannot be read, has a line that is not one word, a duplicate or too many words.
+        InputError: The file cannot be read, has too many lines or lacks one of the three words.
     """
-    lines = TextLines(path, "a vocabulary, one word a line", regular=True)
-    words: dict[str, None] = {}
-    for line in lines:
-        word = line.strip()
-        if word == UNUSED:
-            continue
-        if word in words or word.split() != [word]:
-            raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
-        if len(words) == MOST_WORDS:
+    rows: list[str] = []
+    for line in TextLines(path, "the vocabulary that the model was trained with, one word a line", regular=True):
+        if (word := line.strip()) != UNUSED:
+            rows.append(word)
+        if len(rows) > MOST_WORDS:
             raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
-        words[word] = None
-    return words
+    last = {word: row for row, word in enumerate(rows)}
+    lacking = [word for word in SPECIAL if word not in last]
+    if lacking:
+        raise InputError(
+            f"{path}: found no {', '.join(lacking)}, expected one word a line, with {', '.join(SPECIAL)} as in training"
+        )
+    return Vocabulary(
+        tuple(word if word.split() == [word] and last[word] == row else f"!!!ROW{row}" for row, word in enumerate(rows))
+    )

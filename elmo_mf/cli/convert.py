@@ -57,8 +57,9 @@ def convert(
     """
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression.model_card import write_converted_card
-    from elmo_mf.convert import checkpoint_files, find_checkpoint, open_checkpoint, plan, read_vocabulary
+    from elmo_mf.convert import checkpoint_files, find_checkpoint, open_checkpoint, plan
     from elmo_mf.convert import convert as write
 
     if dtype not in DTYPES:

@@ -3,7 +3,6 @@
 from elmo_mf.convert.checkpoint import Checkpoint, Reader, checkpoint_files, find_checkpoint, open_checkpoint
 from elmo_mf.convert.conversion import Conversion, convert, plan
 from elmo_mf.convert.layout import Layout, find_layout
-from elmo_mf.convert.vocabulary import read_vocabulary
 
 __all__ = [
     "Checkpoint",
@@ -16,5 +15,4 @@ __all__ = [
     "find_layout",
     "open_checkpoint",
     "plan",
-    "read_vocabulary",
 ]

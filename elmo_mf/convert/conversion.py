@@ -12,13 +12,13 @@ import numpy as np
 
 from elmo_mf.bilm.checkpoint import N_CHARACTERS, cell_group, char_cnn_shapes, write_weights
 from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target
 from elmo_mf.convert.checkpoint import Checkpoint
 from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, Layout, find_layout
 from elmo_mf.errors import InputError
 from elmo_mf.io import write_json
 from elmo_mf.io.numbers import show_shape
-from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, softmax_of, write_softmax
 
@@ -86,7 +86,7 @@ def plan(checkpoint: Checkpoint, options: BilmOptions, vocabulary: Vocabulary | 
         shapes |= {SOFTMAX_WEIGHT: (n_words, options.lstm.projection_dim), SOFTMAX_BIAS: (n_words,)}
     _check_variables(checkpoint, layout, shapes)
     characters = replace(options.char_cnn, n_characters=_PREDICTION_CHARACTERS)
-    return Conversion(checkpoint, layout, replace(options, char_cnn=characters), vocabulary, shapes)
+    return Conversion(checkpoint, layout, replace(options, token_layer=characters), vocabulary, shapes)
 
 
 def _shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> dict[str, tuple[int, ...]]:

@@ -6,13 +6,13 @@ from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
 from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
-from elmo_mf.plugin.word_indexer import ElmoWordIndexer
+from elmo_mf.plugin.words_indexer import ElmoMfWordsIndexer
 
 __all__ = [
     "AwdLstm",
     "ElmoMfCharactersIndexer",
     "ElmoMfTokenEmbedder",
-    "ElmoWordIndexer",
+    "ElmoMfWordsIndexer",
     "LanguageTextReader",
     "NtAsgd",
     "SpacyRulesTokenizer",

@@ -20,7 +20,7 @@ from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
-from elmo_mf.plugin.word_indexer import NAMESPACE, add_words, saved_words
+from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 
 
 class ElmoModule(nn.Module):
@@ -103,8 +103,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if vocab_to_cache:
-            words = f"found {len(vocab_to_cache)} words"
-            raise InputError(f"vocab_to_cache: {words}, expected nothing: word_cache_mb keeps the vectors of any words")
+            found = f"found {len(vocab_to_cache)} words"
+            raise InputError(f"vocab_to_cache: {found}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         files = _files(options_file, weight_file) if stored is None else [stored]

@@ -2,82 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.characters import character_ids, sentence_bound
-from elmo_mf.errors import InputError
-from elmo_mf.io import TextLines, atomic_path
-
-END, BEGIN, UNKNOWN = SPECIAL = ("</S>", "<S>", "<UNK>")
-MOST_WORDS = 10_000_000
-"""Largest number of words in a vocabulary file."""
-UNUSED = "!!!MAXTERMID"
-"""Line of a vocabulary file that is no word."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The words of the softmax: `</S>`, `<S>`, `<UNK>` and then the most frequent words; or the words of a file."""
-
-    words: tuple[str, ...]
-
-    @classmethod
-    def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
-        """Build the vocabulary of the words, at most `max_words`, that occur at least `min_count` times."""
-        counts = Counter(word for sentence in sentences for word in sentence)
-        for special in SPECIAL:
-            counts.pop(special, None)
-        known = [word for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n >= min_count]
-        return cls((*SPECIAL, *known[:max_words]))
-
-    @classmethod
-    def from_file(cls, path: Path) -> Vocabulary:
-        """Read a file with one word per line, as `save` and bilm-tf write it, with or without the three special words.
-
-        The id of a word is its line number, counted from 0 as in bilm-tf; bilm-tf's marks of unused lines are skipped.
-        If the file lacks the special words, they come first.
-
-        Raises:
-            InputError: The file cannot be read, has only some of the special words, a duplicate or too many words.
-        """
-        lines = TextLines(path, "the softmax's words, one a line", regular=True)
-        seen: dict[str, None] = {}
-        for line in lines:
-            word = line.strip()
-            if word == UNUSED:
-                continue
-            if word in seen or word.split() != [word]:
-                raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
-            if len(seen) == MOST_WORDS:
-                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
-            seen[word] = None
-        lacking = [word for word in SPECIAL if word not in seen]
-        if not seen or len(lacking) in (1, 2):
-            found = f"no {', '.join(lacking)}" if seen else "no words"
-            raise InputError(
-                f"{path}: found {found}, expected one word a line, with all of {', '.join(SPECIAL)} or none"
-            )
-        return cls((*lacking, *seen))
-
-    def save(self, path: Path) -> None:
-        """Write one word per line, atomically."""
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
-
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        return {word: index for index, word in enumerate(self.words)}
-
-    def __len__(self) -> int:
-        return len(self.words)
+from elmo_mf.bilm.vocabulary import BEGIN, END, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -110,10 +42,12 @@ class Corpus:
     Args:
         sentences: Tokenised sentences.
         vocabulary: Words of the softmax; other words count as `<UNK>`, in the output only.
-        max_characters: Number of characters per token.
+        word_ids: Returns the character ids of a token, or its word id, see `TokenLayer`.
     """
 
-    def __init__(self, sentences: list[list[str]], vocabulary: Vocabulary, max_characters: int) -> None:
+    def __init__(
+        self, sentences: list[list[str]], vocabulary: Vocabulary, word_ids: Callable[[str], list[int]]
+    ) -> None:
         spellings = {END: 0, BEGIN: 1}
         begin, end, unknown = (vocabulary.ids[word] for word in (BEGIN, END, UNKNOWN))
         self._types: list[np.ndarray] = []
@@ -123,9 +57,7 @@ class Corpus:
             words = [begin, *(vocabulary.ids.get(word, unknown) for word in sentence), end]
             self._types.append(np.array(types, np.int32))
             self._words.append(np.array(words, np.int32))
-        rows = [sentence_bound(False, max_characters), sentence_bound(True, max_characters)]
-        rows += [character_ids(word, max_characters) for word in list(spellings)[2:]]
-        self.characters = torch.tensor(rows)  # (distinct words, characters)
+        self.characters = torch.tensor([word_ids(word) for word in spellings])  # (distinct words, characters)
         self.n_predictions = sum(len(words) - 1 for words in self._words)  # per direction
         self.n_words = self.n_predictions - len(self._words)
 

@@ -11,8 +11,9 @@ import torch
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression import Compression, size_report, with_file_hashes
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary
+from elmo_mf.pretrain.corpus import Corpus
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
@@ -98,7 +99,7 @@ def evaluate_each(
     for compression in compressions:
         model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
         options = model.bilm.options
-        corpus = Corpus(sentences, vocabulary, options.char_cnn.max_characters_per_token)
+        corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
         batches = corpus.batches(_BATCH_TOKENS, None)
         forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
         unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words

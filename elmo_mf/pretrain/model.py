@@ -51,7 +51,7 @@ class LanguageModel(nn.Module):
         packing = Packing.of(lengths)
         types, inverse = torch.unique(batch.types.flatten()[packing.forward], return_inverse=True)
         with self._autocast():
-            tokens = self.bilm.char_cnn(characters[types])[inverse]
+            tokens = self.bilm.token_layer(characters[types])[inverse]
             top = self.bilm.contextualize(tokens, packing)[-1]
         top = self.dropout(top.float())
 

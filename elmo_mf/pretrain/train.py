@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from elmo_mf.bilm.characters import character_ids
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression import compress, read_compression, with_history
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError, check_finite
 from elmo_mf.io import atomic_files, write_json
 from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
-from elmo_mf.pretrain.corpus import Batch, Corpus, Vocabulary
+from elmo_mf.pretrain.corpus import Batch, Corpus
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.progress import StepMetrics, TensorBoardLog
@@ -131,7 +134,7 @@ class Trainer:
 
     def _corpus(self, sentences: list[list[str]]) -> Corpus:
         characters = self.settings.options().char_cnn.max_characters_per_token
-        corpus = Corpus(sentences, self.vocabulary, characters)
+        corpus = Corpus(sentences, self.vocabulary, partial(character_ids, length=characters))
         corpus.characters = corpus.characters.to(self.device)
         return corpus
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import StatePolicy
-from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm.characters import batch_to_ids, character_ids
 from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.errors import InputError
@@ -31,7 +31,8 @@ def test_special_tokens_and_characters() -> None:
 
 def test_special_tokens_everywhere(tmp_path: Path) -> None:
     """In `embed`, in pieces, and in what pretraining reads."""
-    from elmo_mf.pretrain.corpus import Corpus, Vocabulary
+    from elmo_mf.bilm.vocabulary import Vocabulary
+    from elmo_mf.pretrain.corpus import Corpus
 
     bilm = random_bilm()
     bilm.save(tmp_path)
@@ -42,7 +43,7 @@ def test_special_tokens_everywhere(tmp_path: Path) -> None:
     pieces = list(embed_in_chunks(bilm, SPECIAL[0], 2))
     forward = np.concatenate([piece.vectors for piece in pieces if piece.direction == 0], axis=1)
     np.testing.assert_allclose(forward, expected[..., :6], atol=1e-5)
-    corpus = Corpus(SPECIAL, Vocabulary.count(SPECIAL, 1, None), 50)
+    corpus = Corpus(SPECIAL, Vocabulary.count(SPECIAL, 1, None), character_ids)
     spelled = {tuple(row) for row in corpus.characters.tolist()}
     assert {tuple(row) for row in theirs(SPECIAL).flatten(0, 1).tolist() if any(row)} == spelled
 

@@ -22,6 +22,7 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.compression import size_report
 from elmo_mf.errors import InputError
+from elmo_mf.pretrain.word_softmax import write_softmax
 from elmo_mf.records.compression import Budget
 from tests.bilm.word_level import SENTENCES, WORDS, Theirs, write_word_level
 from tests.conftest import random_bilm
@@ -128,6 +129,17 @@ def test_other_places_of_the_vocabulary(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(bilm.embed(SENTENCES)[3], given.embed(SENTENCES)[3])
 
 
+def test_lines_that_are_no_words(tmp_path: Path) -> None:
+    """bilm-tf takes the last of equal lines, and never meets a word with a space."""
+    folder = write_word_level(tmp_path / "elmo", [*WORDS, "two words", "the", "dog"])
+    bilm = Bilm.from_files(folder)
+    assert bilm.token_ids([["the", "dog", "two words", "two"]]).tolist() == [[[12], [13], [3], [3]]]
+    bilm.save(tmp_path / "again")
+    np.testing.assert_array_equal(
+        Bilm.from_files(tmp_path / "again").embed([["the", "dog"]])[0], bilm.embed([["the", "dog"]])[0]
+    )
+
+
 def _vocabulary(words: list[str]) -> Callable[[Path], object]:
     return lambda folder: (folder / "vocab.txt").write_text("\n".join(words))
 
@@ -158,11 +170,9 @@ def _table(shape: tuple[int, ...]) -> Callable[[Path], object]:
             "found no vocabulary beside model.hdf5, expected the vocabulary of a word",
         ),
         (_vocabulary([*WORDS, "dog"]), r"vocab.txt: found 11 words, expected 10, the n_tokens_vocab of the options"),
-        (_vocabulary(["a", *WORDS[1:]]), "vocab.txt: found no </S>, expected one word a line, with <S>, </S>, <UNK>"),
-        (_vocabulary(["a", "b", *WORDS[2:]]), "found no <S> and no </S>, expected one word a line"),
-        (_vocabulary([]), "vocab.txt: found no words, expected"),
-        (_vocabulary([*WORDS[:9], "cat"]), "vocab.txt: line 10: found 'cat', expected a word that is new"),
-        (_vocabulary([*WORDS[:9], "two words"]), "vocab.txt: line 10: found 'two words', expected"),
+        (_vocabulary(["a", *WORDS[1:]]), "vocab.txt: found no </S>, expected one word a line, with </S>, <S>, <UNK>"),
+        (_vocabulary(["a", "b", *WORDS[2:]]), "found no </S>, <S>, expected one word a line"),
+        (_vocabulary([]), "vocab.txt: found no </S>, <S>, <UNK>, expected"),
         (lambda f: (f / "vocab.txt").write_bytes(b"\xff\xfe"), "vocab.txt: line 1: found UTF-16, expected UTF-8"),
         (lambda f: (f / "vocab.txt.gz").write_bytes(b"no gzip"), "vocab.txt.gz: the text cannot be read .BadGzipFile"),
         (
@@ -230,6 +240,28 @@ def test_compressed(folder: Path, tmp_path: Path, compression: Compression) -> N
     _check(bilm, dense, atol=1e-4)
     size = size_report(bilm.weights(), bilm.options)
     assert (size.around_parameters, size.around_multiply_adds) == (60, 0)
+
+
+def test_perplexity(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, rng, theirs = tmp_path / "t.txt", np.random.default_rng(1), Theirs(folder)
+    text.write_text("".join(" ".join(sentence) + "\n" for sentence in SENTENCES))
+    weight, bias = rng.normal(size=(len(WORDS), 6)), rng.normal(size=len(WORDS))
+    softmax = torch.nn.Linear(6, len(WORDS))
+    softmax.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+    write_softmax(folder / "softmax.hdf5", softmax, "full", 6, len(WORDS), "float32")
+    shutil.copy(folder / "vocab.txt", folder / "vocabulary.txt")
+    losses: tuple[list[float], list[float]] = ([], [])
+    for sentence in SENTENCES:
+        if not sentence:  # an empty line is no sentence of a text
+            continue
+        ids = [WORDS.index(word) if word in WORDS else 2 for word in ("<S>", *sentence, "</S>")]
+        forward, backward = np.split(theirs.with_bounds(sentence)[2], 2, axis=1)
+        for found, states, words in ((losses[0], forward[:-1], ids[1:]), (losses[1], backward[1:], ids[:-1])):
+            logits = states @ weight.T + bias
+            found += list(np.log(np.exp(logits).sum(axis=1)) - logits[range(len(words)), words])
+    assert main(["perplexity", str(text), "--options", str(folder)]) == 0
+    expected = "forward {:.2f}, backward {:.2f}".format(*(np.exp(np.mean(part)) for part in losses))
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -51,6 +51,10 @@ class Theirs:
 
     def vectors(self, sentence: Sequence[str]) -> np.ndarray:
         """The vectors (layers + 1, tokens, 2p) of one sentence."""
+        return self.with_bounds(sentence)[:, 1:-1]
+
+    def with_bounds(self, sentence: Sequence[str]) -> np.ndarray:
+        """The same with its beginning and end, (layers + 1, tokens + 2, 2p)."""
         places = {word: index for index, word in enumerate(self.words)}
         rows = [places.get(word, places["<UNK>"]) for word in ("<S>", *sentence, "</S>")]
         tokens = self.table[rows].unsqueeze(0)
@@ -58,4 +62,4 @@ class Theirs:
             self.lstm.reset_states()
             outputs = self.lstm(tokens, torch.ones(1, len(rows), dtype=torch.bool))
         layers = torch.cat([torch.cat([tokens, tokens], dim=2).unsqueeze(0), outputs])
-        return np.asarray(layers[:, 0, 1:-1])
+        return np.asarray(layers[:, 0])

@@ -15,9 +15,9 @@ import torch
 from elmo_mf import Bilm
 from elmo_mf.bilm import BilmOptions
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.convert import Checkpoint, Conversion, convert, plan, read_vocabulary
+from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
+from elmo_mf.convert import Checkpoint, Conversion, convert, plan
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.evaluate import evaluate
 from tests.convert.conftest import FORMS, WORDS, Trained, renamed, trained
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmo_mf.bilm.characters import batch_to_ids
+from elmo_mf.bilm import vocabulary as vocabulary_module
+from elmo_mf.bilm.characters import batch_to_ids, character_ids
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain import corpus as corpus_module
-from elmo_mf.pretrain.corpus import Corpus, Vocabulary
+from elmo_mf.pretrain.corpus import Corpus
 from elmo_mf.unigram import unigram_perplexity
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
@@ -21,7 +22,7 @@ sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9)
 @given(sentences, st.integers(11, 60), st.one_of(st.none(), st.integers(0, 5)))
 def test_batches_hold_every_sentence_once(texts: list[list[str]], max_tokens: int, seed: int | None) -> None:
     vocabulary = Vocabulary.count(texts, 1)
-    corpus = Corpus(texts, vocabulary, 50)
+    corpus = Corpus(texts, vocabulary, character_ids)
     shuffle = None if seed is None else np.random.default_rng(seed)
     seen = []
     for batch in corpus.batches(max_tokens, shuffle):
@@ -37,7 +38,7 @@ def test_batches_hold_every_sentence_once(texts: list[list[str]], max_tokens: in
 @given(sentences, st.integers(5, 60))
 def test_streams_hold_every_sentence_once_in_order(texts: list[list[str]], max_tokens: int) -> None:
     """Row by row, the batches give the text; only the last batch may have fewer rows."""
-    corpus = Corpus(texts, vocabulary := Vocabulary.count(texts, 1), 50)
+    corpus = Corpus(texts, vocabulary := Vocabulary.count(texts, 1), character_ids)
     batches = list(corpus.streams(max_tokens))
     assert len(batches) == corpus.n_streamed(max_tokens)
     n_rows = [len(batch.lengths) for batch in batches]
@@ -87,7 +88,7 @@ def test_bilm_tfs_vocabularies_have_the_same_ids(marks: str, end: str, tmp_path:
     vocabulary = Vocabulary.from_file(path)
     ids = _bilm_tf_ids(path)
     assert vocabulary.ids == ids
-    (batch,) = Corpus([["cat", "sat", "mat"]], vocabulary, 50).batches(100, None)
+    (batch,) = Corpus([["cat", "sat", "mat"]], vocabulary, character_ids).batches(100, None)
     assert batch.words.tolist() == [[ids[word] for word in ("<S>", "cat", "sat", "<UNK>", "</S>")]]
     vocabulary.save(tmp_path / "again.txt")
     assert Vocabulary.from_file(tmp_path / "again.txt") == vocabulary
@@ -110,7 +111,7 @@ def test_bilm_tfs_vocabularies_have_the_same_ids(marks: str, end: str, tmp_path:
 def test_other_vocabularies(
     content: bytes, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_module, "MOST_WORDS", 3)
+    monkeypatch.setattr(vocabulary_module, "MOST_WORDS", 3)
     (tmp_path / "v.txt").write_bytes(content)
     if problem is None:
         assert Vocabulary.from_file(tmp_path / "v.txt").words == ("</S>", "<S>", "<UNK>", "cat", "sat")
@@ -121,7 +122,7 @@ def test_other_vocabularies(
 
 @given(sentences)
 def test_characters_are_the_encoders(texts: list[list[str]]) -> None:
-    corpus = Corpus(texts, Vocabulary.count(texts, 1), 50)
+    corpus = Corpus(texts, Vocabulary.count(texts, 1), character_ids)
     for batch in corpus.batches(10**6, None):
         spelled = corpus.characters[batch.types]
         for row, length in enumerate(batch.lengths.tolist()):
@@ -132,7 +133,7 @@ def test_characters_are_the_encoders(texts: list[list[str]]) -> None:
 
 def test_rare_words_count_as_unknown_in_the_output_only() -> None:
     texts = [["the", "the", "rare"]]
-    corpus = Corpus(texts, Vocabulary.count(texts, 2), 50)
+    corpus = Corpus(texts, Vocabulary.count(texts, 2), character_ids)
     (batch,) = corpus.batches(100, None)
     assert batch.words.tolist() == [[1, 3, 3, 2, 0]]
     assert len(set(batch.types[0].tolist())) == 4
@@ -142,6 +143,6 @@ def test_unigram_perplexity_of_equal_words() -> None:
     """Four tokens, including `</S>`, are equally frequent; all six, including two unseen ones, get a pseudo-count."""
     texts = [["a", "b", "c"]] * 100
     vocabulary = Vocabulary.count(texts, 1)
-    corpus = Corpus(texts, vocabulary, 50)
+    corpus = Corpus(texts, vocabulary, character_ids)
     assert len(vocabulary) == 6
     assert abs(unigram_perplexity(corpus.predictions(), corpus.predictions(), 6) - 406 / 101) < 1e-9

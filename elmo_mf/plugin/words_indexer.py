@@ -41,7 +41,7 @@ def saved_words(vocab: Vocabulary | None, namespace: str) -> ElmoVocabulary | No
 
 
 @TokenIndexer.register("elmo_mf_words")
-class ElmoWordIndexer(TokenIndexer):  # type: ignore[misc]
+class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
     """Token indexer for a word-level ELMo, in place of `elmo_characters`: tokens to word ids, as bilm-tf numbers them.
 
     Args:

@@ -19,7 +19,7 @@ from allennlp.modules.token_embedders import TokenEmbedder
 from allennlp.predictors import Predictor
 
 from elmo_mf.errors import InputError
-from elmo_mf.plugin import ElmoWordIndexer
+from elmo_mf.plugin import ElmoMfWordsIndexer
 from tests.bilm.word_level import SENTENCES, WORDS, Theirs, write_word_level
 
 LINES = [
@@ -35,7 +35,7 @@ def _embedder(folder: Path, vocab: Vocabulary | None, **keys: Any) -> Any:
 
 
 def _ids(vocab: Vocabulary, sentences: list[list[str]], namespace: str = "elmo_words") -> torch.Tensor:
-    indexer = ElmoWordIndexer(namespace)
+    indexer = ElmoMfWordsIndexer(namespace)
     indexed = [indexer.tokens_to_indices([Token(word) for word in sentence], vocab) for sentence in sentences]
     longest = {"elmo_tokens": max(len(one["elmo_tokens"]) for one in indexed)}
     return torch.stack([indexer.as_padded_tensor_dict(one, longest)["elmo_tokens"] for one in indexed])
