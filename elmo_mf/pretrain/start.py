@@ -9,10 +9,10 @@ from torch import nn
 
 from elmo_mf.bilm.checkpoint import cell_group, read_weights
 from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from elmo_mf.io.numbers import NumbersFile
-from elmo_mf.pretrain.corpus import Vocabulary
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
 from elmo_mf.pretrain.settings import Dtype, PretrainSettings
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax, softmax_kind
