@@ -7,7 +7,7 @@ from elmo_mf.acceleration.encoder import EncoderSettings, accelerate
 from elmo_mf.acceleration.evaluate import Evaluation, Goal, evaluate
 from elmo_mf.acceleration.figure import plot_search
 from elmo_mf.acceleration.load import LoadedModel, load_stock, read_instances
-from elmo_mf.acceleration.search import Candidate, Row, SearchResult, candidates, in_sequence, search
+from elmo_mf.acceleration.search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
 from elmo_mf.acceleration.speed import Speed, peak_memory, speeds, vector_difference
 from elmo_mf.acceleration.stock import StockSettings
 
@@ -29,6 +29,7 @@ __all__ = [
     "candidates",
     "encoder_parameters",
     "evaluate",
+    "fastest",
     "in_sequence",
     "load_stock",
     "open_archive",

@@ -64,9 +64,9 @@ class Row(BaseModel):
     speeds: tuple[Speed, ...]
     verdict: str
 
-    def rate(self, batch: int) -> float:
-        """Return the examples per second at a batch size."""
-        return next(speed.model_per_second or 0.0 for speed in self.speeds if speed.batch == batch)
+    def ratio(self, batch: int) -> float:
+        """Return how many times as fast as the original the model is at a batch size, measured in turns with it."""
+        return next(speed.model_ratio or 0.0 for speed in self.speeds if speed.batch == batch)
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,7 @@ def search(
         if all(row.verdict == "worse" for row in found):
             break
     rows = in_sequence(rows)
-    within = [row for row in rows if row.verdict == "within"]
-    winner = max(within, key=lambda row: row.rate(batch)) if within else rows[1]
+    winner = fastest(rows, batch)
     settings = next(candidate.settings for candidate in tried if candidate.name == winner.candidate)
     return SearchResult(
         goal, tolerance, len(instances), resolution_of(len(instances)), rows, winner,
@@ -198,6 +197,12 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
             failed.add(row.precision)
         found.append(row)
     return found
+
+
+def fastest(rows: Sequence[Row], batch: int) -> Row:
+    """Return the fastest row within the tolerance; without one, the first after the original's."""
+    within = [row for row in rows if row.verdict == "within"]
+    return max(within, key=lambda row: row.ratio(batch)) if within else rows[1]
 
 
 def _original_row(original: LoadedModel, score: float) -> Row:

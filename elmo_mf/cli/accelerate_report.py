@@ -82,7 +82,8 @@ def _legend(result: SearchResult) -> list[str]:
 
 def conclusion(result: SearchResult) -> str:
     """Say in a sentence what the search shows."""
-    tolerance, name = f"{result.tolerance:g} points", result.winner.name
+    tolerance = f"{result.tolerance:g} point{'' if result.tolerance == 1 else 's'}"
+    name = result.winner.name
     if result.shown:
         return f"{name}: the fastest form shown to lose at most {tolerance} of {result.goal.name}"
     few = ""

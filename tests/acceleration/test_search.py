@@ -17,7 +17,9 @@ from elmo_mf.acceleration import (
     Candidate,
     EncoderSettings,
     Row,
+    Speed,
     StockSettings,
+    fastest,
     in_sequence,
     load_stock,
     open_archive,
@@ -85,6 +87,19 @@ def test_what_follows_a_form_that_fails_is_undecided() -> None:
     rows = [_row("float32", loss, 0.1, 1.0) for loss in (0.0, 0.9, 0.1, 3.0)] + [_row("int8", 0.1, 0.1, 1.0)]
     assert [row.verdict for row in rows] == ["within", "undecided", "within", "worse", "within"]
     assert [row.verdict for row in in_sequence(rows)] == ["within", "undecided", "undecided", "worse", "within"]
+
+
+def test_the_fastest_is_that_in_turns_with_the_original() -> None:
+    """Examples per second of rows are of different times, when a shared machine was more or less busy."""
+    rows = [_row("float32", loss, 0.1, 1.0) for loss in (0.0, 0.1, 0.2, 3.0)]
+    times = [(300.0, 3.0), (200.0, 4.0), (100.0, 2.0), (900.0, 9.0)]
+    speeds = [
+        (Speed(batch=1, encoder_ms=1, encoder_ratio=1, model_per_second=rate, model_ratio=ratio),)
+        for rate, ratio in times
+    ]
+    rows = [row.model_copy(update={"speeds": speed}) for row, speed in zip(rows, speeds, strict=True)]
+    assert fastest(rows, 1) is rows[1]
+    assert fastest([rows[3], rows[3], rows[3]], 1) is rows[3]
 
 
 def _row(precision: Any, loss: float, error: float, tolerance: float) -> Row:
