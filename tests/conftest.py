@@ -97,9 +97,10 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they ask for."""
+    """Mark tests by what they ask for, and run the longest first, so that no process waits for another at the end."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for fixture, marker in (("chromium", "browser"), ("shared_data", "data")):
             if fixture in fixtures:
                 item.add_marker(marker)
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")  # files there test whole programs
