@@ -11,8 +11,8 @@ from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, is_regular
 
-_SOFTMAX_FILES = ("softmax.hdf5", "vocabulary.txt")
-_FILES = ("options.json", "weights.hdf5", "MODEL_CARD.md", *_SOFTMAX_FILES)
+_OPTIONAL = ("softmax.hdf5", "vocabulary.txt")
+_FILES = ("options.json", "weights.hdf5", "MODEL_CARD.md", *_OPTIONAL)
 
 
 def convert(
@@ -30,7 +30,10 @@ def convert(
         Path | None, Option(help="options.json of the model; the one beside the checkpoint by default.")
     ] = None,
     vocabulary: Annotated[
-        Path | None, Option(help="Vocabulary that the model was trained with, one word per line, for the softmax.")
+        Path | None,
+        Option(
+            help="Vocabulary that the model was trained with, one word per line, for the softmax or a word-level ELMo."
+        ),
     ] = None,
     without_softmax: Annotated[
         bool, Option("--without-softmax", help="Leave out the softmax, which only perplexity and pretrain need.")
@@ -56,7 +59,7 @@ def convert(
       elmo-mf convert elmo_3 --options options.json --out elmo
     """
     from elmo_mf.bilm.checkpoint import DTYPES
-    from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.bilm.config import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression.model_card import write_converted_card
     from elmo_mf.convert import checkpoint_files, find_checkpoint, open_checkpoint, plan
@@ -64,8 +67,6 @@ def convert(
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
-    if without_softmax and vocabulary is not None:
-        raise InputError("--without-softmax: found --vocabulary too, expected one of them")
     path = find_checkpoint(checkpoint)
     options_file = options or path.parent / "options.json"
     if options is None and not is_regular(options_file):
@@ -73,17 +74,19 @@ def convert(
     files = checkpoint_files(path)
     check_folder("--out", out, _FILES, [*files, options_file, vocabulary])
     parsed = BilmOptions.from_file(options_file)
+    word_level = isinstance(parsed.token_layer, WordTableOptions)
+    if without_softmax and vocabulary is not None and not word_level:
+        raise InputError("--without-softmax: found --vocabulary too, expected one of them")
     words = None if vocabulary is None else read_vocabulary(vocabulary)
-    opened = open_checkpoint(path)
-    conversion = plan(opened, parsed, words)
+    conversion = plan(open_checkpoint(path), parsed, words, without_softmax)
     if conversion.layout.has_softmax and words is None and not without_softmax:
         raise InputError(
             f"{path}: found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"
         )
     check_space("--out", out, conversion.parameters * (2 if dtype == "float16" else 4))
-    n_words, obsolete = (None, _SOFTMAX_FILES) if words is None else (len(words), ())
-    with exclusive(out, f"a result to {out}"), atomic_files(out, obsolete) as staging:
+    with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:
         write(conversion, staging, dtype)
+        n_words = None if words is None or not conversion.has_softmax else len(words)
         write_converted_card(staging, files, options_file, conversion.options, n_words, licence)
-    softmax = "" if n_words is None else f"softmax.hdf5, vocabulary.txt ({n_words:,} words) "
-    echo(f"wrote {out}/options.json, weights.hdf5, {softmax}and MODEL_CARD.md")
+        written = sorted(path.name for path in staging.iterdir())
+    echo(f"wrote {', '.join(f'{out}/{name}' if name == written[0] else name for name in written)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elmo_mf.pretrain.start import Start
 
 _OF_ELMO = ("cell", "projection", "layers", "options", "rank", "targets", "budget")
-_OF_SOFTMAX = ("softmax", "vocabulary", "min_count", "max_words")
+_OF_WORDS = ("vocabulary", "min_count", "max_words")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class StartOptions:
         if self.new_softmax or self.start_softmax is not None:
             found = replace(found, softmax=self.start_softmax)
         if found.softmax is not None:
-            _refuse(given, _OF_SOFTMAX, f"the softmax in {found.softmax}, or --new-softmax")
+            _refuse(given, ("softmax", *_OF_WORDS), f"the softmax in {found.softmax}, or --new-softmax")
+        if found.is_word_level:
+            _refuse(given, _OF_WORDS, "the words of that word-level ELMo")
         return found
 
     def _check(self, given: Collection[str]) -> None:

@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 
 from elmo_mf.bilm.checkpoint import N_CHARACTERS, cell_group, char_cnn_shapes, write_weights
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target
 from elmo_mf.convert.checkpoint import Checkpoint
-from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, Layout, find_layout
+from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, TABLE, Layout, find_layout
 from elmo_mf.errors import InputError
 from elmo_mf.io import write_json
 from elmo_mf.io.numbers import show_shape
@@ -34,7 +34,7 @@ class Conversion:
         checkpoint: Where the numbers are.
         layout: Which variables are read.
         options: The options of the ELMo, as they are written.
-        vocabulary: The words of the softmax; None to write no softmax.
+        vocabulary: The words of the softmax and of a word table; None if there is neither.
         shapes: The shape of each dataset that is read.
     """
 
@@ -50,6 +50,11 @@ class Conversion:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     @property
+    def has_softmax(self) -> bool:
+        """Whether a softmax is written."""
+        return SOFTMAX_WEIGHT in self.shapes
+
+    @property
     def softmax(self) -> Literal["full", "sampled"]:
         """How bilm-tf trained the softmax; it evaluates either in full."""
         return "sampled" if self.options.extra.get("sample_softmax", True) else "full"
@@ -59,45 +64,68 @@ class Conversion:
         return self.checkpoint.read(self.layout.variables[dataset], self.shapes[dataset])
 
 
-def plan(checkpoint: Checkpoint, options: BilmOptions, vocabulary: Vocabulary | None) -> Conversion:
+def plan(
+    checkpoint: Checkpoint, options: BilmOptions, vocabulary: Vocabulary | None, without_softmax: bool = False
+) -> Conversion:
     """Find the variables of a model, and check them against its options before anything is read.
 
     Args:
         checkpoint: The checkpoint.
         options: Those that the model was trained with.
-        vocabulary: The words of its softmax, in the order of the file that it was trained with. None to leave the
-            softmax out.
+        vocabulary: Its words, in the order of the file that it was trained with. None to leave the softmax out, which
+            a word-level model does not allow.
+        without_softmax: Whether to leave the softmax of a word-level model out.
 
     Raises:
         InputError: The checkpoint has no such model, a variable is missing, surplus or of another shape, or the
-            vocabulary has another number of words.
+            vocabulary is missing or has another number of words.
     """
     layout = find_layout(str(checkpoint.path), checkpoint.shapes)
     if options.extra.get("bidirectional") is False:
         raise InputError(f"{checkpoint.path}: found options with bidirectional false, expected an ELMo's, true")
-    shapes = _shapes(checkpoint, layout, options)
-    if vocabulary is not None:
+    if options.extra.get("share_embedding_softmax") is True:
+        layout = layout.with_shared_softmax()
+    shapes = _token_layer_shapes(checkpoint, layout, options) | _lstm_shapes(options)
+    if isinstance(options.token_layer, WordTableOptions):
+        _check_words(checkpoint, vocabulary, options.token_layer.n_words, "the n_tokens_vocab of the options")
+    if vocabulary is not None and not without_softmax:
         n_words = _n_words(checkpoint, layout, options)
-        if len(vocabulary) != n_words:
-            raise InputError(
-                f"vocabulary: found {len(vocabulary):,} words, expected {n_words:,}, as {checkpoint.path} has in "
-                f"{layout.variables[SOFTMAX_WEIGHT]}"
-            )
+        _check_words(checkpoint, vocabulary, n_words, f"the rows of {layout.variables[SOFTMAX_WEIGHT]}")
         shapes |= {SOFTMAX_WEIGHT: (n_words, options.lstm.projection_dim), SOFTMAX_BIAS: (n_words,)}
     _check_variables(checkpoint, layout, shapes)
-    characters = replace(options.char_cnn, n_characters=_PREDICTION_CHARACTERS)
-    return Conversion(checkpoint, layout, replace(options, token_layer=characters), vocabulary, shapes)
+    if isinstance(options.token_layer, CharCnnOptions):
+        characters = replace(options.token_layer, n_characters=_PREDICTION_CHARACTERS)
+        options = replace(options, token_layer=characters)
+    return Conversion(checkpoint, layout, options, vocabulary, shapes)
 
 
-def _shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> dict[str, tuple[int, ...]]:
-    """Return the shape that each dataset of the encoder must have; bilm-tf leaves out projections to the same width."""
-    n, p = options.lstm.dim, options.lstm.projection_dim
+def _check_words(checkpoint: Checkpoint, vocabulary: Vocabulary | None, n_words: int, which: str) -> None:
+    if vocabulary is None:
+        raise InputError(f"vocabulary: found none, expected the {n_words:,} words of {checkpoint.path}, {which}")
+    if len(vocabulary) != n_words:
+        raise InputError(
+            f"vocabulary: found {len(vocabulary):,} words, expected the {n_words:,} of {checkpoint.path}, {which}"
+        )
+
+
+def _token_layer_shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the character CNN, of which bilm-tf leaves out a projection to the same width, or table."""
+    p = options.lstm.projection_dim
+    if isinstance(options.token_layer, WordTableOptions):
+        return {TABLE: (options.token_layer.n_words, p)}
     shapes = char_cnn_shapes(options)
-    if options.char_cnn.n_filters == p:
+    if options.token_layer.n_filters == p:
         shapes = {name: shape for name, shape in shapes.items() if not name.startswith("CNN_proj/")}
     characters = layout.variables.get(_CHARACTERS)
     if characters is not None and checkpoint.shapes[characters][:1] == (N_CHARACTERS + 1,):
-        shapes[_CHARACTERS] = (N_CHARACTERS + 1, options.char_cnn.embedding_dim)
+        shapes[_CHARACTERS] = (N_CHARACTERS + 1, options.token_layer.embedding_dim)
+    return shapes
+
+
+def _lstm_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the LSTMs; without a projection, the state has the width of the cell."""
+    n, p = options.lstm.dim, options.lstm.projection_dim
+    shapes: dict[str, tuple[int, ...]] = {}
     for direction in (0, 1):
         for layer in range(options.lstm.n_layers):
             group = cell_group(direction, layer)
@@ -143,7 +171,7 @@ def _others(layout: Layout, shapes: Iterable[str]) -> list[str]:
 
 
 def convert(conversion: Conversion, folder: Path, dtype: str = "float32") -> None:
-    """Write `options.json` and `weights.hdf5`, and with a vocabulary `softmax.hdf5` and `vocabulary.txt`.
+    """Write `options.json`, `weights.hdf5` and, where there are such, `softmax.hdf5` and `vocabulary.txt`.
 
     Args:
         conversion: What to convert.
@@ -157,22 +185,30 @@ def convert(conversion: Conversion, folder: Path, dtype: str = "float32") -> Non
     write_weights(folder / "weights.hdf5", _weights(conversion), dtype, options.compressions)
     write_json(folder / "options.json", options.to_dict())
     if vocabulary is not None:
+        vocabulary.save(folder / VOCABULARY_FILE)
+    if vocabulary is not None and conversion.has_softmax:
         kind, width = conversion.softmax, options.lstm.projection_dim
         softmax = softmax_of(kind, conversion.read(SOFTMAX_WEIGHT), conversion.read(SOFTMAX_BIAS))
         write_softmax(folder / SOFTMAX_FILE, softmax, kind, width, len(vocabulary), dtype)
-        vocabulary.save(folder / VOCABULARY_FILE)
 
 
 def _weights(conversion: Conversion) -> BilmWeights:
-    char_cnn = {name: conversion.read(name) for name in conversion.shapes if name.startswith(("char_embed", "CNN"))}
-    characters = char_cnn[_CHARACTERS]
+    layers = range(conversion.options.lstm.n_layers)
+    lstms = {(d, k): _lstm(conversion, cell_group(d, k)) for d in (0, 1) for k in layers}
+    if TABLE in conversion.shapes:
+        return BilmWeights({TABLE: conversion.read(TABLE)}, lstms, conversion.vocabulary)
+    return BilmWeights(_char_cnn(conversion), lstms)
+
+
+def _char_cnn(conversion: Conversion) -> dict[str, Array]:
+    arrays = {name: conversion.read(name) for name in conversion.shapes if name.startswith((_CHARACTERS, "CNN"))}
+    characters = arrays[_CHARACTERS]
     if len(characters) > N_CHARACTERS:  # bilm-tf's inference graph puts the mask's row of zeros first
         if characters[0].any():
             where = f"{conversion.checkpoint.path}: {conversion.layout.variables[_CHARACTERS]}"
             raise InputError(f"{where}: found a first row that is not zero, expected that of the mask")
-        char_cnn[_CHARACTERS] = characters[1:]
-    layers = range(conversion.options.lstm.n_layers)
-    return BilmWeights(char_cnn, {(d, k): _lstm(conversion, cell_group(d, k)) for d in (0, 1) for k in layers})
+        arrays[_CHARACTERS] = characters[1:]
+    return arrays
 
 
 def _lstm(conversion: Conversion, group: str) -> LstmWeights:

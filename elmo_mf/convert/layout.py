@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elmo_mf.bilm.checkpoint import cell_group
 from elmo_mf.errors import InputError
 
 SOFTMAX_WEIGHT, SOFTMAX_BIAS = "softmax/W", "softmax/b"
+TABLE = "embedding"
+"""The word table of a word-level model."""
 
 _SCOPES = r"CNN|CNN_high_\d+|CNN_proj|RNN_[01]|softmax"
 _IN_MODEL = re.compile(rf"(?P<scope>(?:[^/]+/)*?)(?P<name>char_embed|embedding|(?:{_SCOPES})/.+)")
@@ -60,6 +62,11 @@ class Layout:
     @property
     def has_softmax(self) -> bool:
         return SOFTMAX_WEIGHT in self.variables or SOFTMAX_BIAS in self.variables
+
+    def with_shared_softmax(self) -> Layout:
+        """Return the layout of a model whose softmax has no weights of its own but those of the word table."""
+        table = self.variables.get(TABLE)
+        return self if table is None else replace(self, variables={SOFTMAX_WEIGHT: table, **self.variables})
 
 
 def dataset_name(variable: str) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
 
 from elmo_mf.bilm.checkpoint import cell_group, read_weights
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.checkpoint_files import vocabulary_beside
+from elmo_mf.bilm.config import BilmOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
@@ -46,7 +48,13 @@ class Start:
         files = {"options": self.options_file, "weights": self.weight_file}
         if self.softmax is not None:
             files |= {"softmax": self.softmax / SOFTMAX_FILE, "vocabulary": self.softmax / VOCABULARY_FILE}
-        return files
+        words = vocabulary_beside(self.weight_file) if self.is_word_level else None
+        return files if words is None else files | {"words": words}
+
+    @cached_property
+    def is_word_level(self) -> bool:
+        """Whether the ELMo has a vocabulary of its own, which its softmax then shares."""
+        return isinstance(BilmOptions.from_file(self.options_file).token_layer, WordTableOptions)
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each file."""
@@ -76,8 +84,22 @@ class Start:
         return read_weights(self.weight_file, options)
 
     def vocabulary(self) -> Vocabulary | None:
-        """Read the words of the softmax; None if there is none."""
-        return None if self.softmax is None else Vocabulary.from_file(self.softmax / VOCABULARY_FILE)
+        """Read the words of the softmax, which in a word-level ELMo are those of its table; None if they are new.
+
+        Raises:
+            InputError: The softmax has other words than the table.
+        """
+        words = None if self.softmax is None else Vocabulary.from_file(self.softmax / VOCABULARY_FILE)
+        if not self.is_word_level:
+            return words
+        table = self.weights(BilmOptions.from_file(self.options_file)).vocabulary
+        if table is not None and words is not None and words != table:
+            place = next(row for row, word in enumerate(table.words) if words.words[row : row + 1] != (word,))
+            raise InputError(
+                f"{self.softmax}/{VOCABULARY_FILE}: line {place + 1}: found another word, expected the vocabulary of "
+                f"{self.weight_file}"
+            )
+        return table
 
     def read_softmax(self, width: int, n_words: int) -> nn.Module | None:
         """Read the softmax and check its sizes; None if there is none."""

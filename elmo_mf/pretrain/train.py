@@ -6,7 +6,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from elmo_mf.bilm.characters import character_ids
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.vocabulary import Vocabulary
@@ -77,8 +75,8 @@ class Trainer:
         sentences, train_hashes = self._read(train)
         self.vocabulary = self._words(sentences, vocabulary)
         held_out, valid_hashes = self._read(valid)
-        self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(held_out)
         self.model = self._new_model().to(self.device)
+        self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(held_out)
         self._ends = list(itertools.accumulate(self._n_steps(epoch) for epoch in range(settings.epochs)))
         self.steps = self._ends[-1]
         self.step, self.seconds = 0, 0.0
@@ -122,10 +120,10 @@ class Trainer:
         return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
     def _words(self, sentences: list[list[str]], file: Path | None) -> Vocabulary:
-        """Return the words of the softmax: those of the start, of a file, or of the training text."""
+        """Return the words of the softmax: those of the start, if it has any, of a file, or of the training text."""
         started = None if self.start is None else self.start.vocabulary()
         if file is not None and started is not None:
-            raise InputError(f"vocabulary: found {file}, expected that of the softmax to continue from")
+            raise InputError(f"vocabulary: found {file}, expected that of the ELMo to continue from")
         if started is not None:
             return started
         if file is not None:
@@ -133,8 +131,7 @@ class Trainer:
         return Vocabulary.count(sentences, self.settings.min_count, self.settings.max_words)
 
     def _corpus(self, sentences: list[list[str]]) -> Corpus:
-        characters = self.settings.options().char_cnn.max_characters_per_token
-        corpus = Corpus(sentences, self.vocabulary, partial(character_ids, length=characters))
+        corpus = Corpus(sentences, self.vocabulary, self.model.bilm.token_layer.word_ids)
         corpus.characters = corpus.characters.to(self.device)
         return corpus
 

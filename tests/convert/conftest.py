@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from elmo_mf.convert import Checkpoint
+from tests.bilm.word_level import write_word_level
 from tests.conftest import random_bilm, raw_options
 
 WORDS = "the <S> </S> <UNK> cat sat".split()
@@ -80,10 +81,7 @@ def trained(folder: Path, **changes: Any) -> Trained:
     """Write the files of a random encoder, and return its variables with those of a softmax."""
     bilm = random_bilm(**changes)
     bilm.save(folder / "elmo")
-    with h5py.File(folder / "elmo" / "weights.hdf5") as file:
-        names: list[str] = []
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        arrays: dict[str, np.ndarray] = {name: file[name][()] for name in names}
+    arrays = datasets(folder / "elmo" / "weights.hdf5")
     rng, width = np.random.default_rng(3), bilm.options.lstm.projection_dim
     arrays["softmax/W"] = rng.normal(size=(len(WORDS), width)).astype(np.float32)
     arrays["softmax/b"] = rng.normal(size=len(WORDS)).astype(np.float32)
@@ -93,6 +91,28 @@ def trained(folder: Path, **changes: Any) -> Trained:
     (folder / "options.json").write_text(json.dumps(options))
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return Trained(folder, options, arrays)
+
+
+def trained_on_words(folder: Path, shared: bool) -> Trained:
+    """A word-level model, whose softmax may have no weights but those of the word table."""
+    elmo = write_word_level(folder / "elmo", WORDS)
+    arrays = {name: array.astype(np.float32) for name, array in datasets(elmo / "model.hdf5").items()}
+    rng = np.random.default_rng(3)
+    if not shared:
+        arrays["softmax/W"] = rng.normal(size=arrays["embedding"].shape).astype(np.float32)
+    arrays["softmax/b"] = rng.normal(size=len(WORDS)).astype(np.float32)
+    options = json.loads((elmo / "options.json").read_text()) | {"share_embedding_softmax": shared}
+    (folder / "options.json").write_text(json.dumps(options))
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return Trained(folder, options, arrays)
+
+
+def datasets(path: Path) -> dict[str, np.ndarray]:
+    """All datasets of an HDF5 file by their names."""
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 @pytest.fixture

@@ -33,14 +33,19 @@ class Model:
     """The graph of both directions; sentences of one length at a time."""
 
     def __init__(self, options: dict[str, Any], n_words: int) -> None:
-        cnn, lstm = options["char_cnn"], options["lstm"]
-        self.characters = [tf.placeholder(tf.int32, (None, cnn["max_characters_per_token"])) for _ in range(2)]
+        cnn, lstm = options.get("char_cnn"), options["lstm"]
+        self.tokens = [tf.placeholder(tf.int32, None) for _ in range(2)]  # characters, or words
         self.targets = [tf.placeholder(tf.int32, (None,)) for _ in range(2)]
         with tf.variable_scope("lm"):
-            tokens = self._tokens(cnn, lstm["projection_dim"])
+            if cnn is None:
+                table = _variable("embedding", (n_words, lstm["projection_dim"]))
+                tokens = [tf.reshape(tf.nn.embedding_lookup(table, ids), (-1, table.shape[1])) for ids in self.tokens]
+            else:
+                tokens = self._character_cnn(cnn, lstm["projection_dim"])
             self.vectors = [self._lstm(lstm, direction, tokens[direction]) for direction in (0, 1)]
             with tf.variable_scope("softmax"):
-                weight = _variable("W", (n_words, lstm["projection_dim"]))
+                shared = options.get("share_embedding_softmax")
+                weight = table if shared else _variable("W", (n_words, lstm["projection_dim"]))
                 bias = _variable("b", (n_words,))
         logits = [vectors @ tf.transpose(weight) + bias for vectors in self.vectors]
         self.losses = [
@@ -48,7 +53,7 @@ class Model:
             for words, scores in zip(self.targets, logits, strict=True)
         ]
 
-    def _tokens(self, cnn: dict[str, Any], width: int) -> list[Any]:
+    def _character_cnn(self, cnn: dict[str, Any], width: int) -> list[Any]:
         table = _variable("char_embed", (cnn["n_characters"], cnn["embedding"]["dim"]))
         with tf.variable_scope("CNN"):
             filters = [
@@ -64,7 +69,8 @@ class Model:
         with tf.variable_scope("CNN_proj"):
             projection = _variable("W_proj", (n, width)), _variable("b_proj", (width,))
         found = []
-        for ids in self.characters:
+        for ids in self.tokens:
+            ids = tf.reshape(ids, (-1, cnn["max_characters_per_token"]))
             embedded = tf.nn.embedding_lookup(table, ids)[None]
             windows = [tf.nn.conv2d(embedded, w, strides=[1, 1, 1, 1], padding="VALID") + b for w, b in filters]
             x = tf.concat([tf.nn.relu(tf.reduce_max(one, axis=2)[0]) for one in windows], axis=1)
@@ -96,7 +102,7 @@ def _variable(name: str, shape: tuple[int, ...]) -> Any:
 def main(folder: Path) -> None:
     options = json.loads((folder / "options.json").read_text())
     words = (folder / "vocab.txt").read_text().split()
-    length = options["char_cnn"]["max_characters_per_token"]
+    length = options.get("char_cnn", {}).get("max_characters_per_token")
     tf.disable_eager_execution()
     tf.set_random_seed(5)
     model = Model(options, len(words))
@@ -112,7 +118,8 @@ def main(folder: Path) -> None:
                 for direction in (0, 1):
                     sentence = ["<S>", *line.split(), "</S>"][:: -1 if direction else 1]
                     ids = [words.index(word if word in words else "<UNK>") for word in sentence]
-                    feed[model.characters[direction]] = [characters(word, length) for word in sentence[:-1]]
+                    spelled = [characters(word, length) for word in sentence[:-1]] if length else ids[:-1]
+                    feed[model.tokens[direction]] = spelled
                     feed[model.targets[direction]] = ids[1:]
                 if run == "train":
                     session.run(train, feed)

@@ -31,13 +31,18 @@ TEXT = "the cat sat on a mat\nun naïve dog\na 漢字 cat\n"
 SIZES: dict[str, dict[str, Any]] = {
     "as published": {"cell_clip": 0.4, "proj_clip": 0.3},
     "one layer": {"n_layers": 1, "n_highway": 0},
+    "word-level": {},
+    "word-level, shared": {},
     "no projection, no skip": {"projection_dim": 12, "n_layers": 3, "use_skip_connections": False},
 }
 
 
-def _made(folder: Path, changes: dict[str, Any]) -> Path:
-    options = raw_options(**changes) | {"bidirectional": True, "n_tokens_vocab": len(WORDS)}
+def _made(folder: Path, name: str) -> Path:
+    options = raw_options(**SIZES[name]) | {"bidirectional": True, "n_tokens_vocab": len(WORDS)}
     options["char_cnn"]["n_characters"] = 261
+    if name.startswith("word-level"):
+        del options["char_cnn"]
+        options["share_embedding_softmax"] = name.endswith("shared")
     folder.mkdir()
     (folder / "options.json").write_text(json.dumps(options))
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
@@ -50,7 +55,7 @@ def _made(folder: Path, changes: dict[str, Any]) -> Path:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _made(tmp_path_factory.mktemp("tensorflow") / "elmo", SIZES["as published"])
+    return _made(tmp_path_factory.mktemp("tensorflow") / "elmo", "as published")
 
 
 def _convert(folder: Path, out: Path) -> int:
@@ -61,7 +66,7 @@ def _convert(folder: Path, out: Path) -> int:
 def test_losses_and_vectors_are_tensorflows(
     name: str, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = published if name == "as published" else _made(tmp_path / "elmo", SIZES[name])
+    folder = published if name == "as published" else _made(tmp_path / "elmo", name)
     assert _convert(folder, tmp_path / "out") == 0
     assert capsys.readouterr().err == ""
     judged = np.load(folder / "judged.npz")

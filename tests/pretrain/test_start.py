@@ -30,6 +30,7 @@ from elmo_mf.pretrain.settings import SOFTMAXES, PretrainSettings, SoftmaxKind
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
+from tests.bilm.word_level import write_word_level
 from tests.conftest import ROOT
 from tests.pretrain.conftest import TINY, Texts, replace, trainer, write_texts
 
@@ -295,6 +296,33 @@ def test_the_embedded_elmo_learns_another_text(tmp_path: Path) -> None:
     assert after.forward < 0.9 * before.forward and after.backward < 0.9 * before.backward
 
 
+def test_a_word_level_start(own: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its table is trained too; a softmax, new or not, has the words of the table."""
+    words = ["<S>", "</S>", "<UNK>", "red", "green", "purple"]
+    elmo = write_word_level(tmp_path / "elmo", words)
+    files = ["--from", str(elmo / "options.json"), str(elmo / "model.hdf5")]
+    assert main(_command(own, tmp_path / "same", *files, "--learning-rate", "0", "--dtype", "float32")) == 0
+    assert (tmp_path / "same" / "vocabulary.txt").read_text().split() == words
+    found, expected = _datasets(tmp_path / "same" / "weights.hdf5"), _datasets(elmo / "model.hdf5")
+    assert found.keys() == expected.keys()
+    for name, array in found.items():  # a forget bias is rounded where TensorFlow's 1 is added and subtracted again
+        np.testing.assert_allclose(array, expected[name], rtol=0, atol=3e-7 if name.endswith("/B") else 0)
+    assert main(_command(own, tmp_path / "out", "--from-folder", tmp_path / "same", "--epochs", "4")) == 0
+    record = json.loads((tmp_path / "out" / "pretrain.json").read_text())
+    before, after = record["start"]["held_out_perplexity"], record["held_out_perplexity"]
+    assert after["forward"] < 0.8 * before["forward"] and after["backward"] < 0.8 * before["backward"]
+    assert not np.array_equal(_datasets(tmp_path / "out" / "weights.hdf5")["embedding"], expected["embedding"])
+    evaluation = evaluate(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5", [own[1]])
+    assert evaluation.forward == pytest.approx(after["forward"], rel=1e-5)
+    capsys.readouterr()
+    assert main(_command(own, tmp_path / "no", *files, "--min-count", "2")) == 2
+    assert "--min-count: found it beside --from, expected the words of that word-level" in capsys.readouterr().err
+    (tmp_path / "same" / "vocabulary.txt").write_text("\n".join([*words[:-1], "blue"]) + "\n")
+    assert main(_command(own, tmp_path / "no", *files, "--from-softmax", tmp_path / "same")) == 2
+    assert "vocabulary.txt: line 6: found another word, expected the vocabulary of" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -351,7 +379,7 @@ def test_sizes_of_their_own(trained: dict[SoftmaxKind, Path], own: Texts, tmp_pa
         _trainer(own, tmp_path / "out", start, compression={"method": "svd", "rank": 2, "targets": "all"})
     with pytest.raises(InputError, match="settings: found sizes of their own"):
         _trainer(own, tmp_path / "out", start, architecture=TINY.options().to_dict())
-    with pytest.raises(InputError, match=r"vocabulary: found .*, expected that of the softmax to continue from"):
+    with pytest.raises(InputError, match=r"vocabulary: found .*, expected that of the ELMo to continue from"):
         Trainer([own[0]], [own[1]], tmp_path / "out", SETTINGS, trained["full"] / "vocabulary.txt", start=start)
 
 
