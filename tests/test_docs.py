@@ -115,6 +115,7 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
         (tmp_path / "data" / task).symlink_to(ROOT / "tasks" / task / "demo")
     for name in ("sentences", "train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text("a few words that come again\nand again and again\n" * 40)
+    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\na\nfew\nwords\n")
     for seed, name in enumerate(("mine", "other", "demo"), start=1):
         (tmp_path / "runs" / name / "records").mkdir(parents=True)
         for path in (ROOT / "leaderboard" / "records").glob(f"ptb-*-seed-{seed}-*.json"):

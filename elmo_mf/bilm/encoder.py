@@ -21,6 +21,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.priming import primed_state, priming_sentences
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.token_embeddings import read_token_embeddings
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.vocabulary import Vocabulary
@@ -28,6 +29,7 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
+from elmo_mf.paths import local_path
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Compression
@@ -181,6 +183,22 @@ class Bilm(nn.Module):
     def vocabulary(self) -> Vocabulary | None:
         """The words of a word-level ELMo; None if the encoder reads characters."""
         return self.token_layer.vocabulary
+
+    def use_token_embeddings(self, path: str | Path, vocabulary: str | Path | None = None) -> None:
+        """Look words up instead of running the character CNN, which then runs for other words only.
+
+        They are kept beside the words of `word_cache_mb`: in inference on a CPU, and until a parameter of the character
+        CNN changes. Vectors stay the same, except for rounding.
+
+        Args:
+            path: `elmo_token_embeddings.hdf5` of bilm-tf or of `elmo-mf embed --vocabulary`, as a path or a URL.
+            vocabulary: Its words, one a line, likewise; by default the vocabulary beside it.
+
+        Raises:
+            InputError: See `read_token_embeddings`.
+        """
+        words = None if vocabulary is None else Path(local_path(vocabulary))
+        self._word_vectors.start_with(read_token_embeddings(Path(local_path(path)), words, self.token_layer))
 
     def token_ids(self, sentences: Iterable[Iterable[str]]) -> Tensor:
         """Turn tokenised sentences into what `forward` takes.

@@ -102,12 +102,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     Raises:
         InputError: The file cannot be read, has too many lines or lacks one of the three words.
     """
-    rows: list[str] = []
-    for line in TextLines(path, "the vocabulary that the model was trained with, one word a line", regular=True):
-        if (word := line.strip()) != UNUSED:
-            rows.append(word)
-        if len(rows) > MOST_WORDS:
-            raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+    rows = read_rows(path)
     last = {word: row for row, word in enumerate(rows)}
     lacking = [word for word in SPECIAL if word not in last]
     if lacking:
@@ -117,3 +112,18 @@ def read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(
         tuple(word if word.split() == [word] and last[word] == row else f"!!!ROW{row}" for row, word in enumerate(rows))
     )
+
+
+def read_rows(path: Path) -> list[str]:
+    """Read the lines of a vocabulary file without surrounding white space, and without bilm-tf's marks of unused lines.
+
+    Raises:
+        InputError: The file cannot be read or has too many lines.
+    """
+    rows: list[str] = []
+    for line in TextLines(path, "the vocabulary that the model was trained with, one word a line", regular=True):
+        if (word := line.strip()) != UNUSED:
+            rows.append(word)
+        if len(rows) > MOST_WORDS:
+            raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+    return rows

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.derived_cache import DerivedCache
+from elmo_mf.bilm.token_embeddings import TokenEmbeddings, keys_of
 from elmo_mf.bilm.token_layer import TokenLayer
 
 
 class WordVectors(nn.Module):
     """Applies a token layer to tokens; a character CNN once for each distinct spelling.
+
+    The vectors of a vocabulary that were computed before can be put into the cache, see `start_with`.
 
     Args:
         cache_mb: Memory in MB for the vectors of the most recently used words, which are kept on a CPU when the layer
@@ -24,7 +27,13 @@ class WordVectors(nn.Module):
     def __init__(self, cache_mb: float = 0) -> None:
         super().__init__()
         self.cache_mb = cache_mb
+        self._embeddings: TokenEmbeddings | None = None
         self._kept = DerivedCache[_KeptVectors]()
+
+    def start_with(self, embeddings: TokenEmbeddings) -> None:
+        """Keep the vectors of these words beside those of the most recently used ones, until parameters change."""
+        self._embeddings = embeddings
+        self._kept.clear()
 
     def forward(self, layer: TokenLayer, ids: Tensor) -> Tensor:
         """Turn ids (tokens, width) into vectors (tokens, p), as `layer(ids)` does."""
@@ -35,13 +44,17 @@ class WordVectors(nn.Module):
 
     def _vectors(self, layer: TokenLayer, ids: Tensor) -> Tensor:
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in layer.parameters())
-        if not self.cache_mb or not layer.worth_keeping or trained or ids.device.type != "cpu":
+        keeps = layer.worth_keeping and (self.cache_mb or self._embeddings is not None)
+        if not keeps or trained or ids.device.type != "cpu":
             vectors: Tensor = layer(ids)
             return vectors
-        kept = self._kept.get(
-            layer.parameters(), lambda: _KeptVectors(self.cache_mb, layer.output_dim, layer.embedding.dtype)
-        )
-        return kept.vectors(layer, ids)
+        return self._kept.get(layer.parameters(), lambda: self._first_kept(layer)).vectors(layer, ids)
+
+    def _first_kept(self, layer: TokenLayer) -> _KeptVectors:
+        known = self._embeddings
+        if known is not None and not known.belong_to(layer):
+            known = None
+        return _KeptVectors(self.cache_mb, layer.output_dim, layer.embedding.dtype, known)
 
 
 class _KeptVectors:
@@ -51,25 +64,31 @@ class _KeptVectors:
         cache_mb: Memory for the vectors.
         width: Numbers of a vector.
         dtype: Type of the numbers.
+        known: Vectors that are there from the beginning, and stay.
     """
 
-    def __init__(self, cache_mb: float, width: int, dtype: torch.dtype) -> None:
+    def __init__(self, cache_mb: float, width: int, dtype: torch.dtype, known: TokenEmbeddings | None) -> None:
         self._rows: OrderedDict[bytes, int] = OrderedDict()  # of `_vectors`, least recently used first
         capacity = int(cache_mb * 1e6 / (width * dtype.itemsize))
         with torch.inference_mode(False):  # so that it can be used in any mode
             self._vectors = torch.empty(capacity, width, dtype=dtype)
+        self._stores: list[tuple[Mapping[bytes, int], Tensor]] = [(self._rows, self._vectors)]
+        if known is not None:
+            self._stores.insert(0, (known.rows, known.vectors))
 
     def vectors(self, layer: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
         """Return the vectors of character ids (words, characters); `layer` computes those that are not kept."""
-        keys = [row.tobytes() for row in ids.to(torch.int16).numpy()]
-        rows = [self._rows.get(key) for key in keys]
-        new = [index for index, row in enumerate(rows) if row is None]
-        known = [index for index, row in enumerate(rows) if row is not None]
+        keys = keys_of(ids)
         result = self._vectors.new_empty(len(ids), self._vectors.shape[1])
-        if known:
-            result[known] = self._vectors[[row for row in rows if row is not None]]
-            for index in known:
-                self._rows.move_to_end(keys[index])
+        new, known = list(range(len(keys))), list[int]()
+        for places, vectors in self._stores:
+            rows = [places.get(keys[index]) for index in new]
+            known = [index for index, row in zip(new, rows, strict=True) if row is not None]
+            new = [index for index, row in zip(new, rows, strict=True) if row is None]
+            if known:
+                result[known] = vectors[[row for row in rows if row is not None]]
+        for index in known:  # in the last store
+            self._rows.move_to_end(keys[index])
         if new:
             result[new] = layer(ids[new])
             self._keep([keys[index] for index in new], result[new])
@@ -77,6 +96,8 @@ class _KeptVectors:
 
     def _keep(self, keys: list[bytes], vectors: Tensor) -> None:
         capacity = len(self._vectors)
+        if not capacity:
+            return
         keys, vectors = keys[:capacity], vectors[:capacity]
         rows = []
         for key in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,13 +14,42 @@ from elmo_mf.cli.elmo_files import ElmoOptions
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.io import check_output, output_errors, staging
+from elmo_mf.io import check_output, check_space, output_errors, staging
 
 if TYPE_CHECKING:
+    import torch
+
     from elmo_mf.bilm import Bilm, StatePolicy
+    from elmo_mf.bilm.checkpoint_files import CheckpointFiles
     from elmo_mf.bilm.runtime.packed_linear import Precision
+    from elmo_mf.compression import Compression
     from elmo_mf.embed.job import EmbedSettings
     from elmo_mf.embed.text import TextFile
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """Vectors of words that were computed before."""
+
+    token_embeddings: Annotated[
+        Path | None, Option(help="Vectors of words, from --vocabulary: the character CNN runs for other words only.")
+    ] = None
+    token_vocabulary: Annotated[
+        Path | None, Option(help="Words of --token-embeddings; by default the vocabulary beside them.")
+    ] = None
+
+    def put_into(self, bilm: Bilm) -> dict[str, str]:
+        """Let an encoder use the vectors, and return what they add to its identity.
+
+        Raises:
+            InputError: See `Bilm.use_token_embeddings`.
+        """
+        from elmo_mf.provenance import file_hash
+
+        if self.token_embeddings is None:
+            return {}
+        bilm.use_token_embeddings(self.token_embeddings, self.token_vocabulary)
+        return {"token_embeddings": file_hash(self.token_embeddings)}
 
 
 def embed(
@@ -28,6 +58,7 @@ def embed(
     elmo: ElmoOptions,
     compress: CompressionOptions,
     where: DeviceOptions,
+    known: KnownWords,
     all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False,
     top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False,
     average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False,
@@ -42,6 +73,10 @@ def embed(
         bool, Option("--fasta", help="INPUT is FASTA: one residue is a token, and identifiers name the vectors.")
     ] = False,
     pool: Annotated[str | None, Option(help="mean: keep the mean over the tokens only.")] = None,
+    vocabulary: Annotated[
+        bool,
+        Option("--vocabulary", help="INPUT is a vocabulary, one word a line: write the character CNN's vectors only."),
+    ] = False,
 ) -> None:
     """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
 
@@ -51,12 +86,16 @@ def embed(
     be a pipe, such as /dev/stdin; its text is then kept beside OUTPUT until the command ends. With --fasta, datasets
     are named by the identifiers of the sequences, which are in the attribute `id` too, and there is no index.
 
+    With --vocabulary, OUTPUT is bilm-tf's elmo_token_embeddings.hdf5: one dataset `embedding`, (words, width / 2).
+    Given as --token-embeddings, it spares the character CNN for these words.
+
     Examples:
 
     \b
       elmo-mf embed sentences.txt vectors.hdf5 --top
       elmo-mf embed sentences.txt vectors.hdf5 --options norwegian.zip
       elmo-mf embed proteins.fasta vectors.hdf5 --fasta --average --pool mean --options options.json --weights w.hdf5
+      elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
     from elmo_mf.bilm import Bilm
     from elmo_mf.embed.fasta import read_fasta
@@ -72,10 +111,17 @@ def embed(
     if pool not in (None, "mean"):
         raise InputError(f"--pool: found {pool!r}, expected mean")
     files = elmo.files()
-    check_output("OUTPUT", output, inputs=[text, *files.inputs])
+    check_output("OUTPUT", output, inputs=[text, *files.inputs, known.token_embeddings, known.token_vocabulary])
     check_new(output)
     compression = compress.compression()
     device = where.use()
+    if vocabulary:
+        others = {
+            f"--{keep[0]}": all_layers or top or average, "--fasta": fasta, "--pool": pool, "--state": state != "zero",
+            "--precision": precision != "float32", "--token-embeddings": known.token_embeddings,
+        }  # fmt: skip
+        _embed_vocabulary(text, output, files, compression, device, [name for name, given in others.items() if given])
+        return
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
         lines, identifiers = (
             read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
@@ -91,11 +137,43 @@ def embed(
             "state": state,
             "precision": precision,
         }
+        encoder_identity |= known.put_into(bilm)
         if bilm.vocabulary is not None:
             encoder_identity["vocabulary"] = bilm.vocabulary.sha256
         how = EmbedSettings(keep[0], batch, mean=pool is not None)
         reused = _run(bilm.to(device), encoder_identity, lines, output, how, identifiers)
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them by an earlier run" if reused else ""))
+
+
+def _embed_vocabulary(
+    vocabulary: Path,
+    output: Path,
+    files: CheckpointFiles,
+    compression: Compression | None,
+    device: torch.device,
+    others: list[str],
+) -> None:
+    """Write the vectors of all words of a vocabulary; `others` are options that have no meaning here."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.bilm.token_embeddings import write_token_embeddings
+    from elmo_mf.bilm.vocabulary import read_rows
+
+    if others:
+        raise InputError(f"found --vocabulary and {others[0]}, expected one of them")
+    words = read_rows(vocabulary)
+    if not words:
+        raise InputError(f"{vocabulary}: found no words, expected one a line")
+    bilm = Bilm.from_files(files.options, files.weights, compression, vocabulary=files.vocabulary).to(device)
+    if bilm.vocabulary is not None:
+        found, expected = "a word-level ELMo, whose vectors are in its weights", "one with a character CNN"
+        raise InputError(f"{files.options}: found {found}, expected {expected}")
+    check_space("OUTPUT", output, 4 * len(words) * bilm.token_layer.output_dim)
+    with output_errors(output), progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("words", total=len(words))
+        write_token_embeddings(output, bilm.token_layer, words, lambda done: bar.update(task, completed=done))
+    echo(f"wrote {output}: vectors of {len(words):,} words")
 
 
 def _run(

@@ -58,9 +58,30 @@ def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: s
     dataset.attrs[CHECKSUM] = np.bytes_(_checksum(values))
 
 
+def write_blocks(file: h5py.File, name: str, shape: tuple[int, int], blocks: Iterable[np.ndarray]) -> None:
+    """Add a dataset of float32 with its checksum to a new file, some rows at a time.
+
+    Args:
+        file: The file.
+        name: Name of the dataset.
+        shape: Its shape.
+        blocks: Its rows in order, float32.
+    """
+    dataset, digest, start = file.create_dataset(name, shape, np.float32), hashlib.sha256(), 0
+    for block in blocks:
+        dataset[start : start + len(block)] = block
+        digest.update(_bytes(block))
+        start += len(block)
+    dataset.attrs[CHECKSUM] = np.bytes_(digest.hexdigest())
+
+
 def _checksum(values: np.ndarray) -> str:
+    return hashlib.sha256(_bytes(values)).hexdigest()
+
+
+def _bytes(values: np.ndarray) -> memoryview | bytes:
     little = values.astype(values.dtype.newbyteorder("<"), order="C", copy=False)
-    return hashlib.sha256(little.data if little.size else b"").hexdigest()
+    return little.data if little.size else b""
 
 
 class NumbersFile(contextlib.ExitStack):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
+from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache
@@ -70,6 +71,9 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             0 for no cache.
         precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
             `Bilm`.
+        token_embeddings: Path or URL of vectors of words, as `elmo-mf embed --vocabulary` and bilm-tf write them: a
+            frozen encoder's character CNN then runs for other words only. A trained model that is loaded does without.
+        token_vocabulary: Path or URL of the words of `token_embeddings`. Defaults to the vocabulary beside them.
         namespace: Namespace of the model's vocabulary that gets the words of a word-level ELMo, for the token indexer
             `elmo_mf_words`. Unused otherwise.
         vocab: The model's vocabulary, which AllenNLP passes.
@@ -98,6 +102,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         precision: str = "float32",
         stored: str | None = None,
         vocab_to_cache: list[str] | None = None,
+        token_embeddings: str | None = None,
+        token_vocabulary: str | None = None,
         namespace: str = NAMESPACE,
         vocab: Vocabulary | None = None,
     ) -> None:
@@ -107,9 +113,13 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"vocab_to_cache: {found}, expected nothing: word_cache_mb keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
+        if token_embeddings is not None and requires_grad:
+            raise InputError(f"token_embeddings: found {token_embeddings}, expected nothing where requires_grad is set")
         files = _files(options_file, weight_file) if stored is None else [stored]
         words = saved_words(vocab, namespace)
         bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
+        if token_embeddings is not None and weights_being_loaded() is None:
+            bilm.use_token_embeddings(token_embeddings, token_vocabulary)
         if vocab is not None and bilm.vocabulary is not None:
             add_words(vocab, namespace, bilm.vocabulary)
         bilm.requires_grad_(requires_grad)
