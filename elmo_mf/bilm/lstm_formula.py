@@ -47,8 +47,9 @@ class LstmFormula(nn.Module):
         self.input, self.recurrent = StackedLinear(inputs), StackedLinear(recurrents)
         projections = [w.matrices["projection"] for w in weights if "projection" in w.matrices]
         self.projection = StackedLinear(projections) if projections else None
-        bias = np.stack([reorder_rows(w.bias + _forget_bias(w.bias), _IFOG) for w in weights])
-        self.bias = nn.Parameter(torch.from_numpy(bias.astype(np.float32)).unsqueeze(1))
+        self._given = [w.bias.astype(np.float32) for w in weights]
+        bias = np.stack([reorder_rows(given + _forget_bias(given), _IFOG) for given in self._given])
+        self.bias = nn.Parameter(torch.from_numpy(bias).unsqueeze(1))
         self.cell_clip, self.proj_clip = cell_clip, proj_clip if projections else None
         self.cell_size = bias.shape[1] // GATES
         self.state_size = weights[0].state_size
@@ -112,7 +113,8 @@ class LstmFormula(nn.Module):
             for matrices, projection in zip(gates, self.projection.matrices(), strict=True):
                 matrices["projection"] = projection
         biases = [reorder_rows(bias, _IGFO) for bias in self.bias.detach().cpu().numpy()[:, 0]]
-        return [LstmWeights(one, bias - _forget_bias(bias)) for one, bias in zip(gates, biases, strict=True)]
+        biases = [_as_given(*pair) for pair in zip(biases, self._given, strict=True)]
+        return [LstmWeights(*pair) for pair in zip(gates, biases, strict=True)]
 
     def _gates(self, w_x: Matrix, w_h: Matrix) -> dict[Target, Matrix]:
         if not self.shared:
@@ -137,3 +139,9 @@ def _forget_bias(bias: Array) -> Array:
     quarter = len(bias) // GATES
     ones[2 * quarter : 3 * quarter] = 1
     return ones
+
+
+def _as_given(bias: Array, given: Array) -> Array:
+    """Subtract the forget bias; unchanged numbers are returned as given, because adding it rounded them."""
+    ones = _forget_bias(given)
+    return np.where(bias == given + ones, given, bias - ones)

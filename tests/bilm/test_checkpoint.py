@@ -78,6 +78,23 @@ def test_data_that_is_not_in_the_file(elmo_files: Files, tmp_path: Path, trick: 
     assert f"{name}: found a dataset without data of its own" in _error(options, weights)
 
 
+def test_what_is_saved_again_is_the_same(elmo_files: Files, tmp_path: Path) -> None:
+    """Also forget biases, to which TensorFlow's 1 is added; a bias that was changed loses no more than rounding."""
+    options, weights = elmo_files()
+    given = np.random.default_rng(0).normal(size=48).astype(np.float32)
+    _replace(weights, f"{CELL}/B", given)
+    bilm = Bilm.from_files(options, weights)
+    bilm.save(tmp_path / "again")
+    with h5py.File(tmp_path / "again" / "weights.hdf5") as file:
+        np.testing.assert_array_equal(file[f"{CELL}/B"][()], given)
+    for name, parameter in bilm.named_parameters():
+        if name.endswith("bias"):
+            parameter.data += 0.5
+    bilm.save(tmp_path / "changed")
+    with h5py.File(tmp_path / "changed" / "weights.hdf5") as file:
+        np.testing.assert_allclose(file[f"{CELL}/B"][()], given + 0.5, atol=1e-6)
+
+
 def test_more_numbers_than_any_elmo_has(elmo_files: Files, tmp_path: Path) -> None:
     """A factor's rank is open: a small file must not make a large array."""
     options, weights = elmo_files()
