@@ -102,6 +102,15 @@ def test_the_character_cnn_runs_for_other_words_only(elmo: Path, cache_mb: float
     assert ran == ([2, 1] if cache_mb == 0 else [2])
 
 
+def test_they_are_used_from_then_on(elmo: Path) -> None:
+    bilm = Bilm.from_files(elmo, word_cache_mb=1)
+    bilm.embed([["dog"]])
+    bilm.use_token_embeddings(elmo / "elmo_token_embeddings.hdf5")
+    ran = _counted(bilm)
+    bilm.embed([["the", "cat"]])
+    assert not ran
+
+
 def test_vectors_that_were_stored_are_taken(elmo: Path) -> None:
     """A small difference from the character CNN's, which is a rounding, shows where they come from."""
     with h5py.File(elmo / "elmo_token_embeddings.hdf5", "a") as file:

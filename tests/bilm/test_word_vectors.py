@@ -63,6 +63,16 @@ def test_a_word_runs_once_a_batch_and_not_again_while_kept() -> None:
     assert ran == [2, 1, 1]
 
 
+@pytest.mark.parametrize("used", ["a", "b"])
+def test_words_in_use_are_kept(used: str) -> None:
+    cnn, vectors = random_bilm().char_cnn, WordVectors(2 * ONE_WORD)
+    ran = _counted(cnn)
+    with torch.no_grad():
+        for text in ("a b", used, "c", used):
+            vectors(cnn, _ids(text.split()))
+    assert ran == [2, 1]
+
+
 def _write_in_place(cnn: CharCnn) -> None:
     with torch.no_grad():
         for parameter in cnn.parameters():
