@@ -71,6 +71,7 @@ def test_the_sampled_softmax_is_evaluated_as_allennlps() -> None:
     from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 
     ours = word_softmax("sampled", 8, 300).eval()
+    torch.nn.init.normal_(ours.get_parameter("softmax_b"))
     theirs = SampledSoftmaxLoss(300, 8, num_samples=20).eval()
     theirs.load_state_dict(ours.state_dict())
     states, words = torch.randn(500, 8), torch.randint(300, (500,))
