@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
@@ -75,7 +75,7 @@ class Form(_Strict):
         files: Options file and weight file; empty for a language model.
         compression: Keys of `Compression`; None for the checkpoint as stored.
         options: Options of an ELMo, with the compression in their history; empty for a language model.
-        token_layer: Shapes of the token layer's arrays by name; `char_cnn` in the file.
+        token_layer: Shapes of the token layer's arrays by name.
         lstms: Direction, layer and shapes of each LSTM.
     """
 
@@ -83,16 +83,15 @@ class Form(_Strict):
     files: list[str] = []
     compression: dict[str, Any] | None
     options: dict[str, Any] = {}
-    token_layer: dict[str, Shape] = Field(alias="char_cnn")
+    token_layer: dict[str, Shape]
     lstms: list[tuple[int, int, LstmForm]]
 
     @classmethod
     def of(cls, weights: BilmWeights, **made_from: Any) -> Form:
         """Describe `weights`; `made_from` are the other fields."""
         token_layer = {name: array.shape for name, array in weights.token_layer.items()}
-        return cls(
-            char_cnn=token_layer, lstms=[(*key, LstmForm.of(w)) for key, w in weights.lstms.items()], **made_from
-        )
+        lstms = [(*key, LstmForm.of(w)) for key, w in weights.lstms.items()]
+        return cls(token_layer=token_layer, lstms=lstms, **made_from)
 
     def built(self, build: Callable[[BilmWeights], M]) -> M:
         """Call `build` with zero weights of these shapes; the parameters are loaded afterwards.
@@ -139,7 +138,7 @@ class StoredForm(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Return the bytes as a float tensor, because `allennlp diff`, for example, subtracts all values of a state."""
-        return torch.tensor(list(self.form.model_dump_json(by_alias=True).encode()), dtype=torch.float32)
+        return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
         """Check that the form being loaded describes this encoder.
