@@ -41,14 +41,12 @@ class ElmoModule(nn.Module):
         return {"activations": list(activations.layers), "mask": activations.mask}
 
 
-def _files(options_file: str | None, weight_file: str | None) -> list[str]:
-    """Return the files of an ELMo, or its folder or zip; where none are given, those that AllenNLP's embedder has."""
-    if options_file is None and weight_file is not None:
-        raise InputError("options_file: found weight_file alone, expected both, or options_file alone")
-    if options_file is None:
-        theirs = signature(ElmoTokenEmbedder.__init__).parameters
-        return [theirs["options_file"].default, theirs["weight_file"].default]
-    return [options_file] if weight_file is None else [options_file, weight_file]
+def files_of_config(options_file: str | None, weight_file: str | None) -> list[str]:
+    """Return the two files of an ELMo, or its folder or zip; what is not given is what AllenNLP's embedder has."""
+    theirs = signature(ElmoTokenEmbedder.__init__).parameters
+    if options_file is not None and weight_file is None:
+        return [options_file]
+    return [options_file or theirs["options_file"].default, weight_file or theirs["weight_file"].default]
 
 
 @TokenEmbedder.register("elmo_mf")
@@ -115,7 +113,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
         if token_embeddings is not None and requires_grad:
             raise InputError(f"token_embeddings: found {token_embeddings}, expected nothing where requires_grad is set")
-        files = _files(options_file, weight_file) if stored is None else [stored]
+        files = files_of_config(options_file, weight_file) if stored is None else [stored]
         words = saved_words(vocab, namespace)
         bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
         if token_embeddings is not None and weights_being_loaded() is None:

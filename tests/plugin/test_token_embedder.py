@@ -158,7 +158,6 @@ def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
         embedder = TokenEmbedder.from_params(Params({"type": "elmo_mf", "options_file": given})).eval()
         assert torch.equal(embedder(IDS), expected)
     for keys, message in (
-        ({"weight_file": str(files[1])}, "options_file: found weight_file alone, expected both"),
         ({"options_file": str(files[0])}, "found a file without weights, expected options.json with weights"),
         ({"stored": "elmo"}, "stored: found 'elmo', expected options_file and weight_file"),
     ):

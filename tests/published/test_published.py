@@ -23,6 +23,7 @@ from allennlp.predictors import Predictor
 from allennlp.training.metrics.evalb_bracketing_scorer import DEFAULT_EVALB_DIR
 
 from elmo_mf.plugin import ElmoMfTokenEmbedder
+from elmo_mf.plugin.token_embedder import files_of_config
 from tests.conftest import random_bilm
 from tests.published import configs, data
 
@@ -145,5 +146,7 @@ def test_the_same_parameters() -> None:
     """What configs say of `elmo_token_embedder`, or leave to its defaults, holds for `elmo_mf`."""
     theirs = inspect.signature(ElmoTokenEmbedder.__init__).parameters
     ours = inspect.signature(ElmoMfTokenEmbedder.__init__).parameters
+    files = [theirs[name].default for name in ("options_file", "weight_file")]
+    assert files_of_config(None, None) == files and files_of_config(None, "mine.hdf5") == [files[0], "mine.hdf5"]
     for name, parameter in theirs.items():
-        assert name in ours and ours[name].default == parameter.default
+        assert name in ours and (parameter.default in files or ours[name].default == parameter.default)
