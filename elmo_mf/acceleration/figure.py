@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from elmo_mf.acceleration.search import SearchResult
+from elmo_mf.acceleration.search import Row, SearchResult
 from elmo_mf.figures import COLORS, MARKERS, save, themed
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
+    forms = list(dict.fromkeys(row.candidate for row in result.rows))
     for number, (verdict, label) in enumerate(_VERDICTS.items()):
         rows = [row for row in result.rows if row.verdict == verdict]
         ratios = [next(one.model_ratio or 0 for one in row.speeds if one.batch == batch) for row in rows]
@@ -40,7 +41,7 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
         reach = [[row.loss[0] - row.loss[1] for row in rows], [row.loss[2] - row.loss[0] for row in rows]]
         axes.errorbar(ratios, losses, reach, fmt=MARKERS[number], color=COLORS[number], capsize=3, label=label)
         for row, ratio in zip(rows, ratios, strict=True):
-            axes.annotate(row.name, (ratio, row.loss[0]), xytext=(5, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(row.name, (ratio, row.loss[0]), **_beside(row, forms.index(row.candidate) % 2 == 0))
     axes.axhline(result.tolerance, linestyle="--", linewidth=1, color=COLORS[6], label="tolerance")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -51,3 +52,15 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
     axes.set_ylabel(f"loss of {result.goal.name} in points, 95 % interval")
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     return figure
+
+
+def _beside(row: Row, above: bool) -> dict[str, Any]:
+    """Return where a point has its label: neighbouring forms, and the precisions of one, are often close together."""
+    right = row.precision != "float32"
+    return {
+        "xytext": (5 if right else -5, 4 if above else -4),
+        "textcoords": "offset points",
+        "fontsize": 7,
+        "ha": "left" if right else "right",
+        "va": "bottom" if above else "top",
+    }
