@@ -161,7 +161,7 @@ def _embed_vocabulary(
     from elmo_mf.bilm.vocabulary import read_rows
 
     if others:
-        raise InputError(f"found --vocabulary and {others[0]}, expected one of them")
+        raise InputError(f"--vocabulary: found {others[0]} too, expected one of them")
     words = read_rows(vocabulary)
     if not words:
         raise InputError(f"{vocabulary}: found no words, expected one a line")

@@ -247,7 +247,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--json", "."], "--json: found the folder ., expected the name of a file"),
         (["--device", "tpu"], "--device: found tpu"),
         (["--options", "o.json"], "o.json: no such file or folder, expected options.json with weights"),
-        (["--weights", "w.hdf5"], "only one of --options and --weights"),
+        (["--weights", "w.hdf5"], "--weights: found it without --options"),
         (["--targets", "inputs"], "targets: found 'inputs'"),
     ],
 )

@@ -249,12 +249,12 @@ def test_commands(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "the file already exists, expected a new name" in capsys.readouterr().err
     before = _stored(elmo)
     for more, message in (
-        (["--top"], "found --vocabulary and --top, expected one of them"),
-        (["--fasta"], "found --vocabulary and --fasta"),
-        (["--pool", "mean"], "found --vocabulary and --pool"),
-        (["--precision", "int8"], "found --vocabulary and --precision"),
-        (["--state", "primed"], "found --vocabulary and --state"),
-        (["--token-embeddings", str(text)], "found --vocabulary and --token-embeddings"),
+        (["--top"], "--vocabulary: found --top too, expected one of them"),
+        (["--fasta"], "--vocabulary: found --fasta too"),
+        (["--pool", "mean"], "--vocabulary: found --pool too"),
+        (["--precision", "int8"], "--vocabulary: found --precision too"),
+        (["--state", "primed"], "--vocabulary: found --state too"),
+        (["--token-embeddings", str(text)], "--vocabulary: found --token-embeddings too"),
     ):
         embeddings.unlink(missing_ok=True)
         assert _write(elmo, *more) == 2

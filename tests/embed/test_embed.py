@@ -374,7 +374,7 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             [str(tmp_path / "t.txt"), out, "--options", "o.json"],
             "o.json: no such file or folder, expected",
         ),
-        ([str(tmp_path / "t.txt"), out, "--weights", "w.hdf5"], "only one of --options and --weights"),
+        ([str(tmp_path / "t.txt"), out, "--weights", "w.hdf5"], "--weights: found it without --options"),
         ([str(tmp_path / "t.txt"), out, "--state", "carried"], "--state: found 'carried', expected zero or primed"),
         ([str(tmp_path / "t.txt"), out, "--precision", "half"], "precision: found 'half', expected one of float32"),
     ):
