@@ -1,7 +1,7 @@
 """Train the models of `docs/acceleration/`: AllenNLP's own classes with its own ELMo, as their owners have them.
 
 From the project's root: `python -m docs.acceleration.train DATA GLOVE OUT [MODEL ...]`, where DATA has folders `sst`,
-`snli`, `squad` and `wikitext2` in their published formats. Models and the data that they are judged on are in OUT.
+`snli`, `squad` and `wikitext2` in their published formats. OUT gets the models and their data.
 With `--random original`, a model is trained on one batch with an ELMo of random weights of the original size, for its
 times.
 """
@@ -28,7 +28,7 @@ from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {"sst": 8544, "snli": 8000, "squad": 1500, "tagger": 8000}
 EPOCHS = {"sst": 3, "snli": 2, "squad": 2, "tagger": 3}
-_JUDGED = 1500  # examples of development and test data at most
+_EVALUATED = 1500  # examples of development and test data at most
 _TAGGED = {"train": "train.txt", "dev": "valid.txt", "test": "test.txt"}  # our file, that of WikiText-2
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         arguments = {"data": str(out / "data"), "glove_file": str(options.glove)}
         if options.random:
             arguments |= _random_elmo(options.random, out / "elmo")
-        _cut(model, options.data, out / "data", *((32, 32) if options.random else (EXAMPLES[model], _JUDGED)))
+        _cut(model, options.data, out / "data", *((32, 32) if options.random else (EXAMPLES[model], _EVALUATED)))
         values = {name: json.dumps(value) for name, value in arguments.items()}
         config = evaluate_jsonnet(ROOT / "jsonnet" / "stock" / f"{model}.jsonnet", values)
         config["trainer"]["num_epochs"] = 1 if options.random else EPOCHS[model]
@@ -61,19 +61,19 @@ def _random_elmo(size: str, folder: Path) -> dict[str, Any]:
     return files | {"elmo_dim": options.output_dim}
 
 
-def _cut(model: str, data: Path, out: Path, examples: int, judged: int) -> None:
+def _cut(model: str, data: Path, out: Path, examples: int, evaluated: int) -> None:
     """Write a model's data: at most so many examples to train on, and in each other split."""
     out.mkdir(parents=True, exist_ok=True)
     if model == "tagger":
         for ours, theirs in _TAGGED.items():
             lines = itertools.islice(
-                tagged_sentences(data / "wikitext2" / theirs), examples if ours == "train" else judged
+                tagged_sentences(data / "wikitext2" / theirs), examples if ours == "train" else evaluated
             )
             (out / f"{ours}.txt").write_text("".join(lines), encoding="utf-8")
     else:
         task = load_task(model)
         for split, file in task.files.items():
-            task.format.cut(data / model / file, out / file, examples if split == "train" else judged)
+            task.format.cut(data / model / file, out / file, examples if split == "train" else evaluated)
 
 
 def tagged_sentences(path: Path) -> Iterator[str]:

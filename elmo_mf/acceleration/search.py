@@ -180,11 +180,11 @@ def search(
 
 
 def in_sequence(rows: Sequence[Row]) -> list[Row]:
-    """Leave undecided what is within the tolerance though a milder form of the same precision is not.
+    """Mark a form as undecided if it is within the tolerance but a milder one of the same precision is not.
 
     Forms are tested in a fixed order, each at the full level, until one fails (Maurer, Hothorn and Lehmacher 1995).
     The probability that any form of a precision is wrongly found to be within the tolerance is then that of one test,
-    2.5 %, however many are tried. Without an order, the harshest of many forms would be chosen by luck.
+    2.5 %, however many are tried. Without an order, the harshest of many forms could be chosen by luck.
 
     Args:
         rows: Rows from mild to harsh.

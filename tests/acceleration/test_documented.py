@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.acceleration import predict, train
+from docs.acceleration import baseline, predict, train
 from elmo_mf.acceleration import (
     EncoderSettings,
     StockSettings,
@@ -40,6 +40,12 @@ def test_names_are_tagged(tmp_path: Path) -> None:
         "the###O king###O of###O new###B-NAME york###I-NAME met###O john###B-NAME smith###I-NAME",
         "ann###B-NAME lee###I-NAME did###O not###O go###O .###O",
     ]
+
+
+def test_the_most_frequent_tags() -> None:
+    train = [[("new", "B-NAME"), ("york", "I-NAME"), ("is", "O")], [("new", "B-NAME"), ("new", "O")]]
+    test = [[("new", "B-NAME"), ("york", "I-NAME")], [("is", "O"), ("ann", "B-NAME"), ("new", "O")]]
+    assert baseline.baseline_f1(train, test) == pytest.approx(2 * 1 / (2 + 2))  # one of two found, one of two there
 
 
 @pytest.mark.slow
