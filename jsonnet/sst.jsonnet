@@ -16,16 +16,16 @@ function(
 )
   local p = preset.sst;
   local w = words(p.glove);
-  local reader(subtrees) = {
-    type: 'sst_tokens',
-    granularity: '5-class',
-    use_subtrees: subtrees,
+  local reader(kind) = kind {
     [if p.tokenizer != null then 'tokenizer']: p.tokenizer,
     token_indexers: w.indexers + elmo.indexers,
   };
+  local sentences = { type: 'sst_tokens', granularity: '5-class', use_subtrees: false };
+  // `phrases`: the smallest number of words of a subtree that is an example too
+  local training = if std.objectHas(p, 'phrases') then { type: 'sst_phrases', min_words: p.phrases } else sentences { use_subtrees: p.subtrees };
   {
-    dataset_reader: reader(p.subtrees),
-    validation_dataset_reader: reader(false),
+    dataset_reader: reader(training),
+    validation_dataset_reader: reader(sentences),
     train_data_path: data + '/train.txt',
     validation_data_path: data + '/dev.txt',
     test_data_path: data + '/test.txt',

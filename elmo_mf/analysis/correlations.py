@@ -138,7 +138,7 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
 
 def _single_target(record: Record, compression: Compression, dense: Record, scoring: Scoring) -> dict[str, Any]:
     layers, facts = compression.layers, encoder_facts(record.run.encoder)
-    assert record.activation_error is not None
+    assert record.activation_error is not None and dense.size is not None and record.size is not None
     return {
         "facts": {name: value for name, value in facts.items() if name not in ("targets", "layers")},
         "method": compression.method,

@@ -77,6 +77,6 @@ def line(outcome: Outcome[Run, Record]) -> str:
     if record is None:
         return f"{outcome.run}: FAILED {outcome.error}"
     primary = outcome.run.primary
-    score, speed = record.score, record.latency.encoder["1"].speed_up
+    speed = "" if record.latency is None else f", encoder {record.latency.encoder['1'].speed_up:.2f}x"
     took = "" if record.timed else f", {record.seconds:.0f} s"  # the duration of the scored run
-    return f"{outcome.run}: {primary} {score:.4f}, encoder {speed:.2f}x{took}"
+    return f"{outcome.run}: {primary} {record.score:.4f}{speed}{took}"

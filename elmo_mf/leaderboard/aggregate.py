@@ -20,7 +20,7 @@ from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, Scoring
 from elmo_mf.records.labels import encoder_names
 from elmo_mf.records.packed import select
-from elmo_mf.records.record import BATCHES, PARTS, Batch, Part, Record, Times
+from elmo_mf.records.record import BATCHES, PARTS, Batch, Part, Record, Size, Times
 
 _NAN = float("nan")
 
@@ -312,7 +312,7 @@ def pareto_front(signed_score: pd.Series, cost: pd.Series) -> pd.Series:
 
 def _columns(record: Record, key: str) -> dict[str, Any]:
     """Return the values of a record that are aggregated, by column."""
-    run, size, error = record.run, record.size, record.activation_error
+    run, error = record.run, record.activation_error
     columns = {
         "key": key,
         "compressed": run.compression is not None,
@@ -321,17 +321,26 @@ def _columns(record: Record, key: str) -> dict[str, Any]:
         "seed": run.seed,
         "machine": machine_kind(record.machine),
         "score": record.score,
+        "activation_error": _NAN if error is None else error.all,
+    } | _sizes(record.size)
+    for part in PARTS:
+        for batch in BATCHES:
+            times = None if record.latency is None else record.latency.of(part)
+            speed = Speed(_NAN, _NAN, _NAN, _NAN) if times is None else _speed(times[batch])
+            columns |= {f"{part}_{batch}_{field.name}": getattr(speed, field.name) for field in fields(Speed)}
+    return columns
+
+
+def _sizes(size: Size | None) -> dict[str, float]:
+    """Return the columns of an encoder's size; 0 where there is no encoder."""
+    if size is None:
+        return {"parameters": 0, "ratio": _NAN, "megabytes": 0, "multiply_adds": 0}
+    return {
         "parameters": size.lstm_parameters,
         "ratio": size.lstm_ratio,
         "megabytes": size.encoder_bytes / 1e6,
         "multiply_adds": size.multiply_adds,
-        "activation_error": _NAN if error is None else error.all,
     }
-    for part in PARTS:
-        for batch in BATCHES:
-            speed = _speed(record.latency.of(part)[batch])
-            columns |= {f"{part}_{batch}_{field.name}": getattr(speed, field.name) for field in fields(Speed)}
-    return columns
 
 
 def _speed(times: Times) -> Speed:

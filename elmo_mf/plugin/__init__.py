@@ -4,6 +4,7 @@ from elmo_mf.plugin.awd_lstm import AwdLstm
 from elmo_mf.plugin.characters_indexer import ElmoMfCharactersIndexer
 from elmo_mf.plugin.language_text import LanguageTextReader, TextStreams
 from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
+from elmo_mf.plugin.sst_phrases import SstPhrasesReader
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
 from elmo_mf.plugin.words_indexer import ElmoMfWordsIndexer
@@ -16,6 +17,7 @@ __all__ = [
     "LanguageTextReader",
     "NtAsgd",
     "SpacyRulesTokenizer",
+    "SstPhrasesReader",
     "TextStreams",
     "TriggeredAverage",
 ]

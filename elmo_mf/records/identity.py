@@ -13,6 +13,14 @@ from elmo_mf.records.data import Count, Data, JsonObject, Key, Many, MetricName,
 from elmo_mf.records.digest import digest
 
 Split = Literal["train", "validation", "test"]
+View = Literal["retrained", "swapped", "tuned"]
+"""How a compressed encoder meets the task's model: the model is trained on it (`retrained`); or was trained on the
+dense encoder and stays as it is (`swapped`), or is trained for one more epoch (`tuned`)."""
+Baseline = Literal["shuffled", "token-layer", "no-encoder", "words"]
+"""What an encoder is compared with: its weights `shuffled`, its `token-layer` alone, the task's model with
+`no-encoder`, or a linear model of `words`."""
+Precision = Literal["bfloat16", "int8"]
+"""Precision of an encoder's products, where it is not float32."""
 ENCODER, TRAINING = "encoder", "training"
 """Names of versions that every run has."""
 
@@ -88,6 +96,10 @@ class EncoderIdentity(Data):
     """Whether the method used gradients of the run's own task and seed."""
     finetune: FineTuning | None = None
     """Fine-tuning of a dense language model; that of a compressed one is part of `compression`."""
+    baseline: Baseline | None = None
+    """What takes the encoder's place, for comparison; null for an encoder."""
+    precision: Precision | None = None
+    """Precision of the encoder's products; null for float32."""
     versions: Annotated[dict[Key, Count], Many] = Field(default_factory=dict)
     """Versions of the parts of this project that compress and train the encoder again."""
 
@@ -102,6 +114,11 @@ class EncoderIdentity(Data):
         return digest(self.to_dict())
 
     @property
+    def is_dense(self) -> bool:
+        """Whether the encoder is as it was trained, in float32."""
+        return self.compression is None and self.finetune is None and self.baseline is None and self.precision is None
+
+    @property
     def trained_again(self) -> bool:
         """Whether the encoder was fine-tuned or distilled."""
         return self.tuning is not None or (self.compression is not None and self.compression.distill is not None)
@@ -112,6 +129,8 @@ class RunIdentity(EncoderIdentity):
 
     task: Name
     """Name of the task."""
+    view: View = "retrained"
+    """How the encoder meets the task's model."""
     scoring: Scoring
     """How the task is scored."""
     seed: Count
@@ -134,6 +153,8 @@ class RunIdentity(EncoderIdentity):
             compression=self.compression,
             task_gradients=self.task_gradients,
             finetune=self.finetune,
+            baseline=self.baseline,
+            precision=self.precision,
             versions={name: number for name, number in self.versions.items() if name not in self._shared_versions},
         )
 
@@ -151,8 +172,7 @@ class RunIdentity(EncoderIdentity):
     def dense(self) -> RunIdentity:
         """Return the identity of the dense encoder's run with the same task and seed."""
         shared = {name: number for name, number in self.versions.items() if name in self._shared_versions}
-        changes = {"compression": None, "task_gradients": False, "finetune": None, "versions": shared}
-        return self.model_copy(update=changes)
+        return self.model_copy(update=EncoderIdentity(versions=shared).model_dump())
 
     @property
     def _shared_versions(self) -> tuple[str, ...]:

@@ -9,11 +9,17 @@ from typing import Any
 
 from elmo_mf.errors import visible
 from elmo_mf.records.compression import ALL_TARGETS, Compression, FineTuning
-from elmo_mf.records.identity import EncoderIdentity, RunIdentity
+from elmo_mf.records.identity import Baseline, EncoderIdentity, RunIdentity
 
 Facts = Mapping[str, str]
 """Values as JSON, by their names."""
 _UNMENTIONED = ("null", "false")
+_BASELINES: dict[Baseline, str] = {
+    "shuffled": "shuffled weights",
+    "token-layer": "token layer alone",
+    "no-encoder": "no ELMo",
+    "words": "words alone",
+}
 _PHRASES = {
     "calibration": "calibrated on {}",
     "gradients": "gradients {}",
@@ -77,9 +83,12 @@ def _lstm_parts(compression: Compression) -> list[str]:
 
 def encoder_label(encoder: EncoderIdentity) -> str:
     """Describe an encoder in a few words, which may describe others too."""
-    if encoder.compression is not None:
-        return compression_label(encoder.compression)
-    return "dense" if encoder.finetune is None else f"dense {fine_tuning_label(encoder.finetune)}"
+    if encoder.baseline is not None:
+        return _BASELINES[encoder.baseline]
+    label = "dense" if encoder.compression is None else compression_label(encoder.compression)
+    if encoder.finetune is not None:
+        label = f"{label} {fine_tuning_label(encoder.finetune)}"
+    return label if encoder.precision is None else f"{label} in {encoder.precision}"
 
 
 def run_name(identity: RunIdentity, digest: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from elmo_mf.errors import InputError
 from elmo_mf.io.reading import read_bytes
@@ -16,6 +16,7 @@ from elmo_mf.records.data import Count, Data, Int, Key, Many, Number, Positive, 
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import RunIdentity, Split
 from elmo_mf.records.labels import run_name
+from elmo_mf.records.outputs import Outputs
 
 FORMAT: Literal[3] = 3
 MOST_BYTES = 1_000_000
@@ -65,10 +66,10 @@ class Latency(Data):
 
     encoder: Batches
     """The encoder from characters; of a language model, its core."""
-    model: Batches
-    """The task's model with the encoder in it."""
+    model: Batches | None = None
+    """The task's model with the encoder in it; null where the encoder is probed."""
 
-    def of(self, part: Part) -> Batches:
+    def of(self, part: Part) -> Batches | None:
         """Return the times of a part."""
         return self.encoder if part == "encoder" else self.model
 
@@ -229,6 +230,13 @@ class Examples(Data):
         return list(self.model_dump(exclude_none=True).items())
 
 
+class OutputsFile(Data):
+    """The file beside the record with what each example contributes to the scores, see `elmo_mf.records.outputs`."""
+
+    sha256: Text
+    """SHA-256 of the file."""
+
+
 class Retimed(Data):
     """Times of a run that were measured again, and what with."""
 
@@ -264,8 +272,14 @@ class Measurements(Data):
     """How many examples each split has."""
     chance: Number
     """Primary metric of a model that knows nothing."""
-    size: Size
-    """Parameters, bytes and multiply-adds."""
+    outputs: OutputsFile | None = None
+    """The outputs for each example, where they were kept."""
+    collapsed: bool = False
+    """Whether the model learned nothing from its inputs in any attempt: its validation loss is the prior's."""
+    collapsed_attempts: Count = 0
+    """Number of trainings that collapsed before this one, which was run with another seed and a lower learning rate."""
+    size: Size | None
+    """Parameters, bytes and multiply-adds; null for a baseline without an encoder."""
     activation_error: ActivationError | None
     """Errors of the layers' outputs on sentences of the scored split; null for the dense encoder."""
     matrices: Annotated[list[LstmMatrix], Many]
@@ -274,8 +288,8 @@ class Measurements(Data):
     """Each compressed highway layer, where there are any."""
     factorization_seconds: Number | None
     """Seconds of the compression; null for the dense encoder."""
-    latency: Latency
-    """Times, measured while nothing else of the sweep ran."""
+    latency: Latency | None
+    """Times, measured while nothing else of the sweep ran; null for a baseline without an encoder."""
     timed: Provenance | None = None
     """What the times were measured with, where `elmo-mf sweep --retime` measured them again."""
     elmo: ElmoInfo | None
@@ -290,6 +304,19 @@ class Measurements(Data):
     """Versions of Python and of packages."""
     machine: Machine
     """The machine that scores are from."""
+
+    _by_example: Outputs | None = PrivateAttr(None)
+
+    @property
+    def by_example(self) -> Outputs | None:
+        """The outputs for each example, until they are stored in a file of their own."""
+        return self._by_example
+
+    def with_outputs(self, outputs: Outputs) -> Self:
+        """Return these measurements together with the outputs for each example."""
+        copy = self.model_copy()
+        copy._by_example = outputs
+        return copy
 
     @property
     def timing(self) -> Provenance:
@@ -308,7 +335,7 @@ class Record(Measurements, _Identified):
     @property
     def is_dense(self) -> bool:
         """Whether the encoder is as it was trained, without fine-tuning."""
-        return self.run.compression is None and self.run.finetune is None
+        return self.run.is_dense
 
     @property
     def file_name(self) -> str:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_path
+from elmo_mf.io import atomic_path, read_bytes
+from elmo_mf.records.outputs import MOST_BYTES, SUFFIX, Outputs, parse_outputs
 from elmo_mf.records.packed import PackedRecord, Records
-from elmo_mf.records.record import FORMAT, Measurements, Record, Retimed, check_record, read_record
+from elmo_mf.records.record import (
+    FORMAT,
+    Measurements,
+    OutputsFile,
+    Record,
+    Retimed,
+    check_record,
+    read_record,
+)
 from elmo_mf.records.run import Run
 
 
@@ -52,12 +62,21 @@ class RecordStore:
         return record
 
     def write(self, run: Run, measurements: Measurements) -> Record:
-        """Write a run's record atomically.
+        """Write a run's record and its outputs, each atomically, the record last.
 
         Raises:
             InputError: The measurements are not those of such a run.
             OSError: The folder cannot be written to.
         """
+        if measurements.by_example is not None:
+            content = measurements.by_example.to_bytes()
+            with atomic_path(self.path(run).with_suffix(SUFFIX)) as path:
+                path.write_bytes(content)
+            file = OutputsFile(sha256=hashlib.sha256(content).hexdigest())
+            measurements = measurements.model_copy(update={"outputs": file})
+        return self._write(run, measurements)
+
+    def _write(self, run: Run, measurements: Measurements) -> Record:
         fields = {name: getattr(measurements, name) for name in Measurements.model_fields}
         record = Record.model_construct(format=FORMAT, id=run.id, run=run.identity, **fields)
         check_record(record, run.name)
@@ -76,7 +95,19 @@ class RecordStore:
         record = self.read(run)
         if record is None:
             raise InputError(f"{self.path(run)}: found no record of the run, expected one to update")
-        return self.write(run, record.model_copy(update={"latency": times.latency, "timed": times.timed}))
+        return self._write(run, record.model_copy(update={"latency": times.latency, "timed": times.timed}))
+
+    def outputs(self, record: Record) -> Outputs | None:
+        """Read the outputs of a record; None where there are none, or the file is not at hand.
+
+        Raises:
+            InputError: The file is not the record's.
+        """
+        path = self.folder / Path(record.file_name).with_suffix(SUFFIX)
+        if record.outputs is None or not path.exists():
+            return None
+        raw = read_bytes(path, "file of outputs", "the outputs of a record", most=MOST_BYTES)
+        return parse_outputs(raw, record.outputs.sha256, str(path))
 
     def records(self) -> Records:
         """Read all records, in the order of their file names; a run with several files counts once."""

@@ -98,7 +98,7 @@ def _utf8(path: Path) -> str:
 def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:
     """Return a task's AllenNLP config; `values` are arguments of the jsonnet function."""
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
-    call = f"({json.dumps(glove)})" if preset == "paper" else ""
+    call = "" if preset == "demo" else f"({json.dumps(glove)})"
     arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}
     return dict(evaluate_jsonnet(config, arguments))
 

@@ -59,7 +59,7 @@ def _entries(spec: SweepSpec) -> Iterator[PublishedFiles]:
     for name in spec.tasks:
         yield PublishedFiles("data", name, spec.data_of(load_task(name)))
         words = spec.glove_of(name)
-        if words is not None and spec.preset == "paper":
+        if words is not None and spec.preset != "demo":
             path = Path(words)
             yield PublishedFiles("words", path.name.removesuffix(".txt"), path.parent)
 

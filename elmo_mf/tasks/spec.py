@@ -126,10 +126,10 @@ class SweepSpec(BaseModel):
     """options.json of the ELMo, or without `weights` a folder with both; by default that of the embedded one."""
     weights: _Path
     """Weights of the ELMo; by default those of the embedded one."""
-    preset: Literal["demo", "paper"] = "demo"
-    """Sizes of the tasks' models."""
+    preset: Literal["demo", "board", "paper"] = "demo"
+    """Sizes of the tasks' models; all except `demo` use word vectors."""
     glove: _Path | Annotated[dict[str, _Path], AfterValidator(_by_task)] | None = None
-    """File of word vectors for the preset `paper`, or files by task."""
+    """File of word vectors for the presets `board` and `paper`, or files by task."""
     limit: _Limit = None
     """Examples used of each split: a number, numbers by split, or either by task."""
     overrides: Annotated[dict[str, dict[str, Any]], AfterValidator(_by_task)] = Field(default_factory=dict)

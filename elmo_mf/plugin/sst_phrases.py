@@ -1,0 +1,59 @@
+"""The phrases of the Stanford Sentiment Treebank as training examples."""
+
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from allennlp.data import DatasetReader, Instance, Token, TokenIndexer
+from allennlp.data.fields import LabelField, TextField
+from allennlp.data.token_indexers import SingleIdTokenIndexer
+from nltk.tree import Tree
+
+from elmo_mf.io import TextLines
+from elmo_mf.paths import local_path
+
+
+@DatasetReader.register("sst_phrases")
+class SstPhrasesReader(DatasetReader):  # type: ignore[misc]
+    """Reader of bracketed sentiment trees whose subtrees are examples of their own, if they are long enough.
+
+    AllenNLP's `sst_tokens` reads all subtrees or none. Most subtrees are single words, which cost as much time as they
+    have tokens and teach little. A phrase that occurs again with the same label is read once.
+
+    Args:
+        min_words: Smallest number of words of a phrase; whole sentences may be shorter.
+        token_indexers: Indexers of the field `tokens`. Defaults to single ids.
+    """
+
+    def __init__(
+        self,
+        min_words: int = 1,
+        token_indexers: Optional[dict[str, TokenIndexer]] = None,  # noqa: UP045, as AllenNLP reads it
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._min_words = min_words
+        self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
+
+    def _read(self, file_path: str) -> Iterable[Instance]:
+        seen: set[tuple[str, ...]] = set()
+        for line in TextLines(local_path(file_path), "bracketed trees, one a line"):
+            if line.strip():
+                yield from self._phrases(Tree.fromstring(line), seen)
+
+    def _phrases(self, tree: Tree, seen: set[tuple[str, ...]]) -> Iterable[Instance]:
+        for subtree in tree.subtrees():
+            words, label = subtree.leaves(), subtree.label()
+            key = (label, *words)
+            if key not in seen and (subtree is tree or len(words) >= self._min_words):
+                seen.add(key)
+                yield self.text_to_instance(words, label)
+
+    def text_to_instance(self, words: list[str], label: str | None = None) -> Instance:
+        """Build the instance of one phrase from its words and its label, 0 to 4."""
+        fields: dict[str, Any] = {"tokens": TextField([Token(word) for word in words])}
+        if label is not None:
+            fields["label"] = LabelField(label)
+        return Instance(fields)
+
+    def apply_token_indexers(self, instance: Instance) -> None:
+        instance["tokens"].token_indexers = self._indexers
