@@ -290,7 +290,7 @@ def _additive(task: str) -> list[float]:
 
 def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
     def of(rows: dict[str, Any], encoder: str, part: str = "encoder") -> list[str]:
-        return [f"{rows[encoder][f'{part}_{batch}_speed_up']:.1f}" for batch in (1, 32)]
+        return [f"{rows[encoder][f'{part}_{batch}_original']:.1f}" for batch in (1, 32)]
 
     first, second = of(ptb, "svd all rank 32"), of(wikitext2, "svd all rank 32")
     yield f"a step of generation {first[0]} times as fast and scores 32 texts {first[1]} times as fast"
@@ -305,7 +305,7 @@ def _speeds(ptb: dict[str, Any], wikitext2: dict[str, Any]) -> Iterator[str]:
         *(
             number
             for rows in (ptb, wikitext2)
-            for number in (of(rows, "dense")[0], rows["dense"]["encoder_32_speed_up"])
+            for number in (of(rows, "dense")[0], rows["dense"]["encoder_32_original"])
         )
     )
 
@@ -352,7 +352,7 @@ def _highways() -> Iterator[str]:
     highway = record["report"]["highways"][0]
     error, input_error = highway["error"], highway["input_error"]
     yield f"is off by half ({error:.2f}), and what it gives for the words of a text by {input_error:.2f}"
-    speeds = [board(task, "base")[_SHARED]["encoder_32_allennlp"] for task in ("sst", "squad")]
+    speeds = [board(task, "base")[_SHARED]["encoder_32_original"] for task in ("sst", "squad")]
     yield f"{speeds[0]:.0f} and {speeds[1]:.0f} times as fast as AllenNLP's in batches of 32"
     yield from _highways_in_tasks()
     means = [_mean(_paired(task, "base", _SHARED, "base", _BASE)) for task in TASKS]

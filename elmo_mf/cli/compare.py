@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from elmo_mf.cli.terminal import echo
+from elmo_mf.errors import InputError
+from elmo_mf.leaderboard.margin import MARGIN
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard.compare import Comparison
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
 def compare(
     first: Path = typer.Argument(help="Output folder of a sweep."),
     second: Path = typer.Argument(help="Output folder of another."),
+    margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
 ) -> None:
     """Compare two sweeps: scores of the same encoders with the same seeds, and what else is different.
 
-    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval (a moderated t,
-    as on the board); it is noise where that reaches zero with three seeds or more. Faster is by the encoders' median
-    times at batch 1, which compare on one machine only.
+    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval and a verdict, as
+    on the board. Faster is by the encoders' median times at batch 1, which compare on one machine only.
 
     Examples:
 
@@ -36,9 +38,11 @@ def compare(
     from elmo_mf.io import check_output, write_json
     from elmo_mf.leaderboard.compare import compare as compare_folders
 
+    if not isfinite(margin):
+        raise InputError(f"--margin: found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
-    comparisons = compare_folders(first, second)
+    comparisons = compare_folders(first, second, margin=margin)
     for one in comparisons:
         _print(one)
     if json_file is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
+from elmo_mf.leaderboard.margin import MARGIN
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard.aggregate import Board
@@ -20,6 +22,7 @@ MOST_ROWS = 100
 def leaderboard(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
     export: str | None = typer.Option(None, help="Write board.csv, .parquet, .tex or .json too; comma-separated."),
+    margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
     serve: bool = typer.Option(False, help="Write nothing; show the page on this machine, with records as they come."),
     port: int = typer.Option(8642, help="Of --serve; 0 for any that is free.", min=0, max=65535),
 ) -> None:
@@ -35,23 +38,25 @@ def leaderboard(
       elmo-mf leaderboard leaderboard --export csv,json
       elmo-mf leaderboard runs/demo --serve
     """
+    if not isfinite(margin):
+        raise InputError(f"--margin: found {margin}, expected a number")
     if serve:
         if export:
             raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
-        _serve(folder, port)
+        _serve(folder, port, margin)
         return
     from elmo_mf.leaderboard.write import write_reports
 
-    written, boards = write_reports(folder, export.split(",") if export else [])
+    written, boards = write_reports(folder, export.split(",") if export else [], margin)
     for board in boards:
         _print(board)
     echo(f"wrote {', '.join(map(str, written))}")
 
 
-def _serve(folder: Path, port: int) -> None:
+def _serve(folder: Path, port: int, margin: float) -> None:
     from elmo_mf.cli.page_server import server
 
-    with server(folder, port) as serving:
+    with server(folder, port, margin) as serving:
         echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
         serving.serve_forever()
 
@@ -61,23 +66,23 @@ def _print(board: Board) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.leaderboard.table import table
+    from elmo_mf.leaderboard.table import reference, table
     from elmo_mf.leaderboard.units import Unit
 
-    frame = table(board)
+    frame = table(board).assign(verdict=[row.verdict for row in board.rows])
     titles = {
         "encoder": "encoder",
         (score := Unit.of(board.scoring).title): score,
         "vs dense": "vs dense",
-        "smaller": "smaller",
-        "speed-up, encoder, batch 1": "faster, 1",
-        "speed-up, encoder, batch 32": "32",
+        "verdict": "verdict",
+        "MB": "MB",
+        f"times as fast as {reference(board)}, batch 1 / 32": "faster, 1 / 32",
     }
     shown = Table(title=board.title, title_justify="left", box=None, pad_edge=False)
     for title in titles.values():
         name = title == "encoder"
         shown.add_column(title, justify="left" if name else "right", no_wrap=not name)
-    for row in frame[list(titles)].head(MOST_ROWS).itertuples(index=False):
+    for row in frame.reindex(columns=list(titles), fill_value="").head(MOST_ROWS).itertuples(index=False):
         shown.add_row(*map(str, row))
     console = Console()
     console.print(shown)

@@ -15,8 +15,10 @@ from elmo_mf.experiments.failures import Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.io import read_bytes
 from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.page.data import page_data
 from elmo_mf.leaderboard.page.write import as_json, page
+from elmo_mf.leaderboard.records import outputs_of
 from elmo_mf.records.record import MOST_BYTES
 from elmo_mf.records.store import RecordStore
 
@@ -28,8 +30,8 @@ MOST_LINES = 200
 class Live:
     """Current content of an output folder, which is not modified, and read again only when it has changed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, margin: float = MARGIN) -> None:
+        self._folder, self._margin = folder, margin
         self._lock = threading.Lock()
         self._version: str | None = None
         self._data: dict[str, Any] = {}
@@ -43,7 +45,7 @@ class Live:
             if version != self._version:
                 store = RecordStore(self._folder)
                 records = store.records()
-                self._data, self._version = page_data(boards(records)), version
+                self._data, self._version = page_data(boards(records, outputs_of(self._folder), self._margin)), version
                 self._names, self._problems = set(records.names()), list(store.problems.values())
             return version, self._data
 
@@ -86,12 +88,13 @@ def _progress(heartbeat: Heartbeat) -> str:
     return " ".join(parts)
 
 
-def server(folder: Path, port: int, patience: float = PATIENCE) -> BoundedServer:
+def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PATIENCE) -> BoundedServer:
     """Build a server of a folder's page on the loopback interface; `serve_forever` starts it.
 
     Args:
         folder: Output folder of a sweep.
         port: Port; 0 for any free one.
+        margin: The largest loss that is taken for none, see `boards`.
         patience: Seconds, see `bounded_server.PATIENCE`.
 
     Raises:
@@ -99,7 +102,7 @@ def server(folder: Path, port: int, patience: float = PATIENCE) -> BoundedServer
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: found no folder, expected the output folder of a sweep")
-    live = Live(folder)
+    live = Live(folder, margin)
     pages: dict[str, tuple[str, Callable[[], str]]] = {
         "/": ("text/html", lambda: _page(live)),
         "/index.html": ("text/html", lambda: _page(live)),

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from elmo_mf.leaderboard.compared import Scores
+from elmo_mf.leaderboard.judged import Evidence, Judged, judge
 from elmo_mf.leaderboard.machines import machine_kind
+from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.origin import Origin
 from elmo_mf.leaderboard.settings import setting_names
-from elmo_mf.leaderboard.statistics import ENOUGH, half_width
+from elmo_mf.leaderboard.statistics import ENOUGH
+from elmo_mf.leaderboard.verdicts import Judgement
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, Scoring
 from elmo_mf.records.labels import encoder_names
+from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.packed import select
 from elmo_mf.records.record import BATCHES, PARTS, Batch, Part, Record, Size, Times
 
@@ -32,14 +37,15 @@ class Speed:
     Attributes:
         median: Median milliseconds per batch.
         p95: 95th percentile of the milliseconds per batch.
-        speed_up: How many times as fast as the dense encoder.
-        allennlp: How many times as fast as AllenNLP's dense encoder.
+        speed_up: How many times as fast as this project's dense encoder: what compression gains.
+        original: How many times as fast as AllenNLP's dense encoder or, of a language model, as `torch.nn.LSTM`: what
+            this project's runtime gains too.
     """
 
     median: float
     p95: float
     speed_up: float
-    allennlp: float
+    original: float
 
 
 SPEED_COLUMNS = tuple(
@@ -58,20 +64,28 @@ class Row:
         identity: How it was compressed and trained again.
         trained_again: Whether it was trained after compression, or is dense and fine-tuned for comparison.
         fine_tuned: Whether it is a language model that was trained again.
-        seeds: Number of seeds.
+        seeds: Number of seeds, without those of collapsed runs.
+        collapsed: Number of runs that collapsed, first attempts included; they are not averaged.
+        examples: Number of test examples, or of their documents, that the interval of the difference is over; 0 where
+            the outputs for each example are not known, so that it is over seeds alone.
         score: Mean of the primary metric.
         std: Standard deviation of the score over seeds.
+        score_low: Lower end of the score's 95 % interval.
+        score_high: Upper end of the score's 95 % interval.
         signed_score: The score, negated where lower scores are better.
         baseline: Name of the dense encoder that it is compared with, which was fine-tuned likewise if there is one.
-        difference: Mean difference to the baseline with the same seed. Where three seeds or more were scored on the
-            same kind of machine as their baseline, these alone count.
+        difference: Mean difference to that encoder with the same seed. Where three seeds or more were scored on the
+            same kind of machine as it, these alone count.
         low: Lower end of the difference's 95 % interval.
         high: Upper end of the difference's 95 % interval.
-        compressed: Whether it is compressed.
-        comparable: Whether it is compressed and its baseline was fine-tuned likewise.
-        worse: Whether it is comparable and all of its interval is worse than the baseline.
-        within_noise: Whether it is comparable, not worse, and has three seeds or more.
-        best: Whether it is the best comparable encoder.
+        compressed: Whether it is compressed, by a method or by its precision.
+        is_baseline: Whether it takes an encoder's place for comparison, such as one of shuffled weights.
+        comparable: Whether it is compressed and its dense encoder was fine-tuned likewise.
+        verdict: Whether it is better than dense, equivalent, worse, or undecided; empty where the board does not say.
+        needs: What it would take to decide an undecided one.
+        validation_gain: How much better than dense it is on validation data; nan where it is not compared.
+        not_inferior: Whether it is not worse than dense by the margin on validation data.
+        recommended: Whether it is the fastest of those that are not inferior on validation data.
         pareto_front: Whether it is on the Pareto front of score and multiply-adds.
         at_chance: Whether its score is that of a model that knows nothing.
         mixed: Whether it was scored on another kind of machine than its baseline, or on several.
@@ -89,18 +103,25 @@ class Row:
     trained_again: bool
     fine_tuned: bool
     seeds: int
+    collapsed: int
+    examples: int
     score: float
     std: float
+    score_low: float
+    score_high: float
     signed_score: float
     baseline: str
     difference: float
     low: float
     high: float
     compressed: bool
+    is_baseline: bool
     comparable: bool
-    worse: bool
-    within_noise: bool
-    best: bool
+    verdict: Judgement | Literal[""]
+    needs: str
+    validation_gain: float
+    not_inferior: bool
+    recommended: bool
     pareto_front: bool
     at_chance: bool
     mixed: bool
@@ -118,8 +139,10 @@ class Row:
 
     @property
     def method(self) -> str:
-        """Name of the method, or `dense`."""
-        return "dense" if self.compression is None else self.compression.method
+        """Name of the method, or the precision of one that has no other, or `baseline` or `dense`."""
+        if self.is_baseline:
+            return "baseline"
+        return self.identity.precision or "dense" if self.compression is None else self.compression.method
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,9 @@ class Board:
         keys: For each record, the key of its encoder.
         seeds: For each record, its seed.
         origin: ELMos, data, machines and versions behind the records.
+        scores: Scores on the scored split.
+        judged: Whether the board gives verdicts, and what its baselines say.
+        margin: The largest loss that is taken for none, in points or in the unit of the metric.
         setting: Number of the board among those of its task.
         setting_name: What distinguishes the board's setting from others of its task; empty where there is one.
     """
@@ -145,6 +171,9 @@ class Board:
     keys: list[str]
     seeds: list[int]
     origin: Origin
+    scores: Scores
+    judged: Judged
+    margin: float
     setting: int = 1
     setting_name: str = ""
 
@@ -190,19 +219,29 @@ def _row(values: dict[Any, Any], identity: EncoderIdentity) -> Row:
     return Row(**known, identity=identity, speeds=speeds)
 
 
-def boards(records: Sequence[Record]) -> list[Board]:
-    """Build the boards of some records, sorted by task; each record is read once."""
-    tasks: dict[str, dict[str, _Setting]] = {}
+ReadOutputs = Callable[[Record], Outputs | None]
+"""Function that returns the outputs of a record for each example, where they are known."""
+
+
+def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, margin: float = MARGIN) -> list[Board]:
+    """Build the boards of some records, ELMo's tasks first; each record is read once.
+
+    Args:
+        records: The records.
+        outputs: Returns the outputs of a record.
+        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
+    """
+    tasks: dict[tuple[bool, str], dict[str, _Setting]] = {}
     for place, record in enumerate(records):
         setting = json.dumps(record.run.setting(), sort_keys=True)
-        settings = tasks.setdefault(record.run.task, {})
+        settings = tasks.setdefault((record.run.is_language_model, record.run.task), {})
         if setting not in settings:
             settings[setting] = _Setting(record)
-        settings[setting].add(place, record)
+        settings[setting].add(place, record, outputs(record))
     return [
         board
         for _, settings in sorted(tasks.items())
-        for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records)
+        for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records, margin)
     ]
 
 
@@ -215,31 +254,46 @@ class _Setting:
         self.rows: list[dict[str, Any]] = []
         self.encoders: dict[str, EncoderIdentity] = {}
         self.origin = Origin()
+        self.scored, self.validation = Scores(), Scores()
 
-    def add(self, place: int, record: Record) -> None:
-        encoder = record.run.encoder
-        key = encoder.key
+    def add(self, place: int, record: Record, outputs: Outputs | None) -> None:
+        encoder, scoring = record.run.encoder, record.run.scoring
+        key, seed = encoder.key, record.run.seed
         self.places.append(place)
         self.rows.append(_columns(record, key))
         self.encoders[key] = encoder
         self.origin.add(record)
+        on_validation = record.score if scoring.split == "validation" else record.validation.get(scoring.primary, _NAN)
+        for scores, split, mean in (
+            (self.scored, scoring.split, record.score),
+            (self.validation, "validation", on_validation),
+        ):
+            scores.means[key, seed] = mean
+            if not record.collapsed:
+                scores.learned[key, seed] = None
+            if outputs is not None and split in outputs.splits:
+                scores.outputs[key, seed] = outputs.splits[split]
 
 
-def _boards_of_task(settings: list[_Setting], records: Sequence[Record]) -> list[Board]:
+def _boards_of_task(settings: list[_Setting], records: Sequence[Record], margin: float) -> list[Board]:
     names = setting_names([setting.first for setting in settings])
     return [
-        replace(_board(setting, select(records, setting.places)), setting=number, setting_name=name)
+        replace(_board(setting, select(records, setting.places), margin), setting=number, setting_name=name)
         for number, (setting, name) in enumerate(zip(settings, names, strict=True), start=1)
     ]
 
 
-def _board(setting: _Setting, records: Sequence[Record]) -> Board:
+def _board(setting: _Setting, records: Sequence[Record], margin: float) -> Board:
     runs = pd.DataFrame(setting.rows)
     keys, seeds = list(runs["key"]), [int(seed) for seed in runs["seed"]]
     runs["encoder"] = runs["key"].map(encoder_names(setting.encoders.values()))
     runs = _with_differences(runs.sort_values(["encoder", "seed"]))
-    rows = _marked(_aggregated(runs), runs, setting.first)
-    return Board(rows, setting.encoders, records, setting.first, keys, seeds, setting.origin)
+    rows = _marked(_aggregated(runs), setting.first)
+    judged = judge(rows, runs, Evidence(setting.first, setting.scored, setting.validation, margin))
+    frame = _sorted(rows)
+    return Board(
+        frame, setting.encoders, records, setting.first, keys, seeds, setting.origin, setting.scored, judged, margin
+    )  # fmt: skip
 
 
 def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -247,7 +301,7 @@ def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
 
     If enough seeds have a dense run on the same kind of machine, the differences of all others are nan.
     """
-    dense = runs[~runs["compressed"]]
+    dense = runs[~runs["compressed"] & ~runs["is_baseline"]]
     # encoders that were trained again had more training than the dense one; compare them with dense ones tuned likewise
     runs["baseline_tuning"] = runs["tuning"].where(runs["tuning"].isin(dense["tuning"]), "")
     known = dense.set_index(["tuning", "seed"])[["score", "machine"]].T.to_dict("list")
@@ -263,7 +317,7 @@ def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 _MEDIANS = ("parameters", "ratio", "megabytes", "multiply_adds", "activation_error", *SPEED_COLUMNS)
-_SHARED = ("key", "compressed", "trained_again", "tuning", "baseline", "baseline_tuning")
+_SHARED = ("key", "compressed", "is_baseline", "baseline_of", "trained_again", "tuning", "baseline", "baseline_tuning")
 
 
 def _aggregated(runs: pd.DataFrame) -> pd.DataFrame:
@@ -271,31 +325,43 @@ def _aggregated(runs: pd.DataFrame) -> pd.DataFrame:
     groups = runs.groupby("encoder", sort=True)
     rows = groups[list(_MEDIANS)].median().join(groups[list(_SHARED)].first())
     rows["score"], rows["std"] = groups["score"].mean(), groups["score"].std(ddof=1)
-    rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["seed"].nunique()
+    rows["difference"], rows["seeds"] = groups["difference"].mean(), groups["score"].count()
+    rows["collapsed"] = groups["collapsed"].sum()
     rows["fine_tuned"] = rows["tuning"] != ""
     rows["mixed"] = groups["mixed"].any() | (groups["machine"].nunique() > 1)
-    half = half_width(runs[runs["compressed"]])
-    rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
-    rows["compared"] = groups["difference"].count()
     return rows
 
 
-def _marked(rows: pd.DataFrame, runs: pd.DataFrame, first: Record) -> pd.DataFrame:
-    """Add marks that follow from the numbers, and sort by score, best first."""
+def _marked(rows: pd.DataFrame, first: Record) -> pd.DataFrame:
+    """Add marks that follow from the numbers of each encoder alone, and from costs."""
     higher, chance = first.run.scoring.higher_is_better, first.chance
     examples = first.examples.of(first.run.scoring.split) or 1
     most = chance + 2 * np.sqrt(chance * (1 - chance) / examples) if higher else chance
     rows["at_chance"] = (rows["score"] <= most) if higher else (rows["score"] >= most)
     rows["comparable"] = rows["compressed"] & (rows["baseline_tuning"] == rows["tuning"])
-    rows["worse"] = rows["comparable"] & ((rows["high"] < 0) if higher else (rows["low"] > 0))
-    rows["within_noise"] = rows["comparable"] & ~rows["worse"] & (rows["compared"] >= ENOUGH)
     rows["signed_score"] = rows["score"] if higher else -rows["score"]
-    rows["pareto_front"] = pareto_front(rows["signed_score"], rows["multiply_adds"])
-    rows = rows.drop(columns=["tuning", "baseline_tuning", "compared"])
-    rows = rows.reset_index().sort_values(["score", "parameters", "encoder"], ascending=[not higher, True, True])
-    comparable = rows.index[rows["comparable"]]
-    rows["best"] = rows.index == (comparable[0] if len(comparable) else -1)
-    return rows.reset_index(drop=True)
+    rows["pareto_front"] = pareto_front(rows["signed_score"], rows["multiply_adds"].where(~rows["is_baseline"]))
+    rows["pareto_front"] &= ~rows["is_baseline"] & rows["score"].notna()
+    if first.run.is_language_model:
+        _tell_gains_apart(rows)
+    return rows
+
+
+def _tell_gains_apart(rows: pd.DataFrame) -> None:
+    """Make a language model's speed-ups, which are recorded against `torch.nn.LSTM`, those over the dense one here."""
+    dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
+    for part in PARTS:
+        for batch in BATCHES:
+            recorded = rows[f"{part}_{batch}_speed_up"].copy()
+            own = float(dense[f"{part}_{batch}_speed_up"].iloc[0]) if len(dense) else _NAN
+            rows[f"{part}_{batch}_original"], rows[f"{part}_{batch}_speed_up"] = recorded, recorded / own
+
+
+def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sort by score, best first, with the baselines below."""
+    rows = rows.drop(columns=["tuning", "baseline_tuning", "baseline_of"]).reset_index()
+    order = ["is_baseline", "signed_score", "parameters", "encoder"]
+    return rows.sort_values(order, ascending=[True, False, True, True], kind="stable").reset_index(drop=True)
 
 
 def pareto_front(signed_score: pd.Series, cost: pd.Series) -> pd.Series:
@@ -315,12 +381,15 @@ def _columns(record: Record, key: str) -> dict[str, Any]:
     run, error = record.run, record.activation_error
     columns = {
         "key": key,
-        "compressed": run.compression is not None,
+        "compressed": run.baseline is None and (run.compression is not None or run.precision is not None),
+        "is_baseline": run.baseline is not None,
+        "baseline_of": run.baseline or "",
         "tuning": "" if run.tuning is None else digest(run.tuning.to_dict()),
         "trained_again": run.trained_again,
         "seed": run.seed,
         "machine": machine_kind(record.machine),
-        "score": record.score,
+        "score": _NAN if record.collapsed else record.score,
+        "collapsed": record.collapsed_attempts + record.collapsed,
         "activation_error": _NAN if error is None else error.all,
     } | _sizes(record.size)
     for part in PARTS:

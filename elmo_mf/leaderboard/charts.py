@@ -15,14 +15,16 @@ from itertools import cycle
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from elmo_mf.figures import COLORS, THEMES
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.points import AXES, Axis, look_of, points
+from elmo_mf.leaderboard.points import AXES, Axis, Point, look_of, points
 from elmo_mf.leaderboard.units import Unit
 
 _FIGURE = ("encoder_1_speed_up", "parameters", "rank")  # keys of the axes of a figure's panels
 _MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; if there are more, powers of two have
+_FEW = 8  # number of scores of which none is taken for an outlier
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert: the same layout on every machine
 _STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z"
 _X = "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"
@@ -36,7 +38,7 @@ _INK, _GROUND = alt.ExprRef("ink"), alt.ExprRef("ground")
 
 def methods_of(boards: Iterable[Board]) -> list[str]:
     """Return the methods on some boards in the order of their colours, which are the same on all of these boards."""
-    return sorted({row.method for board in boards for row in board.rows if row.compressed})
+    return sorted({row.method for board in boards for row in board.rows if row.compressed or row.is_baseline})
 
 
 def plots(board: Board, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -106,7 +108,27 @@ def _panels(board: Board, methods: Sequence[str]) -> dict[Axis, dict[str, Any]]:
     targets = tuple(sorted({str(point["targets"]) for point in known if point["line"] is not None}))
     ranks = tuple(sorted({point["rank"] for point in known if isinstance(point["rank"], int)}))
     shown = [axis for axis in AXES if any(point[axis.key] is not None for point in known)]
-    return {axis: _panel(axis, unit, looks, targets, ranks) for axis in shown}
+    reach = _reach(known, unit)
+    return {axis: _panel(axis, unit, looks, targets, ranks, reach) for axis in shown}
+
+
+def _reach(known: Sequence[Point], unit: Unit) -> tuple[float, float] | None:
+    """Return the scores that the axis ends at, if outliers would leave little of it to the others; None if not.
+
+    Outliers are farther from the middle half of the scores than three times its height; they are drawn at the edge.
+    """
+    scores = np.array([point["score"] for point in known if point["score"] is not None], np.float64)
+    scale = scores if unit.is_share else np.log(scores[scores > 0])
+    if len(scale) < _FEW:
+        return None
+    low, high = np.quantile(scale, [0.25, 0.75])
+    inside = scale[(scale >= low - 3 * (high - low)) & (scale <= high + 3 * (high - low))]
+    if len(inside) == len(scale) or np.ptp(inside) == 0:
+        return None
+    margin = np.ptp(inside) / 20
+    ends = inside.min() - margin, inside.max() + margin
+    first, last = ends if unit.is_share else np.exp(ends)
+    return float(f"{first:.6g}"), float(f"{last:.6g}")
 
 
 @dataclass(frozen=True)
@@ -123,8 +145,8 @@ class _Look:
 def _looks(board: Board, methods: Sequence[str]) -> tuple[_Look, ...]:
     """Return the markers of a board: one for each method, hollow ones, and that of the legend for these."""
     pairs = dict(zip(methods, zip(cycle(COLORS), cycle(_SHAPES), strict=False), strict=False))
-    rows = sorted(board.rows, key=lambda row: (not row.compressed, row.method))
-    plain = {row.method: _Look(row.method, *(pairs[row.method] if row.compressed else (None, _STAR))) for row in rows}
+    rows = sorted(board.rows, key=lambda row: (row.method == "dense", row.method))
+    plain = {row.method: _Look(row.method, *pairs.get(row.method, (None, _STAR))) for row in rows}
     again = {look_of(row): plain[row.method] for row in rows if row.trained_again}
     hollow = [replace(look, name=name, hollow=True, in_legend=False) for name, look in again.items()]
     legend = [_Look("trained again", None, "circle", hollow=True)] if hollow else []
@@ -160,14 +182,19 @@ class _Scales:
 
 @cache
 def _panel(
-    axis: Axis, unit: Unit, looks: tuple[_Look, ...], targets: tuple[str, ...], ranks: tuple[int, ...]
+    axis: Axis,
+    unit: Unit,
+    looks: tuple[_Look, ...],
+    targets: tuple[str, ...],
+    ranks: tuple[int, ...],
+    reach: tuple[float, float] | None,
 ) -> dict[str, Any]:
     """Return one plot: dense scores as horizontal lines, the Pareto front or lines by rank, spreads, and markers."""
-    scales, x, y = _Scales(looks, targets), _x(axis, ranks), _y(unit)
+    scales, x, y = _Scales(looks, targets), _x(axis, ranks), _y(unit, reach)
     scored = alt.Chart(alt.NamedData("points")).transform_filter("isValid(datum.score)")
     known = scored.transform_filter(f"isValid(datum.{axis.key})")
     dense = (
-        scored.transform_filter("!datum.compressed")
+        scored.transform_filter("datum.dense")
         .mark_rule(color=_INK, strokeWidth=0.6, strokeDash=[1, 3], aria=False)
         .encode(y=y)
     )
@@ -231,6 +258,7 @@ def _ticks(ranks: Sequence[int]) -> list[int]:
     return [rank for rank in (1 << power for power in range(ranks[-1].bit_length())) if rank >= ranks[0] / 2]
 
 
-def _y(unit: Unit) -> alt.Y:
+def _y(unit: Unit, reach: tuple[float, float] | None) -> alt.Y:
     kind: dict[str, Any] = {"type": "linear", "zero": False} if unit.is_share else {"type": "log"}
-    return alt.Y("score:Q", title=unit.title, scale=alt.Scale(**kind, nice=False, padding=12))
+    ends: dict[str, Any] = {} if reach is None else {"domain": list(reach), "clamp": True}
+    return alt.Y("score:Q", title=unit.title, scale=alt.Scale(**kind, **ends, nice=False, padding=12))

@@ -1,4 +1,4 @@
-"""Compare two sweeps: differences of scores, times and settings, and whether they are noise."""
+"""Compare two sweeps: differences of scores, times and settings, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.compared import Scores
+from elmo_mf.leaderboard.judged import Evidence, as_gain
 from elmo_mf.leaderboard.machines import machine_kind, machine_text
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.margin import MARGIN
+from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.settings import short
-from elmo_mf.leaderboard.statistics import ENOUGH, half_width
+from elmo_mf.leaderboard.statistics import estimates
+from elmo_mf.leaderboard.verdicts import Verdict, verdicts
 from elmo_mf.records.identity import Scoring
 from elmo_mf.records.labels import encoder_names, leaves
 from elmo_mf.records.record import Record
@@ -32,8 +36,7 @@ class ComparedEncoder:
         low: Lower end of the difference's 95 % interval; nan with one seed.
         high: Upper end of the difference's 95 % interval; nan with one seed.
         same: Whether all scores are the same.
-        changed: Whether the interval excludes zero.
-        within_noise: Whether it includes zero, by three seeds or more.
+        verdict: What can be said of the second against the first, see `elmo_mf.leaderboard.verdicts`.
         mixed: Whether any seed was scored on different kinds of machine.
         timed_apart: Whether times are from several machines.
         speed: How many times as fast the second sweep's encoder is.
@@ -48,8 +51,7 @@ class ComparedEncoder:
     low: float
     high: float
     same: bool
-    changed: bool
-    within_noise: bool
+    verdict: Verdict
     mixed: bool
     timed_apart: bool
     speed: float
@@ -79,8 +81,13 @@ class Comparison:
     only_second: list[str]
 
 
-def compare(first: Path, second: Path) -> list[Comparison]:
+def compare(first: Path, second: Path, *, margin: float = MARGIN) -> list[Comparison]:
     """Compare the tasks that both output folders have records of.
+
+    Args:
+        first: An output folder.
+        second: Another.
+        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
 
     Raises:
         InputError: A folder has no records, or a task in several settings; or no task is in both.
@@ -91,19 +98,19 @@ def compare(first: Path, second: Path) -> list[Comparison]:
         raise InputError(
             f"{second}: found records of {', '.join(other)}, expected any of {', '.join(one)}, as in {first}"
         )
-    return [_compared(one[name], other[name]) for name in both]
+    return [_compared(one[name], other[name], margin) for name in both]
 
 
 def _by_task(folder: Path) -> dict[str, Board]:
     by_task: dict[str, Board] = {}
-    for board in boards(records_of(folder)):
+    for board in boards(records_of(folder), outputs_of(folder)):
         if board.task in by_task:
             raise InputError(f"{folder}: found {board.task} in several settings, expected one to compare")
         by_task[board.task] = board
     return by_task
 
 
-def _compared(first: Board, second: Board) -> Comparison:
+def _compared(first: Board, second: Board, margin: float) -> Comparison:
     names = encoder_names(encoder for board in (first, second) for encoder in board.encoders.values())
     scores = [_scores(board) for board in (first, second)]
     pairs = pd.concat(scores, axis=1, keys=["first", "second"]).dropna().reset_index()
@@ -116,13 +123,10 @@ def _compared(first: Board, second: Board) -> Comparison:
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
     rows["seeds"] = groups["seed"].nunique()
-    half = half_width(pairs)
-    rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
+    _judge(rows, pairs, first, second, margin)
     rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
     rows["mixed"] = groups["mixed"].any()
     rows["timed_apart"] = groups["times"].apply(lambda times: len({machine for both in times for machine in both}) > 1)
-    rows["changed"] = (rows["low"] > 0) | (rows["high"] < 0)
-    rows["within_noise"] = ~rows["changed"] & (rows["seeds"] >= ENOUGH)
     one, other = (board.frame.set_index(board.frame["key"].map(names)) for board in (first, second))
     rows["speed"] = one["encoder_1_median"] / other["encoder_1_median"]
     rows["size"] = other["parameters"] / one["parameters"]
@@ -139,10 +143,29 @@ def _compared(first: Board, second: Board) -> Comparison:
     )
 
 
+def _judge(rows: pd.DataFrame, pairs: pd.DataFrame, first: Board, second: Board, margin: float) -> None:
+    """Add intervals and verdicts, example by example where both sweeps have outputs."""
+    scores = Scores()
+    for number, board in enumerate((first, second)):
+        scores.means |= {(f"{number} {key}", seed): mean for (key, seed), mean in board.scores.means.items()}
+        scores.outputs |= {(f"{number} {key}", seed): one for (key, seed), one in board.scores.outputs.items()}
+    parts = [
+        scores.components(
+            [(f"1 {key}", seed) for key, seed in zip(group["key"], group["seed"], strict=True)],
+            [(f"0 {key}", seed) for key, seed in zip(group["key"], group["seed"], strict=True)],
+        )
+        for _, group in pairs.groupby("encoder", sort=False)
+    ]
+    found = estimates([one for one in parts if one is not None])
+    rows["low"], rows["high"] = ([one.mean + sign * one.half_width() for one in found] for sign in (-1, 1))
+    judged = Evidence(first.first, scores, scores, margin)
+    gains = [as_gain(one, judged) for one in found]
+    rows["verdict"] = pd.Series(verdicts(gains, judged.recorded_margin), index=rows.index, dtype=object)
+
+
 def _scores(board: Board) -> pd.Series:
     """Return scores by the encoder's key and the seed."""
-    runs = zip(board.keys, board.seeds, board.records, strict=True)
-    series = pd.Series({(key, seed): record.score for key, seed, record in runs}, dtype=float)
+    series = pd.Series({run: board.scores.means[run] for run in board.scores.learned}, dtype=float)
     series.index = series.index.set_names(["key", "seed"])
     return series
 
@@ -177,8 +200,4 @@ def _facts(records: Iterable[Record]) -> dict[str, str]:
 
 def verdict(row: ComparedEncoder) -> str:
     """Describe a row's difference in a few words."""
-    if row.same:
-        return "the same"
-    if row.changed:
-        return "changed"
-    return "noise" if row.within_noise else "too few seeds"
+    return "the same" if row.same else row.verdict.judgement

@@ -20,9 +20,12 @@ from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records import Compression
 from elmo_mf.records.data import Data
 
-_NUMBERS = ("score", "std", "difference", "low", "high", "ratio", "megabytes", "activation_error")
-_MARKS = ("compressed", "best", "within_noise", "pareto_front", "at_chance", "mixed")
-_COUNTS = ("seeds", "parameters", "multiply_adds")
+_NUMBERS = (
+    "score", "score_low", "score_high", "std", "difference", "low", "high", "validation_gain", "ratio", "megabytes",
+    "activation_error",
+)  # fmt: skip
+_MARKS = ("compressed", "is_baseline", "recommended", "not_inferior", "pareto_front", "at_chance", "mixed")
+_COUNTS = ("seeds", "collapsed", "examples", "parameters", "multiply_adds")
 
 
 class ExportedRow(Data):
@@ -33,13 +36,20 @@ class ExportedRow(Data):
     compression: Compression | None
     """How it is compressed, files by their SHA-256; null for the dense encoder."""
     marks: dict[str, bool]
-    """Whether it is compressed, the best, within noise of dense, on the Pareto front, at chance, of mixed machines."""
+    """Whether it is compressed, a baseline, the fastest of those that are not inferior on validation data, one of
+    these, on the Pareto front, at chance, of mixed machines."""
+    verdict: Literal["better", "equivalent", "worse", "undecided"] | None
+    """Whether it is better than dense, equivalent within the margin, worse, or undecided; null where none is given."""
+    needs: str
+    """What it would take to decide."""
     counts: dict[str, int]
-    """Seeds; parameters of the LSTMs; multiply-adds of the whole encoder per token."""
+    """Seeds; runs that collapsed; test examples or documents that the interval is over, 0 where it is over seeds alone;
+    parameters of the LSTMs; multiply-adds of the whole encoder per token."""
     numbers: dict[str, float | None]
-    """Score and its deviation, difference to dense and its interval, ratio of the LSTMs, megabytes of the encoder."""
+    """Score, its 95 % interval and deviation; difference to dense and its interval; gain on validation data; ratio of
+    the LSTMs; megabytes of the encoder."""
     times: dict[str, float | None]
-    """By part, batch and kind: medians and 95th percentiles, speed-ups over dense and over AllenNLP."""
+    """By part, batch and kind: medians and 95th percentiles, speed-ups over dense here and over the original."""
 
 
 class ExportedBoard(Data):
@@ -55,6 +65,10 @@ class ExportedBoard(Data):
     """Which scores are better."""
     split: str
     """The split that is scored."""
+    margin: float
+    """The largest loss that is taken for none, in points or in the unit of the metric."""
+    remark: str
+    """What the baselines say of the table."""
     chance: float
     """The score of a model that knows nothing."""
     setting: str
@@ -66,7 +80,7 @@ class ExportedBoard(Data):
 class Export(Data):
     """The whole file."""
 
-    format: Literal[2]
+    format: Literal[3]
     """Version of the file's format."""
     boards: list[ExportedBoard]
     """Boards by task."""
@@ -103,7 +117,7 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
     """Return a row per encoder of each board: columns of `Board.frame`, and `task`, `metric` and `setting`."""
     frames = []
     for board in boards:
-        frame = board.frame[["encoder", *_MARKS, *_COUNTS, *_NUMBERS, *SPEED_COLUMNS]].copy()
+        frame = board.frame[["encoder", "verdict", "needs", *_MARKS, *_COUNTS, *_NUMBERS, *SPEED_COLUMNS]].copy()
         frame[list(_COUNTS)] = frame[list(_COUNTS)].astype(int)
         for position, (name, value) in enumerate(
             (("task", board.task), ("metric", board.scoring.primary), ("setting", str(board.setting)))
@@ -115,7 +129,7 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
 
 def _csv(boards: Sequence[Board], path: Path) -> None:
     frame = tidy(boards)
-    for name in ("task", "metric", "setting", "encoder"):
+    for name in ("task", "metric", "setting", "encoder", "needs"):
         frame[name] = frame[name].map(escape.csv)
     frame.to_csv(path, index=False)
 
@@ -131,7 +145,7 @@ def _latex(boards: Sequence[Board], path: Path) -> None:
     """Write LaTeX tables for the package booktabs."""
     parts = []
     for board in boards:
-        frame = table(board, visible)
+        frame = table(board, visible, every_column=True)
         style = frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
         rows = style.to_latex(hrules=True, column_format="l" + "r" * (frame.shape[1] - 1)).translate(_LATEX)
         parts.append(f"% {visible(board.title)}, {Unit.of(board.scoring).title}\n{rows}")
@@ -143,7 +157,7 @@ _LATEX = str.maketrans(
     {
         "★": r"$\star$",
         "◆": r"$\diamond$",
-        "≈": r"$\approx$",
+        "—": "---",
         "†": r"\dag{}",
         "±": r"$\pm$",
         SIGN: r"\ddag{}",
@@ -160,7 +174,7 @@ def _json(boards: Sequence[Board], path: Path) -> None:
 
 def export(boards: Sequence[Board]) -> Export:
     """Return the content of the JSON export."""
-    return Export(format=2, boards=[_exported_board(board) for board in boards])
+    return Export(format=3, boards=[_exported_board(board) for board in boards])
 
 
 def _exported_board(board: Board) -> ExportedBoard:
@@ -171,6 +185,8 @@ def _exported_board(board: Board) -> ExportedBoard:
         metric=scoring.primary,
         better=scoring.metrics[scoring.primary],
         split=scoring.split,
+        margin=board.margin,
+        remark=board.judged.remark,
         chance=float(board.chance),
         setting=str(board.setting),
         rows=[_exported_row(row) for row in board.rows],
@@ -186,6 +202,8 @@ def _exported_row(row: Row) -> ExportedRow:
     return ExportedRow(
         encoder=row.encoder,
         compression=row.compression,
+        verdict=row.verdict or None,
+        needs=row.needs,
         marks={name: bool(getattr(row, name)) for name in _MARKS},
         counts={name: int(getattr(row, name)) for name in _COUNTS},
         numbers={name: _number(getattr(row, name)) for name in _NUMBERS},

@@ -34,10 +34,12 @@ class Axis:
 
 
 AXES = (
-    Axis("encoder_1_speed_up", "times as fast as dense, batch 1"),
-    Axis("encoder_32_speed_up", "times as fast as dense, batch 32"),
-    Axis("model_1_speed_up", "whole model, times as fast, batch 1"),
-    Axis("model_32_speed_up", "whole model, times as fast, batch 32"),
+    Axis("encoder_1_speed_up", "times as fast as dense here, batch 1"),
+    Axis("encoder_32_speed_up", "times as fast as dense here, batch 32"),
+    Axis("encoder_1_original", "times as fast as AllenNLP or torch.nn.LSTM, batch 1"),
+    Axis("encoder_32_original", "times as fast as AllenNLP or torch.nn.LSTM, batch 32"),
+    Axis("model_1_speed_up", "whole model, times as fast as dense here, batch 1"),
+    Axis("model_32_speed_up", "whole model, times as fast as dense here, batch 32"),
     Axis("parameters", "parameters", less_is_better=True),
     Axis("multiply_adds", "multiply-adds a token", less_is_better=True),
     Axis("activation_error", "activation error", less_is_better=True, is_log=False),
@@ -63,7 +65,7 @@ def look_of(row: Row) -> str:
 
 
 def _point(row: Row, unit: Unit) -> Point:
-    score, low, high = (rounded(unit.factor * value) for value in (row.score, row.score - row.std, row.score + row.std))
+    score, low, high = (rounded(unit.factor * value) for value in (row.score, row.score_low, row.score_high))
     if low is None or (low <= 0 and not unit.is_share):  # perplexities have a logarithmic axis
         low = high = None
     point: Point = {
@@ -71,6 +73,7 @@ def _point(row: Row, unit: Unit) -> Point:
         "method": row.method,
         "look": look_of(row),
         "compressed": row.compressed,
+        "dense": not (row.compressed or row.is_baseline),
         "hollow": row.trained_again,
         "targets": "none" if row.compression is None else targets_label(row.compression),
         "score": score,
@@ -85,7 +88,11 @@ def _value(row: Row, axis: Axis) -> float | None:
     if axis.key == "rank":
         rank = None if row.compression is None else row.compression.rank
         return rank if isinstance(rank, int) else None
-    speeds = {f"{part}_{batch}_speed_up": speed.speed_up for (part, batch), speed in row.speeds.items()}
+    speeds = {
+        f"{part}_{batch}_{name}": getattr(speed, name)
+        for (part, batch), speed in row.speeds.items()
+        for name in ("speed_up", "original")
+    }
     value = rounded(speeds[axis.key] if axis.key in speeds else getattr(row, axis.key))
     return None if value is None or (axis.is_log and value <= 0) else value
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from elmo_mf.errors import InputError
+from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.packed import Records
+from elmo_mf.records.record import Record
 from elmo_mf.records.store import RecordStore
 
 _MOST_WARNINGS = 20
@@ -31,3 +34,17 @@ def records_of(folder: Path) -> Records:
             f"{store.folder}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}"
         )
     return records
+
+
+def outputs_of(folder: Path) -> Callable[[Record], Outputs | None]:
+    """Return a function that reads outputs of records in a folder, with a warning where a file is not theirs."""
+    store = RecordStore(folder)
+
+    def read(record: Record) -> Outputs | None:
+        try:
+            return store.outputs(record)
+        except InputError as error:
+            warnings.warn(f"{error}; left out", stacklevel=2)
+            return None
+
+    return read

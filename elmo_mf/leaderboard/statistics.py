@@ -1,78 +1,167 @@
-"""Intervals of differences over a few seeds.
+"""Intervals of means over a few seeds, and over examples where these are known.
 
-Two or three seeds are few to estimate a variance from, but a board has many encoders: the variance of each is shrunk
-towards the variance that all of them have in common, by empirical Bayes
-(Smyth 2004, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
-section 6).
+Three to five seeds are few to estimate a variance from, but a board has many encoders: the variance of each over seeds
+is shrunk towards what most encoders have, by empirical Bayes (Smyth 2004, Linear models and empirical Bayes methods for
+assessing differential expression in microarray experiments). What most have is estimated from the median and the
+quartiles, and an encoder that is far above them keeps its own, as Phipson et al. 2016 (Robust hyperparameter estimation
+protects against hypervariable genes) do it: a few unstable encoders change nothing for the others.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+from elmo_mf.leaderboard.paired import NAN, Components
 
 Array = npt.NDArray[np.float64]
 
 ENOUGH = 3
-"""Smallest number of seeds from which to conclude that there is no difference."""
+"""Number of seeds that are enough to leave out the others for their kind of machine."""
+_LEAST_SHARED = 5  # number of variances from which on they are shrunk
+LEVEL = 0.95
 
 
-def half_width(frame: pd.DataFrame) -> pd.Series:
-    """Return half the width of each encoder's 95 % interval of its mean `difference`, by a moderated t.
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its standard error.
 
-    With one encoder it is Student's t.
+    Attributes:
+        parts: The variance components.
+        of_seeds: Variance of the seeds' means, shrunk towards that of other encoders; nan where there is none.
+        seed_freedom: Its degrees of freedom.
+        example_freedom: Degrees of freedom of the variance by examples.
+    """
+
+    parts: Components
+    of_seeds: float
+    seed_freedom: float
+    example_freedom: float
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return self.parts.mean
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; nan where it is unknown."""
+        return math.sqrt(self._variance)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error (Satterthwaite 1946)."""
+        return satterthwaite((self._by_seeds, self.seed_freedom), (self.parts.of_examples, self.example_freedom))
+
+    @property
+    def _by_seeds(self) -> float:
+        known = self.parts.units > 0 and self.parts.seeds == 1
+        return 0.0 if known else self.of_seeds / self.parts.seeds
+
+    @property
+    def _variance(self) -> float:
+        return self._by_seeds + self.parts.of_examples
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Return half the width of an interval of the mean; nan where it is unknown."""
+        return quantile(self.freedom, level) * self.error if self.error > 0 else self.error
+
+    def below(self, value: float) -> float:
+        """Return the one-sided probability of a mean as low where the truth is `value`; nan where it is unknown."""
+        from scipy.special import stdtr
+
+        if not self.error > 0:
+            return NAN if math.isnan(self.error) else float(self.mean >= value)
+        return float(stdtr(self.freedom, (self.mean - value) / self.error))
+
+
+def satterthwaite(*terms: tuple[float, float]) -> float:
+    """Return the degrees of freedom of a sum of variances.
 
     Args:
-        frame: A row per run, with columns `encoder` and `difference`.
-
-    Returns:
-        Half widths by encoder; nan where there is one difference only.
+        terms: Variances, and the degrees of freedom of each.
     """
-    from scipy.special import stdtrit  # scipy.stats takes a second and 50 MB
-
-    groups = frame.dropna(subset="difference").groupby("encoder")["difference"]
-    counts = groups.count()
-    counts = counts[counts > 1]
-    degrees: Array = np.asarray(counts - 1, np.float64)
-    variances, prior = moderated(np.asarray(groups.var(ddof=1)[counts.index], np.float64), degrees)
-    # other encoders' differences are to the same dense encoder, hence not independent: they count half
-    freedom = degrees + np.minimum(prior, (degrees.sum() - degrees) / 2)
-    half = pd.Series(stdtrit(freedom, 0.975) * np.sqrt(variances / (degrees + 1)), index=counts.index)
-    return half.reindex(list(groups.groups))
+    spread = sum(variance**2 / freedom for variance, freedom in terms if variance > 0)
+    total = sum(variance for variance, _ in terms)
+    return total**2 / spread if spread > 0 else math.inf
 
 
-def moderated(variances: Array, freedom: Array) -> tuple[Array, float]:
-    """Shrink sample variances towards the variance that they have in common.
+def quantile(freedom: float, level: float) -> float:
+    """Return the two-sided quantile of Student's t."""
+    from scipy.special import ndtri, stdtrit  # scipy.stats takes a second and 50 MB
+
+    tail = (1 + level) / 2
+    return float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail))
+
+
+def estimates(parts: Sequence[Components]) -> list[Estimate]:
+    """Return the means of one board with their standard errors; they share what seeds vary by."""
+    own = np.array([one.of_seeds for one in parts], np.float64)
+    freedom = np.array([max(one.seeds - 1, 0) for one in parts], np.float64)
+    known = ~np.isnan(own)
+    shrunk, total = own.copy(), freedom.copy()
+    if known.any():
+        shrunk[known], total[known] = moderated(own[known], freedom[known])
+    return [
+        # seeds vary by no less than what the examples alone account for
+        Estimate(one, max(variance, one.of_both), degrees, max(one.units - 1, 0))
+        for one, variance, degrees in zip(parts, shrunk.tolist(), total.tolist(), strict=True)
+    ]
+
+
+def moderated(variances: Array, freedom: Array) -> tuple[Array, Array]:
+    """Shrink sample variances towards what most of them are.
 
     Args:
         variances: Sample variances.
         freedom: Degrees of freedom of each.
 
     Returns:
-        The variances, and the prior's degrees of freedom: 0 where fewer than two variances are positive, infinite
-        where they vary only as much as samples of one variance do.
+        The variances, and their degrees of freedom; both unchanged where fewer than five variances are positive.
     """
-    from scipy.special import digamma, polygamma
+    from scipy.special import fdtrc
 
     varied = variances > 0
-    if varied.sum() < 2:
-        return variances, 0.0
-    halves = freedom[varied] / 2
-    logs = np.log(variances[varied]) - digamma(halves) + np.log(halves)
-    spread = logs.var(ddof=1) - polygamma(1, halves).mean()
-    if spread <= 0:
-        return np.full_like(variances, np.average(variances, weights=freedom)), math.inf
-    half = _inverse_trigamma(spread)
-    common = np.exp(logs.mean() + digamma(half) - np.log(half))
-    return (2 * half * common + freedom * variances) / (2 * half + freedom), 2 * half
+    if varied.sum() < _LEAST_SHARED:
+        return variances, freedom
+    typical = float(np.median(freedom[varied]))
+    prior = _prior_freedom(float(np.subtract(*np.quantile(np.log(variances[varied]), [0.75, 0.25]))), typical)
+    common = float(np.median(variances[varied])) / _quantile_of_ratio(typical, prior, 0.5)
+    # how probable variances as large are, against how many there are
+    tail = fdtrc(freedom, min(prior, _LARGE), variances / common)
+    order = np.argsort(variances, kind="stable")
+    shares = (len(variances) - np.arange(len(variances)) - 0.5) / len(variances)
+    usual = np.empty_like(tail)
+    usual[order] = np.minimum.accumulate(np.minimum(tail[order] / shares, 1.0))
+    # other encoders are compared with the same dense one, hence not independent, and may be of other kinds: they
+    # count a quarter
+    added = usual * np.minimum(prior, (freedom.sum() - freedom) / 4)
+    return (added * common + freedom * variances) / (added + freedom), added + freedom
 
 
-def _inverse_trigamma(value: float) -> float:
+_LARGE = 1e6  # degrees of freedom that are as good as infinite
+
+
+def _prior_freedom(spread: float, freedom: float) -> float:
+    """Return the degrees of freedom of the variances' distribution, by the distance of its logarithms' quartiles."""
     from scipy.optimize import brentq
-    from scipy.special import polygamma
 
-    root: float = brentq(lambda log: np.log(polygamma(1, np.exp(log)) / value), -50, 50)
-    return math.exp(root)
+    def apart(log: float) -> float:
+        low, high = (math.log(_quantile_of_ratio(freedom, math.exp(log), share)) for share in (0.25, 0.75))
+        return high - low - spread
+
+    least, most = math.log(0.5), math.log(_LARGE)
+    if apart(most) >= 0:
+        return math.inf
+    return 0.5 if apart(least) <= 0 else math.exp(brentq(apart, least, most, xtol=1e-6))
+
+
+def _quantile_of_ratio(freedom: float, prior: float, share: float) -> float:
+    """Return a quantile of a sample variance divided by the common one."""
+    from scipy.special import fdtri
+
+    return float(fdtri(freedom, min(prior, _LARGE), share))

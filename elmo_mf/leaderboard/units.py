@@ -42,6 +42,10 @@ class Unit:
         """Whether scores are shares, whose higher values are better."""
         return self.factor == 100
 
+    def amount(self, value: float) -> str:
+        """Format a number of points, or of units of the metric."""
+        return f"{value:g} {self.name.removesuffix('s') if self.is_share and value == 1 else self.name}"
+
     def text(self, value: float, more: int = 0) -> str:
         """Format a score with `more` additional decimals."""
         return f"{self.factor * value:.{self.digits + more}f}"

@@ -8,12 +8,13 @@ from pathlib import Path
 from elmo_mf.io import atomic_files, check_folder
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.exports import check_kinds, write_exports
+from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.page.write import write_page
 from elmo_mf.leaderboard.readme import write_leaderboard
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.records import outputs_of, records_of
 
 
-def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], list[Board]]:
+def write_reports(folder: Path, kinds: Sequence[str] = (), margin: float = MARGIN) -> tuple[list[Path], list[Board]]:
     """Write `README.md` with its figures, `index.html` and exports from `folder/records`, atomically.
 
     The same records give the same bytes.
@@ -21,6 +22,7 @@ def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], 
     Args:
         folder: An output folder of sweeps.
         kinds: Kinds of exports, see `elmo_mf.leaderboard.exports.KINDS`.
+        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
 
     Returns:
         The files, without the figures, and the boards.
@@ -31,7 +33,7 @@ def write_reports(folder: Path, kinds: Sequence[str] = ()) -> tuple[list[Path], 
     """
     check_kinds(kinds)
     check_folder("FOLDER", folder)
-    tables = boards(records_of(folder))
+    tables = boards(records_of(folder), outputs_of(folder), margin)
     with atomic_files(folder) as staging:
         written = [write_leaderboard(tables, staging), write_page(staging, tables)]
         written += write_exports(tables, staging, kinds)

@@ -41,23 +41,24 @@ def test_means_and_differences() -> None:
     assert rows.loc["svd all rank 4", "difference"] == pytest.approx(-0.04)
     assert rows.loc["svd all rank 8", "difference"] == pytest.approx(-0.01)  # to dense with the same seed
     assert list(rows["seeds"]) == [1, 2, 2]
-    assert list(rows["best"]) == [True, False, False]
+    assert list(rows["recommended"]) == [False, False, False]  # of too few seeds to say so
 
 
 def test_the_interval_of_a_difference() -> None:
     """The interval is SciPy's paired one; two seeds can only show a loss, and one seed has no interval."""
     dense, other = [0.50, 0.40, 0.47], [0.52, 0.41, 0.46]
-    for values, worse, noise in (
-        ([0.45, 0.37, 0.40], True, False),
-        (other, False, True),
-        (other[:2], False, False),
-        ([0.40, 0.301], True, False),
-        ([0.3], False, False),
+    for values, verdict in (
+        ([0.45, 0.37, 0.40], "worse"),
+        (other, "undecided"),
+        ([0.499, 0.399, 0.4695], "equivalent"),
+        (other[:2], "undecided"),
+        ([0.40, 0.301], "worse"),
+        ([0.3], "undecided"),
     ):
         scores = {None: dense, 4: values}
         records = [record(rank, score, seed) for rank, by_seed in scores.items() for seed, score in enumerate(by_seed)]
         row: Any = boards_of(records)[0].frame.set_index("encoder").loc["svd all rank 4"]
-        assert (row["worse"], row["within_noise"]) == (worse, noise)
+        assert row["verdict"] == verdict
         if len(values) > 1:
             wanted = ttest_rel(values, dense[: len(values)]).confidence_interval()
             assert (row["low"], row["high"]) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
@@ -96,7 +97,8 @@ def test_tunings_of_other_learning_rates_are_others() -> None:
 
 def test_one_seed_has_no_interval() -> None:
     (board,) = boards_of([record(None, 0.5), record(4, 0.5)])
-    assert board.frame["low"].isna().all() and not board.frame["within_noise"].any()
+    assert board.frame["low"].isna().all() and set(board.frame["verdict"]) == {"", "undecided"}
+    assert set(board.frame["needs"]) == {"", "more seeds"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
@@ -156,7 +158,7 @@ def _names(*records: dict[str, Any]) -> list[str]:
 
 def test_no_dense_yet() -> None:
     (board,) = boards_of([record(4, 0.3)])
-    assert board.frame["difference"].isna().all() and board.frame["best"].all()
+    assert board.frame["difference"].isna().all() and list(board.frame["verdict"]) == [""]
 
 
 @pytest.mark.slow

@@ -45,7 +45,12 @@ def test_tables(kind: str, tmp_path: Path) -> None:
     row = frame.loc[("sst", "1", "svd all rank 4")]
     assert (row["metric"], row["seeds"], row["parameters"]) == ("accuracy", 2, 40)
     assert row["score"] == pytest.approx(0.34) and row["difference"] == pytest.approx(-0.07)
-    assert row["encoder_1_speed_up"] == 2 and pd.isna(row["encoder_1_allennlp"]) and row["best"]
+    assert row["encoder_1_speed_up"] == 2 and pd.isna(row["encoder_1_original"])
+    assert (row["verdict"], row["score_low"], row["high"]) == (
+        "worse",
+        pytest.approx(0.2129, abs=1e-4),
+        pytest.approx(-0.07),
+    )
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
@@ -65,7 +70,9 @@ def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
     assert (squad["metric"], first["setting"], second["setting"]) == ("f1", "1", "2")
     dense, compressed = first["rows"]
     assert dense["compression"] is None and compressed["compression"]["rank"] == 4
-    assert compressed["marks"]["best"] and compressed["times"]["model_32_median"] == 10
+    assert (
+        compressed["verdict"] == "worse" and dense["verdict"] is None and compressed["times"]["model_32_median"] == 10
+    )
     compressed["numbers"]["score"] = "0.34"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(value, schema)
@@ -77,7 +84,7 @@ def test_latex(tmp_path: Path) -> None:
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
     row = next(line for line in text.splitlines() if line.strip().startswith("svd all rank 4"))
     cells = [cell.strip() for cell in row.split("&")]
-    assert cells[:3] == [r"svd all rank 4 $\star$ $\diamond$", r"34.0 $\pm$ 1.4", "-7.0"]
+    assert cells[:3] == [r"svd all rank 4 $\diamond$", r"34.0 $\pm$ 12.7", "-7.0 [-7.0, -7.0]"]
     assert r"accuracy \%" in text and text.isascii()
 
 

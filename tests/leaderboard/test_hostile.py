@@ -33,7 +33,7 @@ _ALLOWED = {
     "heading_open", "heading_close", "inline", "bullet_list_open", "bullet_list_close", "list_item_open",
     "list_item_close", "paragraph_open", "paragraph_close", "table_open", "table_close", "thead_open", "thead_close",
     "tbody_open", "tbody_close", "tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close", "text",
-    "text_special", "code_inline", "strong_open", "strong_close", "softbreak", "html_inline",
+    "text_special", "code_inline", "strong_open", "strong_close", "em_open", "em_close", "softbreak", "html_inline",
 }  # fmt: skip
 
 
@@ -157,7 +157,9 @@ def _check_page(page: str) -> None:
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert data is not None
     value = json.loads(data[1], parse_constant=lambda _: pytest.fail("no JSON"))
-    markup = [value[name] for name in ("header", "summary", "notes")] + [board["about"] for board in value["boards"]]
+    markup = [value[name] for name in ("header", "notes")] + [
+        board[name] for name in ("lead", "about") for board in value["boards"]
+    ]
     assert {tag for text in markup for tag in re.findall(r"<([a-z0-9]+)", text)} <= {
         "h1", "h2", "p", "ul", "li", "code", "strong", "em",
     }  # fmt: skip

@@ -80,7 +80,7 @@ def test_like_is_compared_with_like() -> None:
     board = _board([MACHINE, OTHER, OTHER, OTHER], [OTHER] * 4, [0.9, 0.4, 0.3, 0.2])
     row = board.frame.set_index("encoder").loc["svd all rank 4"]
     assert row["difference"] == pytest.approx(-0.2) and row["score"] == pytest.approx(1.8 / 4)
-    assert not row["mixed"] and row["within_noise"] + row["worse"] == 1
+    assert not row["mixed"] and row["verdict"] == "undecided"
     few = _board([MACHINE, OTHER, OTHER], [OTHER] * 3, [0.9, 0.4, 0.3]).frame.set_index("encoder").loc["svd all rank 4"]
     assert few["difference"] == pytest.approx(1.6 / 3 - 0.5) and few["mixed"]
     unlike = _board([MACHINE] * 3, [OTHER] * 3, [0.9, 0.4, 0.3]).frame.set_index("encoder").loc["svd all rank 4"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from markdown_it import MarkdownIt
 
 from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.charts import methods_of, plots
+from elmo_mf.leaderboard.headline import lead
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.points import AXES, points, rounded
-from elmo_mf.leaderboard.readme import NOTES, about, header, summary
+from elmo_mf.leaderboard.readme import NOTES, about, header
 from elmo_mf.leaderboard.table import columns
+from elmo_mf.leaderboard.verdicts import Judgement
 from elmo_mf.records.packed import Records
 from elmo_mf.records.record import Record
 
@@ -21,9 +23,8 @@ MOST_INSIDE = 3_200_000
 """Largest size in bytes of the records that the page itself contains."""
 
 _MARKS = {
-    "best": ("★", "best compressed encoder"),
+    "recommended": ("★", "fastest that is not inferior to dense on validation data"),
     "pareto_front": ("◆", "on the Pareto front"),
-    "within_noise": ("≈", "within noise of dense"),
     "at_chance": ("†", "at chance"),
     "mixed": (SIGN, "scored on several kinds of machine, or another than dense"),
 }
@@ -39,9 +40,9 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
     """
     inside, methods = _inside(boards, most), methods_of(boards)
     return {
-        "header": _html(header(boards)) if boards else "<h1>Leaderboard</h1><p>Nothing is recorded yet.</p>",
-        "summary": _html(summary(boards)) if boards else "",
+        "header": _html(header(boards)) if boards else "<p>Nothing is recorded yet.</p>",
         "notes": _html(NOTES),
+        "verdicts": list(get_args(Judgement)),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
         "axes": [{"key": axis.key, "title": axis.title} for axis in AXES],
         "boards": [_board(board, methods) | _behind(board, inside) for board in boards],
@@ -89,12 +90,14 @@ def _board(board: Board, methods: Sequence[str]) -> dict[str, Any]:
     return {
         "id": board.name,
         "title": board.title,
+        "lead": _html(lead(board)),
         "about": _html(about(board)),
         "plots": plots(board, methods),
-        "columns": [column.title for column in shown],
+        "columns": [{"title": column.title, "main": column.is_main} for column in shown],
         "rows": [
             {
                 "marks": [name for name in _MARKS if getattr(row, name)],
+                "verdict": row.verdict,
                 "cells": [[column.texts[index], rounded(column.numbers[index])] for column in shown],
                 "point": point,
                 "records": behind[row.key],

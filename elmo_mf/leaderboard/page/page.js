@@ -1,6 +1,6 @@
 // The page's behaviour: what the choices leave is shown by the plot and by the table, and each row opens its records.
 const $ = (id) => document.getElementById(id);
-const ALL = "all";
+const ANY = "any";
 const MOST_ROWS = 500; // of the table at once
 const ERRORS = 1; // Vega's level that leaves out warnings, which it has for layers without points
 
@@ -9,6 +9,9 @@ async function unpacked(found) {
   const bytes = Uint8Array.from(atob(found.packed), (letter) => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
+
+const FILTERS = ["method", "targets"];
+const CHOICES = [...FILTERS, "only", "verdict", "axis"];
 
 let data = await unpacked(JSON.parse($("data").textContent));
 let board = null;
@@ -38,17 +41,17 @@ const distinct = (values) => [...new Set(values)].sort();
 
 function fillForBoard() {
   const rows = board.rows.filter((row) => row.point.compressed);
-  for (const name of ["method", "targets"]) {
-    fill($(name), [[ALL, "all"], ...distinct(rows.map((row) => row.point[name])).map((value) => [value, value])]);
+  for (const name of FILTERS) {
+    fill($(name), [[ANY, "any"], ...distinct(rows.map((row) => row.point[name])).map((value) => [value, value])]);
   }
   fill($("axis"), data.axes.filter(({ key }) => key in board.plots).map(({ key, title }) => [key, title]));
 }
 
 function chosen(row) {
   if (!row.point.compressed) return true;
-  const { value } = $("only");
-  return ["method", "targets"].every((name) => [ALL, row.point[name]].includes($(name).value))
-    && (value === ALL || row.marks.includes(value));
+  const only = $("only").value;
+  return FILTERS.every((name) => [ANY, row.point[name]].includes($(name).value))
+    && [ANY, row.verdict].includes($("verdict").value) && (only === ANY || row.marks.includes(only));
 }
 
 // --- table
@@ -60,7 +63,8 @@ function element(tag, properties, ...children) {
 }
 
 function encoderCell(row) {
-  const cell = element("span", { className: row.marks.includes("best") ? "best" : "" });
+  const cell = element("span", { className: row.marks.includes("recommended") ? "recommended" : "" });
+  if (row.point.method === "baseline") cell.append("baseline: ");
   const button = element("button", { type: "button", className: "open", textContent: row.point.encoder });
   button.dataset.row = row.point.index;
   cell.append(button);
@@ -79,8 +83,9 @@ function columns() {
     title: "encoder", cellType: "th", className: "dt-left",
     data: (row, kind) => (kind === "display" ? encoderCell(row) : row.point.encoder),
   };
-  const others = board.columns.map((title, index) => ({
-    title, type: "num", className: "dt-right", orderSequence: ["desc", "asc", ""],
+  const others = board.columns.map(({ title, main }, index) => ({
+    title, type: "num", visible: main || $("every").checked, orderSequence: ["desc", "asc", ""],
+    className: ["verdict", "evidence"].includes(title) ? "text dt-left" : "dt-right",
     data: (row, kind) => row.cells[index][kind === "display" || kind === "filter" ? 0 : 1],
   }));
   return [first, ...others];
@@ -88,15 +93,59 @@ function columns() {
 
 function showTable() {
   table?.destroy();
-  $("scroll").replaceChildren(element("table", { id: "table" }));
+  $("tables").replaceChildren(element("table", { id: "table" }));
   table = jQuery("#table").DataTable({
-    data: board.rows, columns: columns(), paging: board.rows.length > MOST_ROWS, pageLength: MOST_ROWS, lengthChange: false, order: [], autoWidth: false,
+    data: board.rows, columns: columns(), createdRow: (made, row) => made.classList.toggle("baseline", row.point.method === "baseline"), paging: board.rows.length > MOST_ROWS, pageLength: MOST_ROWS, lengthChange: false, order: [], autoWidth: false,
     layout: { topStart: "search", topEnd: null, bottomStart: "info", bottomEnd: board.rows.length > MOST_ROWS ? "paging" : null },
     language: { search: "Find", info: "_TOTAL_ encoders", infoEmpty: "no encoder", infoFiltered: "of _MAX_" },
   });
   table.search.fixed("choice", (_text, row) => chosen(row));
-  table.on("draw", showPlot);
+  table.on("draw", () => {
+    showPlot();
+    showScrolling();
+    keepAddress();
+  });
   table.draw();
+}
+
+// The table takes the keyboard's focus, and its arrow keys, only where there is something to scroll to.
+function showScrolling() {
+  const place = document.querySelector("#tables .dt-layout-table");
+  if (!place) return;
+  if (place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight) {
+    place.tabIndex = 0;
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-labelledby", "title");
+  } else {
+    for (const name of ["tabindex", "role", "aria-labelledby"]) place.removeAttribute(name);
+  }
+}
+
+function showColumns() {
+  board.columns.forEach(({ main }, index) => table.column(index + 1).visible(main || $("every").checked, false));
+  table.columns.adjust();
+  showScrolling();
+  keepAddress();
+}
+
+// --- address
+
+function keepAddress() {
+  const shown = new URLSearchParams();
+  for (const name of CHOICES) if ($(name).value !== $(name).options[0]?.value) shown.set(name, $(name).value);
+  if ($("every").checked) shown.set("columns", "all");
+  if (table?.search()) shown.set("find", table.search());
+  const text = String(shown);
+  history.replaceState(null, "", `#${encodeURIComponent(board.id)}${text && `?${text}`}`);
+}
+
+function readAddress() {
+  const [task, text] = location.hash.slice(1).split("?");
+  const asked = decodeURIComponent(task);
+  if (data.boards.some(({ id }) => id === asked)) $("task").value = asked;
+  const wanted = new URLSearchParams(text ?? "");
+  $("every").checked = wanted.get("columns") === "all";
+  showBoard(wanted);
 }
 
 // --- plot
@@ -171,14 +220,17 @@ function versionsOf({ versions }) {
 
 function facts(record) {
   const milliseconds = (part, batch) => {
-    const { median_ms, p95_ms, speed_up } = record.latency[part][batch];
-    return `${median_ms.toFixed(1)} ms, 95th percentile ${p95_ms.toFixed(1)} ms, ${speed_up.toFixed(2)} times as fast as dense`;
+    const { median_ms, p95_ms, speed_up } = times[part][batch];
+    return `${median_ms.toFixed(1)} ms, 95th percentile ${p95_ms.toFixed(1)} ms, ${speed_up.toFixed(2)} times as fast as ${record.run.elmo ? "dense" : "torch.nn.LSTM"}`;
   };
   const { size } = record;
+  const times = record.latency ?? {};
+  const timed = ["encoder", "model"].filter((part) => times[part]);
   return [
     ["scores", Object.entries(record.scores).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", ")],
-    ["LSTM parameters", `${size.lstm_parameters.toLocaleString("en")} of ${size.lstm_dense_parameters.toLocaleString("en")}`],
-    ...["encoder", "model"].flatMap((part) => ["1", "32"].map((batch) => [`${part}, batch ${batch}`, milliseconds(part, batch)])),
+    ...(record.collapsed ? [["collapsed", "the model learned nothing from its inputs"]] : []),
+    ...(size ? [["LSTM parameters", `${size.lstm_parameters.toLocaleString("en")} of ${size.lstm_dense_parameters.toLocaleString("en")}`]] : []),
+    ...timed.flatMap((part) => ["1", "32"].map((batch) => [`${part}, batch ${batch}`, milliseconds(part, batch)])),
     ["training", `best epoch ${record.best_epoch} of ${record.epochs}, ${Math.round(record.seconds)} s in all`],
     ["machine", machineOf(record)],
     ["versions", versionsOf(record)],
@@ -223,17 +275,19 @@ function openRecord(row) {
 
 // --- all of it
 
-function showBoard() {
+function showBoard(wanted = new URLSearchParams()) {
   board = data.boards.find(({ id }) => id === $("task").value) ?? data.boards[0];
   if (!board) return;
   $("title").textContent = board.title;
-  $("about").innerHTML = board.about;
+  for (const name of ["lead", "about"]) $(name).innerHTML = board[name];
   fillForBoard();
+  for (const name of CHOICES) if ([...$(name).options].some(({ value }) => value === wanted.get(name))) $(name).value = wanted.get(name);
   showTable();
+  if (wanted.get("find")) table.search(wanted.get("find")).draw();
 }
 
 function showData() {
-  for (const name of ["header", "summary"]) $(name).innerHTML = data[name];
+  $("header").innerHTML = data.header;
   fill($("task"), data.boards.map(({ id, title }) => [id, title]));
   showBoard();
 }
@@ -270,22 +324,24 @@ function refresh() {
   if (table) table.order(order).search(text).draw();
 }
 
-fill($("only"), [[ALL, "all"], ...Object.entries(data.marks).filter(([name]) => name !== "best").map(([name, { meaning }]) => [name, meaning])]);
-$("task").addEventListener("change", () => {
-  history.replaceState(null, "", `#${$("task").value}`);
-  showBoard();
+fill($("only"), [[ANY, "any"], ...Object.entries(data.marks).filter(([name]) => name !== "recommended").map(([name, { meaning }]) => [name, meaning])]);
+fill($("verdict"), [[ANY, "any"], ...data.verdicts.map((name) => [name, name])]);
+$("task").addEventListener("change", () => showBoard());
+for (const name of [...FILTERS, "only", "verdict"]) $(name).addEventListener("change", () => table?.draw());
+$("axis").addEventListener("change", () => {
+  if (!board) return;
+  showPlot();
+  keepAddress();
 });
-for (const name of ["method", "targets", "only"]) $(name).addEventListener("change", () => table?.draw());
-$("axis").addEventListener("change", () => board && showPlot());
+$("every").addEventListener("change", () => board && showColumns());
+addEventListener("resize", showScrolling);
 $("seed").addEventListener("change", () => showRecord(Number($("seed").value)));
-$("scroll").addEventListener("click", (event) => {
+$("tables").addEventListener("click", (event) => {
   const button = event.target.closest(".open");
   if (button) openRecord(Number(button.dataset.row));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 fill($("task"), data.boards.map(({ id, title }) => [id, title]));
-const asked = decodeURIComponent(location.hash.slice(1));
-if (data.boards.some(({ id }) => id === asked)) $("task").value = asked;
-showBoard();
+readAddress();
 document.body.dataset.ready = "";
 if (document.body.dataset.version) follow();

@@ -27,7 +27,7 @@ from tests.records.samples import MACHINE, boards_of, parsed, record, signed, wr
 def _records() -> list[dict[str, Any]]:
     """Build records of two tasks.
 
-    SST has the dense encoder, three ranks of all matrices (the last within noise), and `input` alone by another method.
+    SST has the dense encoder, three ranks of all matrices (the last undecided), and `input` alone by another method.
     """
     records = [record(None, 0.40 + 0.01 * seed, seed, speed_up=1.0) for seed in (1, 2, 3)]
     for rank, scores, speed in (
@@ -90,6 +90,7 @@ def test_sort(opens: Opens, address: str) -> None:
     score.click()
     expect(score).to_have_attribute("aria-sort", "ascending")
     _expect_encoders(page, _BY_SCORE[::-1])
+    page.get_by_label("All columns").check()
     parameters = page.locator("#table thead th").filter(has_text="parameters")
     parameters.locator(".dt-column-order").focus()
     for order in ("descending", "ascending"):
@@ -103,13 +104,68 @@ def test_filter(opens: Opens, address: str) -> None:
     page.select_option("#method", "whitened_svd")
     _expect_encoders(page, ["dense", "whitened_svd input rank 8"])
     _wait_for_points(page, 2)
-    page.select_option("#method", "all")
-    page.select_option("#only", "within_noise")
-    _expect_encoders(page, ["dense", "svd all rank 16"])
-    page.select_option("#only", "all")
+    page.select_option("#method", "any")
+    assert page.locator("#targets option", has_text="all").count() == 1
+    page.select_option("#verdict", "undecided")
+    _expect_encoders(page, ["dense", "svd all rank 16", "whitened_svd input rank 8"])
+    page.select_option("#verdict", "any")
     page.get_by_label("Find").fill("rank 8")
     _expect_encoders(page, ["svd all rank 8", "whitened_svd input rank 8"])
     _wait_for_points(page, 2)
+
+
+def test_the_address_keeps_what_is_shown(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    page.select_option("#method", "svd")
+    page.select_option("#verdict", "worse")
+    page.select_option("#axis", "parameters")
+    page.get_by_label("All columns").check()
+    page.get_by_label("Find").fill("rank 8")
+    _expect_encoders(page, ["svd all rank 8"])
+    assert page.url.endswith("#sst?method=svd&verdict=worse&axis=parameters&columns=all&find=rank+8")
+    again = opens(page.url)
+    _expect_encoders(again, ["svd all rank 8"])
+    assert again.locator("#axis").input_value() == "parameters"
+    assert again.locator("#table thead th").filter(has_text="parameters").is_visible()
+
+
+def test_eight_columns_unless_all_are_asked_for(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst")
+    assert page.locator("#table thead th").count() == 8
+    page.get_by_label("All columns").check()
+    assert page.locator("#table thead th").count() > 12
+
+
+def test_the_table_scrolls_by_its_arrow_keys_below_its_head(opens: Opens, tmp_path: Path) -> None:
+    """It takes the focus only if there is something to scroll to."""
+    place = "#tables .dt-layout-table"
+    short = opens(_write(tmp_path / "short", [record(None, 0.4), record(4, 0.3)]))
+    assert short.locator(f"{place}[tabindex]").count() == 0
+    page = opens(_write(tmp_path, [record(None, 0.4), *(record(rank, 0.3 + rank / 999) for rank in range(1, 60))]))
+    page.locator(place).focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(50)
+    assert page.evaluate(f"document.querySelector('{place}').scrollTop") > 50
+    head, body = (page.evaluate(f"document.querySelector('{one}').getBoundingClientRect().top")
+                  for one in ("#table thead th", place))  # fmt: skip
+    assert abs(head - body) <= 2
+
+
+def test_baselines_are_set_apart(opens: Opens, tmp_path: Path) -> None:
+    """They stand below the encoders, even if they are better; runs that collapsed or have no encoder are shown."""
+    words, failed = record(None, 0.6), record(8, 0.2, collapsed=True, collapsed_attempts=1)
+    words["run"]["baseline"] = "words"
+    words |= {"size": None, "latency": None}
+    page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.39), signed(words), failed]))
+    expect(page.locator("#table tbody tr").last).to_have_class("baseline")
+    expect(page.locator("#table tbody tr").last).to_contain_text("baseline: words alone")
+    expect(page.locator("#lead")).to_contain_text("No verdicts: dense (40.0) does not beat words alone")
+    expect(page.locator("#table tbody tr", has_text="rank 8")).to_contain_text("2 of 2 runs collapsed")
+    for name in ("words alone", "svd all rank 8"):
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.locator("#facts")).to_contain_text("accuracy")
+        page.keyboard.press("Escape")
 
 
 def test_a_click_shows_the_records(opens: Opens, address: str) -> None:

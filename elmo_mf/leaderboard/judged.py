@@ -1,0 +1,184 @@
+"""Intervals, verdicts and the headline's choice for the rows of a board."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from elmo_mf.leaderboard.compared import Run, Scores
+from elmo_mf.leaderboard.paired import NAN, Components, components_of_seeds
+from elmo_mf.leaderboard.statistics import Estimate, estimates
+from elmo_mf.leaderboard.units import Unit
+from elmo_mf.leaderboard.verdicts import is_not_inferior, verdicts
+from elmo_mf.records.record import BATCHES, Record
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a board's verdicts can be trusted.
+
+    Attributes:
+        decides: Whether the board gives verdicts.
+        remark: What its baselines say, for the first line.
+    """
+
+    decides: bool
+    remark: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rows of a board are judged by.
+
+    Attributes:
+        first: The first record.
+        scored: Scores on the scored split.
+        validation: Scores on the validation split.
+        margin: The largest loss that is taken for none, in the unit of the board.
+    """
+
+    first: Record
+    scored: Scores
+    validation: Scores
+    margin: float
+
+    @property
+    def sign(self) -> int:
+        """1 where higher scores are better, -1 where lower ones are."""
+        return 1 if self.first.run.scoring.higher_is_better else -1
+
+    @property
+    def recorded_margin(self) -> float:
+        """The margin in the unit of the recorded scores."""
+        return self.margin / Unit.of(self.first.run.scoring).factor
+
+
+def judge(rows: pd.DataFrame, runs: pd.DataFrame, evidence: Evidence) -> Judged:
+    """Add intervals, verdicts and the choice of the headline to the rows of a board, by the name of the encoder.
+
+    Args:
+        rows: A row per encoder.
+        runs: A row per run.
+        evidence: What was scored.
+    """
+    grouped = {str(name): group for name, group in runs.groupby("encoder")}
+    own = {str(name): _known(group) for name, group in grouped.items()}
+    _add_intervals(rows, {name: evidence.scored.components(pairs) for name, pairs in own.items()}, "score_")
+    pairs = _pairs(rows, grouped)
+    differences = {name: evidence.scored.components(*both) for name, both in pairs.items()}
+    rows["examples"] = [one.units if one else 0 for one in (differences.get(str(name)) for name in rows.index)]
+    known = _add_intervals(rows, differences, "")
+
+    judged = _trust(rows, evidence)
+    _add_verdicts(rows, known, evidence, judged.decides)
+    _choose(rows, pairs, evidence)
+    return judged
+
+
+def _known(group: pd.DataFrame) -> list[Run]:
+    learned = group[group["score"].notna()]
+    return list(zip(learned["key"], learned["seed"], strict=True))
+
+
+def _pairs(rows: pd.DataFrame, grouped: dict[str, pd.DataFrame]) -> dict[str, tuple[list[Run], list[Run]]]:
+    """Return the runs of each encoder that are compared, and what each is compared with."""
+    dense = dict(zip(rows.index, rows["key"], strict=True))
+    pairs = {}
+    for name, row in rows.iterrows():
+        group = grouped[str(name)]
+        if not (row["compressed"] or row["is_baseline"]) or row["baseline"] not in dense:
+            continue
+        compared = group[group["difference"].notna()]
+        seeds = list(compared["seed"])
+        runs = [(row["key"], seed) for seed in seeds]
+        if row["baseline_of"] == "words" and len(group) == 1:  # needs no seed: it is compared with dense of each
+            others = _known(grouped[row["baseline"]])
+            pairs[str(name)] = [(row["key"], seed) for seed in group["seed"]] * len(others), others
+        else:
+            pairs[str(name)] = runs, [(dense[row["baseline"]], seed) for seed in seeds]
+    return pairs
+
+
+def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], prefix: str) -> dict[str, Estimate]:
+    """Add the ends of the 95 % intervals, and return the estimates that there are."""
+    present = {name: one for name, one in parts.items() if one is not None}
+    known = dict(zip(present, estimates(list(present.values())), strict=True))
+    for column, sign in (("low", -1), ("high", 1)):
+        ends = {name: one.mean + sign * one.half_width() for name, one in known.items()}
+        rows[prefix + column] = [ends.get(str(name), NAN) for name in rows.index]
+    if not prefix:
+        means = {name: one.mean for name, one in known.items()}
+        rows["difference"] = [means.get(str(name), old) for name, old in rows["difference"].items()]
+    return known
+
+
+def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], evidence: Evidence, decides: bool) -> None:
+    rows["verdict"], rows["needs"] = "", ""
+    names = [name for name in known if rows.at[name, "comparable"]] if decides else []
+    gains = [as_gain(known[name], evidence) for name in names]
+    for name, verdict in zip(names, verdicts(gains, evidence.recorded_margin), strict=True):
+        rows.at[name, "verdict"], rows.at[name, "needs"] = verdict.judgement, verdict.needs
+
+
+def as_gain(one: Estimate, evidence: Evidence) -> Estimate:
+    """Turn an estimate so that more is better; one seed of a model that was trained says nothing of other seeds."""
+    if one.parts.seeds == 1 and evidence.first.epochs:
+        one = estimates([components_of_seeds(np.array([one.mean]))])[0]
+    return replace(one, parts=replace(one.parts, mean=evidence.sign * one.mean))
+
+
+def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], evidence: Evidence) -> None:
+    """Mark what is not inferior to dense on validation data, and the fastest of these."""
+    parts = {name: evidence.validation.components(*both) for name, both in pairs.items() if both[0]}
+    present = {name: one for name, one in parts.items() if one is not None and rows.at[name, "comparable"]}
+    gains = [as_gain(one, evidence) for one in estimates(list(present.values()))]
+    means = dict(zip(present, (gain.mean for gain in gains), strict=True))
+    rows["validation_gain"] = [means.get(str(name), NAN) for name in rows.index]
+    good = {name for name, gain in zip(present, gains, strict=True) if is_not_inferior(gain, evidence.recorded_margin)}
+    rows["not_inferior"] = [str(name) in good for name in rows.index]
+    times = rows[[f"encoder_{batch}_median" for batch in BATCHES]].prod(axis=1, skipna=False)
+    cost = times if times[rows["not_inferior"]].notna().any() else rows["multiply_adds"]
+    fastest = cost[rows["not_inferior"]].dropna()
+    rows["recommended"] = rows.index == (fastest.idxmin() if len(fastest) else "")
+
+
+_TIMES = 10  # half widths between dense and an encoder of shuffled weights, for a table that can tell encoders apart
+
+
+def _trust(rows: pd.DataFrame, evidence: Evidence) -> Judged:
+    """Compare dense with the baselines."""
+    unit = Unit.of(evidence.first.run.scoring)
+    baselines = rows[rows["is_baseline"]]
+    dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
+    if len(dense) and dense["at_chance"].iloc[0]:
+        return Judged(False, "The dense encoder itself is at chance: this table shows nothing.")
+    if not len(baselines):
+        return Judged(True, "Baselines were not run.")
+    if not len(dense):
+        return Judged(True, "")
+    gains = evidence.sign * baselines["difference"]
+    unbeaten = baselines[~(gains + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
+    if len(unbeaten):
+        names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
+        reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) does not beat {names}"
+        return Judged(False, f"No verdicts: {reason}.")
+    shuffled = baselines[baselines["baseline_of"] == "shuffled"]
+    if not len(shuffled):
+        return Judged(True, "Dense beats every baseline. An encoder of shuffled weights was not run.")
+    return _resolution(rows, float(-evidence.sign * shuffled["difference"].iloc[0]), unit)
+
+
+def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Judged:
+    """Compare the range in which everything happens with the intervals."""
+    compared = rows[rows["comparable"]]
+    half = float(((compared["high"] - compared["low"]) / 2).median())
+    reach = f"from dense to an encoder of shuffled weights it is {unit.text(distance)} {unit.name}"
+    if math.isnan(half):
+        return Judged(True, f"Dense beats every baseline; {reach}.")
+    wide = f"the intervals' half width of {unit.text(half, 1)}"
+    if distance < _TIMES * half:
+        return Judged(False, f"No verdicts: {reach}, less than ten times {wide}.")
+    return Judged(True, f"Dense beats every baseline; {reach}, {distance / half:.0f} times {wide}.")
