@@ -177,6 +177,19 @@ def test_an_outlier_leaves_the_others_apart() -> None:
     assert len(heights) == 3 and max(heights) - sorted(heights)[1] > 10
 
 
+@pytest.mark.parametrize("task", ["sst", "ptb"])
+def test_an_outlier_is_at_the_edge(task: str) -> None:
+    """A collapsed score leaves the axis to the others, whose heights spread over most of it."""
+    scores = [0.40 + rank / 500 for rank in range(1, 10)] if task == "sst" else [100.0 + rank for rank in range(1, 10)]
+    outlier = 0.02 if task == "sst" else 90000.0
+    records = [record(rank, score, task=task) for rank, score in enumerate([*scores, outlier], start=1)]
+    items = _drawn(boards_of(records)[0], "parameters", points(boards_of(records)[0]))
+    heights = {item["description"]: item["y"] for item in _of(items, "layer_3_marks")}
+    last = heights.pop("svd all rank 10")
+    assert np.ptp(list(heights.values())) > 100 and abs(last) < 1000
+    assert last > max(heights.values()) if task == "sst" else last < min(heights.values())
+
+
 def test_both_themes(tmp_path: Path) -> None:
     """The dark figure differs from the light one in the colours of ink and background alone."""
     write_figures(boards_of(_records("ptb", "svd")), tmp_path)

@@ -1,0 +1,197 @@
+"""Tests of boards whose records have outputs for each example, from files to verdicts."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elmo_mf.leaderboard.aggregate import Board, Row, boards
+from elmo_mf.leaderboard.readme import about
+from elmo_mf.leaderboard.records import outputs_of, records_of
+from elmo_mf.leaderboard.table import evidence, table
+from elmo_mf.records.outputs import Outputs, SplitOutputs
+from tests.records.samples import parsed, record, signed
+
+_EXAMPLES = 2210
+_Entry = tuple[dict[str, Any], Outputs]
+
+
+class _Task:
+    """A simulated task, whose examples are hard or easy for all encoders alike."""
+
+    def __init__(self, seed: int = 0, clusters: bool = False) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._ease = {split: self._rng.uniform(size=_EXAMPLES) for split in ("validation", "test")}
+        self._cluster = np.arange(_EXAMPLES, dtype=np.float32) // 100 if clusters else None
+
+    def entry(self, rank: int | None, accuracy: float, seed: int = 1, **changes: Any) -> _Entry:
+        """Build a record of about an accuracy, and its outputs; a few examples change with each run."""
+        splits: dict[Any, SplitOutputs] = {}
+        for split, ease in self._ease.items():
+            right = (ease < accuracy) ^ (self._rng.uniform(size=_EXAMPLES) < 0.01)
+            splits[split] = SplitOutputs(right.astype(np.float32), cluster=self._cluster)
+        means = {split: float(one.score.mean()) for split, one in splits.items()}
+        run = changes.pop("run", {})
+        made = record(rank, means["test"], seed, validation={"accuracy": means["validation"]}, **changes)
+        made["run"] |= run
+        return signed(made), Outputs(splits)
+
+
+def _board(folder: Path, *entries: _Entry, margin: float = 1.0) -> Board:
+    """Write records with their outputs, and build their board."""
+    (folder / "records").mkdir(parents=True)
+    for entry, outputs in entries:
+        content = outputs.to_bytes()
+        made = copy.deepcopy(entry) | {"outputs": {"sha256": hashlib.sha256(content).hexdigest()}}
+        path = folder / "records" / parsed(made).file_name
+        path.write_text(json.dumps(made), encoding="utf-8")
+        path.with_suffix(".npz").write_bytes(content)
+    (board,) = boards(records_of(folder), outputs_of(folder), margin)
+    return board
+
+
+def _row(board: Board, name: str) -> Row:
+    return next(row for row in board.rows if row.encoder == name)
+
+
+def _baseline(task: _Task, name: str, accuracy: float, seed: int = 1) -> _Entry:
+    return task.entry(None, accuracy, seed, run={"baseline": name})
+
+
+def _encoders(task: _Task, accuracies: dict[int | None, float], seeds: int) -> list[_Entry]:
+    return [task.entry(rank, one, seed) for rank, one in accuracies.items() for seed in range(1, seeds + 1)]
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_verdicts_by_example(tmp_path: Path, seeds: int) -> None:
+    """Of a deterministic probe one run is enough."""
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 16: 0.70, 8: 0.60, 4: 0.74}, seeds)
+    if seeds == 1:
+        entries = [(entry | {"epochs": 0}, outputs) for entry, outputs in entries]
+    board = _board(tmp_path, *entries)
+    found = {row.encoder: row.verdict for row in board.rows}
+    assert found == {
+        "dense": "", "svd all rank 16": "equivalent", "svd all rank 8": "worse", "svd all rank 4": "better",
+    }  # fmt: skip
+    row = _row(board, "svd all rank 8")
+    assert row.examples == _EXAMPLES and evidence(row, board) == f"{seeds} seed{'s' * (seeds > 1)} x 2,210"
+    tests = row.difference - row.low
+    assert 0.01 < tests < 0.02  # of 10 % of the examples, on which they differ, with one seed or more
+
+
+def test_a_margin_decides(tmp_path: Path) -> None:
+    task = _Task()
+    board = _board(tmp_path, *_encoders(task, {None: 0.70, 8: 0.66}, 3), margin=8)
+    assert _row(board, "svd all rank 8").verdict == "equivalent" and "margin of 8 points" in about(board)
+
+
+def test_one_seed_of_a_trained_model_decides_nothing(tmp_path: Path) -> None:
+    """Its interval is over the examples, and what is needed is more seeds."""
+    board = _board(tmp_path, *_encoders(_Task(), {None: 0.70, 8: 0.60}, 1))
+    row = _row(board, "svd all rank 8")
+    assert (row.verdict, row.needs) == ("undecided", "more seeds") and row.high < 0
+
+
+def test_documents_take_the_place_of_examples(tmp_path: Path) -> None:
+    board = _board(tmp_path, *_encoders(_Task(clusters=True), {None: 0.70, 8: 0.60}, 3))
+    assert _row(board, "svd all rank 8").examples == 23
+
+
+def test_outputs_that_are_not_the_records(tmp_path: Path) -> None:
+    """They are left out with a warning, and the seeds alone count."""
+    entries = _encoders(_Task(), {None: 0.70, 8: 0.60}, 3)
+    _board(tmp_path, *entries)
+    path = next((tmp_path / "records").glob("*rank-8*.npz"))
+    path.write_bytes(b"other")
+    with pytest.warns(UserWarning, match="found SHA-256 .*; left out"):
+        (board,) = boards(records_of(tmp_path), outputs_of(tmp_path))
+    assert _row(board, "svd all rank 8").examples == 0
+
+
+def test_collapsed_runs_are_counted_and_not_averaged(tmp_path: Path) -> None:
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 8: 0.70}, 4)
+    healthy = _row(_board(tmp_path / "a", *entries), "svd all rank 8")
+    entries += [task.entry(8, 0.2, 5, collapsed=True, collapsed_attempts=1), task.entry(None, 0.7, 5)]
+    board = _board(tmp_path / "b", *entries)
+    row = _row(board, "svd all rank 8")
+    assert (row.score, row.difference, row.low, row.seeds) == pytest.approx(
+        (healthy.score, healthy.difference, healthy.low, 4)
+    )
+    assert row.collapsed == 2 and evidence(row, board).endswith("; 2 of 6 runs collapsed")
+
+
+def test_an_encoder_of_collapsed_runs_alone(tmp_path: Path) -> None:
+    task = _Task()
+    board = _board(tmp_path, *_encoders(task, {None: 0.7}, 3), task.entry(8, 0.2, 1, collapsed=True))
+    row = _row(board, "svd all rank 8")
+    assert np.isnan(row.score) and (row.verdict, row.pareto_front) == ("", False)
+    assert list(table(board)["accuracy %"])[-1] == ""
+
+
+def _trusted(folder: Path, baselines: dict[str, float], seeds: int = 3) -> Board:
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 8: 0.69, 4: 0.65}, seeds)
+    entries += [
+        _baseline(task, name, accuracy, seed)
+        for name, accuracy in baselines.items()
+        for seed in range(1, (2 if name == "words" else seeds + 1))
+    ]
+    return _board(folder, *entries)
+
+
+@pytest.mark.parametrize(
+    ("baselines", "decides", "remark"),
+    [
+        ({}, True, "Baselines were not run."),
+        ({"words": 0.5}, True, "Dense beats every baseline. An encoder of shuffled weights was not run."),
+        ({"words": 0.5, "shuffled": 0.4}, True, "Dense beats every baseline; from dense to an encoder of shuffled"),
+        ({"words": 0.72, "shuffled": 0.4}, False, "No verdicts: dense (69.5) does not beat words alone (7"),
+        ({"words": 0.695, "shuffled": 0.4}, False, "No verdicts: dense (69.5) does not beat words alone (6"),
+        ({"token-layer": 0.5, "shuffled": 0.64}, False, "No verdicts: from dense to an encoder of shuffled weights"),
+    ],
+)
+def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], decides: bool, remark: str) -> None:
+    """A table says in its first line what its baselines are worth, and gives verdicts only if it can."""
+    board = _trusted(tmp_path, baselines)
+    assert board.judged.decides == decides and board.judged.remark.startswith(remark)
+    assert about(board).startswith(remark if decides else f"**{remark}")
+    assert any(row.verdict for row in board.rows) == decides
+    assert not any(row.verdict for row in board.rows if row.is_baseline or row.encoder == "dense")
+    assert [row.is_baseline for row in board.rows] == [False] * 3 + [True] * len(baselines)
+    if not decides:
+        assert list(table(board)["verdict"])[1:3] == ["—", "—"]
+    assert not any(row.pareto_front or row.recommended for row in board.rows if row.is_baseline)
+
+
+def test_a_baseline_of_words_is_compared_with_every_seed(tmp_path: Path) -> None:
+    board = _trusted(tmp_path, {"words": 0.5}, seeds=4)
+    row, dense = _row(board, "words alone"), _row(board, "dense")
+    assert row.difference == pytest.approx(row.score - dense.score) and row.examples == _EXAMPLES
+
+
+def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> None:
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 16: 0.70, 8: 0.70, 4: 0.60}, 4)
+    for entry, _ in entries:
+        compression = entry["run"]["compression"]
+        milliseconds = 9.0 if compression is None else float(compression["rank"])
+        entry["latency"]["encoder"]["32"]["median_ms"] = milliseconds
+    board = _board(tmp_path, *entries, margin=2)
+    assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 8"]
+    assert {row.encoder for row in board.rows if row.not_inferior} == {"svd all rank 8", "svd all rank 16"}
+
+
+def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
+    task = _Task()
+    entries = _encoders(task, {None: 0.70}, 3)
+    entries += [task.entry(None, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
+    row = _row(_board(tmp_path, *entries), "dense in int8")
+    assert (row.verdict, row.compressed, row.method) == ("equivalent", True, "int8")
