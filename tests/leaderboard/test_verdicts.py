@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from elmo_mf.cli.main import main
 from elmo_mf.leaderboard.paired import Array, components, components_of_seeds
 from elmo_mf.leaderboard.statistics import Estimate, estimates
 from elmo_mf.leaderboard.verdicts import Verdict, doubt, is_not_inferior, verdicts
@@ -71,6 +72,13 @@ def test_what_it_would_take() -> None:
     assert _alone(_gain(-0.005, 0.05, examples=0.05)).needs == "cannot be decided: it is at the margin"
     (one,) = estimates([components_of_seeds(np.array([0.0]))])
     assert _alone(one) == Verdict("undecided", "more seeds")
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf", "-1"])
+@pytest.mark.parametrize("command", [["leaderboard", "."], ["compare", ".", "."]])
+def test_a_margin_is_a_number(margin: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--margin", margin]) == 2
+    assert "--margin" in capsys.readouterr().err
 
 
 def _wrong(judgement: str, truth: float) -> bool:
