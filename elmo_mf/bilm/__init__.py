@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.checkpoint import read_weights, write_weights
-    from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, LstmOptions, WordTableOptions
+    from elmo_mf.bilm.config import (
+        BilmOptions,
+        CharCnnOptions,
+        LstmOptions,
+        UnicodeCnnOptions,
+        WordTableOptions,
+    )
     from elmo_mf.bilm.derived_cache import clear_derived_caches
     from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
     from elmo_mf.bilm.vocabulary import Vocabulary
@@ -29,6 +35,7 @@ __all__ = [
     "Pruned",
     "StatePolicy",
     "Target",
+    "UnicodeCnnOptions",
     "Vocabulary",
     "WordTableOptions",
     "clear_derived_caches",
@@ -40,7 +47,7 @@ _MODULES = {
     "derived_cache": ("clear_derived_caches",),
     "encoder": ("Activations", "Bilm", "StatePolicy"),
     "checkpoint": ("read_weights", "write_weights"),
-    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions", "WordTableOptions"),
+    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions", "UnicodeCnnOptions", "WordTableOptions"),
     "vocabulary": ("Vocabulary",),
 }
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.characters import PADDING
-
 
 class CharacterTables:
     """Convolutions over embedded characters and the maximum over all windows of a word.
@@ -21,10 +19,11 @@ class CharacterTables:
     Args:
         embedding: Vectors of the characters (ids, dim). They must not change.
         convolutions: Convolutions of `dim` channels. They must not change.
+        padding: Id of the padding behind a word's characters; one that is no id if there is none.
     """
 
-    def __init__(self, embedding: Tensor, convolutions: Iterable[nn.Conv1d]) -> None:
-        self._characters = len(embedding)
+    def __init__(self, embedding: Tensor, convolutions: Iterable[nn.Conv1d], padding: int) -> None:
+        self._characters, self._padding = len(embedding), padding
         self._tables = [_table(embedding.detach(), convolution) for convolution in convolutions]
         self._filters = sum(table.shape[1] for _, table in self._tables)
         self._shifts = torch.arange(max(width for width, _ in self._tables)) * self._characters  # to a place's rows
@@ -49,7 +48,7 @@ class CharacterTables:
                 f"character ids: found {int(smallest)} to {int(largest)}, expected 0 to {self._characters - 1}"
             )
         places = torch.arange(1, ids.shape[1] + 1)
-        lengths = ((ids != PADDING + 1) * places).amax(dim=1)
+        lengths = ((ids != self._padding) * places).amax(dim=1)
         order = lengths.argsort()
         parts = [self._maxima(ids[words], int(lengths[words].amax())) for words in torch.split(order, _WORDS_AT_ONCE)]
         result = torch.empty(len(ids), self._filters)

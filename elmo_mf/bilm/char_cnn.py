@@ -67,9 +67,10 @@ class CharCnn(TokenLayer):
             self.highways.append(_linear(matrix, bias))
         self.projection: nn.Linear | None = None
         if "CNN_proj/W_proj" in arrays:
-            self.projection = nn.Linear(options.n_filters, projection_dim)
+            self.projection = nn.Linear(len(arrays["CNN_proj/W_proj"]), projection_dim)
             _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
         self.width, self.output_dim = options.max_characters_per_token, projection_dim
+        self.padding = PADDING + 1
         self.precision: Precision = precision if supports(precision) else "float32"
         self._tables = DerivedCache[CharacterTables]()
         self._packed = DerivedCache[list[Callable[[Tensor], Tensor]]]()
@@ -97,7 +98,7 @@ class CharCnn(TokenLayer):
             carry, transform = highway(vectors).to(vectors.dtype).chunk(2, dim=1)
             gate = carry.sigmoid()
             vectors = gate * transform.relu() + (1 - gate) * vectors
-        yield vectors
+        yield (vectors := self._projected(vectors, ids))
         for projection in products[len(self.highways) :]:
             yield projection(vectors).to(vectors.dtype)
 
@@ -109,13 +110,26 @@ class CharCnn(TokenLayer):
     def _maxima(self, ids: Tensor) -> Tensor:
         """Return each filter's maximum over a token's windows, (tokens, n)."""
         parameters = [self.embedding, *self.convolutions.parameters()]
-        convolutions = cast(list[nn.Conv1d], list(self.convolutions))
         if packs(self.embedding, parameters):
             with full_precision():
-                return self._tables.get(parameters, lambda: CharacterTables(self.embedding, convolutions)).maxima(ids)
+                return self._look_up(ids)
         embedded = nn.functional.embedding(self._trimmed(ids), self.embedding).transpose(1, 2)
-        convolved = (_convolved(convolution, embedded) for convolution in convolutions)
+        convolved = (_convolved(convolution, embedded) for convolution in self._convolutions)
         return torch.cat([windows.max(dim=2).values for windows in convolved], dim=1)
+
+    def _look_up(self, ids: Tensor) -> Tensor:
+        """Return the maxima by tables of the convolutions' terms."""
+        parameters = [self.embedding, *self.convolutions.parameters()]
+        tables = self._tables.get(parameters, lambda: CharacterTables(self.embedding, self._convolutions, self.padding))
+        return tables.maxima(ids)
+
+    def _projected(self, vectors: Tensor, ids: Tensor) -> Tensor:
+        """Return what the projection is applied to, given the outputs of the highway layers."""
+        return vectors
+
+    @property
+    def _convolutions(self) -> list[nn.Conv1d]:
+        return cast(list[nn.Conv1d], list(self.convolutions))
 
     def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """Return `products`, with packed weights in inference on a CPU."""
@@ -138,7 +152,7 @@ class CharCnn(TokenLayer):
 
     def _trimmed(self, ids: Tensor) -> Tensor:
         """Cut the padding that all tokens share, except for one window of it: the maxima stay the same."""
-        used = (ids != PADDING + 1).any(dim=0).nonzero()
+        used = (ids != self.padding).any(dim=0).nonzero()
         longest = int(used.max()) + 1 if len(used) else 0
         return ids[:, : longest + max(width for width, _ in self.options.filters)]
 

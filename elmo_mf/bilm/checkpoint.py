@@ -12,6 +12,9 @@ An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the st
 `W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
 
 A word-level ELMo has the dataset `embedding` (words, p) in place of the character CNN's. Its words are in another file.
+A Unicode CNN has `embedding` (words, word_dim) beside the character CNN's datasets. The rows of `char_embed` are the
+characters in the options, and those of `CNN_proj/W_proj` belong to the word's vector, then to the filters. Its words
+are in `vocabulary.txt`, one a line, white space included.
 """
 
 from __future__ import annotations
@@ -19,14 +22,15 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elmo_mf.bilm.checkpoint_files import VOCABULARIES, vocabulary_beside
-from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, UnicodeCnnOptions
+from elmo_mf.bilm.unicode_ids import read_words
 from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
 from elmo_mf.bilm.weights import (
     GATES,
@@ -62,9 +66,12 @@ _FORMS = ("", "_left", "_right", "_pruned")
 
 def char_cnn_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
     """Return the shape of every dataset of the character CNN."""
-    cnn = options.char_cnn
-    n, p = cnn.n_filters, options.lstm.projection_dim
-    shapes: dict[str, tuple[int, ...]] = {"char_embed": (N_CHARACTERS, cnn.embedding_dim)}
+    return _cnn_shapes(options.char_cnn, N_CHARACTERS, options.lstm.projection_dim)
+
+
+def _cnn_shapes(cnn: CharCnnOptions, n_characters: int, p: int) -> dict[str, tuple[int, ...]]:
+    n = cnn.n_filters
+    shapes: dict[str, tuple[int, ...]] = {"char_embed": (n_characters, cnn.embedding_dim)}
     for index, (width, number) in enumerate(cnn.filters):
         shapes[f"CNN/W_cnn_{index}"] = (1, width, cnn.embedding_dim, number)
         shapes[f"CNN/b_cnn_{index}"] = (number,)
@@ -86,7 +93,8 @@ def read_weights(path: str | Path, options: BilmOptions, vocabulary: str | Path 
     Args:
         path: HDF5 file.
         options: Sizes, from the checkpoint's `options.json`.
-        vocabulary: The vocabulary of a word-level ELMo; by default the one beside the weights. Unused otherwise.
+        vocabulary: The vocabulary of a word table or a Unicode CNN; by default the one beside the weights. Unused
+            otherwise.
 
     Raises:
         InputError: The file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
@@ -157,27 +165,35 @@ class _Layout(ABC):
 
 
 class _CharCnnLayout(_Layout):
+    @property
+    def cnn(self) -> CharCnnOptions:
+        return self.options.char_cnn
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return char_cnn_shapes(self.options)
+
     def names(self) -> Iterator[str]:
-        yield from char_cnn_shapes(self.options)
-        layers = range(self.options.char_cnn.n_highway)
+        yield from self.shapes()
+        layers = range(self.cnn.n_highway)
         yield from (f"CNN_high_{layer}/W{form}" for layer in layers for form in ("_left", "_right"))
 
     def read(self, reader: _Reader) -> dict[str, Array]:
-        shapes, n = char_cnn_shapes(self.options), self.options.char_cnn.n_filters
-        if n == self.options.lstm.projection_dim and not reader.has(_PROJECTION):
+        shapes, n = self.shapes(), self.cnn.n_filters
+        without = shapes[f"{_PROJECTION}/W_proj"] == (self.options.lstm.projection_dim,) * 2
+        if without and not reader.has(_PROJECTION):
             shapes = {name: shape for name, shape in shapes.items() if not name.startswith(_PROJECTION)}
-        factored = [k for k in range(self.options.char_cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
+        factored = [k for k in range(self.cnn.n_highway) if reader.has(f"CNN_high_{k}/W_left")]
         left_out = [f"CNN_high_{layer}/W_{gate}" for layer in factored for gate in HIGHWAY_GATES]
         arrays = {name: reader.read(name, shape) for name, shape in shapes.items() if name not in left_out}
         for layer in factored:
             arrays = with_highway(arrays, layer, reader.read_matrix(f"CNN_high_{layer}/W", (n, 2 * n)))
         return arrays
 
-    def vocabulary(self, weights: Path, given: Path | None) -> None:
+    def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary | None:
         return None
 
     def surplus(self) -> dict[str, str]:
-        cnn = self.options.char_cnn
+        cnn = self.cnn
         return {
             f"CNN/W_cnn_{len(cnn.filters)}": f"{len(cnn.filters)} filters",
             f"CNN_high_{cnn.n_highway}": f"{cnn.n_highway} highway layers",
@@ -196,20 +212,47 @@ class _WordTableLayout(_Layout):
         return {_TABLE: reader.read(_TABLE, (self.n_words, self.options.lstm.projection_dim))}
 
     def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary:
-        path = given or vocabulary_beside(weights)
-        if path is None:
-            expected = f"the vocabulary of a word-level ELMo: {', '.join(VOCABULARIES)}, or another that is given"
-            raise InputError(f"{weights.parent}: found no vocabulary beside {weights.name}, expected {expected}")
-        vocabulary = read_vocabulary(path)
-        if len(vocabulary) != self.n_words:
-            raise InputError(
-                f"{path}: found {len(vocabulary):,} words, expected {self.n_words:,}, the n_tokens_vocab of the options"
-            )
-        return vocabulary
+        return _words(weights, given, self.n_words, read_vocabulary, "a word-level ELMo")
+
+
+class _UnicodeCnnLayout(_CharCnnLayout):
+    def __init__(self, options: BilmOptions, sizes: UnicodeCnnOptions) -> None:
+        super().__init__(options)
+        self.sizes = sizes
+
+    @property
+    def cnn(self) -> CharCnnOptions:
+        return self.sizes.cnn
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        sizes, p = self.sizes, self.options.lstm.projection_dim
+        shapes = _cnn_shapes(sizes.cnn, len(sizes.characters), p)
+        projection = {f"{_PROJECTION}/W_proj": (sizes.word_dim + sizes.cnn.n_filters, p)}
+        return shapes | projection | {_TABLE: (sizes.n_words, sizes.word_dim)}
+
+    def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary:
+        return _words(weights, given, self.sizes.n_words, read_words, "a Unicode CNN")
+
+
+def _words(
+    weights: Path, given: Path | None, n_words: int, read: Callable[[Path], Vocabulary], whose: str
+) -> Vocabulary:
+    path = given or vocabulary_beside(weights)
+    if path is None:
+        expected = f"the vocabulary of {whose}: {', '.join(VOCABULARIES)}, or another that is given"
+        raise InputError(f"{weights.parent}: found no vocabulary beside {weights.name}, expected {expected}")
+    vocabulary = read(path)
+    if len(vocabulary) != n_words:
+        raise InputError(
+            f"{path}: found {len(vocabulary):,} words, expected {n_words:,}, the n_tokens_vocab of the options"
+        )
+    return vocabulary
 
 
 def _layout(options: BilmOptions) -> _Layout:
     sizes = options.token_layer
+    if isinstance(sizes, UnicodeCnnOptions):
+        return _UnicodeCnnLayout(options, sizes)
     return _CharCnnLayout(options) if isinstance(sizes, CharCnnOptions) else _WordTableLayout(options, sizes.n_words)
 
 

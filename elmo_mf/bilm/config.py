@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from elmo_mf.bilm.unicode_ids import CHARACTERS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_settled, read_json
@@ -16,6 +17,8 @@ from elmo_mf.io.reading import MOST_DEPTH, nested_deeper
 
 _MOST_LAYERS = 1000  # of anything; far more than there are, and few enough to look at each
 _MOST_BYTES = 10_000_000
+MOST_CHARACTERS = 1_200_000
+"""Largest number of characters of a Unicode CNN; there are fewer in Unicode."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,44 @@ class WordTableOptions:
 
 
 @dataclass(frozen=True)
+class UnicodeCnnOptions:
+    """Sizes of a character CNN over Unicode characters, beside which is a table of words, as in ELMoForManyLangs.
+
+    Attributes:
+        cnn: Sizes of the character CNN.
+        characters: The characters by their ids, counted from 0 on.
+        n_words: Number of words, `n_tokens_vocab` in `options.json`.
+        word_dim: Width of the words' vectors.
+    """
+
+    title: ClassVar[str] = "Unicode CNN"
+    cnn: CharCnnOptions
+    characters: tuple[str, ...]
+    n_words: int
+    word_dim: int
+
+    def multiply_adds(self, projection_dim: int | None) -> int:
+        """Return the multiply-adds of a token with dense highway layers."""
+        return self.cnn.multiply_adds(projection_dim) + self.word_dim * (projection_dim or 0)
+
+    def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of `options.json`, with those of `unread` beside them."""
+        fields = self.cnn.to_dict({"char_cnn": unread.get("unicode_cnn", {})})["char_cnn"]
+        del fields["n_characters"]
+        words = {"characters": list(self.characters), "word_dim": self.word_dim}
+        return {"unicode_cnn": fields | words, "n_tokens_vocab": self.n_words}
+
+
+@dataclass(frozen=True)
 class BilmOptions:
     """The contents of `options.json`; `extra` keeps the keys that this project does not read, nested ones too.
 
     A word-level ELMo, which bilm-tf trains where the options have no `char_cnn`, has a word table as its token layer.
+    One with `unicode_cnn` reads Unicode characters and words.
     """
 
     lstm: LstmOptions
-    token_layer: CharCnnOptions | WordTableOptions
+    token_layer: CharCnnOptions | WordTableOptions | UnicodeCnnOptions
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -105,10 +138,11 @@ class BilmOptions:
         """Sizes of the character CNN.
 
         Raises:
-            InputError: The ELMo is word-level.
+            InputError: The ELMo has another token layer.
         """
         if not isinstance(self.token_layer, CharCnnOptions):
-            raise InputError("options: char_cnn: found a word-level ELMo, expected one with a character CNN")
+            found = f"found an ELMo with a {self.token_layer.title}"
+            raise InputError(f"options: char_cnn: {found}, expected one with a character CNN")
         return self.token_layer
 
     @property
@@ -138,8 +172,7 @@ class BilmOptions:
         """Check the parsed JSON of an `options.json`; `where` names it in errors."""
         if nested_deeper(raw, MOST_DEPTH):
             raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
-        word_level = isinstance(raw, dict) and "char_cnn" not in raw and "n_tokens_vocab" in raw
-        model = _WordOptions if word_level else _CharacterOptions
+        model = _model(raw)
         try:
             parsed = model.model_validate(raw)
             token_layer = parsed.token_layer()
@@ -207,7 +240,7 @@ class _Embedding(_Fields):
     dim: _Size
 
 
-class _CharCnn(_Fields):
+class _Filters(_Fields):
     embedding: Annotated[_Embedding, Field(description="an object")]
     filters: Annotated[
         list[_Pair],
@@ -219,8 +252,33 @@ class _CharCnn(_Fields):
     ]
     n_highway: Annotated[int | None, _integer(0, _MOST_LAYERS)] = 0
     activation: Annotated[Literal["relu", "tanh"], Field(description="relu or tanh")]
-    n_characters: Annotated[Literal[261, 262], Field(description="261 or 262")] = 262
     max_characters_per_token: Annotated[int, _integer(3, 10_000)] = 50
+
+    def sizes(self, name: str, n_characters: int) -> CharCnnOptions:
+        widest = max(width for width, _ in self.filters)
+        if widest > self.max_characters_per_token:
+            expected = f"at most max_characters_per_token, {self.max_characters_per_token}"
+            raise InputError(f"{name}.filters: found a width of {widest}, expected {expected}")
+        return CharCnnOptions(
+            embedding_dim=self.embedding.dim,
+            filters=tuple((width, number) for width, number in self.filters),
+            n_highway=self.n_highway or 0,
+            activation=self.activation,
+            n_characters=n_characters,
+            max_characters_per_token=self.max_characters_per_token,
+        )
+
+
+class _CharCnn(_Filters):
+    n_characters: Annotated[Literal[261, 262], Field(description="261 or 262")] = 262
+
+
+class _UnicodeCnn(_Filters):
+    characters: Annotated[
+        list[str],
+        Field(min_length=1, max_length=MOST_CHARACTERS, description=f"a list of at most {MOST_CHARACTERS:,} texts"),
+    ]
+    word_dim: _Size
 
 
 class _Notes(_Fields):
@@ -233,7 +291,7 @@ class _Options(_Fields):
     lstm: Annotated[_Lstm, Field(description="an object")]
     elmo_mf: Annotated[_Notes, Field(description="an object")] = _Notes()
 
-    def token_layer(self) -> CharCnnOptions | WordTableOptions:
+    def token_layer(self) -> CharCnnOptions | WordTableOptions | UnicodeCnnOptions:
         raise NotImplementedError
 
 
@@ -241,19 +299,7 @@ class _CharacterOptions(_Options):
     char_cnn: Annotated[_CharCnn, Field(description="an object")]
 
     def token_layer(self) -> CharCnnOptions:
-        cnn = self.char_cnn
-        widest = max(width for width, _ in cnn.filters)
-        if widest > cnn.max_characters_per_token:
-            expected = f"at most max_characters_per_token, {cnn.max_characters_per_token}"
-            raise InputError(f"char_cnn.filters: found a width of {widest}, expected {expected}")
-        return CharCnnOptions(
-            embedding_dim=cnn.embedding.dim,
-            filters=tuple((width, number) for width, number in cnn.filters),
-            n_highway=cnn.n_highway or 0,
-            activation=cnn.activation,
-            n_characters=cnn.n_characters,
-            max_characters_per_token=cnn.max_characters_per_token,
-        )
+        return self.char_cnn.sizes("char_cnn", self.char_cnn.n_characters)
 
 
 class _WordOptions(_Options):
@@ -261,6 +307,26 @@ class _WordOptions(_Options):
 
     def token_layer(self) -> WordTableOptions:
         return WordTableOptions(self.n_tokens_vocab)
+
+
+class _UnicodeOptions(_Options):
+    unicode_cnn: Annotated[_UnicodeCnn, Field(description="an object")]
+    n_tokens_vocab: Annotated[int, _integer(1, MOST_WORDS)]
+
+    def token_layer(self) -> UnicodeCnnOptions:
+        cnn = self.unicode_cnn
+        check_entries(cnn.characters, CHARACTERS, "unicode_cnn.characters")
+        sizes = cnn.sizes("unicode_cnn", len(cnn.characters))
+        return UnicodeCnnOptions(sizes, tuple(cnn.characters), self.n_tokens_vocab, cnn.word_dim)
+
+
+def _model(raw: Any) -> type[_Options]:
+    if isinstance(raw, dict) and "char_cnn" not in raw:
+        if "unicode_cnn" in raw:
+            return _UnicodeOptions
+        if "n_tokens_vocab" in raw:
+            return _WordOptions
+    return _CharacterOptions
 
 
 def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:

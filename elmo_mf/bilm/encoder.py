@@ -57,7 +57,7 @@ class Activations(NamedTuple):
 class Bilm(nn.Module):
     """The encoder: token layer and stacked projected biLSTM.
 
-    The token layer is a character CNN or, in a word-level ELMo, a word table.
+    The token layer is a character CNN, in a word-level ELMo a word table, and in one of ELMoForManyLangs a Unicode CNN.
 
     Args:
         options: Sizes.
@@ -88,7 +88,7 @@ class Bilm(nn.Module):
         (3, 3, 128)
     """
 
-    char_cnn: CharCnn  # there is one unless the ELMo is word-level
+    char_cnn: CharCnn  # there is one where the options have `char_cnn`
 
     def __init__(
         self,
@@ -145,7 +145,8 @@ class Bilm(nn.Module):
             state: See `Bilm`.
             word_cache_mb: See `Bilm`.
             precision: See `Bilm`.
-            vocabulary: The vocabulary of a word-level ELMo, likewise; by default the one beside its other files.
+            vocabulary: The vocabulary of a word table or a Unicode CNN, likewise; by default the one beside its other
+                files.
 
         Returns:
             The encoder, in evaluation mode.
@@ -176,12 +177,12 @@ class Bilm(nn.Module):
 
     @property
     def token_layer(self) -> TokenLayer:
-        """The character CNN or the word table."""
+        """The character CNN, the word table or the Unicode CNN."""
         return cast(TokenLayer, getattr(self, self._token_layer))
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The words of a word-level ELMo; None if the encoder reads characters."""
+        """The words that the encoder has vectors of; None if it reads characters only."""
         return self.token_layer.vocabulary
 
     def use_token_embeddings(self, path: str | Path, vocabulary: str | Path | None = None) -> None:
@@ -207,8 +208,8 @@ class Bilm(nn.Module):
             sentences: Lists of tokens.
 
         Returns:
-            Ids (sentences, longest, width), 0 past a sentence's end: of each token's characters, or the one of the
-            word.
+            Ids (sentences, longest, width), 0 past a sentence's end: of each token's characters, the one of the
+            word, or both.
 
         Raises:
             InputError: See `token_lists`.
@@ -384,7 +385,7 @@ class Bilm(nn.Module):
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
         """Write `options.json` and `weights.hdf5`, all or nothing; `from_files` reads them back.
 
-        A word-level ELMo has its vocabulary beside them, `vocabulary.txt`.
+        A word table or a Unicode CNN has its vocabulary beside them, `vocabulary.txt`.
 
         To write them together with other files, save into the staging folder of `elmo_mf.io.atomic_files`.
 

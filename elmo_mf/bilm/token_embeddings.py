@@ -50,8 +50,8 @@ class TokenEmbeddings:
 
 
 def keys_of(ids: Tensor) -> list[bytes]:
-    """Return the bytes of each row of character ids (words, characters), which distinguish words."""
-    return [row.tobytes() for row in ids.to(torch.int16).numpy()]
+    """Return the bytes of each row of ids (words, width), which distinguish words."""
+    return [row.tobytes() for row in ids.to(torch.int32).numpy()]
 
 
 def digest_of(layer: TokenLayer) -> str:
@@ -74,8 +74,8 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
         InputError: A file is missing or damaged; the vocabulary has another number of words; or the vectors are not
             those of the token layer.
     """
-    if not isinstance(layer, CharCnn):
-        found, expected = "a word-level ELMo, which has a word table", "an ELMo with a character CNN"
+    if not isinstance(layer, CharCnn) or layer.vocabulary is not None:
+        found, expected = "an ELMo that has a table of words", "an ELMo with a character CNN alone"
         raise InputError(f"{path}: found token embeddings for {found}, expected {expected}")
     words_file = vocabulary or vocabulary_beside(path)
     if words_file is None:

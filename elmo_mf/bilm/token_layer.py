@@ -15,9 +15,10 @@ from elmo_mf.bilm.weights import Array
 
 
 class TokenLayer(nn.Module, ABC):
-    """Base of the character CNN and of the word table.
+    """Base of the character CNN, of that of Unicode characters and words, and of the word table.
 
-    A token is given by `width` ids, none of which is 0, the padding: those of its characters, or the one of the word.
+    A token is given by `width` ids, none of which is 0, the padding: those of its characters, the one of the word,
+    or both.
 
     Attributes:
         kind: Name of the layer in the names of an encoder's parameters.
@@ -26,7 +27,7 @@ class TokenLayer(nn.Module, ABC):
         width: Ids of a token.
         output_dim: Width of the vectors, p.
         embedding: Vectors of the ids.
-        vocabulary: The words that the layer knows; None if it takes any word.
+        vocabulary: The words that the layer has vectors of; None if it has characters only.
     """
 
     kind: ClassVar[str]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, UnicodeCnnOptions
 from elmo_mf.bilm.runtime.packed_linear import Precision
 from elmo_mf.bilm.token_layer import TokenLayer
+from elmo_mf.bilm.unicode_cnn import UnicodeCnn
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.bilm.word_table import WordTable
 from elmo_mf.errors import InputError
@@ -20,10 +21,13 @@ def token_layer(options: BilmOptions, weights: BilmWeights, precision: Precision
         precision: See `CharCnn`; word tables are in float32.
 
     Raises:
-        InputError: The ELMo is word-level, and the weights have no vocabulary.
+        InputError: The token layer has a table of words, and the weights have no vocabulary.
     """
-    if isinstance(options.token_layer, CharCnnOptions):
-        return CharCnn(options.token_layer, options.lstm.projection_dim, weights.token_layer, precision)
+    sizes, p = options.token_layer, options.lstm.projection_dim
+    if isinstance(sizes, CharCnnOptions):
+        return CharCnn(sizes, p, weights.token_layer, precision)
     if weights.vocabulary is None:
-        raise InputError("weights: found a word-level ELMo without a vocabulary, expected one")
+        raise InputError("weights: found a table of words without a vocabulary, expected one")
+    if isinstance(sizes, UnicodeCnnOptions):
+        return UnicodeCnn(sizes, p, weights.token_layer, weights.vocabulary, precision)
     return WordTable(weights.token_layer, weights.vocabulary)

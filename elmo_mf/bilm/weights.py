@@ -138,7 +138,7 @@ class BilmWeights:
     Attributes:
         token_layer: The arrays of the character CNN, see `highway_matrices`, or of the word table, by their HDF5 name.
         lstms: The LSTMs by direction (0 is forward, 1 backward) and layer.
-        vocabulary: The words of a word table's rows; None for any other token layer.
+        vocabulary: The words of the rows of a word table or a Unicode CNN; None for a character CNN.
     """
 
     token_layer: dict[str, Array]

@@ -1,4 +1,4 @@
-"""`elmo-mf convert`: an ELMo of TensorFlow in this project's files."""
+"""`elmo-mf convert`: an ELMo of TensorFlow or ELMoForManyLangs in this project's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def convert(
         Path,
         Argument(
             help="Checkpoint of bilm-tf, such as model.ckpt-935588; one of its files; the folder that bilm-tf saved it "
-            "to; or the folder of a TF-Hub module."
+            "to; or the folder of a TF-Hub module or of ELMoForManyLangs."
         ),
     ],
     out: Annotated[
@@ -43,12 +43,15 @@ def convert(
     ] = "float32",
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
 ) -> None:
-    """Convert a TensorFlow checkpoint of an ELMo, with its softmax.
+    """Convert a TensorFlow checkpoint of an ELMo, with its softmax, or a folder of ELMoForManyLangs.
 
     The checkpoint is one that bilm-tf saved in training, or a TF-Hub module, which has no softmax. The result loads
     wherever elmo-mf takes options and weights; with the softmax, elmo-mf perplexity evaluates it as a language model,
     and elmo-mf pretrain continues its training. TensorFlow reads the checkpoint and is used for nothing else:
     pip install 'elmo-mf[tensorflow]'.
+
+    A folder of ELMoForManyLangs has char.dic, word.dic, token_embedder.pkl, encoder.pkl and config.json, and no
+    softmax. It takes neither TensorFlow nor further options.
 
     Examples:
 
@@ -57,16 +60,23 @@ def convert(
       elmo-mf convert model.ckpt-935588 --options options.json --vocabulary vocab-2016-09-10.txt --out elmo
       elmo-mf convert tf_checkpoint --without-softmax --out elmo
       elmo-mf convert elmo_3 --options options.json --out elmo
+      elmo-mf convert norwegian_folder --out elmo
     """
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.config import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression.model_card import write_converted_card
-    from elmo_mf.convert import checkpoint_files, find_checkpoint, open_checkpoint, plan
+    from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, open_checkpoint, plan
     from elmo_mf.convert import convert as write
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    if is_many_langs(checkpoint):
+        given = {"--options": options, "--vocabulary": vocabulary, "--without-softmax": without_softmax or None}
+        if others := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"{others[0]}: found it with {checkpoint}, a folder of ELMoForManyLangs, expected nothing")
+        _convert_many_langs(checkpoint, out, dtype, licence)
+        return
     path = find_checkpoint(checkpoint)
     options_file = options or path.parent / "options.json"
     if options is None and not is_regular(options_file):
@@ -89,4 +99,24 @@ def convert(
         n_words = None if words is None or not conversion.has_softmax else len(words)
         write_converted_card(staging, files, options_file, conversion.options, n_words, licence)
         written = sorted(path.name for path in staging.iterdir())
+    _tell(out, written)
+
+
+def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None) -> None:
+    from elmo_mf.compression.model_card import write_converted_card
+    from elmo_mf.convert import read_many_langs
+
+    check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])
+    found = read_many_langs(folder)
+    check_space("--out", out, found.parameters * (2 if dtype == "float16" else 4))
+    with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:
+        found.save(staging, dtype)
+        write_converted_card(
+            staging, found.files, folder / "config.json", found.options, None, licence, "ELMoForManyLangs"
+        )
+        written = sorted(path.name for path in staging.iterdir())
+    _tell(out, written)
+
+
+def _tell(out: Path, written: list[str]) -> None:
     echo(f"wrote {', '.join(f'{out}/{name}' if name == written[0] else name for name in written)}")

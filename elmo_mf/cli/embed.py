@@ -167,7 +167,7 @@ def _embed_vocabulary(
         raise InputError(f"{vocabulary}: found no words, expected one a line")
     bilm = Bilm.from_files(files.options, files.weights, compression, vocabulary=files.vocabulary).to(device)
     if bilm.vocabulary is not None:
-        found, expected = "a word-level ELMo, whose vectors are in its weights", "one with a character CNN"
+        found, expected = "an ELMo that has a table of words", "one with a character CNN alone"
         raise InputError(f"{files.options}: found {found}, expected {expected}")
     check_space("OUTPUT", output, 4 * len(words) * bilm.token_layer.output_dim)
     with output_errors(output), progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:

@@ -133,6 +133,7 @@ def write_converted_card(
     options: BilmOptions,
     n_words: int | None,
     licence: str | None,
+    source: str = "TensorFlow",
 ) -> None:
     """Write the card of converted weights.
 
@@ -143,6 +144,7 @@ def write_converted_card(
         options: Options of the encoder.
         n_words: Size of the softmax's vocabulary; None if there is no softmax.
         licence: Licence of the weights.
+        source: What the weights were converted from, for the title.
     """
     facts = {
         "source": "; ".join(map(_file, files)),
@@ -151,7 +153,7 @@ def write_converted_card(
         "architecture": _architecture(options),
         "vocabulary of the softmax": "no softmax" if n_words is None else f"{n_words:,} words",
     }
-    _write(folder, "ELMo, converted from TensorFlow", facts, "", _CONVERTED)
+    _write(folder, f"ELMo, converted from {source}", facts, "", _CONVERTED)
 
 
 def licence_on_card(folder: Path) -> str:

@@ -3,16 +3,20 @@
 from elmo_mf.convert.checkpoint import Checkpoint, Reader, checkpoint_files, find_checkpoint, open_checkpoint
 from elmo_mf.convert.conversion import Conversion, convert, plan
 from elmo_mf.convert.layout import Layout, find_layout
+from elmo_mf.convert.many_langs import ManyLangs, is_many_langs, read_many_langs
 
 __all__ = [
     "Checkpoint",
     "Conversion",
     "Layout",
+    "ManyLangs",
     "Reader",
     "checkpoint_files",
     "convert",
     "find_checkpoint",
     "find_layout",
+    "is_many_langs",
     "open_checkpoint",
     "plan",
+    "read_many_langs",
 ]

@@ -113,12 +113,12 @@ def _token_layer_shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOpt
     p = options.lstm.projection_dim
     if isinstance(options.token_layer, WordTableOptions):
         return {TABLE: (options.token_layer.n_words, p)}
-    shapes = char_cnn_shapes(options)
-    if options.token_layer.n_filters == p:
+    cnn, shapes = options.char_cnn, char_cnn_shapes(options)
+    if cnn.n_filters == p:
         shapes = {name: shape for name, shape in shapes.items() if not name.startswith("CNN_proj/")}
     characters = layout.variables.get(_CHARACTERS)
     if characters is not None and checkpoint.shapes[characters][:1] == (N_CHARACTERS + 1,):
-        shapes[_CHARACTERS] = (N_CHARACTERS + 1, options.token_layer.embedding_dim)
+        shapes[_CHARACTERS] = (N_CHARACTERS + 1, cnn.embedding_dim)
     return shapes
 
 

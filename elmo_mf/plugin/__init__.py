@@ -7,12 +7,14 @@ from elmo_mf.plugin.nt_asgd import NtAsgd, TriggeredAverage
 from elmo_mf.plugin.sst_phrases import SstPhrasesReader
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.plugin.tokenizer import SpacyRulesTokenizer
+from elmo_mf.plugin.unicode_indexer import ElmoMfUnicodeIndexer
 from elmo_mf.plugin.words_indexer import ElmoMfWordsIndexer
 
 __all__ = [
     "AwdLstm",
     "ElmoMfCharactersIndexer",
     "ElmoMfTokenEmbedder",
+    "ElmoMfUnicodeIndexer",
     "ElmoMfWordsIndexer",
     "LanguageTextReader",
     "NtAsgd",

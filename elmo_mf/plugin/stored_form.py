@@ -16,14 +16,13 @@ from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.io import open_regular
 from elmo_mf.io.validation import validated_json
+from elmo_mf.state_dict import read_state_dict
 
 M = TypeVar("M", bound=nn.Module)
 Shape = tuple[PositiveInt, ...]
 _SUFFIX = "_form._extra_state"
 _MOST_BYTES = 1 << 20
-_EXPECTED = "those of a trained model"
 
 
 class _Strict(BaseModel):
@@ -176,28 +175,6 @@ def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -
     alike = [form for form in _forms(path) if form.compression == compression]
     same = [form for form in alike if form.files == files]
     return next(iter(same or alike), None)
-
-
-def read_state_dict(path: Path, where: str) -> dict[str, Any]:
-    """Read a model's parameters; the file may hold numbers and texts, but no code.
-
-    Args:
-        path: The file.
-        where: Its place, for errors.
-
-    Raises:
-        InputError: The file cannot be read, or holds something else than a dictionary.
-    """
-    with open_regular(path, "weight file", _EXPECTED) as file:
-        mapped = file.read(2) == b"PK"  # the zip format that torch 1.6 introduced
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # torch raises many types
-        problem = f"found weights that cannot be read ({one_line(error)})"
-        raise InputError(f"{where}: {problem}, expected {_EXPECTED}") from None
-    if not isinstance(state, dict):
-        raise InputError(f"{where}: found {type(state).__name__}, expected {_EXPECTED}")
-    return state
 
 
 def _forms(path: Path) -> Iterator[Form]:

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.unicode_cnn import UnicodeCnn
 from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
 from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
+from elmo_mf.plugin.unicode_indexer import add_unicode
 from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 
 
@@ -73,7 +75,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             frozen encoder's character CNN then runs for other words only. A trained model that is loaded does without.
         token_vocabulary: Path or URL of the words of `token_embeddings`. Defaults to the vocabulary beside them.
         namespace: Namespace of the model's vocabulary that gets the words of a word-level ELMo, for the token indexer
-            `elmo_mf_words`. Unused otherwise.
+            `elmo_mf_words`, or of a Unicode CNN, for `elmo_mf_unicode`. Unused otherwise.
         vocab: The model's vocabulary, which AllenNLP passes.
         stored: Name of an encoder in the weights of a trained model, as `elmo-mf accelerate` writes it; the files and
             the compression are then unused.
@@ -118,7 +120,9 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
         if token_embeddings is not None and weights_being_loaded() is None:
             bilm.use_token_embeddings(token_embeddings, token_vocabulary)
-        if vocab is not None and bilm.vocabulary is not None:
+        if vocab is not None and isinstance(bilm.token_layer, UnicodeCnn):
+            add_unicode(vocab, namespace, bilm.token_layer.unicode_ids)
+        elif vocab is not None and bilm.vocabulary is not None:
             add_words(vocab, namespace, bilm.vocabulary)
         bilm.requires_grad_(requires_grad)
         module = ElmoModule(bilm, ActivationCache(cache_mb * 1_000_000) if cache_mb else None)
@@ -171,7 +175,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         """Embed words.
 
         Args:
-            elmo_tokens: Character ids (..., tokens, characters), or word ids (..., tokens, 1).
+            elmo_tokens: Character ids (..., tokens, characters), word ids (..., tokens, 1), or both.
             word_inputs: Unused; AllenNLP's embedder has it for word vectors that were computed before.
 
         Returns:

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.config import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression import Compression, size_report, with_file_hashes
+from elmo_mf.errors import InputError
 from elmo_mf.pretrain.corpus import Corpus
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
@@ -116,6 +117,20 @@ def evaluate_each(
         )
 
 
+def refuse_unicode(options: BilmOptions, where: Path) -> None:
+    """Reject an ELMo of ELMoForManyLangs, whose `vocabulary.txt` has its own words, and not those of a softmax.
+
+    Raises:
+        InputError: It is one.
+    """
+    if isinstance(options.token_layer, UnicodeCnnOptions):
+        found, expected = (
+            f"an ELMo with a {options.token_layer.title}, which has no softmax",
+            "one that can have a softmax",
+        )
+        raise InputError(f"{where}: found {found}, expected {expected}")
+
+
 def read_language_model(
     options_file: Path, weight_file: Path, compression: Compression | None, folder: Path
 ) -> tuple[LanguageModel, Vocabulary]:
@@ -124,8 +139,10 @@ def read_language_model(
     Raises:
         InputError: A file is missing or does not match the others.
     """
+    options = BilmOptions.from_file(options_file)
+    refuse_unicode(options, options_file)
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
-    width = BilmOptions.from_file(options_file).lstm.projection_dim
+    width = options.lstm.projection_dim
     softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # fails before the work of a compression
     bilm = Bilm.from_files(options_file, weight_file, compression)
     return LanguageModel(bilm, softmax).eval(), vocabulary

@@ -15,7 +15,7 @@ from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from elmo_mf.io.numbers import NumbersFile
-from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
+from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, refuse_unicode
 from elmo_mf.pretrain.settings import Dtype, PretrainSettings
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax, softmax_kind
 from elmo_mf.provenance import file_hash
@@ -64,12 +64,15 @@ class Start:
         """Return settings with the sizes of this ELMo and the kind of its softmax.
 
         Raises:
-            InputError: The settings ask for sizes or for factors of their own, or a file is damaged.
+            InputError: The settings ask for sizes or for factors of their own, a file is damaged, or the ELMo is one of
+                ELMoForManyLangs.
         """
         if settings.architecture is not None or settings.compression is not None:
             kind = "sizes" if settings.compression is None else "factors"
             raise InputError(f"settings: found {kind} of their own, expected those of {self.options_file}")
-        changes: dict[str, object] = {"architecture": BilmOptions.from_file(self.options_file).to_dict()}
+        options = BilmOptions.from_file(self.options_file)
+        refuse_unicode(options, self.options_file)
+        changes: dict[str, object] = {"architecture": options.to_dict()}
         if self.softmax is not None:
             changes["softmax"] = softmax_kind(self.softmax / SOFTMAX_FILE)
         return PretrainSettings.model_validate(settings.model_dump() | changes)

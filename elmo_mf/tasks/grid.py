@@ -43,7 +43,10 @@ def expand(spec: SweepSpec) -> list[Run]:
     hashed = [None if one is None else with_file_hashes(one) for one in compressions]
     options = BilmOptions.from_file(spec.options)
     if not isinstance(options.token_layer, CharCnnOptions):
-        found, expected = "a word-level ELMo", "one with a character CNN, as the tasks' configs have it"
+        found, expected = (
+            f"an ELMo with a {options.token_layer.title}",
+            "one with a character CNN, as the tasks' configs have it",
+        )
         raise InputError(f"{spec.options}: found {found}, expected {expected}")
     bilm = read_weights(spec.weights, options)
     elmo = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression.calibration.input_covariances import calibration_sentences
 
@@ -29,15 +29,16 @@ def highway_input_covariances(weights: BilmWeights, options: BilmOptions, text: 
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    cnn = CharCnn(options.char_cnn, options.lstm.projection_dim, weights.token_layer)
+    cnn = token_layer(options, weights)
+    assert isinstance(cnn, CharCnn)  # no other has highway layers
     counts = Counter(token for sentence in calibration_sentences(text) for token in sentence)
     words = list(counts)
-    n = options.char_cnn.n_filters
+    n = cnn.options.n_filters
     sums = [np.zeros((n, n)) for _ in cnn.highways]
     for start in range(0, len(words), _BATCH_WORDS):
         batch = words[start : start + _BATCH_WORDS]
         shares = torch.tensor([counts[word] for word in batch]).unsqueeze(1) / counts.total()
-        ids = batch_to_ids([batch], options.char_cnn.max_characters_per_token)[0]
+        ids = cnn.ids([batch])[0]
         for total, x in zip(sums, cnn.steps(ids), strict=False):
             total += (x.T @ (shares * x)).double().numpy()
     return sums
