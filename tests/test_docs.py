@@ -79,8 +79,9 @@ _NEEDS_MORE = {
     "fetch": "the network",
     "--ray": "a cluster",
     "accelerate": "a trained model; its own tests run it",
-    "convert": "TensorFlow; its own tests run it",
+    "convert": "models of other programs; its own tests run it",
     "elmo/options.json": "what convert would have written",
+    "dutch": "what convert would have written",
     "bench": "minutes",
     "jsonnet/sweeps/paper.jsonnet": "the published weights",
 }

@@ -39,7 +39,7 @@ def write_folder(folder: Path, words: Sequence[str] = WORDS, characters: Sequenc
     torch.manual_seed(5)
     torch.save(_scaled(token_embedder(len(words), len(characters))), folder / "token_embedder.pkl")
     torch.save(
-        _scaled(encoder()), folder / "encoder.pkl", _use_new_zipfile_serialization=False
+        _scaled(encoder(), 0.8), folder / "encoder.pkl", _use_new_zipfile_serialization=False
     )  # as they are published
     return folder
 
