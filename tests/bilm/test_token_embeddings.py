@@ -225,12 +225,10 @@ def test_errors(elmo: Path, change: Callable[[Path], object], message: str) -> N
 
 def test_a_word_level_elmo_has_its_own(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_word_level(tmp_path / "words")
-    with pytest.raises(
-        InputError, match="found token embeddings for a word-level ELMo, which has a word table, expected"
-    ):
+    with pytest.raises(InputError, match="found token embeddings for an ELMo that has a table of words, expected"):
         Bilm.from_files(folder).use_token_embeddings(elmo / "elmo_token_embeddings.hdf5")
     assert _write(folder) == 2
-    assert "found a word-level ELMo, whose vectors are in its weights" in capsys.readouterr().err
+    assert "found an ELMo that has a table of words, expected one with a character CNN alone" in capsys.readouterr().err
     assert not (folder / "elmo_token_embeddings.hdf5").exists()
 
 

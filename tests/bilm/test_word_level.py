@@ -205,7 +205,7 @@ def test_options_of_the_other_kind(folder: Path, tmp_path: Path) -> None:
         Bilm.from_files(tmp_path / "characters" / "options.json", folder / "model.hdf5")
     with pytest.raises(InputError, match="char_cnn: found nothing, expected an object"):
         BilmOptions.from_dict({"lstm": {"dim": 4, "projection_dim": 2}})
-    with pytest.raises(InputError, match="weights: found a word-level ELMo without a vocabulary, expected one"):
+    with pytest.raises(InputError, match="weights: found a table of words without a vocabulary, expected one"):
         options = BilmOptions.from_file(folder / "options.json")
         weights = read_weights(folder / "model.hdf5", options)
         Bilm(options, type(weights)(weights.token_layer, weights.lstms))
