@@ -83,11 +83,11 @@ def test_kept_words(folder: Path, elmo: Path) -> None:
 
 
 def test_more_words_than_16_bits_hold(tmp_path: Path) -> None:
-    words = [*WORDS, *(f"w{index}" for index in range(70_000))]
+    words = [*WORDS, *(f"w{index:05}" for index in range(70_000))]
     folder = write_folder(tmp_path / "large", words)
     assert main(["convert", str(folder), "--out", str(tmp_path / "out")]) == 0
     bilm = Bilm.from_files(tmp_path / "out", word_cache_mb=1)
-    sentences = [[f"w{index}" for index in (0, 1, 65_536, 65_537)]]  # of letters that are no characters here
+    sentences = [[f"w{index:05}" for index in (0, 1, 65_536, 65_537)]]  # all spelt in characters that are not there
     formulas = [Formulas(folder).vectors(sentences[0])]
     assert_same(bilm.embed(sentences), formulas)
     assert_same(bilm.embed(sentences), formulas)
@@ -286,6 +286,17 @@ def test_options_that_do_not_fit(change: Callable[[dict[str, Any]], object], mes
 def test_words_that_are_missing(elmo: Path) -> None:
     (elmo / "vocabulary.txt").unlink()
     with pytest.raises(InputError, match=r"found no vocabulary beside .*, expected the vocabulary of a Unicode"):
+        Bilm.from_files(elmo)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("cat", "hello", "found 'hello' twice, expected distinct"), ("<oov>", "x", "found no <oov>, expected them among")],
+)
+def test_words_that_are_no_vocabulary(old: str, new: str, message: str, elmo: Path) -> None:
+    path = elmo / "vocabulary.txt"
+    path.write_text(path.read_text().replace(f"{old}\n", f"{new}\n"))
+    with pytest.raises(InputError, match=f"vocabulary.txt: {message}"):
         Bilm.from_files(elmo)
 
 
