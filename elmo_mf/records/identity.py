@@ -21,8 +21,8 @@ Baseline = Literal["shuffled", "token-layer", "no-encoder", "words"]
 `no-encoder`, or a linear model of `words`."""
 Precision = Literal["bfloat16", "int8"]
 """Precision of an encoder's products, where it is not float32."""
-ENCODER, TRAINING = "encoder", "training"
-"""Names of versions that every run has."""
+ENCODER, TRAINING, PROBE = "encoder", "training", "probe"
+"""Names of versions that dense runs have too: of the encoder, and of the training or the probe."""
 
 
 class FileIdentity(Data):
@@ -163,6 +163,11 @@ class RunIdentity(EncoderIdentity):
         """Whether the task's model is itself compressed, rather than an ELMo inside it."""
         return self.elmo is None
 
+    @property
+    def is_probe(self) -> bool:
+        """Whether frozen vectors are classified, and no task's model is trained."""
+        return PROBE in self.versions
+
     def setting(self) -> dict[str, JsonValue]:
         """Return what the runs of one board share: everything but the encoder and the seed."""
         values = self.dense().to_dict()
@@ -177,9 +182,11 @@ class RunIdentity(EncoderIdentity):
     @property
     def _shared_versions(self) -> tuple[str, ...]:
         """Names of the versions that a dense run has too."""
-        return ENCODER, TRAINING, self.scoring.format
+        return ENCODER, TRAINING, PROBE, self.scoring.format
 
     @property
     def encoder_versions(self) -> dict[str, int]:
         """Versions of the parts that make the encoder, which no task's training or data format is."""
-        return {name: number for name, number in self.versions.items() if name not in (TRAINING, self.scoring.format)}
+        return {
+            name: number for name, number in self.versions.items() if name not in (TRAINING, PROBE, self.scoring.format)
+        }

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import read_toml
-from elmo_mf.io.validation import unexpected, validated
+from elmo_mf.io.validation import NOTHING, unexpected, validated, words
 from elmo_mf.records.data import MetricName
 from elmo_mf.records.identity import Scoring, Split
 from elmo_mf.records.record import TaskInfo
@@ -17,7 +17,8 @@ from elmo_mf.resources import share
 from elmo_mf.tasks.formats import FORMATS, DataFormat
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Kind = Literal["elmo", "language-model"]
+Kind = Literal["elmo", "language-model", "probe"]
+Probed = Literal["text", "pair", "word"]
 
 
 _MOST_BYTES = 100_000
@@ -46,8 +47,13 @@ class _Table(BaseModel):
 
 
 class DataConfig(_Table):
-    """The table `data`: files by split, their format, and where they come from."""
+    """The table `data`: files by split, their format, and where they come from.
 
+    Attributes:
+        of: Name of the task whose data it is, if the task has none of its own.
+    """
+
+    of: _File | None = None
     format: Literal["ptb-trees", "snli-jsonl", "squad-json", "text-lines"]
     train: _File
     validation: _File
@@ -71,13 +77,26 @@ class ScoreConfig(_Table):
     metrics: Annotated[dict[MetricName, Literal["higher", "lower"]], Field(min_length=1, max_length=100)]
 
 
+class ProbeConfig(_Table):
+    """The table `probe`: what a probe classifies, by the encoder's frozen vectors.
+
+    Attributes:
+        examples: `text`: whole texts, by the mean and maximum of their words' vectors; `pair`: pairs of texts, by the
+            means of both, their difference and product; `word`: each word, by its vectors.
+    """
+
+    examples: Probed
+
+
 class TaskConfig(_Table):
     """A task that sweeps train and score: the file `task.toml`, and the folder that it lies in.
 
     Attributes:
         title: Display title.
         kind: What is compressed: `elmo` for an ELMo inside the task's model, or `language-model` for the core of a
-            language model, which is itself the task's model.
+            language model, which is itself the task's model; or `probe` for an ELMo whose frozen vectors a logistic
+            regression classifies.
+        probe: What a probe classifies; None for other kinds.
         data: Files of the data.
         score: What is scored.
         folder: Folder of the file.
@@ -85,13 +104,20 @@ class TaskConfig(_Table):
 
     title: _Text
     kind: Kind = "elmo"
-    config_name: _File = Field(alias="config")
+    config_name: _File | None = Field(None, alias="config")
+    probe: ProbeConfig | None = None
     data: DataConfig
     score: ScoreConfig
     folder: Path
 
     @model_validator(mode="after")
     def _check_choices(self) -> TaskConfig:
+        for name, found, wanted in (
+            ("config", self.config_name, self.kind != "probe"),
+            ("probe", self.probe, self.kind == "probe"),
+        ):
+            if (found is not None) != wanted:
+                raise unexpected(name, NOTHING if found is None else words("one"), "one" if wanted else "none")
         for name, known in (("split", list(self.data.files)), ("primary", list(self.score.metrics))):
             value = getattr(self.score, name)
             if value not in known:
@@ -105,7 +131,8 @@ class TaskConfig(_Table):
 
     @property
     def config(self) -> Path:
-        """Jsonnet file of the AllenNLP config."""
+        """Jsonnet file of the AllenNLP config, which a probe does not have."""
+        assert self.config_name is not None
         return self.folder.parent.parent / self.config_name
 
     @property
@@ -132,9 +159,14 @@ class TaskConfig(_Table):
         return TaskInfo(title=self.title, source=self.data.source, licence=self.data.licence)
 
     @property
+    def data_name(self) -> str:
+        """Name of the task's folder of data."""
+        return self.data.of or self.name
+
+    @property
     def demo_data(self) -> Path:
         """Folder of the demo data."""
-        return self.folder / "demo"
+        return self.folder.parent / self.data_name / "demo"
 
     @classmethod
     def from_file(cls, path: Path) -> TaskConfig:

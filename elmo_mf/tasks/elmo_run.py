@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import size_report
 from elmo_mf.experiments.bundle import last_names
@@ -15,13 +14,16 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
 from elmo_mf.records.identity import Split
+from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.record import Measurements, Retimed, measured
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import data_facts
+from elmo_mf.tasks.encoders import elmo_facts
 from elmo_mf.tasks.grid import same_form
 from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
+from elmo_mf.tasks.probe.run import measure_probe, time_probe
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.trained_model import trained, untrained
@@ -30,7 +32,8 @@ from elmo_mf.tasks.trained_model import trained, untrained
 def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
     """Execute a run and return its measurements."""
     started = time.perf_counter()
-    measurements, device = (measure_language_model if run.is_language_model else _measure)(spec, run, workspace)
+    measure = measure_probe if run.identity.is_probe else measure_language_model if run.is_language_model else _measure
+    measurements, outputs, device = measure(spec, run, workspace)
     values = {
         "task": load_task(run.task).info.to_dict(),
         **measurements,
@@ -39,7 +42,8 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
         "phases": workspace.phases,
         **provenance(device),
     }
-    return measured(Measurements, values)
+    found = measured(Measurements, values)
+    return found if outputs is None else found.with_outputs(outputs)
 
 
 def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
@@ -47,14 +51,15 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
 
     Nothing is trained except what the ranks within a budget depend on, because times do not depend on values.
     """
-    times, device = (time_language_model if run.is_language_model else _times_untrained)(
-        spec, same_form(run), workspace
+    measure = (
+        time_probe if run.identity.is_probe else time_language_model if run.is_language_model else _times_untrained
     )
+    times, device = measure(spec, same_form(run), workspace)
     return measured(Retimed, {"latency": times, "timed": provenance(device)})
 
 
-def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """Return the record fields of a task's model with an ELMo, and its device."""
+def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs | None, torch.device]:
+    """Return the record fields of a task's model with an ELMo, its outputs, and its device."""
     task = load_task(run.task)
     with trained(spec, run, workspace) as (loop, embedder, training, data, report):
         with workspace.phase("scoring"):
@@ -75,9 +80,9 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
         **({"highways": report["highways"]} if report.get("highways") else {}),
         "factorization_seconds": report.get("seconds"),
         "latency": times,
-        "elmo": _elmo_facts(spec),
+        "elmo": elmo_facts(spec),
     }
-    return record, encoder.device
+    return record, None, encoder.device
 
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
@@ -118,13 +123,3 @@ def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
 
 def _scored_loader(loop: Any, split: Split) -> Any:
     return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
-
-
-def _elmo_facts(spec: SweepSpec) -> dict[str, Any]:
-    lstm = BilmOptions.from_file(spec.options).lstm
-    return {
-        "name": last_names(spec.weights, 2),
-        "layers": lstm.n_layers,
-        "cell": lstm.dim,
-        "projection": lstm.projection_dim,
-    }

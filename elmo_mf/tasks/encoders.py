@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.bilm.weights import BilmWeights, LstmWeights, to_dense
 from elmo_mf.compression import compress, method_of, with_history
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
+from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
@@ -26,18 +30,19 @@ TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
 
 @dataclass(frozen=True)
 class Encoder:
-    """Files of a checkpoint and the report of its compression, which is empty for a dense encoder."""
+    """Files of a checkpoint, the report of its compression, which is empty for a dense encoder, and its precision."""
 
     options: str
     weights: str
     report: dict[str, Any]
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
 
-    def load(self) -> Bilm:
-        return Bilm.from_files(self.options, self.weights)
+    def load(self, word_cache_mb: float = 0) -> Bilm:
+        return Bilm.from_files(self.options, self.weights, word_cache_mb=word_cache_mb, precision=self.precision)
 
 
 def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients) -> Encoder:
-    """Return the encoder of a run, compressing it if it is not cached.
+    """Return the encoder of a run, compressing or shuffling it if it is not cached.
 
     Args:
         spec: The sweep.
@@ -45,13 +50,54 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
         workspace: Workspace of the run.
         gradients: Returns the file of the task's gradients if the method needs one and the compression names none.
     """
-    if run.compression is None:
-        return Encoder(spec.options, spec.weights, {})
+    precision = run.identity.precision or "float32"
+    if run.compression is None and run.identity.baseline != "shuffled":
+        return Encoder(spec.options, spec.weights, {}, precision)
 
     def make(folder: Path) -> None:
-        _make(spec, run, workspace, gradients, folder)
+        if run.compression is None:
+            _shuffle(spec, folder)
+        else:
+            _make(spec, run, workspace, gradients, folder)
 
-    return workspace.cache.load("encoders", run.encoder_id[:32], make, _read)
+    return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=precision)
+
+
+def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+    """Stand in for the gradients of a task's model where there is none."""
+    raise InputError(f"{run}: found a method that needs the gradients of a task's model, expected one that does not")
+
+
+def elmo_facts(spec: SweepSpec) -> dict[str, Any]:
+    """Return the name and sizes of a sweep's ELMo, for records."""
+    lstm = BilmOptions.from_file(spec.options).lstm
+    return {
+        "name": last_names(spec.weights, 2),
+        "layers": lstm.n_layers,
+        "cell": lstm.dim,
+        "projection": lstm.projection_dim,
+    }
+
+
+def shuffled(weights: BilmWeights) -> BilmWeights:
+    """Shuffle the entries of every matrix of the LSTMs, each by itself, with a fixed seed.
+
+    The matrices keep their sizes and distributions, and nothing of what they learned.
+    """
+    generator = np.random.default_rng(0)
+
+    def shuffle(lstm: LstmWeights) -> LstmWeights:
+        for target, matrix in lstm.dense().matrices.items():
+            lstm = lstm.with_matrix(target, generator.permuted(to_dense(matrix).ravel()).reshape(matrix.shape))
+        return lstm
+
+    return replace(weights, lstms={place: shuffle(lstm) for place, lstm in sorted(weights.dense().lstms.items())})
+
+
+def _shuffle(spec: SweepSpec, folder: Path) -> None:
+    options = BilmOptions.from_file(spec.options)
+    Bilm(options, shuffled(read_weights(spec.weights, options))).save(folder)
+    (folder / "report.json").write_text("{}", encoding="utf-8")
 
 
 def _read(folder: Path) -> Encoder:

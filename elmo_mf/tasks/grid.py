@@ -15,6 +15,7 @@ from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.identity import (
     ENCODER,
+    PROBE,
     TRAINING,
     DataFiles,
     ElmoFiles,
@@ -41,6 +42,10 @@ def expand(spec: SweepSpec) -> list[Run]:
 
     compressions = list(spec.encoders())
     hashed = [None if one is None else with_file_hashes(one) for one in compressions]
+    others = [
+        *(EncoderIdentity(precision=precision) for precision in spec.precisions),
+        *(EncoderIdentity(baseline=baseline) for baseline in spec.baselines),
+    ]
     options = BilmOptions.from_file(spec.options)
     if not isinstance(options.token_layer, CharCnnOptions):
         found, expected = (
@@ -60,6 +65,7 @@ def expand(spec: SweepSpec) -> list[Run]:
         for compression in compressions:
             if compression is not None:
                 check_compression(dense, compression, language_model)
+                _check_gradients(task, compression)
         values = {
             "task": name,
             "scoring": task.scoring,
@@ -77,7 +83,16 @@ def expand(spec: SweepSpec) -> list[Run]:
             if compression is None:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
+        for encoder in [] if language_model else others:
+            words = _glove(spec, task) if encoder.baseline == "no-encoder" and task.kind == "probe" else dense_run.words
+            runs += _runs(spec, task, dense_run.model_copy(update={"words": words}), encoder, None)
     return runs
+
+
+def _check_gradients(task: TaskConfig, compression: Compression) -> None:
+    if task.kind == "probe" and _takes_gradients(compression):
+        found = f"{task.name} with {compression.method}, which needs the gradients of a task's model"
+        raise InputError(f"compressions: found {found}, expected its key gradients")
 
 
 def _runs(
@@ -85,7 +100,7 @@ def _runs(
 ) -> Iterator[Run]:
     """Yield the runs of one encoder, one for each seed."""
     fields = _fields(task, encoder)
-    for seed in spec.seeds:
+    for seed in (0,) if task.kind == "probe" else spec.seeds:
         yield Run(dense.model_copy(update=fields | {"seed": seed}), compression)
 
 
@@ -111,8 +126,10 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     from elmo_mf.compression import apply
     from elmo_mf.compression.recovery import distillation
     from elmo_mf.tasks import finetuning, task_gradients, training
+    from elmo_mf.tasks.probe import classifier
 
-    versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION, TRAINING: training.VERSION}
+    versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
+    versions |= {PROBE: classifier.VERSION} if task.kind == "probe" else {TRAINING: training.VERSION}
     compression = encoder.compression
     if compression is not None:
         versions |= {"compression": apply.VERSION, compression.method: method_of(compression).VERSION}
@@ -163,8 +180,12 @@ def _words(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> str | N
     """Return the hash of the file of word vectors; None if the config reads none."""
     if "GLOVE" not in json.dumps(config):
         return None
+    return _glove(spec, task)
+
+
+def _glove(spec: SweepSpec, task: TaskConfig) -> str:
     path = spec.glove_of(task.name)
     if path is None or not is_regular(path):
         found = "none" if path is None else path
-        raise InputError(f"glove: {task.name}: found {found}, expected the file of its word vectors (preset paper)")
+        raise InputError(f"glove: {task.name}: found {found}, expected the file of its word vectors")
     return file_hash(path)

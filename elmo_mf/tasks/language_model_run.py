@@ -20,8 +20,10 @@ from elmo_mf.tasks.language_model_training import LanguageModelTraining
 from elmo_mf.tasks.spec import SweepSpec
 
 
-def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """Return the record fields of a language model, and its device."""
+def measure_language_model(
+    spec: SweepSpec, run: Run, workspace: Workspace
+) -> tuple[dict[str, Any], None, torch.device]:
+    """Return the record fields of a language model, no outputs, and its device."""
     with workspace.phase("data"):
         training = LanguageModelTraining(spec, run, workspace, limited_data(spec, run, workspace))
     scored_split = training.task.score.split
@@ -56,7 +58,7 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> t
         "latency": _times(spec, training, workspace),
         "elmo": None,
     }
-    return record, training.device
+    return record, None, training.device
 
 
 def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 BATCH_SIZES = (1, 32)
+Example = TypeVar("Example")
 
 
 def measure(
@@ -55,6 +56,31 @@ def measure(
         whole = [partial(_forward, model, embedder, batch) for batch in batches]
         result["encoder"][str(size)] = times(encoder, compressed, dense, rounds, allennlp=allennlp)
         result["model"][str(size)] = times(whole, compressed, dense, rounds)
+    return result
+
+
+def measure_encoder(
+    sentences: Sequence[list[str]], encoder: Bilm, dense: Bilm | None, files: tuple[str, str], count: int, rounds: int
+) -> dict[str, Any]:
+    """Measure the times of an encoder alone, as `measure` does.
+
+    Args:
+        sentences: Sentences of the scored split.
+        encoder: The encoder of the run.
+        dense: The encoder before compression; None if `encoder` is dense.
+        files: Options and weights of the dense encoder, for AllenNLP's.
+        count: Number of sentences timed at batch size 1.
+        rounds: Number of times each batch is timed.
+
+    Returns:
+        Results of `times` by batch size.
+    """
+    by_length, theirs = sorted(sentences, key=len), allennlp_encoder(*files, encoder.device)
+    result = {}
+    for size in BATCH_SIZES:
+        batches = _chosen(by_length, size, count if size == 1 else max(1, count // 8))
+        inputs = [[encoder.token_ids(batch).to(encoder.device)] for batch in batches]
+        result[str(size)] = times([partial(_encode, ids) for ids in inputs], encoder, dense, rounds, allennlp=theirs)
     return result
 
 
@@ -95,14 +121,19 @@ def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[di
     """Return `count` batches of examples spread evenly over the lengths."""
     from allennlp.data.batch import Batch
 
-    total = count * size
-    chosen = [by_length[(2 * index + 1) * len(by_length) // (2 * total)] for index in range(total)]
     batches = []
-    for start in range(count):
-        batch = Batch(chosen[start::count])
+    for chosen in _chosen(by_length, size, count):
+        batch = Batch(chosen)
         batch.index_instances(model.vocab)
         batches.append(on_its_device(batch.as_tensor_dict(), model))
     return batches
+
+
+def _chosen(by_length: Sequence[Example], size: int, count: int) -> list[list[Example]]:
+    """Return `count` lists of `size` examples that are spread evenly over the lengths."""
+    total = count * size
+    chosen = [by_length[(2 * index + 1) * len(by_length) // (2 * total)] for index in range(total)]
+    return [chosen[start::count] for start in range(count)]
 
 
 @contextmanager

@@ -95,9 +95,9 @@ class PortableSweep:
         for split, file in task.files.items():
             source, limit = spec.data_of(task) / file, spec.limit_of(task.name, split)
             if limit is not None:
-                task.format.cut(source, scratch / task.name / file, limit)
-                source = scratch / task.name / file
-            self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{task.name}/{file}", source)
+                task.format.cut(source, scratch / task.data_name / file, limit)
+                source = scratch / task.data_name / file
+            self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{task.data_name}/{file}", source)
 
 
 def ray_executor(

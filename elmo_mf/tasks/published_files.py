@@ -57,7 +57,7 @@ def _entries(spec: SweepSpec) -> Iterator[PublishedFiles]:
     if {options, weights} == elmo.paths:
         yield elmo
     for name in spec.tasks:
-        yield PublishedFiles("data", name, spec.data_of(load_task(name)))
+        yield PublishedFiles("data", load_task(name).data_name, spec.data_of(load_task(name)))
         words = spec.glove_of(name)
         if words is not None and spec.preset != "demo":
             path = Path(words)

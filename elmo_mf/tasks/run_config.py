@@ -11,7 +11,7 @@ from elmo_mf.tasks.spec import SweepSpec
 
 
 def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
-    """Return the AllenNLP config of a run.
+    """Return the AllenNLP config of a run, or the settings of a probe.
 
     Args:
         spec: The sweep.
@@ -20,6 +20,8 @@ def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, el
         data: Data folder.
         elmo: Options and weight files of the ELMo; ignored for language models.
     """
+    if task.probe is not None:
+        return {"probe": task.probe.model_dump()}
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":
         dim = BilmOptions.from_file(spec.options).output_dim

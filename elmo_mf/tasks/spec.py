@@ -13,7 +13,7 @@ from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.paths import expanded
-from elmo_mf.records.identity import Split
+from elmo_mf.records.identity import Baseline, Precision, Split
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks.config import SPLITS, TaskConfig, load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
@@ -107,7 +107,7 @@ class SweepSpec(BaseModel):
     )
 
     tasks: Annotated[_Texts, AfterValidator(_not_empty)]
-    """Names of tasks; by default all, or with `options` those with an ELMo."""
+    """Names of tasks; by default all except probes, or with `options` those with an ELMo."""
     methods: _Texts = ("svd",)
     """Factorization methods of the grid; may be empty."""
     targets: Annotated[_Texts, AfterValidator(_not_empty)] = ("all",)
@@ -120,6 +120,10 @@ class SweepSpec(BaseModel):
     """Seeds of the grid, below 2^32."""
     compressions: _Compressions = ()
     """Compressions in addition to the grid's."""
+    baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
+    """What takes an ELMo's place for comparison, see `elmo_mf.records.identity.Baseline`."""
+    precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
+    """Precisions of the dense ELMo in addition to float32."""
     data: _Path | None = None
     """Folder with one folder per task; by default each task's demo data."""
     options: _Path
@@ -181,7 +185,8 @@ class SweepSpec(BaseModel):
         elif len(given) == 1:
             raise unexpected("", words("only one of options and weights"), "both or neither")
         if "tasks" not in filled:
-            filled["tasks"] = tuple(name for name in task_names() if not given or load_task(name).kind == "elmo")
+            kinds = ("elmo",) if given else ("elmo", "language-model")
+            filled["tasks"] = tuple(name for name in task_names() if load_task(name).kind in kinds)
         return {"options": str(demo_options()), "weights": str(demo_weights())} | filled
 
     def encoders(self) -> Iterator[Compression | None]:
@@ -214,4 +219,4 @@ class SweepSpec(BaseModel):
 
     def data_of(self, task: TaskConfig) -> Path:
         """Return the data folder of a task."""
-        return task.demo_data if self.data is None else Path(self.data) / task.name
+        return task.demo_data if self.data is None else Path(self.data) / task.data_name

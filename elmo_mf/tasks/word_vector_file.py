@@ -16,6 +16,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import open_regular
 
@@ -55,6 +57,24 @@ def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
         any_vector = True
     if not any_vector:
         raise InputError(f"{path}: found at most {most} numbers after a word, expected {dim}")
+
+
+def read_word_vectors(path: Path) -> dict[str, np.ndarray]:
+    """Read all vectors of a file that `check_word_vectors` accepts; the first vector of a word counts.
+
+    The width is that of most lines.
+
+    Raises:
+        InputError: The file cannot be read, or has no vectors.
+    """
+    by_width: dict[int, dict[str, np.ndarray]] = {}
+    for number, line in enumerate(_lines(path, MAX_TEXT), start=1):
+        word, *numbers = line.rstrip().split(" ")
+        if numbers and not (number == 1 and _is_header(line.rstrip())) and _are_finite(numbers):
+            by_width.setdefault(len(numbers), {}).setdefault(word, np.array(numbers, np.float32))
+    if not by_width:
+        raise InputError(f"{path}: found no vectors, expected {_EXPECTED}")
+    return max(by_width.values(), key=len)
 
 
 def word_vector_dims(config: Any) -> Iterator[int]:

@@ -1,0 +1,95 @@
+"""What a probe classifies: sentences, pairs of sentences, or words, with their labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from elmo_mf.errors import InputError
+from elmo_mf.tasks.config import Probed
+from elmo_mf.tasks.formats import Example
+
+Sentence = tuple[str, ...]
+_MOST_ENDS = 3
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """Labelled examples of a split.
+
+    Attributes:
+        sentences: Different sentences in words; of `word` examples, all sentences in order.
+        rows: Index of each example's sentences, (examples, 1), or (examples, 2) for `pair`; unused for `word`.
+        labels: Label of each example, (examples,); of `word` examples, those of all words in order.
+    """
+
+    sentences: list[Sentence]
+    rows: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.str_]
+
+
+def probe_data(kind: Probed, examples: Sequence[Example]) -> ProbeData:
+    """Return what a probe classifies.
+
+    Args:
+        kind: See `ProbeConfig`.
+        examples: Examples of a task.
+    """
+    if kind == "word":
+        words = [_ends(example.raw) for example in examples]
+        labels = [label for _, ends in words for label in ends]
+        return ProbeData([sentence for sentence, _ in words], np.zeros((len(labels), 0), np.int64), np.array(labels))
+    read = _leaves if kind == "text" else _pair
+    places: dict[Sentence, int] = {}
+    rows = [[places.setdefault(sentence, len(places)) for sentence in read(example.raw)] for example in examples]
+    return ProbeData(list(places), np.array(rows), np.array([example.label for example in examples]))
+
+
+def check_format(kind: Probed, data_format: str) -> None:
+    """Check that a probe can read a data format.
+
+    Raises:
+        InputError: It cannot.
+    """
+    expected = "snli-jsonl" if kind == "pair" else "ptb-trees"
+    if data_format != expected:
+        raise InputError(f"data.format: found {data_format}, expected {expected}, for the probe of a {kind}")
+
+
+def _leaves(tree: str) -> list[Sentence]:
+    from nltk.tree import Tree
+
+    return [tuple(Tree.fromstring(tree).leaves())]
+
+
+def _pair(line: str) -> list[Sentence]:
+    from elmo_mf.plugin.tokenizer import english
+
+    row = json.loads(line)
+    return [
+        tuple(token.text for token in english()(row[key]) if not token.is_space) for key in ("sentence1", "sentence2")
+    ]
+
+
+def _ends(tree: str) -> tuple[Sentence, list[str]]:
+    """Return the words of a tree, and for each the number of constituents of several words that end with it."""
+    from nltk.tree import Tree
+
+    root = Tree.fromstring(tree)
+    counts = [0] * len(root.leaves())
+
+    def count(node: Tree, start: int) -> int:
+        if not isinstance(node, Tree):
+            return start + 1
+        end = start
+        for child in node:
+            end = count(child, end)
+        counts[end - 1] += end - start > 1
+        return end
+
+    count(root, 0)
+    return tuple(root.leaves()), [f"{_MOST_ENDS}+" if ends >= _MOST_ENDS else str(ends) for ends in counts]
