@@ -20,7 +20,7 @@ from elmo_mf.io import read_json, replace_folder, staging, write_json
 from elmo_mf.io.locks import Lock, acquire, holding
 from elmo_mf.provenance import regular_hash
 
-_KINDS = ("encoders", "activations")  # large ones, which may be deleted to free space
+_KINDS = ("encoders", "activations", "models")  # large ones, which may be deleted to free space
 _CONTENTS = "contents.json"
 _RESERVED_BYTES = 200_000_000  # of the disk, for records and checkpoints
 

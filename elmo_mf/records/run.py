@@ -71,7 +71,7 @@ class Run:
         """Digest of what the encoder's activations on the task's data depend on."""
         config = self.identity.config
         readers = {key: value for key, value in config.items() if key.endswith("dataset_reader")}
-        sources = {"encoder": self.encoder_id, "readers": readers, "embedders": list(_embedders(config))}
+        sources = {"encoder": self.encoder_id, "readers": readers, "embedders": list(embedders(config))}
         return digest(self.identity.model_dump(mode="json", include={"task", "data", "versions"}) | sources)
 
     @property
@@ -93,13 +93,17 @@ class Run:
         """Return the dense encoder's run with the same task and seed."""
         return Run(self.identity.dense(), None)
 
+    def retrained(self) -> Run:
+        """Return the run whose model is trained on the encoder, with the same encoder, task and seed."""
+        return Run(self.identity.model_copy(update={"view": "retrained"}), self.compression)
+
     def __str__(self) -> str:
         return f"{self.task} {self.encoder} seed {self.seed}"
 
 
-def _embedders(config: JsonValue) -> Iterator[dict[str, Any]]:
+def embedders(config: JsonValue) -> Iterator[dict[str, Any]]:
     """Yield the config of our token embedder, whose `state` and `precision` a sweep may override."""
     if isinstance(config, dict) and config.get("type") == "elmo_mf":
         yield config
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from _embedders(value)
+        yield from embedders(value)

@@ -13,7 +13,6 @@ from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.provenance import provenance
-from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.record import Measurements, Retimed, measured
 from elmo_mf.records.run import Run
@@ -26,7 +25,8 @@ from elmo_mf.tasks.language_model_run import measure_language_model, time_langua
 from elmo_mf.tasks.probe.run import measure_probe, time_probe
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.trained_model import trained, untrained
+from elmo_mf.tasks.trained_model import loader_of, trained, untrained
+from elmo_mf.tasks.training import evaluate
 
 
 def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
@@ -61,9 +61,13 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
 def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs | None, torch.device]:
     """Return the record fields of a task's model with an ELMo, its outputs, and its device."""
     task = load_task(run.task)
-    with trained(spec, run, workspace) as (loop, embedder, training, data, report):
+    with trained(spec, run, workspace) as model:
+        loop, embedder, training, report = model.loop, model.embedder, model.metrics, model.report
         with workspace.phase("scoring"):
-            scores, instances = _score(loop, task.score.split)
+            loader = loader_of(loop, task.score.split)
+            scores, instances = evaluate(loop, loader), list(loader.iter_instances())
+            splits = dict.fromkeys((task.score.split, "validation"))
+            outputs = Outputs({split: model.outputs(run, split, workspace) for split in splits})
             dense = _dense(spec, run, embedder)
             error = None if dense is None else shared_activation_error(run, dense, embedder.bilm, instances, workspace)
         times = _times(spec, loop, embedder, instances, dense, workspace)
@@ -73,7 +77,9 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
         "validation": {name: training[f"best_validation_{name}"] for name in task.score.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
-        **data_facts(run, data, workspace),
+        "collapsed": model.collapsed,
+        "collapsed_attempts": model.attempts,
+        **data_facts(run, model.data, workspace),
         "size": size_report(encoder.weights(), encoder.options).to_dict(),
         "activation_error": error,
         "matrices": report.get("matrices", []),
@@ -82,12 +88,12 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
         "latency": times,
         "elmo": elmo_facts(spec),
     }
-    return record, None, encoder.device
+    return record, outputs, encoder.device
 
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     with untrained(spec, run, workspace) as (loop, embedder, *_):
-        instances = list(_scored_loader(loop, load_task(run.task).score.split).iter_instances())
+        instances = list(loader_of(loop, load_task(run.task).score.split).iter_instances())
         times = _times(spec, loop, embedder, instances, _dense(spec, run, embedder), workspace)
         return times, embedder.bilm.device
 
@@ -109,17 +115,4 @@ def _times(
 
 def _dense(spec: SweepSpec, run: Run, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
     """Return the encoder before compression, on the embedder's device; None if the run's encoder is dense."""
-    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if run.compression else None
-
-
-def _score(loop: Any, split: Split) -> tuple[dict[str, float], list[Any]]:
-    """Return the metrics of the best weights on a split, and the split's instances."""
-    from allennlp.training.util import evaluate
-
-    loader = _scored_loader(loop, split)
-    scores = evaluate(loop.model, loader, cuda_device=loop.trainer.cuda_device)
-    return scores, list(loader.iter_instances())
-
-
-def _scored_loader(loop: Any, split: Split) -> Any:
-    return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
+    return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if not run.identity.is_dense else None

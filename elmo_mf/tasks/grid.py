@@ -84,6 +84,8 @@ def expand(spec: SweepSpec) -> list[Run]:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
+            if task.kind == "elmo" and encoder.baseline in ("no-encoder", "words"):
+                raise InputError(f"baselines: found {encoder.baseline} for {name}, expected it for probes only")
             words = _glove(spec, task) if encoder.baseline == "no-encoder" and task.kind == "probe" else dense_run.words
             runs += _runs(spec, task, dense_run.model_copy(update={"words": words}), encoder, None)
     return runs
@@ -98,10 +100,15 @@ def _check_gradients(task: TaskConfig, compression: Compression) -> None:
 def _runs(
     spec: SweepSpec, task: TaskConfig, dense: RunIdentity, encoder: EncoderIdentity, compression: Compression | None
 ) -> Iterator[Run]:
-    """Yield the runs of one encoder, one for each seed."""
+    """Yield the runs of one encoder, one for each view and seed.
+
+    How a model mixes the layers is trained, so the token layer alone has the view `retrained` only.
+    """
     fields = _fields(task, encoder)
-    for seed in (0,) if task.kind == "probe" else spec.seeds:
-        yield Run(dense.model_copy(update=fields | {"seed": seed}), compression)
+    viewed = task.kind == "elmo" and encoder.baseline != "token-layer"
+    for view in spec.views if viewed else ("retrained",):
+        for seed in (0,) if task.kind == "probe" else spec.seeds:
+            yield Run(dense.model_copy(update=fields | {"view": view, "seed": seed}), compression)
 
 
 def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from elmo_mf.bilm.config import BilmOptions
-from elmo_mf.tasks.config import TaskConfig
+from elmo_mf.records.run import Run, embedders
+from elmo_mf.tasks.config import TaskConfig, load_task
+from elmo_mf.tasks.encoders import Encoder
 from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
+
+_TOKEN_LAYER_ONLY = -1e4  # weight of the other layers, before their softmax
+
+
+def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dict[str, Any]:
+    """Return the AllenNLP config of a run's model, with its encoder and precision or the baseline's."""
+    config = run_config(spec, load_task(run.task), run.seed, str(data), (encoder.options, encoder.weights))
+    for embedder in embedders(config):
+        if run.identity.precision is not None:
+            embedder["precision"] = run.identity.precision
+        if run.identity.baseline == "token-layer":
+            layers = BilmOptions.from_file(encoder.options).lstm.n_layers
+            embedder["scalar_mix_parameters"] = [0.0] + layers * [_TOKEN_LAYER_ONLY]
+    return config
 
 
 def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:

@@ -28,7 +28,17 @@ _TEXTS = 300
 def share_activations(
     spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
-    """Compute a frozen encoder's activations on the data, once for all runs that share them."""
+    """Compute a frozen encoder's activations on the data, once for all runs that share them.
+
+    Runs of the view `swapped` share those on the data that is not trained on.
+    """
+    with workspace.phase("activations"):
+        _share_activations(spec, run, loop, embedder, workspace)
+
+
+def _share_activations(
+    spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+) -> None:
     bilm = embedder.bilm
     frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
     if not spec.cache_mb or not frozen or bilm.state_policy == "carried":
@@ -45,7 +55,8 @@ def share_activations(
     def read(folder: Path) -> StoredActivations:
         return StoredActivations(folder, bilm.options.lstm.n_layers + 1, bilm.output_dim)
 
-    stored = workspace.cache.load("activations", run.activations_id[:32], make, read)
+    name = run.activations_id[:32] + ("-scored" if run.identity.view == "swapped" else "")
+    stored = workspace.cache.load("activations", name, make, read)
     embedder.elmo_module.cache = ActivationCache(0, stored)
 
 

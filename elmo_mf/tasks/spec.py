@@ -13,7 +13,7 @@ from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.paths import expanded
-from elmo_mf.records.identity import Baseline, Precision, Split
+from elmo_mf.records.identity import Baseline, Precision, Split, View
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks.config import SPLITS, TaskConfig, load_task, task_names
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
@@ -120,6 +120,10 @@ class SweepSpec(BaseModel):
     """Seeds of the grid, below 2^32."""
     compressions: _Compressions = ()
     """Compressions in addition to the grid's."""
+    views: Annotated[
+        tuple[View, ...], BeforeValidator(_listed), AfterValidator(_not_empty), AfterValidator(_each_once)
+    ] = ("retrained",)
+    """How compressed ELMos meet the tasks' models, see `elmo_mf.records.identity.View`."""
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """What takes an ELMo's place for comparison, see `elmo_mf.records.identity.Baseline`."""
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()

@@ -1,9 +1,11 @@
-"""Training of a task's model with an ELMo, and the gradients of a trained one."""
+"""A task's model with an ELMo: trained on the run's encoder, or trained on the dense one and then given the run's."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import copy
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,16 +13,26 @@ from elmo_mf.compression.calibration.row_weights import write_row_weights
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.records.identity import Split
+from elmo_mf.records.outputs import SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.encoders import encoder_of
 from elmo_mf.tasks.latency import embedder_of
-from elmo_mf.tasks.run_config import run_config
+from elmo_mf.tasks.model_outputs import has_collapsed, model_outputs
+from elmo_mf.tasks.run_config import model_config
 from elmo_mf.tasks.shared_activations import share_activations
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.stored_model import VOCABULARY, read_model, write_model
 from elmo_mf.tasks.task_gradients import EXAMPLES, row_weights
-from elmo_mf.tasks.training import train, training_loop
+from elmo_mf.tasks.training import evaluate, train, training_loop
+
+_ATTEMPTS = 3
+TUNING_RATE = 0.2
+"""Learning rate of the view `tuned`, as a share of the task's."""
+
+Config = dict[str, Any]
 
 
 class Trained(NamedTuple):
@@ -29,9 +41,11 @@ class Trained(NamedTuple):
     Attributes:
         loop: AllenNLP's training loop, completed, with the best weights.
         embedder: `elmo_mf` embedder of the model.
-        metrics: Training metrics.
+        metrics: Training metrics: `epoch` and `best_epoch`, from 0 on, and `best_validation_*`.
         data: Data folder.
         report: Report of the encoder's compression; empty if the encoder is dense.
+        collapsed: Whether the model learned nothing in any attempt.
+        attempts: Number of trainings before this one, which collapsed.
     """
 
     loop: Any
@@ -39,17 +53,105 @@ class Trained(NamedTuple):
     metrics: dict[str, Any]
     data: Path
     report: dict[str, Any]
+    collapsed: bool = False
+    attempts: int = 0
+
+    def outputs(self, run: Run, split: Split, workspace: Workspace) -> SplitOutputs:
+        """Return the outputs on a split that is not trained on."""
+        task = load_task(run.task)
+        loader = loader_of(self.loop, split)
+        pause = workspace.machine.yield_to_measurement
+        return model_outputs(self.loop.model, loader, task, self.data / task.files[split], pause)
+
+
+def loader_of(loop: Any, split: Split) -> Any:
+    """Return the loop's data loader of a split that is not trained on."""
+    return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
 
 
 @contextlib.contextmanager
 def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
-    """Train the model of a run; AllenNLP's files exist while the context lasts."""
-    with untrained(spec, run, workspace) as (loop, embedder, data, report):
-        with workspace.phase("activations"):
-            share_activations(spec, run, loop, embedder, workspace)
+    """Provide the trained model of a run; AllenNLP's files exist while the context lasts."""
+    with (_retrained if run.identity.view == "retrained" else _swapped)(spec, run, workspace) as model:
+        yield model
+
+
+@contextlib.contextmanager
+def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
+    """Train a model on the run's encoder; if it collapses, again with another seed and half the learning rate."""
+    for attempt in range(_ATTEMPTS):
+
+        def change(config: Config, attempt: int = attempt) -> None:
+            for name in ("random_seed", "numpy_seed", "pytorch_seed"):
+                config[name] += 1_000_000 * attempt
+            config["trainer"]["optimizer"]["lr"] = _rate(config) * 0.5**attempt
+
+        with untrained(spec, run, workspace, change if attempt else None) as model:
+            share_activations(spec, run, model.loop, model.embedder, workspace)
+            with workspace.phase("training"):
+                metrics = train(model.loop, load_task(run.task), workspace)
+            model = model._replace(metrics=metrics, attempts=attempt)
+            with workspace.phase("scoring"):
+                outputs = model.outputs(run, "validation", workspace)
+                collapsed = has_collapsed(load_task(run.task), outputs, model.data)
+            if not collapsed or attempt == _ATTEMPTS - 1:
+                model = model._replace(collapsed=collapsed)
+                if run.identity.is_dense:
+                    workspace.cache.get(*_place(run), lambda folder, model=model: _write(folder, model))  # type: ignore[misc]
+                yield model
+                return
+
+
+@contextlib.contextmanager
+def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
+    """Put the run's encoder into the model that was trained on the dense one; the view `tuned` trains it once more."""
+    tuned, dense = run.identity.view == "tuned", run.dense().retrained()
+
+    def make(folder: Path) -> None:
+        with trained(spec, dense, workspace) as model:
+            _write(folder, model)
+
+    stored = workspace.cache.get(*_place(dense), make)
+
+    def change(config: Config) -> None:
+        words = workspace.folder / VOCABULARY
+        shutil.copytree(stored / VOCABULARY, words)  # AllenNLP leaves a lock where it reads
+        config["vocabulary"] = {"type": "from_files", "directory": str(words)}
+        if tuned:
+            config["trainer"]["num_epochs"] = 1
+            config["trainer"]["optimizer"]["lr"] = TUNING_RATE * _rate(config)
+        else:  # nothing is trained: the training data need not be read
+            config["train_data_path"] = config["validation_data_path"]
+            config["dataset_reader"] = copy.deepcopy(config.get("validation_dataset_reader", config["dataset_reader"]))
+
+    with untrained(spec, run, workspace, change) as model:
+        loop = model.loop
+        training = read_model(stored, loop.model, model.embedder)
+        share_activations(spec, run, loop, model.embedder, workspace)
         with workspace.phase("training"):
-            metrics = train(loop, load_task(run.task), workspace)
-        yield Trained(loop, embedder, metrics, data, report)
+            if tuned:
+                metrics = train(loop, load_task(run.task), workspace)
+            else:
+                scores = evaluate(loop, loader_of(loop, "validation"))
+                metrics = {f"best_validation_{name}": value for name, value in scores.items()}
+        metrics |= {"best_epoch": training["best_epoch"] + tuned, "epoch": training["epoch"] + tuned}
+        yield model._replace(metrics=metrics, collapsed=training["collapsed"], attempts=training["attempts"])
+
+
+def _write(folder: Path, model: Trained) -> None:
+    metrics = model.metrics
+    training = {"best_epoch": metrics["best_epoch"], "epoch": metrics["epoch"]}
+    training |= {"collapsed": model.collapsed, "attempts": model.attempts}
+    write_model(folder, model.loop.model, model.embedder, training)
+
+
+def _place(dense: Run) -> tuple[str, str]:
+    """Return the place in the cache of the model of a dense run."""
+    return "models", f"{dense.task}-{dense.id[:16]}"
+
+
+def _rate(config: Config) -> float:
+    return float(config["trainer"]["optimizer"].get("lr", 1e-3))  # Adam's default
 
 
 def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
@@ -57,11 +159,11 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 
     The gradients are those of a model trained with the dense, frozen encoder, like any other run.
     """
-    dense = run.dense()
+    dense = run.dense().retrained()
 
     def make(folder: Path) -> None:
-        with trained(spec, dense, workspace) as (loop, embedder, *_):
-            rows = row_weights(loop.model, embedder, loop.trainer.data_loader)
+        with trained(spec, dense, workspace) as model:
+            rows = row_weights(model.loop.model, model.embedder, model.loop.trainer.data_loader)
         settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, settings)
 
@@ -70,14 +172,23 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 
 @contextlib.contextmanager
 def untrained(
-    spec: SweepSpec, run: Run, workspace: Workspace
-) -> Iterator[tuple[Any, ElmoMfTokenEmbedder, Path, dict[str, Any]]]:
-    """Provide the fields of `Trained` except the metrics, before training."""
+    spec: SweepSpec, run: Run, workspace: Workspace, change: Callable[[Config], None] | None = None
+) -> Iterator[Trained]:
+    """Provide the model of a run before training, without metrics.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+        change: Changes the AllenNLP config; None to leave it as it is.
+    """
     with scratch(workspace.folder, "training") as work:
         with workspace.phase("encoder"):
             data = limited_data(spec, run, workspace)
             encoder = encoder_of(spec, run, workspace, gradients_of)
         with workspace.phase("data"):
-            config = run_config(spec, load_task(run.task), run.seed, str(data), (encoder.options, encoder.weights))
+            config = model_config(spec, run, data, encoder)
+            if change is not None:
+                change(config)
             loop = training_loop(config, str(work))
-        yield loop, embedder_of(loop.model), data, encoder.report
+        yield Trained(loop, embedder_of(loop.model), {}, data, encoder.report)

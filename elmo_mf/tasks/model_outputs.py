@@ -1,0 +1,103 @@
+"""What each example contributes to a trained model's scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elmo_mf.errors import InputError
+from elmo_mf.records.outputs import Array, SplitOutputs
+from elmo_mf.tasks.config import TaskConfig
+from elmo_mf.tasks.latency import on_its_device
+
+_PROBABILITIES = ("class_probabilities", "label_probs", "probs")  # what AllenNLP's classifiers call them
+_LEAST = 1e-12
+_COLLAPSED = 0.98  # share of the prior's loss that a model must get below
+
+
+def model_outputs(model: Any, loader: Any, task: TaskConfig, file: Path, pause: Callable[[], None]) -> SplitOutputs:
+    """Return the outputs of a model on a split, in the order of the loader.
+
+    Args:
+        model: A trained AllenNLP model.
+        loader: AllenNLP's loader of the split.
+        task: The task.
+        file: Data file of the split, for the documents of its examples.
+        pause: Called between batches.
+    """
+    model.eval()
+    scores: list[float] = []
+    likelihoods: list[float] = []
+    with torch.no_grad():
+        for batch in loader:
+            tensors = on_its_device(batch, model)
+            for score, likelihood in _of_batch(tensors, model(**tensors)):
+                scores.append(score)
+                likelihoods.append(likelihood)
+            pause()
+    model.get_metrics(reset=True)
+    clusters = _articles(task, file, len(scores)) if task.data.format == "squad-json" else None
+    return SplitOutputs(np.array(scores, np.float32), np.array(likelihoods, np.float32), clusters)
+
+
+def has_collapsed(task: TaskConfig, outputs: SplitOutputs, folder: Path) -> bool:
+    """Return whether a classifier learned nothing from its inputs: its loss on the validation split is the prior's.
+
+    The prior's is the loss of the training labels' distribution, with add-one smoothing. Where labels
+    are spans of a text there is none.
+
+    Args:
+        task: The task.
+        outputs: The outputs on the validation split.
+        folder: Data folder.
+    """
+    if task.score.chance != "majority" or outputs.log_likelihood is None:
+        return False
+    train, held_out = (
+        [example.label for example in task.format.read(folder / task.files[split])] for split in ("train", "validation")
+    )
+    counts, total = Counter(train), len(train) + len({*train, *held_out})
+    prior = float(np.mean([np.log((counts[label] + 1) / total) for label in held_out]))
+    return float(outputs.log_likelihood.mean()) < _COLLAPSED * prior
+
+
+def _of_batch(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple[float, float]]:
+    """Yield the score and the log-likelihood of each example."""
+    if "best_span_str" in output:
+        yield from _of_spans(tensors, output)
+        return
+    found = next((output[name] for name in _PROBABILITIES if name in output), None)
+    if found is None:
+        expected = f"one of {', '.join(_PROBABILITIES)}, or best_span_str"
+        raise InputError(f"the model's output: found {', '.join(sorted(output))}, expected {expected}")
+    labels = tensors["label"].flatten()
+    likelihoods = found.gather(1, labels[:, None]).squeeze(1).clamp(min=_LEAST).log()
+    correct = found.argmax(dim=1) == labels
+    for score, likelihood in zip(correct.tolist(), likelihoods.tolist(), strict=True):
+        yield float(score), likelihood
+
+
+def _of_spans(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple[float, float]]:
+    from allennlp_models.rc.metrics import SquadEmAndF1
+
+    metric = SquadEmAndF1()
+    spans = zip(output["span_start_probs"], output["span_end_probs"], tensors["span_start"].flatten(),
+                tensors["span_end"].flatten(), strict=True)  # fmt: skip
+    for text, metadata, (starts, ends, start, end) in zip(
+        output["best_span_str"], tensors["metadata"], spans, strict=True
+    ):
+        metric(text, metadata["answer_texts"])
+        probability = (starts[start].clamp(min=_LEAST) * ends[end].clamp(min=_LEAST)).double()
+        yield metric.get_metric(reset=True)[1], float(probability.log())
+
+
+def _articles(task: TaskConfig, file: Path, questions: int) -> Array | None:
+    """Return the number of the article of each question; None if the reader left some out."""
+    articles: dict[str, int] = {}
+    numbers = [articles.setdefault(example.raw[0], len(articles)) for example in task.format.read(file)]
+    return np.array(numbers, np.float32) if len(numbers) == questions else None

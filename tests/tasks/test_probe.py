@@ -1,0 +1,163 @@
+"""Probes: their examples, features and classifier, and runs of the whole kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nltk.tree import Tree
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+
+from elmo_mf.bilm import BilmOptions, read_weights
+from elmo_mf.bilm.weights import to_dense
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import workspace
+from elmo_mf.records import Outputs, RecordStore
+from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.elmo_run import execute, measure_times
+from elmo_mf.tasks.encoders import shuffled
+from elmo_mf.tasks.formats import Example
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.probe.classifier import STRENGTHS, fit, outputs_of
+from elmo_mf.tasks.probe.data import ProbeData, probe_data
+from elmo_mf.tasks.probe.features import features, layer_vectors, word_vectors
+from elmo_mf.tasks.probe.words import words_alone
+from tests.conftest import random_bilm
+from tests.sweeps import TinySweep, records_here
+
+TREES = ["(3 (2 (2 A) (2 film)) (3 (2 that) (3 works)))", "(1 (2 (2 A) (2 film)) (1 fails))", "(2 Why)"]
+
+
+def _examples(lines: list[str]) -> list[Example]:
+    return [Example(str(Tree.fromstring(line).label()), line) for line in lines]
+
+
+def test_texts_and_pairs_share_their_sentences() -> None:
+    data = probe_data("text", _examples([*TREES, TREES[0]]))
+    assert data.sentences == [("A", "film", "that", "works"), ("A", "film", "fails"), ("Why",)]
+    assert data.rows.tolist() == [[0], [1], [2], [0]] and data.labels.tolist() == ["3", "1", "2", "3"]
+    pair = '{"gold_label": "neutral", "sentence1": "It\'s late.", "sentence2": "Late."}'
+    data = probe_data("pair", [Example("neutral", pair)])
+    assert data.sentences == [("It", "'s", "late", "."), ("Late", ".")] and data.rows.tolist() == [[0, 1]]
+
+
+def test_a_word_is_labelled_by_the_constituents_that_end_with_it() -> None:
+    data = probe_data("word", _examples(TREES))
+    for line, sentence in zip(TREES, data.sentences, strict=True):
+        assert tuple(Tree.fromstring(line).leaves()) == sentence
+    # the film: 1; works: "that works" and the sentence; fails: the sentence; a single word is no constituent of several
+    assert data.labels.tolist() == ["0", "1", "0", "2", "0", "1", "1", "0"]
+    deep = "(2 (2 a) (2 (2 b) (2 (2 c) (2 (2 d) (2 e)))))"
+    assert probe_data("word", _examples([deep])).labels.tolist() == ["0", "0", "0", "0", "3+"]
+
+
+def test_features_are_those_of_the_encoders_vectors() -> None:
+    bilm = random_bilm()
+    vectors = layer_vectors(bilm, slice(1, None), lambda: None)
+    texts = probe_data("text", _examples(TREES))
+    found = features("text", texts, vectors)
+    for sentence, row in zip(texts.sentences, found, strict=True):
+        (layers,) = bilm.embed([sentence])
+        joined = np.concatenate(layers[1:], axis=1)
+        np.testing.assert_allclose(row, np.concatenate([joined.mean(0), joined.max(0)]), atol=1e-5)
+    words = features("word", probe_data("word", _examples(TREES)), vectors)
+    np.testing.assert_allclose(words[:4, : found.shape[1] // 4], bilm.embed([texts.sentences[0]])[0][1], atol=1e-5)
+    pair = ProbeData(texts.sentences, np.array([[0, 1]]), np.array(["x"]))
+    u, v = (np.concatenate(bilm.embed([texts.sentences[k]])[0][1:], axis=1).mean(0) for k in (0, 1))
+    np.testing.assert_allclose(features("pair", pair, vectors)[0], np.concatenate([u, v, abs(u - v), u * v]), atol=1e-5)
+    table = {"a": np.array([1, 2], np.float32), "film": np.array([3, 4], np.float32)}
+    assert features("text", texts, word_vectors(table))[1].tolist() == pytest.approx([4 / 3, 2, 3, 4])
+
+
+def test_the_strength_that_validates_best_is_chosen() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(20, 3))
+    splits = []
+    for _ in range(3):
+        inputs = generator.normal(size=(300, 20)).astype(np.float32)
+        splits.append((inputs, np.array(["a", "b", "c"])[(inputs @ truth + generator.gumbel(size=(300, 3))).argmax(1)]))
+    (train, labels), (validation, held_out), (test, expected) = splits
+    model = fit(train, labels, validation, held_out)
+    scaler = StandardScaler().fit(train)
+    losses = {}
+    for strength in STRENGTHS:
+        theirs = LogisticRegression(C=strength, max_iter=500).fit(scaler.transform(train), labels)
+        losses[strength] = log_loss(held_out, theirs.predict_proba(scaler.transform(validation)))
+    assert model.strength == min(losses, key=losses.__getitem__)
+    theirs = LogisticRegression(C=model.strength, max_iter=500).fit(scaler.transform(train), labels)
+    outputs = outputs_of(model.probabilities(test), model.classes, expected)
+    assert outputs.log_likelihood is not None
+    probabilities = theirs.predict_proba(scaler.transform(test))
+    assert -outputs.log_likelihood.mean() == pytest.approx(log_loss(expected, probabilities), abs=1e-3)
+    assert outputs.score.mean() == pytest.approx(theirs.score(scaler.transform(test), expected), abs=0.02)
+    assert outputs_of(np.array([[0.5, 0.5]]), np.array(["a", "b"]), np.array(["new"])).score.tolist() == [0]
+
+
+def test_words_alone_beat_chance_where_words_decide() -> None:
+    good, bad = ["(4 (2 a) (4 fine))", "(4 (4 lovely) (2 one))"], ["(0 (2 a) (0 dull))", "(0 (0 dull) (2 one))"]
+    data = probe_data("text", _examples(5 * good + 5 * bad))
+    outputs = words_alone("text", {"train": data, "validation": data, "test": data})
+    assert outputs.keys() == {"validation", "test"} and outputs["test"].score.mean() == 1
+    words = probe_data("word", _examples(20 * TREES))
+    assert words_alone("word", {"train": words, "validation": words})["validation"].score.mean() == 1
+
+
+def test_shuffled_weights_keep_their_values_and_lose_their_places(tmp_path: Path) -> None:
+    random_bilm().save(tmp_path)
+    options = BilmOptions.from_file(tmp_path / "options.json")
+    weights = read_weights(tmp_path / "weights.hdf5", options)
+    found = shuffled(weights)
+    for place, lstm in weights.lstms.items():
+        for target, matrix in lstm.matrices.items():
+            before, after = to_dense(matrix), to_dense(found.lstms[place].matrices[target])
+            assert not np.array_equal(after, before) and np.array_equal(np.sort(after.ravel()), np.sort(before.ravel()))
+        assert np.array_equal(found.lstms[place].bias, lstm.bias)
+    again = shuffled(weights).lstms[0, 0].matrices["input"]
+    assert np.array_equal(to_dense(again), to_dense(found.lstms[0, 0].matrices["input"]))
+
+
+@pytest.mark.slow
+def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("".join(f"{word} {len(word)} {k} 1.5\n" for k, word in enumerate(["the", "a", "film", "is", "."])))
+    tasks = ["sst-probe", "snli-probe", "syntax-probe"]
+    spec = tiny_sweep(
+        tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16"],
+        baselines=["shuffled", "token-layer", "no-encoder", "words"],
+    )  # fmt: skip
+    runs = expand(spec)
+    assert len(runs) == 3 * 7 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
+    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 7
+    records = records_here(spec, tmp_path / "out")
+    store = RecordStore(tmp_path / "out")
+    for run, record in zip(runs, records, strict=True):
+        kept = store.read(run)
+        assert kept is not None
+        outputs = store.outputs(kept)
+        assert isinstance(outputs, Outputs) and outputs.splits.keys() == {"validation", "test"}
+        test, validation = outputs.splits["test"], outputs.splits["validation"]
+        assert [len(test.score), len(validation.score)] == [record["examples"][key] for key in ("test", "validation")]
+        assert test.score.mean() == pytest.approx(record["scores"]["accuracy"])
+        assert validation.score.mean() == pytest.approx(record["validation"]["accuracy"])
+        with_encoder = run.identity.baseline not in ("no-encoder", "words")
+        assert ("latency" in record and record["latency"] is not None) == with_encoder
+        assert (record["activation_error"] is not None) == (
+            run.compression is not None or run.identity.precision == "bfloat16"
+        )
+    with workspace(tmp_path / "again") as work:
+        again = execute(spec, runs[1], work)
+        assert again.scores == records[1]["scores"]
+        assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
+
+
+def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:
+    with pytest.raises(InputError, match="glove: sst-probe: found none"):
+        expand(tiny_sweep(tasks=["sst-probe"], baselines=["no-encoder"], data=None))
+    with pytest.raises(InputError, match="sst-probe with fisher_svd, which needs the gradients"):
+        expand(tiny_sweep(tasks=["sst-probe"], methods=["fisher_svd"], data=None))
+    with pytest.raises(InputError, match="baselines: found words for sst, expected it for probes only"):
+        expand(tiny_sweep(tasks=["sst"], baselines=["words"]))
+    assert load_task("syntax-probe").demo_data == load_task("sst").demo_data
