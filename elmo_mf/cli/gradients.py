@@ -53,10 +53,11 @@ def gradients(
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
-    (run,) = expand(spec)
-    if run.is_language_model:
-        raise InputError(f"TASK: found {task}, a language model, expected a task of an ELMo")
     known = load_task(task)
+    if known.kind != "elmo":
+        kind = "a language model" if known.kind == "language-model" else "a probe"
+        raise InputError(f"TASK: found {task}, {kind}, expected a task with a model that has an ELMo")
+    (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")
     with output_errors(output), exclusive(folder, f"the output {output}"):

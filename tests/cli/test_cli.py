@@ -355,7 +355,7 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
     ("arguments", "message"),
     [
         (["gone.jsonnet"], "gone.jsonnet: no such jsonnet file"),
-        (["--tasks", "mnist"], "tasks: found 'mnist', expected any of ptb, snli, squad, sst"),
+        (["--tasks", "mnist"], "tasks: found 'mnist', expected any of ptb, snli, snli-probe, squad, sst"),
         (["--tasks", "sst,"], "--tasks: found 'sst,', expected names separated by commas"),
         (["--ranks", "4,x"], "--ranks: found '4,x', expected whole numbers separated by commas"),
         (["--ranks", "0"], "rank: found 0"),
@@ -480,7 +480,7 @@ def test_errors_suggest_what_was_meant(
 
 def test_nothing_near_suggests_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert _fails(capsys, "sweep", "--tasks", "translation").endswith(
-        "expected any of ptb, snli, squad, sst, wikitext2\n"
+        "expected any of ptb, snli, snli-probe, squad, sst, sst-probe, syntax-probe, wikitext2\n"
     )
 
 

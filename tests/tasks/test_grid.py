@@ -249,7 +249,7 @@ def test_the_folder_of_an_elmo() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of ptb, snli, squad, sst"),
+        ({"tasks": ["mnist"]}, "tasks: found 'mnist', expected any of ptb, snli, snli-probe, squad, sst"),
         ({"methods": ["svdd"]}, "svdd"),
         ({"targets": ["inputs"]}, "inputs"),
         ({"ranks": [0]}, "rank"),
@@ -262,10 +262,10 @@ def test_the_folder_of_an_elmo() -> None:
         ({"limit": {"sst": "few"}}, "limit.sst: found 'few'"),
         (
             {"limit": {"mnist": 5}},
-            "limit: found the key 'mnist', expected any of ptb, snli, squad, sst, wikitext2, train, validation",
+            "limit: found the key 'mnist', expected any of ptb, snli, snli-probe, squad, sst, sst-probe",
         ),
         ({"limit": {"sst": {"dev": 5}}}, "limit.sst: found the key 'dev', expected any of train, validation, test"),
-        ({"preset": "huge"}, "preset: found 'huge', expected one of demo, paper"),
+        ({"preset": "huge"}, "preset: found 'huge', expected one of demo, board, paper"),
         ({"options": "o.json"}, "options: found 'o.json', expected a folder with options and weights, or both"),
         ({"weights": "w.hdf5"}, "found only one of options and weights"),
         ({"overrides": {"mnist": {}}}, "overrides: found the key 'mnist'"),
@@ -294,13 +294,13 @@ def test_options_replace_a_files_keys(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonnet"
     path.write_text("{ranks: [4, 8], seeds: 5}")
     spec = SweepSpec.from_file(path, ranks=[2], tasks=None)
-    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), tuple(task_names()))
+    assert (spec.ranks, spec.seeds, spec.tasks) == ((2,), (5,), ("ptb", "snli", "squad", "sst", "wikitext2"))
 
 
 def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
     spec = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
     assert spec.tasks == ("snli", "squad", "sst")
-    assert _spec().tasks == tuple(task_names())
+    assert _spec().tasks == tuple(name for name in task_names() if load_task(name).kind != "probe")
 
 
 def test_run_names() -> None:

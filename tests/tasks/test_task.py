@@ -100,7 +100,7 @@ def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
 
 
 def test_unknown_task() -> None:
-    with pytest.raises(InputError, match="tasks: found 'mnist', expected any of ptb, snli, squad, sst"):
+    with pytest.raises(InputError, match="tasks: found 'mnist', expected any of ptb, snli, snli-probe, squad, sst"):
         load_task("mnist")
 
 
