@@ -305,7 +305,7 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert _run(*command) == 0
     text = capsys.readouterr().out
     assert len(re.findall(r"^sst (?:dense|svd all rank \d) seed 1: accuracy 0\.\d{4}, ", text, re.MULTILINE)) == 3
-    records = {path: path.read_bytes() for path in (out / "records").iterdir()}
+    records = {path: path.read_bytes() for path in (out / "records").glob("*.json")}
     assert len(records) == 3
     assert all(json.loads(text)["run"]["data"]["train"]["limit"] == 20 for text in records.values())
 
@@ -313,7 +313,7 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert _run(*command) == 0
     assert "3 runs, 2 recorded, 1 to run" in capsys.readouterr().out
     kept = [path for path in records if "rank-2" not in path.name]
-    assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").iterdir())) == 3
+    assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").glob("*.json"))) == 3
 
     assert _run(*command, "--retime", "stale") == 0
     assert capsys.readouterr().out == "3 runs recorded, 0 to time again\n"

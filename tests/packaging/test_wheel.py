@@ -95,7 +95,7 @@ def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path
     assert str(ROOT) not in where and str(python.parent.parent) in where
     script = python.with_name("elmo-mf")
     _run(tmp_path, script, *_short_sweep(tmp_path))
-    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").glob("*.json")]
     assert sorted(record["run"].get("compression") is None for record in records) == [False, True]
     assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out")
 
@@ -140,4 +140,4 @@ def test_commands_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
     """The sweep's trainings run in worker processes."""
     assert _without_pth(target, tmp_path, "-m", "elmo_mf.compat", "--version").startswith("allennlp 2.10.1")
     _without_pth(target, tmp_path, "-m", "elmo_mf", *_short_sweep(tmp_path))
-    assert len(list((tmp_path / "out" / "records").iterdir())) == 2
+    assert len(list((tmp_path / "out" / "records").glob("*.json"))) == 2

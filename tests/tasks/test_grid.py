@@ -88,10 +88,13 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         spec = SweepSpec.from_file(path)
         encoders = [EncoderIdentity(compression=one) for one in spec.encoders()]
         encoders += [EncoderIdentity(finetune=one.tuning) for one in encoders]
+        encoders += [EncoderIdentity(precision=one) for one in spec.precisions]
+        encoders += [EncoderIdentity(baseline=one) for one in spec.baselines]
         names = set(map(encoder_label, encoders))
         for task in spec.tasks:
-            elmo = Path(spec.weights).parent.name if load_task(task).kind == "elmo" else None
-            named |= {(task, elmo, name, seed) for name in names for seed in spec.seeds}
+            kind = load_task(task).kind
+            elmo = None if kind == "language-model" else Path(spec.weights).parent.name
+            named |= {(task, elmo, name, seed) for name in names for seed in ((0,) if kind == "probe" else spec.seeds)}
     published = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
         record = read_record(path)

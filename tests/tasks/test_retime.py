@@ -44,7 +44,7 @@ def _retime(
 def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
     """Rewrite the records as if they came from another machine, and return them by file name."""
     records = {}
-    for path in sorted((output / "records").iterdir()):
+    for path in sorted((output / "records").glob("*.json")):
         record = json.loads(path.read_text())
         record["machine"] |= machine
         path.write_text(json.dumps(record))
@@ -75,7 +75,7 @@ def test_times_are_new_and_the_rest_is_kept(task: str, tiny_sweep: TinySweep, tm
 def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     records_here(spec, out)
-    (path,) = (out / "records").iterdir()
+    (path,) = (out / "records").glob("*.json")
     # times measured again are from this machine, wherever the scores are from
     for machine, again in (({}, False), ({"threads": 2}, True), ({"instructions": "none"}, False)):
         _elsewhere(out, **machine)
@@ -100,7 +100,7 @@ def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> N
     """A failure is not remembered, so the same command measures again."""
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     records_here(spec, out)
-    (path,) = (out / "records").iterdir()
+    (path,) = (out / "records").glob("*.json")
     before = path.read_bytes()
     (outcome,), _ = _retime(spec, out, "all", _failing)
     assert outcome.error == "no time" and outcome.again and outcome.log is not None
@@ -129,7 +129,7 @@ _DISTILL = {"distill": {"text": "gone.txt", "steps": 2}}
         ("sst", {"method": "svd", "rank": 2} | _DISTILL, "encoder data", False),
         ("sst", {"method": "svd"} | _BUDGET | _DISTILL, "encoder data", False),
         ("sst", {"method": "fisher_svd", "rank": 2}, "encoder data", False),
-        ("sst", {"method": "fisher_svd"} | _BUDGET, "encoder data activations training", True),
+        ("sst", {"method": "fisher_svd"} | _BUDGET, "encoder data activations training scoring", True),
         ("ptb", {"method": "fisher_svd", "rank": 2}, "data encoder", False),
         ("ptb", {"method": "svd", "rank": 2, "finetune": {"epochs": 1}}, "data encoder", False),
         ("ptb", {"method": "svd"} | _BUDGET, "data training encoder", True),

@@ -137,7 +137,7 @@ def test_damage_in_the_cache_changes_no_score(task: str, tiny_sweep: TinySweep, 
     assert all(path.read_bytes() == before[path] for path in deterministic)
 
 
-_ELMO_KINDS = {"activations", "data", "encoders", "errors", "facts", "gradients"}
+_ELMO_KINDS = {"models", "activations", "data", "encoders", "errors", "facts", "gradients"}
 
 
 def _results(records: list[dict[str, Any]]) -> list[Any]:
