@@ -69,14 +69,24 @@ class StackedLinear(nn.Module):
         if self.blocks > 1:
             product = self._blockwise(inputs)
             return product if add is None else product + add
-        left: Tensor = self.left
-        if self.mask is not None and torch.is_grad_enabled():
-            left = left * cast(Tensor, self.mask)
+        left = self._masked_left()
         if add is None:
             return _product(inputs, left)
         if overwrite_add and not torch.is_grad_enabled() and not torch.is_autocast_enabled(add.device.type):
             return add.baddbmm_(inputs, left)
         return torch.baddbmm(add, inputs, left)
+
+    @property
+    def factors(self) -> tuple[Tensor, ...]:
+        """The right and the left factor, or the dense matrix, whose pruned numbers get no gradients."""
+        left = self._masked_left()
+        return (left,) if self.right is None else (self.right, left)
+
+    def _masked_left(self) -> Tensor:
+        left: Tensor = self.left
+        if self.mask is not None and torch.is_grad_enabled():
+            left = left * cast(Tensor, self.mask)
+        return left
 
     def _blockwise(self, inputs: Tensor) -> Tensor:
         """Turn (G, rows, blocks * r) into (G, rows, out), each block with its own rows of the left factor."""

@@ -29,7 +29,8 @@ class LanguageModel(nn.Module):
         bilm: The encoder, trained in place.
         softmax: See `word_softmax`.
         dropout: Dropout on the states before the softmax.
-        mixed: Type of the encoder's products in training. Defaults to the type of its parameters.
+        mixed: Type of the products in training: the encoder's and, on a CPU, those of an adaptive or full softmax.
+            Defaults to the type of the parameters.
     """
 
     def __init__(self, bilm: Bilm, softmax: nn.Module, dropout: float = 0.0, mixed: torch.dtype | None = None) -> None:
@@ -61,11 +62,12 @@ class LanguageModel(nn.Module):
         not_first = position > 0
         words = batch.words.flatten()
         forward, backward = top.chunk(2, dim=1)
-        return Losses(
-            self.softmax(forward[not_last], words[packing.forward[not_last] + 1]),
-            self.softmax(backward[not_first], words[packing.forward[not_first] - 1]),
-            batch.predictions,
-        )
+        with self._autocast() if self.bilm.device.type == "cpu" else nullcontext():
+            return Losses(
+                self.softmax(forward[not_last], words[packing.forward[not_last] + 1]),
+                self.softmax(backward[not_first], words[packing.forward[not_first] - 1]),
+                batch.predictions,
+            )
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.mixed is None or not self.training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from allennlp.modules.sampled_softmax_loss import SampledSoftmaxLoss
 from torch import Tensor
 
@@ -13,6 +14,11 @@ class SampledSoftmax(SampledSoftmaxLoss):  # type: ignore[misc]
 
     These would be tens of gigabytes for the 793,471 words of the published ELMo.
     """
+
+    def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):  # it has no forms of its own for other types
+            loss: Tensor = super().forward(embeddings, targets)
+        return loss
 
     def _forward_eval(self, embeddings: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(embeddings, self.softmax_w, targets, self.softmax_b)

@@ -35,7 +35,7 @@ from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, lo
 from elmo_mf.sentences import read_with_hash
 from elmo_mf.unigram import unigram_perplexity
 
-VERSION = 1
+VERSION = 2
 """Version of pretraining; raise it when its result changes, see `tests/golden`."""
 
 CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"

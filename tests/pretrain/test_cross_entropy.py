@@ -84,3 +84,18 @@ def test_evaluation_computes_no_gradients(monkeypatch: pytest.MonkeyPatch) -> No
     softmax = word_softmax("full", 8, 30)
     with torch.no_grad():
         softmax(torch.randn(5, 8), torch.randint(30, (5,)))
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "full"])
+def test_mixed_precision_comes_close(kind: Any) -> None:
+    torch.manual_seed(3)
+    softmax, words = word_softmax(kind, 16, 3000), torch.randint(3000, (300,))
+    states = torch.randn(300, 16).requires_grad_()
+    inputs = [states, *softmax.parameters()]
+    expected = _with_gradients(softmax(states, words), *inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = softmax(states, words)
+    assert loss.dtype == torch.float32
+    for one, other in zip(_with_gradients(loss, *inputs), expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() <= 0.01 * other.norm()

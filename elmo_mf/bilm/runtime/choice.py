@@ -18,6 +18,7 @@ from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime.protocol import Runtime
 from elmo_mf.bilm.runtime.settings import RuntimeSettings, default_settings
+from elmo_mf.bilm.runtime.whole_batch import WholeBatchLstm
 
 
 class _CpuRuntimes(NamedTuple):
@@ -43,7 +44,8 @@ class Runtimes(nn.Module):
     def choose(self, lstm: LstmFormula, inputs: Tensor, batch_sizes: list[int], state: State) -> Runtime:
         """Return the fastest runtime for a call.
 
-        With gradients, in other types than float32 and for large batches on a GPU it is the formula in PyTorch; for
+        With gradients on a CPU it is one operation of autograd for all steps where it suits the matrices; otherwise,
+        with gradients, in other types than float32 and for large batches on a GPU it is the formula in PyTorch; for
         small batches on a GPU CUDA graphs; and on a CPU machine code or, where that is not available or slower, PyTorch
         on packed weights.
         """
@@ -56,6 +58,8 @@ class Runtimes(nn.Module):
                 return self._graphs.get(
                     lstm.parameters(), lambda: CudaGraphLstm(lstm, self.settings, capture), in_place=True
                 )
+        elif inputs.device.type == "cpu" and WholeBatchLstm.suits(lstm):
+            return WholeBatchLstm(lstm, self.settings)
         return EagerLstm(lstm, self.settings)
 
     def _build_for_cpu(self, lstm: LstmFormula) -> _CpuRuntimes:

@@ -8,11 +8,9 @@ part of the gates comes from one product for many steps.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from itertools import groupby
 
 import torch
@@ -39,7 +37,7 @@ def kernel_config(lstm: LstmFormula, dtype: torch.dtype, settings: RuntimeSettin
         None if there is no machine code for the layer on this processor, llvmlite is not installed, or the settings or
         `ELMO_MF_NATIVE=0` in the environment forbid it.
     """
-    if not settings.machine_code or os.environ.get("ELMO_MF_NATIVE") == "0" or find_spec("llvmlite") is None:
+    if not settings.may_compile():
         return None
     from elmo_mf.bilm.runtime.kernel import compiled
 

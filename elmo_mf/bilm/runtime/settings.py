@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -76,6 +78,11 @@ class RuntimeSettings:
     machine_code: bool = True
     machine_code_lanes: int | None = None
     openmp: bool = True
+
+    def may_compile(self) -> bool:
+        """Return whether machine code may be used and can be compiled."""
+        allowed = self.machine_code and os.environ.get("ELMO_MF_NATIVE") != "0"
+        return allowed and find_spec("llvmlite") is not None
 
     def tokens_at_once(self, bias: Tensor) -> int:
         """Return the number of tokens whose input gates are computed by one product.

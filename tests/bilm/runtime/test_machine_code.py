@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime import machine_code
+from elmo_mf.bilm.runtime import settings as settings_module
 from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
 from elmo_mf.bilm.runtime.settings import RuntimeSettings
@@ -223,7 +223,7 @@ def test_int8_runs_in_machine_code_unless_quantized(ranks: Ranks, quantized_numb
 
 
 def _without_llvmlite(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(machine_code, "find_spec", lambda name: None)
+    patch.setattr(settings_module, "find_spec", lambda name: None)
     patch.setitem(sys.modules, "llvmlite", None)
 
 

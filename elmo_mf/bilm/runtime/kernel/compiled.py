@@ -1,4 +1,4 @@
-"""Compiles the recurrence for this processor, and runs tasks on PyTorch's threads."""
+"""Compiles code for this processor, and runs tasks on PyTorch's threads."""
 
 from __future__ import annotations
 
@@ -38,24 +38,29 @@ def has_bfloat16() -> bool:
 
 
 class Kernel:
-    """Machine code for directions of one configuration.
+    """Machine code for tasks.
 
     Args:
-        config: The configuration, its ranks padded.
+        module: A module.
+        run: Its function of the address of a task.
+        kind: The structure of a task.
+        lanes: float32 numbers in a vector.
     """
 
-    def __init__(self, config: KernelConfig) -> None:
-        self._engine = _compile(config)  # owns the code
+    def __init__(self, module: ir.Module, run: ir.Function, kind: type[ctypes.Structure], lanes: int) -> None:
+        emit_work(module, run, kind)
+        self._kind = kind
+        self._engine = _compile(module, lanes)  # owns the code
         self._work: _Work = _WORK_TYPE(self._engine.get_function_address(_WORK))
 
-    def __call__(self, tasks: Sequence[Task], openmp: bool = True) -> None:
+    def __call__(self, tasks: Sequence[ctypes.Structure], openmp: bool = True) -> None:
         """Run tasks side by side, on as many threads as PyTorch uses.
 
         Args:
             tasks: What to run. Their memory must not overlap where they write.
             openmp: Whether to run on the threads of PyTorch's OpenMP where they can be called. Defaults to True.
         """
-        array = (Task * len(tasks))(*tasks)
+        array = (self._kind * len(tasks))(*tasks)
         job = Job(next=0, count=len(tasks), tasks=ctypes.addressof(array))
         threads = min(torch.get_num_threads(), len(tasks))
         if threads == 1:
@@ -69,24 +74,23 @@ _WORK_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def kernel(config: KernelConfig) -> Kernel:
-    """Return the kernel of a configuration, compiled once for all ranks that need equally many vectors."""
+    """Return the kernel of a configuration's directions, compiled once for all ranks that need equally many vectors."""
     return _kernel(config.with_padded_ranks)
 
 
 @cache
 def _kernel(config: KernelConfig) -> Kernel:
-    return Kernel(config)
+    module = ir.Module()
+    return Kernel(module, emit(module, config), Task, config.lanes)
 
 
-def _compile(config: KernelConfig) -> llvm.ExecutionEngine:
+def _compile(module: ir.Module, lanes: int) -> llvm.ExecutionEngine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    module = ir.Module()
-    emit_work(module, emit(module, config))
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     features = llvm.get_host_cpu_features().flatten()
-    if config.lanes == 16:
+    if lanes == 16:
         features += ",-prefer-256-bit"
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3
@@ -100,12 +104,13 @@ def _compile(config: KernelConfig) -> llvm.ExecutionEngine:
     return engine
 
 
-def emit_work(module: ir.Module, run: ir.Function) -> None:
+def emit_work(module: ir.Module, run: ir.Function, kind: type[ctypes.Structure]) -> None:
     """Emit the entry point, a function of a `Job`'s address that runs the next task until all are taken.
 
     Args:
         module: Where to emit it.
         run: The function of a task.
+        kind: The structure of a task.
     """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), _WORK)
     builder = ir.IRBuilder(function.append_basic_block())
@@ -117,7 +122,7 @@ def emit_work(module: ir.Module, run: ir.Function) -> None:
     number = Integer(builder.atomic_rmw("add", code.field(job, Job, "next"), code.number(1), "monotonic"))
     builder.cbranch(code.compare(number, "<", count), go, done)
     builder.position_at_end(go)
-    code.call(run, [code.structure(tasks, number, Task)])
+    code.call(run, [code.structure(tasks, number, kind)])
     builder.branch(take)
     builder.position_at_end(done)
     builder.ret_void()

@@ -137,7 +137,11 @@ class Emitter:
     def load_integer(self, address: Address) -> Integer:
         return Integer(self.builder.load(address, typ=INT))
 
-    def load(self, address: Address) -> Vector:
+    def load(self, address: Address, bf16: bool = False) -> Vector:
+        """Load a vector, of bfloat16 numbers if `bf16`."""
+        if bf16:
+            numbers = self.builder.load(address, align=2, typ=self.bf16_vector)
+            return Vector(self.builder.fpext(numbers, self.vector))
         return Vector(self.builder.load(address, align=4, typ=self.vector))
 
     def load_pairs(self, address: Address) -> Pairs:
@@ -212,6 +216,14 @@ class Emitter:
         builder, high, low = self.builder, self.splat(bound), self.splat(-bound)
         a = builder.select(builder.fcmp_ordered(">", a, high), high, a)
         return Vector(builder.select(builder.fcmp_ordered("<", a, low), low, a))
+
+    def where_within(self, a: Vector, bound: float | None, value: Vector) -> Vector:
+        """`value` where -bound < a < bound, and 0 elsewhere."""
+        if bound is None:
+            return value
+        builder, zero = self.builder, self.splat(0.0)
+        value = builder.select(builder.fcmp_ordered(">=", a, self.splat(bound)), zero, value)
+        return Vector(builder.select(builder.fcmp_ordered("<=", a, self.splat(-bound)), zero, value))
 
     def _intrinsic(self, name: str, *arguments: ir.Value) -> Vector:
         if name not in self.module.globals:

@@ -64,13 +64,45 @@ class Task(ctypes.Structure):
     ]
 
 
+class CellTask(ctypes.Structure):
+    """Some rows of one step of one direction in training: memory cells, or their gradients.
+
+    The forward pass has no gradients. Sums of gates, gated cells and the gradients of both are float32 or bfloat16,
+    everything else is float32; rows follow each other without gaps.
+
+    Attributes:
+        rows: Number of rows.
+        sums: Sums of the gates i, f, o and g without their bias; (rows, 4n).
+        bias: (4n,).
+        before: Previous memory cells; (rows, n).
+        after: New memory cells, written in the forward pass; (rows, n).
+        gated: Gated cells, written; their gradients in the backward pass; (rows, n).
+        of_cells: Gradients of the memory cells from the following steps, overwritten with those of the previous ones;
+            (rows, n).
+        of_sums: Gradients of the sums, written; (rows, 4n).
+        of_bias: Gradients of the bias, which those of these rows are added to; (4n,).
+    """
+
+    _fields_ = [
+        ("rows", ctypes.c_int64),
+        ("sums", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("before", ctypes.c_void_p),
+        ("after", ctypes.c_void_p),
+        ("gated", ctypes.c_void_p),
+        ("of_cells", ctypes.c_void_p),
+        ("of_sums", ctypes.c_void_p),
+        ("of_bias", ctypes.c_void_p),
+    ]
+
+
 class Job(ctypes.Structure):
     """Tasks that threads take one after the other.
 
     Attributes:
         next: Number of the next task that no thread has taken.
         count: Number of tasks.
-        tasks: Address of an array of `Task`.
+        tasks: Address of an array of tasks.
     """
 
     next: int
