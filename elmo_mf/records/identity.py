@@ -100,6 +100,9 @@ class EncoderIdentity(Data):
     """What takes the encoder's place, for comparison; null for an encoder."""
     precision: Precision | None = None
     """Precision of the encoder's products; null for float32."""
+    words: Text | None = None
+    """SHA-256 of the word vectors: those of the task's model, or those in place of a probe's encoder; null where there
+    are none."""
     versions: Annotated[dict[Key, Count], Many] = Field(default_factory=dict)
     """Versions of the parts of this project that compress and train the encoder again."""
 
@@ -137,8 +140,6 @@ class RunIdentity(EncoderIdentity):
     """Seed of initial weights, dropout and the order of batches."""
     elmo: ElmoFiles | None = None
     """The ELMo; null for a language model."""
-    words: Text | None = None
-    """SHA-256 of the word vectors; null where there are none."""
     data: DataFiles
     """The files of the splits."""
     config: JsonObject
@@ -155,6 +156,7 @@ class RunIdentity(EncoderIdentity):
             finetune=self.finetune,
             baseline=self.baseline,
             precision=self.precision,
+            words=self.words if self.is_probe else None,
             versions={name: number for name, number in self.versions.items() if name not in self._shared_versions},
         )
 
@@ -177,7 +179,8 @@ class RunIdentity(EncoderIdentity):
     def dense(self) -> RunIdentity:
         """Return the identity of the dense encoder's run with the same task and seed."""
         shared = {name: number for name, number in self.versions.items() if name in self._shared_versions}
-        return self.model_copy(update=EncoderIdentity(versions=shared).model_dump())
+        words = None if self.is_probe else self.words
+        return self.model_copy(update=EncoderIdentity(versions=shared, words=words).model_dump())
 
     @property
     def _shared_versions(self) -> tuple[str, ...]:

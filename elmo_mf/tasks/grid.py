@@ -86,8 +86,9 @@ def expand(spec: SweepSpec) -> list[Run]:
         for encoder in [] if language_model else others:
             if task.kind == "elmo" and encoder.baseline in ("no-encoder", "words"):
                 raise InputError(f"baselines: found {encoder.baseline} for {name}, expected it for probes only")
-            words = _glove(spec, task) if encoder.baseline == "no-encoder" and task.kind == "probe" else dense_run.words
-            runs += _runs(spec, task, dense_run.model_copy(update={"words": words}), encoder, None)
+            if encoder.baseline == "no-encoder":
+                encoder = encoder.model_copy(update={"words": _glove(spec, task)})
+            runs += _runs(spec, task, dense_run, encoder, None)
     return runs
 
 
@@ -113,7 +114,8 @@ def _runs(
 
 def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:
     """Return the fields of a run's identity that differ between encoders."""
-    fields = {name: getattr(encoder, name) for name in EncoderIdentity.model_fields}
+    fields = {name: getattr(encoder, name) for name in EncoderIdentity.model_fields if name != "words"}
+    fields |= {"words": encoder.words} if task.kind == "probe" else {}
     return fields | {"versions": _versions(task, encoder)}
 
 

@@ -139,6 +139,13 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         outputs = store.outputs(kept)
         assert isinstance(outputs, Outputs) and outputs.splits.keys() == {"validation", "test"}
         test, validation = outputs.splits["test"], outputs.splits["validation"]
+        assert (test.cluster is not None) == (run.task == "syntax-probe")
+        if test.cluster is not None:
+            trees = [
+                Tree.fromstring(one.raw)
+                for one in load_task("sst").format.read(load_task("sst").demo_data / "test.txt")
+            ]
+            assert test.cluster.tolist() == [number for number, tree in enumerate(trees) for _ in tree.leaves()]
         assert [len(test.score), len(validation.score)] == [record["examples"][key] for key in ("test", "validation")]
         assert test.score.mean() == pytest.approx(record["scores"]["accuracy"])
         assert validation.score.mean() == pytest.approx(record["validation"]["accuracy"])

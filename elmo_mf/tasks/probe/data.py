@@ -31,6 +31,11 @@ class ProbeData:
     rows: npt.NDArray[np.int64]
     labels: npt.NDArray[np.str_]
 
+    def sentence_numbers(self) -> npt.NDArray[np.float32]:
+        """Return the number of each word's sentence, for `word` examples."""
+        lengths = [len(sentence) for sentence in self.sentences]
+        return np.repeat(np.arange(len(lengths), dtype=np.float32), lengths)
+
 
 def probe_data(kind: Probed, examples: Sequence[Example]) -> ProbeData:
     """Return what a probe classifies.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
         encoder = encoder_of(spec, run, workspace, no_gradients) if _has_encoder(run) else None
     with workspace.phase("probing"):
         outputs = _outputs(spec, run, task, splits, encoder, lambda: workspace.step(Progress("probing")))
+    if task.probe is not None and task.probe.examples == "word":  # words of one sentence are not independent
+        outputs = {split: replace(one, cluster=splits[split].sentence_numbers()) for split, one in outputs.items()}
     scored = splits[task.score.split].sentences
     record = {
         "scores": metrics(outputs, task.score.split),
