@@ -29,7 +29,9 @@ _SHARED = f"{_JOINT} budget 501760 parameters with highways"
 def claims() -> Iterator[tuple[str, str]]:
     """Yield pairs of a page below `docs` and a text that it must contain."""
     for page, texts in {
-        "../README.md": itertools.chain(_what_to_choose(), _processors_in_short(), _gpu_in_short(), _embedded()),
+        "../README.md": itertools.chain(
+            _what_to_choose(), _probed(), _processors_in_short(), _gpu_in_short(), _embedded()
+        ),
         "how-to.md": itertools.chain(_accelerated(), _precisions_in_short()),
         "sweeps.md": itertools.chain(_processors(), _sweeps()),
         "compression.md": itertools.chain(
@@ -59,6 +61,19 @@ def _what_to_choose() -> Iterator[str]:
     assert round(ratio) == 2
     ratios = [*_additive("ptb"), *_additive("wikitext2")]
     yield f"{min(ratios):.1f} to {max(ratios):.1f} times as much perplexity as `recurrent`"
+
+
+def _probed() -> Iterator[str]:
+    rows = board("syntax-probe", "base")
+    dense, shuffled, words = (100 * rows[name]["score"] for name in ("dense", "shuffled weights", "words alone"))
+    yield f"right for {dense:.1f} % of 42,405 words, where words alone reach {words:.1f} % and shuffled"
+    yield f"weights {shuffled:.1f} %"
+    quarter, int8 = rows[f"{_JOINT} budget 25% with highways"], rows["dense in int8"]
+    assert {quarter["verdict"], int8["verdict"]} == {"equivalent"}
+    low, high = (-100 * quarter[name] for name in ("high", "low"))
+    assert abs(int8["difference"]) < 5e-4
+    yield f"a quarter of the parameters loses {-100 * quarter['difference']:.1f} points ({low:.1f} to {high:.1f})"
+    yield f"{quarter['encoder_32_original']:.1f} times as fast as AllenNLP's at batch 32"
 
 
 def _gpu_in_short() -> Iterator[str]:
@@ -259,7 +274,7 @@ def _language() -> Iterator[str]:
     yield f"{second[0]} on WikiText-2 ({second[1]})"
     pairs = [f"{more} of {of}" for more, of in re.findall(r"nats more .* in (\d+) of (\d+) pairs", explained)]
     yield f"more in {pairs[1]}"
-    assert pairs[0] == "72 of 72" and explained.count("**Additive matters more") == 5
+    assert pairs[0] == "72 of 72" and explained.count("**Additive matters more") == 6
     layers = [
         "{:.1f}, {:.1f} and {:.1f}".format(*(rows[f"svd {target} layers {n} rank 32"]["difference"] for n in range(3)))
         for rows in (ptb, wikitext2)

@@ -13,7 +13,7 @@ import numpy as np
 from docs.tables.page import DOCS, Rows, Tables, read_json
 from elmo_mf.analysis.correlations import mean_interval
 from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.records import Record
 from elmo_mf.records.compression import parse_compression
 from elmo_mf.records.identity import EncoderIdentity
@@ -252,7 +252,8 @@ def _by_key(task: str, elmo: str | None) -> dict[str, list[Record]]:
 @cache
 def _boards() -> dict[tuple[str, str | None], Board]:
     by_name = {}
-    for one in boards(records_of(DOCS.parent / "leaderboard")):
+    folder = DOCS.parent / "leaderboard"
+    for one in boards(records_of(folder), outputs_of(folder)):
         elmo = one.first.elmo
         by_name[one.task, Path(elmo.name).parent.name if elmo else None] = one
     return by_name
