@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
@@ -114,6 +115,9 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
     (tmp_path / "data").mkdir()
     for task in task_names():
         (tmp_path / "data" / task).symlink_to(ROOT / "tasks" / task / "demo")
+    (tmp_path / "data" / "words").mkdir()
+    with gzip.open(tmp_path / "data" / "words" / "glove.6B.100d.txt.gz", "wt") as vectors:
+        vectors.write(f"a{' 0.5' * 100}\n")
     for name in ("sentences", "train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text("a few words that come again\nand again and again\n" * 40)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\na\nfew\nwords\n")
