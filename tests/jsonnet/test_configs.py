@@ -68,7 +68,7 @@ LANGUAGE_MODELS = ("ptb", "wikitext2")
 
 
 def test_every_task_is_tested() -> None:
-    assert sorted((*INPUTS, *LANGUAGE_MODELS)) == task_names()
+    assert sorted((*INPUTS, *LANGUAGE_MODELS)) == [name for name in task_names() if load_task(name).kind != "probe"]
 
 
 @pytest.mark.parametrize("task", LANGUAGE_MODELS)
