@@ -90,7 +90,7 @@ READERS: dict[str, tuple[dict[str, Any], str, int]] = {
     "multitask_shim": ({"inner": LINES, "head": "one"}, LINE, 1),
     "sharded": ({"base_reader": LINES}, "shards", 2),
 }
-OWN_TESTS = {"cnn_dm", "multitask", "piqa_tt", "triviaqa"}
+OWN_TESTS = {"sst_phrases", "cnn_dm", "multitask", "piqa_tt", "triviaqa"}
 GQA = {"1": {"imageId": "p", "question": "a b", "answer": "c"}}
 VGQA = [{"qas": [{"image_id": "p", "qa_id": 1, "question": "a b", "answer": "c"}]}]
 VQA = {"questions": [{"question_id": 1, "image_id": 7, "question": "a b"}]}
