@@ -70,6 +70,7 @@ class PortableSweep:
         words: dict[str, str] = {}
         for run in {run.task: run for run in runs}.values():
             self._add_data(spec, run, scratch)
+        for run in runs:
             path = spec.glove_of(run.task)
             if path is not None and run.identity.words is not None:
                 words[run.task] = self.bundle.add(path)

@@ -18,7 +18,7 @@ from elmo_mf.provenance import file_hash
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.word_vector_file import check_word_vectors, word_vector_dims
+from elmo_mf.tasks.word_vector_file import check_word_vectors, read_word_vectors, word_vector_dims
 
 _CHECKPOINTS = 3  # that AllenNLP keeps in training: the last two and the best
 _RECORD = 100_000  # bytes
@@ -40,6 +40,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
     with workspace(output, "checks", int(spec.cache_mb * 1e6)) as work:
         for run in {run.task: run for run in runs}.values():
             limited_data(spec, run, work)
+        for run in {(run.task, run.identity.words): run for run in runs}.values():
             _check_words(spec, run, work)
         for text in dict.fromkeys(itertools.chain.from_iterable(_texts(run.compression) for run in runs)):
             _once(work, "texts", text, partial(_check_text, text))
@@ -54,8 +55,14 @@ def _once(work: Workspace, kind: str, path: Path, check: Callable[[], None]) -> 
 def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
     path = spec.glove_of(run.task)
     if path is not None and run.identity.words is not None:
+        if run.identity.is_probe:
+            _once(work, "words", Path(path), partial(_check_readable, Path(path)))
         for dim in set(word_vector_dims(run.identity.config)):
             _once(work, f"words-{dim}", Path(path), partial(check_word_vectors, Path(path), dim))
+
+
+def _check_readable(words: Path) -> None:
+    read_word_vectors(words)
 
 
 def _texts(compression: Compression | None) -> list[Path]:

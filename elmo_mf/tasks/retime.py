@@ -17,7 +17,7 @@ CHOICES = ("stale", "all")
 
 
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
-    """Return a function that selects the records to time again on this machine.
+    """Return a function that selects the records to time again on this machine, among those that have times.
 
     Args:
         choice: `stale` for times from another machine, other versions or another number of threads; or `all`.
@@ -36,7 +36,10 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
         values["machine"]["threads"] = threads
         return measured(Provenance, values)
 
-    return lambda record: choice == "all" or record.timing != here(record.run.task)
+    def wanted(record: Record) -> bool:
+        return record.latency is not None and (choice == "all" or record.timing != here(record.run.task))
+
+    return wanted
 
 
 class RetimedRecords:

@@ -119,12 +119,18 @@ class Cost:
 def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
     """Return the cost of runs.
 
-    A language model is trained once per seed, and once more for each fine-tuned run.
+    A language model is trained once per seed, and once more for each fine-tuned run; a task's model with an ELMo once
+    for each run of the view `retrained`, once per seed for the other views, and once more for each run that is `tuned`.
+    Probes train no model.
     """
     epochs: dict[tuple[str, object], int] = {}  # of each training, by task and seed or run id
     encoders = set()
     for run in runs:
-        epochs[run.task, run.seed if run.is_language_model else run.id] = _epochs(run.identity)
+        if not run.identity.is_probe:
+            shared = run.is_language_model or run.identity.view != "retrained"
+            epochs[run.task, run.seed if shared else run.id] = _epochs(run.identity)
+        if run.identity.view == "tuned":
+            epochs[run.task, run.id] = 1
         if run.is_language_model and run.finetune is not None:
             epochs[run.task, run.id] = run.finetune.epochs
         if run.compression is not None:
@@ -138,7 +144,7 @@ def _setting(identity: RunIdentity) -> str:
     """Return a key that runs with similar times share."""
     setting = f"{identity.task} {identity.data} {identity.config.get('trainer')} {identity.words}"
     if not identity.is_language_model:
-        return setting
+        return f"{setting} {identity.view} {identity.baseline}"
     return f"{setting} {identity.compression is None} {identity.tuning}"
 
 

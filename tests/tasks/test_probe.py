@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,22 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records import Outputs, RecordStore
+from elmo_mf.records.record import parse_record
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.elmo_run import execute, measure_times
 from elmo_mf.tasks.encoders import shuffled
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.portable import PortableSweep
+from elmo_mf.tasks.preflight import check_needs
 from elmo_mf.tasks.probe.classifier import STRENGTHS, fit, outputs_of
 from elmo_mf.tasks.probe.data import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import features, layer_vectors, word_vectors
 from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.retime import picked
+from elmo_mf.tasks.status import cost_of
 from tests.conftest import random_bilm
+from tests.records.samples import record, signed
 from tests.sweeps import TinySweep, records_here
 
 TREES = ["(3 (2 (2 A) (2 film)) (3 (2 that) (3 works)))", "(1 (2 (2 A) (2 film)) (1 fails))", "(2 Why)"]
@@ -133,7 +140,7 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
     assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 7
     records = records_here(spec, tmp_path / "out")
     store = RecordStore(tmp_path / "out")
-    for run, record in zip(runs, records, strict=True):
+    for run, entry in zip(runs, records, strict=True):
         kept = store.read(run)
         assert kept is not None
         outputs = store.outputs(kept)
@@ -146,18 +153,38 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
                 for one in load_task("sst").format.read(load_task("sst").demo_data / "test.txt")
             ]
             assert test.cluster.tolist() == [number for number, tree in enumerate(trees) for _ in tree.leaves()]
-        assert [len(test.score), len(validation.score)] == [record["examples"][key] for key in ("test", "validation")]
-        assert test.score.mean() == pytest.approx(record["scores"]["accuracy"])
-        assert validation.score.mean() == pytest.approx(record["validation"]["accuracy"])
+        assert [len(test.score), len(validation.score)] == [entry["examples"][key] for key in ("test", "validation")]
+        assert test.score.mean() == pytest.approx(entry["scores"]["accuracy"])
+        assert validation.score.mean() == pytest.approx(entry["validation"]["accuracy"])
         with_encoder = run.identity.baseline not in ("no-encoder", "words")
-        assert ("latency" in record and record["latency"] is not None) == with_encoder
-        assert (record["activation_error"] is not None) == (
+        assert ("latency" in entry and entry["latency"] is not None) == with_encoder
+        assert (entry["activation_error"] is not None) == (
             run.compression is not None or run.identity.precision == "bfloat16"
         )
     with workspace(tmp_path / "again") as work:
         again = execute(spec, runs[1], work)
         assert again.scores == records[1]["scores"]
         assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
+
+
+def test_what_a_sweep_of_probes_needs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("a 1 2\n")
+    spec = tiny_sweep(tasks=["sst-probe"], glove=str(glove), data=None, baselines=["no-encoder", "words"])
+    runs = expand(spec)
+    assert cost_of(spec, runs).trainings == 0 and cost_of(spec, runs).encoders == 1
+    sent = PortableSweep(spec, runs, tmp_path / "scratch")
+    assert isinstance(sent.spec.glove, dict) and sent.bundle.paths[sent.spec.glove["sst-probe"]] == glove
+    check_needs(spec, runs, tmp_path / "out", 1)
+    glove.write_text("no vectors\n")
+    with pytest.raises(InputError, match=r"glove\.txt: found no vectors"):
+        check_needs(spec, runs, tmp_path / "out", 1)
+
+
+def test_what_has_no_times_is_not_timed_again(tiny_sweep: TinySweep) -> None:
+    wanted = picked("all", tiny_sweep(tasks=["sst-probe"], data=None), 1)
+    dense = parse_record(json.dumps(signed(record(None, 0.4))).encode(), "x")
+    assert wanted(dense) and not wanted(dense.model_copy(update={"latency": None}))
 
 
 def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:

@@ -58,10 +58,8 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
     return record, Outputs(outputs), torch.device("cpu")
 
 
-def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any] | None, torch.device]:
+def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     """Return the times of a probe's encoder, and its device."""
-    if not _has_encoder(run):
-        return None, torch.device("cpu")
     with workspace.phase("encoder"):
         task = load_task(run.task)
         scored = _splits(task, limited_data(spec, run, workspace))[task.score.split].sentences
