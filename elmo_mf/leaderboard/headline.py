@@ -22,15 +22,17 @@ def in_short(board: Board) -> str:
         return f"nothing to recommend. {markdown(board.judged.remark)}"
     if not compared:
         return "nothing to compare yet."
+    if not board.judged.recommends:
+        return "nothing to recommend: baselines were not run."
     where = "the validation data that is scored here" if board.scoring.split == "validation" else "validation data"
     taken = [row for row in compared if row.recommended]
     if taken:
-        return f"take {_described(taken[0], board)}: the fastest of those that are not inferior to dense on {where}."
+        return f"take {_described(taken[0], board)}: the fastest encoder that is non-inferior to dense on {where}."
     known = [row for row in compared if not math.isnan(row.validation_gain)]
     if not known:
         return "nothing was compared on validation data."
     best = max(known, key=lambda row: row.validation_gain)
-    return f"no encoder is shown not to be inferior to dense on {where}; the best there is {_described(best, board)}."
+    return f"no encoder is shown to be non-inferior to dense on {where}; the best there is {_described(best, board)}."
 
 
 def lead(board: Board) -> str:
@@ -48,11 +50,23 @@ def lead(board: Board) -> str:
 def _described(row: Row, board: Board) -> str:
     unit = Unit.of(board.scoring)
     within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
-    verdict = f", {row.verdict}" if row.verdict else ""
+    verdict = f", {_verdict_alone(row, board)}" if row.verdict else ""
     facts = f"{unit.signed(row.difference)}{within} {markdown(unit.name)} from {markdown(row.baseline)}{verdict}"
     smaller = "" if math.isnan(row.ratio) else f"; {row.ratio:.1f} times smaller"
     mixed = f"; scored on another kind of machine than dense {SIGN}" if row.mixed else ""
     return f"{code(row.encoder)} ({facts}{smaller}{_faster(row, board)}{mixed})"
+
+
+def _verdict_alone(row: Row, board: Board) -> Judgement:
+    """Judge an encoder by its interval alone: it was chosen on other data, so there is nothing to correct for."""
+    ends = (row.low, row.high) if board.scoring.higher_is_better else (-row.high, -row.low)
+    if math.isnan(row.low):
+        return "undecided"
+    if ends[0] > 0:
+        return "better"
+    if ends[0] > -board.margin / Unit.of(board.scoring).factor:
+        return "equivalent"
+    return "worse" if ends[1] < 0 else "undecided"
 
 
 def _faster(row: Row, board: Board) -> str:

@@ -23,10 +23,12 @@ class Judged:
     Attributes:
         decides: Whether the board gives verdicts.
         remark: What its baselines say, for the first line.
+        recommends: Whether the board recommends an encoder where it gives verdicts.
     """
 
     decides: bool
     remark: str
+    recommends: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def judge(rows: pd.DataFrame, runs: pd.DataFrame, evidence: Evidence) -> Judged:
     judged = _trust(rows, evidence)
     _add_verdicts(rows, known, evidence, judged.decides)
     _choose(rows, pairs, evidence)
+    if not (judged.decides and judged.recommends):
+        rows["recommended"] = False
     return judged
 
 
@@ -103,9 +107,15 @@ def _pairs(rows: pd.DataFrame, grouped: dict[str, pd.DataFrame]) -> dict[str, tu
 
 
 def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], prefix: str) -> dict[str, Estimate]:
-    """Add the ends of the 95 % intervals, and return the estimates that there are."""
-    present = {name: one for name, one in parts.items() if one is not None}
-    known = dict(zip(present, estimates(list(present.values())), strict=True))
+    """Add the ends of the 95 % intervals, and return the estimates that there are.
+
+    Baselines say nothing of how much encoders vary between seeds, and share their variances among themselves.
+    """
+    known: dict[str, Estimate] = {}
+    for is_baseline in (False, True):
+        names = rows.index[rows["is_baseline"] == is_baseline]
+        present = {name: one for name, one in parts.items() if one is not None and name in names}
+        known |= zip(present, estimates(list(present.values())), strict=True)
     for column, sign in (("low", -1), ("high", 1)):
         ends = {name: one.mean + sign * one.half_width() for name, one in known.items()}
         rows[prefix + column] = [ends.get(str(name), NAN) for name in rows.index]
@@ -156,14 +166,16 @@ def _trust(rows: pd.DataFrame, evidence: Evidence) -> Judged:
     if len(dense) and dense["at_chance"].iloc[0]:
         return Judged(False, "The dense encoder itself is at chance: this table shows nothing.")
     if not len(baselines):
-        return Judged(True, "Baselines were not run.")
+        if evidence.first.run.is_language_model:  # compared with chance, a unigram model
+            return Judged(True, "")
+        return Judged(True, "Baselines were not run, so no encoder is recommended.", recommends=False)
     if not len(dense):
         return Judged(True, "")
     gains = evidence.sign * baselines["difference"]
     unbeaten = baselines[~(gains + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
     if len(unbeaten):
         names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
-        reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) does not beat {names}"
+        reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) is not shown to beat {names}"
         return Judged(False, f"No verdicts: {reason}.")
     shuffled = baselines[baselines["baseline_of"] == "shuffled"]
     if not len(shuffled):

@@ -51,7 +51,9 @@ NOTES = """## How to read it
 - **verdict**: *equivalent* is not worse than dense by the margin or more, *better* is better than dense, *worse* is
   worse and not equivalent; *undecided* says what it would take to decide. All verdicts of a table hold together with 95
   % confidence (Holm 1979), so that a verdict needs more than the interval beside it. A table whose dense encoder does
-  not beat every baseline, or is not ten half widths above an encoder of shuffled weights, gives none.
+  not beat every baseline, or is not ten half widths above an encoder of shuffled weights, gives none; one without
+  baselines recommends nothing. The encoder that is recommended was chosen on other data, so the verdict in its sentence
+  is that of its interval alone.
 - **★** marks the fastest encoder (by its times at batch 1 and 32) of those that are not inferior to dense on
   *validation* data; its numbers are from the scored split. **◆** is the Pareto front, where no encoder is as good with
   fewer multiply-adds; **†** a score within two standard errors of chance.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from elmo_mf.leaderboard.aggregate import Board, Row, boards
+from elmo_mf.leaderboard.headline import in_short
 from elmo_mf.leaderboard.readme import about
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.table import evidence, table
@@ -150,11 +151,11 @@ def _trusted(folder: Path, baselines: dict[str, float], seeds: int = 3) -> Board
 @pytest.mark.parametrize(
     ("baselines", "decides", "remark"),
     [
-        ({}, True, "Baselines were not run."),
+        ({}, True, "Baselines were not run, so no encoder is recommended."),
         ({"words": 0.5}, True, "Dense beats every baseline. An encoder of shuffled weights was not run."),
         ({"words": 0.5, "shuffled": 0.4}, True, "Dense beats every baseline; from dense to an encoder of shuffled"),
-        ({"words": 0.72, "shuffled": 0.4}, False, "No verdicts: dense (69.5) does not beat words alone (7"),
-        ({"words": 0.695, "shuffled": 0.4}, False, "No verdicts: dense (69.5) does not beat words alone (6"),
+        ({"words": 0.72, "shuffled": 0.4}, False, "No verdicts: dense (69.5) is not shown to beat words alone (7"),
+        ({"words": 0.695, "shuffled": 0.4}, False, "No verdicts: dense (69.5) is not shown to beat words alone (6"),
         ({"token-layer": 0.5, "shuffled": 0.64}, False, "No verdicts: from dense to an encoder of shuffled weights"),
     ],
 )
@@ -184,7 +185,9 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
         compression = entry["run"]["compression"]
         milliseconds = 9.0 if compression is None else float(compression["rank"])
         entry["latency"]["encoder"]["32"]["median_ms"] = milliseconds
-    board = _board(tmp_path, *entries, margin=2)
+    unchecked = _board(tmp_path / "unchecked", *entries, margin=2)
+    assert not any(row.recommended for row in unchecked.rows) and "nothing to recommend" in in_short(unchecked)
+    board = _board(tmp_path / "checked", *entries, _baseline(task, "words", 0.40), margin=2)
     assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 8"]
     assert {row.encoder for row in board.rows if row.not_inferior} == {"svd all rank 8", "svd all rank 16"}
 

@@ -12,7 +12,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.table import columns
 from elmo_mf.leaderboard.write import write_reports
 from tests.conftest import ROOT
-from tests.records.samples import MACHINE, boards_of, record, write
+from tests.records.samples import MACHINE, boards_of, record, signed, write
 
 
 def _page(folder: Path, *records: dict[str, object]) -> str:
@@ -144,13 +144,22 @@ def test_in_short(tmp_path: Path) -> None:
 
     dense, good, bad = seeds(None, 0.40, 0.42, 0.41), seeds(8, 0.401, 0.421, 0.4105), seeds(4, 0.20, 0.21, 0.21)
     assert "nothing to compare yet" in line_of(*dense)
-    line = line_of(*dense, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
-    assert "take `svd all rank 8` (+0.1 [" in line and "points from dense, equivalent; 12.5 times smaller; 2.00" in line
-    assert line.endswith("the fastest of those that are not inferior to dense on validation data.")
-    line = line_of(*dense, *bad)
+    words = [_words(0.1 + seed / 1e4, seed) for seed in (0, 1, 2)]
+    assert "nothing to recommend: baselines were not run." in line_of(*dense, *good)
+    line = line_of(*dense, *words, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
+    assert "take `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
+    assert line.endswith("the fastest encoder that is non-inferior to dense on validation data.")
+    line = line_of(*dense, *words, *bad)
     assert (
-        "no encoder is shown not to be inferior to dense on validation data; the best there is `svd all rank 4`" in line
+        "no encoder is shown to be non-inferior to dense on validation data; the best there is `svd all rank 4`" in line
     )
+
+
+def _words(score: float, seed: int) -> dict[str, Any]:
+    """Build a record of a baseline."""
+    entry = record(None, score, seed)
+    entry["run"]["baseline"] = "words"
+    return signed(entry)
 
 
 def test_what_is_taken_is_chosen_on_validation_data(tmp_path: Path) -> None:
@@ -161,6 +170,7 @@ def test_what_is_taken_is_chosen_on_validation_data(tmp_path: Path) -> None:
             entry = record(rank, test + seed / 1e5, seed, validation={"accuracy": validation + seed / 1e5})
             entry["latency"]["encoder"]["1"]["median_ms"] = milliseconds
             records.append(entry)
+    records += [_words(0.3 + seed / 1e5, seed) for seed in (1, 2, 3)]
     page = _page(tmp_path, *records)
     assert (
         "take `svd all rank 8` (-2.0 [-2.0, -2.0] points from dense, worse;" in page and "**svd all rank 8** ★" in page

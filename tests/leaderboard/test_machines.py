@@ -22,17 +22,21 @@ from elmo_mf.leaderboard.readme import summary
 from elmo_mf.leaderboard.table import table
 from elmo_mf.records.record import Machine
 from tests.analysis.test_explain import _one
-from tests.records.samples import MACHINE, boards_of, parsed, record, write
+from tests.records.samples import MACHINE, boards_of, parsed, record, signed, write
 
 OTHER: dict[str, Any] = MACHINE | {"instructions": "AVX512"}
 
 
 def _board(dense: list[dict[str, Any]], compressed: list[dict[str, Any]], scores: list[float] | None = None) -> Board:
     """Build a board of dense at 0.5 and one encoder at 0.4, or `scores`, from the machine of each seed."""
-    scores = scores or [0.4] * len(compressed)
+    return boards_of(_records(dense, compressed, scores or [0.4] * len(compressed)))[0]
+
+
+def _records(
+    dense: list[dict[str, Any]], compressed: list[dict[str, Any]], scores: list[float]
+) -> list[dict[str, Any]]:
     records = [record(None, 0.5, seed, machine=machine) for seed, machine in enumerate(dense)]
-    records += [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(compressed)]
-    return boards_of(records)[0]
+    return records + [record(4, scores[seed], seed, machine=machine) for seed, machine in enumerate(compressed)]
 
 
 def _mixed(board: Board) -> dict[str, bool]:
@@ -72,7 +76,10 @@ def test_marks(dense: list[dict[str, Any]], compressed: list[dict[str, Any]], ma
     rows = page_data([board])["boards"][0]["rows"]
     assert tuple("mixed" in row["marks"] for row in rows) == marked
     assert list(tidy([board])["mixed"]) == list(marked)
-    assert ("another kind of machine than dense ‡" in summary([board])) == marked[1]
+    words = record(None, 0.1, 0, machine=dense[0])
+    words["run"]["baseline"] = "words"
+    records = [*_records(dense, compressed, [0.4] * len(compressed)), signed(words)]
+    assert ("another kind of machine than dense ‡" in summary(boards_of(records))) == marked[1]
 
 
 def test_like_is_compared_with_like() -> None:

@@ -160,7 +160,7 @@ def test_baselines_are_set_apart(opens: Opens, tmp_path: Path) -> None:
     page = opens(_write(tmp_path, [record(None, 0.4), record(4, 0.39), signed(words), failed]))
     expect(page.locator("#table tbody tr").last).to_have_class("baseline")
     expect(page.locator("#table tbody tr").last).to_contain_text("baseline: words alone")
-    expect(page.locator("#lead")).to_contain_text("No verdicts: dense (40.0) does not beat words alone")
+    expect(page.locator("#lead")).to_contain_text("No verdicts: dense (40.0) is not shown to beat words alone")
     expect(page.locator("#table tbody tr", has_text="rank 8")).to_contain_text("2 of 2 runs collapsed")
     for name in ("words alone", "svd all rank 8"):
         page.get_by_role("button", name=name, exact=True).click()
