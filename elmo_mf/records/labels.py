@@ -94,7 +94,8 @@ def encoder_label(encoder: EncoderIdentity) -> str:
 def run_name(identity: RunIdentity, digest: str) -> str:
     """Return a readable and unique name for the files of a run."""
     encoder = re.sub(r"[^A-Za-z0-9_.,()=%+-]", "-", encoder_label(identity))[:120]
-    return f"{identity.task}-{encoder}-seed-{identity.seed}-{digest[:10]}"
+    view = "" if identity.view == "retrained" else f"-{identity.view}"
+    return f"{identity.task}{view}-{encoder}-seed-{identity.seed}-{digest[:10]}"
 
 
 def encoder_names(encoders: Iterable[EncoderIdentity]) -> dict[str, str]:

@@ -98,7 +98,8 @@ class Run:
         return Run(self.identity.model_copy(update={"view": "retrained"}), self.compression)
 
     def __str__(self) -> str:
-        return f"{self.task} {self.encoder} seed {self.seed}"
+        view = "" if self.identity.view == "retrained" else f" {self.identity.view}"
+        return f"{self.task}{view} {self.encoder} seed {self.seed}"
 
 
 def embedders(config: JsonValue) -> Iterator[dict[str, Any]]:

@@ -23,11 +23,11 @@ def test_a_swapped_encoder_meets_the_model_of_the_dense_one(task: str, tiny_swee
     baselines = ["shuffled", "token-layer"]
     spec = tiny_sweep(tasks=[task], views=views, precisions=["bfloat16"], baselines=baselines, cache_mb=100)
     runs = expand(spec)
-    records = dict(
-        zip(((run.identity.view, str(run)) for run in runs), records_here(spec, tmp_path / "out"), strict=True)
-    )
+    names = [(run.identity.view, str(run.retrained())) for run in runs]
+    records = dict(zip(names, records_here(spec, tmp_path / "out"), strict=True))
+    assert len({str(run) for run in runs}) == len(runs)
     assert len(records) == 3 * 4 + 1
-    (dense, *others, token_layer) = dict.fromkeys(str(run) for run in runs)
+    (dense, *others, token_layer) = dict.fromkeys(str(run.retrained()) for run in runs)
     for field in ("scores", "validation", "best_epoch", "epochs"):
         assert records["swapped", dense][field] == pytest.approx(records["retrained", dense][field], rel=1e-6)
     assert records["tuned", dense]["epochs"] == records["retrained", dense]["epochs"] + 1
