@@ -37,7 +37,7 @@ def claims() -> Iterator[tuple[str, str]]:
         "compression.md": itertools.chain(
             _errors(), _allocation(), _scores(), _language(), _elmo(), _highways(), _longer()
         ),
-        "performance.md": itertools.chain(_limits(), _precisions(), _gpu()),
+        "performance.md": itertools.chain(_limits(), _precisions(), _gpu(), _pretraining()),
     }.items():
         for text in texts:
             yield page, text
@@ -500,6 +500,18 @@ def _gains(part: str) -> dict[str, str]:
             other = plain._replace(variant=f"{encoder}, {precision}")
             gains.append(plain.milliseconds(case) / other.milliseconds(case))
     return {precision: f"{min(gains):.1f} to {max(gains):.1f}" for precision, gains in speed_ups.items()}
+
+
+def _pretraining() -> Iterator[str]:
+    record = read_json("performance/pretraining.json")
+    for kind, speeds in record["words_per_second"].items():
+        yield " | ".join(f"{before:,} / {after:,}" for before, after in speeds.values())
+        perplexities = record["perplexity_after_200_steps"][kind]
+        yield "{:.0f} / {:.0f}".format(*perplexities["before"])
+        ratios = [
+            new / old for old, new in zip(*(record["again"][kind][when] for when in ("before", "after")), strict=True)
+        ]
+        yield f"{min(ratios):.1f} to {max(ratios):.1f} times"
 
 
 def _gpu() -> Iterator[str]:
