@@ -503,7 +503,7 @@ def _gains(part: str) -> dict[str, str]:
 
 
 def _pretraining() -> Iterator[str]:
-    record = read_json("performance/pretraining.json")
+    record = read_json("compression/pretraining.json")
     for kind, speeds in record["words_per_second"].items():
         yield " | ".join(f"{before:,} / {after:,}" for before, after in speeds.values())
         perplexities = record["perplexity_after_200_steps"][kind]
