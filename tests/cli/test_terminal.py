@@ -20,7 +20,7 @@ _ESCAPES = "\x1b[31m \x9b0m \u202e [bold]x[/b] :smile: \r \x07"
 
 
 def _records(folder: Path) -> Path:
-    """Write records whose board has every mark: best, Pareto front, chance, noise and spreads."""
+    """Write records whose board has every mark: recommended, Pareto front, chance and spreads."""
     machine = MACHINE | {"cpu": f"caf\xe9 \u2713 {_ESCAPES}"}
     norms = dict.fromkeys(("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank"), 1.0)
     matrix = {"direction": "forward", "layer": 0, "target": "input", "shape": [8, 4], "rank": 4, "parameters": 48,
@@ -32,9 +32,11 @@ def _records(folder: Path) -> Path:
         one = record(4, 0.40, seed, machine=machine, **more)
         one["run"]["compression"]["targets"] = ["input"]
         records.append(one)
+    baseline = record(None, 0.2)
+    baseline["run"]["baseline"] = "words"
     other = record(None, 0.3)
     other["run"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
-    return write(folder, [*records, other])
+    return write(folder, [*records, baseline, other])
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -> str:
@@ -54,7 +56,7 @@ def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -
 def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marks that an encoding lacks are replaced, and no control character reaches the terminal."""
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
-    for path in other.glob("records/00012*"):
+    for path in other.glob("records/00013*"):
         path.unlink()
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
     monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
