@@ -1,7 +1,6 @@
 // Natural language inference (SNLI) with the enhanced sequential inference model of Chen et al. 2017.
 // From the project's root: allennlp train jsonnet/snli.jsonnet -s OUT
 local elmo = import 'lib/elmo.libsonnet';
-local lstm = import 'lib/lstm.libsonnet';
 local words = import 'lib/words.libsonnet';
 
 function(
@@ -16,6 +15,7 @@ function(
 )
   local p = preset.snli;
   local w = words(p.glove);
+  local lstm = (import 'lib/lstm.libsonnet')(p);
   local feedforward(input, output, activation, dropout=0) = {
     input_dim: input,
     num_layers: 1,

@@ -1,7 +1,6 @@
 // Question answering (SQuAD 1.1) with bidirectional attention flow, Seo et al. 2017.
 // From the project's root: allennlp train jsonnet/squad.jsonnet -s OUT
 local elmo = import 'lib/elmo.libsonnet';
-local lstm = import 'lib/lstm.libsonnet';
 local words = import 'lib/words.libsonnet';
 
 function(
@@ -16,6 +15,7 @@ function(
 )
   local p = preset.squad;
   local w = words(p.glove);
+  local lstm = (import 'lib/lstm.libsonnet')(p);
   local characters = p.characters;
   local character_dim = if characters == null then 0 else characters.filters;
   local embedding_dim = w.dim + character_dim + elmo_dim;

@@ -1,7 +1,6 @@
 // Sentiment (SST, five classes) with the biattentive classification network of McCann et al. 2017.
 // From the project's root: allennlp train jsonnet/sst.jsonnet -s OUT
 local elmo = import 'lib/elmo.libsonnet';
-local lstm = import 'lib/lstm.libsonnet';
 local words = import 'lib/words.libsonnet';
 
 function(
@@ -16,6 +15,7 @@ function(
 )
   local p = preset.sst;
   local w = words(p.glove);
+  local lstm = (import 'lib/lstm.libsonnet')(p);
   local reader(kind) = kind {
     [if p.tokenizer != null then 'tokenizer']: p.tokenizer,
     token_indexers: w.indexers + elmo.indexers,

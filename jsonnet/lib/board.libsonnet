@@ -4,9 +4,12 @@
 local demo = import 'demo.libsonnet';
 function(glove_file)
   local glove = { file: glove_file, dim: 100, lowercase: true };
+  // AllenNLP's `lstm` with products that a processor has instructions for; scores are in float32
+  local lstm = { type: 'elmo_mf_lstm', training_precision: 'bfloat16' };
   demo {
     sst+: {
       glove: glove,
+      lstm: lstm,
       tokenizer: null,  // the trees' own tokens
       phrases: 4,
       elmo_dropout: 0.3,
@@ -19,8 +22,8 @@ function(glove_file)
       dropouts: [0.2, 0.3, 0.0],
       batches: { type: 'bucket', batch_size: 64, sorting_keys: ['tokens'] },
       trainer: {
-        num_epochs: 12,
-        patience: 3,
+        num_epochs: 10,
+        patience: 2,
         grad_norm: 5.0,
         optimizer: { type: 'adam', lr: 0.001 },
         learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: 0 },
@@ -28,12 +31,13 @@ function(glove_file)
     },
     snli+: {
       glove: glove,
+      lstm: lstm,
       elmo_mix: null,
       hidden: 150,
       dropout: 0.4,
       trainer: {
-        num_epochs: 20,
-        patience: 4,
+        num_epochs: 15,
+        patience: 3,
         grad_norm: 10.0,
         optimizer: { type: 'adam', lr: 0.0006 },
         learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: 0 },
@@ -41,14 +45,15 @@ function(glove_file)
     },
     squad+: {
       glove: glove,
+      lstm: lstm,
       elmo_mix: null,
       phrase: 64,
       modeling: 64,
       dropout: 0.2,
       batches: { type: 'bucket', batch_size: 20, sorting_keys: ['passage', 'question'] },
       trainer: {
-        num_epochs: 15,
-        patience: 3,
+        num_epochs: 12,
+        patience: 2,
         grad_norm: 5.0,
         optimizer: { type: 'adam', lr: 0.001 },
         learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: 0 },

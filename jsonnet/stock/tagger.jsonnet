@@ -1,7 +1,7 @@
 // Tagging of names with a biLSTM, a conditional random field, GloVe and AllenNLP's own ELMo (Peters et al. 2018).
 // See docs/acceleration/train.py.
 local elmo = import '../lib/elmo.libsonnet';
-local lstm = import '../lib/lstm.libsonnet';
+local lstm = (import '../lib/lstm.libsonnet')({});
 local words = import '../lib/words.libsonnet';
 
 function(
