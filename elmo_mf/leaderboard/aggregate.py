@@ -21,7 +21,7 @@ from elmo_mf.leaderboard.statistics import ENOUGH
 from elmo_mf.leaderboard.verdicts import Judgement
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
-from elmo_mf.records.identity import EncoderIdentity, Scoring
+from elmo_mf.records.identity import EncoderIdentity, RunIdentity, Scoring
 from elmo_mf.records.labels import encoder_names
 from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.packed import select
@@ -226,23 +226,46 @@ ReadOutputs = Callable[[Record], Outputs | None]
 def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, margin: float = MARGIN) -> list[Board]:
     """Build the boards of some records, ELMo's tasks first; each record is read once.
 
+    Baselines are trained, so boards of the other views of the same task show those of the view `retrained`, which has
+    no board of its own where it has nothing else.
+
     Args:
         records: The records.
         outputs: Returns the outputs of a record.
         margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
     """
     tasks: dict[tuple[bool, str], dict[str, _Setting]] = {}
-    for place, record in enumerate(records):
-        setting = json.dumps(record.run.setting(), sort_keys=True)
-        settings = tasks.setdefault((record.run.is_language_model, record.run.task), {})
-        if setting not in settings:
-            settings[setting] = _Setting(record)
-        settings[setting].add(place, record, outputs(record))
+    for setting in _settings(records, outputs):
+        run = setting.first.run
+        tasks.setdefault((run.is_language_model, run.task), {})[_name(run)] = setting
     return [
         board
         for _, settings in sorted(tasks.items())
         for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records, margin)
     ]
+
+
+def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]:
+    """Collect the values of each board; baselines come last."""
+    settings: dict[str, _Setting] = {}
+    baselines: dict[str, list[tuple[int, Record, Outputs | None]]] = {}
+    for place, record in enumerate(records):
+        name = _name(record.run)
+        if record.run.baseline is not None:
+            baselines.setdefault(name, []).append((place, record, outputs(record)))
+        else:
+            settings.setdefault(name, _Setting(record)).add(place, record, outputs(record))
+    compared = {name: _name(setting.first.run.retrained()) for name, setting in settings.items()}
+    for name in baselines.keys() - set(compared.values()):
+        settings[name], compared[name] = _Setting(baselines[name][0][1]), name
+    for name, setting in settings.items():
+        for baseline in baselines.get(compared[name], []):
+            setting.add(*baseline)
+    return list(settings.values())
+
+
+def _name(run: RunIdentity) -> str:
+    return json.dumps(run.setting(), sort_keys=True)
 
 
 class _Setting:

@@ -182,6 +182,10 @@ class RunIdentity(EncoderIdentity):
         words = None if self.is_probe else self.words
         return self.model_copy(update=EncoderIdentity(versions=shared, words=words).model_dump())
 
+    def retrained(self) -> RunIdentity:
+        """Return the identity of the run whose model is trained on the encoder."""
+        return self.model_copy(update={"view": "retrained"})
+
     @property
     def _shared_versions(self) -> tuple[str, ...]:
         """Names of the versions that a dense run has too."""

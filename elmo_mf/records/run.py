@@ -95,7 +95,7 @@ class Run:
 
     def retrained(self) -> Run:
         """Return the run whose model is trained on the encoder, with the same encoder, task and seed."""
-        return Run(self.identity.model_copy(update={"view": "retrained"}), self.compression)
+        return Run(self.identity.retrained(), self.compression)
 
     def __str__(self) -> str:
         view = "" if self.identity.view == "retrained" else f" {self.identity.view}"

@@ -49,6 +49,9 @@ class _Table(BaseModel):
 class DataConfig(_Table):
     """The table `data`: files by split, their format, and where they come from.
 
+    If `validation` and `test` are one file, its documents are dealt out: the first to validation, the second to test,
+    and so on.
+
     Attributes:
         of: Name of the task whose data it is, if the task has none of its own.
     """
@@ -144,6 +147,18 @@ class TaskConfig(_Table):
     def files(self) -> dict[Split, str]:
         """File names in a data folder, by split."""
         return self.data.files
+
+    @property
+    def shares_file(self) -> bool:
+        """Whether the documents of one file are dealt out to the splits `validation` and `test`."""
+        return self.files["validation"] == self.files.get("test")
+
+    @property
+    def run_files(self) -> dict[Split, str]:
+        """File names in the data folder of a run, by split; see `tasks.data.limited_data`."""
+        if not self.shares_file:
+            return self.files
+        return self.files | {"test": f"test{Path(self.files['test']).suffix}"}
 
     @property
     def scoring(self) -> Scoring:

@@ -11,19 +11,22 @@ from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
 from elmo_mf.records.digest import digest
+from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.chance import CHANCES
-from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.config import TaskConfig, load_task
+from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
 
 
 def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """Return the data folder of a run.
 
-    This is the sweep's own folder, unless its files have to be cut to the limits or rewritten for AllenNLP's readers.
+    This is the sweep's own folder, unless its files have to be dealt out to splits, cut to the limits or rewritten for
+    AllenNLP's readers.
 
     Raises:
-        InputError: A file does not have the format of its task.
+        InputError: A file does not have the format of its task, or too few documents.
     """
     task = load_task(run.task)
     source = spec.data_of(task)
@@ -31,12 +34,26 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 
     def make(folder: Path) -> None:
         contents = {split: task.format.contents(source / name) for split, name in task.files.items()}
-        if any(limits.values()) or not all(one.plain for one in contents.values()):
-            for split, name in task.files.items():
-                task.format.write(contents[split].examples, folder / name, limits[split])
+        examples = {split: one.examples for split, one in contents.items()}
+        if task.shares_file:
+            examples |= _dealt(task, examples["validation"], source / task.files["validation"])
+        if task.shares_file or any(limits.values()) or not all(one.plain for one in contents.values()):
+            for split, name in task.run_files.items():
+                task.format.write(examples[split], folder / name, limits[split])
 
     limited = workspace.cache.get("data", f"{task.name}-{digest(run.identity.data.to_dict())[:16]}", make)
-    return limited if all((limited / name).exists() for name in task.files.values()) else source
+    return limited if all((limited / name).exists() for name in task.run_files.values()) else source
+
+
+def _dealt(task: TaskConfig, examples: list[Example], path: Path) -> dict[Split, list[Example]]:
+    """Deal documents out to the splits `validation` and `test`, in turn."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(map(task.format.document, examples)))}
+    if len(numbers) < 2:
+        raise InputError(f"{path}: found 1 document, expected 2 or more, for the splits validation and test")
+    parts: dict[Split, list[Example]] = {"validation": [], "test": []}
+    for example in examples:
+        parts["test" if numbers[task.format.document(example)] % 2 else "validation"].append(example)
+    return parts
 
 
 def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
@@ -44,7 +61,7 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
     task = load_task(run.task)
 
     def make(folder: Path) -> None:
-        examples = {split: task.format.read(data / name) for split, name in task.files.items()}
+        examples = {split: task.format.read(data / name) for split, name in task.run_files.items()}
         facts = {
             "examples": {split: len(read) for split, read in examples.items()},
             "chance": CHANCES[task.score.chance](examples["train"], examples[task.score.split]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,15 +26,17 @@ from elmo_mf.tasks.language_model_run import measure_language_model, time_langua
 from elmo_mf.tasks.probe.run import measure_probe, time_probe
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.trained_model import loader_of, trained, untrained
+from elmo_mf.tasks.trained_model import Trained, loader_of, trained, untrained
 from elmo_mf.tasks.training import evaluate
+from elmo_mf.tasks.words_run import measure_words
+
+_Measured = tuple[dict[str, Any], Outputs | None, torch.device]
 
 
 def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
     """Execute a run and return its measurements."""
     started = time.perf_counter()
-    measure = measure_probe if run.identity.is_probe else measure_language_model if run.is_language_model else _measure
-    measurements, outputs, device = measure(spec, run, workspace)
+    measurements, outputs, device = _measure_of(run)(spec, run, workspace)
     values = {
         "task": load_task(run.task).info.to_dict(),
         **measurements,
@@ -44,6 +47,14 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
     }
     found = measured(Measurements, values)
     return found if outputs is None else found.with_outputs(outputs)
+
+
+def _measure_of(run: Run) -> Callable[[SweepSpec, Run, Workspace], _Measured]:
+    if run.identity.is_probe:
+        return measure_probe
+    if run.is_language_model:
+        return measure_language_model
+    return measure_words if run.identity.baseline == "words" else _measure
 
 
 def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
@@ -58,20 +69,18 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
     return measured(Retimed, {"latency": times, "timed": provenance(device)})
 
 
-def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs | None, torch.device]:
-    """Return the record fields of a task's model with an ELMo, its outputs, and its device."""
+def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> _Measured:
+    """Return the record fields of a task's model, its outputs, and its device."""
     task = load_task(run.task)
     with trained(spec, run, workspace) as model:
-        loop, embedder, training, report = model.loop, model.embedder, model.metrics, model.report
+        loop, training = model.loop, model.metrics
         with workspace.phase("scoring"):
             loader = loader_of(loop, task.score.split)
             scores, instances = evaluate(loop, loader), list(loader.iter_instances())
             splits = dict.fromkeys((task.score.split, "validation"))
             outputs = Outputs({split: model.outputs(run, split, workspace) for split in splits})
-            dense = _dense(spec, run, embedder)
-            error = None if dense is None else shared_activation_error(run, dense, embedder.bilm, instances, workspace)
-        times = _times(spec, loop, embedder, instances, dense, workspace)
-        encoder = embedder.bilm
+        encoder = _encoder_fields(spec, run, model, instances, workspace)
+        device = next(loop.model.parameters()).device
     record = {
         "scores": {name: scores[name] for name in task.score.metrics},
         "validation": {name: training[f"best_validation_{name}"] for name in task.score.metrics},
@@ -80,19 +89,41 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str,
         "collapsed": model.collapsed,
         "collapsed_attempts": model.attempts,
         **data_facts(run, model.data, workspace),
-        "size": size_report(encoder.weights(), encoder.options).to_dict(),
-        "activation_error": error,
+        **encoder,
+    }
+    return record, outputs, device
+
+
+def _encoder_fields(
+    spec: SweepSpec, run: Run, model: Trained, instances: list[Any], workspace: Workspace
+) -> dict[str, Any]:
+    """Return the record fields that describe the encoder."""
+    report, embedder = model.report, model.embedder
+    fields: dict[str, Any] = {
+        "size": None,
+        "activation_error": None,
         "matrices": report.get("matrices", []),
         **({"highways": report["highways"]} if report.get("highways") else {}),
         "factorization_seconds": report.get("seconds"),
-        "latency": times,
+        "latency": None,
         "elmo": elmo_facts(spec),
     }
-    return record, outputs, encoder.device
+    if embedder is None:
+        return fields
+    bilm = embedder.bilm
+    with workspace.phase("scoring"):
+        dense = _dense(spec, run, embedder)
+        error = None if dense is None else shared_activation_error(run, dense, bilm, instances, workspace)
+    return fields | {
+        "size": size_report(bilm.weights(), bilm.options).to_dict(),
+        "activation_error": error,
+        "latency": _times(spec, model.loop, embedder, instances, dense, workspace),
+    }
 
 
 def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
     with untrained(spec, run, workspace) as (loop, embedder, *_):
+        assert embedder is not None  # records without an encoder have no times
         instances = list(loader_of(loop, load_task(run.task).score.split).iter_instances())
         times = _times(spec, loop, embedder, instances, _dense(spec, run, embedder), workspace)
         return times, embedder.bilm.device

@@ -84,10 +84,11 @@ def expand(spec: SweepSpec) -> list[Run]:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
-            if task.kind == "elmo" and encoder.baseline in ("no-encoder", "words"):
-                raise InputError(f"baselines: found {encoder.baseline} for {name}, expected it for probes only")
             if encoder.baseline == "no-encoder":
-                encoder = encoder.model_copy(update={"words": _glove(spec, task)})
+                words = _glove(spec, task) if task.kind == "probe" else values["words"]
+                if words is None:
+                    raise InputError(f"baselines: found no-encoder for {name}, whose config has no word vectors")
+                encoder = encoder.model_copy(update={"words": words})
             runs += _runs(spec, task, dense_run, encoder, None)
     return runs
 
@@ -103,12 +104,12 @@ def _runs(
 ) -> Iterator[Run]:
     """Yield the runs of one encoder, one for each view and seed.
 
-    How a model mixes the layers is trained, so the token layer alone has the view `retrained` only.
+    What a model learns from a baseline takes training, so baselines have the view `retrained` only.
     """
     fields = _fields(task, encoder)
-    viewed = task.kind == "elmo" and encoder.baseline != "token-layer"
+    viewed = task.kind == "elmo" and encoder.baseline is None
     for view in spec.views if viewed else ("retrained",):
-        for seed in (0,) if task.kind == "probe" else spec.seeds:
+        for seed in (0,) if task.kind == "probe" or encoder.baseline == "words" else spec.seeds:
             yield Run(dense.model_copy(update=fields | {"view": view, "seed": seed}), compression)
 
 

@@ -122,7 +122,7 @@ class LanguageModelTraining:
     def _loader(self, split: Split, streams: int, steps: int, vary: bool = False) -> Any:
         from elmo_mf.plugin import LanguageTextReader, TextStreams
 
-        file = str(self.data / self.task.files[split])
+        file = str(self.data / self.task.run_files[split])
         loader = TextStreams(LanguageTextReader(), file, streams, steps, vary)
         loader.index_with(self.model.vocab)
         loader.set_target_device(self.device)

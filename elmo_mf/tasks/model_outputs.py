@@ -41,7 +41,7 @@ def model_outputs(model: Any, loader: Any, task: TaskConfig, file: Path, pause: 
                 likelihoods.append(likelihood)
             pause()
     model.get_metrics(reset=True)
-    clusters = _articles(task, file, len(scores)) if task.data.format == "squad-json" else None
+    clusters = _documents(task, file, len(scores))
     return SplitOutputs(np.array(scores, np.float32), np.array(likelihoods, np.float32), clusters)
 
 
@@ -58,9 +58,8 @@ def has_collapsed(task: TaskConfig, outputs: SplitOutputs, folder: Path) -> bool
     """
     if task.score.chance != "majority" or outputs.log_likelihood is None:
         return False
-    train, held_out = (
-        [example.label for example in task.format.read(folder / task.files[split])] for split in ("train", "validation")
-    )
+    files = task.run_files["train"], task.run_files["validation"]
+    train, held_out = ([example.label for example in task.format.read(folder / file)] for file in files)
     counts, total = Counter(train), len(train) + len({*train, *held_out})
     prior = float(np.mean([np.log((counts[label] + 1) / total) for label in held_out]))
     return float(outputs.log_likelihood.mean()) < _COLLAPSED * prior
@@ -96,8 +95,8 @@ def _of_spans(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple
         yield metric.get_metric(reset=True)[1], float(probability.log())
 
 
-def _articles(task: TaskConfig, file: Path, questions: int) -> Array | None:
-    """Return the number of the article of each question; None if the reader left some out."""
-    articles: dict[str, int] = {}
-    numbers = [articles.setdefault(example.raw[0], len(articles)) for example in task.format.read(file)]
-    return np.array(numbers, np.float32) if len(numbers) == questions else None
+def _documents(task: TaskConfig, file: Path, count: int) -> Array | None:
+    """Return the number of each example's document; None if they have none, or the reader left some examples out."""
+    numbers: dict[str | None, int] = {}
+    found = [numbers.setdefault(task.format.document(example), len(numbers)) for example in task.format.read(file)]
+    return np.array(found, np.float32) if None not in numbers and len(found) == count else None

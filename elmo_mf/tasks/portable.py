@@ -89,13 +89,16 @@ class PortableSweep:
         return PortableRun(self.spec, run.identity, compression)
 
     def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
-        """Add the data, cut to the limits; the receiver cuts it again without effect."""
+        """Add the data, cut to the limits; the receiver cuts it again without effect.
+
+        A file that is dealt out to two splits is sent as it is, because limits count what each of them gets.
+        """
         if spec.data is None:
             return
         task = load_task(run.task)
         for split, file in task.files.items():
             source, limit = spec.data_of(task) / file, spec.limit_of(task.name, split)
-            if limit is not None:
+            if limit is not None and not (task.shares_file and split != "train"):
                 task.format.cut(source, scratch / task.data_name / file, limit)
                 source = scratch / task.data_name / file
             self.bundle.add_as(f"data/{last_names(spec.data, 1)}/{task.data_name}/{file}", source)

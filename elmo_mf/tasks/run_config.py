@@ -12,12 +12,14 @@ from elmo_mf.tasks.encoders import Encoder
 from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
 
+_ELMO = ("elmo_mf", "elmo_characters")  # types of the embedder and of the indexer
 _TOKEN_LAYER_ONLY = -1e4  # weight of the other layers, before their softmax
 
 
 def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dict[str, Any]:
     """Return the AllenNLP config of a run's model, with its encoder and precision or the baseline's."""
-    config = run_config(spec, load_task(run.task), run.seed, str(data), (encoder.options, encoder.weights))
+    task, without = load_task(run.task), run.identity.baseline == "no-encoder"
+    config = run_config(spec, task, run.seed, str(data), (encoder.options, encoder.weights), without_elmo=without)
     for embedder in embedders(config):
         if run.identity.precision is not None:
             embedder["precision"] = run.identity.precision
@@ -27,7 +29,9 @@ def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dic
     return config
 
 
-def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str]) -> dict[str, Any]:
+def run_config(
+    spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str], without_elmo: bool = False
+) -> dict[str, Any]:
     """Return the AllenNLP config of a run, or the settings of a probe.
 
     Args:
@@ -36,12 +40,28 @@ def run_config(spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, el
         seed: Seed of the run.
         data: Data folder.
         elmo: Options and weight files of the ELMo; ignored for language models.
+        without_elmo: Whether the model reads word vectors alone.
     """
     if task.probe is not None:
         return {"probe": task.probe.model_dump()}
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":
-        dim = BilmOptions.from_file(spec.options).output_dim
+        dim = 0 if without_elmo else BilmOptions.from_file(spec.options).output_dim
         values |= {"options_file": elmo[0], "weight_file": elmo[1], "elmo_dim": dim, "cache_mb": 0}
     config = task_config(task.config, spec.preset, spec.glove_of(task.name), values)
+    if task.shares_file:
+        config["test_data_path"] = f"{data}/{task.run_files['test']}"
+    if without_elmo:
+        _remove_elmo(config)
     return override(config, spec.overrides.get(task.name, {}), task.name)
+
+
+def _remove_elmo(config: Any) -> None:
+    """Remove the embedders of ELMo and their indexers, at any depth."""
+    if isinstance(config, list):
+        for value in config:
+            _remove_elmo(value)
+    elif isinstance(config, dict):
+        for name in [name for name, value in config.items() if isinstance(value, dict) and value.get("type") in _ELMO]:
+            del config[name]
+        _remove_elmo(list(config.values()))

@@ -40,7 +40,7 @@ class Trained(NamedTuple):
 
     Attributes:
         loop: AllenNLP's training loop, completed, with the best weights.
-        embedder: `elmo_mf` embedder of the model.
+        embedder: `elmo_mf` embedder of the model; None if it reads no ELMo.
         metrics: Training metrics: `epoch` and `best_epoch`, from 0 on, and `best_validation_*`.
         data: Data folder.
         report: Report of the encoder's compression; empty if the encoder is dense.
@@ -49,7 +49,7 @@ class Trained(NamedTuple):
     """
 
     loop: Any
-    embedder: ElmoMfTokenEmbedder
+    embedder: ElmoMfTokenEmbedder | None
     metrics: dict[str, Any]
     data: Path
     report: dict[str, Any]
@@ -61,7 +61,7 @@ class Trained(NamedTuple):
         task = load_task(run.task)
         loader = loader_of(self.loop, split)
         pause = workspace.machine.yield_to_measurement
-        return model_outputs(self.loop.model, loader, task, self.data / task.files[split], pause)
+        return model_outputs(self.loop.model, loader, task, self.data / task.run_files[split], pause)
 
 
 def loader_of(loop: Any, split: Split) -> Any:
@@ -72,7 +72,13 @@ def loader_of(loop: Any, split: Split) -> Any:
 @contextlib.contextmanager
 def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
     """Provide the trained model of a run; AllenNLP's files exist while the context lasts."""
-    with (_retrained if run.identity.view == "retrained" else _swapped)(spec, run, workspace) as model:
+    if run.identity.view != "retrained":
+        with _swapped(spec, run, workspace) as model:
+            yield model
+        return
+    with _retrained(spec, run, workspace) as model:
+        if run.identity.is_dense:
+            workspace.cache.get(*_place(run), lambda folder: _write(folder, model))
         yield model
 
 
@@ -87,7 +93,8 @@ def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trai
             config["trainer"]["optimizer"]["lr"] = _rate(config) * 0.5**attempt
 
         with untrained(spec, run, workspace, change if attempt else None) as model:
-            share_activations(spec, run, model.loop, model.embedder, workspace)
+            if model.embedder is not None:
+                share_activations(spec, run, model.loop, model.embedder, workspace)
             with workspace.phase("training"):
                 metrics = train(model.loop, load_task(run.task), workspace)
             model = model._replace(metrics=metrics, attempts=attempt)
@@ -95,10 +102,7 @@ def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trai
                 outputs = model.outputs(run, "validation", workspace)
                 collapsed = has_collapsed(load_task(run.task), outputs, model.data)
             if not collapsed or attempt == _ATTEMPTS - 1:
-                model = model._replace(collapsed=collapsed)
-                if run.identity.is_dense:
-                    workspace.cache.get(*_place(run), lambda folder, model=model: _write(folder, model))  # type: ignore[misc]
-                yield model
+                yield model._replace(collapsed=collapsed)
                 return
 
 
@@ -108,7 +112,7 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
     tuned, dense = run.identity.view == "tuned", run.dense().retrained()
 
     def make(folder: Path) -> None:
-        with trained(spec, dense, workspace) as model:
+        with _retrained(spec, dense, workspace) as model:
             _write(folder, model)
 
     stored = workspace.cache.get(*_place(dense), make)
@@ -126,6 +130,7 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
 
     with untrained(spec, run, workspace, change) as model:
         loop = model.loop
+        assert model.embedder is not None  # baselines are trained
         training = read_model(stored, loop.model, model.embedder)
         share_activations(spec, run, loop, model.embedder, workspace)
         with workspace.phase("training"):
@@ -140,6 +145,7 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
 
 def _write(folder: Path, model: Trained) -> None:
     metrics = model.metrics
+    assert model.embedder is not None  # a dense one is there
     training = {"best_epoch": metrics["best_epoch"], "epoch": metrics["epoch"]}
     training |= {"collapsed": model.collapsed, "attempts": model.attempts}
     write_model(folder, model.loop.model, model.embedder, training)
@@ -163,6 +169,7 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
 
     def make(folder: Path) -> None:
         with trained(spec, dense, workspace) as model:
+            assert model.embedder is not None  # a dense one is there
             rows = row_weights(model.loop.model, model.embedder, model.loop.trainer.data_loader)
         settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, settings)
@@ -191,4 +198,5 @@ def untrained(
             if change is not None:
                 change(config)
             loop = training_loop(config, str(work))
-        yield Trained(loop, embedder_of(loop.model), {}, data, encoder.report)
+        embedder = None if run.identity.baseline == "no-encoder" else embedder_of(loop.model)
+        yield Trained(loop, embedder, {}, data, encoder.report)

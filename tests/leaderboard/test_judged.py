@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elmo_mf.leaderboard.aggregate import Board, Row, boards
+from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
 from elmo_mf.leaderboard.headline import in_short
 from elmo_mf.leaderboard.readme import about
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.table import evidence, table
 from elmo_mf.records.outputs import Outputs, SplitOutputs
+from elmo_mf.records.packed import Records
 from tests.records.samples import parsed, record, signed
 
 _EXAMPLES = 2210
@@ -44,8 +45,8 @@ class _Task:
         return signed(made), Outputs(splits)
 
 
-def _board(folder: Path, *entries: _Entry, margin: float = 1.0) -> Board:
-    """Write records with their outputs, and build their board."""
+def _written(folder: Path, *entries: _Entry) -> tuple[Records, ReadOutputs]:
+    """Write records with their outputs, and return what boards are built from."""
     (folder / "records").mkdir(parents=True)
     for entry, outputs in entries:
         content = outputs.to_bytes()
@@ -53,7 +54,12 @@ def _board(folder: Path, *entries: _Entry, margin: float = 1.0) -> Board:
         path = folder / "records" / parsed(made).file_name
         path.write_text(json.dumps(made), encoding="utf-8")
         path.with_suffix(".npz").write_bytes(content)
-    (board,) = boards(records_of(folder), outputs_of(folder), margin)
+    return records_of(folder), outputs_of(folder)
+
+
+def _board(folder: Path, *entries: _Entry, margin: float = 1.0) -> Board:
+    """Write records with their outputs, and build their board."""
+    (board,) = boards(*_written(folder, *entries), margin)
     return board
 
 
@@ -170,6 +176,23 @@ def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], de
     if not decides:
         assert list(table(board)["verdict"])[1:3] == ["—", "—"]
     assert not any(row.pareto_front or row.recommended for row in board.rows if row.is_baseline)
+
+
+@pytest.mark.parametrize("retrained", [False, True])
+def test_baselines_are_shown_with_every_view(tmp_path: Path, retrained: bool) -> None:
+    """Those of a task have a board of their own only where there is no encoder."""
+    task, swapped = _Task(), {"view": "swapped"}
+    entries = [task.entry(rank, 0.7, seed, run=swapped) for rank in (None, 8) for seed in (1, 2, 3)]
+    entries += [task.entry(None, 0.7, seed) for seed in (1, 2, 3) if retrained]
+    baselines = [_baseline(task, "no-encoder", 0.6), _baseline(task, "words", 0.5)]
+    written = _written(tmp_path, *baselines, *entries)
+    found = {board.first.run.view: [row.encoder for row in board.rows] for board in boards(*written)}
+    shown = ["no ELMo", "words alone"]
+    assert sorted(found) == ["retrained"] * retrained + ["swapped"]
+    assert sorted(found["swapped"][:2]) == ["dense", "svd all rank 8"] and found["swapped"][2:] == shown
+    assert not retrained or found["retrained"] == ["dense", *shown]
+    (alone,) = boards(*_written(tmp_path / "alone", *baselines))
+    assert [row.encoder for row in alone.rows] == shown
 
 
 def test_a_baseline_of_words_is_compared_with_every_seed(tmp_path: Path) -> None:

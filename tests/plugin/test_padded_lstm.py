@@ -60,7 +60,7 @@ def test_dropout_is_between_layers() -> None:
 
 
 def test_training_in_bfloat16_rounds_products_alone() -> None:
-    """In training, outputs are within bfloat16's precision and not equal; parameters, gradients and evaluation are float32."""
+    """Outputs in training are within bfloat16's precision; parameters, gradients and evaluation are in float32."""
     torch.manual_seed(0)
     exact = PaddedLstm(5, 16, 2)
     rounded = PaddedLstm(5, 16, 2, training_precision="bfloat16")

@@ -127,6 +127,7 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     run = expand(spec)[0]
     with workspace(tmp_path / "out") as work, trained(spec, run, work) as (loop, embedder, *_):
+        assert embedder is not None
         bilm, model = embedder.bilm, loop.model
         computed = row_weights(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
@@ -171,6 +172,7 @@ def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     with workspace(tmp_path / "out") as work, trained(spec, expand(spec)[0], work) as (loop, embedder, *_):
         instances = list(loop.trainer.data_loader.iter_instances())
+    assert embedder is not None
     dense, compressed = (
         embedder.bilm,
         Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=3, targets="input")),

@@ -103,6 +103,12 @@ def test_the_strength_that_validates_best_is_chosen() -> None:
     assert outputs_of(np.array([[0.5, 0.5]]), np.array(["a", "b"]), np.array(["new"])).score.tolist() == [0]
 
 
+def test_one_label_cannot_be_learned() -> None:
+    labels = np.array(["yes", "yes"])
+    with pytest.raises(InputError, match="found one label, yes"):
+        fit(np.eye(2), labels, np.eye(2), labels)
+
+
 def test_words_alone_beat_chance_where_words_decide() -> None:
     good, bad = ["(4 (2 a) (4 fine))", "(4 (4 lovely) (2 one))"], ["(0 (2 a) (0 dull))", "(0 (0 dull) (2 one))"]
     data = probe_data("text", _examples(5 * good + 5 * bad))
@@ -192,6 +198,4 @@ def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:
         expand(tiny_sweep(tasks=["sst-probe"], baselines=["no-encoder"], data=None))
     with pytest.raises(InputError, match="sst-probe with fisher_svd, which needs the gradients"):
         expand(tiny_sweep(tasks=["sst-probe"], methods=["fisher_svd"], data=None))
-    with pytest.raises(InputError, match="baselines: found words for sst, expected it for probes only"):
-        expand(tiny_sweep(tasks=["sst"], baselines=["words"]))
     assert load_task("syntax-probe").demo_data == load_task("sst").demo_data

@@ -75,6 +75,10 @@ class DataFormat(ABC):
     def render(self, examples: Sequence[Example]) -> str:
         """Return the content of a file with the given examples."""
 
+    def document(self, example: Example) -> str | None:
+        """Return the name of the document that an example is from; None where examples have none."""
+        return None
+
     def contents(self, path: Path) -> Contents:
         """Read and check a whole file.
 

@@ -63,6 +63,10 @@ class SquadJson(DataFormat):
         """See `DataFormat.parse`."""
         return Contents(list(_examples(path, _checked(path, self.expected))), plain=True)
 
+    def document(self, example: Example) -> str:
+        """Return the title of the article."""
+        return str(example.raw[0])
+
     def render(self, examples: Sequence[Example]) -> str:
         """See `DataFormat.render`."""
         articles: dict[str, dict[str, list[Any]]] = {}

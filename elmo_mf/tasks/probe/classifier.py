@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from elmo_mf.errors import InputError
 from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import SplitOutputs
 
@@ -40,7 +41,12 @@ def fit(train: Any, labels: Labels, validation: Any, validation_labels: Labels) 
         labels: Their labels.
         validation: Features whose log-likelihood chooses the strength of the regularisation.
         validation_labels: Their labels.
+
+    Raises:
+        InputError: All training examples have one label.
     """
+    if len(set(labels.tolist())) < 2:
+        raise InputError(f"the training data: found one label, {labels[0]}, expected two or more")
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

@@ -74,7 +74,7 @@ def _has_encoder(run: Run) -> bool:
 def _splits(task: TaskConfig, folder: Path) -> dict[Split, ProbeData]:
     assert task.probe is not None
     kind = task.probe.examples
-    return {split: probe_data(kind, task.format.read(folder / name)) for split, name in task.files.items()}
+    return {split: probe_data(kind, task.format.read(folder / name)) for split, name in task.run_files.items()}
 
 
 def _majority(train: ProbeData, scored: ProbeData) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZES = {"train": 160, "dev": 40}  # paragraphs
+PER_ARTICLE = 10
 SEED = 13
 
 FIRST = {
@@ -122,7 +123,9 @@ def main(folder: Path = Path(__file__).parent) -> None:
     rng = random.Random(SEED)
     for split, size in SIZES.items():
         paragraphs = [paragraph(rng, f"demo-{split}-{index}") for index in range(size)]
-        data = {"version": "1.1", "data": [{"title": f"demo {split}", "paragraphs": paragraphs}]}
+        parts = [paragraphs[start : start + PER_ARTICLE] for start in range(0, size, PER_ARTICLE)]
+        articles = [{"title": f"demo {split} {number}", "paragraphs": part} for number, part in enumerate(parts)]
+        data = {"version": "1.1", "data": articles}
         (folder / f"{split}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 

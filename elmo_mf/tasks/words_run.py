@@ -1,0 +1,65 @@
+"""Execution of the baseline `words` of a task with an ELMo: what the words alone say, without any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.records.identity import Split
+from elmo_mf.records.outputs import Outputs, SplitOutputs
+from elmo_mf.records.run import Run
+from elmo_mf.tasks.config import Probed, TaskConfig, load_task
+from elmo_mf.tasks.data import data_facts, limited_data
+from elmo_mf.tasks.encoders import elmo_facts
+from elmo_mf.tasks.formats import Example
+from elmo_mf.tasks.probe.data import probe_data
+from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.word_overlap import fit_overlap, overlap_outputs
+
+_PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}
+
+
+def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
+    """Return the record fields of the baseline, its outputs, and its device."""
+    task = load_task(run.task)
+    with workspace.phase("data"):
+        folder = limited_data(spec, run, workspace)
+        examples = {split: task.format.read(folder / name) for split, name in task.run_files.items()}
+    with workspace.phase("scoring"):
+        outputs = _outputs(task, examples)
+    record = {
+        "scores": _metrics(task, outputs[task.score.split]),
+        "validation": _metrics(task, outputs["validation"]),
+        "best_epoch": 0,
+        "epochs": 0,
+        **data_facts(run, folder, workspace),
+        "size": None,
+        "activation_error": None,
+        "matrices": [],
+        "factorization_seconds": None,
+        "latency": None,
+        "elmo": elmo_facts(spec),
+    }
+    return record, Outputs(outputs), torch.device("cpu")
+
+
+def _outputs(task: TaskConfig, examples: dict[Split, list[Example]]) -> dict[Split, SplitOutputs]:
+    kind = _PROBES.get(task.data.format)
+    if kind is not None:
+        return words_alone(kind, {split: probe_data(kind, read) for split, read in examples.items()})
+    if task.data.format != "squad-json":
+        raise InputError(f"baselines: found words for {task.name}, expected a task of texts, pairs or questions")
+    overlap = fit_overlap(examples["train"])
+    return {split: overlap_outputs(overlap, read) for split, read in examples.items() if split != "train"}
+
+
+def _metrics(task: TaskConfig, outputs: SplitOutputs) -> dict[str, float]:
+    scores = {task.score.primary: float(outputs.score.mean(dtype=float))}
+    if outputs.log_likelihood is not None:
+        scores["loss"] = -float(outputs.log_likelihood.mean(dtype=float))
+    return scores
