@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Correlation, Explanation, Interval, explain
+from elmo_mf.analysis.findings import NORM, Findings, findings_of
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed
@@ -25,7 +26,7 @@ from elmo_mf.records.record import NORMS
 _TARGETS = ("input", "recurrent", "projection")
 
 
-def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
+def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
     """Write `folder/EXPLAIN.md` and a figure per board, atomically; the same records give the same text.
 
     Raises:
@@ -33,29 +34,93 @@ def write_explanation(folder: Path) -> tuple[Path, list[Explanation]]:
         OutputError: A file cannot be written.
     """
     check_folder("FOLDER", folder)
-    records = records_of(folder)
-    explanations = [one for one in map(explain, boards(records)) if len(one.costs)]
+    made = boards(records_of(folder))
+    explanations = [one for one in map(explain, made) if len(one.costs)]
     if not explanations:
         raise InputError(
             f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
-    answers = "\n".join(["## The paper's two findings, and what is dear", "", *findings(explanations)])
-    parts = [_HEADER, answers, *map(_section, explanations)]
+    summary = findings_of(made)
+    answers = "\n".join(["## Model by model", "", model_table(summary), "", *findings(explanations)])
+    parts = ["# What compresses, and why", *answer_lines(summary), _HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
         for explanation in explanations:
             in_both_themes(partial(plot_explanation, explanation), staging, f"explain-{explanation.board.name}")
         write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
-    return folder / "EXPLAIN.md", explanations
+    return folder / "EXPLAIN.md", summary, explanations
 
 
-_HEADER = """# What compresses, and why
+_HEADER = """The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the
+paper's terms, additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection`
+is ELMo's own. The two answers are over all models with compressions of one target by plain SVD: losses are in nats, and
+each model counts as one. Below, a loss is by how much the compressed encoder is worse than the dense one with the same
+seed, in points, or for language models in nats a word (of the logarithm of perplexity); activation error is the
+relative error of the LSTM layers' outputs. Intervals are of 95 %."""
 
-The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the paper's terms,
-additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection` is ELMo's own.
-A loss is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language
-models in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers'
-outputs. Intervals are of 95 %."""
+
+def answer_lines(summary: Findings) -> list[str]:
+    """Answer the paper's two questions over all models, each in a paragraph of Markdown."""
+    costs = {"rank": summary.at_rank, "number of parameters": summary.at_parameters, "error": summary.at_error}
+    known = {name: finding for name, finding in costs.items() if finding.models}
+    times = ", ".join(
+        f"{_times(finding.mean)} times as much at equal {name} ({len(finding.models)} models)"
+        for name, finding in known.items()
+    )
+    verdicts = {name: _direction(finding.mean) for name, finding in known.items()}
+    norms = summary.norms.mean
+    return [
+        f"**Does compressing the input's matrices cost more than the recurrent ones? {_all_agree(verdicts)}.** "
+        + (f"It costs {times}." if known else "No model has both."),
+        f"**Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
+        f"{NORM.capitalize()} norm, chosen in advance, with the loss, given size and rank: {_interval(norms)}, over "
+        f"{len(summary.norms.models)} models.",
+    ]
+
+
+def _times(one: Interval) -> str:
+    """Convert shares of both losses to how many times as much one costs as the other."""
+    value, low, high = (_ratio(share) for share in (one.value, one.low, one.high))
+    return value if np.isnan(one.low) else f"{value} [{low}, {high}]"
+
+
+def _ratio(share: float) -> str:
+    return "∞" if share >= 1 else f"{max(0.0, (1 + share) / (1 - share)):.2g}"
+
+
+def _direction(one: Interval) -> str:
+    if np.isnan(one.low):
+        return "unknown"
+    return "yes" if one.low > 0 else "no, less" if one.high < 0 else "undecided"
+
+
+def _all_agree(verdicts: Mapping[str, str]) -> str:
+    """Return the verdict of all ways to ask, or each of them."""
+    if len(set(verdicts.values())) < 2:
+        return next(iter(verdicts.values()), "unknown").capitalize()
+    return "; ".join(f"at equal {name} {verdict}" for name, verdict in verdicts.items()).capitalize()
+
+
+def model_table(summary: Findings) -> str:
+    """Return the numbers of each model, in Markdown."""
+    columns = {
+        "input / recurrent at equal rank": summary.at_rank,
+        "at equal parameters": summary.at_parameters,
+        "at equal error": summary.at_error,
+        f"{NORM} norm with loss": summary.norms,
+    }
+    models = dict.fromkeys(name for finding in columns.values() for name in finding.models)
+    texts = {
+        title: [
+            "" if model not in finding.models
+            else f"{finding.models[model]:+.2f}" if finding is summary.norms
+            else _ratio(finding.models[model])
+            for model in models
+        ]
+        for title, finding in columns.items()
+    }  # fmt: skip
+    table = pd.DataFrame({"model": [markdown(model) for model in models]} | texts)
+    return table.to_markdown(index=False, disable_numparse=True, colalign=_alignment(5, 1))
 
 
 def findings(explanations: list[Explanation]) -> list[str]:

@@ -36,18 +36,19 @@ def explain(
 
     if json_file is not None:
         check_output("--json", json_file)
-    from elmo_mf.analysis.explanation import cost_table, findings, norm_summary, write_explanation
+    from elmo_mf.analysis.explanation import answer_lines, cost_table, findings, norm_summary, write_explanation
     from elmo_mf.escape import plain
 
-    path, explanations = write_explanation(folder)
+    path, summary, explanations = write_explanation(folder)
     console = Console()
     for explanation in explanations:
         _print(console, explanation.board.title, cost_table(explanation))
         _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
-    for line in findings(explanations):
+    for line in [*findings(explanations), *answer_lines(summary)]:
         console.print(plain(line), soft_wrap=True)
     if json_file is not None:
-        write_json(json_file, {explanation.board.name: explanation.to_dict() for explanation in explanations})
+        of_boards = {explanation.board.name: explanation.to_dict() for explanation in explanations}
+        write_json(json_file, {"all": summary.to_dict(), **of_boards})
     echo(f"wrote {path}")
 
 

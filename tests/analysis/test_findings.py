@@ -1,0 +1,106 @@
+"""Tests of the two findings over all models, on compressions with known losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from elmo_mf.analysis.explanation import answer_lines, model_table
+from elmo_mf.analysis.findings import NORM, additive, compressions_of, findings_of, norm_correlation
+from elmo_mf.compression import Compression
+from tests.records.samples import boards_of, record
+
+_NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")
+
+
+def _entry(target: str, layer: int, rank: int, loss: float, norm: float, seed: int, task: str) -> dict[str, Any]:
+    matrix = {"direction": "forward", "layer": layer, "target": target, "shape": [8, 4 if target == "input" else 2],
+              "rank": rank, "parameters": 48, "energy": 0.5, "error": 1 / rank, "input_error": 0.1,
+              "norms": dict.fromkeys(_NORMS, norm)}  # fmt: skip
+    made = record(rank, 0.5, seed, task, activation_error={"all": 0.1, "layers": []}, matrices=[matrix])
+    made["run"]["compression"] = Compression(method="svd", rank=rank, targets=target, layers=[layer]).to_dict()
+    made["scores"]["loss"] = 1.0 + loss
+    return made
+
+
+def _model(task: str, ratio: float, norms: dict[int, float], seeds: tuple[int, ...] = (1, 2)) -> list[dict[str, Any]]:
+    """Build records of a model in which `input` costs `ratio` times as much as `recurrent` at equal rank.
+
+    Losses fall with the rank and, by layer, rise with the norm; seeds differ by noise that their means do not have.
+    """
+    records = [record(None, 0.5, seed, task) for seed in seeds]
+    for layer, norm in norms.items():
+        for rank in (2, 4, 8):
+            for target, cost in (("input", ratio), ("recurrent", 1.0)):
+                loss = cost * norm / rank
+                noise = {seed: 0.01 * (-1) ** seed for seed in seeds}
+                records += [_entry(target, layer, rank, loss + noise[seed], norm, seed, task) for seed in seeds]
+    return records
+
+
+_RISING = {0: 1.0, 1: 2.0, 2: 3.0}
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(3.0, "Yes"), (1.0, "Undecided"), (1 / 3, "No, less")])
+def test_input_against_recurrent(ratio: float, verdict: str) -> None:
+    """By the mean over models of the difference's share of both losses."""
+    tasks = ("sst", "snli", "squad")
+    boards = boards_of(one for task in tasks for one in _model(task, ratio * (1 + tasks.index(task) / 100), _RISING))
+    summary = findings_of(boards)
+    shares = [(r - 1) / (r + 1) for r in (ratio, 1.01 * ratio, 1.02 * ratio)]
+    assert sorted(summary.at_rank.models.values()) == pytest.approx(shares, abs=1e-9)
+    expected = stats.t.interval(0.95, 2, np.mean(shares), stats.sem(shares))
+    assert (summary.at_rank.mean.low, summary.at_rank.mean.high) == pytest.approx(expected)
+    assert summary.at_error.models == pytest.approx(summary.at_rank.models)  # here the error follows from the rank
+    if ratio != 1.0:
+        assert f"recurrent ones? {verdict}.**" in answer_lines(summary)[0]
+
+
+def test_equal_parameters_are_other_ranks() -> None:
+    """The input's matrix is larger, so that at equal parameters its rank is lower and it costs more."""
+    (board,) = boards_of(_model("sst", 1.0, _RISING))
+    table = compressions_of(board)
+    assert additive(table, "rank") == pytest.approx(0, abs=1e-9)
+    at_parameters = additive(table, "parameters")
+    places = np.log([24.0, 40.0, 48.0, 80.0])
+    one, other = (np.interp(places, np.log(shape * np.array([2, 4, 8])), 1 / np.array([2, 4, 8])) for shape in (12, 10))
+    assert at_parameters == pytest.approx((one - other).sum() / (one + other).sum())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_norms_given_size_and_rank(sign: int) -> None:
+    """The partial correlation is that of residuals of ranks, which a model of size and rank leaves."""
+    norms = _RISING if sign > 0 else {0: 3.0, 1: 2.0, 2: 1.0}
+    records = _model("sst", 1.0, _RISING)
+    for one in records:
+        for matrix in one["matrices"]:
+            matrix["norms"] = dict.fromkeys(_NORMS, norms[matrix["layer"]])
+    table = compressions_of(boards_of(records)[0])
+    found = norm_correlation(table)
+    ranks = table[[NORM, "loss", "size", "rank"]].rank().to_numpy()
+    inverse = np.linalg.inv(np.corrcoef(ranks.T))
+    assert found == pytest.approx(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]))
+    assert sign * found > 0.9
+
+
+def test_models_that_cannot_answer_are_left_out() -> None:
+    one, other = _model("sst", 3.0, _RISING), _model("snli", 3.0, {0: 1.0})
+    other = [record for record in other if "recurrent" not in str(record["run"]["compression"])]
+    summary = findings_of(boards_of([*one, *other]))
+    assert list(summary.at_rank.models) == ["The task sst"] == list(summary.norms.models)
+    assert np.isnan(summary.at_rank.mean.low) and "Unknown" in answer_lines(summary)[0]
+    assert "The task sst" in model_table(summary)
+    assert summary.to_dict()["at_rank"]["mean"]["low"] is None
+
+
+def test_only_plain_svd_of_one_target_counts() -> None:
+    records = _model("sst", 1.0, {0: 1.0}, seeds=(1,))
+    method = Compression(method="semi_nmf", rank=2, targets="input", layers=[0]).to_dict()
+    records[1]["run"]["compression"] = method
+    records[2]["run"]["compression"]["targets"] = ["input", "recurrent"]
+    table = compressions_of(boards_of(records)[0])
+    assert len(table) == len(records) - 3
+    assert set(table["rank"]) == {4, 8}
