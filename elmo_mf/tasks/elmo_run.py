@@ -27,7 +27,6 @@ from elmo_mf.tasks.probe.run import measure_probe, time_probe
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.trained_model import Trained, loader_of, trained, untrained
-from elmo_mf.tasks.training import evaluate
 from elmo_mf.tasks.words_run import measure_words
 
 _Measured = tuple[dict[str, Any], Outputs | None, torch.device]
@@ -75,14 +74,13 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> _Measured:
     with trained(spec, run, workspace) as model:
         loop, training = model.loop, model.metrics
         with workspace.phase("scoring"):
-            loader = loader_of(loop, task.score.split)
-            scores, instances = evaluate(loop, loader), list(loader.iter_instances())
             splits = dict.fromkeys((task.score.split, "validation"))
-            outputs = Outputs({split: model.outputs(run, split, workspace) for split in splits})
+            scored = {split: model.score(run, split, workspace) for split in splits}
+            instances = list(loader_of(loop, task.score.split).iter_instances())
         encoder = _encoder_fields(spec, run, model, instances, workspace)
         device = next(loop.model.parameters()).device
     record = {
-        "scores": {name: scores[name] for name in task.score.metrics},
+        "scores": {name: scored[task.score.split].metrics[name] for name in task.score.metrics},
         "validation": {name: training[f"best_validation_{name}"] for name in task.score.metrics},
         "best_epoch": training["best_epoch"] + 1,
         "epochs": training["epoch"] + 1,
@@ -91,7 +89,7 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> _Measured:
         **data_facts(run, model.data, workspace),
         **encoder,
     }
-    return record, outputs, device
+    return record, Outputs({split: one.outputs for split, one in scored.items()}), device
 
 
 def _encoder_fields(

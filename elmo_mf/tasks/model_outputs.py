@@ -1,11 +1,11 @@
-"""What each example contributes to a trained model's scores."""
+"""A trained model's scores, and what each example contributes to them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,15 @@ _LEAST = 1e-12
 _COLLAPSED = 0.98  # share of the prior's loss that a model must get below
 
 
-def model_outputs(model: Any, loader: Any, task: TaskConfig, file: Path, pause: Callable[[], None]) -> SplitOutputs:
-    """Return the outputs of a model on a split, in the order of the loader.
+class Scored(NamedTuple):
+    """A model's metrics on a split, by AllenNLP's names, and what each example contributes to them."""
+
+    metrics: dict[str, float]
+    outputs: SplitOutputs
+
+
+def scored(model: Any, loader: Any, task: TaskConfig, file: Path, pause: Callable[[], None]) -> Scored:
+    """Score a model on a split, as AllenNLP's `evaluate` does, with the outputs in the order of the loader.
 
     Args:
         model: A trained AllenNLP model.
@@ -31,18 +38,22 @@ def model_outputs(model: Any, loader: Any, task: TaskConfig, file: Path, pause: 
         pause: Called between batches.
     """
     model.eval()
+    model.get_metrics(reset=True)
+    losses: list[float] = []
     scores: list[float] = []
     likelihoods: list[float] = []
     with torch.no_grad():
         for batch in loader:
             tensors = on_its_device(batch, model)
-            for score, likelihood in _of_batch(tensors, model(**tensors)):
+            output = model(**tensors)
+            losses.append(float(output["loss"]))
+            for score, likelihood in _of_batch(tensors, output):
                 scores.append(score)
                 likelihoods.append(likelihood)
             pause()
-    model.get_metrics(reset=True)
+    metrics = {**model.get_metrics(reset=True), "loss": sum(losses) / len(losses)}
     clusters = _documents(task, file, len(scores))
-    return SplitOutputs(np.array(scores, np.float32), np.array(likelihoods, np.float32), clusters)
+    return Scored(metrics, SplitOutputs(np.array(scores, np.float32), np.array(likelihoods, np.float32), clusters))
 
 
 def has_collapsed(task: TaskConfig, outputs: SplitOutputs, folder: Path) -> bool:

@@ -14,19 +14,18 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import Split
-from elmo_mf.records.outputs import SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.encoders import encoder_of
 from elmo_mf.tasks.latency import embedder_of
-from elmo_mf.tasks.model_outputs import has_collapsed, model_outputs
+from elmo_mf.tasks.model_outputs import Scored, has_collapsed, scored
 from elmo_mf.tasks.run_config import model_config
 from elmo_mf.tasks.shared_activations import share_activations
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_model import VOCABULARY, read_model, write_model
 from elmo_mf.tasks.task_gradients import EXAMPLES, row_weights
-from elmo_mf.tasks.training import evaluate, train, training_loop
+from elmo_mf.tasks.training import train, training_loop
 
 _ATTEMPTS = 3
 TUNING_RATE = 0.2
@@ -46,6 +45,7 @@ class Trained(NamedTuple):
         report: Report of the encoder's compression; empty if the encoder is dense.
         collapsed: Whether the model learned nothing in any attempt.
         attempts: Number of trainings before this one, which collapsed.
+        validation: Scores of the trained model on the validation split, if they are known.
     """
 
     loop: Any
@@ -55,13 +55,16 @@ class Trained(NamedTuple):
     report: dict[str, Any]
     collapsed: bool = False
     attempts: int = 0
+    validation: Scored | None = None
 
-    def outputs(self, run: Run, split: Split, workspace: Workspace) -> SplitOutputs:
-        """Return the outputs on a split that is not trained on."""
+    def score(self, run: Run, split: Split, workspace: Workspace) -> Scored:
+        """Score the model on a split that is not trained on."""
+        if split == "validation" and self.validation is not None:
+            return self.validation
         task = load_task(run.task)
         loader = loader_of(self.loop, split)
         pause = workspace.machine.yield_to_measurement
-        return model_outputs(self.loop.model, loader, task, self.data / task.run_files[split], pause)
+        return scored(self.loop.model, loader, task, self.data / task.run_files[split], pause)
 
 
 def loader_of(loop: Any, split: Split) -> Any:
@@ -99,10 +102,10 @@ def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trai
                 metrics = train(model.loop, load_task(run.task), workspace)
             model = model._replace(metrics=metrics, attempts=attempt)
             with workspace.phase("scoring"):
-                outputs = model.outputs(run, "validation", workspace)
-                collapsed = has_collapsed(load_task(run.task), outputs, model.data)
+                validation = model.score(run, "validation", workspace)
+                collapsed = has_collapsed(load_task(run.task), validation.outputs, model.data)
             if not collapsed or attempt == _ATTEMPTS - 1:
-                yield model._replace(collapsed=collapsed)
+                yield model._replace(collapsed=collapsed, validation=validation)
                 return
 
 
@@ -133,12 +136,14 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
         assert model.embedder is not None  # baselines are trained
         training = read_model(stored, loop.model, model.embedder)
         share_activations(spec, run, loop, model.embedder, workspace)
-        with workspace.phase("training"):
-            if tuned:
+        if tuned:
+            with workspace.phase("training"):
                 metrics = train(loop, load_task(run.task), workspace)
-            else:
-                scores = evaluate(loop, loader_of(loop, "validation"))
-                metrics = {f"best_validation_{name}": value for name, value in scores.items()}
+        else:
+            with workspace.phase("scoring"):
+                validation = model.score(run, "validation", workspace)
+            model = model._replace(validation=validation)
+            metrics = {f"best_validation_{name}": value for name, value in validation.metrics.items()}
         metrics |= {"best_epoch": training["best_epoch"] + tuned, "epoch": training["epoch"] + tuned}
         yield model._replace(metrics=metrics, collapsed=training["collapsed"], attempts=training["attempts"])
 

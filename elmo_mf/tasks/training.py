@@ -98,13 +98,6 @@ def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
     return metrics
 
 
-def evaluate(loop: Any, loader: Any) -> dict[str, float]:
-    """Return the metrics of the loop's model on the data of a loader."""
-    from allennlp.training.util import evaluate as metrics_of
-
-    return dict(metrics_of(loop.model, loader, cuda_device=loop.trainer.cuda_device))
-
-
 def _length(loader: Any) -> int:
     try:
         return max(1, len(loader))
