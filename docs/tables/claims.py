@@ -18,9 +18,7 @@ import numpy as np
 from docs.tables.compression import board, board_records, elsewhere, reports
 from docs.tables.page import DOCS, read_json
 from docs.tables.performance import Case, Column, bench, short_label
-from elmo_mf.analysis.correlations import mean_interval
 
-TASKS = ("sst", "snli", "squad")
 _BUDGET, _JOINT = "budget 161792 parameters", "whitened_svd joint+projection"
 _DEMO, _BASE = f"{_JOINT} {_BUDGET}", f"{_JOINT} budget 403456 parameters"
 _SHARED = f"{_JOINT} budget 501760 parameters with highways"
@@ -34,9 +32,7 @@ def claims() -> Iterator[tuple[str, str]]:
         ),
         "how-to.md": itertools.chain(_accelerated(), _precisions_in_short()),
         "sweeps.md": itertools.chain(_processors(), _sweeps()),
-        "compression.md": itertools.chain(
-            _errors(), _allocation(), _scores(), _language(), _elmo(), _highways(), _longer()
-        ),
+        "compression.md": itertools.chain(_errors(), _allocation(), _language(), _elmo(), _highways(), _longer()),
         "performance.md": itertools.chain(_limits(), _precisions(), _gpu(), _pretraining()),
     }.items():
         for text in texts:
@@ -55,10 +51,11 @@ def _accelerated() -> Iterator[str]:
 
 
 def _what_to_choose() -> Iterator[str]:
-    budget, plain = (board("sst", "demo")[name]["encoder_1_speed_up"] for name in (_DEMO, "svd all rank 16"))
-    yield f"makes the encoder {budget:.2f} times as fast as dense, `svd` at rank 16 {plain:.2f} times"
-    ratio = board("sst", "demo")["svd all rank 16"]["parameters"] / board("sst", "demo")[_DEMO]["parameters"]
-    assert round(ratio) == 2
+    rows = board("syntax-probe", "base")
+    plain, budget = (rows[name] for name in ("svd all rank 32", f"{_JOINT} budget 12.5%"))
+    assert 2 < plain["parameters"] / budget["parameters"] < 2.5
+    yield f"with less than half of the parameters of `svd` at rank 32 it loses {-100 * budget['difference']:.1f} points"
+    yield f"of the syntax probe's accuracy, where `svd` loses {-100 * plain['difference']:.1f}"
     ratios = [*_additive("ptb"), *_additive("wikitext2")]
     yield f"{min(ratios):.1f} to {max(ratios):.1f} times as much perplexity as `recurrent`"
 
@@ -102,24 +99,6 @@ def _embedded() -> Iterator[str]:
         yield f"| {both} ({training['held_out_unigram_perplexity']:.1f})"
         yield f"| {size:.1f} |"
         yield f"{training['held_out_words']:,} words of a held-out book"
-    better, *level = (_mean(_paired(task, "base", "dense", "demo", "dense")) for task in ("squad", "sst", "snli"))
-    yield f"{better.value:.1f} points better on SQuAD (± {better.value - better.low:.1f})"
-    assert all(one.low < 0 < one.high for one in level)
-    sst, squad, snli = (_mean(_rounding(task)) for task in ("sst", "squad", "snli"))
-    yield f"SST is {sst.value:.1f} points higher (± {sst.value - sst.low:.1f})"
-    yield f"SQuAD {squad.value:.1f} (± {squad.value - squad.low:.1f})"
-    yield f"SNLI level (± {snli.value - snli.low:.1f})"
-
-
-def _rounding(task: str) -> np.ndarray:
-    """Return scores with float32 weights minus those with the stored float16 weights, by seed, in points."""
-    scores = _float16(task)
-    return np.array([100 * (scores["float32"][seed] - scores["float16"][seed]) for seed in scores["float16"]])
-
-
-def _float16(task: str) -> dict[str, dict[str, float]]:
-    record = read_json("compression/float16.json")
-    return dict(record["f1" if task == "squad" else "accuracy"][task])
 
 
 def _processors() -> Iterator[str]:
@@ -139,15 +118,13 @@ def _between_processors() -> tuple[int, float, float]:
     """Return the number of runs that two processors scored, and how much two processors and two seeds differ.
 
     The differences are root mean squares in points.
-    The scores with AVX2 are in `float16.json`, those with AVX-512 on the board.
     """
-    apart, seeds = [], []
-    for task in TASKS:
-        board_scores = _scores_of(task, "base", "dense")
-        apart += [100 * (score - board_scores[int(seed)]) for seed, score in _float16(task)["float16"].items()]
-        seeds += [100 * (one - other) for one, other in itertools.combinations(board_scores.values(), 2)]
-    assert {record.machine.instructions for record in board_records("sst", "base", "dense")} == {"AVX512"}
-    assert read_json("compression/float16.json")["machine"]["instructions"] == "AVX2"
+    record = read_json("sweeps/processors.json")
+    first, second = record["scores"]["AVX2"], record["scores"]["AVX512"]
+    assert [machine["instructions"] for machine in record["machines"]] == list(record["scores"])
+    apart = [100 * (score - second[task][seed]) for task, scores in first.items() for seed, score in scores.items()]
+    pairs = (itertools.combinations(scores.values(), 2) for scores in second.values())
+    seeds = [100 * (one - other) for one, other in itertools.chain.from_iterable(pairs)]
     return len(apart), _root_mean_square(apart), _root_mean_square(seeds)
 
 
@@ -206,51 +183,21 @@ def _allocation() -> Iterator[str]:
 
 
 def _ranks(encoder: str) -> tuple[list[str], list[str]]:
-    """Return the ranks of the gates and of the projections, for each layer."""
-    record = board_records("sst", "base", encoder)[0]
+    """Return the ranks of the gates and of the projections, for each layer of the larger embedded ELMo."""
+    ranks = _compressed(encoder)["ranks"]
     texts: list[list[str]] = []
     for target in ("joint", "projection"):
         ranks_by_layer = [
-            sorted({str(one.rank) for one in record.matrices if (one.target, one.layer) == (target, layer)}, key=int)
+            sorted({str(one["rank"]) for one in ranks if (one["target"], one["layer"]) == (target, layer)}, key=int)
             for layer in (0, 1)
         ]
         texts.append([" and ".join(map(str, ranks)) for ranks in ranks_by_layer])
     return texts[0], texts[1]
 
 
-def _scores() -> Iterator[str]:
-    means = [_mean(_paired(task, "demo", _DEMO, "demo", "svd all rank 16")) for task in TASKS]
-    yield "SST {:+.1f} (± {:.1f}), SNLI {:+.1f} (± {:.1f}), SQuAD {:+.1f} (± {:.1f})".format(
-        *(number for mean in means for number in (mean.value, mean.value - mean.low))
-    )
-    distilled = [_mean(_paired(task, "demo", f"{_DEMO} distilled 1500", "demo", "svd all rank 16")) for task in TASKS]
-    first, second, third = (f"{mean.value:+.1f} (± {mean.value - mean.low:.1f})" for mean in distilled)
-    yield f"Distilled: {first}, {second} and {third}"
-    yield from _by_outputs()
-    gains = [100 * (_score(task, "fisher_svd all rank 8") - _score(task, "svd all rank 8")) for task in TASKS]
-    yield f"{min(gains):.1f} to {max(gains):.1f} points better than `svd` of the same rank in every task"
-    regained = [
-        _mean(_paired(task, "base", "svd all budget 403456 parameters", "base", "svd all rank 16")) for task in TASKS
-    ]
-    first, second, third = (f"{mean.value:.1f} (± {mean.value - mean.low:.1f})" for mean in regained)
-    yield f"it gains {first}, {second} and {third} points"
-
-
-def _by_outputs() -> Iterator[str]:
-    """Compare budgets by the outputs' loss with budgets by matrices."""
-    pairs = {
-        ("demo", _DEMO): f"{_DEMO} by matrices",
-        ("demo", f"{_DEMO} distilled 1500"): f"{_DEMO} by matrices distilled 1500",
-        ("base", _BASE): f"{_BASE} by matrices",
-        ("base", _SHARED): f"{_BASE} by matrices highways 64",
-    }
-    apart = [
-        _paired(task, elmo, by_outputs, elmo, other) for (elmo, by_outputs), other in pairs.items() for task in TASKS
-    ]
-    assert sum(differences.mean() > 0 for differences in apart) == 9 and len(apart) == 12
-    assert all(mean.low < 0 < mean.high for mean in map(_mean, apart))
-    mean = _mean(np.concatenate(apart))
-    yield f"({mean.value:+.1f} ± {mean.value - mean.low:.1f}, over {mean.n} pairs of one seed)"
+def _compressed(encoder: str) -> dict[str, Any]:
+    """Return what a compression of the larger embedded ELMo chose."""
+    return next(one for one in read_json("compression/ranks.json")["encoders"] if one["encoder"] == encoder)
 
 
 def _language() -> Iterator[str]:
@@ -274,7 +221,7 @@ def _language() -> Iterator[str]:
     yield f"{second[0]} on WikiText-2 ({second[1]})"
     pairs = [f"{more} of {of}" for more, of in re.findall(r"nats more .* in (\d+) of (\d+) pairs", explained)]
     yield f"more in {pairs[1]}"
-    assert pairs[0] == "72 of 72" and explained.count("**Additive matters more") == 6
+    assert pairs[0] == "72 of 72"
     layers = [
         "{:.1f}, {:.1f} and {:.1f}".format(*(rows[f"svd {target} layers {n} rank 32"]["difference"] for n in range(3)))
         for rows in (ptb, wikitext2)
@@ -367,15 +314,9 @@ def _highways() -> Iterator[str]:
     highway = record["report"]["highways"][0]
     error, input_error = highway["error"], highway["input_error"]
     yield f"is off by half ({error:.2f}), and what it gives for the words of a text by {input_error:.2f}"
-    speeds = [board(task, "base")[_SHARED]["encoder_32_original"] for task in ("sst", "squad")]
-    yield f"{speeds[0]:.0f} and {speeds[1]:.0f} times as fast as AllenNLP's in batches of 32"
-    yield from _highways_in_tasks()
-    means = [_mean(_paired(task, "base", _SHARED, "base", _BASE)) for task in TASKS]
-    yield "it is {:+.1f} (± {:.1f}) on SST, {:+.1f} (± {:.1f}) on SNLI and {:+.1f} (± {:.1f}) on SQuAD".format(
-        *(number for mean in means for number in (mean.value, mean.value - mean.low))
-    )
-    sizes = [board("sst", "base")[name]["megabytes"] for name in ("dense", _SHARED, _BASE)]
-    yield f"is {sizes[0] / sizes[1]:.1f} times smaller than dense in place of {sizes[0] / sizes[2]:.1f}"
+    dense = board("syntax-probe", "base")["dense"]["megabytes"]
+    sizes = [1e-6 * _compressed(name)["encoder_bytes"] for name in (_SHARED, _BASE)]
+    yield f"is {dense / sizes[0]:.1f} times smaller than dense in place of {dense / sizes[1]:.1f}"
 
 
 def _shared_budgets(perplexities: dict[str, tuple[float, float]]) -> Iterator[str]:
@@ -386,24 +327,10 @@ def _shared_budgets(perplexities: dict[str, tuple[float, float]]) -> Iterator[st
 
     separate = both(f"{_BASE} by matrices highways 64")
     yield f"the same rank of 64 gives {separate}"
-    (rank,) = {one.rank for one in board_records("sst", "base", _SHARED)[0].highways or ()}
+    (rank,) = _compressed(_SHARED)["highway_ranks"]
     yield f"it chooses rank {rank} and reaches {both(_SHARED)} instead of {separate}"
     larger = both(f"{_JOINT} budget 894976 parameters with highways")
     yield f"(rank 32 and rank 64), {larger} instead of {both('whitened_svd all rank 32 highways 64')}"
-
-
-def _highways_in_tasks() -> Iterator[str]:
-    """Yield the differences in score that rank 64 of the highway layer makes."""
-    matrices, plain = (
-        [_mean(_paired(task, "base", f"{encoder} highways 64", "base", encoder)) for task in TASKS]
-        for encoder in (f"{_BASE} by matrices", "svd all rank 32")
-    )
-    (sst, sst_within), *others = ((mean.value, mean.value - mean.low) for mean in matrices)
-    yield f"costs {-sst:.1f} points on SST (± {sst_within:.1f})"
-    yield "nothing on SNLI ({:+.1f} ± {:.1f}) and SQuAD ({:+.1f} ± {:.1f})".format(*itertools.chain(*others))
-    assert all(abs(value) < within for value, within in others)
-    first, second, third = (f"{mean.value:.1f} (± {mean.value - mean.low:.1f})" for mean in plain)
-    yield f"the differences are {first}, {second} and {third}"
 
 
 def _longer_perplexities() -> Iterator[str]:
@@ -532,26 +459,6 @@ def _gpu() -> Iterator[str]:
     yield f"differs by up to {errors['encoder']:.0e} from AllenNLP's, the biLSTM alone by {errors['lstm']:.0e}".replace(
         "e-0", "e-"
     )
-
-
-def _score(task: str, encoder: str) -> float:
-    return float(board(task, "demo")[encoder]["score"])
-
-
-def _scores_of(task: str, elmo: str | None, encoder: str) -> dict[int, float]:
-    """Return the scores of an encoder by seed."""
-    primary = "f1" if task == "squad" else "accuracy"
-    return {one.run.seed: one.scores[primary] for one in board_records(task, elmo, encoder)}
-
-
-def _paired(task: str, elmo: str, encoder: str, other_elmo: str, other: str) -> np.ndarray:
-    """Return the scores of one encoder minus those of another, by seed, in points."""
-    scores, others = _scores_of(task, elmo, encoder), _scores_of(task, other_elmo, other)
-    return np.array([100 * (scores[seed] - others[seed]) for seed in sorted(scores.keys() & others.keys())])
-
-
-def _mean(differences: np.ndarray) -> Any:
-    return mean_interval(differences)
 
 
 def _root_mean_square(numbers: list[float]) -> float:

@@ -8,10 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.analysis.correlations import mean_interval
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.records import Record
@@ -68,50 +65,6 @@ def _errors() -> Rows:
 def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
     """Return the names of one of `_WAYS` at several sizes: with a budget, or else with a rank."""
     return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
-
-
-def _scores() -> Rows:
-    """Return the scores in three tasks of the encoders that treat all layers alike."""
-    rows = {task: board(task, "demo") for task in ("sst", "snli", "squad")}
-    budget, by_matrices = (f"whitened_svd joint+projection {way.format(161792)}" for way in (_BUDGET, _BY_MATRICES))
-    names = {
-        "dense": "dense",
-        "`svd`, rank 16": "svd all rank 16",
-        "`svd`, rank 8": "svd all rank 8",
-        "`whitened_svd`, rank 8": "whitened_svd all rank 8",
-        f"{_JOINT}, budget": budget,
-        "the same, distilled (1,500 steps)": f"{budget} distilled 1500",
-        "the budget by matrices": by_matrices,
-        "that, distilled (1,500 steps)": f"{by_matrices} distilled 1500",
-        "`whitened_svd`, rank 4": "whitened_svd all rank 4",
-        **{f"`{m}`, rank 8": f"{m} all rank 8" for m in ("fisher_svd", "semi_nmf", "prune", "nmf", "random")},
-    }
-    head = ["", "parameters", "SST accuracy", "vs dense", "SNLI accuracy", "vs dense", "SQuAD F1", "vs dense"]
-    body = []
-    for label, name in names.items():
-        task_rows = [of[name] for of in rows.values()]
-        line = [label, f"{task_rows[0]['parameters']:,.0f}"]
-        for row in task_rows:
-            score = f"{100 * row['score']:.1f} ± {100 * row['std']:.1f} ({row['seeds']})"
-            line += [score, f"{100 * row['difference']:+.1f}" if row["compressed"] else ""]
-        errors = " / ".join(f"{row['activation_error']:.2f}" for row in task_rows)
-        body.append([*line, errors if task_rows[0]["compressed"] else ""])
-    return [[*head, "activation error"], *body]
-
-
-def _base() -> Rows:
-    """Return the differences of the larger embedded ELMo's encoders to dense."""
-    rows = {task: board(task, "base") for task in ("sst", "snli", "squad")}
-    body = []
-    for label, name in _LARGER.items():
-        task_rows = [of[name] for of in rows.values()]
-        differences = [
-            f"{100 * row['difference']:+.1f} (± {100 * (row['high'] - row['difference']):.1f})"
-            + elsewhere(task, "base", name)
-            for task, row in zip(rows, task_rows, strict=True)
-        ]
-        body.append([label, f"{task_rows[0]['parameters']:,.0f}", *differences])
-    return [["", "parameters", "SST accuracy", "SNLI accuracy", "SQuAD F1"], *body]
 
 
 def _language(task: str) -> Rows:
@@ -192,34 +145,19 @@ def _highways() -> Rows:
 
 
 def _longer() -> Rows:
-    """Compare an ELMo trained for longer with the embedded one of its size: perplexities, errors and scores."""
-    record, tasks = _json("longer"), ("sst", "snli", "squad")
+    """Compare an ELMo trained for longer with the embedded one of its size: perplexities and errors."""
+    record = _json("longer")
     perplexities = _both_ways("highways") | _both_ways("perplexities"), _both_ways("longer")
-    apart = {task: {name: _apart(one) for name, one in record["scores"][task].items()} for task in tasks}
-    body = [["dense", *(of["as it is"] for of in perplexities), "", *(_mean(apart[task]["dense"]) for task in tasks)]]
+    body = [["dense", *(of["as it is"] for of in perplexities), ""]]
     for label, name in _LARGER.items():
         errors = record["activation_error"][name]
         error = f"{errors['embedded']:.2f}, {errors['longer']:.2f}"
-        body.append([label, *(of[name] for of in perplexities), error, *(_mean(apart[task][name]) for task in tasks)])
-    together = [_mean(np.concatenate([apart[task][name] for name in _LARGER.values()])) for task in tasks]
-    head = ["", "perplexity, embedded", "longer", "activation error", "SST accuracy", "SNLI accuracy", "SQuAD F1"]
-    return [head, *body, ["all but dense", "", "", "", *together]]
-
-
-def _apart(scores: dict[str, dict[str, float]]) -> np.ndarray:
-    """Return the scores of the ELMo trained for longer minus those of the embedded one, by seed, in points."""
-    return np.array([100 * (scores["longer"][seed] - score) for seed, score in scores["embedded"].items()])
-
-
-def _mean(differences: np.ndarray) -> str:
-    mean = mean_interval(differences)
-    return f"{mean.value:+z.1f} (± {mean.value - mean.low:.1f}; {mean.n})"
+        body.append([label, *(of[name] for of in perplexities), error])
+    return [["", "perplexity, embedded", "longer", "activation error"], *body]
 
 
 TABLES: Tables = {
     "errors": _errors,
-    "scores": _scores,
-    "base": _base,
     "ptb": lambda: _language("ptb"),
     "wikitext2": lambda: _language("wikitext2"),
     "tuned": _tuned,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.records import read_record
-from elmo_mf.records.labels import encoder_names
+from docs.tables.page import Rows, Tables, read_json
 
 Case = dict[str, Any]
 
@@ -175,26 +172,6 @@ def _registers() -> Rows:
     return _ratios(columns)
 
 
-def _primed() -> Rows:
-    """Return accuracies of the state policies, and their difference with its standard error."""
-    scores: dict[tuple[str, str], dict[int, float]] = {}
-    paths = sorted((DOCS / "performance" / "state" / "records").iterdir())
-    records = [read_record(path) for path in paths]
-    names = encoder_names(record.run.encoder for record in records)
-    for record in records:
-        config: Any = record.run.config
-        embedder = config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"]
-        by_seed = scores.setdefault((names[record.run.encoder.key], embedder.get("state", "zero")), {})
-        by_seed[record.run.seed] = 100 * record.score
-    body = []
-    for encoder in ("dense", "svd all rank 16"):
-        zero, primed = scores[encoder, "zero"], scores[encoder, "primed"]
-        gains = [primed[seed] - zero[seed] for seed in zero]
-        gain = f"{mean(gains):+.2f} ({stdev(gains) / len(gains) ** 0.5:.2f})"
-        body.append([encoder, f"{mean(zero.values()):.2f}", f"{mean(primed.values()):.2f}", gain])
-    return [["encoder", "zero", "primed", "primed - zero, same seed (standard error)"], *body]
-
-
 def _in_short() -> Rows:
     """Return the rounded speed-ups in the README, for one sentence of 20 words and for 32."""
     ranks = ("dense", "svd all rank 128", "svd all rank 32")
@@ -267,7 +244,6 @@ TABLES: Tables = {
     "avx2-encoder": partial(_avx2, "encoder", "characters-avx2"),
     "lookup": _lookup,
     "registers": _registers,
-    "primed": _primed,
     "gpu": partial(_gpu, "lstm", "torch.nn.LSTM"),
     "gpu-encoder": partial(_gpu, "encoder"),
     **{f"whole-{number}": partial(_whole, number) for number in range(4)},

@@ -164,9 +164,9 @@ def sweep(
     \b
       elmo-mf sweep --dry-run
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
-      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --workers 2 --output leaderboard
-      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --status
-      elmo-mf sweep jsonnet/sweeps/published/methods.jsonnet --data data --output leaderboard --retime stale
+      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --workers 2 --output leaderboard
+      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --output leaderboard --status
+      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --output leaderboard --retime stale
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
       elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
     """

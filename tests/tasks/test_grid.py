@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 import h5py
 import pytest
 
-from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import Compression, compress, method_names, size_report
+from elmo_mf.compression import method_names
 from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import read_record
@@ -48,26 +48,18 @@ def test_repeated_values_are_one_run() -> None:
 _PUBLISHED = share() / "jsonnet" / "sweeps" / "published"
 
 
-def test_published_sweeps_are_what_the_board_promises() -> None:
-    files = (_PUBLISHED / f"{name}.jsonnet" for name in ("methods", "floors", "targets"))
-    methods, floors, targets = map(SweepSpec.from_file, files)
-    assert methods.tasks == floors.tasks == targets.tasks == ("sst", "snli", "squad") and len(methods.seeds) == 3
-    assert {c.method for spec in (methods, floors) for c in spec.encoders() if c} == set(method_names())
-    assert None in methods.encoders()
-    alone = {(*c.targets, *c.layers) for c in targets.encoders() if c}
-    assert alone == {(target, layer) for target in TARGETS for layer in (0, 1)}
-
-
-def test_the_published_sweep_of_the_larger_elmo() -> None:
-    """Its budget equals the parameters of rank 16 for all targets."""
-    spec = SweepSpec.from_file(_PUBLISHED / "base.jsonnet")
-    options_file, weight_file = base_elmo()
-    assert (ROOT / spec.options, ROOT / spec.weights) == (options_file, weight_file)
-    options = BilmOptions.from_file(options_file)
-    low_rank = compress(read_weights(weight_file, options), options, Compression(method="svd", rank=16, targets="all"))
-    budgets = [one.budget for one in spec.encoders() if one and one.budget]
-    assert None in spec.encoders() and len(budgets) == 3
-    assert all(budget.parameters == size_report(low_rank, options).lstm_parameters for budget in budgets)
+def test_the_published_sweeps_of_tasks() -> None:
+    """All methods at one rank, budgets, each target alone; and what they should beat."""
+    swapped, baselines, probes = (
+        SweepSpec.from_file(_PUBLISHED / f"{name}.jsonnet") for name in ("swapped", "baselines", "probes")
+    )
+    assert swapped.preset == baselines.preset == "board" and swapped.views == ("swapped",)
+    assert (ROOT / swapped.options, ROOT / swapped.weights) == base_elmo()
+    encoders = [one for one in swapped.encoders() if one]
+    assert {one.method for one in encoders if one.rank == 32} >= {"svd", "whitened_svd", "semi_nmf", "prune", "random"}
+    assert {one.targets for one in encoders} >= {(target,) for target in TARGETS}
+    assert list(probes.encoders()) == list(swapped.encoders())
+    assert {"words", "no-encoder", "shuffled"} <= set(baselines.baselines) and baselines.tasks == swapped.tasks
 
 
 def test_the_published_sweep_of_language_models() -> None:
@@ -90,16 +82,17 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         encoders += [EncoderIdentity(finetune=one.tuning) for one in encoders]
         encoders += [EncoderIdentity(precision=one) for one in spec.precisions]
         encoders += [EncoderIdentity(baseline=one) for one in spec.baselines]
-        names = set(map(encoder_label, encoders))
-        for task in spec.tasks:
+        for task, encoder in itertools.product(spec.tasks, encoders):
             kind = load_task(task).kind
             elmo = None if kind == "language-model" else Path(spec.weights).parent.name
-            named |= {(task, elmo, name, seed) for name in names for seed in ((0,) if kind == "probe" else spec.seeds)}
+            seeds = (0,) if kind == "probe" or encoder.baseline == "words" else spec.seeds
+            views = spec.views if kind == "elmo" and encoder.baseline is None else ("retrained",)
+            named |= {(task, elmo, encoder_label(encoder), view, seed) for view in views for seed in seeds}
     published = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):
         record = read_record(path)
         run, elmo = record.run, None if record.elmo is None else record.elmo.name.split("/")[0]
-        published.add((run.task, elmo, encoder_label(run), run.seed))
+        published.add((run.task, elmo, encoder_label(run), run.view, run.seed))
     assert published == named
 
 
