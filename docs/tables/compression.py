@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from docs.tables.page import DOCS, Rows, Tables, read_json
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.records import outputs_of, records_of
@@ -65,6 +67,32 @@ def _errors() -> Rows:
 def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
     """Return the names of one of `_WAYS` at several sizes: with a budget, or else with a rank."""
     return [way.format(size) for size in sizes] if "{}" in way else [f"{way} rank {rank}" for rank in ranks]
+
+
+def _scores() -> Rows:
+    """Return what each encoder of the larger embedded ELMo loses in trained models and in the probe of syntax."""
+    columns = {
+        "SST accuracy": board("sst", "base", "swapped"),
+        "SNLI accuracy": board("snli", "base", "swapped"),
+        "syntax probe": board("syntax-probe", "base"),
+    }
+    probe = columns["syntax probe"]
+    dense = [
+        f"{probe['dense']['parameters']:,.0f}",
+        *(f"{100 * rows['dense']['score']:.1f}" for rows in columns.values()),
+    ]
+    body = [["dense", *dense, ""]]
+    compressed = (row for row in probe.values() if row["compressed"])
+    for row in sorted(compressed, key=lambda row: (-row["parameters"], -row["score"])):
+        losses = (_difference(rows[row["encoder"]]) for rows in columns.values())
+        error = "" if np.isnan(row["activation_error"]) else f"{row['activation_error']:.2f}"
+        body.append([f"`{row['encoder']}`", f"{row['parameters']:,.0f}", *losses, error])
+    return [["", "parameters", *columns, "activation error"], *body]
+
+
+def _difference(row: Row) -> str:
+    within = "" if np.isnan(row["low"]) else f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    return f"{100 * row['difference']:+.1f}{within}"
 
 
 def _language(task: str) -> Rows:
@@ -158,6 +186,7 @@ def _longer() -> Rows:
 
 TABLES: Tables = {
     "errors": _errors,
+    "scores": _scores,
     "ptb": lambda: _language("ptb"),
     "wikitext2": lambda: _language("wikitext2"),
     "tuned": _tuned,
@@ -169,9 +198,9 @@ TABLES: Tables = {
 
 
 @cache
-def board(task: str, elmo: str | None = None) -> dict[str, Row]:
+def board(task: str, elmo: str | None = None, view: str = "retrained") -> dict[str, Row]:
     """Return the rows of a published board by encoder."""
-    return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo].frame.iterrows()}
+    return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo, view].frame.iterrows()}
 
 
 def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
@@ -181,19 +210,19 @@ def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
 
 @cache
 def _by_key(task: str, elmo: str | None) -> dict[str, list[Record]]:
-    published, by_key = _boards()[task, elmo], defaultdict(list)
+    published, by_key = _boards()[task, elmo, "retrained"], defaultdict(list)
     for record, key in zip(published.records, published.keys, strict=True):
         by_key[key].append(record)
     return by_key
 
 
 @cache
-def _boards() -> dict[tuple[str, str | None], Board]:
-    by_name = {}
+def _boards() -> dict[tuple[str, str | None, str], Board]:
+    by_name: dict[tuple[str, str | None, str], Board] = {}
     folder = DOCS.parent / "leaderboard"
     for one in boards(records_of(folder), outputs_of(folder)):
         elmo = one.first.elmo
-        by_name[one.task, Path(elmo.name).parent.name if elmo else None] = one
+        by_name[one.task, Path(elmo.name).parent.name if elmo else None, one.first.run.view] = one
     return by_name
 
 

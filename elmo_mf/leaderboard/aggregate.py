@@ -226,8 +226,8 @@ ReadOutputs = Callable[[Record], Outputs | None]
 def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, margin: float = MARGIN) -> list[Board]:
     """Build the boards of some records, ELMo's tasks first; each record is read once.
 
-    Baselines are trained, so boards of the other views of the same task show those of the view `retrained`, which has
-    no board of its own where it has nothing else.
+    Baselines that have no views are trained. Boards of the other views of the same task show them too, and the view
+    `retrained` has no board of its own where it has nothing else.
 
     Args:
         records: The records.
@@ -246,12 +246,12 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
 
 
 def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]:
-    """Collect the values of each board; baselines come last."""
+    """Collect the values of each board; baselines that several boards show come last."""
     settings: dict[str, _Setting] = {}
     baselines: dict[str, list[tuple[int, Record, Outputs | None]]] = {}
     for place, record in enumerate(records):
         name = _name(record.run)
-        if record.run.baseline is not None:
+        if not record.run.has_views:
             baselines.setdefault(name, []).append((place, record, outputs(record)))
         else:
             settings.setdefault(name, _Setting(record)).add(place, record, outputs(record))

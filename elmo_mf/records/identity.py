@@ -122,6 +122,11 @@ class EncoderIdentity(Data):
         return self.compression is None and self.finetune is None and self.baseline is None and self.precision is None
 
     @property
+    def has_views(self) -> bool:
+        """Whether it can be put into a model that was trained on the dense encoder; other baselines take training."""
+        return self.baseline in (None, "shuffled")
+
+    @property
     def trained_again(self) -> bool:
         """Whether the encoder was fine-tuned or distilled."""
         return self.tuning is not None or (self.compression is not None and self.compression.distill is not None)

@@ -104,11 +104,10 @@ def _runs(
 ) -> Iterator[Run]:
     """Yield the runs of one encoder, one for each view and seed.
 
-    What a model learns from a baseline takes training, so baselines have the view `retrained` only.
+    What has no views is trained.
     """
     fields = _fields(task, encoder)
-    viewed = task.kind == "elmo" and encoder.baseline is None
-    for view in spec.views if viewed else ("retrained",):
+    for view in spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",):
         for seed in (0,) if task.kind == "probe" or encoder.baseline == "words" else spec.seeds:
             yield Run(dense.model_copy(update=fields | {"view": view, "seed": seed}), compression)
 

@@ -180,17 +180,18 @@ def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], de
 
 @pytest.mark.parametrize("retrained", [False, True])
 def test_baselines_are_shown_with_every_view(tmp_path: Path, retrained: bool) -> None:
-    """Those of a task have a board of their own only where there is no encoder."""
+    """Except shuffled weights, which have views; alone, they have a board of their own."""
     task, swapped = _Task(), {"view": "swapped"}
     entries = [task.entry(rank, 0.7, seed, run=swapped) for rank in (None, 8) for seed in (1, 2, 3)]
     entries += [task.entry(None, 0.7, seed) for seed in (1, 2, 3) if retrained]
+    entries += [_baseline(task, "shuffled", 0.4)] if retrained else []
     baselines = [_baseline(task, "no-encoder", 0.6), _baseline(task, "words", 0.5)]
     written = _written(tmp_path, *baselines, *entries)
     found = {board.first.run.view: [row.encoder for row in board.rows] for board in boards(*written)}
     shown = ["no ELMo", "words alone"]
     assert sorted(found) == ["retrained"] * retrained + ["swapped"]
     assert sorted(found["swapped"][:2]) == ["dense", "svd all rank 8"] and found["swapped"][2:] == shown
-    assert not retrained or found["retrained"] == ["dense", *shown]
+    assert not retrained or found["retrained"] == ["dense", *shown, "shuffled weights"]
     (alone,) = boards(*_written(tmp_path / "alone", *baselines))
     assert [row.encoder for row in alone.rows] == shown
 

@@ -59,7 +59,7 @@ def test_the_published_sweeps_of_tasks() -> None:
     assert {one.method for one in encoders if one.rank == 32} >= {"svd", "whitened_svd", "semi_nmf", "prune", "random"}
     assert {one.targets for one in encoders} >= {(target,) for target in TARGETS}
     assert list(probes.encoders()) == list(swapped.encoders())
-    assert {"words", "no-encoder", "shuffled"} <= set(baselines.baselines) and baselines.tasks == swapped.tasks
+    assert {"words", "no-encoder"} <= set(baselines.baselines) and "shuffled" in swapped.baselines
 
 
 def test_the_published_sweep_of_language_models() -> None:
@@ -86,7 +86,7 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
             kind = load_task(task).kind
             elmo = None if kind == "language-model" else Path(spec.weights).parent.name
             seeds = (0,) if kind == "probe" or encoder.baseline == "words" else spec.seeds
-            views = spec.views if kind == "elmo" and encoder.baseline is None else ("retrained",)
+            views = spec.views if kind == "elmo" and encoder.has_views else ("retrained",)
             named |= {(task, elmo, encoder_label(encoder), view, seed) for view in views for seed in seeds}
     published = set()
     for path in (ROOT / "leaderboard" / "records").glob("*.json"):

@@ -5,5 +5,5 @@ function(glove='data/words/glove.6B.100d.txt.gz', tasks=['sst', 'snli', 'squad']
     seeds: [1],
     compressions: [],
     precisions: [],
-    baselines: ['words', 'no-encoder', 'shuffled', 'token-layer'],
+    baselines: ['words', 'no-encoder', 'token-layer'],
   }

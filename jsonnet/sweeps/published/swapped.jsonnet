@@ -11,6 +11,7 @@ function(glove='data/words/glove.6B.100d.txt.gz', tasks=['sst', 'snli', 'squad']
   seeds: [1, 2, 3],
   compressions: import 'encoders.libsonnet',
   precisions: ['int8', 'bfloat16'],
+  baselines: ['shuffled'],
   latency_sentences: 8,
   latency_rounds: 2,
 }
