@@ -78,6 +78,10 @@ class Row:
             same kind of machine as it, these alone count.
         low: Lower end of the difference's 95 % interval.
         high: Upper end of the difference's 95 % interval.
+        nats: How much higher its cross-entropy is than that encoder's, in nats an example; nan where the likelihoods
+            of examples are not known.
+        nats_low: Lower end of its 95 % interval.
+        nats_high: Upper end of its 95 % interval.
         compressed: Whether it is compressed, by a method or by its precision.
         is_baseline: Whether it takes an encoder's place for comparison, such as one of shuffled weights.
         comparable: Whether it is compressed and its dense encoder was fine-tuned likewise.
@@ -114,6 +118,9 @@ class Row:
     difference: float
     low: float
     high: float
+    nats: float
+    nats_low: float
+    nats_high: float
     compressed: bool
     is_baseline: bool
     comparable: bool

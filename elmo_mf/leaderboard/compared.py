@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from elmo_mf.leaderboard.paired import Components, components, components_of_seeds
-from elmo_mf.records.outputs import SplitOutputs
+from elmo_mf.records.outputs import Array, SplitOutputs
 
+_Table = npt.NDArray[np.float64]
+_Quantity = Callable[[SplitOutputs], Array | None]
 Run = tuple[str, int]
 """The key of an encoder, and a seed."""
 
@@ -44,18 +46,43 @@ class Scores:
         means = np.array([self.means[run] for run in runs])
         if others is not None:
             means -= [self.means[run] for run in others]
-        table = self._table(runs)
-        if table is not None and others is not None:
-            subtracted = self._table(others)
-            table = None if subtracted is None or subtracted.shape != table.shape else table - subtracted
-        if table is None:
-            return components_of_seeds(means)
+        table = self._table(runs, others, _score)
+        return components_of_seeds(means) if table is None else self._by_example(table, runs)
+
+    def nats(self, runs: Sequence[Run], others: Sequence[Run]) -> Components | None:
+        """Return the components of how much higher the cross-entropy of some runs is than that of others, in nats.
+
+        Args:
+            runs: Runs of different seeds.
+            others: For each run, the one that it is compared with.
+
+        Returns:
+            The components; None where the likelihoods of examples are not known, or there are no runs.
+        """
+        table = self._table(runs, others, _log_likelihood) if runs else None
+        return None if table is None else self._by_example(-table, runs)
+
+    def _by_example(self, table: _Table, runs: Sequence[Run]) -> Components:
         clusters = self.outputs[runs[0]].cluster
         return components(table, None if clusters is None else clusters.astype(np.float64))
 
-    def _table(self, runs: Sequence[Run]) -> npt.NDArray[np.float64] | None:
-        """Return the outputs of runs, (runs, examples); None where one is not known, or has other examples."""
-        known = [self.outputs[run].score for run in runs if run in self.outputs]
-        if len(known) < len(runs) or len({len(one) for one in known}) > 1:
+    def _table(self, runs: Sequence[Run], others: Sequence[Run] | None, quantity: _Quantity) -> _Table | None:
+        """Return outputs of runs minus those of others, (runs, examples); None where some are not known or differ."""
+        parts = []
+        for some in (runs,) if others is None else (runs, others):
+            known = [one for run in some if run in self.outputs and (one := quantity(self.outputs[run])) is not None]
+            if len(known) < len(some) or len({len(one) for one in known}) > 1:
+                return None
+            parts.append(np.stack(known).astype(np.float64))
+        first, *rest = parts
+        if any(part.shape != first.shape for part in rest):
             return None
-        return np.stack(known).astype(np.float64)
+        return first - rest[0] if rest else first
+
+
+def _score(outputs: SplitOutputs) -> Array:
+    return outputs.score
+
+
+def _log_likelihood(outputs: SplitOutputs) -> Array | None:
+    return outputs.log_likelihood

@@ -21,8 +21,8 @@ from elmo_mf.records import Compression
 from elmo_mf.records.data import Data
 
 _NUMBERS = (
-    "score", "score_low", "score_high", "std", "difference", "low", "high", "validation_gain", "ratio", "megabytes",
-    "activation_error",
+    "score", "score_low", "score_high", "std", "difference", "low", "high", "nats", "nats_low", "nats_high",
+    "validation_gain", "ratio", "megabytes", "activation_error",
 )  # fmt: skip
 _MARKS = ("compressed", "is_baseline", "recommended", "not_inferior", "pareto_front", "at_chance", "mixed")
 _COUNTS = ("seeds", "collapsed", "examples", "parameters", "multiply_adds")
@@ -46,8 +46,8 @@ class ExportedRow(Data):
     """Seeds; runs that collapsed; test examples or documents that the interval is over, 0 where it is over seeds alone;
     parameters of the LSTMs; multiply-adds of the whole encoder per token."""
     numbers: dict[str, float | None]
-    """Score, its 95 % interval and deviation; difference to dense and its interval; gain on validation data; ratio of
-    the LSTMs; megabytes of the encoder."""
+    """Score, its 95 % interval and deviation; difference to dense and its interval; the same of the cross-entropy, in
+    nats an example; gain on validation data; ratio of the LSTMs; megabytes of the encoder."""
     times: dict[str, float | None]
     """By part, batch and kind: medians and 95th percentiles, speed-ups over dense here and over the original."""
 

@@ -73,6 +73,7 @@ def judge(rows: pd.DataFrame, runs: pd.DataFrame, evidence: Evidence) -> Judged:
     differences = {name: evidence.scored.components(*both) for name, both in pairs.items()}
     rows["examples"] = [one.units if one else 0 for one in (differences.get(str(name)) for name in rows.index)]
     known = _add_intervals(rows, differences, "")
+    _add_intervals(rows, {name: evidence.scored.nats(*both) for name, both in pairs.items()}, "nats_")
 
     judged = _trust(rows, evidence)
     _add_verdicts(rows, known, evidence, judged.decides)
@@ -119,8 +120,10 @@ def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], pref
     for column, sign in (("low", -1), ("high", 1)):
         ends = {name: one.mean + sign * one.half_width() for name, one in known.items()}
         rows[prefix + column] = [ends.get(str(name), NAN) for name in rows.index]
-    if not prefix:
-        means = {name: one.mean for name, one in known.items()}
+    means = {name: one.mean for name, one in known.items()}
+    if prefix == "nats_":
+        rows["nats"] = [means.get(str(name), NAN) for name in rows.index]
+    elif not prefix:
         rows["difference"] = [means.get(str(name), old) for name, old in rows["difference"].items()]
     return known
 

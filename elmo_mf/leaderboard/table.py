@@ -72,6 +72,7 @@ def columns(board: Board) -> list[Column]:
         _faster(board, column),
         column("sentences a second", _sentences, lambda row: f"{float(f'{_sentences(row):.3g}'):,.0f}", True),
         column("evidence", lambda row: row.seeds, lambda row: evidence(row, board), True),
+        column("nats vs dense", lambda row: row.nats, _nats),
         column("standard deviation", lambda row: row.std, lambda row: unit.text(row.std, 1)),
         column("activation error", lambda row: row.activation_error, lambda row: f"{row.activation_error:.2f}"),
         column("parameters", lambda row: row.parameters or NAN, lambda row: f"{int(row.parameters):,}"),
@@ -161,6 +162,11 @@ def _name(row: Row, escaped: Callable[[str], str], best: str) -> str:
 
 def _difference(row: Row, unit: Unit) -> str:
     return unit.signed(row.difference) + ("" if math.isnan(row.low) else f" {interval(row, unit)}")
+
+
+def _nats(row: Row) -> str:
+    within = "" if math.isnan(row.nats_low) else f" [{row.nats_low:+.4f}, {row.nats_high:+.4f}]"
+    return f"{row.nats:+.4f}{within}"
 
 
 def interval(row: Row, unit: Unit) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
 from elmo_mf.leaderboard.headline import in_short
 from elmo_mf.leaderboard.readme import about
 from elmo_mf.leaderboard.records import outputs_of, records_of
-from elmo_mf.leaderboard.table import evidence, table
+from elmo_mf.leaderboard.table import columns, evidence, table
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.packed import Records
 from tests.records.samples import parsed, record, signed
@@ -200,6 +202,26 @@ def test_a_baseline_of_words_is_compared_with_every_seed(tmp_path: Path) -> None
     board = _trusted(tmp_path, {"words": 0.5}, seeds=4)
     row, dense = _row(board, "words alone"), _row(board, "dense")
     assert row.difference == pytest.approx(row.score - dense.score) and row.examples == _EXAMPLES
+
+
+def test_cross_entropy_is_compared_example_by_example(tmp_path: Path) -> None:
+    """Where every run has likelihoods; the interval of one seed is that of a paired t-test over examples."""
+    task, rng = _Task(), np.random.default_rng(0)
+    losses = {rank: rng.normal(1.0, 1.0, _EXAMPLES).astype(np.float32) for rank in (None, 8, 4)}
+    losses[8] = losses[None] + rng.normal(0.02, 0.1, _EXAMPLES).astype(np.float32)
+    entries = []
+    for rank, loss in losses.items():
+        entry, outputs = task.entry(rank, 0.7)
+        known = {} if rank == 4 else {"log_likelihood": -loss}
+        splits = {split: replace(one, **known) for split, one in outputs.splits.items()}
+        entries.append((entry, Outputs(splits)))
+    board = _board(tmp_path, *entries)
+    row, unknown = _row(board, "svd all rank 8"), _row(board, "svd all rank 4")
+    low, high = stats.ttest_rel(losses[8], losses[None]).confidence_interval(0.95)
+    assert (row.nats, row.nats_low, row.nats_high) == pytest.approx(((low + high) / 2, low, high), rel=1e-3)
+    assert np.isnan(unknown.nats) and not np.isnan(unknown.difference)
+    (texts,) = (column.texts for column in columns(board) if column.title == "nats vs dense")
+    assert texts[[one.encoder for one in board.rows].index("svd all rank 8")].startswith(f"{row.nats:+.4f} [")
 
 
 def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> None:
