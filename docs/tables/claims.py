@@ -143,6 +143,9 @@ def _sweeps() -> Iterator[str]:
         for run in read_json("sweeps/busy-core.json")["runs"]
     }
     yield f"encoder {busy[2]:.0f} ms with `--threads 2` on two cores and {busy[1]:.0f} ms with one"
+    steps = read_json("sweeps/training_step.json")["tasks"]
+    sst, snli, squad = (steps[task]["times as fast"]["elmo_mf_lstm, bfloat16"] for task in ("sst", "snli", "squad"))
+    yield f"A step on one thread is {sst:.1f} (SST), {snli:.1f} (SNLI) and {squad:.1f} (SQuAD) times as fast"
     load = record["load"]["result"]
     yield f"| a run, first fifth of the sweep | {load['ms_a_run_first_fifth']:.0f} ms |"
     yield f"| a run, last fifth | {load['ms_a_run_last_fifth']:.0f} ms |"

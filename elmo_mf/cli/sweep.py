@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.lists import integers, texts
+from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
@@ -138,7 +139,12 @@ def sweep(
     grid: GridOptions,
     where: ExecutorOptions,
     mode: ModeOptions,
-    file: Annotated[Path | None, Argument(help="Sweep file (jsonnet); options given here replace its keys.")] = None,
+    file: Annotated[
+        Path | None,
+        Argument(
+            help="Sweep file (jsonnet), or the name of one that --list shows; options given here replace its keys."
+        ),
+    ] = None,
     fetch: Annotated[
         bool, Option("--fetch", help="First download what the sweep names and lacks, as elmo-mf fetch does.")
     ] = False,
@@ -146,6 +152,7 @@ def sweep(
         "runs/sweep"
     ),
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures only.")] = False,
+    list_sweeps: Annotated[bool, Option("--list", help="List the sweeps that have names, and stop.")] = False,
 ) -> None:
     """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
 
@@ -164,19 +171,24 @@ def sweep(
     \b
       elmo-mf sweep --dry-run
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
-      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --workers 2 --output leaderboard
-      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --output leaderboard --status
-      elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --output leaderboard --retime stale
+      elmo-mf sweep published/probes --data data --workers 2 --output leaderboard
+      elmo-mf sweep published/probes --data data --output leaderboard --status
+      elmo-mf sweep published/probes --data data --output leaderboard --retime stale
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
-      elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
+      elmo-mf sweep paper --fetch --output runs/paper
+      elmo-mf sweep --list
     """
+    if list_sweeps:
+        for name, text in named_sweeps().items():
+            echo(f"{name}: {text}")
+        return
     from elmo_mf.tasks.status import status_of
 
     mode.check(where)
     only_report = mode.dry_run or mode.status
     if not only_report:
         check_folder("--output", output)
-    spec = grid.spec(file)
+    spec = grid.spec(file if file is None else sweep_file(file))
     runs = _runs(spec, fetch)
     status = status_of(spec, runs, output)
     if only_report:

@@ -1,5 +1,5 @@
 // The full grid on the official data with the original ELMo, for a machine with a GPU, or a cluster of them:
-//   elmo-mf sweep jsonnet/sweeps/paper.jsonnet --fetch --output runs/paper
+//   elmo-mf sweep paper --fetch --output runs/paper
 // Models, sizes and word vectors are those that AllenNLP published with ELMo (preset `paper`).
 {
   preset: 'paper',

@@ -1,5 +1,5 @@
 // Setting 1 of the paper: AWD-LSTM of the published sizes, trained whole and then compressed, for a machine with a GPU:
-//   elmo-mf sweep jsonnet/sweeps/paper_language_models.jsonnet --output runs/paper
+//   elmo-mf sweep paper_language_models --output runs/paper
 // data/ptb and data/wikitext2 must be provided: the Penn Treebank is licensed by the LDC.
 {
   preset: 'paper',

@@ -56,7 +56,8 @@ def test_records(task: str, recorded: Callable[[str], Recorded]) -> None:
     assert [RecordStore(tmp_path / "out").has(run) for run in runs] == [True, True]
     assert set(compressed["scores"]) == set(load_task(runs[0].task).score.metrics)
     assert 0 <= compressed["scores"][runs[0].primary] <= 1 and 0 <= compressed["chance"] <= 1
-    assert compressed["examples"] == dict.fromkeys(load_task(runs[0].task).files, 40)
+    held_out = 20 if load_task(runs[0].task).shares_file else 40
+    assert compressed["examples"] == dict.fromkeys(load_task(runs[0].task).files, held_out) | {"train": 40}
     assert compressed["epochs"] == 2 and compressed["best_epoch"] in (1, 2)
 
     expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="input+recurrent"))

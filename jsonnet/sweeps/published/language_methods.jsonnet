@@ -1,5 +1,5 @@
 // Either target by the other methods, at other ranks than in language_models.jsonnet.
-// elmo-mf sweep jsonnet/sweeps/published/language_methods.jsonnet --data data --threads 1 --output leaderboard
+// elmo-mf sweep published/language_methods --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent'];
 (import 'language_models.jsonnet') + {
   compressions:

@@ -1,6 +1,6 @@
 // Setting 1: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank, and of each layer alone; the other
 // methods at one rank. Nothing is fine-tuned; see tuned.jsonnet for that.
-// elmo-mf sweep jsonnet/sweeps/published/language_models.jsonnet --data data --threads 1 --output leaderboard
+// elmo-mf sweep published/language_models --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent', 'all'];
 {
   tasks: ['ptb', 'wikitext2'],

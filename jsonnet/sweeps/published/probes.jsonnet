@@ -1,5 +1,5 @@
 // The larger embedded ELMo by a probe of syntax: no task's model is trained, and the test set has 42,405 words.
-// elmo-mf sweep jsonnet/sweeps/published/probes.jsonnet --data data --threads 1 --output leaderboard
+// elmo-mf sweep published/probes --data data --threads 1 --output leaderboard
 function(glove='data/words/glove.6B.100d.txt.gz', tasks=['syntax-probe']) {
   tasks: tasks,
   glove: glove,

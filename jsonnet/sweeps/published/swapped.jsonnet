@@ -1,5 +1,5 @@
 // The larger embedded ELMo in task models that were trained with it, compressed afterwards: one model a seed.
-// elmo-mf sweep jsonnet/sweeps/published/swapped.jsonnet --data data --threads 1 --output leaderboard
+// elmo-mf sweep published/swapped --data data --threads 1 --output leaderboard
 function(glove='data/words/glove.6B.100d.txt.gz', tasks=['sst', 'snli', 'squad']) {
   tasks: tasks,
   preset: 'board',

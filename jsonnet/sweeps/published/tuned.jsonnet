@@ -1,5 +1,5 @@
 // Setting 1, fine-tuned for one epoch after compression: each target by plain SVD, and the most expensive by another method.
-// elmo-mf sweep jsonnet/sweeps/published/tuned.jsonnet --data data --threads 1 --output leaderboard
+// elmo-mf sweep published/tuned --data data --threads 1 --output leaderboard
 local tuned(method, target) = { method: method, rank: 32, targets: target, finetune: { epochs: 1, learning_rate: 0.001 } };
 (import 'language_models.jsonnet') + {
   compressions: [tuned('svd', target) for target in ['input', 'recurrent', 'all']] + [tuned('whitened_svd', 'input')],

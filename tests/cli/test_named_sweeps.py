@@ -1,0 +1,38 @@
+"""Sweeps by name, in a folder that has none of the package's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.cli.main import main
+from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
+from elmo_mf.errors import InputError
+from elmo_mf.resources import share
+
+
+def test_a_name_is_a_file_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sweep_file(Path("published/probes")) == share() / "jsonnet" / "sweeps" / "published" / "probes.jsonnet"
+    assert all(sweep_file(Path(name)).is_file() for name in named_sweeps())
+
+
+def test_a_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that looks like a name, and one that does not exist, for the error of whatever reads it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").write_text("{}")
+    for path in (Path("paper"), Path("mine.jsonnet")):
+        assert sweep_file(path) == path
+
+
+def test_a_name_that_is_almost_right() -> None:
+    with pytest.raises(InputError, match=r"found papr, expected a sweep file, .*; did you mean paper\?"):
+        sweep_file(Path("papr"))
+
+
+def test_the_list_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == list(named_sweeps())
+    assert all(20 < len(line) < 200 for line in lines)
