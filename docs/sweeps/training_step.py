@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def measure(data: Path, glove: Path, task: str) -> dict[str, Any]:
         work = stack.enter_context(workspace(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         steps = []
         for lstm in LSTMS.values():
-            model = stack.enter_context(untrained(spec, run, work, lambda config, lstm=lstm: _replace(config, lstm)))
+            model = stack.enter_context(untrained(spec, run, work, partial(_replace, lstm=lstm)))
             assert model.embedder is not None
             share_activations(spec, run, model.loop, model.embedder, work)
             steps.append(_step(model.loop))

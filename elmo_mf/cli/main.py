@@ -39,6 +39,7 @@ app = typer.Typer(
     name="elmo-mf",
     help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     epilog="Exit status: 0 done, 1 a sweep's runs failed or its disk was full, 2 bad input, 130 interrupted.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

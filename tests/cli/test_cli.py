@@ -41,9 +41,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"elmo-mf {__version__}\n"
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run(command, "--help") == 0
+def test_help_has_examples(command: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(command, option) == 0
     help_text = capsys.readouterr().out
     assert "Examples:" in help_text and f"  elmo-mf {command}" in help_text
 

@@ -65,6 +65,7 @@ def test_contents(wheel: Path) -> None:
     share = "elmo_mf/share"
     for name in (
         "elmo_mf_compat.pth",
+        "elmo_mf/py.typed",
         "elmo_mf/compression/calibration/calibration.txt",
         "elmo_mf/leaderboard/page/page.html",
         "elmo_mf/leaderboard/page/page.css",
