@@ -22,6 +22,7 @@ from docs.tables.performance import Case, Column, bench, short_label
 _BUDGET, _JOINT = "budget 161792 parameters", "whitened_svd joint+projection"
 _DEMO, _BASE = f"{_JOINT} {_BUDGET}", f"{_JOINT} budget 403456 parameters"
 _SHARED = f"{_JOINT} budget 501760 parameters with highways"
+_SVD, _RANDOM = "svd all rank 32", "random all rank 32"
 
 
 def claims() -> Iterator[tuple[str, str]]:
@@ -32,7 +33,9 @@ def claims() -> Iterator[tuple[str, str]]:
         ),
         "how-to.md": itertools.chain(_accelerated(), _precisions_in_short()),
         "sweeps.md": itertools.chain(_processors(), _sweeps()),
-        "compression.md": itertools.chain(_errors(), _allocation(), _language(), _elmo(), _highways(), _longer()),
+        "compression.md": itertools.chain(
+            _errors(), _allocation(), _scores(), _language(), _elmo(), _highways(), _longer()
+        ),
         "performance.md": itertools.chain(_limits(), _precisions(), _gpu(), _pretraining()),
     }.items():
         for text in texts:
@@ -201,6 +204,31 @@ def _ranks(encoder: str) -> tuple[list[str], list[str]]:
 def _compressed(encoder: str) -> dict[str, Any]:
     """Return what a compression of the larger embedded ELMo chose."""
     return next(one for one in read_json("compression/ranks.json")["encoders"] if one["encoder"] == encoder)
+
+
+def _scores() -> Iterator[str]:
+    """Yield what is said of trained models and of the probe of syntax."""
+    tasks = [board(task, "base", "swapped") for task in ("sst", "snli")]
+    shuffled, random = ([-100 * rows[name]["difference"] for rows in tasks] for name in ("shuffled weights", _RANDOM))
+    yield f"shuffled, SST loses {shuffled[0]:.1f} points and SNLI {shuffled[1]:.1f}"
+    yield f"with random factors {random[0]:.1f} and {random[1]:.1f}"
+    worst, quarter = (tasks[0][name] for name in (_RANDOM, f"{_JOINT} budget 25% with highways"))
+    yield f"cost SST {worst['nats']:.3f} nats ({worst['nats_low']:.3f} to {worst['nats_high']:.3f})"
+    yield f"{quarter['nats']:.3f} ({quarter['nats_low']:.3f} to {quarter['nats_high']:.3f})"
+    for rows, title in zip(tasks, ("SST", "SNLI"), strict=True):
+        dense, without, words = (100 * rows[name]["score"] for name in ("dense", "no ELMo", "words alone"))
+        yield f"{title} {dense:.1f}, {without:.1f} without ELMo, {words:.1f} by words alone"
+    probe = board("syntax-probe", "base")
+    lost = {name: -100 * row["difference"] for name, row in probe.items()}
+    assert probe[f"{_JOINT} budget 50% with highways"]["low"] < 0 < probe[f"{_JOINT} budget 50% with highways"]["high"]
+    for share, text in ((25, "a quarter {} to {} points"), (12.5, "an eighth {} to {};")):
+        both = sorted(lost[f"{_JOINT} budget {share}%{more}"] for more in ("", " with highways"))
+        yield text.format(*(f"{one:.1f}" for one in both))
+    assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3 and abs(lost["semi_nmf all rank 32"] - lost[_SVD]) < 0.3
+    yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"
+    alone = [lost[f"{method} all rank 32"] for method in ("prune", "whitened_svd", "svd", "semi_nmf", "random")]
+    assert min(alone) == alone[0]
+    yield f"alone at rank 16 it costs {lost['svd projection rank 16']:.1f} points"
 
 
 def _language() -> Iterator[str]:
