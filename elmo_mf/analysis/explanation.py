@@ -19,7 +19,7 @@ from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, them
 from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.machines import SIGN
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.record import NORMS
 
@@ -34,7 +34,7 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
         OutputError: A file cannot be written.
     """
     check_folder("FOLDER", folder)
-    made = boards(records_of(folder))
+    made = boards(records_of(folder), outputs_of(folder))
     explanations = [one for one in map(explain, made) if len(one.costs)]
     if not explanations:
         raise InputError(
@@ -52,11 +52,12 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
 
 
 _HEADER = """The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the
-paper's terms, additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`; `projection`
-is ELMo's own. The two answers are over all models with compressions of one target by plain SVD: losses are in nats, and
-each model counts as one. Below, a loss is by how much the compressed encoder is worse than the dense one with the same
-seed, in points, or for language models in nats a word (of the logarithm of perplexity); activation error is the
-relative error of the LSTM layers' outputs. Intervals are of 95 %."""
+paper's terms, additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`;
+`projection` is ELMo's own. The two answers are over all models with compressions of one target by plain SVD, on tasks
+that can tell encoders apart: losses are in nats, and each model counts as one. Below, a loss is by how much the
+compressed encoder is worse than the dense one with the same seed, in points, or for language models in nats a word
+(of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs. Intervals are of
+95 %."""
 
 
 def answer_lines(summary: Findings) -> list[str]:

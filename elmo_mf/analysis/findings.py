@@ -69,8 +69,9 @@ class Findings:
 
 
 def findings_of(boards: Sequence[Board]) -> Findings:
-    """Compute the findings from the boards of the models that are trained again for no encoder."""
-    tables = {board.title: table for board in boards if len(table := compressions_of(board))}
+    """Compute the findings from the boards that can tell encoders apart."""
+    deciding = [board for board in boards if board.judged.decides]
+    tables = {board.title: table for board in deciding if len(table := compressions_of(board))}
     norms = _by_model(tables, norm_correlation)
     z = mean_interval(np.arctanh(np.clip(list(norms.values()), -_NEARLY_ONE, _NEARLY_ONE)))
     value, low, high = (float(np.tanh(end)) for end in (z.value, z.low, z.high))

@@ -145,6 +145,12 @@ class Row:
         return self.identity.compression
 
     @property
+    def is_partial(self) -> bool:
+        """Whether only some layers or directions are compressed."""
+        compression = self.compression
+        return compression is not None and (compression.layers, compression.directions) != ("all", "all")
+
+    @property
     def method(self) -> str:
         """Name of the method, or the precision of one that has no other, or `baseline` or `dense`."""
         if self.is_baseline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from elmo_mf.escape import markdown
@@ -100,10 +101,17 @@ def _section(board: Board) -> str:
     alternative = f"{Unit.of(board.scoring).title} against speed, size and rank: {board.title}"
     frame = table(board, markdown, "**{}**")
     frame.columns = pd.Index([markdown(str(name)) for name in frame.columns])
+    partial = np.array([row.is_partial for row in board.rows])
+    parts = [f"## {markdown(board.title)}", about(board), picture(f"board-{board.name}", alternative)]
+    if partial.all() or not partial.any():
+        return "\n\n".join([*parts, _rows(frame)])
+    folded = f"<details><summary>Encoders with some layers or directions compressed: {partial.sum()}</summary>"
+    return "\n\n".join([*parts, _rows(frame[~partial]), folded, _rows(frame[partial]), "</details>"])
+
+
+def _rows(frame: pd.DataFrame) -> str:
     alignment = ["left"] + ["right"] * (frame.shape[1] - 1)
-    rows = frame.to_markdown(index=False, colalign=alignment, disable_numparse=True)
-    image = picture(f"board-{board.name}", alternative)
-    return f"## {markdown(board.title)}\n\n{about(board)}\n\n{image}\n\n{rows}"
+    return str(frame.to_markdown(index=False, colalign=alignment, disable_numparse=True))
 
 
 def about(board: Board) -> str:

@@ -96,6 +96,15 @@ def test_models_that_cannot_answer_are_left_out() -> None:
     assert summary.to_dict()["at_rank"]["mean"]["low"] is None
 
 
+def test_tasks_that_tell_nothing_apart_are_left_out() -> None:
+    """As on the board, where dense does not beat a baseline."""
+    one, other = _model("sst", 3.0, _RISING), _model("snli", 3.0, _RISING)
+    baseline = record(None, 0.9, 1, "snli")
+    baseline["run"]["baseline"] = "words"
+    summary = findings_of(boards_of([*one, *other, baseline]))
+    assert list(summary.at_rank.models) == ["The task sst"]
+
+
 def test_only_plain_svd_of_one_target_counts() -> None:
     records = _model("sst", 1.0, {0: 1.0}, seeds=(1,))
     method = Compression(method="semi_nmf", rank=2, targets="input", layers=[0]).to_dict()

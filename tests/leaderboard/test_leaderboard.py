@@ -108,6 +108,19 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_partial_encoders_are_folded(tmp_path: Path, others: int) -> None:
+    """Encoders with some layers compressed stand below the others, or are the table where there are no others."""
+    partial = record(4, 0.39)
+    partial["run"]["compression"] |= {"layers": [0]}
+    page = _page(
+        tmp_path, partial, *(record(8, 0.3) for _ in range(others)), *(record(None, 0.4) for _ in range(others))
+    )
+    folded = page.find("<details><summary>Encoders with some layers or directions compressed: 1</summary>")
+    assert (folded > page.find("| svd all rank 8 ")) if others else (folded < 0)
+    assert page.count("| svd all layers 0 rank 4 ") == 1 and folded < page.find("| svd all layers 0 rank 4 ")
+
+
 def test_highways_alone(tmp_path: Path) -> None:
     """An encoder with only its highway layers compressed has a row, and no line of ranks."""
     alone = record(None, 0.39)
