@@ -81,7 +81,8 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
         """
         try:
             running = self._started(run)
-        except (EOFError, OSError):
+        except (EOFError, OSError) as error:
+            _end_of_server(error)  # one that is still dying would not be replaced
             try:
                 running = self._started(run)
             except (EOFError, OSError) as error:
