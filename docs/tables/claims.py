@@ -74,6 +74,12 @@ def _probed() -> Iterator[str]:
     assert abs(int8["difference"]) < 5e-4
     yield f"a quarter of the parameters loses {-100 * quarter['difference']:.1f} points ({low:.1f} to {high:.1f})"
     yield f"{quarter['encoder_32_original']:.1f} times as fast as AllenNLP's at batch 32"
+    tasks = [board(task, "base", "swapped") for task in ("sst", "snli")]
+    names = ("dense", "words alone", "no ELMo")
+    scores = [[f"{100 * rows[name]['score']:.1f} %" for rows in tasks] for name in names]
+    dense, words, glove = (" and ".join(of) for of in scores)
+    yield f"reach {dense}, where linear models of the words reach {words}"
+    yield f"with GloVe alone they reach {glove}"
 
 
 def _gpu_in_short() -> Iterator[str]:
@@ -224,6 +230,7 @@ def _scores() -> Iterator[str]:
     for share, text in ((25, "a quarter {} to {} points"), (12.5, "an eighth {} to {};")):
         both = sorted(lost[f"{_JOINT} budget {share}%{more}"] for more in ("", " with highways"))
         yield text.format(*(f"{one:.1f}" for one in both))
+    assert all(0.5 < -100 * rows["no ELMo"]["difference"] < 2.5 for rows in tasks)
     assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3 and abs(lost["semi_nmf all rank 32"] - lost[_SVD]) < 0.3
     yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"
     alone = [lost[f"{method} all rank 32"] for method in ("prune", "whitened_svd", "svd", "semi_nmf", "random")]

@@ -91,8 +91,8 @@ def _scores() -> Rows:
 
 
 def _difference(row: Row) -> str:
-    within = "" if np.isnan(row["low"]) else f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-    return f"{100 * row['difference']:+.1f}{within}"
+    within = "" if np.isnan(row["low"]) else f" [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
+    return f"{100 * row['difference']:+z.1f}{within}"
 
 
 def _language(task: str) -> Rows:

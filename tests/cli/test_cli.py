@@ -65,7 +65,7 @@ def test_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name in ("sst", "snli", "squad"):
         assert re.search(rf"^{name}: ", text, re.MULTILINE)
-    assert "metric: f1 on validation, higher is better" in text
+    assert "metric: f1 on test, higher is better" in text
 
 
 def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
