@@ -24,6 +24,7 @@ from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.record import NORMS
 
 _TARGETS = ("input", "recurrent", "projection")
+_FEWEST_MODELS = 3  # for an answer over models
 
 
 def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
@@ -74,7 +75,7 @@ def answer_lines(summary: Findings) -> list[str]:
         f"**Does compressing the input's matrices cost more than the recurrent ones? {_all_agree(verdicts)}.** "
         + (f"It costs {times}." if known else "No model has both."),
         f"**Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
-        f"{NORM.capitalize()} norm, chosen in advance, with the loss, given size and rank: {_interval(norms)}, over "
+        f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
         f"{len(summary.norms.models)} models.",
     ]
 
@@ -90,8 +91,8 @@ def _ratio(share: float) -> str:
 
 
 def _direction(one: Interval) -> str:
-    if np.isnan(one.low):
-        return "unknown"
+    if one.n < _FEWEST_MODELS:
+        return "unknown, too few models"
     return "yes" if one.low > 0 else "no, less" if one.high < 0 else "undecided"
 
 

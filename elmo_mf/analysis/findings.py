@@ -23,8 +23,8 @@ from elmo_mf.records.compression import Compression
 from elmo_mf.records.record import Record
 
 NORM = "frobenius"
-"""The norm that was chosen in advance, and is expected to rise with the loss. At a given size it is the weights' root
-mean square."""
+"""The one norm that is looked at, the same for all models; it is expected to rise with the loss. At a given size it is
+the weights' root mean square."""
 _UNIT = ["layers", "directions"]
 _NEARLY_ONE = 1 - 1e-9
 _FEWEST = 6  # compressions of a model, for a correlation that three others are taken out of

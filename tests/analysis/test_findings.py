@@ -91,9 +91,17 @@ def test_models_that_cannot_answer_are_left_out() -> None:
     other = [record for record in other if "recurrent" not in str(record["run"]["compression"])]
     summary = findings_of(boards_of([*one, *other]))
     assert list(summary.at_rank.models) == ["The task sst"] == list(summary.norms.models)
-    assert np.isnan(summary.at_rank.mean.low) and "Unknown" in answer_lines(summary)[0]
+    assert np.isnan(summary.at_rank.mean.low)
+    assert all("Unknown, too few models" in line for line in answer_lines(summary))
     assert "The task sst" in model_table(summary)
     assert summary.to_dict()["at_rank"]["mean"]["low"] is None
+
+
+def test_two_models_do_not_answer() -> None:
+    """Whatever their interval."""
+    summary = findings_of(boards_of([*_model("sst", 3.0, _RISING), *_model("snli", 3.1, _RISING)]))
+    assert summary.at_rank.mean.n == 2 and summary.at_rank.mean.low > 0
+    assert all("Unknown, too few models" in line for line in answer_lines(summary))
 
 
 def test_tasks_that_tell_nothing_apart_are_left_out() -> None:
