@@ -47,7 +47,7 @@ def read_with_hash(
     for line in lines:  # reads to the end whatever the limit, for the hash
         if limit is not None and lines.lines > limit:
             continue
-        for chunk in _chunks(line, max_tokens):
+        for chunk in chunks(line, max_tokens):
             sentences.append([distinct.setdefault(word, word) for word in chunk])
             n_words += len(chunk)
         if n_words > MOST_WORDS:
@@ -62,7 +62,7 @@ def stream_sentences(path: str | Path, max_tokens: int) -> Iterator[list[str]]:
     """Yield the sentences of `read_sentences` one by one; rejects pipes, because the text is read more than once."""
     any_words = False
     for line in TextLines(path, _EXPECTED, regular=True):
-        for chunk in _chunks(line, max_tokens):
+        for chunk in chunks(line, max_tokens):
             any_words = True
             yield chunk
     _check_words(path, any_words)
@@ -73,7 +73,8 @@ def words_of(line: str) -> Iterator[str]:
     return iter(line.split()) if len(line) <= SPLIT_AT_ONCE else (word.group() for word in WORD.finditer(line))
 
 
-def _chunks(line: str, max_tokens: int) -> Iterator[list[str]]:
+def chunks(line: str, max_tokens: int) -> Iterator[list[str]]:
+    """Yield the words of a line, at most `max_tokens` at once."""
     words = words_of(line)
     while chunk := list(itertools.islice(words, max_tokens)):
         yield chunk

@@ -55,7 +55,7 @@ def gradients(
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     known = load_task(task)
     if known.kind != "elmo":
-        kind = "a language model" if known.kind == "language-model" else "a probe"
+        kind = {"language-model": "a language model", "probe": "a probe"}.get(known.kind, "an ELMo as a language model")
         raise InputError(f"TASK: found {task}, {kind}, expected a task with a model that has an ELMo")
     (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))

@@ -20,11 +20,13 @@ class Batch:
         types: Indices into `Corpus.characters`, (sentences, longest).
         words: Ids in the vocabulary, (sentences, longest).
         lengths: Number of tokens of each sentence, (sentences,).
+        rows: Number of each sentence in the corpus, (sentences,).
     """
 
     types: Tensor
     words: Tensor
     lengths: Tensor
+    rows: Tensor
 
     @property
     def predictions(self) -> int:
@@ -32,8 +34,8 @@ class Batch:
         return int(self.lengths.sum()) - len(self.lengths)
 
     def to(self, device: torch.device) -> Batch:
-        """Move the batch to a device, except `lengths`."""
-        return Batch(self.types.to(device), self.words.to(device), self.lengths)
+        """Move the batch to a device, except `lengths` and `rows`."""
+        return Batch(self.types.to(device), self.words.to(device), self.lengths, self.rows)
 
 
 class Corpus:
@@ -102,7 +104,7 @@ class Corpus:
         for index, row in enumerate(rows):
             types[index, : lengths[index]] = torch.from_numpy(self._types[row])
             words[index, : lengths[index]] = torch.from_numpy(self._words[row])
-        return Batch(types, words, lengths)
+        return Batch(types, words, lengths, torch.tensor(rows))
 
     def n_batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> int:
         return len(self._groups(max_tokens, shuffle))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.pretrain.corpus import Batch
+from elmo_mf.pretrain.word_softmax import word_nats
 
 
 class Losses(NamedTuple):
@@ -20,6 +21,14 @@ class Losses(NamedTuple):
     forward: Tensor
     backward: Tensor
     predictions: int
+
+
+class _Direction(NamedTuple):
+    """States of one direction, (predictions, dim), the words that they predict, and the sentences these are from."""
+
+    states: Tensor
+    words: Tensor
+    sentences: Tensor
 
 
 class LanguageModel(nn.Module):
@@ -47,6 +56,29 @@ class LanguageModel(nn.Module):
             batch: Sentences, whose `types` are rows of `characters`.
             characters: Character ids of all distinct words, (distinct words, characters).
         """
+        forward, backward = self._predictions(batch, characters)
+        with self._autocast() if self.bilm.device.type == "cpu" else nullcontext():
+            return Losses(
+                self.softmax(forward.states, forward.words),
+                self.softmax(backward.states, backward.words),
+                batch.predictions,
+            )
+
+    def nats(self, batch: Batch, characters: Tensor) -> Tensor:
+        """Compute the negative log-likelihood of each sentence in nats, the mean over both directions, (sentences,).
+
+        Args:
+            batch: See `forward`.
+            characters: See `forward`.
+        """
+        total = torch.zeros(len(batch.lengths), dtype=torch.float64, device=self.bilm.device)
+        for direction in self._predictions(batch, characters):
+            of_words = word_nats(self.softmax, direction.states, direction.words)
+            total.index_add_(0, direction.sentences, of_words.double() / 2)
+        return total
+
+    def _predictions(self, batch: Batch, characters: Tensor) -> tuple[_Direction, _Direction]:
+        """Run the encoder over a batch, forward and backward."""
         batch = batch.to(self.bilm.device)
         lengths = batch.lengths.to(self.bilm.device)
         packing = Packing.of(lengths)
@@ -57,17 +89,14 @@ class LanguageModel(nn.Module):
         top = self.dropout(top.float())
 
         width = batch.types.shape[1]
-        position = packing.forward % width
-        not_last = position + 1 < lengths[packing.forward // width]
-        not_first = position > 0
+        position, sentence = packing.forward % width, packing.forward // width
+        not_last, not_first = position + 1 < lengths[sentence], position > 0
         words = batch.words.flatten()
         forward, backward = top.chunk(2, dim=1)
-        with self._autocast() if self.bilm.device.type == "cpu" else nullcontext():
-            return Losses(
-                self.softmax(forward[not_last], words[packing.forward[not_last] + 1]),
-                self.softmax(backward[not_first], words[packing.forward[not_first] - 1]),
-                batch.predictions,
-            )
+        return (
+            _Direction(forward[not_last], words[packing.forward[not_last] + 1], sentence[not_last]),
+            _Direction(backward[not_first], words[packing.forward[not_first] - 1], sentence[not_first]),
+        )
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.mixed is None or not self.training:

@@ -22,6 +22,8 @@ from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 
 SOFTMAX_FILE = "softmax.hdf5"
 _EXPECTED = "the softmax that elmo-mf pretrain writes beside its weights"
+_WEIGHT_AND_BIAS = {"full": ("weight", "bias"), "sampled": ("softmax_w", "softmax_b")}
+_ROWS = 256  # whose logits are computed at once: there may be hundreds of thousands of words
 
 
 class _AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
@@ -62,6 +64,28 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
     return SampledSoftmax(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
 
 
+def word_nats(softmax: nn.Module, states: Tensor, words: Tensor) -> Tensor:
+    """Compute the negative log-likelihood of each word under the whole distribution, in nats, (rows,).
+
+    Args:
+        softmax: See `word_softmax`.
+        states: Its inputs, (rows, dim).
+        words: Ids of the words, (rows,).
+    """
+    if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
+        found: Tensor = nn.AdaptiveLogSoftmaxWithLoss.forward(softmax, states, words).output
+        return -found
+    names = _WEIGHT_AND_BIAS["full" if isinstance(softmax, _FullSoftmax) else "sampled"]
+    weight, bias = (getattr(softmax, name) for name in names)
+    blocks = [slice(first, first + _ROWS) for first in range(0, len(states), _ROWS)]
+    logits = (nn.functional.linear(states[block], weight, bias) for block in blocks)
+    losses = [
+        nn.functional.cross_entropy(one, words[block], reduction="none")
+        for one, block in zip(logits, blocks, strict=True)
+    ]
+    return torch.cat(losses) if losses else states.new_zeros(0)
+
+
 def softmax_of(kind: Literal["full", "sampled"], weight: np.ndarray, bias: np.ndarray) -> nn.Module:
     """Build a softmax from its parameters.
 
@@ -71,8 +95,7 @@ def softmax_of(kind: Literal["full", "sampled"], weight: np.ndarray, bias: np.nd
         bias: Bias of each word, (words,).
     """
     n_words, dim = weight.shape
-    names = ("weight", "bias") if kind == "full" else ("softmax_w", "softmax_b")
-    return _loaded(kind, dim, n_words, dict(zip(names, (weight, bias), strict=True)))
+    return _loaded(kind, dim, n_words, dict(zip(_WEIGHT_AND_BIAS[kind], (weight, bias), strict=True)))
 
 
 def _loaded(kind: SoftmaxKind, dim: int, n_words: int, arrays: Mapping[str, np.ndarray]) -> nn.Module:

@@ -21,8 +21,9 @@ Baseline = Literal["shuffled", "token-layer", "no-encoder", "words"]
 `no-encoder`, or a linear model of `words`."""
 Precision = Literal["bfloat16", "int8"]
 """Precision of an encoder's products, where it is not float32."""
-ENCODER, TRAINING, PROBE = "encoder", "training", "probe"
-"""Names of versions that dense runs have too: of the encoder, and of the training or the probe."""
+ENCODER, TRAINING, PROBE, BILM = "encoder", "training", "probe", "bilm"
+"""Names of versions that dense runs have too: of the encoder, and of the training, the probe, or the scoring of an ELMo
+as a language model."""
 
 
 class FileIdentity(Data):
@@ -53,12 +54,16 @@ class DataFiles(Data):
 
 
 class ElmoFiles(Data):
-    """SHA-256 of an ELMo's two files."""
+    """SHA-256 of an ELMo's files."""
 
     options: Text
     """SHA-256 of options.json."""
     weights: Text
     """SHA-256 of the weights."""
+    softmax: Text | None = None
+    """SHA-256 of the softmax, where the ELMo is scored as a language model; null elsewhere."""
+    vocabulary: Text | None = None
+    """SHA-256 of the words of the softmax; null where there is none."""
 
 
 class Scoring(Data):
@@ -175,6 +180,16 @@ class RunIdentity(EncoderIdentity):
         """Whether frozen vectors are classified, and no task's model is trained."""
         return PROBE in self.versions
 
+    @property
+    def is_bilm(self) -> bool:
+        """Whether an ELMo is scored as the language model that it was pretrained as."""
+        return BILM in self.versions
+
+    @property
+    def trains_model(self) -> bool:
+        """Whether a task's model is trained, so that seeds matter."""
+        return TRAINING in self.versions
+
     def setting(self) -> dict[str, JsonValue]:
         """Return what the runs of one board share: everything but the encoder and the seed."""
         values = self.dense().to_dict()
@@ -194,11 +209,10 @@ class RunIdentity(EncoderIdentity):
     @property
     def _shared_versions(self) -> tuple[str, ...]:
         """Names of the versions that a dense run has too."""
-        return ENCODER, TRAINING, PROBE, self.scoring.format
+        return ENCODER, TRAINING, PROBE, BILM, self.scoring.format
 
     @property
     def encoder_versions(self) -> dict[str, int]:
         """Versions of the parts that make the encoder, which no task's training or data format is."""
-        return {
-            name: number for name, number in self.versions.items() if name not in (TRAINING, PROBE, self.scoring.format)
-        }
+        others = TRAINING, PROBE, BILM, self.scoring.format
+        return {name: number for name, number in self.versions.items() if name not in others}

@@ -17,7 +17,7 @@ from elmo_mf.resources import share
 from elmo_mf.tasks.formats import FORMATS, DataFormat
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Kind = Literal["elmo", "language-model", "probe"]
+Kind = Literal["elmo", "language-model", "probe", "bilm"]
 Probed = Literal["text", "pair", "word"]
 
 
@@ -97,8 +97,8 @@ class TaskConfig(_Table):
     Attributes:
         title: Display title.
         kind: What is compressed: `elmo` for an ELMo inside the task's model, or `language-model` for the core of a
-            language model, which is itself the task's model; or `probe` for an ELMo whose frozen vectors a logistic
-            regression classifies.
+            language model, which is itself the task's model; `probe` for an ELMo whose frozen vectors a logistic
+            regression classifies; or `bilm` for an ELMo as the language model that it was pretrained as.
         probe: What a probe classifies; None for other kinds.
         data: Files of the data.
         score: What is scored.
@@ -116,7 +116,7 @@ class TaskConfig(_Table):
     @model_validator(mode="after")
     def _check_choices(self) -> TaskConfig:
         for name, found, wanted in (
-            ("config", self.config_name, self.kind != "probe"),
+            ("config", self.config_name, self.kind in ("elmo", "language-model")),
             ("probe", self.probe, self.kind == "probe"),
         ):
             if (found is not None) != wanted:
@@ -134,7 +134,7 @@ class TaskConfig(_Table):
 
     @property
     def config(self) -> Path:
-        """Jsonnet file of the AllenNLP config, which a probe does not have."""
+        """Jsonnet file of the AllenNLP config, which tasks without a model of their own do not have."""
         assert self.config_name is not None
         return self.folder.parent.parent / self.config_name
 

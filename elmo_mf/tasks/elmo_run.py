@@ -18,6 +18,7 @@ from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.record import Measurements, Retimed, measured
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency
+from elmo_mf.tasks.bilm_run import measure_bilm, time_bilm
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.data import data_facts
 from elmo_mf.tasks.encoders import elmo_facts
@@ -49,11 +50,10 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
 
 
 def _measure_of(run: Run) -> Callable[[SweepSpec, Run, Workspace], _Measured]:
-    if run.identity.is_probe:
-        return measure_probe
-    if run.is_language_model:
-        return measure_language_model
-    return measure_words if run.identity.baseline == "words" else _measure
+    kind = load_task(run.task).kind
+    if kind == "elmo":
+        return measure_words if run.identity.baseline == "words" else _measure
+    return {"probe": measure_probe, "language-model": measure_language_model, "bilm": measure_bilm}[kind]
 
 
 def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
@@ -61,10 +61,8 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
 
     Nothing is trained except what the ranks within a budget depend on, because times do not depend on values.
     """
-    measure = (
-        time_probe if run.identity.is_probe else time_language_model if run.is_language_model else _times_untrained
-    )
-    times, device = measure(spec, same_form(run), workspace)
+    kinds = {"elmo": _times_untrained, "probe": time_probe, "language-model": time_language_model, "bilm": time_bilm}
+    times, device = kinds[load_task(run.task).kind](spec, same_form(run), workspace)
     return measured(Retimed, {"latency": times, "timed": provenance(device)})
 
 

@@ -14,6 +14,7 @@ from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.identity import (
+    BILM,
     ENCODER,
     PROBE,
     TRAINING,
@@ -54,7 +55,6 @@ def expand(spec: SweepSpec) -> list[Run]:
         )
         raise InputError(f"{spec.options}: found {found}, expected {expected}")
     bilm = read_weights(spec.weights, options)
-    elmo = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))
     placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs: list[Run] = []
     for name in spec.tasks:
@@ -70,7 +70,7 @@ def expand(spec: SweepSpec) -> list[Run]:
             "task": name,
             "scoring": task.scoring,
             "seed": 0,
-            "elmo": None if language_model else elmo,
+            "elmo": None if language_model else _elmo(spec, task),
             "words": _words(spec, task, config),
             "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
             "config": config,
@@ -84,6 +84,8 @@ def expand(spec: SweepSpec) -> list[Run]:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
+            if task.kind == "bilm" and encoder.baseline not in (None, "shuffled"):
+                raise InputError(f"baselines: found {encoder.baseline} for {name}, expected shuffled or none")
             if encoder.baseline == "no-encoder":
                 words = _glove(spec, task) if task.kind == "probe" else values["words"]
                 if words is None:
@@ -93,8 +95,18 @@ def expand(spec: SweepSpec) -> list[Run]:
     return runs
 
 
+def _elmo(spec: SweepSpec, task: TaskConfig) -> ElmoFiles:
+    """Return the hashes of the ELMo's files that a task reads."""
+    files = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))
+    if task.kind != "bilm":
+        return files
+    from elmo_mf.tasks.bilm_run import SoftmaxFiles
+
+    return files.model_copy(update=SoftmaxFiles.beside(spec.weights).hashes())
+
+
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:
-    if task.kind == "probe" and _takes_gradients(compression):
+    if task.kind in ("probe", "bilm") and _takes_gradients(compression):
         found = f"{task.name} with {compression.method}, which needs the gradients of a task's model"
         raise InputError(f"compressions: found {found}, expected its key gradients")
 
@@ -107,8 +119,9 @@ def _runs(
     What has no views is trained.
     """
     fields = _fields(task, encoder)
+    trains_model = task.kind in ("elmo", "language-model") and encoder.baseline != "words"
     for view in spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",):
-        for seed in (0,) if task.kind == "probe" or encoder.baseline == "words" else spec.seeds:
+        for seed in spec.seeds if trains_model else (0,):
             yield Run(dense.model_copy(update=fields | {"view": view, "seed": seed}), compression)
 
 
@@ -134,11 +147,12 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     from elmo_mf.bilm import encoder as dense_encoder
     from elmo_mf.compression import apply
     from elmo_mf.compression.recovery import distillation
-    from elmo_mf.tasks import finetuning, task_gradients, training
+    from elmo_mf.tasks import bilm_run, finetuning, task_gradients, training
     from elmo_mf.tasks.probe import classifier
 
     versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
-    versions |= {PROBE: classifier.VERSION} if task.kind == "probe" else {TRAINING: training.VERSION}
+    of_kind = {"probe": {PROBE: classifier.VERSION}, "bilm": {BILM: bilm_run.VERSION}}
+    versions |= of_kind.get(task.kind, {TRAINING: training.VERSION})
     compression = encoder.compression
     if compression is not None:
         versions |= {"compression": apply.VERSION, compression.method: method_of(compression).VERSION}

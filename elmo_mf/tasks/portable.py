@@ -11,6 +11,7 @@ from elmo_mf.experiments.bundle import Bundle, last_names
 from elmo_mf.experiments.executors.cluster import RayExecutor, connect
 from elmo_mf.experiments.runs import Report, Result
 from elmo_mf.records import Compression, Measurements, Run, RunIdentity
+from elmo_mf.tasks.bilm_run import SoftmaxFiles
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.spec import SweepSpec
@@ -75,6 +76,10 @@ class PortableSweep:
             if path is not None and run.identity.words is not None:
                 words[run.task] = self.bundle.add(path)
         options, weights = self.bundle.add(spec.options), self.bundle.add(spec.weights)
+        if any(run.identity.is_bilm for run in runs):
+            files = SoftmaxFiles.beside(spec.weights)
+            for beside in (files.softmax, files.vocabulary):
+                self.bundle.add_as(str(Path(weights).parent / beside.name), beside)
         data = spec.data and f"data/{last_names(spec.data, 1)}"
         changes = {"options": options, "weights": weights, "glove": words, "data": data, "compressions": ()}
         self.spec = spec.model_copy(update=changes)

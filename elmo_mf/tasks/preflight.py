@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import Workspace, workspace
@@ -40,6 +41,8 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
     with workspace(output, "checks", int(spec.cache_mb * 1e6)) as work:
         for run in {run.task: run for run in runs}.values():
             limited_data(spec, run, work)
+        if any(run.identity.is_bilm for run in runs):
+            _check_softmax(spec)
         for run in {(run.task, run.identity.words): run for run in runs}.values():
             _check_words(spec, run, work)
         for text in dict.fromkeys(itertools.chain.from_iterable(_texts(run.compression) for run in runs)):
@@ -59,6 +62,12 @@ def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
             _once(work, "words", Path(path), partial(_check_readable, Path(path)))
         for dim in set(word_vector_dims(run.identity.config)):
             _once(work, f"words-{dim}", Path(path), partial(check_word_vectors, Path(path), dim))
+
+
+def _check_softmax(spec: SweepSpec) -> None:
+    from elmo_mf.tasks.bilm_run import SoftmaxFiles
+
+    SoftmaxFiles.beside(spec.weights).read(BilmOptions.from_file(spec.options).lstm.projection_dim)
 
 
 def _check_readable(words: Path) -> None:

@@ -13,6 +13,8 @@ from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
 
 _ELMO = ("elmo_mf", "elmo_characters")  # types of the embedder and of the indexer
+MOST_TOKENS = 80
+"""Number of words at which longer lines are split, where an ELMo is scored as a language model."""
 _TOKEN_LAYER_ONLY = -1e4  # weight of the other layers, before their softmax
 
 
@@ -32,7 +34,7 @@ def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dic
 def run_config(
     spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str], without_elmo: bool = False
 ) -> dict[str, Any]:
-    """Return the AllenNLP config of a run, or the settings of a probe.
+    """Return the AllenNLP config of a run, or the settings of a task without a model.
 
     Args:
         spec: The sweep.
@@ -44,6 +46,8 @@ def run_config(
     """
     if task.probe is not None:
         return {"probe": task.probe.model_dump()}
+    if task.kind == "bilm":
+        return {"max_tokens": MOST_TOKENS}
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":
         dim = 0 if without_elmo else BilmOptions.from_file(spec.options).output_dim

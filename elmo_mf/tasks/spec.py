@@ -107,7 +107,7 @@ class SweepSpec(BaseModel):
     )
 
     tasks: Annotated[_Texts, AfterValidator(_not_empty)]
-    """Names of tasks; by default all except probes, or with `options` those with an ELMo."""
+    """Names of tasks; by default all that train a model, or with `options` those of them with an ELMo."""
     methods: _Texts = ("svd",)
     """Factorization methods of the grid; may be empty."""
     targets: Annotated[_Texts, AfterValidator(_not_empty)] = ("all",)

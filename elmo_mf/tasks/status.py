@@ -121,12 +121,12 @@ def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
 
     A language model is trained once per seed, and once more for each fine-tuned run; a task's model with an ELMo once
     for each run of the view `retrained`, once per seed for the other views, and once more for each run that is `tuned`.
-    Probes train no model.
+    Probes, and ELMos as language models, train no model.
     """
     epochs: dict[tuple[str, object], int] = {}  # of each training, by task and seed or run id
     encoders = set()
     for run in runs:
-        if not run.identity.is_probe:
+        if run.identity.trains_model:
             shared = run.is_language_model or run.identity.view != "retrained"
             epochs[run.task, run.seed if shared else run.id] = _epochs(run.identity)
         if run.identity.view == "tuned":

@@ -33,7 +33,7 @@ def test_scored_examples_are_not_trained_on(name: str) -> None:
 
 def _examples(task: TaskConfig, split: Split) -> set[str]:
     raw = [str(example.raw) for example in task.format.read(task.demo_data / task.files[split])]
-    if task.kind == "language-model":
+    if task.data.format == "text-lines":
         raw = ["\n".join(raw[start : start + 10]) for start in range(len(raw) - 9)]
     return set(raw)
 

@@ -296,7 +296,7 @@ def test_options_replace_a_files_keys(tmp_path: Path) -> None:
 def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
     spec = SweepSpec.from_file(None, options=str(demo_options()), weights=str(demo_weights()))
     assert spec.tasks == ("snli", "squad", "sst")
-    assert _spec().tasks == tuple(name for name in task_names() if load_task(name).kind != "probe")
+    assert _spec().tasks == tuple(name for name in task_names() if load_task(name).config_name is not None)
 
 
 def test_run_names() -> None:

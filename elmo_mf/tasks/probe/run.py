@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.compression import size_report
-from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import Split
@@ -20,8 +17,8 @@ from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.data import limited_data
-from elmo_mf.tasks.encoders import Encoder, elmo_facts, encoder_of, no_gradients
-from elmo_mf.tasks.latency import measure_encoder
+from elmo_mf.tasks.encoders import Encoder, encoder_of, no_gradients
+from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
 from elmo_mf.tasks.probe.data import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import Vectors, features, layer_vectors, word_vectors
@@ -29,7 +26,6 @@ from elmo_mf.tasks.probe.words import words_alone
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.word_vector_file import read_word_vectors
 
-_SENTENCES = 300  # on which activation errors are measured
 _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)
 
 
@@ -53,7 +49,7 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
         "epochs": 0,
         "examples": {split: len(data.labels) for split, data in splits.items()},
         "chance": _majority(splits["train"], splits[task.score.split]),
-        **_encoder_fields(spec, run, encoder, [list(sentence) for sentence in scored], workspace),
+        **frozen_encoder_fields(spec, run, encoder, [list(sentence) for sentence in scored], workspace),
     }
     return record, Outputs(outputs), torch.device("cpu")
 
@@ -62,9 +58,10 @@ def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[st
     """Return the times of a probe's encoder, and its device."""
     with workspace.phase("encoder"):
         task = load_task(run.task)
-        scored = _splits(task, limited_data(spec, run, workspace))[task.score.split].sentences
+        splits = _splits(task, limited_data(spec, run, workspace))
+        scored = [list(sentence) for sentence in splits[task.score.split].sentences]
         encoder = encoder_of(spec, run, workspace, no_gradients)
-    return _times(spec, run, encoder, [list(sentence) for sentence in scored], workspace), torch.device("cpu")
+    return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
 
 
 def _has_encoder(run: Run) -> bool:
@@ -117,39 +114,3 @@ def _glove(spec: SweepSpec, run: Run) -> Vectors:
     path = spec.glove_of(run.task)
     assert path is not None  # checked when the sweep was expanded
     return word_vectors(read_word_vectors(Path(path)))
-
-
-def _encoder_fields(
-    spec: SweepSpec, run: Run, encoder: Encoder | None, scored: list[list[str]], workspace: Workspace
-) -> dict[str, Any]:
-    """Return the record fields that describe the encoder."""
-    nothing: dict[str, Any] = {"activation_error": None, "matrices": [], "factorization_seconds": None}
-    if encoder is None:
-        return nothing | {"size": None, "latency": None, "elmo": elmo_facts(spec)}
-    bilm = encoder.load()
-    error = None
-    if not run.identity.is_dense and run.identity.baseline is None:
-        with workspace.phase("errors"):
-            dense = Bilm.from_files(spec.options, spec.weights)
-            chosen = np.linspace(0, len(scored) - 1, min(_SENTENCES, len(scored))).astype(int)
-            error = activation_error(dense, bilm, [scored[index] for index in chosen]).to_dict()
-    return nothing | {
-        "activation_error": error,
-        "matrices": encoder.report.get("matrices", []),
-        **({"highways": encoder.report["highways"]} if encoder.report.get("highways") else {}),
-        "factorization_seconds": encoder.report.get("seconds"),
-        "size": size_report(bilm.weights(), bilm.options).to_dict(),
-        "latency": _times(spec, run, encoder, scored, workspace),
-        "elmo": elmo_facts(spec),
-    }
-
-
-def _times(
-    spec: SweepSpec, run: Run, encoder: Encoder, scored: list[list[str]], workspace: Workspace
-) -> dict[str, Any]:
-    """Measure the encoder's times while no other run of the sweep computes."""
-    bilm = encoder.load()
-    dense = None if run.identity.is_dense else Bilm.from_files(spec.options, spec.weights)
-    with workspace.phase("measuring"), workspace.machine.exclusive():
-        files = spec.options, spec.weights
-        return {"encoder": measure_encoder(scored, bilm, dense, files, spec.latency_sentences, spec.latency_rounds)}

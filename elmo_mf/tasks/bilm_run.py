@@ -1,0 +1,159 @@
+"""Execution of a run that scores an ELMo as the language model that it was pretrained as, with its softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from elmo_mf.bilm.vocabulary import Vocabulary
+from elmo_mf.errors import missing
+from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.io import is_regular
+from elmo_mf.pretrain.corpus import Corpus
+from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
+from elmo_mf.pretrain.model import LanguageModel
+from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
+from elmo_mf.provenance import file_hash
+from elmo_mf.records.identity import Split
+from elmo_mf.records.outputs import Outputs, SplitOutputs
+from elmo_mf.records.run import Run
+from elmo_mf.sentences import chunks
+from elmo_mf.tasks.config import TaskConfig, load_task
+from elmo_mf.tasks.data import data_facts, limited_data
+from elmo_mf.tasks.encoders import Encoder, encoder_of, no_gradients
+from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
+from elmo_mf.tasks.run_config import MOST_TOKENS
+from elmo_mf.tasks.spec import SweepSpec
+
+VERSION = 1
+"""Version of the scoring, part of a run's identity; raise it when scores change."""
+
+_BATCH_TOKENS = 4096
+
+Lines = list[list[list[str]]]
+"""The lines of a text that have words, each as chunks of words."""
+
+
+@dataclass(frozen=True)
+class SoftmaxFiles:
+    """The softmax of an ELMo, and the words that it predicts."""
+
+    softmax: Path
+    vocabulary: Path
+
+    @classmethod
+    def beside(cls, weights: str) -> SoftmaxFiles:
+        """Return the files beside the weights, where `elmo-mf pretrain` and `convert` write them.
+
+        Raises:
+            InputError: A file is missing.
+        """
+        folder = Path(weights).parent
+        files = cls(folder / SOFTMAX_FILE, folder / VOCABULARY_FILE)
+        for path in (files.softmax, files.vocabulary):
+            if not is_regular(path):
+                raise missing(path, "file", "the softmax of the ELMo, and its words, beside the weights")
+        return files
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each file."""
+        return {name: file_hash(getattr(self, name)) for name in ("softmax", "vocabulary")}
+
+    def read(self, width: int) -> tuple[nn.Module, Vocabulary]:
+        """Read the files for an encoder with states of `width` numbers.
+
+        Raises:
+            InputError: A file is damaged, or does not match the other or the encoder.
+        """
+        vocabulary = Vocabulary.from_file(self.vocabulary)
+        return read_softmax(self.softmax, width, len(vocabulary)), vocabulary
+
+
+def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
+    """Return the record fields of an ELMo as a language model, its outputs, and its device."""
+    task = load_task(run.task)
+    with workspace.phase("data"):
+        folder = limited_data(spec, run, workspace)
+        texts = {split: _lines(task, folder / name) for split, name in task.run_files.items()}
+    with workspace.phase("encoder"):
+        encoder = encoder_of(spec, run, workspace, no_gradients)
+    with workspace.phase("scoring"):
+        model, vocabulary = _language_model(spec, encoder)
+        perplexity: dict[Split, float] = {}
+        outputs: dict[Split, SplitOutputs] = {}
+        for split in dict.fromkeys((task.score.split, "validation")):
+            perplexity[split], outputs[split] = line_perplexities(
+                model, vocabulary, texts[split], lambda: workspace.step(Progress("scoring"))
+            )
+    primary, scored = task.score.primary, [chunk for line in texts[task.score.split] for chunk in line]
+    record = {
+        "scores": {primary: perplexity[task.score.split]},
+        "validation": {primary: perplexity["validation"]},
+        "best_epoch": 0,
+        "epochs": 0,
+        **data_facts(run, folder, workspace),
+        "examples": {split: len(lines) for split, lines in texts.items()},
+        **frozen_encoder_fields(spec, run, encoder, scored, workspace),
+    }
+    return record, Outputs(outputs), torch.device("cpu")
+
+
+def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+    """Return the times of a run's encoder, and its device."""
+    with workspace.phase("encoder"):
+        task = load_task(run.task)
+        folder = limited_data(spec, run, workspace)
+        lines = _lines(task, folder / task.run_files[task.score.split])
+        encoder = encoder_of(spec, run, workspace, no_gradients)
+    scored = [chunk for line in lines for chunk in line]
+    return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
+
+
+def _lines(task: TaskConfig, path: Path) -> Lines:
+    lines = (list(chunks(example.raw, MOST_TOKENS)) for example in task.format.read(path))
+    return [line for line in lines if line]
+
+
+def _language_model(spec: SweepSpec, encoder: Encoder) -> tuple[LanguageModel, Vocabulary]:
+    bilm = encoder.load(word_cache_mb=100)
+    softmax, vocabulary = SoftmaxFiles.beside(spec.weights).read(bilm.options.lstm.projection_dim)
+    return LanguageModel(bilm, softmax).eval(), vocabulary
+
+
+@torch.no_grad()
+def line_perplexities(
+    model: LanguageModel, vocabulary: Vocabulary, lines: Lines, pause: Callable[[], None]
+) -> tuple[float, SplitOutputs]:
+    """Compute the perplexity of a text, both directions together, and what each of its lines contributes.
+
+    The cross-entropy is a ratio: the sum over lines, by the number of words, which differs between lines. The
+    contributions are those of its linearisation around the whole text's value, whose mean is that value (Cochran 1977,
+    Sampling Techniques, section 6); those to perplexity are its first-order expansion around the same point.
+
+    Args:
+        model: The language model.
+        vocabulary: Words of its softmax.
+        lines: The text.
+        pause: Called before each batch.
+    """
+    places = [number for number, line in enumerate(lines) for _ in line]
+    corpus = Corpus([chunk for line in lines for chunk in line], vocabulary, model.bilm.token_layer.word_ids)
+    nats, words = np.zeros((2, len(lines)))
+    for batch in corpus.batches(_BATCH_TOKENS, None):
+        pause()
+        of_chunks = model.nats(batch, corpus.characters).numpy()
+        rows = [places[row] for row in batch.rows]
+        np.add.at(nats, rows, of_chunks)
+        np.add.at(words, rows, batch.lengths.numpy() - 1)  # each direction predicts all but its first token
+    mean = nats.sum() / words.sum()
+    deviations = (nats - mean * words) / words.mean()
+    perplexity = float(np.exp(mean))
+    scores = perplexity * (1 + deviations)
+    return perplexity, SplitOutputs(scores.astype(np.float32), -(mean + deviations).astype(np.float32))

@@ -1,0 +1,7 @@
+// The larger embedded ELMo as the language model that it was pretrained as: nothing is trained, and each run takes a minute.
+// elmo-mf sweep published/bilm --data data --threads 1 --output leaderboard
+function(tasks=['wikitext2-bilm'])
+  (import 'probes.jsonnet')(glove=null, tasks=tasks) + {
+    baselines: ['shuffled'],
+    limit: { 'wikitext2-bilm': { validation: 1000, test: 1000 } },
+  }

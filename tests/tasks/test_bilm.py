@@ -1,0 +1,151 @@
+"""ELMos as the language models that they were pretrained as: scores, their intervals, and runs of the whole kind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elmo_mf.errors import InputError
+from elmo_mf.experiments.workspace import workspace
+from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.pretrain.evaluate import evaluate, read_language_model
+from elmo_mf.records import RecordStore
+from elmo_mf.tasks.bilm_run import line_perplexities
+from elmo_mf.tasks.elmo_run import measure_times
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.portable import PortableSweep
+from elmo_mf.tasks.preflight import check_needs
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.status import cost_of
+from tests.pretrain.conftest import TINY, replace, trainer, write_texts
+from tests.sweeps import TinySweep, records_here
+
+
+@pytest.fixture(scope="module", params=["adaptive", "full", "sampled"])
+def elmo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny ELMo and its softmax."""
+    folder = tmp_path_factory.mktemp(request.param)
+    trainer(write_texts(folder), folder / "elmo", replace(TINY, softmax=request.param)).run()
+    return folder / "elmo"
+
+
+@pytest.fixture(scope="module")
+def one_elmo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    trainer(write_texts(folder), folder / "elmo", replace(TINY, softmax="full", epochs=8, learning_rate=0.02)).run()
+    return folder / "elmo"
+
+
+def _spec(tiny_sweep: TinySweep, elmo: Path, **keys: object) -> SweepSpec:
+    files = {name: str(elmo / file) for name, file in (("options", "options.json"), ("weights", "weights.hdf5"))}
+    return tiny_sweep(tasks=["wikitext2-bilm"], **files, **keys)
+
+
+def test_the_perplexity_is_that_of_both_directions(elmo: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    words = "red green blue black white strange".split()
+    lines = [[words[k] for k in generator.integers(6, size=generator.integers(1, 30))] for _ in range(60)]
+    text = tmp_path / "text.txt"
+    text.write_text("".join(" ".join(line[start : start + 8]) + "\n" for line in lines for start in range(0, 30, 8)))
+    model, vocabulary = read_language_model(elmo / "options.json", elmo / "weights.hdf5", None, elmo)
+    chunked = [[line[start : start + 8] for start in range(0, len(line), 8)] for line in lines]
+    perplexity, outputs = line_perplexities(model, vocabulary, chunked, lambda: None)
+    expected = evaluate(elmo / "options.json", elmo / "weights.hdf5", [text])
+    assert perplexity == pytest.approx((expected.forward * expected.backward) ** 0.5, rel=1e-5)
+    assert outputs.log_likelihood is not None and len(outputs.score) == len(lines)
+    assert outputs.score.mean(dtype=float) == pytest.approx(perplexity, rel=1e-5)
+    assert np.exp(-outputs.log_likelihood.mean(dtype=float)) == pytest.approx(perplexity, rel=1e-5)
+
+
+def test_intervals_over_lines_are_those_of_a_bootstrap(one_elmo: Path) -> None:
+    """Lines are drawn again, each with all its words: perplexity is a ratio, and lines differ in length."""
+    generator = np.random.default_rng(1)
+    words = "red green blue black white".split()
+    lines = [[[words[k] for k in generator.integers(5, size=generator.integers(1, 40))]] for _ in range(200)]
+    model, vocabulary = read_language_model(one_elmo / "options.json", one_elmo / "weights.hdf5", None, one_elmo)
+    _, outputs = line_perplexities(model, vocabulary, lines, lambda: None)
+    error = outputs.score.std(ddof=1) / len(lines) ** 0.5
+    nats = np.log([line_perplexities(model, vocabulary, [line], lambda: None)[0] for line in lines])
+    counts = np.array([len(line[0]) + 1 for line in lines])
+    drawn = generator.integers(len(lines), size=(4000, len(lines)))
+    again = np.exp((nats * counts)[drawn].sum(1) / counts[drawn].sum(1))
+    assert error == pytest.approx(again.std(ddof=1), rel=0.08)
+
+
+@pytest.mark.slow
+def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path) -> None:
+    train, valid = write_texts(tmp_path)
+    folder = tmp_path / "language" / "wikitext2"
+    folder.mkdir(parents=True)
+    for name, source in (("train", train), ("valid", valid), ("test", valid)):
+        shutil.copy(source, folder / f"{name}.txt")
+    data = str(folder.parent)
+    spec = _spec(tiny_sweep, one_elmo, data=data, seeds=[1, 2], precisions=["int8"], baselines=["shuffled"])
+    runs = expand(spec)
+    assert len(runs) == 4 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == 4
+    assert cost_of(spec, runs).trainings == 0 and cost_of(spec, runs).encoders == 1
+    dense, compressed, int8, shuffled = records_here(spec, tmp_path / "out")
+    scores = [entry["scores"]["perplexity"] for entry in (dense, compressed, int8, shuffled)]
+    assert scores[0] < scores[1] < scores[3] and scores[2] == pytest.approx(scores[0], rel=0.05)
+    assert dense["activation_error"] is None and compressed["activation_error"]["all"] > 0
+    assert dense["size"]["lstm_parameters"] > compressed["size"]["lstm_parameters"]
+    store = RecordStore(tmp_path / "out")
+    for run, entry in zip(runs, (dense, compressed, int8, shuffled), strict=True):
+        kept = store.read(run)
+        outputs = None if kept is None else store.outputs(kept)
+        assert outputs is not None and outputs.splits.keys() == {"validation", "test"}
+        for split, part in outputs.splits.items():
+            assert len(part.score) == entry["examples"][split]
+    (board,) = boards(list(store.records()), store.outputs)
+    rows = {row.encoder: row for row in board.rows}
+    assert rows["svd input+recurrent rank 2"].verdict == "worse" and rows["dense in int8"].examples > 20
+    with workspace(tmp_path / "again") as work:
+        assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
+
+
+def test_the_softmax_is_part_of_the_identity_and_of_what_is_sent(
+    tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(one_elmo, tmp_path / "copy"))
+    spec = _spec(tiny_sweep, copy)
+    before = expand(spec)
+    sent = PortableSweep(spec, before, tmp_path / "scratch")
+    beside = Path(sent.spec.weights).parent
+    assert {sent.bundle.paths[str(beside / name)] for name in ("softmax.hdf5", "vocabulary.txt")} == {
+        copy / "softmax.hdf5", copy / "vocabulary.txt"
+    }  # fmt: skip
+    check_needs(spec, before, tmp_path / "out", 1)
+    words = (copy / "vocabulary.txt").read_text().splitlines()
+    (copy / "vocabulary.txt").write_text("\n".join([*words[:-2], *words[:-3:-1]]) + "\n")
+    assert {run.id for run in expand(spec)}.isdisjoint(run.id for run in before)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "softmax.hdf5").unlink(), r"softmax\.hdf5: no such file"),
+        (lambda folder: (folder / "softmax.hdf5").write_bytes(b"no"), r"softmax\.hdf5"),
+        (lambda folder: (folder / "vocabulary.txt").write_text("<S>\n</S>\n<UNK>\n"), r"found a softmax of \d+ words"),
+    ],
+)
+def test_a_wrong_softmax_is_an_error_before_the_work(
+    tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path, damage: object, message: str
+) -> None:
+    copy = Path(shutil.copytree(one_elmo, tmp_path / "copy"))
+    assert callable(damage)
+    damage(copy)
+    spec = _spec(tiny_sweep, copy)
+    with pytest.raises(InputError, match=message):
+        check_needs(spec, expand(spec), tmp_path / "out", 1)
+
+
+def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep, one_elmo: Path) -> None:
+    with pytest.raises(InputError, match=r"softmax\.hdf5: no such file"):
+        expand(tiny_sweep(tasks=["wikitext2-bilm"]))
+    with pytest.raises(InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"):
+        expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
+    with pytest.raises(InputError, match="wikitext2-bilm with fisher_svd, which needs the gradients"):
+        expand(_spec(tiny_sweep, one_elmo, methods=["fisher_svd"]))
