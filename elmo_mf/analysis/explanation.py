@@ -43,7 +43,7 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
     summary = findings_of(made)
-    answers = "\n".join(["## Model by model", "", model_table(summary), "", *findings(explanations)])
+    answers = "\n".join(["## Board by board", "", board_table(summary), "", *findings(explanations)])
     parts = ["# What compresses, and why", *answer_lines(summary), _HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
         for explanation in explanations:
@@ -55,18 +55,18 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
 _HEADER = """The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the
 paper's terms, additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`;
 `projection` is ELMo's own. The two answers are over all models with compressions of one target by plain SVD, on tasks
-that can tell encoders apart: losses are in nats, and each model counts as one. Below, a loss is by how much the
-compressed encoder is worse than the dense one with the same seed, in points, or for language models in nats a word
-(of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs. Intervals are of
-95 %."""
+that can tell encoders apart: losses are in nats, and each model counts as one, whose boards are averaged. Below, a loss
+is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language models
+in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs.
+Intervals are of 95 %."""
 
 
 def answer_lines(summary: Findings) -> list[str]:
     """Answer the paper's two questions over all models, each in a paragraph of Markdown."""
     costs = {"rank": summary.at_rank, "number of parameters": summary.at_parameters, "error": summary.at_error}
-    known = {name: finding for name, finding in costs.items() if finding.models}
+    known = {name: finding for name, finding in costs.items() if finding.boards}
     times = ", ".join(
-        f"{_times(finding.mean)} times as much at equal {name} ({len(finding.models)} models)"
+        f"{_times(finding.mean)} times as much at equal {name} ({finding.mean.n} models)"
         for name, finding in known.items()
     )
     verdicts = {name: _direction(finding.mean) for name, finding in known.items()}
@@ -76,7 +76,7 @@ def answer_lines(summary: Findings) -> list[str]:
         + (f"It costs {times}." if known else "No model has both."),
         f"**Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
         f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
-        f"{len(summary.norms.models)} models.",
+        f"{norms.n} models.",
     ]
 
 
@@ -103,25 +103,25 @@ def _all_agree(verdicts: Mapping[str, str]) -> str:
     return "; ".join(f"at equal {name} {verdict}" for name, verdict in verdicts.items()).capitalize()
 
 
-def model_table(summary: Findings) -> str:
-    """Return the numbers of each model, in Markdown."""
+def board_table(summary: Findings) -> str:
+    """Return the numbers of each board, in Markdown."""
     columns = {
         "input / recurrent at equal rank": summary.at_rank,
         "at equal parameters": summary.at_parameters,
         "at equal error": summary.at_error,
         f"{NORM} norm with loss": summary.norms,
     }
-    models = dict.fromkeys(name for finding in columns.values() for name in finding.models)
+    boards = dict.fromkeys(name for finding in columns.values() for name in finding.boards)
     texts = {
         title: [
-            "" if model not in finding.models
-            else f"{finding.models[model]:+.2f}" if finding is summary.norms
-            else _ratio(finding.models[model])
-            for model in models
+            "" if board not in finding.boards
+            else f"{finding.boards[board]:+.2f}" if finding is summary.norms
+            else _ratio(finding.boards[board])
+            for board in boards
         ]
         for title, finding in columns.items()
     }  # fmt: skip
-    table = pd.DataFrame({"model": [markdown(model) for model in models]} | texts)
+    table = pd.DataFrame({"board": [markdown(board) for board in boards]} | texts)
     return table.to_markdown(index=False, disable_numparse=True, colalign=_alignment(5, 1))
 
 

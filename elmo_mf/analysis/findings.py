@@ -1,8 +1,9 @@
 """The paper's two findings over all models together, from compressions of one target at a time.
 
-A model is one dense network with one way to score it: a pretrained ELMo with a task, or a task's language model, whose
-seeds are averaged. Losses are in nats (of the cross-entropy of a task's labels, or of a language model's words), so
-that small ones can be told from none. Each model gives one number, and the interval is Student's over the models.
+A model is a pretrained ELMo, or a task's language model, whose seeds are averaged. Losses are in nats (of the
+cross-entropy of a task's labels, or of a language model's words), so that small ones can be told from none. Each board
+gives one number. Boards of one ELMo are not independent: their mean is the number of the model, and the interval is
+Student's over the models.
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Finding:
-    """A number for each model, and their mean.
+    """A number for each board, and the mean over models.
 
     Attributes:
-        models: The number of each model, by its name; models that cannot answer are left out.
-        mean: Their mean, with Student's interval over the models; of correlations by Fisher's transformation.
+        boards: The number of each board, by its title; boards that cannot answer are left out.
+        mean: The mean over models, each being the mean of its boards, with Student's interval over the models; of
+            correlations by Fisher's transformation.
     """
 
-    models: dict[str, float]
+    boards: dict[str, float]
     mean: Interval
 
 
@@ -72,12 +74,27 @@ def findings_of(boards: Sequence[Board]) -> Findings:
     """Compute the findings from the boards that can tell encoders apart."""
     deciding = [board for board in boards if board.judged.decides]
     tables = {board.title: table for board in deciding if len(table := compressions_of(board))}
-    norms = _by_model(tables, norm_correlation)
-    z = mean_interval(np.arctanh(np.clip(list(norms.values()), -_NEARLY_ONE, _NEARLY_ONE)))
+    models = {board.title: _model(board) for board in deciding}
+    norms = _by_board(tables, norm_correlation)
+    z = _over_models(
+        {name: float(np.arctanh(np.clip(r, -_NEARLY_ONE, _NEARLY_ONE))) for name, r in norms.items()}, models
+    )
     value, low, high = (float(np.tanh(end)) for end in (z.value, z.low, z.high))
-    costs = [_by_model(tables, partial(additive, at=at)) for at in ("rank", "parameters", "error")]
-    at_rank, at_parameters, at_error = (Finding(one, mean_interval(np.array(list(one.values())))) for one in costs)
+    costs = [_by_board(tables, partial(additive, at=at)) for at in ("rank", "parameters", "error")]
+    at_rank, at_parameters, at_error = (Finding(one, _over_models(one, models)) for one in costs)
     return Findings(at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)))
+
+
+def _model(board: Board) -> str:
+    """Return what boards of one model share: the weights of an ELMo, or the task of a language model."""
+    elmo = board.first.run.elmo
+    return board.task if elmo is None else elmo.weights
+
+
+def _over_models(values: dict[str, float], models: dict[str, str]) -> Interval:
+    """Return the mean over models of the values of boards."""
+    table = pd.Series(values, dtype=float)
+    return mean_interval(table.groupby(pd.Series(models)).mean().to_numpy(float))
 
 
 def compressions_of(board: Board) -> pd.DataFrame:
@@ -136,7 +153,7 @@ def norm_correlation(table: pd.DataFrame) -> float:
     return float((left[:, 0] * left[:, 1]).mean() / spread.prod())
 
 
-def _by_model(tables: dict[str, pd.DataFrame], answer: Callable[[pd.DataFrame], float]) -> dict[str, float]:
+def _by_board(tables: dict[str, pd.DataFrame], answer: Callable[[pd.DataFrame], float]) -> dict[str, float]:
     return {name: value for name, table in tables.items() if not np.isnan(value := answer(table))}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from elmo_mf.analysis.explanation import answer_lines, model_table
+from elmo_mf.analysis.explanation import answer_lines, board_table
 from elmo_mf.analysis.findings import NORM, additive, compressions_of, findings_of, norm_correlation
 from elmo_mf.compression import Compression
 from tests.records.samples import boards_of, record
@@ -22,8 +22,14 @@ def _entry(target: str, layer: int, rank: int, loss: float, norm: float, seed: i
               "norms": dict.fromkeys(_NORMS, norm)}  # fmt: skip
     made = record(rank, 0.5, seed, task, activation_error={"all": 0.1, "layers": []}, matrices=[matrix])
     made["run"]["compression"] = Compression(method="svd", rank=rank, targets=target, layers=[layer]).to_dict()
+    made["run"]["elmo"] = _elmo(task)
     made["scores"]["loss"] = 1.0 + loss
     return made
+
+
+def _elmo(task: str) -> dict[str, str]:
+    """Each task has an ELMo of its own, and so is a model of its own."""
+    return {"options": "0" * 64, "weights": task.ljust(64, "0")}
 
 
 def _model(task: str, ratio: float, norms: dict[int, float], seeds: tuple[int, ...] = (1, 2)) -> list[dict[str, Any]]:
@@ -32,6 +38,8 @@ def _model(task: str, ratio: float, norms: dict[int, float], seeds: tuple[int, .
     Losses fall with the rank and, by layer, rise with the norm; seeds differ by noise that their means do not have.
     """
     records = [record(None, 0.5, seed, task) for seed in seeds]
+    for one in records:
+        one["run"]["elmo"] = _elmo(task)
     for layer, norm in norms.items():
         for rank in (2, 4, 8):
             for target, cost in (("input", ratio), ("recurrent", 1.0)):
@@ -51,10 +59,10 @@ def test_input_against_recurrent(ratio: float, verdict: str) -> None:
     boards = boards_of(one for task in tasks for one in _model(task, ratio * (1 + tasks.index(task) / 100), _RISING))
     summary = findings_of(boards)
     shares = [(r - 1) / (r + 1) for r in (ratio, 1.01 * ratio, 1.02 * ratio)]
-    assert sorted(summary.at_rank.models.values()) == pytest.approx(shares, abs=1e-9)
+    assert sorted(summary.at_rank.boards.values()) == pytest.approx(shares, abs=1e-9)
     expected = stats.t.interval(0.95, 2, np.mean(shares), stats.sem(shares))
     assert (summary.at_rank.mean.low, summary.at_rank.mean.high) == pytest.approx(expected)
-    assert summary.at_error.models == pytest.approx(summary.at_rank.models)  # here the error follows from the rank
+    assert summary.at_error.boards == pytest.approx(summary.at_rank.boards)  # here the error follows from the rank
     if ratio != 1.0:
         assert f"recurrent ones? {verdict}.**" in answer_lines(summary)[0]
 
@@ -90,10 +98,10 @@ def test_models_that_cannot_answer_are_left_out() -> None:
     one, other = _model("sst", 3.0, _RISING), _model("snli", 3.0, {0: 1.0})
     other = [record for record in other if "recurrent" not in str(record["run"]["compression"])]
     summary = findings_of(boards_of([*one, *other]))
-    assert list(summary.at_rank.models) == ["The task sst"] == list(summary.norms.models)
+    assert list(summary.at_rank.boards) == ["The task sst"] == list(summary.norms.boards)
     assert np.isnan(summary.at_rank.mean.low)
     assert all("Unknown, too few models" in line for line in answer_lines(summary))
-    assert "The task sst" in model_table(summary)
+    assert "The task sst" in board_table(summary)
     assert summary.to_dict()["at_rank"]["mean"]["low"] is None
 
 
@@ -104,13 +112,27 @@ def test_two_models_do_not_answer() -> None:
     assert all("Unknown, too few models" in line for line in answer_lines(summary))
 
 
+def test_boards_of_one_elmo_are_one_model() -> None:
+    """Their numbers are averaged, so that a second task of an ELMo does not count as another ELMo."""
+    records = [
+        one for task, ratio in (("sst", 3.0), ("snli", 2.0), ("squad", 4.0)) for one in _model(task, ratio, _RISING)
+    ]
+    for one in records:
+        if one["run"]["task"] != "squad":
+            one["run"]["elmo"] = _elmo("shared")
+    summary = findings_of(boards_of(records))
+    assert len(summary.at_rank.boards) == 3 and summary.at_rank.mean.n == 2
+    assert summary.at_rank.mean.value == pytest.approx(((1 / 2 + 1 / 3) / 2 + 3 / 5) / 2)
+
+
 def test_tasks_that_tell_nothing_apart_are_left_out() -> None:
     """As on the board, where dense does not beat a baseline."""
     one, other = _model("sst", 3.0, _RISING), _model("snli", 3.0, _RISING)
     baseline = record(None, 0.9, 1, "snli")
     baseline["run"]["baseline"] = "words"
+    baseline["run"]["elmo"] = _elmo("snli")
     summary = findings_of(boards_of([*one, *other, baseline]))
-    assert list(summary.at_rank.models) == ["The task sst"]
+    assert list(summary.at_rank.boards) == ["The task sst"]
 
 
 def test_only_plain_svd_of_one_target_counts() -> None:
