@@ -189,7 +189,7 @@ def _panel(
     ranks: tuple[int, ...],
     reach: tuple[float, float] | None,
 ) -> dict[str, Any]:
-    """Return one plot: dense scores as horizontal lines, the Pareto front or lines by rank, spreads, and markers."""
+    """Return one plot: dense scores as horizontal lines, the Pareto front or lines by rank, intervals, and markers."""
     scales, x, y = _Scales(looks, targets), _x(axis, ranks), _y(unit, reach)
     scored = alt.Chart(alt.NamedData("points")).transform_filter("isValid(datum.score)")
     known = scored.transform_filter(f"isValid(datum.{axis.key})")
@@ -221,7 +221,9 @@ def _panel(
         strokeWidth=alt.condition("datum.hollow", alt.value(1.4), alt.value(0.6)),
         order=alt.Order("compressed:N", sort="descending"), description="encoder:N", tooltip=tooltip,
     )  # fmt: skip
-    chart = alt.layer(dense, lines, spread, markers, description=f"{unit.title} against {axis.title}")
+    # without points, lines would leave a logarithmic axis without ends
+    layers = [dense, spread, markers] if axis.key == "rank" and not targets else [dense, lines, spread, markers]
+    chart = alt.layer(*layers, description=f"{unit.title} against {axis.title}")
     chart = chart.resolve_legend(color="independent")  # without a legend, it would otherwise hide that of the markers
     specification: dict[str, Any] = chart.to_dict(validate=False, context={"top_level": False})
     return specification

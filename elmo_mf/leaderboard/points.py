@@ -65,7 +65,7 @@ def look_of(row: Row) -> str:
 
 
 def _point(row: Row, unit: Unit) -> Point:
-    score, low, high = (rounded(unit.factor * value) for value in (row.score, row.score_low, row.score_high))
+    score, low, high = (rounded(unit.factor * value) for value in (row.score, *_interval(row)))
     if low is None or (low <= 0 and not unit.is_share):  # perplexities have a logarithmic axis
         low = high = None
     point: Point = {
@@ -81,6 +81,15 @@ def _point(row: Row, unit: Unit) -> Point:
         "high": high,
     }
     return point | {axis.key: _value(row, axis) for axis in AXES}
+
+
+def _interval(row: Row) -> tuple[float, float]:
+    """Return the interval of the difference to the dense encoder, at the height of the score.
+
+    That of a score on its own is far wider, and says nothing about the difference: both were scored on the same
+    examples.
+    """
+    return row.score - row.difference + row.low, row.score - row.difference + row.high
 
 
 def _value(row: Row, axis: Axis) -> float | None:

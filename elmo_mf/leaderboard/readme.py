@@ -48,7 +48,8 @@ NOTES = """## How to read it
   is half of its 95 % interval. Where runs kept what each test example contributes, intervals include the choice of the
   test examples (of documents, where examples share them) and of the seeds, as crossed random effects (Dorfman, Berbaum
   and Metz 1992); elsewhere the seeds alone. What seeds vary by is shrunk towards what most encoders of the table have,
-  robustly (Smyth 2004; Phipson et al. 2016).
+  robustly (Smyth 2004; Phipson et al. 2016). In figures, the dotted line is the dense encoder, and a bar the interval
+  of the difference to it.
 - **verdict**: *equivalent* is not worse than dense by the margin or more, *better* is better than dense, *worse* is
   worse and not equivalent; *undecided* says what it would take to decide. All verdicts of a table hold together with 95
   % confidence (Holm 1979), so that a verdict needs more than the interval beside it. A table whose dense encoder does

@@ -153,8 +153,8 @@ def test_lines_by_rank() -> None:
     assert labels == {"all", "input", "svd", "nmf", "whitened_svd", "dense"}
 
 
-def test_spreads_and_dense_scores() -> None:
-    """A bar is a 95 % interval, and a horizontal line is at the score of a dense encoder."""
+def test_intervals_and_dense_scores() -> None:
+    """A bar is the 95 % interval of the difference to dense, whose score is a horizontal line."""
     scores = {None: (0.40, 0.42), 4: (0.30, 0.36), 8: (0.35,)}
     (board,) = boards_of([record(rank, score, seed) for rank, few in scores.items() for seed, score in enumerate(few)])
     items = _drawn(board, "parameters", points(board))
@@ -166,8 +166,14 @@ def test_spreads_and_dense_scores() -> None:
         round((item["y"] + item["y2"]) / 2, 6): abs(item["y"] - item["y2"]) / point
         for item in _of(items, "layer_2_marks")
     }
-    half = {"dense": t.ppf(0.975, 1) * 1, "svd all rank 4": t.ppf(0.975, 1) * 3}
-    assert bars == {round(heights[name], 6): pytest.approx(2 * value) for name, value in half.items()}
+    half = t.ppf(0.975, 1) * 2  # the differences are 10 and 6 points
+    assert bars == {round(heights["svd all rank 4"], 6): pytest.approx(2 * half)}
+
+
+def test_a_figure_without_lines_by_rank_has_a_size() -> None:
+    """An empty layer would leave a logarithmic axis without ends, and the figure would be infinitely high."""
+    (board,) = boards_of([record(None, 100.0, task="ptb"), record(8, 120.0, task="ptb")])
+    assert 100 < float(vl_convert.vegalite_to_svg(figure(board, ["svd"])).split('height="')[1].split('"')[0]) < 1000
 
 
 def test_an_outlier_leaves_the_others_apart() -> None:
