@@ -164,7 +164,7 @@ _TIMES = 10  # half widths between dense and an encoder of shuffled weights, for
 def _trust(rows: pd.DataFrame, evidence: Evidence) -> Judged:
     """Compare dense with the baselines."""
     unit = Unit.of(evidence.first.run.scoring)
-    baselines = rows[rows["is_baseline"]]
+    baselines = rows[rows["is_baseline"] & (rows["baseline_of"] != "smaller")]  # a smaller ELMo may well be as good
     dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
     if len(dense) and dense["at_chance"].iloc[0]:
         return Judged(False, "The dense encoder itself is at chance: this table shows nothing.")

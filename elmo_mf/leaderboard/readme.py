@@ -66,7 +66,7 @@ NOTES = """## How to read it
   `torch.nn.LSTM` it includes what this project's runtime gains for dense, too, as the dense row shows. Both are timed
   in turns in one process, on sentences of the scored split.
 - A **baseline** stands below the encoders: what takes an encoder's place, to show what the task's score would be
-  without one that knows anything.
+  without one that knows anything; or a smaller ELMo that was pretrained at its size, which dense does not have to beat.
 - **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense
   encoder with the same seed, or on several kinds. The machine alone changes a score about as much as another seed does,
   and the interval does not include that. Where three seeds or more have a dense encoder on the same kind of machine,

@@ -16,9 +16,9 @@ Split = Literal["train", "validation", "test"]
 View = Literal["retrained", "swapped", "tuned"]
 """How a compressed encoder meets the task's model: the model is trained on it (`retrained`); or was trained on the
 dense encoder and stays as it is (`swapped`), or is trained for one more epoch (`tuned`)."""
-Baseline = Literal["shuffled", "token-layer", "no-encoder", "words"]
+Baseline = Literal["shuffled", "token-layer", "no-encoder", "words", "smaller"]
 """What an encoder is compared with: its weights `shuffled`, its `token-layer` alone, the task's model with
-`no-encoder`, or a linear model of `words`."""
+`no-encoder`, a linear model of `words`, or a `smaller` ELMo that was pretrained at its size."""
 Precision = Literal["bfloat16", "int8"]
 """Precision of an encoder's products, where it is not float32."""
 ENCODER, TRAINING, PROBE, BILM = "encoder", "training", "probe", "bilm"
@@ -105,6 +105,8 @@ class EncoderIdentity(Data):
     """What takes the encoder's place, for comparison; null for an encoder."""
     precision: Precision | None = None
     """Precision of the encoder's products; null for float32."""
+    smaller: ElmoFiles | None = None
+    """The smaller ELMo of that baseline; null for others."""
     words: Text | None = None
     """SHA-256 of the word vectors: those of the task's model, or those in place of a probe's encoder; null where there
     are none."""
@@ -165,6 +167,7 @@ class RunIdentity(EncoderIdentity):
             task_gradients=self.task_gradients,
             finetune=self.finetune,
             baseline=self.baseline,
+            smaller=self.smaller,
             precision=self.precision,
             words=self.words if self.is_probe else None,
             versions={name: number for name, number in self.versions.items() if name not in self._shared_versions},

@@ -19,6 +19,7 @@ _BASELINES: dict[Baseline, str] = {
     "token-layer": "token layer alone",
     "no-encoder": "no ELMo",
     "words": "words alone",
+    "smaller": "smaller ELMo, from scratch",
 }
 _PHRASES = {
     "calibration": "calibrated on {}",

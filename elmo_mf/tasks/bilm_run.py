@@ -21,7 +21,7 @@ from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
 from elmo_mf.pretrain.model import LanguageModel
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
-from elmo_mf.records.identity import Split
+from elmo_mf.records.identity import Baseline, Split
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.sentences import chunks
@@ -57,10 +57,15 @@ class SoftmaxFiles:
         """
         folder = Path(weights).parent
         files = cls(folder / SOFTMAX_FILE, folder / VOCABULARY_FILE)
-        for path in (files.softmax, files.vocabulary):
+        for path in files.paths:
             if not is_regular(path):
                 raise missing(path, "file", "the softmax of the ELMo, and its words, beside the weights")
         return files
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """Both files."""
+        return self.softmax, self.vocabulary
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each file."""
@@ -85,7 +90,7 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[
     with workspace.phase("encoder"):
         encoder = encoder_of(spec, run, workspace, no_gradients)
     with workspace.phase("scoring"):
-        model, vocabulary = _language_model(spec, encoder)
+        model, vocabulary = _language_model(encoder, softmax_files(spec, run.identity.baseline))
         perplexity: dict[Split, float] = {}
         outputs: dict[Split, SplitOutputs] = {}
         for split in dict.fromkeys((task.score.split, "validation")):
@@ -121,9 +126,18 @@ def _lines(task: TaskConfig, path: Path) -> Lines:
     return [line for line in lines if line]
 
 
-def _language_model(spec: SweepSpec, encoder: Encoder) -> tuple[LanguageModel, Vocabulary]:
+def softmax_files(spec: SweepSpec, baseline: Baseline | None = None) -> SoftmaxFiles:
+    """Return the softmax of a sweep's ELMo, or of the smaller one of that baseline.
+
+    Raises:
+        InputError: A file is missing.
+    """
+    return SoftmaxFiles.beside(str(spec.smaller_files().weights) if baseline == "smaller" else spec.weights)
+
+
+def _language_model(encoder: Encoder, files: SoftmaxFiles) -> tuple[LanguageModel, Vocabulary]:
     bilm = encoder.load(word_cache_mb=100)
-    softmax, vocabulary = SoftmaxFiles.beside(spec.weights).read(bilm.options.lstm.projection_dim)
+    softmax, vocabulary = files.read(bilm.options.lstm.projection_dim)
     return LanguageModel(bilm, softmax).eval(), vocabulary
 
 

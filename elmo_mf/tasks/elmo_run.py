@@ -109,7 +109,9 @@ def _encoder_fields(
     bilm = embedder.bilm
     with workspace.phase("scoring"):
         dense = _dense(spec, run, embedder)
-        error = None if dense is None else shared_activation_error(run, dense, bilm, instances, workspace)
+        error = None
+        if dense is not None and run.identity.smaller is None:
+            error = shared_activation_error(run, dense, bilm, instances, workspace)
     return fields | {
         "size": size_report(bilm.weights(), bilm.options).to_dict(),
         "activation_error": error,

@@ -51,6 +51,9 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
         gradients: Returns the file of the task's gradients if the method needs one and the compression names none.
     """
     precision = run.identity.precision or "float32"
+    if run.identity.baseline == "smaller":
+        files = spec.smaller_files()
+        return Encoder(str(files.options), str(files.weights), {})
     if run.compression is None and run.identity.baseline != "shuffled":
         return Encoder(spec.options, spec.weights, {}, precision)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression import Compression, FineTuning, check_compression, method_of, with_file_hashes
 from elmo_mf.errors import InputError, missing
@@ -18,6 +19,7 @@ from elmo_mf.records.identity import (
     ENCODER,
     PROBE,
     TRAINING,
+    Baseline,
     DataFiles,
     ElmoFiles,
     EncoderIdentity,
@@ -39,22 +41,16 @@ def expand(spec: SweepSpec) -> list[Run]:
     Raises:
         InputError: A run would fail for a reason that is known beforehand.
     """
-    from elmo_mf.bilm import CharCnnOptions, read_weights
+    from elmo_mf.bilm import read_weights
 
     compressions = list(spec.encoders())
     hashed = [None if one is None else with_file_hashes(one) for one in compressions]
     others = [
         *(EncoderIdentity(precision=precision) for precision in spec.precisions),
-        *(EncoderIdentity(baseline=baseline) for baseline in spec.baselines),
+        *(EncoderIdentity(baseline=baseline, smaller=_smaller(spec, baseline)) for baseline in spec.baselines),
     ]
-    options = BilmOptions.from_file(spec.options)
-    if not isinstance(options.token_layer, CharCnnOptions):
-        found, expected = (
-            f"an ELMo with a {options.token_layer.title}",
-            "one with a character CNN, as the tasks' configs have it",
-        )
-        raise InputError(f"{spec.options}: found {found}, expected {expected}")
-    bilm = read_weights(spec.weights, options)
+    _check_character_cnn(spec.options)
+    bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
     placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs: list[Run] = []
     for name in spec.tasks:
@@ -70,7 +66,7 @@ def expand(spec: SweepSpec) -> list[Run]:
             "task": name,
             "scoring": task.scoring,
             "seed": 0,
-            "elmo": None if language_model else _elmo(spec, task),
+            "elmo": None if language_model else _elmo(spec, task.kind == "bilm"),
             "words": _words(spec, task, config),
             "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
             "config": config,
@@ -84,8 +80,8 @@ def expand(spec: SweepSpec) -> list[Run]:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
-            if task.kind == "bilm" and encoder.baseline not in (None, "shuffled"):
-                raise InputError(f"baselines: found {encoder.baseline} for {name}, expected shuffled or none")
+            if task.kind == "bilm":
+                _check_bilm_baseline(spec, task, encoder)
             if encoder.baseline == "no-encoder":
                 words = _glove(spec, task) if task.kind == "probe" else values["words"]
                 if words is None:
@@ -95,14 +91,45 @@ def expand(spec: SweepSpec) -> list[Run]:
     return runs
 
 
-def _elmo(spec: SweepSpec, task: TaskConfig) -> ElmoFiles:
+def _elmo(spec: SweepSpec, with_softmax: bool) -> ElmoFiles:
     """Return the hashes of the ELMo's files that a task reads."""
     files = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))
-    if task.kind != "bilm":
+    if not with_softmax:
         return files
-    from elmo_mf.tasks.bilm_run import SoftmaxFiles
+    from elmo_mf.tasks.bilm_run import softmax_files
 
-    return files.model_copy(update=SoftmaxFiles.beside(spec.weights).hashes())
+    return files.model_copy(update=softmax_files(spec).hashes())
+
+
+def _smaller(spec: SweepSpec, baseline: Baseline) -> ElmoFiles | None:
+    """Return the hashes of the smaller ELMo's files; None for other baselines."""
+    if baseline != "smaller":
+        return None
+    files = spec.smaller_files()
+    _check_character_cnn(files.options)
+    return ElmoFiles(options=file_hash(files.options), weights=file_hash(files.weights))
+
+
+def _check_bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) -> None:
+    from elmo_mf.tasks.bilm_run import softmax_files
+
+    if encoder.baseline not in (None, "shuffled", "smaller"):
+        raise InputError(f"baselines: found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
+    if encoder.baseline == "smaller":
+        own, other = softmax_files(spec), softmax_files(spec, encoder.baseline)
+        if file_hash(own.vocabulary) != file_hash(other.vocabulary):
+            expected = f"the words of {own.vocabulary}, as perplexities are comparable over the same words only"
+            raise InputError(f"smaller: found {other.vocabulary} with other words, expected {expected}")
+
+
+def _check_character_cnn(options_file: str | Path) -> None:
+    options = BilmOptions.from_file(options_file)
+    if not isinstance(options.token_layer, CharCnnOptions):
+        found, expected = (
+            f"an ELMo with a {options.token_layer.title}",
+            "one with a character CNN, as the tasks' configs have it",
+        )
+        raise InputError(f"{options_file}: found {found}, expected {expected}")
 
 
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:

@@ -42,20 +42,24 @@ def measure(
         allennlp: See `allennlp_encoder`; None to leave it out.
 
     Returns:
-        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with the result of `times`.
+        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with the result of `times`; without `model` if
+        the vectors of `dense` have another size than those of the model's encoder.
     """
     model.eval()
     embedder = embedder_of(model)
     compressed = embedder.bilm
     by_length = sorted(instances, key=_length)
-    result: dict[str, Any] = {"encoder": {}, "model": {}}
+    result: dict[str, Any] = {"encoder": {}}
+    if dense is None or dense.options.output_dim == compressed.options.output_dim:  # they can take turns in the model
+        result["model"] = {}
     for size in BATCH_SIZES:
         batches = _batches(by_length, size, sentences if size == 1 else max(1, sentences // 8), model)
         inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
         encoder = [partial(_encode, ids) for ids in inputs]
-        whole = [partial(_forward, model, embedder, batch) for batch in batches]
         result["encoder"][str(size)] = times(encoder, compressed, dense, rounds, allennlp=allennlp)
-        result["model"][str(size)] = times(whole, compressed, dense, rounds)
+        if "model" in result:
+            whole = [partial(_forward, model, embedder, batch) for batch in batches]
+            result["model"][str(size)] = times(whole, compressed, dense, rounds)
     return result
 
 

@@ -11,10 +11,12 @@ from elmo_mf.experiments.bundle import Bundle, last_names
 from elmo_mf.experiments.executors.cluster import RayExecutor, connect
 from elmo_mf.experiments.runs import Report, Result
 from elmo_mf.records import Compression, Measurements, Run, RunIdentity
-from elmo_mf.tasks.bilm_run import SoftmaxFiles
+from elmo_mf.tasks.bilm_run import softmax_files
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.spec import SweepSpec
+
+_SMALLER = "smaller"  # folder of the ELMo of that baseline
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class PortableRun:
         data = self.spec.data and place(self.spec.data)
         words = {task: place(name) for task, name in _by_task(self.spec).items()}
         options, weights = place(self.spec.options), place(self.spec.weights)
-        changes = {"options": options, "weights": weights, "glove": words, "data": data}
+        smaller = self.spec.smaller and place(self.spec.smaller)
+        changes = {"options": options, "weights": weights, "glove": words, "data": data, "smaller": smaller}
         return self.spec.model_copy(update=changes), run
 
     def __call__(self, folder: Path, output: Path, report: Report) -> Result[Measurements]:
@@ -76,13 +79,19 @@ class PortableSweep:
             if path is not None and run.identity.words is not None:
                 words[run.task] = self.bundle.add(path)
         options, weights = self.bundle.add(spec.options), self.bundle.add(spec.weights)
-        if any(run.identity.is_bilm for run in runs):
-            files = SoftmaxFiles.beside(spec.weights)
-            for beside in (files.softmax, files.vocabulary):
-                self.bundle.add_as(str(Path(weights).parent / beside.name), beside)
+        with_softmax = any(run.identity.is_bilm for run in runs)
+        if with_softmax:
+            for file in softmax_files(spec).paths:
+                self.bundle.add_as(str(Path(weights).parent / file.name), file)
+        if spec.smaller is not None:
+            files = spec.smaller_files()
+            beside = softmax_files(spec, "smaller").paths if with_softmax else ()
+            for file in (files.options, files.weights, *beside):
+                self.bundle.add_as(f"{_SMALLER}/{file.name}", file)
         data = spec.data and f"data/{last_names(spec.data, 1)}"
-        changes = {"options": options, "weights": weights, "glove": words, "data": data, "compressions": ()}
-        self.spec = spec.model_copy(update=changes)
+        smaller = spec.smaller and _SMALLER
+        changes = {"options": options, "weights": weights, "glove": words, "data": data, "smaller": smaller}
+        self.spec = spec.model_copy(update=changes | {"compressions": ()})
         for run in runs:
             if run.compression is not None:
                 _renamed(run.compression, self.bundle.add)

@@ -65,9 +65,12 @@ def _check_words(spec: SweepSpec, run: Run, work: Workspace) -> None:
 
 
 def _check_softmax(spec: SweepSpec) -> None:
-    from elmo_mf.tasks.bilm_run import SoftmaxFiles
+    from elmo_mf.tasks.bilm_run import softmax_files
 
-    SoftmaxFiles.beside(spec.weights).read(BilmOptions.from_file(spec.options).lstm.projection_dim)
+    softmax_files(spec).read(BilmOptions.from_file(spec.options).lstm.projection_dim)
+    if spec.smaller is not None:
+        width = BilmOptions.from_file(spec.smaller_files().options).lstm.projection_dim
+        softmax_files(spec, "smaller").read(width)
 
 
 def _check_readable(words: Path) -> None:

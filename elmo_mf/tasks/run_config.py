@@ -21,7 +21,8 @@ _TOKEN_LAYER_ONLY = -1e4  # weight of the other layers, before their softmax
 def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dict[str, Any]:
     """Return the AllenNLP config of a run's model, with its encoder and precision or the baseline's."""
     task, without = load_task(run.task), run.identity.baseline == "no-encoder"
-    config = run_config(spec, task, run.seed, str(data), (encoder.options, encoder.weights), without_elmo=without)
+    files = encoder.options, encoder.weights
+    config = run_config(spec, task, run.seed, str(data), files, without_elmo=without, options=encoder.options)
     for embedder in embedders(config):
         if run.identity.precision is not None:
             embedder["precision"] = run.identity.precision
@@ -32,7 +33,13 @@ def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dic
 
 
 def run_config(
-    spec: SweepSpec, task: TaskConfig, seed: int | str, data: str, elmo: tuple[str, str], without_elmo: bool = False
+    spec: SweepSpec,
+    task: TaskConfig,
+    seed: int | str,
+    data: str,
+    elmo: tuple[str, str],
+    without_elmo: bool = False,
+    options: str | None = None,
 ) -> dict[str, Any]:
     """Return the AllenNLP config of a run, or the settings of a task without a model.
 
@@ -43,6 +50,7 @@ def run_config(
         data: Data folder.
         elmo: Options and weight files of the ELMo; ignored for language models.
         without_elmo: Whether the model reads word vectors alone.
+        options: File of the ELMo's sizes. Defaults to that of the sweep's ELMo.
     """
     if task.probe is not None:
         return {"probe": task.probe.model_dump()}
@@ -50,7 +58,7 @@ def run_config(
         return {"max_tokens": MOST_TOKENS}
     values: dict[str, Any] = {"data": data, "seed": seed}
     if task.kind == "elmo":
-        dim = 0 if without_elmo else BilmOptions.from_file(spec.options).output_dim
+        dim = 0 if without_elmo else BilmOptions.from_file(options or spec.options).output_dim
         values |= {"options_file": elmo[0], "weight_file": elmo[1], "elmo_dim": dim, "cache_mb": 0}
     config = task_config(task.config, spec.preset, spec.glove_of(task.name), values)
     if task.shares_file:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from elmo_mf.bilm.checkpoint_files import files_in_folder
+from elmo_mf.bilm.checkpoint_files import CheckpointFiles, files_in_folder
 from elmo_mf.compression import Compression, read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.validation import unexpected, validated, words
@@ -126,6 +126,8 @@ class SweepSpec(BaseModel):
     """How compressed ELMos meet the tasks' models, see `elmo_mf.records.identity.View`."""
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """What takes an ELMo's place for comparison, see `elmo_mf.records.identity.Baseline`."""
+    smaller: _Path | None = None
+    """Folder of the ELMo of the baseline `smaller`, such as `elmo-mf pretrain` writes."""
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Precisions of the dense ELMo in addition to float32."""
     data: _Path | None = None
@@ -148,6 +150,13 @@ class SweepSpec(BaseModel):
     """How often each of them is timed."""
     cache_mb: Annotated[int, Field(ge=0)] = 10_000
     """Disk space in MB for encoders and frozen activations that runs share; 0 shares no activations."""
+
+    @model_validator(mode="after")
+    def _check_smaller(self) -> SweepSpec:
+        if (self.smaller is not None) != ("smaller" in self.baselines):
+            found = words("none") if self.smaller is None else self.smaller
+            raise unexpected("smaller", found, "a folder if baselines has smaller, and none otherwise")
+        return self
 
     @classmethod
     def from_file(cls, path: Path | None, **changes: Any) -> SweepSpec:
@@ -206,6 +215,15 @@ class SweepSpec(BaseModel):
                     yield read_compression({"method": method, "rank": rank, "targets": targets})
         for compression in self.compressions:
             yield read_compression(compression)  # the method may be unknown
+
+    def smaller_files(self) -> CheckpointFiles:
+        """Return the files of the smaller ELMo.
+
+        Raises:
+            InputError: They are not in its folder.
+        """
+        assert self.smaller is not None
+        return files_in_folder(Path(self.smaller))
 
     def limit_of(self, task: str, split: Split) -> int | None:
         """Return the number of examples of a split that are used; None for all."""

@@ -12,6 +12,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.pretrain.evaluate import evaluate, read_language_model
+from elmo_mf.pretrain.train import Trainer
 from elmo_mf.records import RecordStore
 from elmo_mf.tasks.bilm_run import line_perplexities
 from elmo_mf.tasks.elmo_run import measure_times
@@ -106,6 +107,32 @@ def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, 
         assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
 
 
+@pytest.mark.slow
+def test_a_smaller_elmo_has_the_same_words(tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path) -> None:
+    """Its perplexity is that of its own softmax, over the words of the larger one."""
+    train, valid = write_texts(tmp_path)
+    small = replace(TINY, cell=8, projection=4, softmax="full")
+    Trainer([train], [valid], tmp_path / "small", small, one_elmo / "vocabulary.txt").run()
+    spec = _spec(tiny_sweep, one_elmo, methods=[], baselines=["smaller"], smaller=str(tmp_path / "small"))
+    runs = expand(spec)
+    dense, smaller = records_here(spec, tmp_path / "out")
+    text = tmp_path / "data" / "wikitext2-bilm" / "test.txt"
+    expected = evaluate(tmp_path / "small" / "options.json", tmp_path / "small" / "weights.hdf5", [text])
+    assert smaller["scores"]["perplexity"] == pytest.approx((expected.forward * expected.backward) ** 0.5, rel=1e-4)
+    assert smaller["size"]["lstm_parameters"] < dense["size"]["lstm_parameters"]
+    sent = PortableSweep(spec, runs, tmp_path / "scratch")
+    names = ("options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt")
+    assert [sent.bundle.paths[f"{sent.spec.smaller}/{name}"] for name in names] == [
+        tmp_path / "small" / name for name in names
+    ]  # fmt: skip
+    there, _ = sent.run(runs[1]).unpacked(tmp_path / "there")
+    assert there.smaller == str(tmp_path / "there" / "smaller")
+    words = (one_elmo / "vocabulary.txt").read_text().splitlines()
+    (tmp_path / "small" / "vocabulary.txt").write_text("\n".join([*words[:-2], *words[:-3:-1]]) + "\n")
+    with pytest.raises(InputError, match=r"small/vocabulary\.txt with other words"):
+        expand(spec)
+
+
 def test_the_softmax_is_part_of_the_identity_and_of_what_is_sent(
     tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path
 ) -> None:
@@ -145,7 +172,9 @@ def test_a_wrong_softmax_is_an_error_before_the_work(
 def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep, one_elmo: Path) -> None:
     with pytest.raises(InputError, match=r"softmax\.hdf5: no such file"):
         expand(tiny_sweep(tasks=["wikitext2-bilm"]))
-    with pytest.raises(InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"):
+    with pytest.raises(
+        InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"
+    ):
         expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
     with pytest.raises(InputError, match="wikitext2-bilm with fisher_svd, which needs the gradients"):
         expand(_spec(tiny_sweep, one_elmo, methods=["fisher_svd"]))

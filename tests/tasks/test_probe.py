@@ -136,14 +136,15 @@ def test_shuffled_weights_keep_their_values_and_lose_their_places(tmp_path: Path
 def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     glove = tmp_path / "glove.txt"
     glove.write_text("".join(f"{word} {len(word)} {k} 1.5\n" for k, word in enumerate(["the", "a", "film", "is", "."])))
+    random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
     tasks = ["sst-probe", "snli-probe", "syntax-probe"]
     spec = tiny_sweep(
         tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16"],
-        baselines=["shuffled", "token-layer", "no-encoder", "words"],
+        baselines=["shuffled", "token-layer", "no-encoder", "words", "smaller"], smaller=str(tmp_path / "small"),
     )  # fmt: skip
     runs = expand(spec)
-    assert len(runs) == 3 * 7 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
-    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 7
+    assert len(runs) == 3 * 8 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
+    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 8
     records = records_here(spec, tmp_path / "out")
     store = RecordStore(tmp_path / "out")
     for run, entry in zip(runs, records, strict=True):

@@ -64,3 +64,9 @@ def test_homes_and_file_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compression is not None and compression.distill is not None
     assert (compression.calibration, compression.distill.text) == ("/home/me/c.txt", "/home/me/d")
     assert compression.gradients == "http://127.0.0.1:9/g"
+
+
+@pytest.mark.parametrize("keys", [{"baselines": ["smaller"]}, {"smaller": "folder"}])
+def test_a_smaller_elmo_is_a_baseline_with_a_folder(keys: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"smaller: found .*, expected a folder if baselines has smaller"):
+        SweepSpec.from_value(keys, "sweep")

@@ -13,7 +13,7 @@ from elmo_mf.records.outputs import SplitOutputs
 from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.model_outputs import has_collapsed
-from tests.conftest import small_data
+from tests.conftest import random_bilm, small_data
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -58,9 +58,10 @@ def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: Tin
     glove = tmp_path / "glove.txt"
     glove.write_text("".join(f"{word} {' '.join(100 * ['0.5'])}\n" for word in ("the", "a", "of", "born")))
     small_data(task, tmp_path / "data" / task, 47)  # which are of all classes
-    baselines = ["shuffled", "token-layer", "no-encoder", "words"]
+    baselines = ["shuffled", "token-layer", "no-encoder", "words", "smaller"]
+    random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
     keys = {"tasks": [task], "views": ["swapped"], "methods": [], "baselines": baselines}
-    spec = tiny_sweep(**keys, preset="board", glove=str(glove), cache_mb=100)
+    spec = tiny_sweep(**keys, preset="board", glove=str(glove), smaller=str(tmp_path / "small"), cache_mb=100)
     runs = expand(spec)
     assert [(run.identity.view, run.identity.baseline) for run in runs] == [
         ("swapped", None), ("swapped", "shuffled"), *(("retrained", baseline) for baseline in baselines[1:])
@@ -74,6 +75,9 @@ def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: Tin
         assert record["epochs"] == (0 if baseline == "words" else 2)
         assert set(record["scores"]) >= {load_task(task).score.primary}
         assert record["outputs"] is not None
+    small, dense = records["smaller"], records[None]
+    assert small["size"]["lstm_parameters"] < dense["size"]["lstm_parameters"] and small["activation_error"] is None
+    assert set(small["latency"]) == {"encoder"}  # the dense encoder does not fit into its model
 
 
 def test_no_encoder_needs_word_vectors(tiny_sweep: TinySweep) -> None:
