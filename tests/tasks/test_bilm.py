@@ -172,9 +172,7 @@ def test_a_wrong_softmax_is_an_error_before_the_work(
 def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep, one_elmo: Path) -> None:
     with pytest.raises(InputError, match=r"softmax\.hdf5: no such file"):
         expand(tiny_sweep(tasks=["wikitext2-bilm"]))
-    with pytest.raises(
-        InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"
-    ):
+    with pytest.raises(InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"):
         expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
     with pytest.raises(InputError, match="wikitext2-bilm with fisher_svd, which needs the gradients"):
         expand(_spec(tiny_sweep, one_elmo, methods=["fisher_svd"]))
