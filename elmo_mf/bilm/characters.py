@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from elmo_mf.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # UTF-8 bytes are 0..255; every id is then shifted by one, so that 0 is the mask.
 BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = 256, 257, 258, 259, 260
@@ -80,6 +81,8 @@ def padded_ids(sentences: Iterable[Iterable[str]], word_ids: Callable[[str], lis
     Raises:
         InputError: See `token_lists`.
     """
+    import torch  # here, so that commands that only read options need not wait for it
+
     lists = list(token_lists(sentences))
     longest = max(map(len, lists), default=0)
     empty = [0] * width

@@ -13,7 +13,7 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.outputs import PlotOptions
 from elmo_mf.cli.terminal import echo
-from elmo_mf.errors import InputError, one_line, one_of
+from elmo_mf.errors import InputError, missing, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def accelerate(
     if json_file is not None:
         check_output("--json", json_file, (*inputs, out))
     figure.check((*inputs, out))
-    _check(searched, stock, figure, run)
+    _check(model, searched, figure, run)
     compression = how.compression()
     if stock and compression is None and searched.data is None:
         raise InputError("--stock: found no compression, expected one of --rank, --budget and --highway-rank")
@@ -138,7 +138,12 @@ def _accelerate(
         return _search(out, archive, original, settings, searched, figure, stock)
 
 
-def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOptions) -> None:
+def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
+    if not model.exists():
+        raise missing(model, "model archive", "a model archive of AllenNLP")
+    for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
+        if path is not None and not path.exists():
+            raise InputError(f"{option}: found {path}, which does not exist, expected a file")
     from elmo_mf.bilm.encoder import STATE_POLICIES
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
 
@@ -150,9 +155,6 @@ def _check(searched: SearchOptions, stock: bool, figure: PlotOptions, run: RunOp
     for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
         if given is not None and searched.data is None:
             raise InputError(f"{option}: found {given} without --data, expected both")
-    for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
-        if path is not None and not path.exists():
-            raise InputError(f"{option}: found {path}, which does not exist, expected a file")
 
 
 @contextmanager

@@ -53,13 +53,9 @@ def compress(
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
-    from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+    from elmo_mf.bilm import BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES
     from elmo_mf.bilm.checkpoint_files import VOCABULARY
-    from elmo_mf.compression import check_compression, with_history
-    from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-    from elmo_mf.compression.model_card import Source, write_compressed_card
-    from elmo_mf.compression.report import compression_report
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
@@ -71,6 +67,13 @@ def compress(
         raise InputError("one of --rank, --budget or --highway-rank is required")
     parsed = BilmOptions.from_file(files.options)
     before = read_weights(files.weights, parsed, files.vocabulary)
+    # only now those that import torch: what was wrong so far is said at once
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.compression import check_compression, with_history
+    from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+    from elmo_mf.compression.model_card import Source, write_compressed_card
+    from elmo_mf.compression.report import compression_report
+
     check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read

@@ -505,3 +505,21 @@ def test_completion_and_exit_codes_are_told(
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
     assert _run("--help") == 0
     assert "Exit status: 0 done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tasks"],
+        ["compress", "a", "b", "--rank", "x", "--out", "c"],
+        ["compress", "a", "b", "--rank", "4", "--out", "c"],
+        ["inspect", "missing.json", "missing.hdf5"],
+        ["accelerate", "missing.tar.gz", "--out", "x"],
+    ],
+    ids=" ".join,
+)
+def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
+    """Its import takes most of the time of a command that fails at once."""
+    code = "import sys; from elmo_mf.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.endswith("False\n")
