@@ -240,6 +240,16 @@ def _scores() -> Iterator[str]:
     assert all(0.5 < -100 * rows["no ELMo"]["difference"] < 2.5 for rows in tasks)
     assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3 and abs(lost["semi_nmf all rank 32"] - lost[_SVD]) < 0.3
     yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"
+    bilm = {name: row["score"] for name, row in board("wikitext2-bilm", "base").items()}
+    more = {name: 100 * (score / bilm["dense"] - 1) for name, score in bilm.items()}
+    yield f"half of the parameters {more[f'{_JOINT} budget 50% with highways']:.1f} %"
+    quarters = [more[f"{_JOINT} budget 25%{with_highways}"] for with_highways in ("", " with highways")]
+    yield "a quarter {:.0f} to {:.0f} %".format(*quarters)
+    targets = [bilm[f"svd {target} rank 16"] for target in ("input", "recurrent")]
+    yield "takes perplexity from {:.1f} to {:.1f}, `recurrent` to {:.1f}".format(bilm["dense"], *targets)
+    yield f"and perplexity {bilm['svd projection rank 16']:.1f}"
+    assert abs(more["dense in int8"]) < 0.1 and more[_RANDOM] > 1000
+    assert all(lost[f"svd {target} rank 16"] < 0 for target in ("input", "recurrent"))
     alone = [lost[f"{method} all rank 32"] for method in ("prune", "whitened_svd", "svd", "semi_nmf", "random")]
     assert min(alone) == alone[0]
     yield f"alone at rank 16 it costs {lost['svd projection rank 16']:.1f} points"
@@ -260,7 +270,8 @@ def _language() -> Iterator[str]:
         for target in ("input", "recurrent")
     ]
     yield f"with those of rank 8 it loses {min(prune):.1f} to {max(prune):.1f} times as much"
-    explained = (DOCS.parent / "leaderboard" / "EXPLAIN.md").read_text(encoding="utf-8")
+    lines = (DOCS.parent / "leaderboard" / "EXPLAIN.md").read_text(encoding="utf-8").splitlines()
+    explained = "\n".join(line for line in lines if "AWD-LSTM" in line)
     first, second = re.findall(r"frobenius with loss in score (\S+) \[[^]]*\], (p [\d.]+)", explained)
     yield f"a Spearman correlation of {first[0]} on the Penn Treebank ({first[1]})"
     yield f"{second[0]} on WikiText-2 ({second[1]})"

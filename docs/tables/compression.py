@@ -70,24 +70,26 @@ def _names(way: str, sizes: Sequence[int], ranks: Sequence[int]) -> list[str]:
 
 
 def _scores() -> Rows:
-    """Return what each encoder of the larger embedded ELMo loses in trained models and in the probe of syntax."""
+    """Return what each encoder of the larger embedded ELMo loses in trained models, in the probe, and in perplexity."""
     columns = {
         "SST accuracy": board("sst", "base", "swapped"),
         "SNLI accuracy": board("snli", "base", "swapped"),
         "syntax probe": board("syntax-probe", "base"),
     }
-    probe = columns["syntax probe"]
+    probe, bilm = columns["syntax probe"], board("wikitext2-bilm", "base")
     dense = [
         f"{probe['dense']['parameters']:,.0f}",
         *(f"{100 * rows['dense']['score']:.1f}" for rows in columns.values()),
+        f"{bilm['dense']['score']:.1f}",
     ]
     body = [["dense", *dense, ""]]
     compressed = (row for row in probe.values() if row["compressed"])
     for row in sorted(compressed, key=lambda row: (-row["parameters"], -row["score"])):
         losses = (_difference(rows[row["encoder"]]) for rows in columns.values())
         error = "" if np.isnan(row["activation_error"]) else f"{row['activation_error']:.2f}"
-        body.append([f"`{row['encoder']}`", f"{row['parameters']:,.0f}", *losses, error])
-    return [["", "parameters", *columns, "activation error"], *body]
+        perplexity = f"{bilm[row['encoder']]['score']:,.1f}"
+        body.append([f"`{row['encoder']}`", f"{row['parameters']:,.0f}", *losses, perplexity, error])
+    return [["", "parameters", *columns, "perplexity", "activation error"], *body]
 
 
 def _difference(row: Row) -> str:

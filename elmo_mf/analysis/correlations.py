@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -132,19 +132,20 @@ def _single_targets(board: Board) -> Iterator[dict[str, Any]]:
         compression, seed = record.run.compression, record.run.seed
         if compression is None or seed not in dense or not record.matrices or record.activation_error is None:
             continue
-        if len(compression.targets) == 1 and compression.directions == "all" and compression.only_lstm_factors:
+        if len(compression.targets) == 1 and compression.only_lstm_factors:
             yield _single_target(record, compression, dense[seed], board.scoring)
 
 
 def _single_target(record: Record, compression: Compression, dense: Record, scoring: Scoring) -> dict[str, Any]:
-    layers, facts = compression.layers, encoder_facts(record.run.encoder)
+    layers, directions = compression.layers, compression.directions
+    facts = encoder_facts(record.run.encoder)
     assert record.activation_error is not None and dense.size is not None and record.size is not None
     return {
-        "facts": {name: value for name, value in facts.items() if name not in ("targets", "layers")},
+        "facts": {name: value for name, value in facts.items() if name not in ("targets", "layers", "directions")},
         "method": compression.method,
         "size": size_label(compression),
         "target": compression.targets[0],
-        "layers": "all" if layers == "all" else "+".join(map(str, layers)),
+        "layers": " ".join([_listed(layers), *([] if directions == "all" else [_listed(directions)])]),
         "seed": record.run.seed,
         "mixed": machine_kind(record.machine) != machine_kind(dense.machine),
         "saved": dense.size.lstm_parameters - record.size.lstm_parameters,
@@ -153,6 +154,10 @@ def _single_target(record: Record, compression: Compression, dense: Record, scor
         "covers": _covers(record.matrices),
         **_mean_norms(record.matrices),
     }
+
+
+def _listed(places: Literal["all"] | Sequence[int] | Sequence[str]) -> str:
+    return "all" if places == "all" else "+".join(map(str, places))
 
 
 def _with_distinct_methods(frame: pd.DataFrame) -> pd.DataFrame:

@@ -121,22 +121,25 @@ def compressions_of(board: Board) -> pd.DataFrame:
 
 
 def additive(table: pd.DataFrame, at: str) -> float:
-    """Return how much more `input` costs than `recurrent`, see `Findings`; nan where they cannot be compared.
+    """Return how much more `input` costs than `recurrent`, see `Findings`.
+
+    It is nan where they cannot be compared: without two of the same layers and direction, and where both together cost
+    nothing, so that a ratio would be one of noise.
 
     Args:
         table: See `compressions_of`.
         at: Column in which both are equal. Where no recorded compressions are, losses are interpolated over its
             logarithm between those of other ranks.
     """
-    more = both = 0.0
+    more = both = cost = 0.0
     for _, unit in table.groupby(_UNIT):
         curves = [unit[unit["target"] == target].sort_values(at) for target in ("input", "recurrent")]
         if any(curve.empty for curve in curves):
             continue
         lines = ((np.log(curve[at].to_numpy(float)), curve["loss"].to_numpy(float)) for curve in curves)
         for one, other in _shared(*lines):
-            more, both = more + one - other, both + abs(one) + abs(other)
-    return more / both if both else float("nan")
+            more, both, cost = more + one - other, both + abs(one) + abs(other), cost + one + other
+    return more / both if cost > 0 else float("nan")
 
 
 def norm_correlation(table: pd.DataFrame) -> float:

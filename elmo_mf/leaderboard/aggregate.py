@@ -206,6 +206,11 @@ class Board:
         return self.first.run.scoring
 
     @property
+    def trains(self) -> bool:
+        """Whether a task's model is trained, so that another seed would give another score."""
+        return self.first.run.trains_model
+
+    @property
     def chance(self) -> float:
         """The score of a model that knows nothing."""
         return self.first.chance

@@ -54,22 +54,26 @@ def plots(board: Board, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
         "autosize": {"type": "fit", "contains": "padding"},
         **_settings(font="system-ui, sans-serif", size=12, columns=alt.ExprRef("width < 500 ? 2 : 9")),
     }
-    return {axis.key: panel | page for axis, panel in _panels(board, methods).items()}
+    return {axis.key: panel | page for axis, panel in _panels(board, points(board), methods).items()}
 
 
 def figure(board: Board, methods: Sequence[str]) -> dict[str, Any]:
     """Return the figure of a board: a plot each across speed, parameters and rank.
 
+    Encoders of which only some layers or directions are compressed are left out, unless there are no others.
+
     Args:
         board: The board.
         methods: See `methods_of`.
     """
-    panels = {axis.key: panel for axis, panel in _panels(board, methods).items()}
+    whole = [point for point, row in zip(points(board), board.rows, strict=True) if not row.is_partial]
+    known = whole if any(point["compressed"] for point in whole) else points(board)
+    panels = {axis.key: panel for axis, panel in _panels(board, known, methods).items()}
     return {
         "title": {"text": board.title, "anchor": "middle"},
         "description": board.title,
         "hconcat": [panels[key] | {"width": 330, "height": 310} for key in _FIGURE if key in panels],
-        "datasets": {"points": points(board)},
+        "datasets": {"points": known},
         **_settings(font=_FONT, size=11, columns=9),
     }
 
@@ -101,9 +105,8 @@ def _settings(font: str, size: int, columns: int | alt.ExprRef) -> dict[str, Any
     return {"$schema": alt.SCHEMA_URL, "params": parameters, "config": config.to_dict()}
 
 
-def _panels(board: Board, methods: Sequence[str]) -> dict[Axis, dict[str, Any]]:
-    """Return a plot for each axis with a value on the board, without the data, parameters and style."""
-    known = points(board)
+def _panels(board: Board, known: Sequence[Point], methods: Sequence[str]) -> dict[Axis, dict[str, Any]]:
+    """Return a plot for each axis on which a point has a value, without the data, parameters and style."""
     looks, unit = _looks(board, methods), Unit.of(board.scoring)
     targets = tuple(sorted({str(point["targets"]) for point in known if point["line"] is not None}))
     ranks = tuple(sorted({point["rank"] for point in known if isinstance(point["rank"], int)}))

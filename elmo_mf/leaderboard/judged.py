@@ -158,6 +158,7 @@ def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], e
     rows["recommended"] = rows.index == (fastest.idxmin() if len(fastest) else "")
 
 
+_MANY_TIMES = 1000
 _TIMES = 10  # half widths between dense and an encoder of shuffled weights, for a table that can tell encoders apart
 
 
@@ -196,4 +197,5 @@ def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Judged:
     wide = f"the intervals' half width of {unit.text(half, 1)}"
     if distance < _TIMES * half:
         return Judged(False, f"No verdicts: {reach}, less than ten times {wide}.")
-    return Judged(True, f"Dense beats every baseline; {reach}, {distance / half:.0f} times {wide}.")
+    times = f"{distance / half:.0f}" if distance < _MANY_TIMES * half else f"more than {_MANY_TIMES:,}"
+    return Judged(True, f"Dense beats every baseline; {reach}, {times} times {wide}.")

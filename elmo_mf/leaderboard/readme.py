@@ -59,8 +59,8 @@ NOTES = """## How to read it
 - **★** marks the fastest encoder (by its times at batch 1 and 32) of those that are not inferior to dense on
   *validation* data; its numbers are from the scored split. **◆** is the Pareto front, where no encoder is as good with
   fewer multiply-adds; **†** a score within two standard errors of chance.
-- **evidence** is seeds x test examples, or seeds alone. A run that collapsed, whose model learned nothing from its
-  inputs, is counted and never averaged.
+- **evidence** is seeds x test examples, or seeds alone; or examples alone, where nothing is trained. A run that
+  collapsed, whose model learned nothing from its inputs, is counted and never averaged.
 - **MB** counts the whole encoder, with the character CNN, or a language model's embedding and softmax. **times as
   fast** is the encoder's, from characters; for a language model batch 1 is a step of generation. Against AllenNLP or
   `torch.nn.LSTM` it includes what this project's runtime gains for dense, too, as the dense row shows. Both are timed
@@ -134,7 +134,7 @@ def _remarks(board: Board) -> str:
     notes = []
     if all(row.compressed or row.is_baseline for row in board.rows):
         notes.append("There is no dense encoder to compare with yet.")
-    if max(row.seeds for row in board.rows) == 1:
+    if board.trains and max(row.seeds for row in board.rows) == 1:
         notes.append("There is one seed only: small differences are noise.")
     if len(board.origin.timed) > 1:
         notes.append("Times are from several machines: do not compare milliseconds, and compare speed-ups with care.")

@@ -99,8 +99,10 @@ def over_reference(row: Row, board: Board, batch: Batch) -> float:
 
 def evidence(row: Row, board: Board) -> str:
     """Describe what a row's numbers rest on: seeds, examples, and runs that collapsed."""
-    seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
     count = board.first.examples.of(board.scoring.split) or 0
+    if not board.trains:
+        return f"{count:,} examples"
+    seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
     what = f"{seeds} x {count:,}" if row.examples else seeds
     return f"{what}; {row.collapsed} of {row.seeds + row.collapsed} runs collapsed" if row.collapsed else what
 

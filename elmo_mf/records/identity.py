@@ -191,7 +191,7 @@ class RunIdentity(EncoderIdentity):
     @property
     def trains_model(self) -> bool:
         """Whether a task's model is trained, so that seeds matter."""
-        return TRAINING in self.versions
+        return not (self.is_probe or self.is_bilm)
 
     def setting(self) -> dict[str, JsonValue]:
         """Return what the runs of one board share: everything but the encoder and the seed."""

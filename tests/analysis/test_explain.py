@@ -144,7 +144,8 @@ def test_a_whole_does_not_stand_beside_its_parts() -> None:
         (target, layer) for target in ("input", "projection", "recurrent") for layer in "01"
     ]
     assert {row.spearman.n for row in explanation.correlations} == {6}
-    assert len(explanation.costs) == 6 + 6  # "all" is [0, 1], of which "forward" covers the same layers
+    assert len(explanation.costs) == 6 + 6 + 3
+    assert set(explanation.costs["layers"]) == {"0", "1", "all", "0+1", "all forward"}
 
 
 def test_a_whole_without_its_parts_stays() -> None:

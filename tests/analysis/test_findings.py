@@ -112,6 +112,12 @@ def test_two_models_do_not_answer() -> None:
     assert all("Unknown, too few models" in line for line in answer_lines(summary))
 
 
+def test_a_board_on_which_nothing_costs_anything_cannot_answer() -> None:
+    """Its ratio would be one of noise: here, both targets gain a little."""
+    (board,) = boards_of(_model("sst", 3.0, {0: -1e-3, 1: -1e-3, 2: 1e-4}))
+    assert np.isnan(additive(compressions_of(board), "rank"))
+
+
 def test_boards_of_one_elmo_are_one_model() -> None:
     """Their numbers are averaged, so that a second task of an ELMo does not count as another ELMo."""
     records = [

@@ -170,6 +170,15 @@ def test_intervals_and_dense_scores() -> None:
     assert bars == {round(heights["svd all rank 4"], 6): pytest.approx(2 * half)}
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_figures_leave_out_what_is_compressed_in_part(others: bool) -> None:
+    """The table folds it too; a board of nothing else shows it."""
+    records = [record(None, 0.4), _with(record(8, 0.3), layers=[0]), *([record(4, 0.2)] if others else [])]
+    (board,) = boards_of(records)
+    shown = {point["encoder"] for point in figure(board, ["svd"])["datasets"]["points"]}
+    assert shown == {"dense", "svd all rank 4" if others else "svd all layers 0 rank 8"}
+
+
 def test_a_figure_without_lines_by_rank_has_a_size() -> None:
     """An empty layer would leave a logarithmic axis without ends, and the figure would be infinitely high."""
     (board,) = boards_of([record(None, 100.0, task="ptb"), record(8, 120.0, task="ptb")])

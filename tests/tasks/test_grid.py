@@ -85,7 +85,7 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         for task, encoder in itertools.product(spec.tasks, encoders):
             kind = load_task(task).kind
             elmo = None if kind == "language-model" else Path(spec.weights).parent.name
-            seeds = (0,) if kind == "probe" or encoder.baseline == "words" else spec.seeds
+            seeds = (0,) if kind in ("probe", "bilm") or encoder.baseline == "words" else spec.seeds
             views = spec.views if kind == "elmo" and encoder.has_views else ("retrained",)
             named |= {(task, elmo, encoder_label(encoder), view, seed) for view in views for seed in seeds}
     published = set()
