@@ -481,7 +481,7 @@ def test_errors_suggest_what_was_meant(
 
 def test_nothing_near_suggests_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert _fails(capsys, "sweep", "--tasks", "translation").endswith(
-        "expected any of ptb, snli, snli-probe, squad, sst, sst-probe, syntax-probe, wikitext2\n"
+        "expected any of ptb, snli, snli-probe, squad, sst, sst-probe, syntax-probe, wikitext2, wikitext2-bilm\n"
     )
 
 

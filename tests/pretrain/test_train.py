@@ -124,6 +124,7 @@ def test_accumulated_batches_are_one_large_batch(texts: Texts, tmp_path: Path) -
         torch.stack([padded(types) for types, _, _ in rows]),
         torch.stack([padded(words) for _, words, _ in rows]),
         torch.stack([length for *_, length in rows]),
+        torch.cat([batch.rows for batch in batches]),
     )
     split, joined = first._train_step(batches), second._train_step([whole])
     assert split.perplexity == pytest.approx(joined.perplexity, rel=1e-5)
