@@ -24,6 +24,7 @@ from elmo_mf.cli import (
     leaderboard,
     perplexity,
     pretrain,
+    recommend,
     sweep,
     tasks,
     terminal,
@@ -44,24 +45,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    accelerate.accelerate,
-    bench.bench,
-    compare.compare,
-    compress.compress,
-    convert.convert,
-    embed.embed,
-    explain.explain,
-    fetch.fetch,
-    gradients.gradients,
-    inspect.inspect,
-    leaderboard.leaderboard,
-    perplexity.perplexity,
-    pretrain.pretrain,
-    sweep.sweep,
-    tasks.tasks,
+for command, summary in (
+    (accelerate.accelerate, "Make a trained AllenNLP model with ELMo faster."),
+    (bench.bench, "Time encoders against AllenNLP's."),
+    (compare.compare, "Compare two sweeps' scores, encoder by encoder."),
+    (compress.compress, "Factorize the weights of an ELMo."),
+    (convert.convert, "Convert an ELMo of TensorFlow or ELMoForManyLangs."),
+    (embed.embed, "Turn a text file into vectors."),
+    (explain.explain, "Explain a sweep: which matrices, and why."),
+    (fetch.fetch, "Download published weights, data or word vectors."),
+    (gradients.gradients, "Write the gradients of a task's model, for fisher_svd."),
+    (inspect.inspect, "Print shapes, ranks and norms of an ELMo's matrices."),
+    (leaderboard.leaderboard, "Build the leaderboard of a sweep's records."),
+    (perplexity.perplexity, "Score an ELMo as a language model."),
+    (pretrain.pretrain, "Pretrain an ELMo on plain text."),
+    (recommend.recommend, "Say which encoder to take."),
+    (sweep.sweep, "Train, score and time a grid of encoders and tasks."),
+    (tasks.tasks, "List the tasks."),
 ):
-    app.command()(on_this_machine(with_groups(command)))
+    app.command(short_help=summary)(on_this_machine(with_groups(command)))
 
 
 def _print_version(wanted: bool) -> None:

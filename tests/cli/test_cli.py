@@ -17,7 +17,7 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import size_report
-from tests.conftest import small_data
+from tests.conftest import ROOT, small_data
 from tests.records.samples import record, write
 
 Files = Callable[..., tuple[Path, Path]]
@@ -504,7 +504,9 @@ def test_completion_and_exit_codes_are_told(
     assert _run("--show-completion", "bash") == 0
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
     assert _run("--help") == 0
-    assert "Exit status: 0 done" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Exit status: 0 done" in shown
+    assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]  # no summary is cut
 
 
 @pytest.mark.parametrize(
@@ -523,3 +525,16 @@ def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> Non
     code = "import sys; from elmo_mf.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout.endswith("False\n")
+
+
+def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """For our own board: of each task either an encoder and its command, or why there is none."""
+    assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("Syntax, probed: constituents that end at each word, Stanford Sentiment Treebank")
+    assert re.match(r"  safe   \S.+: [+-]\d\.\d \[.+\] points, [\d.]+ MB, ", lines[place + 1])
+    assert lines[place + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
+    assert any(line.startswith("  nothing to recommend. No verdicts: ") for line in lines)
+    found = json.loads((tmp_path / "recommended.json").read_text())
+    assert [one["aim"] for one in found["syntax-probe"]] == ["safe", "small", "fast"] and found["sst"] == []
+    assert _run("recommend", str(tmp_path)) == 2

@@ -16,6 +16,7 @@ from scipy import stats
 from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
 from elmo_mf.leaderboard.headline import in_short
 from elmo_mf.leaderboard.readme import about
+from elmo_mf.leaderboard.recommend import recommendations
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.table import columns, evidence, table
 from elmo_mf.records.outputs import Outputs, SplitOutputs
@@ -238,6 +239,15 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     board = _board(tmp_path / "checked", *entries, _baseline(task, "words", 0.40), margin=2)
     assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 8"]
     assert {row.encoder for row in board.rows if row.not_inferior} == {"svd all rank 8", "svd all rank 16"}
+    assert recommendations(unchecked) == []
+    chosen = {one.aim: one for one in recommendations(board)}
+    assert list(chosen) == ["safe", "small", "fast"]
+    assert chosen["safe"].row == max(
+        (row for row in board.rows if row.not_inferior), key=lambda row: row.validation_gain
+    )
+    assert chosen["fast"].row.encoder == "svd all rank 8"
+    options = "--method svd --targets all --rank 8"
+    assert chosen["fast"].use == f"elmo-mf compress options.json weights.hdf5 {options} --out small"
 
 
 def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
@@ -246,3 +256,6 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     entries += [task.entry(None, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
     row = _row(_board(tmp_path, *entries), "dense in int8")
     assert (row.verdict, row.compressed, row.method) == ("equivalent", True, "int8")
+    entries.append(_baseline(task, "words", 0.4))
+    (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
+    assert chosen.use == "precision: 'int8'"

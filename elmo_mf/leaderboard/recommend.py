@@ -1,0 +1,74 @@
+"""Which encoder to take, by what it is for, and what to type for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from elmo_mf.leaderboard.aggregate import Board, Row
+from elmo_mf.leaderboard.table import interval, over_reference
+from elmo_mf.leaderboard.units import Unit
+from elmo_mf.records.command_line import compress_command
+from elmo_mf.records.record import BATCHES
+
+Aim = Literal["safe", "small", "fast"]
+AIMS: tuple[Aim, ...] = get_args(Aim)
+"""What an encoder can be taken for: the least loss, the fewest bytes, or the shortest times."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An encoder to take.
+
+    Attributes:
+        aim: What for.
+        row: The encoder. It was chosen on validation data; its numbers are those of the scored split.
+        use: What to type, or to write into a config.
+    """
+
+    aim: Aim
+    row: Row
+    use: str
+
+
+def recommendations(board: Board) -> list[Recommendation]:
+    """Return an encoder for each aim, of those that are not inferior to dense on validation data.
+
+    There are none where the board gives no verdicts, or where no encoder is shown to be non-inferior.
+    """
+    if not (board.judged.decides and board.judged.recommends):
+        return []
+    good = [row for row in board.rows if row.comparable and row.not_inferior]
+    best: dict[Aim, Callable[[Row], float]] = {
+        "safe": lambda row: -row.validation_gain,
+        "small": lambda row: row.megabytes,
+        "fast": lambda row: not row.recommended,
+    }
+    chosen = {aim: min(good, key=best[aim]) for aim in AIMS if good}
+    return [Recommendation(aim, row, use_of(row, board)) for aim, row in chosen.items()]
+
+
+def use_of(row: Row, board: Board) -> str:
+    """Return what to type for a compressed encoder, or to write into a config or into Python."""
+    parts = []
+    if row.compression is not None and board.first.run.is_language_model:
+        values = row.compression.model_copy(update={"finetune": None}).to_dict()
+        arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        parts.append(f"compress_core(core, Compression({arguments}))")
+    elif row.compression is not None:
+        parts.append(compress_command(row.compression))
+    if row.identity.tuning is not None:
+        parts.append(f"then fine-tuning for {row.identity.tuning.epochs} epochs")
+    if row.identity.precision is not None:
+        parts.append(f"precision: '{row.identity.precision}'")
+    return ", ".join(parts)
+
+
+def described(row: Row, board: Board) -> str:
+    """Describe what an encoder loses and saves."""
+    unit, speeds = Unit.of(board.scoring), [over_reference(row, board, batch) for batch in BATCHES]
+    times = "" if any(map(math.isnan, speeds)) else f", {speeds[0]:.1f} and {speeds[1]:.1f} times as fast"
+    within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
+    return f"{unit.signed(row.difference)}{within} {unit.name}, {row.megabytes:.1f} MB{times}"

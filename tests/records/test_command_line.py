@@ -1,0 +1,50 @@
+"""Compressions as options of `compress`, parsed by the command itself."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+import typer
+
+from elmo_mf.cli.compression_options import AllCompressionOptions
+from elmo_mf.cli.main import app
+from elmo_mf.compression import Compression, Distillation
+from elmo_mf.records.command_line import compress_command, compress_options
+
+
+def _parsed(words: list[str]) -> Compression | None:
+    command = typer.main.get_command(app).commands["compress"]  # type: ignore[attr-defined]
+    context = command.make_context("compress", ["options.json", "weights.hdf5", "--out", "small", *words])
+    fields = AllCompressionOptions.__dataclass_fields__
+    return AllCompressionOptions(**{name: context.params[name] for name in fields}).compression()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"method": "svd", "rank": 8, "targets": "all"},
+        {"method": "svd", "rank": {"input": 4, "recurrent": 8}, "targets": "input+recurrent"},
+        {
+            "method": "whitened_svd",
+            "budget": {"share": 0.0625},
+            "targets": "joint+projection",
+            "highway_rank": "budget",
+        },
+        {"method": "svd", "budget": {"parameters": 403456}, "targets": "all", "allocation": "matrices"},
+        {"method": "svd", "budget": {"bytes": 10**6}, "targets": "all", "calibration": "a text.txt"},
+        {"method": "svd", "rank": 2, "targets": "input", "layers": [0, 1], "directions": ["forward"]},
+        {"method": "semi_nmf", "rank": 2, "targets": "input", "settings": {"iterations": 7}, "granularity": "gate"},
+        {"method": "fisher_svd", "rank": 2, "targets": "input", "gradients": "g.hdf5", "allow_larger": True},
+        {"method": "svd", "rank": 2, "targets": "input", "distill": Distillation(text="t.txt", steps=9)},
+        {"highway_rank": 64},
+    ],
+    ids=str,
+)
+def test_the_command_asks_for_the_same_compression(keys: dict[str, Any]) -> None:
+    compression = Compression.model_validate(keys)
+    assert _parsed(compress_options(compression)) == compression
+    words = shlex.split(compress_command(compression))
+    assert words[:4] == ["elmo-mf", "compress", "options.json", "weights.hdf5"] and words[-2:] == ["--out", "small"]
+    assert _parsed(words[4:-2]) == compression
