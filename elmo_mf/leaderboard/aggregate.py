@@ -222,8 +222,8 @@ class Board:
 
     @property
     def title(self) -> str:
-        """Title for readers."""
-        title = self.first.task.title
+        """Title for readers, which says where the data are only a demonstration."""
+        title = f"DEMO: {self.first.task.title}" if self.first.data == "demo" else self.first.task.title
         return f"{title}; {self.setting_name}" if self.setting_name else title
 
 

@@ -33,7 +33,8 @@ def test_table(tmp_path: Path) -> None:
 
 
 def test_header_says_what_and_where(tmp_path: Path) -> None:
-    page = _page(tmp_path, record(None, 0.40))
+    page = _page(tmp_path, record(None, 0.40, data="demo"))
+    assert "## DEMO: The task sst" in page
     for text in ("2 layers, cell 512, projection 64", "wwwwwwwwwwww", "a processor", "2 threads", "torch 2.13.0",
                  "chance is 20.0 %", "8,544 train", "demo data written for this project"):  # fmt: skip
         assert text in page

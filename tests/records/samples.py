@@ -76,7 +76,7 @@ def record(
         "factorization_seconds": None,
         "latency": latency,
         "elmo": {"name": "demo/weights.hdf5", "layers": 2, "cell": 512, "projection": 64},
-        "data": "demo",
+        "data": "data",
         "seconds": 60.0,
         "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "machine": MACHINE,
