@@ -6,10 +6,10 @@ from typing import Any, Optional
 from allennlp.data import DatasetReader, Instance, Token, TokenIndexer
 from allennlp.data.fields import LabelField, TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
-from nltk.tree import Tree
 
 from elmo_mf.io import TextLines
 from elmo_mf.paths import local_path
+from elmo_mf.trees import phrases
 
 
 @DatasetReader.register("sst_phrases")
@@ -35,18 +35,9 @@ class SstPhrasesReader(DatasetReader):  # type: ignore[misc]
         self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
 
     def _read(self, file_path: str) -> Iterable[Instance]:
-        seen: set[tuple[str, ...]] = set()
-        for line in TextLines(local_path(file_path), "bracketed trees, one a line"):
-            if line.strip():
-                yield from self._phrases(Tree.fromstring(line), seen)
-
-    def _phrases(self, tree: Tree, seen: set[tuple[str, ...]]) -> Iterable[Instance]:
-        for subtree in tree.subtrees():
-            words, label = subtree.leaves(), subtree.label()
-            key = (label, *words)
-            if key not in seen and (subtree is tree or len(words) >= self._min_words):
-                seen.add(key)
-                yield self.text_to_instance(words, label)
+        lines = TextLines(local_path(file_path), "bracketed trees, one a line")
+        for words, label in phrases(lines, self._min_words):
+            yield self.text_to_instance(words, label)
 
     def text_to_instance(self, words: list[str], label: str | None = None) -> Instance:
         """Build the instance of one phrase from its words and its label, 0 to 4."""

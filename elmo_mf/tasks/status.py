@@ -13,6 +13,7 @@ from elmo_mf.experiments.failures import Failure, Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.records import Record, RecordStore, Run, RunIdentity
 from elmo_mf.tasks.config import load_task
+from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
 
 
@@ -135,7 +136,7 @@ def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
             epochs[run.task, run.id] = run.finetune.epochs
         if run.compression is not None:
             encoders.add(run.id if run.is_language_model else run.encoder_id)
-    examples = {task: _examples(spec, task) for task in {run.task for run in runs}}
+    examples = {task: _examples_read(spec, run) for task, run in {run.task: run for run in runs}.items()}
     read = sum(examples[task] * count for (task, _), count in epochs.items())
     return Cost(len(epochs), read, len(encoders))
 
@@ -159,6 +160,22 @@ def _epochs(identity: RunIdentity) -> int:
 
 
 def _examples(spec: SweepSpec, name: str) -> int:
+    return len(_training_examples(spec, name))
+
+
+def _examples_read(spec: SweepSpec, run: Run) -> int:
+    """Return the number of examples of an epoch, which of trees may include their phrases."""
+    reader = run.identity.config.get("dataset_reader")
+    if not isinstance(reader, dict) or reader.get("type") != "sst_phrases":
+        return _examples(spec, run.task)
+    from elmo_mf.trees import phrases
+
+    least = reader.get("min_words", 1)
+    assert isinstance(least, int)
+    return sum(1 for _ in phrases((tree.raw for tree in _training_examples(spec, run.task)), least))
+
+
+def _training_examples(spec: SweepSpec, name: str) -> list[Example]:
     task, limit = load_task(name), spec.limit_of(name, "train")
-    count = len(task.format.read(spec.data_of(task) / task.files["train"]))
-    return count if limit is None else min(limit, count)
+    examples = task.format.read(spec.data_of(task) / task.files["train"])
+    return examples if limit is None else task.format.chosen(examples, min(limit, len(examples)))

@@ -12,9 +12,11 @@ from elmo_mf.experiments.leases import Leases
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.status import Cost, cost_of, seconds_of, status_of
+from elmo_mf.trees import phrases
 from tests.records.samples import measurements, record
 
 
@@ -71,6 +73,9 @@ def test_estimates(tmp_path: Path) -> None:
     )  # instead of 400 examples and 12 epochs
     assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
     assert cost_of(half, expand(half)) == Cost(4, 4 * 200 * 36, 0)
+    trees = [one.raw for one in load_task("sst").format.read(load_task("sst").demo_data / "train.txt")]
+    phrased = _spec(overrides={"sst": {"dataset_reader": {"type": "sst_phrases", "min_words": 4}}})
+    assert cost_of(phrased, expand(phrased)).examples == 4 * 12 * sum(1 for _ in phrases(trees, 4)) > 4 * 12 * 400
     other = _spec(tasks=["sst", "snli"])
     assert seconds_of(other, expand(other), records) == (240.0, ["snli"])
 
