@@ -139,22 +139,23 @@ def _accelerate(
 
 
 def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
-    if not model.exists():
-        raise missing(model, "model archive", "a model archive of AllenNLP")
+    """Check options and files, those first that need not wait for an import."""
+    if searched.batch not in (1, 32):
+        raise InputError(f"--batch: found {searched.batch}, expected 1 or 32")
+    for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
+        if given is not None and searched.data is None:
+            raise InputError(f"{option}: found {given} without --data, expected both")
     for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
         if path is not None and not path.exists():
             raise InputError(f"{option}: found {path}, which does not exist, expected a file")
+    if not model.exists():
+        raise missing(model, "model archive", "a model archive of AllenNLP")
     from elmo_mf.bilm.encoder import STATE_POLICIES
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
 
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
             raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
-    if searched.batch not in (1, 32):
-        raise InputError(f"--batch: found {searched.batch}, expected 1 or 32")
-    for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
-        if given is not None and searched.data is None:
-            raise InputError(f"{option}: found {given} without --data, expected both")
 
 
 @contextmanager
