@@ -94,8 +94,9 @@ def header(boards: Sequence[Board]) -> str:
 
 
 def summary(boards: Sequence[Board]) -> str:
-    """Return a sentence per task: the fastest encoder that is not inferior on validation data."""
-    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in boards)])
+    """Return a sentence per task, those with verdicts first: what to take, and why."""
+    ordered = sorted(boards, key=lambda board: not board.judged.decides)
+    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in ordered)])
 
 
 def _section(board: Board) -> str:

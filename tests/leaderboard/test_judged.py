@@ -15,7 +15,7 @@ from scipy import stats
 
 from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
 from elmo_mf.leaderboard.headline import in_short
-from elmo_mf.leaderboard.readme import about
+from elmo_mf.leaderboard.readme import about, summary
 from elmo_mf.leaderboard.recommend import recommendations
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.table import columns, evidence, table
@@ -225,6 +225,12 @@ def test_cross_entropy_is_compared_example_by_example(tmp_path: Path) -> None:
     assert np.isnan(unknown.nats) and not np.isnan(unknown.difference)
     (texts,) = (column.texts for column in columns(board) if column.title == "nats vs dense")
     assert texts[[one.encoder for one in board.rows].index("svd all rank 8")].startswith(f"{row.nats:+.4f} [")
+
+
+def test_boards_with_verdicts_are_summed_up_first(tmp_path: Path) -> None:
+    without, decided = (_trusted(tmp_path / str(words), {"words": words}) for words in (0.72, 0.5))
+    lines = summary([without, decided]).splitlines()
+    assert lines[2] == f"- **{decided.title}**: {in_short(decided)}" and "No verdicts" in lines[3]
 
 
 def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> None:
