@@ -58,7 +58,8 @@ paper's terms, additive recurrence is the target `input`, multiplicative recurre
 that can tell encoders apart: losses are in nats, and each model counts as one, whose boards are averaged. Below, a loss
 is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language models
 in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs.
-Intervals are of 95 %."""
+Intervals are of 95 %. A board on which `input` and `recurrent` together cost nothing gives no ratio of their costs;
+this rule was added after the first results had been seen."""
 
 
 def answer_lines(summary: Findings) -> list[str]:

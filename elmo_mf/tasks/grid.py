@@ -81,7 +81,7 @@ def expand(spec: SweepSpec) -> list[Run]:
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
             if task.kind == "bilm":
-                _check_bilm_baseline(spec, task, encoder)
+                encoder = _bilm_baseline(spec, task, encoder)
             if encoder.baseline == "no-encoder":
                 words = _glove(spec, task) if task.kind == "probe" else values["words"]
                 if words is None:
@@ -110,16 +110,23 @@ def _smaller(spec: SweepSpec, baseline: Baseline) -> ElmoFiles | None:
     return ElmoFiles(options=file_hash(files.options), weights=file_hash(files.weights))
 
 
-def _check_bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) -> None:
+def _bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) -> EncoderIdentity:
+    """Check a baseline of an ELMo as a language model, and return it with the softmax that its score depends on.
+
+    Raises:
+        InputError: There is no such baseline, or the smaller ELMo predicts other words.
+    """
     from elmo_mf.tasks.bilm_run import softmax_files
 
     if encoder.baseline not in (None, "shuffled", "smaller"):
         raise InputError(f"baselines: found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
-    if encoder.baseline == "smaller":
-        own, other = softmax_files(spec), softmax_files(spec, encoder.baseline)
-        if file_hash(own.vocabulary) != file_hash(other.vocabulary):
-            expected = f"the words of {own.vocabulary}, as perplexities are comparable over the same words only"
-            raise InputError(f"smaller: found {other.vocabulary} with other words, expected {expected}")
+    if encoder.smaller is None:
+        return encoder
+    own, other = softmax_files(spec), softmax_files(spec, encoder.baseline)
+    if file_hash(own.vocabulary) != file_hash(other.vocabulary):
+        expected = f"the words of {own.vocabulary}, as perplexities are comparable over the same words only"
+        raise InputError(f"smaller: found {other.vocabulary} with other words, expected {expected}")
+    return encoder.model_copy(update={"smaller": encoder.smaller.model_copy(update=other.hashes())})
 
 
 def _check_character_cnn(options_file: str | Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -127,6 +128,9 @@ def test_a_smaller_elmo_has_the_same_words(tiny_sweep: TinySweep, one_elmo: Path
     ]  # fmt: skip
     there, _ = sent.run(runs[1]).unpacked(tmp_path / "there")
     assert there.smaller == str(tmp_path / "there" / "smaller")
+    with h5py.File(tmp_path / "small" / "softmax.hdf5", "r+") as file:
+        file["bias"][0] += 1
+    assert [run.id for run in expand(spec)] != [run.id for run in runs]  # the score depends on it
     words = (one_elmo / "vocabulary.txt").read_text().splitlines()
     (tmp_path / "small" / "vocabulary.txt").write_text("\n".join([*words[:-2], *words[:-3:-1]]) + "\n")
     with pytest.raises(InputError, match=r"small/vocabulary\.txt with other words"):
