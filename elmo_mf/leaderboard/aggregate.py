@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -245,7 +246,7 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
     """Build the boards of some records, ELMo's tasks first; each record is read once.
 
     Baselines that have no views are trained. Boards of the other views of the same task show them too, and the view
-    `retrained` has no board of its own where it has nothing else.
+    `retrained` has no board of its own where it has nothing else. Baselines without an ELMo are on the boards of all.
 
     Args:
         records: The records.
@@ -273,13 +274,19 @@ def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]
             baselines.setdefault(name, []).append((place, record, outputs(record)))
         else:
             settings.setdefault(name, _Setting(record)).add(place, record, outputs(record))
-    compared = {name: _name(setting.first.run.retrained()) for name, setting in settings.items()}
-    for name in baselines.keys() - set(compared.values()):
-        settings[name], compared[name] = _Setting(baselines[name][0][1]), name
+    compared = {name: _compared(setting.first.run) for name, setting in settings.items()}
+    for name in sorted(baselines.keys() - {one for names in compared.values() for one in names}):
+        settings[name], compared[name] = _Setting(baselines[name][0][1]), (name,)
     for name, setting in settings.items():
-        for baseline in baselines.get(compared[name], []):
+        for baseline in itertools.chain(*(baselines.get(one, []) for one in compared[name])):
             setting.add(*baseline)
     return list(settings.values())
+
+
+def _compared(run: RunIdentity) -> tuple[str, str]:
+    """Return the names of the settings of the trained baselines that a board shows: with its ELMo, and without one."""
+    trained = run.retrained()
+    return _name(trained), _name(trained.without_elmo())
 
 
 def _name(run: RunIdentity) -> str:

@@ -134,6 +134,11 @@ class EncoderIdentity(Data):
         return self.baseline in (None, "shuffled")
 
     @property
+    def has_elmo(self) -> bool:
+        """Whether an ELMo takes part; a language model counts, as it is itself the encoder."""
+        return self.baseline not in ("no-encoder", "words")
+
+    @property
     def trained_again(self) -> bool:
         """Whether the encoder was fine-tuned or distilled."""
         return self.tuning is not None or (self.compression is not None and self.compression.distill is not None)
@@ -151,7 +156,7 @@ class RunIdentity(EncoderIdentity):
     seed: Count
     """Seed of initial weights, dropout and the order of batches."""
     elmo: ElmoFiles | None = None
-    """The ELMo; null for a language model."""
+    """The ELMo; null for a language model, and for baselines that have none, which every ELMo is compared with."""
     data: DataFiles
     """The files of the splits."""
     config: JsonObject
@@ -176,7 +181,7 @@ class RunIdentity(EncoderIdentity):
     @property
     def is_language_model(self) -> bool:
         """Whether the task's model is itself compressed, rather than an ELMo inside it."""
-        return self.elmo is None
+        return self.elmo is None and self.has_elmo
 
     @property
     def is_probe(self) -> bool:
@@ -191,7 +196,7 @@ class RunIdentity(EncoderIdentity):
     @property
     def trains_model(self) -> bool:
         """Whether a task's model is trained, so that seeds matter."""
-        return not (self.is_probe or self.is_bilm)
+        return not (self.is_probe or self.is_bilm or self.baseline == "words")
 
     def setting(self) -> dict[str, JsonValue]:
         """Return what the runs of one board share: everything but the encoder and the seed."""
@@ -204,6 +209,10 @@ class RunIdentity(EncoderIdentity):
         shared = {name: number for name, number in self.versions.items() if name in self._shared_versions}
         words = None if self.is_probe else self.words
         return self.model_copy(update=EncoderIdentity(versions=shared, words=words).model_dump())
+
+    def without_elmo(self) -> RunIdentity:
+        """Return the identity without its ELMo."""
+        return self.model_copy(update={"elmo": None})
 
     def retrained(self) -> RunIdentity:
         """Return the identity of the run whose model is trained on the encoder."""

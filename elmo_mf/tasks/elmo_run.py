@@ -102,7 +102,7 @@ def _encoder_fields(
         **({"highways": report["highways"]} if report.get("highways") else {}),
         "factorization_seconds": report.get("seconds"),
         "latency": None,
-        "elmo": elmo_facts(spec),
+        "elmo": elmo_facts(spec) if run.identity.has_elmo else None,
     }
     if embedder is None:
         return fields

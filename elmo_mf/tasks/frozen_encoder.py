@@ -32,7 +32,7 @@ def frozen_encoder_fields(
     """
     nothing: dict[str, Any] = {"activation_error": None, "matrices": [], "factorization_seconds": None}
     if encoder is None:
-        return nothing | {"size": None, "latency": None, "elmo": elmo_facts(spec)}
+        return nothing | {"size": None, "latency": None, "elmo": None}
     bilm = encoder.load()
     error = None
     if not run.identity.is_dense and run.identity.baseline is None:

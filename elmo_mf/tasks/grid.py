@@ -153,10 +153,10 @@ def _runs(
     What has no views is trained.
     """
     fields = _fields(task, encoder)
-    trains_model = task.kind in ("elmo", "language-model") and encoder.baseline != "words"
+    identity = dense.model_copy(update=fields if encoder.has_elmo else fields | {"elmo": None})
     for view in spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",):
-        for seed in spec.seeds if trains_model else (0,):
-            yield Run(dense.model_copy(update=fields | {"view": view, "seed": seed}), compression)
+        for seed in spec.seeds if identity.trains_model else (0,):
+            yield Run(identity.model_copy(update={"view": view, "seed": seed}), compression)
 
 
 def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:

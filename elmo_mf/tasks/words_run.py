@@ -14,7 +14,6 @@ from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.config import Probed, TaskConfig, load_task
 from elmo_mf.tasks.data import data_facts, limited_data
-from elmo_mf.tasks.encoders import elmo_facts
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.probe.data import probe_data
 from elmo_mf.tasks.probe.words import words_alone
@@ -43,7 +42,7 @@ def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
         "matrices": [],
         "factorization_seconds": None,
         "latency": None,
-        "elmo": elmo_facts(spec),
+        "elmo": None,
     }
     return record, Outputs(outputs), torch.device("cpu")
 

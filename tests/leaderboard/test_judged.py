@@ -71,7 +71,11 @@ def _row(board: Board, name: str) -> Row:
 
 
 def _baseline(task: _Task, name: str, accuracy: float, seed: int = 1) -> _Entry:
-    return task.entry(None, accuracy, seed, run={"baseline": name})
+    entry, outputs = task.entry(None, accuracy, seed, run={"baseline": name})
+    if name in ("no-encoder", "words"):
+        entry["elmo"] = None
+        del entry["run"]["elmo"]
+    return signed(entry), outputs
 
 
 def _encoders(task: _Task, accuracies: dict[int | None, float], seeds: int) -> list[_Entry]:
@@ -199,6 +203,17 @@ def test_baselines_are_shown_with_every_view(tmp_path: Path, retrained: bool) ->
     assert not retrained or found["retrained"] == ["dense", *shown, "shuffled weights"]
     (alone,) = boards(*_written(tmp_path / "alone", *baselines))
     assert [row.encoder for row in alone.rows] == shown
+
+
+def test_baselines_without_an_elmo_are_on_the_boards_of_all(tmp_path: Path) -> None:
+    task, other = _Task(), {"elmo": {"options": "another", "weights": "another"}}
+    entries = [task.entry(None, 0.7), task.entry(None, 0.7, run=other), _baseline(task, "token-layer", 0.5)]
+    entries += [_baseline(task, "no-encoder", 0.6), _baseline(task, "words", 0.5)]
+    found = boards(*_written(tmp_path, *entries))
+    shown = [[row.encoder for row in board.rows] for board in found]
+    assert sorted(shown, key=len) == [
+        ["dense", "no ELMo", "words alone"], ["dense", "no ELMo", "token layer alone", "words alone"]
+    ]  # fmt: skip
 
 
 def test_a_baseline_of_words_is_compared_with_every_seed(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         encoders += [EncoderIdentity(baseline=one) for one in spec.baselines]
         for task, encoder in itertools.product(spec.tasks, encoders):
             kind = load_task(task).kind
-            elmo = None if kind == "language-model" else Path(spec.weights).parent.name
+            elmo = Path(spec.weights).parent.name if kind != "language-model" and encoder.has_elmo else None
             seeds = (0,) if kind in ("probe", "bilm") or encoder.baseline == "words" else spec.seeds
             views = spec.views if kind == "elmo" and encoder.has_views else ("retrained",)
             named |= {(task, elmo, encoder_label(encoder), view, seed) for view in views for seed in seeds}
@@ -302,3 +302,17 @@ def test_an_elmo_is_swept_over_tasks_that_have_one() -> None:
 def test_run_names() -> None:
     runs: list[Run] = expand(_spec(tasks=["sst"], ranks=[4]))
     assert [run.encoder for run in runs] == ["dense", "svd all rank 4"]
+
+
+def test_baselines_without_an_elmo_are_the_same_runs_for_every_elmo(tmp_path: Path) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("the 1 2\n")
+    keys = {"tasks": ["sst-probe", "snli-probe"], "methods": [], "glove": str(glove)}
+    keys |= {"baselines": ["shuffled", "no-encoder", "words"]}
+    first, second = (
+        expand(_spec(**keys)),
+        expand(_spec(**keys, options=str(base_elmo()[0]), weights=str(base_elmo()[1]))),
+    )
+    shared = {run.id for run in first} & {run.id for run in second}
+    assert len(first) == len(second) == 2 * 4
+    assert shared == {run.id for run in first if run.identity.baseline in ("no-encoder", "words")}

@@ -71,6 +71,7 @@ def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: Tin
     assert len(scores) == len(records)
     for baseline, record in records.items():
         with_encoder = baseline not in ("no-encoder", "words")
+        assert (record["elmo"] is not None) == ("elmo" in record["run"]) == with_encoder
         assert (record["size"] is not None) == (record["latency"] is not None) == with_encoder
         assert record["epochs"] == (0 if baseline == "words" else 2)
         assert set(record["scores"]) >= {load_task(task).score.primary}

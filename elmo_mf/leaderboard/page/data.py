@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from markdown_it import MarkdownIt
+from pydantic import JsonValue
 
 from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.charts import methods_of, plots
@@ -54,7 +55,7 @@ def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]
     by_board: dict[str, list[dict[str, Any]]] = {}
     for board in boards:
         for record in board.records:
-            slim = _without_setting(record)
+            slim = _without_setting(record, board.first.run.setting())
             most -= len(json.dumps(slim, separators=(",", ":")))
             if most < 0:
                 return None
@@ -62,10 +63,12 @@ def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]
     return by_board
 
 
-def _without_setting(record: Record) -> dict[str, Any]:
-    """Return the JSON of a record without the settings that all runs of its board share."""
-    values, setting = record.to_dict(), record.run.setting()
-    values["run"] = {key: value for key, value in values["run"].items() if setting.get(key) != value}
+def _without_setting(record: Record, setting: dict[str, JsonValue]) -> dict[str, Any]:
+    """Return the JSON of a record without the settings of its board; what it lacks of them is null."""
+    values = record.to_dict()
+    values["run"] = {
+        key: value for key in setting | values["run"] if setting.get(key) != (value := values["run"].get(key))
+    }
     return values
 
 

@@ -36,7 +36,7 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
         folder = limited_data(spec, run, workspace)
         splits = _splits(task, folder)
     with workspace.phase("encoder"):
-        encoder = encoder_of(spec, run, workspace, no_gradients) if _has_encoder(run) else None
+        encoder = encoder_of(spec, run, workspace, no_gradients) if run.identity.has_elmo else None
     with workspace.phase("probing"):
         outputs = _outputs(spec, run, task, splits, encoder, lambda: workspace.step(Progress("probing")))
     if task.probe is not None and task.probe.examples == "word":  # words of one sentence are not independent
@@ -62,10 +62,6 @@ def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[st
         scored = [list(sentence) for sentence in splits[task.score.split].sentences]
         encoder = encoder_of(spec, run, workspace, no_gradients)
     return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
-
-
-def _has_encoder(run: Run) -> bool:
-    return run.identity.baseline not in ("no-encoder", "words")
 
 
 def _splits(task: TaskConfig, folder: Path) -> dict[Split, ProbeData]:
