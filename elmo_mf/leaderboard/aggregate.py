@@ -283,7 +283,7 @@ def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]
     return list(settings.values())
 
 
-def _compared(run: RunIdentity) -> tuple[str, str]:
+def _compared(run: RunIdentity) -> tuple[str, ...]:
     """Return the names of the settings of the trained baselines that a board shows: with its ELMo, and without one."""
     trained = run.retrained()
     return _name(trained), _name(trained.without_elmo())
