@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,15 @@ from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
     from elmo_mf.leaderboard.aggregate import Board
 
 MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
+_ENCODER, _GAP = 18, 2
+"""Characters that names of encoders may be shortened to by line breaks, and between two columns."""
 
 
 def leaderboard(
@@ -62,9 +68,7 @@ def _serve(folder: Path, port: int, margin: float) -> None:
 
 
 def _print(board: Board) -> None:
-    """Print the columns that fit a terminal of 80 characters."""
-    from rich.table import Table
-
+    """Print the first columns, as many as fit beside the encoder's on a terminal of 80 characters."""
     from elmo_mf.cli.console import Console
     from elmo_mf.leaderboard.table import reference, table
     from elmo_mf.leaderboard.units import Unit
@@ -78,14 +82,24 @@ def _print(board: Board) -> None:
         "MB": "MB",
         f"times as fast as {reference(board)}, batch 1 / 32": "faster, 1 / 32",
     }
-    shown = Table(title=board.title, title_justify="left", box=None, pad_edge=False)
-    for title in titles.values():
-        name = title == "encoder"
-        shown.add_column(title, justify="left" if name else "right", no_wrap=not name)
-    for row in frame.reindex(columns=list(titles), fill_value="").head(MOST_ROWS).itertuples(index=False):
-        shown.add_row(*map(str, row))
+    cells = frame.reindex(columns=list(titles), fill_value="").head(MOST_ROWS).rename(columns=titles)
     console = Console()
-    console.print(shown)
+    console.print(fitted_table(board.title, cells, console.width))
     if len(frame) > MOST_ROWS:
         console.print(f"and {len(frame) - MOST_ROWS:,} more, in README.md and index.html")
     console.print()
+
+
+def fitted_table(title: str, cells: pd.DataFrame, width: int) -> Table:
+    """Build a table without the last columns that would leave the first one too little of the width."""
+    from rich.table import Table
+
+    widths = [max(map(len, [name, *map(str, cells[name])])) + _GAP for name in cells]
+    widths[0] = min(widths[0], _ENCODER)
+    kept = max(1, sum(total <= width for total in itertools.accumulate(widths)))
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for number, name in enumerate(cells.columns[:kept]):
+        shown.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+    for row in cells.iloc[:, :kept].itertuples(index=False):
+        shown.add_row(*map(str, row))
+    return shown

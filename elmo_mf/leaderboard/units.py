@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from elmo_mf.errors import visible
 from elmo_mf.records.identity import Scoring
 
+_MANY = 1000
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -48,9 +50,14 @@ class Unit:
 
     def text(self, value: float, more: int = 0) -> str:
         """Format a score with `more` additional decimals."""
-        return f"{self.factor * value:.{self.digits + more}f}"
+        return self._rounded(value, more, "")
 
     def signed(self, value: float, more: int = 0) -> str:
         """Format a difference of scores; zero has no negative sign."""
-        digits = self.digits + more
-        return f"{round(self.factor * value, digits) + 0.0:+.{digits}f}"
+        return self._rounded(value, more, "+")
+
+    def _rounded(self, value: float, more: int, sign: str) -> str:
+        """Round a value; perplexities in the thousands have no decimals."""
+        scaled = self.factor * value
+        digits = 0 if abs(scaled) >= _MANY else self.digits + more
+        return f"{round(scaled, digits) + 0.0:{sign},.{digits}f}"

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from elmo_mf.cli import terminal
 from elmo_mf.cli.console import Console
+from elmo_mf.cli.leaderboard import fitted_table
 from elmo_mf.cli.main import main
+from elmo_mf.leaderboard.units import Unit
 from tests.records.samples import MACHINE, record, write
 
 Files = Callable[..., tuple[Path, Path]]
@@ -94,3 +97,22 @@ def test_texts_are_printed_literally() -> None:
     console = Console(file=file, force_terminal=True, width=80, color_system="truecolor")
     console.print("[/b] [bold]x[/bold] :smile: \x1b[31m \u202e")
     assert file.getvalue() == "[/b] [bold]x[/bold] :smile: \\x1b[31m \\u202e\n"
+
+
+def test_tables_leave_out_columns_before_they_shorten_names() -> None:
+    cells = pd.DataFrame(
+        {"encoder": ["svd all rank 8"], "perplexity": ["181,818 ± 9,967"], "vs dense": ["+" + 40 * "1"]}
+    )
+    for width, kept in ((80, 3), (60, 2), (30, 1)):
+        file = io.StringIO()
+        Console(file=file, width=width).print(fitted_table("a board", cells, width))
+        _title, head, row = file.getvalue().splitlines()
+        assert head.split("  ")[0] == "encoder" and row.startswith("svd all rank 8")
+        assert [name in head for name in cells] == [True] * kept + [False] * (3 - kept)
+
+
+def test_perplexities_in_the_thousands_have_no_decimals() -> None:
+    unit, share = Unit(1, 2, "perplexity", "perplexity"), Unit(100, 1, "accuracy %", "points")
+    assert [unit.text(one) for one in (999.994, 1000.4, 181817.52)] == ["999.99", "1,000", "181,818"]
+    assert [unit.signed(one) for one in (-0.001, -1234.5, 12.345)] == ["+0.00", "-1,234", "+12.35"]
+    assert [share.text(0.4995), share.signed(-0.0004)] == ["50.0", "+0.0"]
