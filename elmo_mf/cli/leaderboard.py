@@ -94,12 +94,12 @@ def fitted_table(title: str, cells: pd.DataFrame, width: int) -> Table:
     """Build a table without the last columns that would leave the first one too little of the width."""
     from rich.table import Table
 
-    widths = [max(map(len, [name, *map(str, cells[name])])) + _GAP for name in cells]
+    widths = [max(len(str(text)) for text in (name, *cells[name])) + _GAP for name in cells]
     widths[0] = min(widths[0], _ENCODER)
     kept = max(1, sum(total <= width for total in itertools.accumulate(widths)))
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(cells.columns[:kept]):
-        shown.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+        shown.add_column(str(name), justify="right" if number else "left", no_wrap=number > 0)
     for row in cells.iloc[:, :kept].itertuples(index=False):
         shown.add_row(*map(str, row))
     return shown
