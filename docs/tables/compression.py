@@ -186,6 +186,33 @@ def _longer() -> Rows:
     return [["", "perplexity, embedded", "longer", "activation error"], *body]
 
 
+def _equal_bytes() -> Rows:
+    """Compare what is stored in float16 and in int8, by the size of the file."""
+    stored = sorted(_json("equal-bytes")["stored"], key=lambda one: (-one["bytes"], one["dtype"]))
+    largest = max(one["bytes"] for one in stored)
+    head = [
+        "MB",
+        "of dense in float16",
+        "parameters of the biLSTM",
+        "stored as",
+        "forward, backward",
+        "more than dense",
+    ]
+    body = [
+        [
+            f"{one['bytes'] / 1e6:.2f}", f"{one['bytes'] / largest:.0%}", f"{one['parameters']:,}", one["dtype"],
+            f"{one['forward']:.1f}, {one['backward']:.1f}", f"{_mean(one) / _mean(stored[0]) - 1:z.1%}",
+        ]
+        for one in stored
+    ]  # fmt: skip
+    return [head, *body]
+
+
+def _mean(one: Row) -> float:
+    """Return the perplexity of both directions together."""
+    return float(np.sqrt(one["forward"] * one["backward"]))
+
+
 TABLES: Tables = {
     "errors": _errors,
     "scores": _scores,
@@ -194,6 +221,7 @@ TABLES: Tables = {
     "tuned": _tuned,
     "elmo-targets": _elmo_targets,
     "elmo-budgets": _elmo_budgets,
+    "equal-bytes": _equal_bytes,
     "highways": _highways,
     "longer": _longer,
 }

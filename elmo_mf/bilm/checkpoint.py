@@ -8,6 +8,8 @@ A factored checkpoint keeps the layout. For a factored matrix `X` it has `X_left
 close to `X`, in the orientation of `X` in the file (inputs first); `X_left` has 4 r columns if each gate has its own
 factors. A pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is
 factored as a whole (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned.
+A matrix may be int8 numbers, which the dataset `X_scale` beside it turns into its own: each is multiplied by the scale
+of its entry in the last axis, an output or, in a left factor, a rank. Such a file has its other numbers in float16.
 An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the state policy `primed`. In a highway layer,
 `W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
 
@@ -45,12 +47,13 @@ from elmo_mf.bilm.weights import (
     Target,
     with_highway,
 )
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled, hdf5_file
-from elmo_mf.io.numbers import NumbersFile, as_stored, show_shape, write_numbers
+from elmo_mf.io.numbers import NumbersFile, as_stored, show_shape, write_numbers, write_rounded
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
-DTYPES = ("float16", "float32")
+FLOAT_DTYPES = ("float16", "float32")
+DTYPES = ("int8", *FLOAT_DTYPES)
 _HISTORY = "compressions"  # attribute: a digest of each, as a JSON list
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _NAMES: dict[Target, str] = {
@@ -326,7 +329,7 @@ def write_weights(
     Args:
         path: HDF5 file.
         weights: What to write.
-        dtype: `float32` or `float16`. Defaults to float32.
+        dtype: `float32`, `float16`, or `int8` for the matrices with all other numbers in float16. Defaults to float32.
         compressions: What was done to the weights, see `BilmOptions.compressions`; `read_weights` then rejects options
             that say something else. None to record nothing.
 
@@ -334,7 +337,7 @@ def write_weights(
         InputError: A value does not fit in `dtype`, or is not a number.
     """
     if dtype not in DTYPES:
-        raise InputError(f"dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+        raise InputError(f"dtype: found {dtype}, {one_of(dtype, DTYPES)}")
     arrays = dict(weights.token_layer)
     for (direction, layer), lstm in weights.lstms.items():
         group = cell_group(direction, layer)
@@ -344,8 +347,16 @@ def write_weights(
         if compressions is not None:
             file.attrs[_HISTORY] = json.dumps(_digests(compressions))
         for name, array in arrays.items():
-            stored = as_stored(array, dtype, f"{path}: {name}")
-            write_numbers(file, name, stored, "gzip" if name.endswith("_pruned") else None)
+            where, packing = f"{path}: {name}", "gzip" if name.endswith("_pruned") else None
+            if dtype == "int8" and _is_matrix(name):
+                write_rounded(file, name, as_stored(array, "float32", where), packing)
+            else:
+                write_numbers(file, name, as_stored(array, "float16" if dtype == "int8" else dtype, where), packing)
+
+
+def _is_matrix(name: str) -> bool:
+    """Whether a dataset is that of a product, not a bias, a state or a table."""
+    return name.rpartition("/")[2].startswith("W_")
 
 
 def _digests(compressions: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -391,7 +391,7 @@ class Bilm(nn.Module):
 
         Args:
             folder: Where to write them; it is created if needed.
-            dtype: `float32` or `float16`. Defaults to float32.
+            dtype: `float32`, `float16` or `int8`, see `write_weights`. Defaults to float32.
 
         Raises:
             InputError: See `write_weights`.

@@ -11,7 +11,7 @@ from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ def compress(
     dense: Annotated[
         bool, Option("--dense", help="Write the rebuilt matrices in the official layout, for other programs.")
     ] = False,
-    dtype: Annotated[str, Option(help="Type of the stored weights: float16 or float32.")] = "float32",
+    dtype: Annotated[
+        str,
+        Option(
+            help="Type of the stored weights: float32, float16, or int8 for the matrices, with a scale for each output."
+        ),
+    ] = "float32",
     licence: Annotated[
         str | None, Option(help="Licence for the model card; by default that of the weights' own card.")
     ] = None,
@@ -51,6 +56,8 @@ def compress(
       elmo-mf compress norwegian.zip --rank 64 --out norwegian-r64
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank budget --out small
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
+      elmo-mf compress options.json weights.hdf5 --budget 25% --method whitened_svd --dtype int8 --out smallest
+      elmo-mf compress options.json weights.hdf5 --dtype int8 --out rounded
       elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
     """
     from elmo_mf.bilm import BilmOptions, read_weights
@@ -58,13 +65,13 @@ def compress(
     from elmo_mf.bilm.checkpoint_files import VOCABULARY
 
     if dtype not in DTYPES:
-        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+        raise InputError(f"--dtype: found {dtype}, {one_of(dtype, DTYPES)}")
     files = files_of_command(options, weights)
     inputs = (*files.inputs, how.calibration, evaluation, how.gradients, how.distill)
     check_folder("--out", out, (*_FILES, VOCABULARY, _CHECKPOINT), inputs)
     compression = how.compression()
-    if compression is None:
-        raise InputError("one of --rank, --budget or --highway-rank is required")
+    if compression is None and dtype != "int8":
+        raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 is required")
     parsed = BilmOptions.from_file(files.options)
     before = read_weights(files.weights, parsed, files.vocabulary)
     # only now those that import torch: what was wrong so far is said at once
@@ -74,17 +81,23 @@ def compress(
     from elmo_mf.compression.model_card import Source, write_compressed_card
     from elmo_mf.compression.report import compression_report
 
-    check_compression(before, compression)
+    if compression is not None:
+        check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
-    noted, source = with_history(parsed, compression), Source.of(files.options, files.weights, licence)
+    noted = parsed if compression is None else with_history(parsed, compression)
+    source = Source.of(files.options, files.weights, licence)
+    identity = {} if compression is None else noted.compressions[-1]
+    distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
         after, seconds, distilled = _compressed(compression, parsed, before, out / _CHECKPOINT)
-        report = compression_report(before, after, parsed, text)
-        with atomic_files(out, obsolete=[_CHECKPOINT] if compression.distill else []) as staging:
+        with atomic_files(out, obsolete=[_CHECKPOINT] if distills else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
-            write_json(staging / "report.json", _json(noted.compressions[-1], report, seconds, distilled))
-            write_compressed_card(staging, source, compression, noted.compressions[-1], report, parsed, dense)
+            if dtype == "int8" and not dense:  # the report is on what was stored
+                after = read_weights(staging / "weights.hdf5", noted, files.vocabulary)
+            report = compression_report(before, after, parsed, text)
+            write_json(staging / "report.json", _json(identity, dtype, report, seconds, distilled))
+            write_compressed_card(staging, source, compression, identity, report, parsed, dense, dtype)
     _print(report, parsed.token_layer.title, seconds, distilled)
     megabytes = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
@@ -93,10 +106,10 @@ def compress(
 
 
 def _json(
-    identity: dict[str, Any], report: CompressionReport, seconds: float, distilled: Distilled | None
+    identity: dict[str, Any], dtype: str, report: CompressionReport, seconds: float, distilled: Distilled | None
 ) -> dict[str, Any]:
     """Return the content of report.json."""
-    content = {"compression": identity, **report.to_dict(), "seconds": round(seconds, 2)}
+    content = {"compression": identity or None, "dtype": dtype, **report.to_dict(), "seconds": round(seconds, 2)}
     if distilled is not None:
         content["distillation"] = {
             "activation_error_before": distilled.before,
@@ -106,10 +119,13 @@ def _json(
 
 
 def _compressed(
-    compression: Compression, options: BilmOptions, before: BilmWeights, checkpoint: Path
+    compression: Compression | None, options: BilmOptions, before: BilmWeights, checkpoint: Path
 ) -> tuple[BilmWeights, float, Distilled | None]:
     """Return the compressed weights, the seconds that the factorization took, and the result of the distillation."""
     import time
+
+    if compression is None:
+        return before, 0.0, None
 
     from elmo_mf.compression import compress
 
@@ -160,7 +176,7 @@ def _print(report: CompressionReport, token_layer: str, seconds: float, distille
         m, n = factorization.shape
         share = factorization.parameters / (m * n)
         table.add_row(
-            row.name, f"{m} x {n}", str(factorization.rank or "pruned"), f"{factorization.parameters:,}",
+            row.name, f"{m} x {n}", factorization.form, f"{factorization.parameters:,}",
             f"{share:.1%}", f"{factorization.energy:.1%}", f"{factorization.error:.3f}",
             f"{factorization.input_error:.3f}",
         )  # fmt: skip
@@ -184,8 +200,8 @@ def _summary(report: CompressionReport, token_layer: str, seconds: float, distil
         f"activation error {error.overall:.3f} ("
         + ", ".join(f"layer {k} {one:.3f}" for k, one in enumerate(error.layers))
         + f") on {error.sentences} sentences",
-        f"factorized in {seconds:.1f} s",
     ]
+    lines += [f"factorized in {seconds:.1f} s"] if seconds else []
     if distilled is not None:
         changes = f"{distilled.before:.3f} before, {distilled.after:.3f} after"
         lines.append(f"distilled: activation error on held-out sentences {changes}")

@@ -62,15 +62,15 @@ def convert(
       elmo-mf convert elmo_3 --options options.json --out elmo
       elmo-mf convert norwegian_folder --out elmo
     """
-    from elmo_mf.bilm.checkpoint import DTYPES
+    from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
     from elmo_mf.bilm.config import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression.model_card import write_converted_card
     from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, open_checkpoint, plan
     from elmo_mf.convert import convert as write
 
-    if dtype not in DTYPES:
-        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(DTYPES)}")
+    if dtype not in FLOAT_DTYPES:
+        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(FLOAT_DTYPES)}")
     if is_many_langs(checkpoint):
         given = {"--options": options, "--vocabulary": vocabulary, "--without-softmax": without_softmax or None}
         if others := [name for name, value in given.items() if value is not None]:

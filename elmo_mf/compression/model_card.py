@@ -49,50 +49,53 @@ class Source:
 def write_compressed_card(
     folder: Path,
     source: Source,
-    compression: Compression,
+    compression: Compression | None,
     identity: Mapping[str, Any],
     report: CompressionReport,
     options: BilmOptions,
     dense: bool,
+    dtype: str,
 ) -> None:
     """Write the card of a compressed checkpoint.
 
     Args:
         folder: Folder of the checkpoint.
         source: The checkpoint that was compressed.
-        compression: What was done to it.
-        identity: The same with files by their SHA-256, see `with_file_hashes`.
+        compression: What was done to it; None if its matrices were only rounded.
+        identity: The same with files by their SHA-256, see `with_file_hashes`; empty if they were only rounded.
         report: The report on the compression.
         options: Options of the encoder.
         dense: Whether the rebuilt matrices were stored in place of the factors.
+        dtype: Type of the stored weights, see `write_weights`.
     """
     size, error = report.size, report.activation_error
     form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
+    label = "rounding" if compression is None else _label(compression)
+    distill = None if compression is None else compression.distill
     facts = {
         "source": source.weights,
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": f"{_label(compression)} ({form})",
+        "method": "none but rounding" if compression is None else f"{label} ({form})",
+        "stored as": "matrices of int8 with a scale for each output, the rest float16" if dtype == "int8" else dtype,
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds a token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
-        "calibrated on": _text(
-            compression.calibration, identity.get("calibration"), "the text that comes with elmo-mf"
-        ),
-        "distilled on": "nothing"
-        if compression.distill is None
-        else _text(compression.distill.text, identity["distill"]["text"], ""),
+        "calibrated on": "nothing"
+        if compression is None
+        else _text(compression.calibration, identity.get("calibration"), "the text that comes with elmo-mf"),
+        "distilled on": "nothing" if distill is None else _text(distill.text, identity["distill"]["text"], ""),
     }
     rows = [
-        (row.name, " x ".join(map(str, row.factorization.shape)), str(row.factorization.rank or "pruned"),
+        (row.name, " x ".join(map(str, row.factorization.shape)), row.factorization.form,
          f"{row.factorization.parameters:,}", f"{row.factorization.error:.3f}", f"{row.factorization.input_error:.3f}")
         for row in report.rows
     ]  # fmt: skip
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
-    title = f"ELMo compressed by {_label(compression)}"
+    title = f"ELMo compressed by {label}"
     _write(folder, title, facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)
 
 

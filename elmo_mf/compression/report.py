@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,13 @@ class FactorizationError:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return asdict(self) | {"shape": list(self.shape)}
+
+    @property
+    def form(self) -> str:
+        """The rank as a text; of a matrix without one, whether it is pruned or dense."""
+        if self.rank is not None:
+            return str(self.rank)
+        return "pruned" if self.parameters < prod(self.shape) else "dense"
 
 
 @dataclass(frozen=True)

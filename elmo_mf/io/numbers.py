@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 CHECKSUM = "sha256"
 """Attribute of a dataset: the SHA-256, in hex, of its stored numbers in row-major order, little-endian."""
 FLOATS = ("float16", "float32", "float64")
+SCALE = "_scale"
+"""End of the name of the scales of a dataset of int8, one for each entry of its last axis, float32."""
 MOST_NUMBERS = 1 << 28
 """Largest number of elements of a dataset that is read, unless the file is so large that it may really have more."""
-_LEAST_BYTES = 2  # of an element that is not compressed: float16
+_LEAST_BYTES = 1  # of an element that is not compressed: int8
 _MOST_FOR_NOTHING = 1 << 27  # elements of all datasets of a file, whatever its size
 _MOST_A_BYTE = 16  # elements per byte of the file; compressed zeros reach this
 _MOST_IN_A_CHUNK = 1 << 20  # elements of a chunk larger than its dataset: HDF5 reads whole chunks
+_MOST_INT8 = 127
 _MOST_TEXT = 1 << 16  # bytes of an attribute
 
 
@@ -50,6 +53,18 @@ def as_stored(values: np.ndarray, dtype: str, where: str) -> np.ndarray:
             found = f"{int(np.isnan(values).sum())} values that are NaN, {int(np.isinf(values).sum())} infinite"
         raise InputError(f"{where}: found {found}, expected finite numbers")
     return stored
+
+
+def write_rounded(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
+    """Add numbers to a new file as int8, with the scales that turn them back into numbers.
+
+    The largest magnitude in each entry of the last axis becomes 127, so that rounding adds at most 1/254 of it.
+    """
+    largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), initial=0)
+    scales = (largest / _MOST_INT8).astype(np.float32)
+    rounded = np.rint(np.divide(values, scales, out=np.zeros_like(values, np.float32), where=scales > 0))
+    write_numbers(file, name, np.clip(rounded, -_MOST_INT8, _MOST_INT8).astype(np.int8), compression)
+    write_numbers(file, f"{name}{SCALE}", scales)
 
 
 def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
@@ -85,7 +100,7 @@ def _bytes(values: np.ndarray) -> memoryview | bytes:
 
 
 class NumbersFile(contextlib.ExitStack):
-    """Read datasets of floats from an HDF5 file; a context manager.
+    """Read datasets of floats, or of int8 with scales, from an HDF5 file; a context manager.
 
     Each error names the file, the dataset, what was found and what was expected. Data that HDF5 stores in other files
     is not read. A dataset without stored data has its fill value everywhere, as in every HDF5 reader.
@@ -154,8 +169,8 @@ class NumbersFile(contextlib.ExitStack):
             dtype: Type of the returned array.
 
         Raises:
-            InputError: The dataset is missing, has another shape or no float type; or its numbers cannot be read, are
-                not finite, or do not match the checksum.
+            InputError: The dataset is missing, has another shape or type; or its numbers cannot be read, are not
+                finite, or do not match the checksum.
         """
         dataset = self._dataset(name, f"a dataset of shape {show_shape(shape)}")
         actual = dataset.shape
@@ -171,15 +186,27 @@ class NumbersFile(contextlib.ExitStack):
         checksum = self._text(dataset, f"{name}: {CHECKSUM}", CHECKSUM)
         if checksum not in (None, _checksum(stored)):
             self.fail(name, "numbers that do not match their checksum", "an unchanged file")
-        return array
+        return self._scaled(name, array) if stored.dtype == np.int8 else array
 
     def dtype(self, name: str) -> str:
         """Return the name of the type in which a dataset is stored.
 
         Raises:
-            InputError: The dataset is missing or has no float type.
+            InputError: The dataset is missing or has no such type.
         """
         return str(self._dataset(name, "a dataset").dtype.name)
+
+    def _scaled(self, name: str, whole: np.ndarray) -> np.ndarray:
+        """Multiply whole numbers by their scales."""
+        if whole.ndim == 0:
+            self.fail(name, "shape () of int8", "an axis whose entries have scales")
+        scale = f"{name}{SCALE}"
+        if self.has(scale) and self.dtype(scale) == "int8":
+            self.fail(scale, "dtype int8", f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}")
+        scales = self.read(scale, whole.shape[-1:])
+        if (scales < 0).any():
+            self.fail(scale, "a negative scale", "0 or more")
+        return np.asarray(whole * scales)
 
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -202,8 +229,8 @@ class NumbersFile(contextlib.ExitStack):
                 self.fail(name, "a group", expected)
             if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
                 self.fail(name, "a dataset without data of its own", expected)
-            if dataset.dtype.name not in FLOATS:
-                self.fail(name, f"dtype {dataset.dtype}", f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}")
+            if dataset.dtype.name not in (*FLOATS, "int8"):
+                self.fail(name, f"dtype {dataset.dtype}", f"{', '.join(FLOATS)}, or int8 with scales")
             if (dataset.size or 0) > self._most_of_one:
                 self.fail(name, f"shape {dataset.shape}", f"at most {self._most_of_one} numbers")
             if math.prod(dataset.chunks or ()) > max(dataset.size or 0, _MOST_IN_A_CHUNK):

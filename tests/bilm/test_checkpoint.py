@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -137,7 +138,7 @@ def test_not_finite(elmo_files: Files, value: float) -> None:
 def test_wrong_dtype(elmo_files: Files, dtype: str) -> None:
     options, weights = elmo_files()
     _replace(weights, f"{CELL}/B", np.zeros(48, dtype))
-    assert "expected float16, float32 or float64" in _error(options, weights)
+    assert "expected float16, float32, float64, or int8 with scales" in _error(options, weights)
 
 
 def test_group_in_place_of_dataset(elmo_files: Files) -> None:
@@ -235,3 +236,61 @@ def test_nothing_is_left_of_a_failed_write(tmp_path: Path) -> None:
         write_weights(tmp_path / "weights.hdf5", weights, "float16")
     assert [path.name for path in tmp_path.iterdir()] == ["weights.hdf5"]
     assert (tmp_path / "weights.hdf5").read_text() == "what was there"
+
+
+@pytest.mark.parametrize(
+    "compressed", [{}, {"rank": 3}, {"rank": 3, "targets": "joint"}, {"rank": 3, "method": "prune"}]
+)
+def test_matrices_in_int8(elmo_files: Files, tmp_path: Path, compressed: dict[str, Any]) -> None:
+    """Each number is within half a step of its own, a step being 1/127 of the largest number of its output or rank."""
+    compression = Compression(**({"method": "svd", "targets": "all"} | compressed)) if compressed else None
+    exact, halves, rounded, again = (tmp_path / name for name in ("exact", "halves", "rounded", "again"))
+    bilm = Bilm.from_files(*elmo_files(), compression=compression)
+    bilm.save(exact)
+    bilm.save(halves, "float16")
+    bilm.save(rounded, "int8")
+    Bilm.from_files(rounded / "options.json", rounded / "weights.hdf5").save(again, "int8")
+    numbers, others, own, same = (numbers_of(folder / "weights.hdf5") for folder in (exact, halves, rounded, again))
+    assert {name for name in own if not name.endswith("_scale")} == set(numbers)
+    for name, values in numbers.items():
+        is_matrix = name.rpartition("/")[2].startswith("W_")
+        assert (own[name].dtype == np.int8) == is_matrix == (f"{name}_scale" in own)
+        if not is_matrix:
+            np.testing.assert_array_equal(own[name], others[name])
+            continue
+        scale = own[f"{name}_scale"]
+        others_axes = tuple(range(values.ndim - 1))
+        np.testing.assert_allclose(scale * 127, np.abs(values).max(axis=others_axes), rtol=1e-6)
+        assert np.all(np.abs(own[name] * scale - values) <= scale * (0.5 + 1e-4))
+        np.testing.assert_array_equal(own[name], same[name])
+        np.testing.assert_allclose(scale, same[f"{name}_scale"], rtol=1e-6)
+
+
+def numbers_of(weights: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(weights) as file:
+        file.visititems(lambda name, one: found.update({name: one[...]}) if isinstance(one, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (None, "W_P_0_scale: found nothing"),
+        (np.ones(3, np.float32), "W_P_0_scale: found shape (3,), expected (5,)"),
+        (np.full(5, -1, np.float32), "W_P_0_scale: found a negative scale"),
+        (np.full(5, np.nan, np.float32), "W_P_0_scale: found 5 values that are NaN or infinite"),
+        (np.ones(5, np.int8), "W_P_0_scale: found dtype int8, expected float16, float32 or float64"),
+    ],
+)
+def test_wrong_scales(tmp_path: Path, scale: np.ndarray | None, message: str) -> None:
+    random_bilm(projection_dim=5).save(tmp_path, "int8")
+    _replace(tmp_path / "weights.hdf5", f"{CELL}/W_P_0_scale", scale)
+    assert message in _error(tmp_path / "options.json", tmp_path / "weights.hdf5")
+
+
+def test_numbers_in_int8_have_a_checksum(tmp_path: Path) -> None:
+    random_bilm().save(tmp_path, "int8")
+    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
+        file[f"{CELL}/W_0"][0, 0] ^= 1
+    assert "W_0: found numbers that do not match" in _error(tmp_path / "options.json", tmp_path / "weights.hdf5")

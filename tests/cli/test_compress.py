@@ -11,6 +11,9 @@ import pytest
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
+from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from tests.bilm.test_checkpoint import numbers_of
 from tests.io.test_atomic import in_a_child
 
 Files = Callable[..., tuple[Path, Path]]
@@ -91,7 +94,7 @@ def test_a_card_that_cannot_be_read_fails_before_the_work(elmo_files: Files, tmp
 def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert _compress(elmo_files(), tmp_path / "out", 2, "--licence", "CC0 | x\n---\n# Another") == 0
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert 'licence: "CC0 / x --- # Another"\nlibrary' in text
+    assert 'license: other\nlicense_text: "CC0 / x --- # Another"\nlibrary_name: elmo-mf' in text
     assert "| licence | CC0 / x --- # Another |\n" in text
 
 
@@ -132,3 +135,22 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     assert _compress(files, out, 2, *command) == 2
     assert "--out: found 0.0 MB free on the disk" in capsys.readouterr().err
     assert checkpoint.exists() is resumed
+
+
+@pytest.mark.parametrize("factorized", [True, False])
+def test_int8_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorized: bool) -> None:
+    """The report is on the numbers that were stored, and smaller than in float16."""
+    files, out, halves = elmo_files(dim=64, projection_dim=16), tmp_path / "out", tmp_path / "halves"
+    how = ["--rank", "4"] if factorized else []
+    assert main(["compress", *map(str, files), *how, "--dtype", "int8", "--out", str(out)]) == 0
+    report, card = json.loads((out / "report.json").read_text()), (out / "MODEL_CARD.md").read_text()
+    dense, own = Bilm.from_files(*files), Bilm.from_files(out / "options.json", out / "weights.hdf5")
+    found = activation_error(dense, own, calibration_sentences(CALIBRATION_TEXT))
+    assert report["activation_error"]["all"] == pytest.approx(found.overall) and report["dtype"] == "int8"
+    assert (report["compression"] is None) == (not factorized) == (not own.options.compressions)
+    assert "matrices of int8" in card and ("none but rounding" in card) == (not factorized)
+    if not factorized:
+        assert found.overall < 0.02
+    own.save(halves, "float16")
+    sizes = [sum(one.nbytes for one in numbers_of(folder / "weights.hdf5").values()) for folder in (out, halves)]
+    assert sizes[0] < sizes[1]

@@ -117,7 +117,10 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
         (_set("dim", 9), "found a softmax of 8 words on vectors of 9, expected 8 words on vectors of 8"),
         (_set("bias", None), r"softmax.hdf5: bias: found nothing, expected a dataset of shape \(8,\)"),
         (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values that are NaN or infinite"),
-        (_set("bias", [1] * 8), "softmax.hdf5: bias: found dtype int64, expected float16, float32 or float64"),
+        (
+            _set("bias", [1] * 8),
+            "softmax.hdf5: bias: found dtype int64, expected float16, float32, float64, or int8",
+        ),
         (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\n"), "found a softmax of 8 words on .* expected 4 words"),
         (_write("vocabulary.txt", "<S>\nred\n"), "vocabulary.txt: found no </S>, <UNK>, expected one word a line"),
         (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\nred\n"), "vocabulary.txt: line 5: found 'red'"),
