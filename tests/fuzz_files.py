@@ -73,7 +73,7 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "softmax": Target("hdf5", signed_bytes(softmax.read_bytes()), lambda path: read_softmax(path, 6, 9)),
         "zip": Target("zip", of_bytes(_archive()), lambda path: extract(path, "a.txt", path.with_suffix(".out"))),
         "fetch-lock": Target("lock", of_json(hashes), Lock),
-        "model-card": Target("md", of_bytes(b'---\nlicence: "MIT"\n---\n# A card\n'), _licence),
+        "model-card": Target("md", of_bytes(b'---\nlicense: other\nlicense_text: "MIT"\n---\n# A card\n'), _licence),
         "part-note": Target("json", of_json(PART_NOTE), _part),
         "lease": Target("json", of_json({"host": "a", "pid": 1, "time": 1.0, "phase": "training"}), _lease),
         "failure": Target("json", of_json({"id": "0" * 64, "error": "it failed"}), _failure),

@@ -19,6 +19,14 @@ from elmo_mf.records.labels import compression_label
 
 CARD_FILE = "MODEL_CARD.md"
 NOT_STATED = "not stated"
+_UNKNOWN = "unknown"
+_LICENCE_TEXT = "license_text"
+_HUB_LICENCES = {
+    "afl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0",
+    "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0",
+    "odc-by", "pddl", "unlicense",
+}  # fmt: skip
+"""The common ones of the licences that the Hub knows: https://huggingface.co/docs/hub/repositories-licenses."""
 _MOST_BYTES = 1_000_000
 _MOST_TEXT = 10_000
 
@@ -165,8 +173,19 @@ def licence_on_card(folder: Path) -> str:
     if not path.exists():
         return NOT_STATED
     text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
-    line = re.search(r"^licence: (.+)$", text, re.MULTILINE)
-    return (line and _unquoted(_cell(line[1]))) or NOT_STATED
+    lines = (re.search(rf"^{key}: (.+)$", text, re.MULTILINE) for key in (_LICENCE_TEXT, "license"))
+    found = next((_unquoted(_cell(line[1])) for line in lines if line), "")
+    return found if found not in ("", _UNKNOWN) else NOT_STATED
+
+
+def _license(text: str) -> str:
+    """The lines on a licence in the front matter: an identifier of the Hugging Face Hub, or `other` and the text."""
+    if text == NOT_STATED:
+        return f"license: {_UNKNOWN}"
+    identifier = text.lower()
+    if identifier in _HUB_LICENCES:
+        return f"license: {identifier}"
+    return f"license: other\n{_LICENCE_TEXT}: {yaml(text)}"
 
 
 def _unquoted(value: str) -> str:
@@ -181,7 +200,7 @@ def _unquoted(value: str) -> str:
 def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: str) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items() if version)
     parts = [
-        f"---\nlicence: {yaml(_cell(facts['licence']))}\nlibrary: elmo-mf\n---",
+        f"---\n{_license(_cell(facts['licence']))}\nlibrary_name: elmo-mf\n---",
         f"# {title}",
         _table(("", ""), list({**facts, "licence": markdown(_cell(facts["licence"]))}.items())),
         *([more] if more else []),

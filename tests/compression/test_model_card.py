@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
 from elmo_mf import Bilm
 from elmo_mf.cli.main import main
@@ -59,10 +60,10 @@ def test_the_code_on_the_card_runs(elmo_files: Files, tmp_path: Path, monkeypatc
 def test_a_licence_is_passed_on(elmo_files: Files, tmp_path: Path) -> None:
     files = elmo_files()
     assert _facts(_compress(files, tmp_path / "a", "--rank", "2"))["licence"] == "not stated"
-    (files[1].parent / "MODEL_CARD.md").write_text("---\nlicence: Apache-2.0\n---\n")
+    (files[1].parent / "MODEL_CARD.md").write_text("---\nlicense: apache-2.0\n---\n")
     first = _compress(files, tmp_path / "b", "--rank", "2", "--targets", "input")
     again = (first / "options.json", first / "weights.hdf5")
-    assert _facts(_compress(again, tmp_path / "c", "--rank", "2", "--targets", "recurrent"))["licence"] == "Apache-2.0"
+    assert _facts(_compress(again, tmp_path / "c", "--rank", "2", "--targets", "recurrent"))["licence"] == "apache-2.0"
     assert licence_on_card(tmp_path) == "not stated"
 
 
@@ -72,6 +73,8 @@ def test_the_card_of_a_pretrained_elmo(tmp_path: Path) -> None:
     sizes = "--cell 8 --projection 4 --epochs 1 --batch-tokens 64 --rank 2 --licence CC-BY-4.0".split()
     assert main(["pretrain", text, "--valid", text, "--out", str(out), *sizes]) == 0
     facts, record = _facts(out), json.loads((out / "pretrain.json").read_text())
+    hub = ModelCard.load(out / "MODEL_CARD.md").data  # as the Hugging Face Hub reads it
+    assert (hub.license, hub.library_name) == ("cc-by-4.0", "elmo-mf")
     assert facts["licence"] == "CC-BY-4.0" and facts["low-rank from the start"] == "svd all rank 2"
     assert facts["trained on"] == f"200 words, SHA-256 {file_hash(tmp_path / 't.txt')}"
     assert facts["held-out perplexity"].startswith(f"forward {record['held_out_perplexity']['forward']:.1f}, ")

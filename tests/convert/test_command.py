@@ -35,14 +35,14 @@ def test_the_result_is_evaluated_and_compressed(
     )
     assert {path.name for path in out.iterdir()} == RESULT | SOFTMAX
     card = (out / "MODEL_CARD.md").read_text()
-    assert "licence: mine" in card and "model.ckpt-7.data-00000-of-00001" in card and "6 words" in card
+    assert "license_text: mine" in card and "model.ckpt-7.data-00000-of-00001" in card and "6 words" in card
     (tmp_path / "text.txt").write_text("the cat sat\n")
     files = ["--options", str(out / "options.json"), "--weights", str(out / "weights.hdf5")]
     assert main(["perplexity", str(tmp_path / "text.txt"), *files, "--rank", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     files = [str(out / "options.json"), str(out / "weights.hdf5")]
     assert main(["compress", *files, "--rank", "2", "--out", str(tmp_path / "small")]) == 0
-    assert "licence: mine" in (tmp_path / "small" / "MODEL_CARD.md").read_text()
+    assert "license_text: mine" in (tmp_path / "small" / "MODEL_CARD.md").read_text()
 
 
 def test_an_older_softmax_is_removed(command: list[str], model: Trained, tmp_path: Path) -> None:
