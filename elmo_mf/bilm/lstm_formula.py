@@ -124,6 +124,11 @@ class LstmFormula(nn.Module):
         return {JOINT: reorder_gates(Factors(w_h.left, right), _IGFO)}
 
 
+def in_file_order(rows: Array) -> Array:
+    """Return rows of the gates, (4n, ...), in the order of `LstmWeights` in place of that of an `LstmFormula`."""
+    return reorder_rows(rows, _IGFO)
+
+
 def _input_and_recurrent(weights: LstmWeights) -> tuple[Matrix, Matrix]:
     """Return W_x and W_h; for L [R_x R_h], R_x and the factors of L R_h."""
     matrices = weights.matrices

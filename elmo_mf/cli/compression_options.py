@@ -33,8 +33,8 @@ class CompressionOptions:
     allocation: Annotated[
         str,
         Option(
-            help="How a budget is divided: outputs, by the effect of each matrix's error on the outputs, or matrices, "
-            "equally."
+            help="How a budget is divided: outputs, by the effect of each matrix's error on the outputs; matrices, "
+            "equally; or loss, by its predicted effect on the loss, with kfac_svd."
         ),
     ] = "outputs"
     method: Annotated[str, Option(help="Factorization method.")] = "svd"
@@ -92,7 +92,7 @@ class AllCompressionOptions(CompressionOptions):
             "default."
         ),
     ] = None
-    gradients: Annotated[Path | None, Option(help="File of elmo-mf gradients, for fisher_svd.")] = None
+    gradients: Annotated[Path | None, Option(help="File of elmo-mf gradients, for fisher_svd and kfac_svd.")] = None
     distill: Annotated[
         Path | None,
         Option(help="Tokenised text on which the factors are trained to reproduce the outputs of the dense encoder."),

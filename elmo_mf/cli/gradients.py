@@ -1,4 +1,4 @@
-"""`elmo-mf gradients`: second moments of the gradients of a task's loss in the encoder."""
+"""`elmo-mf gradients`: second moments of the gradients of a loss in the encoder."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ def gradients(
     seed: int = typer.Option(13, help="Of the training."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
 ) -> None:
-    """Train a task's model on the dense encoder, and write the second moments of the loss's gradients in the encoder.
+    """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
 
-    The file is what fisher_svd weights rows by, in elmo-mf compress and in configs (the key gradients). A sweep makes
-    such files itself. The same command resumes a run that was interrupted, with the data, the encoder and the
-    activations that OUTPUT.parts has.
+    The loss is that of a task's model, which is trained first; or, for wikitext2-bilm, the ELMo's own as a language
+    model on the training text, with the softmax beside its weights: kfac_svd needs that one. elmo-mf compress and the
+    key gradients of a config take the file; a sweep makes such files itself. The same command resumes a run that was
+    interrupted, with the data, the encoder and the activations that OUTPUT.parts has.
 
     Examples:
 
     \b
       elmo-mf gradients sst sst-gradients.hdf5
       elmo-mf compress options.json weights.hdf5 --method fisher_svd --gradients sst-gradients.hdf5 --rank 8 --out small
+      elmo-mf gradients wikitext2-bilm gradients.hdf5 --data data --options options.json --weights weights.hdf5
+      elmo-mf compress options.json weights.hdf5 --method kfac_svd --gradients gradients.hdf5 --rank 32 --out small
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -54,9 +57,11 @@ def gradients(
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
     known = load_task(task)
-    if known.kind != "elmo":
-        kind = {"language-model": "a language model", "probe": "a probe"}.get(known.kind, "an ELMo as a language model")
-        raise InputError(f"TASK: found {task}, {kind}, expected a task with a model that has an ELMo")
+    if known.kind in ("language-model", "probe"):
+        kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
+        raise InputError(
+            f"TASK: found {task}, {kind}, expected a task with a model that has an ELMo, or wikitext2-bilm"
+        )
     (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")
@@ -79,10 +84,13 @@ def gradients(
 
 def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     from elmo_mf.experiments.workspace import workspace
+    from elmo_mf.tasks.bilm_run import gradients_of as own_gradients
+    from elmo_mf.tasks.config import load_task
     from elmo_mf.tasks.preflight import check_needs
     from elmo_mf.tasks.trained_model import gradients_of
 
+    gradients = own_gradients if load_task(run.task).kind == "bilm" else gradients_of
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:
         # a copy: if the process is killed from here on, the same command still has the original
-        shutil.copyfile(gradients_of(spec, run, work), path)
+        shutil.copyfile(gradients(spec, run, work), path)

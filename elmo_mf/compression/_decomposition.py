@@ -1,8 +1,10 @@
-"""Singular value decompositions."""
+"""Singular value decompositions, and square roots of covariances."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from elmo_mf.bilm.weights import Array
 
@@ -33,6 +35,28 @@ def singular_values(matrix: Array) -> Array:
     long = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     values: Array = torch.linalg.svdvals(torch.linalg.qr(_float64(long), mode="r").R).numpy()
     return values
+
+
+def square_root(covariance: Array, ridge: float) -> Array:
+    """Compute L with L L^T = C + ridge mean(diag C) I.
+
+    Args:
+        covariance: C, (n, n); the result for zeros is the identity.
+        ridge: Addition to the diagonal, as a share of its mean.
+
+    Returns:
+        L in float64, (n, n).
+    """
+    c = covariance.astype(np.float64)
+    scale = np.trace(c) / len(c)
+    if scale <= 0:
+        return np.eye(len(c))
+    c = c / scale
+    try:
+        return np.asarray(np.linalg.cholesky(c + ridge * np.eye(len(c))) * np.sqrt(scale))
+    except np.linalg.LinAlgError:  # singular, and the ridge is lost in rounding
+        values, vectors = np.linalg.eigh(c)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0) * scale))
 
 
 def _float64(matrix: Array) -> Tensor:

@@ -12,6 +12,7 @@ from elmo_mf.compression.allocation.budget import parameters_within
 from elmo_mf.compression.allocation.ranks import allocate_ranks
 from elmo_mf.compression.allocation.sensitivity import MatrixFactorization, candidates_by_outputs
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
+from elmo_mf.compression.calibration.output_covariances import read_output_covariances
 from elmo_mf.compression.calibration.probe import ElmoProbe, EncoderProbe
 from elmo_mf.compression.calibration.row_weights import read_row_weights
 from elmo_mf.compression.check import check_compression
@@ -98,6 +99,11 @@ def _ranks(
     """Each matrix with its rank; without a budget one at a time, so that only one is in memory."""
     if compression.budget is None:
         yield from ((one, compression.rank_for(one.reference.target)) for one in lstms)
+    elif compression.allocation == "loss":
+        matrices = list(lstms)
+        by_loss = {one.reference: one.loss_candidate for one in matrices}
+        ranks = allocate_ranks(by_loss, parameters_within(weights, compression))
+        yield from ((one, ranks[one.reference]) for one in matrices)
     else:
         within: list[MatrixFactorization] = [*lstms, *(highways if compression.shares_budget else [])]
         yield from _allocated(weights, compression, within, probe)
@@ -130,11 +136,17 @@ def _statistics(
             reference: replace(known, input_covariance=covariances[reference.key].of(reference.target))
             for reference, known in statistics.items()
         }
+    if method.takes_gradients and compression.gradients is None:
+        expected = f"for {compression.method} a file of elmo-mf gradients"
+        raise InputError(f"compression.gradients: found nothing, expected {expected}")
+    if method.needs_output_covariance:
+        outputs = read_output_covariances(Path(str(compression.gradients)), weights)
+        statistics = {
+            reference: replace(known, output_covariance=outputs.of(reference))
+            for reference, known in statistics.items()
+        }
     if method.needs_gradients:
-        if compression.gradients is None:
-            expected = f"for {compression.method} a file of elmo-mf gradients"
-            raise InputError(f"compression.gradients: found nothing, expected {expected}")
-        rows = read_row_weights(Path(compression.gradients), weights)
+        rows = read_row_weights(Path(str(compression.gradients)), weights)
         statistics = {
             reference: replace(known, row_weights=rows.of(reference)) for reference, known in statistics.items()
         }

@@ -24,7 +24,10 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
             factored already; a rank is above the matrix's, or at or above break-even without `allow_larger`; the
             budget is too small; or a setting does not apply to this kind of model.
     """
-    method_of(compression)
+    method = method_of(compression)
+    if compression.allocation == "loss" and not method.needs_output_covariance:
+        found = f"loss with {compression.method}, which knows none"
+        raise InputError(f"compression.allocation: found {found}, expected outputs or matrices")
     _check_kind(compression, language_model)
     if compression.highway_rank is not None:
         check_highways(weights, compression.highway_rank, compression.allow_larger)

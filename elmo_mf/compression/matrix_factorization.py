@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
-from elmo_mf.bilm.weights import JOINT, BilmWeights, Factors, LstmWeights, Pruned
+from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Factors, LstmWeights, Pruned
 from elmo_mf.compression.allocation.ranks import Candidate
 from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.compression.methods.base import CalibrationStatistics, Factorizer, Method
@@ -32,10 +32,21 @@ class LstmFactorization:
     @cached_property
     def candidate(self) -> Candidate:
         """Error reductions relative to the matrix's squared norm, and costs."""
-        blocks = [block.error_reductions for block in self._blocks]
-        total, most = float(sum(block.sum() for block in blocks)), self.reference.largest_useful_rank
-        summed = np.sum([block[:most] for block in blocks], axis=0)
-        return Candidate.relative(summed, total, most, self.reference.cost)
+        total = float(sum(block.error_reductions.sum() for block in self._blocks))
+        return Candidate.relative(self._error_reductions, total, self._most, self.reference.cost)
+
+    @property
+    def loss_candidate(self) -> Candidate:
+        """Error reductions in the loss of a method that uses output covariances, and costs."""
+        return Candidate(self._error_reductions, self.reference.cost)
+
+    @property
+    def _most(self) -> int:
+        return self.reference.largest_useful_rank
+
+    @cached_property
+    def _error_reductions(self) -> Array:
+        return np.asarray(np.sum([block.error_reductions[: self._most] for block in self._blocks], axis=0))
 
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
         """Replace the matrix of `weights` by factors."""
@@ -52,13 +63,9 @@ class LstmFactorization:
 
     @cached_property
     def _blocks(self) -> list[Factorizer]:
-        split = partial(np.array_split, indices_or_sections=self.reference.blocks)
-        row_weights = self.statistics.row_weights
-        rows = [None] * self.reference.blocks if row_weights is None else split(row_weights)
-        return [
-            self.method.prepare(matrix, replace(self.statistics, row_weights=block_rows))
-            for matrix, block_rows in zip(split(self.reference.matrix(self.dense)), rows, strict=True)
-        ]
+        matrix = self.reference.matrix(self.dense)
+        parts = np.array_split(np.arange(len(matrix)), self.reference.blocks)
+        return [self.method.prepare(matrix[rows], self.statistics.of_rows(rows)) for rows in parts]
 
     def _replaced(self, lstm: LstmWeights, matrix: Factors | Pruned) -> LstmWeights:
         if self.reference.target == JOINT and isinstance(matrix, Pruned):  # it has no factor to share

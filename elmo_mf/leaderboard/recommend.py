@@ -11,6 +11,7 @@ from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.leaderboard.table import interval, over_reference
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.command_line import compress_command
+from elmo_mf.records.compression import Compression
 from elmo_mf.records.record import BATCHES
 
 Aim = Literal["safe", "small", "fast"]
@@ -58,12 +59,21 @@ def use_of(row: Row, board: Board) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         parts.append(f"compress_core(core, Compression({arguments}))")
     elif row.compression is not None:
-        parts.append(compress_command(row.compression))
+        parts.append(_compress(row.compression, row.identity.task_gradients, board.task))
     if row.identity.tuning is not None:
         parts.append(f"then fine-tuning for {row.identity.tuning.epochs} epochs")
     if row.identity.precision is not None:
         parts.append(f"precision: '{row.identity.precision}'")
     return ", ".join(parts)
+
+
+def _compress(compression: Compression, task_gradients: bool, task: str) -> str:
+    """Return the command that compresses, after the one for the gradients that a sweep computes itself."""
+    if not task_gradients:
+        return compress_command(compression)
+    file = "gradients.hdf5"
+    first = f"elmo-mf gradients {task} {file} --options options.json --weights weights.hdf5"
+    return f"{first} && {compress_command(compression.model_copy(update={'gradients': file}))}"
 
 
 def described(row: Row, board: Board) -> str:

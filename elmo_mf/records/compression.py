@@ -164,16 +164,16 @@ class Compression(Data):
     """Text for methods that use input covariances, for the allocation `outputs` and for highway layers; None for the
     text that comes with this package."""
     gradients: _File | None = None
-    """File that `elmo-mf gradients` wrote, for methods that use a task's gradients."""
+    """File that `elmo-mf gradients` wrote, for methods that use the gradients of a task, or of an ELMo's own loss."""
     distill: Distillation | None = None
     """Distillation after factorization, of an ELMo."""
     finetune: FineTuning | None = None
     """Fine-tuning after factorization, of a language model."""
     highway_rank: PositiveInt | Literal["budget"] | None = None
     """Rank of the character CNN's highway layers; "budget" includes them in `budget`; None leaves them dense."""
-    allocation: Literal["outputs", "matrices"] = "outputs"
+    allocation: Literal["outputs", "matrices", "loss"] = "outputs"
     """How a budget weighs the error of a matrix: `outputs` by what it does to the layers' outputs on the calibration
-    text, `matrices` all alike."""
+    text, `matrices` all alike, `loss` by what it does to the loss, which methods know that use output covariances."""
 
     if TYPE_CHECKING:  # what the validators accept, for type checkers
 
@@ -214,6 +214,8 @@ class Compression(Data):
             raise unexpected("targets", words("+".join(self.targets)), "joint, or input and recurrent")
         if self.budget is None and self.allocation != "outputs":
             raise unexpected("allocation", words(f"{self.allocation} without a budget"), "nothing")
+        if self.allocation == "loss" and self.shares_budget:
+            raise unexpected("highway_rank", "budget", "an integer or none, as the loss of highway layers is not known")
         if self.targets:
             self._check_size()
         else:

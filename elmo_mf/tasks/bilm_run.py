@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from elmo_mf.bilm.vocabulary import Vocabulary
+from elmo_mf.compression.calibration.row_weights import write_row_weights
 from elmo_mf.errors import missing
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
@@ -25,9 +26,10 @@ from elmo_mf.records.identity import Baseline, Split
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.sentences import chunks
+from elmo_mf.tasks.bilm_gradients import loss_gradients
 from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.data import data_facts, limited_data
-from elmo_mf.tasks.encoders import Encoder, encoder_of, no_gradients
+from elmo_mf.tasks.encoders import Encoder, encoder_of
 from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
 from elmo_mf.tasks.run_config import MOST_TOKENS
 from elmo_mf.tasks.spec import SweepSpec
@@ -36,6 +38,8 @@ VERSION = 1
 """Version of the scoring, part of a run's identity; raise it when scores change."""
 
 _BATCH_TOKENS = 4096
+_GRADIENT_WORDS = 50_000
+_GRADIENT_BATCH_TOKENS = 1000
 
 Lines = list[list[list[str]]]
 """The lines of a text that have words, each as chunks of words."""
@@ -88,7 +92,7 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[
         folder = limited_data(spec, run, workspace)
         texts = {split: _lines(task, folder / name) for split, name in task.run_files.items()}
     with workspace.phase("encoder"):
-        encoder = encoder_of(spec, run, workspace, no_gradients)
+        encoder = encoder_of(spec, run, workspace, gradients_of)
     with workspace.phase("scoring"):
         model, vocabulary = _language_model(encoder, softmax_files(spec, run.identity.baseline))
         perplexity: dict[Split, float] = {}
@@ -116,7 +120,7 @@ def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str
         task = load_task(run.task)
         folder = limited_data(spec, run, workspace)
         lines = _lines(task, folder / task.run_files[task.score.split])
-        encoder = encoder_of(spec, run, workspace, no_gradients)
+        encoder = encoder_of(spec, run, workspace, gradients_of)
     scored = [chunk for line in lines for chunk in line]
     return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
 
@@ -139,6 +143,33 @@ def _language_model(encoder: Encoder, files: SoftmaxFiles) -> tuple[LanguageMode
     bilm = encoder.load(word_cache_mb=100)
     softmax, vocabulary = files.read(bilm.options.lstm.projection_dim)
     return LanguageModel(bilm, softmax).eval(), vocabulary
+
+
+def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+    """Return the gradient file of an ELMo's own loss on its training text, computing it if it is not cached."""
+    dense = run.dense()
+
+    def make(folder: Path) -> None:
+        task = load_task(run.task)
+        lines = _lines(task, limited_data(spec, dense, workspace) / task.run_files["train"])
+        encoder = Encoder(spec.options, spec.weights, {})
+        model, vocabulary = _language_model(encoder, softmax_files(spec))
+        sentences = _first([chunk for line in lines for chunk in line])
+        corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
+        batches = corpus.batches(_GRADIENT_BATCH_TOKENS, None)
+        rows, covariances = loss_gradients(
+            model, batches, corpus.characters, lambda: workspace.step(Progress("gradients"))
+        )
+        settings = {"task": run.task, "words": corpus.n_words}
+        write_row_weights(folder / "gradients.hdf5", rows, settings, covariances)
+
+    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
+
+
+def _first(sentences: list[list[str]]) -> list[list[str]]:
+    """Return the first sentences, with `_GRADIENT_WORDS` words at most."""
+    ends = np.cumsum([len(sentence) for sentence in sentences])
+    return sentences[: max(1, int(np.searchsorted(ends, _GRADIENT_WORDS, side="right")))]
 
 
 @torch.no_grad()

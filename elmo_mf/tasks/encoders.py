@@ -114,7 +114,7 @@ def _read(folder: Path) -> Encoder:
 def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients, folder: Path) -> None:
     compression = run.compression
     assert compression is not None
-    if method_of(compression).needs_gradients and compression.gradients is None:
+    if method_of(compression).takes_gradients and compression.gradients is None:
         compression = compression.model_copy(update={"gradients": str(gradients(spec, run, workspace))})
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)

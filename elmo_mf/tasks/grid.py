@@ -140,8 +140,12 @@ def _check_character_cnn(options_file: str | Path) -> None:
 
 
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:
-    if task.kind in ("probe", "bilm") and _takes_gradients(compression):
-        found = f"{task.name} with {compression.method}, which needs the gradients of a task's model"
+    """Reject a method whose gradients cannot be computed: a probe has no loss, and models of tasks no covariances."""
+    if not _takes_gradients(compression) or task.kind == "bilm":
+        return
+    if task.kind == "probe" or method_of(compression).needs_output_covariance:
+        whose = "of an ELMo as a language model" if task.kind != "probe" else "of a task's model"
+        found = f"{task.name} with {compression.method}, which needs the gradients {whose}"
         raise InputError(f"compressions: found {found}, expected its key gradients")
 
 
@@ -168,7 +172,7 @@ def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:
 
 def _takes_gradients(compression: Compression | None) -> bool:
     """Return whether a run has to compute gradients of its task first."""
-    return compression is not None and method_of(compression).needs_gradients and compression.gradients is None
+    return compression is not None and method_of(compression).takes_gradients and compression.gradients is None
 
 
 def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
@@ -181,7 +185,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
     from elmo_mf.bilm import encoder as dense_encoder
     from elmo_mf.compression import apply
     from elmo_mf.compression.recovery import distillation
-    from elmo_mf.tasks import bilm_run, finetuning, task_gradients, training
+    from elmo_mf.tasks import bilm_gradients, bilm_run, finetuning, task_gradients, training
     from elmo_mf.tasks.probe import classifier
 
     versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
@@ -193,7 +197,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
         if compression.distill is not None:
             versions["distillation"] = distillation.VERSION
     if encoder.task_gradients:
-        versions["gradients"] = task_gradients.VERSION
+        versions["gradients"] = (bilm_gradients if task.kind == "bilm" else task_gradients).VERSION
     if encoder.tuning is not None:
         versions["finetuning"] = finetuning.VERSION
     return versions

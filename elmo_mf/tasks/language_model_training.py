@@ -107,7 +107,7 @@ class LanguageModelTraining:
 
     def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
         """Compress the core, calibrating on the given inputs, and return the seconds that this took."""
-        if method_of(compression).needs_gradients and compression.gradients is None:
+        if method_of(compression).takes_gradients and compression.gradients is None:
             compression = compression.model_copy(update={"gradients": str(self.gradients())})
         started = time.perf_counter()
         self.model.core = compress_core(self.dense, compression, inputs).to(self.device)

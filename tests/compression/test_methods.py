@@ -14,13 +14,13 @@ from scipy.linalg import sqrtm
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.compression import method_named, method_names, register
-from elmo_mf.compression._decomposition import svd
+from elmo_mf.compression._decomposition import square_root, svd
 from elmo_mf.compression.methods import _truncation as svd_method
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_versions
 from elmo_mf.compression.methods.fisher_svd import FisherSvd
 from elmo_mf.compression.methods.prune import Prune
 from elmo_mf.compression.methods.semi_nmf import SemiNmf
-from elmo_mf.compression.methods.whitened_svd import WhitenedSvd, square_root
+from elmo_mf.compression.methods.whitened_svd import WhitenedSvd
 from elmo_mf.errors import InputError
 from tests.compression.matrices import covariances, matrices
 
@@ -50,7 +50,7 @@ def _optimum(matrix: np.ndarray, rank: int) -> float:
 def _statistics(data: st.DataObject, matrix: np.ndarray) -> CalibrationStatistics:
     m, n = matrix.shape
     rows = np.asarray(np.random.default_rng(data.draw(st.integers(0, 1000))).exponential(size=m)) ** 3
-    return CalibrationStatistics(data.draw(covariances(n)), rows)
+    return CalibrationStatistics(data.draw(covariances(n)), rows, data.draw(covariances(m)))
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd", "prune"])
+@pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd", "kfac_svd", "prune"])
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataObject) -> None:
@@ -100,11 +100,12 @@ def test_a_higher_rank_is_no_worse(name: str, matrix: np.ndarray, data: st.DataO
     np.testing.assert_allclose(errors, left, atol=2e-5 * total + 1e-300)
 
 
-@pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd"])
+@pytest.mark.parametrize("name", ["svd", "whitened_svd", "fisher_svd", "kfac_svd"])
 def test_all_ranks_take_one_decomposition(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decompose = Mock(wraps=svd)
     monkeypatch.setattr(svd_method, "svd", decompose)
-    any_rank = method_named(name).prepare(np.ones((6, 4), np.float32), CalibrationStatistics(np.eye(4), np.ones(6)))
+    statistics = CalibrationStatistics(np.eye(4), np.ones(6), np.eye(6))
+    any_rank = method_named(name).prepare(np.ones((6, 4), np.float32), statistics)
     assert len(any_rank.error_reductions) == 4 and any_rank.factors(1).shape == any_rank.factors(3).shape == (6, 4)
     assert decompose.call_count == 1
 
@@ -130,6 +131,27 @@ def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: s
     )
     assert own <= plain + 1e-4 * norm
     assert own == pytest.approx(_optimum(whole, rank), abs=1e-4 * norm)
+
+
+@settings(max_examples=100, deadline=None)
+@given(matrix=matrices(), data=st.data())
+def test_no_factors_have_a_lower_loss_than_those_of_kfac(matrix: np.ndarray, data: st.DataObject) -> None:
+    """By SciPy's square roots of both covariances, and Eckart and Young."""
+    rank, ridge = data.draw(st.integers(1, min(matrix.shape))), 1e-3
+    statistics = _statistics(data, matrix)
+    assert statistics.input_covariance is not None and statistics.output_covariance is not None
+    left, right = (_root(c, ridge) for c in (statistics.output_covariance, statistics.input_covariance))
+    whole = left @ matrix.astype(np.float64) @ right
+    made = method_named("kfac_svd", {"ridge": ridge, "output_ridge": ridge}).factorize(matrix, rank, statistics)
+    own = np.linalg.norm(whole - left @ to_dense(_doubled(made)) @ right)
+    assert own == pytest.approx(_optimum(whole, rank), abs=1e-3 * float(np.linalg.norm(whole)))
+
+
+def _root(covariance: np.ndarray, ridge: float) -> np.ndarray:
+    mean = np.trace(covariance) / len(covariance)
+    if mean <= 0:
+        return np.eye(len(covariance))
+    return np.asarray(np.real(sqrtm(covariance + ridge * mean * np.eye(len(covariance)))))
 
 
 @settings(max_examples=60, deadline=None)

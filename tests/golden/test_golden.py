@@ -22,17 +22,19 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from scipy.linalg import toeplitz
 from threadpoolctl import threadpool_limits
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import encoder
 from elmo_mf.cli.main import main
-from elmo_mf.compression import apply, method_names
+from elmo_mf.compression import apply, method_named, method_names
 from elmo_mf.compression.methods.base import method_versions
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.pretrain import train as pretrain
 from elmo_mf.records import Measurements
-from elmo_mf.tasks import finetuning, task_gradients, training
+from elmo_mf.resources import base_elmo
+from elmo_mf.tasks import bilm_gradients, finetuning, task_gradients, training
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
@@ -48,6 +50,7 @@ VERSIONS: dict[str, tuple[str, int]] = {
     "pretraining": ("VERSION in elmo_mf/pretrain/train.py", pretrain.VERSION),
     "task": ("VERSION in elmo_mf/tasks/training.py", training.VERSION),
     "gradients": ("VERSION in elmo_mf/tasks/task_gradients.py", task_gradients.VERSION),
+    "own-gradients": ("VERSION in elmo_mf/tasks/bilm_gradients.py", bilm_gradients.VERSION),
     "language-model": (
         "VERSION in elmo_mf/tasks/training.py, or in elmo_mf/tasks/finetuning.py",
         training.VERSION + finetuning.VERSION - 1,
@@ -148,14 +151,29 @@ _PART = "--layers=1", "--directions=backward"
 def _method(folder: Path, name: str, settings: Sequence[str] = ()) -> Arrays:
     """The backward second layer's matrices by a method, with some row weights or other."""
     options: list[object] = ["--rank=8", "--method", name, *(f"--setting={one}" for one in settings), *_PART]
-    if name == "fisher_svd":
-        file = folder / "gradients.hdf5"
-        with h5py.File(file, "w") as gradients:
-            for direction, layer in itertools.product(("forward", "backward"), (0, 1)):
-                for target, rows in (("input", 2048), ("recurrent", 2048), ("projection", 64)):
-                    gradients[f"{direction}/{layer}/{target}"] = np.arange(rows) % 7 + 0.5
-        options += ["--gradients", file]
+    if method_named(name).takes_gradients:
+        options += ["--gradients", _gradient_file(folder)]
     return _compression(folder, options)
+
+
+def _by_loss(folder: Path) -> Arrays:
+    """A budget by the loss that the gradients predict."""
+    options = "--method=kfac_svd", "--budget=10%", "--allocation=loss", "--gradients", _gradient_file(folder)
+    return _compression(folder, options)
+
+
+def _gradient_file(folder: Path) -> Path:
+    """Row weights, and output covariances that fall with the distance between two outputs."""
+    file = folder / "gradients.hdf5"
+    with h5py.File(file, "w") as gradients:
+        for direction, layer in itertools.product(("forward", "backward"), (0, 1)):
+            for target, rows in (("input", 2048), ("recurrent", 2048), ("projection", 64)):
+                gradients[f"{direction}/{layer}/{target}"] = np.arange(rows) % 7 + 0.5
+            for outputs, rows in (("gates", 2048), ("projection", 64)):
+                spread = np.sqrt(np.arange(rows) % 7 + 0.5 + layer)
+                covariance = spread[:, None] * toeplitz(0.9 ** np.arange(rows)) * spread
+                gradients[f"{direction}/{layer}/{outputs}_covariance"] = covariance.astype(np.float32)
+    return file
 
 
 def _distillation(folder: Path, options: Sequence[object], sentences: int, steps: int) -> Arrays:
@@ -213,6 +231,15 @@ def _gradients(folder: Path) -> Arrays:
     return _datasets(folder / "out.hdf5")
 
 
+def _own_gradients(folder: Path) -> Arrays:
+    """Gradients of the larger embedded ELMo's own loss; of the covariances, every 40th row and column."""
+    options, weights = base_elmo()
+    elmo = "--options", options, "--weights", weights
+    _command("gradients", "wikitext2-bilm", folder / "out.hdf5", *elmo, "--limit", 12)
+    arrays = _datasets(folder / "out.hdf5")
+    return {name: array[::40, ::40] if array.ndim == 2 else array for name, array in arrays.items()}
+
+
 def _language_model(folder: Path) -> Arrays:
     """A dense AWD-LSTM's weights, averaged in the end, and what runs score: dense, tuned, and compressed and tuned."""
     import torch
@@ -259,6 +286,7 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "compression: by gate": partial(_compression, options=("--rank=8", "--granularity=gate", *_PART)),
     "compression: budget": partial(_compression, options=("--budget=10%", "--method=whitened_svd")),
     "compression: budget by matrices": partial(_compression, options=("--budget=10%", "--allocation=matrices")),
+    "compression: budget by loss": _by_loss,
     "compression: highways": partial(_compression, options=("--highway-rank=8",)),
     "distillation: svd": partial(_distillation, options=("--rank=8",), sentences=100, steps=2),  # three batches
     "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune"), sentences=12, steps=3),
@@ -269,6 +297,7 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "pretraining: full, low-rank": partial(_pretraining, options=("--softmax=full", "--schedule=cosine", "--rank=3")),
     "task: sst": _task,
     "gradients: sst": _gradients,
+    "own-gradients: wikitext2": _own_gradients,
     "language-model: ptb": _language_model,
 }
 

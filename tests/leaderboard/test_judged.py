@@ -16,7 +16,7 @@ from scipy import stats
 from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
 from elmo_mf.leaderboard.headline import in_short
 from elmo_mf.leaderboard.readme import about, summary
-from elmo_mf.leaderboard.recommend import recommendations
+from elmo_mf.leaderboard.recommend import recommendations, use_of
 from elmo_mf.leaderboard.records import outputs_of, records_of
 from elmo_mf.leaderboard.table import columns, evidence, table
 from elmo_mf.records.outputs import Outputs, SplitOutputs
@@ -269,6 +269,11 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     assert chosen["fast"].row.encoder == "svd all rank 8"
     options = "--method svd --targets all --rank 8"
     assert chosen["fast"].use == f"elmo-mf compress options.json weights.hdf5 {options} --out small"
+    entry, _ = task.entry(8, 0.70, run={"task_gradients": True})
+    row = replace(chosen["fast"].row, identity=parsed(entry).run.encoder)
+    gradients, compress = use_of(row, board).split(" && ")
+    assert gradients == f"elmo-mf gradients {board.task} gradients.hdf5 --options options.json --weights weights.hdf5"
+    assert compress == f"elmo-mf compress options.json weights.hdf5 {options} --gradients gradients.hdf5 --out small"
 
 
 def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:

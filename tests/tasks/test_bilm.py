@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
+from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.lstm_formula import in_file_order
+from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.pretrain.corpus import Batch, Corpus
 from elmo_mf.pretrain.evaluate import evaluate, read_language_model
+from elmo_mf.pretrain.model import LanguageModel
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.records import RecordStore
+from elmo_mf.tasks.bilm_gradients import loss_gradients
 from elmo_mf.tasks.bilm_run import line_perplexities
 from elmo_mf.tasks.elmo_run import measure_times
 from elmo_mf.tasks.grid import expand
@@ -91,7 +102,7 @@ def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, 
     assert cost_of(spec, runs).trainings == 0 and cost_of(spec, runs).encoders == 1
     dense, compressed, int8, shuffled = records_here(spec, tmp_path / "out")
     scores = [entry["scores"]["perplexity"] for entry in (dense, compressed, int8, shuffled)]
-    assert scores[0] < scores[1] < scores[3] and scores[2] == pytest.approx(scores[0], rel=0.05)
+    assert scores[0] < min(scores[1], scores[3]) and scores[2] == pytest.approx(scores[0], rel=0.05)
     assert dense["activation_error"] is None and compressed["activation_error"]["all"] > 0
     assert dense["size"]["lstm_parameters"] > compressed["size"]["lstm_parameters"]
     store = RecordStore(tmp_path / "out")
@@ -103,7 +114,7 @@ def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, 
             assert len(part.score) == entry["examples"][split]
     (board,) = boards(list(store.records()), store.outputs)
     rows = {row.encoder: row for row in board.rows}
-    assert rows["svd input+recurrent rank 2"].verdict == "worse" and rows["dense in int8"].examples > 20
+    assert rows["svd input+recurrent rank 2"].low > 0 and rows["dense in int8"].examples > 20
     with workspace(tmp_path / "again") as work:
         assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
 
@@ -178,5 +189,82 @@ def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep
         expand(tiny_sweep(tasks=["wikitext2-bilm"]))
     with pytest.raises(InputError, match="baselines: found words for wikitext2-bilm, expected shuffled"):
         expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
-    with pytest.raises(InputError, match="wikitext2-bilm with fisher_svd, which needs the gradients"):
-        expand(_spec(tiny_sweep, one_elmo, methods=["fisher_svd"]))
+    for task, whose in (("sst", "of an ELMo as a language model"), ("sst-probe", "of a task's model")):
+        with pytest.raises(
+            InputError, match=f"{task} with kfac_svd, which needs the gradients {whose}, expected its key"
+        ):
+            expand(tiny_sweep(tasks=[task], methods=["kfac_svd"]))
+    by_loss = {"method": "svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
+    with pytest.raises(InputError, match=r"compression\.allocation: found loss with svd, which knows none"):
+        expand(_spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss]))
+    with pytest.raises(InputError, match="highway_rank: found 'budget', expected an integer or none, as the loss of"):
+        expand(_spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss | {"highway_rank": "budget"}]))
+
+
+def test_gradients_of_one_token_are_those_of_the_weights(one_elmo: Path) -> None:
+    """In an empty line, one token of each direction predicts: G is g g^T, where g is the gradient by the bias."""
+    model, characters, (batch,) = _language_model(one_elmo, [[]])
+    losses = model(batch, characters)
+    (losses.forward + losses.backward).backward()
+    gradients = copy.deepcopy(model.bilm.layers)
+    with torch.no_grad():
+        for own, parameter in zip(gradients.parameters(), model.bilm.layers.parameters(), strict=True):
+            assert parameter.grad is not None
+            own.copy_(parameter.grad)
+    rows, covariances = loss_gradients(model, [batch], characters, lambda: None)
+    for layer, module in enumerate(map(partial(cast, BiLstmLayer), gradients)):
+        (group,) = (cast(ProjectedLstm, group) for group in module.groups)
+        for direction, lstm in enumerate(module.weights()):
+            bias = in_file_order(group.bias.detach().numpy()[direction, 0])
+            found = 2 * covariances.covariances[direction, layer, "gates"]
+            np.testing.assert_allclose(found, np.outer(bias, bias), rtol=5e-3, atol=1e-7)
+            for target, matrix in lstm.matrices.items():
+                squares = np.square(np.asarray(matrix, np.float64)).sum(axis=1)
+                np.testing.assert_allclose(2 * rows.rows[direction, layer, target], squares, rtol=5e-3, atol=1e-7)
+
+
+def test_gradients_of_a_text_are_means_over_its_tokens(one_elmo: Path) -> None:
+    sentences = [["red", "green"], ["blue"], ["red", "white", "white", "black"]]
+    model, characters, batches = _language_model(one_elmo, sentences, batch_tokens=1)
+    assert len(batches) == 3
+    whole = loss_gradients(model, batches, characters, lambda: None)
+    apart = [loss_gradients(model, [batch], characters, lambda: None) for batch in batches]
+    tokens = np.array([int(batch.lengths.sum()) for batch in batches])
+    for key, found in whole[1].covariances.items():
+        parts = [one.covariances[key] for _, one in apart]
+        np.testing.assert_allclose(found, np.average(parts, axis=0, weights=tokens), rtol=1e-6, atol=1e-12)
+        assert np.linalg.eigvalsh(found).min() >= -1e-9 * np.trace(found) and np.trace(found) > 0
+
+
+def _language_model(
+    elmo: Path, sentences: list[list[str]], batch_tokens: int = 1000
+) -> tuple[LanguageModel, torch.Tensor, list[Batch]]:
+    model, vocabulary = read_language_model(elmo / "options.json", elmo / "weights.hdf5", None, elmo)
+    corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
+    return model.eval().requires_grad_(True), corpus.characters, list(corpus.batches(batch_tokens, None))
+
+
+@pytest.mark.slow
+def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
+    one_elmo: Path, tiny_sweep: TinySweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sweep computes them, and `gradients` writes the same for `compress`."""
+    by_loss = {"method": "kfac_svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
+    spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss])
+    dense, own = records_here(spec, tmp_path / "out")
+    assert own["run"]["task_gradients"] and own["run"]["versions"]["gradients"] == 1
+    assert dense["scores"]["perplexity"] != own["scores"]["perplexity"]
+    files = [str(one_elmo / name) for name in ("options.json", "weights.hdf5")]
+    gradients, small = tmp_path / "g.hdf5", tmp_path / "small"
+    command = ["gradients", "wikitext2-bilm", str(gradients), "--options", files[0], "--weights", files[1]]
+    assert main([*command, "--data", str(spec.data)]) == 0
+    how = ["--method", "kfac_svd", "--budget", "50%", "--allocation", "loss", "--gradients", str(gradients)]
+    assert main(["compress", *files, *how, "--out", str(small)]) == 0
+    report = json.loads((small / "report.json").read_text())
+    assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in own["matrices"]]
+    assert main(["compress", *files, *how[:2], "--rank", "2", "--out", str(tmp_path / "none")]) == 2
+    assert "compression.gradients: found nothing, expected for kfac_svd a file" in capsys.readouterr().err
+    with h5py.File(gradients, "a") as file:
+        del file["forward/1/gates_covariance"]
+    assert main(["compress", *files, *how, "--out", str(tmp_path / "none")]) == 2
+    assert "forward/1/gates_covariance: found nothing, expected a file of elmo-mf gradients" in capsys.readouterr().err

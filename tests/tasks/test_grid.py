@@ -12,7 +12,7 @@ import h5py
 import pytest
 
 from elmo_mf.bilm.weights import TARGETS
-from elmo_mf.compression import method_names
+from elmo_mf.compression import method_named, method_names
 from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import read_record
@@ -70,6 +70,8 @@ def test_the_published_sweep_of_language_models() -> None:
     tuned = [c for c in SweepSpec.from_file(_PUBLISHED / "tuned.jsonnet").encoders() if c]
     for target in ("input", "recurrent"):
         for method in method_names():
+            if method_named(method).needs_output_covariance:
+                continue  # of an ELMo as a language model
             assert len({c.rank for c in compressions if c.targets == (target,) and c.method == method}) >= 3
         assert all(c.finetune for c in tuned) and any(c.targets == (target,) for c in tuned)
 

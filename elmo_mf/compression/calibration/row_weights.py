@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
+from elmo_mf.compression.calibration.output_covariances import OutputCovariances
 from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.io import atomic_path, hdf5_file
 from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
@@ -29,14 +30,25 @@ class RowWeights:
         return np.asarray(sum(self.rows[reference.direction, reference.layer, name] for name in names))
 
 
-def write_row_weights(path: Path, weights: RowWeights, attributes: dict[str, Any]) -> None:
-    """Write a file atomically; with `attributes` of the HDF5 file."""
+def write_row_weights(
+    path: Path, weights: RowWeights, attributes: dict[str, Any], covariances: OutputCovariances | None = None
+) -> None:
+    """Write a file atomically.
+
+    Args:
+        path: The file.
+        weights: Row weights.
+        attributes: Attributes of the HDF5 file.
+        covariances: Output covariances. Defaults to none.
+    """
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         for name, value in attributes.items():
             file.attrs[name] = str(value)
         for (direction, layer, target), rows in weights.rows.items():
             name = _name(direction, layer, target)
             write_numbers(file, name, as_stored(rows, "float64", f"{path}: {name}"))
+        for name, covariance in covariances.datasets() if covariances else ():
+            write_numbers(file, name, as_stored(covariance, "float32", f"{path}: {name}"))
 
 
 def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:

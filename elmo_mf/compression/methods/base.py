@@ -26,10 +26,22 @@ class CalibrationStatistics:
     Attributes:
         input_covariance: Second moments E[x x^T] of the matrix's inputs x, (n, n); for methods with `needs_inputs`.
         row_weights: Weight of each of its outputs in the task's loss, (m,); for methods with `needs_gradients`.
+        output_covariance: Second moments E[g g^T] of the gradients g of a loss by its outputs, (m, m); for methods with
+            `needs_output_covariance`.
     """
 
     input_covariance: Array | None = None
     row_weights: Array | None = None
+    output_covariance: Array | None = None
+
+    def of_rows(self, rows: Array) -> CalibrationStatistics:
+        """Return the statistics of some of the matrix's rows, by their numbers."""
+        weights, covariance = self.row_weights, self.output_covariance
+        return CalibrationStatistics(
+            self.input_covariance,
+            None if weights is None else weights[rows],
+            None if covariance is None else covariance[np.ix_(rows, rows)],
+        )
 
 
 NO_STATISTICS = CalibrationStatistics()
@@ -46,6 +58,7 @@ class Method(ABC):
             method run again.
         needs_inputs: Whether it needs the input covariance.
         needs_gradients: Whether it needs row weights.
+        needs_output_covariance: Whether it needs the output covariance.
         stays_dense: Whether its result runs like a dense matrix, so that it saves parameters only.
 
     Examples:
@@ -61,7 +74,13 @@ class Method(ABC):
     VERSION: ClassVar[int]
     needs_inputs: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
+    needs_output_covariance: ClassVar[bool] = False
     stays_dense: ClassVar[bool] = False
+
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether it needs a file of gradients, for row weights or the output covariance."""
+        return self.needs_gradients or self.needs_output_covariance
 
     @abstractmethod
     def factorize(
@@ -72,7 +91,7 @@ class Method(ABC):
         Args:
             matrix: The dense matrix, (m, n), in float32.
             rank: Rank r of the factors, from 1 to min(m, n).
-            statistics: What the method asks for by `needs_inputs` and `needs_gradients`.
+            statistics: What the method asks for by its attributes `needs_*`.
 
         Returns:
             Factors (m, r) and (r, n), or a pruned matrix with as many parameters, in float32.

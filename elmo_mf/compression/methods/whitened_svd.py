@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elmo_mf.bilm.weights import Array, Factors
+from elmo_mf.compression._decomposition import square_root
 from elmo_mf.compression.methods._truncation import SvdMethod
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, balanced, positive, register
 
@@ -45,25 +46,3 @@ class WhitenedSvd(SvdMethod):
     def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
         assert statistics.input_covariance is not None
         return np.asarray(matrix.astype(np.float64) @ square_root(statistics.input_covariance, self.ridge))
-
-
-def square_root(covariance: Array, ridge: float) -> Array:
-    """Compute L with L L^T = C + ridge mean(diag C) I.
-
-    Args:
-        covariance: C, (n, n); the result for zeros is the identity.
-        ridge: Addition to the diagonal, as a share of its mean.
-
-    Returns:
-        L in float64, (n, n).
-    """
-    c = covariance.astype(np.float64)
-    scale = np.trace(c) / len(c)
-    if scale <= 0:
-        return np.eye(len(c))
-    c = c / scale
-    try:
-        return np.asarray(np.linalg.cholesky(c + ridge * np.eye(len(c))) * np.sqrt(scale))
-    except np.linalg.LinAlgError:  # singular, and the ridge is lost in rounding
-        values, vectors = np.linalg.eigh(c)
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0) * scale))
