@@ -59,7 +59,8 @@ def _facts(record: Record) -> dict[str, str]:
 def _elmo(record: Record) -> str:
     elmo, files = record.elmo, record.run.elmo
     assert elmo is not None and files is not None
-    return f"{elmo.layers} x {elmo.cell} / {elmo.projection} ({files.weights[:8]})"
+    name = short(elmo.name.rpartition("/")[0] or elmo.name, _LONGEST // 2)
+    return f"{name} ({files.weights[:8]})"
 
 
 def short(text: str, longest: int = _LONGEST) -> str:

@@ -143,7 +143,7 @@ def test_settings_are_told_apart_by_what_a_reader_knows() -> None:
     other["run"]["elmo"] = {"options": "p" * 64, "weights": "v" * 64}
     other["elmo"] = {"name": "best/weights.hdf5", "layers": 2, "cell": 640, "projection": 128}
     other["run"]["config"]["model"] = {"encoder": {"input_size": 256}}
-    first, second = ["ELMo 2 x 512 / 64 (wwwwwwww)", "ELMo 2 x 640 / 128 (vvvvvvvv)"]
+    first, second = ["ELMo demo (wwwwwwww)", "ELMo best (vvvvvvvv)"]
     assert _names(small, other) == [first, second] and _names(small) == [""]
     cut["run"]["data"]["train"]["limit"] = 100
     assert _names(small, other, cut) == [first, second, f"{first}, limit.train 100"]

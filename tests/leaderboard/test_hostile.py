@@ -171,10 +171,10 @@ def hostile() -> list[dict[str, Any]]:
     machine = {"cpu": HOSTILE, "cores": 1, "threads": 1, "instructions": HOSTILE, "system": HOSTILE, "gpu": HOSTILE,
                "environment": {KEY: HOSTILE}}  # fmt: skip
     other |= {"machine": machine, "timed": {"versions": {KEY: HOSTILE}, "machine": machine}, "data": HOSTILE}
-    other["elmo"]["name"] = HOSTILE
+    other["elmo"]["name"] = f"$\\frac$ {HOSTILE}"  # its beginning is part of titles
     other["run"]["config"] |= {KEY: HOSTILE}
     other["run"]["compression"]["calibration"] = HOSTILE
-    other["run"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"  # its beginning is part of titles
+    other["run"]["elmo"]["weights"] = f"$\\frac$ {HOSTILE}"
     plain = json.loads(json.dumps(other))
     del plain["run"]["compression"]["calibration"]
     return [_dense(1), full(), signed(other), signed(plain)]
