@@ -1,6 +1,7 @@
 """Perplexity of the larger embedded ELMo at equal bytes: fewer parameters, fewer bits, or both.
 
-From the project's root: `python -m docs.compression.equal_bytes TEXT RECORD`, with held-out text, one sentence a line.
+From the project's root: `python -m docs.compression.equal_bytes TEXT CALIBRATION RECORD`, with a held-out text and a
+text for calibration, one sentence a line.
 """
 
 from __future__ import annotations
@@ -12,39 +13,61 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf import Bilm, Compression
+from elmo_mf.compression.calibration.row_weights import write_row_weights
 from elmo_mf.io import write_json
-from elmo_mf.pretrain.evaluate import evaluate
-from elmo_mf.provenance import provenance
+from elmo_mf.pretrain.corpus import Corpus
+from elmo_mf.pretrain.evaluate import evaluate, read_language_model
+from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resources import base_elmo
+from elmo_mf.sentences import read_with_hash
+from elmo_mf.tasks.bilm_gradients import loss_gradients
 
-SHARES = (None, 0.5, 0.25, 0.125, 0.0625)
-DTYPES = ("float16", "int8")
+HIGHWAY_RANKS = {0.5: 160, 0.25: 64, 0.125: 64, 0.0625: 64}
+"""Ranks of the highway layer by share of the budget, for `kfac_svd`, whose budgets by the loss leave it out."""
 
 
-def entries(text: Path) -> Iterator[dict[str, Any]]:
-    """Store the encoder in each form, read it back, and measure it."""
+def compressions(calibration: Path, gradients: Path) -> Iterator[tuple[str, str, Compression | None]]:
+    """Yield the family of each encoder, the type that it is stored in, and its compression."""
+    for dtype in ("float16", "int8"):
+        yield "dense", dtype, None
+    for share, highway_rank in HIGHWAY_RANKS.items():
+        known: dict[str, Any] = {
+            "targets": "joint+projection", "budget": {"share": share}, "calibration": str(calibration)
+        }  # fmt: skip
+        whitened = Compression(method="whitened_svd", highway_rank="budget", **known)
+        yield "whitened_svd", "float16", whitened
+        yield "whitened_svd", "int8", whitened
+        by_loss = {"allocation": "loss", "gradients": str(gradients), "highway_rank": highway_rank}
+        yield "kfac_svd", "int8", Compression(method="kfac_svd", **known, **by_loss)
+
+
+def write_gradients(path: Path, text: Path) -> None:
+    """Write the gradients of the ELMo's own loss."""
     options, weights = base_elmo()
-    for share in SHARES:
-        compression = None if share is None else Compression(
-            method="whitened_svd", targets="joint+projection", budget={"share": share}, highway_rank="budget"
-        )  # fmt: skip
-        bilm = Bilm.from_files(options, weights, compression=compression)
-        for dtype in DTYPES:
-            with tempfile.TemporaryDirectory() as folder:
-                bilm.save(folder, dtype)
-                stored = Path(folder) / "weights.hdf5"
-                found = evaluate(Path(folder) / "options.json", stored, [text], beside=weights.parent)
-                yield {"share": share, "dtype": dtype, "bytes": stored.stat().st_size, **found.to_dict()}
+    model, vocabulary = read_language_model(options, weights, None, weights.parent)
+    corpus = Corpus(read_with_hash(text, 80, None)[0], vocabulary, model.bilm.token_layer.word_ids)
+    rows, covariances = loss_gradients(model, corpus.batches(1000, None), corpus.characters, lambda: None)
+    write_row_weights(path, rows, {"words": corpus.n_words}, covariances)
 
 
-def main(text: Path, record: Path) -> None:
-    """Write the record."""
+def main(text: Path, calibration: Path, record: Path) -> None:
+    """Store the encoder in each form, read it back, measure it, and write the record."""
+    options, weights = base_elmo()
     found = []
-    for entry in entries(text):
-        print(entry, flush=True)
-        found.append(entry)
-    write_json(record, {"stored": found, **provenance()})
+    with tempfile.TemporaryDirectory() as temporary:
+        gradients, folder = Path(temporary) / "gradients.hdf5", Path(temporary) / "elmo"
+        write_gradients(gradients, calibration)
+        for family, dtype, compression in compressions(calibration, gradients):
+            Bilm.from_files(options, weights, compression=compression).save(folder, dtype)
+            stored = folder / "weights.hdf5"
+            measured = evaluate(folder / "options.json", stored, [text], beside=weights.parent).to_dict()
+            del measured["encoder"], measured["compression"]
+            share = None if compression is None or compression.budget is None else compression.budget.share
+            facts = {"family": family, "share": share, "dtype": dtype, "bytes": stored.stat().st_size}
+            found.append(facts | measured)
+            print(found[-1], flush=True)
+    write_json(record, {"stored": found, "calibration": file_hash(calibration), **provenance()})
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(*map(Path, sys.argv[1:4]))
