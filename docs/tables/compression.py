@@ -209,6 +209,24 @@ def _mean(one: Row) -> float:
     return float(np.sqrt(one["forward"] * one["backward"]))
 
 
+def _books() -> Rows:
+    """Compare `weights/books` with `weights/base` as language models, compressed alike."""
+    own, others = board("wikitext2-bilm", "books"), board("wikitext2-bilm", "base")
+    body = []
+    for name in sorted(own, key=lambda name: float(own[name]["score"])):
+        if own[name]["is_baseline"] or name.startswith("dense in") or name.startswith("random"):
+            continue
+        both = (_more(rows, name) if name in rows else "" for rows in (others, own))
+        body.append([f"`{name}`", f"{own[name]['parameters']:,.0f}", *both])
+    return [["", "parameters", "`base`", "`books`"], *body]
+
+
+def _more(rows: dict[str, Row], name: str) -> str:
+    """Format a perplexity and how much more it is than that of dense."""
+    score, dense = rows[name]["score"], rows["dense"]["score"]
+    return f"{score:,.1f}" if name == "dense" else f"{score:,.1f} (+{score / dense - 1:.0%})"
+
+
 TABLES: Tables = {
     "errors": _errors,
     "scores": _scores,
@@ -220,6 +238,7 @@ TABLES: Tables = {
     "equal-bytes": _equal_bytes,
     "highways": _highways,
     "longer": _longer,
+    "books": _books,
 }
 
 
