@@ -107,7 +107,7 @@ def _gpu_ratios(label: str) -> list[float]:
 
 
 def _embedded() -> Iterator[str]:
-    for name in ("demo", "base"):
+    for name in ("demo", "base", "books"):
         training = json.loads((DOCS.parent / "weights" / name / "pretrain.json").read_text(encoding="utf-8"))
         size = (DOCS.parent / "weights" / name / "weights.hdf5").stat().st_size / 1e6
         held_out = training["held_out_perplexity"]
