@@ -41,7 +41,7 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
         "task": load_task(run.task).info.to_dict(),
         **measurements,
         "data": "demo" if spec.data is None else last_names(spec.data, 1),
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": max(0.1, round(time.perf_counter() - started, 1)),
         "phases": workspace.phases,
         **provenance(device),
     }
