@@ -265,7 +265,7 @@ def test_page_and_figure(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     row = next(line for line in text.splitlines() if line.startswith("| input"))
     runs = [run.strip() for run in row.split("|")[1:-1]]
-    assert runs == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2500.00", "50.000"]
+    assert runs == ["input", "0", "svd", "rank 4", "3", "+5.0 ± 0.1", "0.100", "+2,500", "50.000"]
 
 
 def test_bars_that_differ_by_target_alone_stand_together() -> None:

@@ -534,7 +534,8 @@ def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_pat
     """For our own board: of each task either an encoder and its command, or why there is none."""
     assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0
     lines = capsys.readouterr().out.splitlines()
-    place = lines.index("Syntax, probed: constituents that end at each word, Stanford Sentiment Treebank")
+    probe = "Syntax, probed: constituents that end at each word, Stanford Sentiment Treebank; ELMo base"
+    (place,) = (number for number, line in enumerate(lines) if line.startswith(probe))
     assert re.match(r"  safe   \S.+: [+-]\d\.\d \[.+\] points, [\d.]+ MB, ", lines[place + 1])
     assert lines[place + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
     assert any(line.startswith("  nothing to recommend. No verdicts: ") for line in lines)
