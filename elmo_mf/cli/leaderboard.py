@@ -79,8 +79,8 @@ def _print(board: Board) -> None:
         (score := Unit.of(board.scoring).title): score,
         "vs dense": "vs dense",
         "verdict": "verdict",
-        "MB": "MB",
         f"times as fast as {reference(board)}, batch 1 / 32": "faster, 1 / 32",
+        "MB": "MB",
     }
     cells = frame.reindex(columns=list(titles), fill_value="").head(MOST_ROWS).rename(columns=titles)
     console = Console()
@@ -96,7 +96,7 @@ def fitted_table(title: str, cells: pd.DataFrame, width: int) -> Table:
 
     widths = [max(len(str(text)) for text in (name, *cells[name])) + _GAP for name in cells]
     widths[0] = min(widths[0], _ENCODER)
-    kept = max(1, sum(total <= width for total in itertools.accumulate(widths)))
+    kept = max(1, sum(total - _GAP <= width for total in itertools.accumulate(widths)))
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(cells.columns[:kept]):
         shown.add_column(str(name), justify="right" if number else "left", no_wrap=number > 0)
