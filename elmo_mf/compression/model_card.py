@@ -78,14 +78,14 @@ def write_compressed_card(
     """
     size, error = report.size, report.activation_error
     form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
-    label = "rounding" if compression is None else _label(compression)
+    label = "rounding to int8" if compression is None else _label(compression)
     distill = None if compression is None else compression.distill
     facts = {
         "source": source.weights,
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": "none but rounding" if compression is None else f"{label} ({form})",
+        "method": "rounded to int8, not factorized" if compression is None else f"{label} ({form})",
         "stored as": "matrices of int8 with a scale for each output, the rest float16" if dtype == "int8" else dtype,
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",

@@ -30,9 +30,10 @@ Products = dict[StackedLinear, list[tuple[Tensor, Tensor]]]
 def loss_gradients(
     model: LanguageModel, batches: Iterable[Batch], characters: Tensor, step: Callable[[], None]
 ) -> tuple[RowWeights, OutputCovariances]:
-    """Compute E[g g^T] and E[(dL/dw)^2] summed over each row, where both are over tokens and L sums their losses.
+    """Compute output covariances E[g g^T], and row weights, the sums of E[(dL/dw)^2] over each row.
 
-    g are the gradients of L by the outputs of a matrix at one token, which has an effect on the words after it too.
+    L is the loss summed over all words, g its gradient by the outputs of a matrix at one token; means are over tokens.
+    An output affects the predictions of later words too, through the recurrence.
 
     Args:
         model: The language model, with a dense encoder.

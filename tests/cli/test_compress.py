@@ -148,7 +148,7 @@ def test_int8_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorize
     found = activation_error(dense, own, calibration_sentences(CALIBRATION_TEXT))
     assert report["activation_error"]["all"] == pytest.approx(found.overall) and report["dtype"] == "int8"
     assert (report["compression"] is None) == (not factorized) == (not own.options.compressions)
-    assert "matrices of int8" in card and ("none but rounding" in card) == (not factorized)
+    assert "matrices of int8" in card and ("rounded to int8, not factorized" in card) == (not factorized)
     if not factorized:
         assert found.overall < 0.02
     own.save(halves, "float16")

@@ -26,7 +26,7 @@ class KfacSvd(SvdMethod):
 
     Attributes:
         ridge: Addition to the diagonal of C, as a share of its mean, for inputs that calibration did not see.
-        output_ridge: Addition to the diagonal of G, as a share of its mean, for outputs that its text hardly used.
+        output_ridge: Addition to the diagonal of G, as a share of its mean, for outputs with hardly any gradient.
 
     Examples:
         >>> import numpy as np
