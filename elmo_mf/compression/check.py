@@ -26,7 +26,7 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
     """
     method = method_of(compression)
     if compression.allocation == "loss" and not method.needs_output_covariance:
-        found = f"loss with {compression.method}, which knows none"
+        found = f"loss with {compression.method}, which does not predict it"
         raise InputError(f"compression.allocation: found {found}, expected outputs or matrices")
     _check_kind(compression, language_model)
     if compression.highway_rank is not None:

@@ -195,7 +195,7 @@ def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep
         ):
             expand(tiny_sweep(tasks=[task], methods=["kfac_svd"]))
     by_loss = {"method": "svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
-    with pytest.raises(InputError, match=r"compression\.allocation: found loss with svd, which knows none"):
+    with pytest.raises(InputError, match=r"compression\.allocation: found loss with svd, which does not predict it"):
         expand(_spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss]))
     with pytest.raises(InputError, match="highway_rank: found 'budget', expected an integer or none, as the loss of"):
         expand(_spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss | {"highway_rank": "budget"}]))
