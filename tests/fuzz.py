@@ -29,10 +29,10 @@ from elmo_mf.errors import InputError
 from elmo_mf.io.numbers import CHECKSUM, _checksum
 from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
-from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 from tests.conftest import random_bilm, raw_options
 from tests.fuzz_files import file_targets
 from tests.fuzz_records import read_and_report, signed_mutant

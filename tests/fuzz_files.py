@@ -27,11 +27,11 @@ from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.experiments.machine_lock import MachineLock
 from elmo_mf.fetch.fetch import Lock
 from elmo_mf.io.locks import holding
+from elmo_mf.io.sentences import read_sentences
 from elmo_mf.io.zip_archive import extract
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.pretrain.word_softmax import read_softmax, word_softmax, write_softmax
-from elmo_mf.sentences import read_sentences
 from elmo_mf.tasks.word_vector_file import check_word_vectors
 from tests.conftest import random_bilm, raw_options
 

@@ -15,12 +15,12 @@ from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.charts import figure, methods_of
-from elmo_mf.leaderboard.compare import compare, verdict
 from elmo_mf.leaderboard.exports import KINDS
-from elmo_mf.leaderboard.page.data import page_data
-from elmo_mf.leaderboard.page.write import as_json
+from elmo_mf.leaderboard.page.page_data import page_data
+from elmo_mf.leaderboard.page.write_page import as_json
+from elmo_mf.leaderboard.read_records import records_of
 from elmo_mf.leaderboard.readme import about, header, summary
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.sweep_comparison import compare, verdict
 from elmo_mf.leaderboard.table import table
 from elmo_mf.leaderboard.vega import draw
 from elmo_mf.records.record import read_record

@@ -1,15 +1,15 @@
 """Put this project's encoder into trained AllenNLP models, in archives or in memory."""
 
 from elmo_mf.acceleration.archive import ModelArchive, open_archive
-from elmo_mf.acceleration.compare import Comparison, Loss
-from elmo_mf.acceleration.convert import accelerated, encoder_parameters, write_accelerated, write_stock
-from elmo_mf.acceleration.encoder import EncoderSettings, accelerate
-from elmo_mf.acceleration.evaluate import Evaluation, Goal, evaluate
+from elmo_mf.acceleration.example_scores import Evaluation, Goal, evaluate
 from elmo_mf.acceleration.figure import plot_search
 from elmo_mf.acceleration.load import LoadedModel, load_stock, read_instances
+from elmo_mf.acceleration.model_comparison import Comparison, Loss
+from elmo_mf.acceleration.replace_encoder import EncoderSettings, accelerate
 from elmo_mf.acceleration.search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
 from elmo_mf.acceleration.speed import Speed, peak_memory, speeds, vector_difference
 from elmo_mf.acceleration.stock import StockSettings
+from elmo_mf.acceleration.write_archive import accelerated, encoder_parameters, write_accelerated, write_stock
 
 __all__ = [
     "Candidate",

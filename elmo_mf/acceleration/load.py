@@ -21,7 +21,7 @@ from torch import Tensor
 
 from elmo_mf.acceleration.archive import WEIGHTS, ModelArchive
 from elmo_mf.acceleration.stock import StockSettings, encoder_prefixes, options_of, write_placeholder
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.errors import InputError, one_line
 
 EMBEDDER = "elmo_token_embedder"

@@ -10,12 +10,12 @@ from typing import Any
 from allennlp.data import Instance
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from elmo_mf.acceleration.compare import Comparison, resolution_of
-from elmo_mf.acceleration.convert import accelerated, encoder_parameters, with_precision
-from elmo_mf.acceleration.encoder import EncoderSettings
-from elmo_mf.acceleration.evaluate import Goal, evaluate, goal_of
+from elmo_mf.acceleration.example_scores import Goal, evaluate, goal_of
 from elmo_mf.acceleration.load import LoadedModel
+from elmo_mf.acceleration.model_comparison import Comparison, resolution_of
+from elmo_mf.acceleration.replace_encoder import EncoderSettings
 from elmo_mf.acceleration.speed import Speed, speeds
+from elmo_mf.acceleration.write_archive import accelerated, encoder_parameters, with_precision
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.compression import Compression, Distillation
 from elmo_mf.errors import InputError

@@ -14,7 +14,7 @@ from allennlp.data import Instance
 from allennlp.models import Model
 from pydantic import BaseModel, ConfigDict
 
-from elmo_mf.acceleration.evaluate import reset_states
+from elmo_mf.acceleration.example_scores import reset_states
 from elmo_mf.acceleration.load import LoadedModel
 from elmo_mf.bench.measure import interleaved
 from elmo_mf.bilm.characters import batch_to_ids

@@ -13,7 +13,7 @@ from allennlp.modules.elmo import Elmo, _ElmoBiLm
 from torch import Tensor, nn
 
 from elmo_mf.bilm.checkpoint import cell_group, char_cnn_shapes
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, BilmWeights, LstmWeights, reorder_gates, reorder_rows
 from elmo_mf.errors import InputError
 from elmo_mf.io import hdf5_file

@@ -19,7 +19,7 @@ from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, them
 from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.machines import SIGN
-from elmo_mf.leaderboard.records import outputs_of, records_of
+from elmo_mf.leaderboard.read_records import outputs_of, records_of
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.record import NORMS
 

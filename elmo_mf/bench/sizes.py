@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.errors import InputError, one_of
 
 # cells, projection and highway layers, as in the names of AllenNLP's files (2x4096_512_2048cnn_2xhighway, ...)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.bench.cases import Case, character_ids, token_vectors
-from elmo_mf.bilm.config import LstmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.options import LstmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime.packed_linear import Precision
-from elmo_mf.bilm.runtime.settings import default_settings
+from elmo_mf.bilm.runtime.runtime_settings import default_settings
 from elmo_mf.compression import Compression
 from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line

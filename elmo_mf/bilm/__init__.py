@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from elmo_mf.bilm.checkpoint import read_weights, write_weights
-    from elmo_mf.bilm.config import (
+    from elmo_mf.bilm.derived_cache import clear_derived_caches
+    from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
+    from elmo_mf.bilm.options import (
         BilmOptions,
         CharCnnOptions,
         LstmOptions,
         UnicodeCnnOptions,
         WordTableOptions,
     )
-    from elmo_mf.bilm.derived_cache import clear_derived_caches
-    from elmo_mf.bilm.encoder import Activations, Bilm, StatePolicy
     from elmo_mf.bilm.vocabulary import Vocabulary
     from elmo_mf.bilm.weights import DIRECTIONS, TARGETS, BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 
@@ -47,7 +47,7 @@ _MODULES = {
     "derived_cache": ("clear_derived_caches",),
     "encoder": ("Activations", "Bilm", "StatePolicy"),
     "checkpoint": ("read_weights", "write_weights"),
-    "config": ("BilmOptions", "CharCnnOptions", "LstmOptions", "UnicodeCnnOptions", "WordTableOptions"),
+    "options": ("BilmOptions", "CharCnnOptions", "LstmOptions", "UnicodeCnnOptions", "WordTableOptions"),
     "vocabulary": ("Vocabulary",),
 }
 

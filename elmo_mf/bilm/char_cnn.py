@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, character_ids
-from elmo_mf.bilm.config import CharCnnOptions
 from elmo_mf.bilm.derived_cache import DerivedCache
+from elmo_mf.bilm.options import CharCnnOptions
 from elmo_mf.bilm.runtime.packed_linear import (
     PackedLinear,
     Precision,

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from elmo_mf.bilm.checkpoint_files import VOCABULARIES, vocabulary_beside
-from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, UnicodeCnnOptions
+from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, UnicodeCnnOptions
 from elmo_mf.bilm.unicode_ids import read_words
 from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
 from elmo_mf.bilm.weights import (

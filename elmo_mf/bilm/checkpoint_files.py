@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io.paths import local_path
 from elmo_mf.io.zip_archive import extract, is_zip, names
-from elmo_mf.paths import local_path
 
 OPTIONS = "options.json"
 WEIGHTS = ("model.hdf5", "weights.hdf5")

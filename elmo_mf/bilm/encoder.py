@@ -16,8 +16,8 @@ from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.checkpoint_files import VOCABULARY, checkpoint_files
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.priming import primed_state, priming_sentences
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
@@ -29,7 +29,7 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
-from elmo_mf.paths import local_path
+from elmo_mf.io.paths import local_path
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Compression

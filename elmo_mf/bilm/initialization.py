@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elmo_mf.bilm.checkpoint import char_cnn_shapes
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import Array, BilmWeights, LstmWeights
 
 

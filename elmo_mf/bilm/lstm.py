@@ -13,7 +13,7 @@ from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.choice import Runtimes
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.protocol import Runtime
-from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import same_structure
 from elmo_mf.bilm.weights import JOINT, TARGETS, LstmWeights
 

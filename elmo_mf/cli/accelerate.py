@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Argument, Option
 
 from elmo_mf.cli.compression_options import AllCompressionOptions
-from elmo_mf.cli.outputs import PlotOptions
+from elmo_mf.cli.output_options import PlotOptions
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, missing, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
@@ -248,7 +248,7 @@ def _search(
         search,
     )
     from elmo_mf.cli import accelerate_report as report
-    from elmo_mf.resumable import mark_folder
+    from elmo_mf.io.resumable import mark_folder
 
     assert searched.data is not None
     instances = read_instances(original, searched.data, searched.limit)

@@ -12,7 +12,7 @@ from typer import Option
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.lists import choices, integers, texts
-from elmo_mf.cli.outputs import PlotOptions
+from elmo_mf.cli.output_options import PlotOptions
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
 
 if TYPE_CHECKING:
-    from elmo_mf.leaderboard.compare import Comparison
+    from elmo_mf.leaderboard.sweep_comparison import Comparison
 
 
 def compare(
@@ -36,7 +36,7 @@ def compare(
       elmo-mf compare leaderboard runs/mine --json differences.json
     """
     from elmo_mf.io import check_output, write_json
-    from elmo_mf.leaderboard.compare import compare as compare_folders
+    from elmo_mf.leaderboard.sweep_comparison import compare as compare_folders
 
     if not isfinite(margin):
         raise InputError(f"--margin: found {margin}, expected a number")
@@ -53,8 +53,8 @@ def _print(comparison: Comparison) -> None:
     from rich.table import Table
 
     from elmo_mf.cli.console import Console
-    from elmo_mf.leaderboard.compare import verdict
     from elmo_mf.leaderboard.machines import SIGN
+    from elmo_mf.leaderboard.sweep_comparison import verdict
     from elmo_mf.leaderboard.units import Unit
 
     unit, console = Unit.of(comparison.scoring), Console()

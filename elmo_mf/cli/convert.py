@@ -63,7 +63,7 @@ def convert(
       elmo-mf convert norwegian_folder --out elmo
     """
     from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
-    from elmo_mf.bilm.config import BilmOptions, WordTableOptions
+    from elmo_mf.bilm.options import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression.model_card import write_converted_card
     from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, open_checkpoint, plan

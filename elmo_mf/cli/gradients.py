@@ -48,10 +48,10 @@ def gradients(
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.resumable import mark_folder
-    from elmo_mf.tasks.config import load_task
+    from elmo_mf.io.resumable import mark_folder
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks.task_config import load_task
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
@@ -85,8 +85,8 @@ def gradients(
 def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     from elmo_mf.experiments.workspace import workspace
     from elmo_mf.tasks.bilm_run import gradients_of as own_gradients
-    from elmo_mf.tasks.config import load_task
     from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks.task_config import load_task
     from elmo_mf.tasks.trained_model import gradients_of
 
     gradients = own_gradients if load_task(run.task).kind == "bilm" else gradients_of

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from elmo_mf.cli.elmo_files import files_of_command
-from elmo_mf.cli.outputs import PlotOptions
+from elmo_mf.cli.output_options import PlotOptions
 from elmo_mf.io import check_output, write_json
 
 

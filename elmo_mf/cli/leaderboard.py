@@ -51,7 +51,7 @@ def leaderboard(
             raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
         _serve(folder, port, margin)
         return
-    from elmo_mf.leaderboard.write import write_reports
+    from elmo_mf.leaderboard.write_reports import write_reports
 
     written, boards = write_reports(folder, export.split(",") if export else [], margin)
     for board in boards:

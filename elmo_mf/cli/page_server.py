@@ -16,9 +16,9 @@ from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.io import read_bytes
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.margin import MARGIN
-from elmo_mf.leaderboard.page.data import page_data
-from elmo_mf.leaderboard.page.write import as_json, page
-from elmo_mf.leaderboard.records import outputs_of
+from elmo_mf.leaderboard.page.page_data import page_data
+from elmo_mf.leaderboard.page.write_page import as_json, page
+from elmo_mf.leaderboard.read_records import outputs_of
 from elmo_mf.records.record import MOST_BYTES
 from elmo_mf.records.store import RecordStore
 

@@ -100,7 +100,7 @@ def pretrain(
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
       elmo-mf pretrain own.txt --valid valid.txt --out tuned --from options.json weights.hdf5 --learning-rate 3e-4
     """
-    from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.bilm.options import BilmOptions
     from elmo_mf.compression.model_card import licence_on_card, write_pretrained_card
     from elmo_mf.pretrain.train import Trainer
 

@@ -39,8 +39,8 @@ def recommend(
     from elmo_mf.escape import plain
     from elmo_mf.leaderboard.aggregate import boards
     from elmo_mf.leaderboard.headline import in_short
+    from elmo_mf.leaderboard.read_records import outputs_of, records_of
     from elmo_mf.leaderboard.recommend import described, recommendations
-    from elmo_mf.leaderboard.records import outputs_of, records_of
 
     found = {}
     for board in boards(records_of(folder), outputs_of(folder), margin):

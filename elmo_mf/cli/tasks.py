@@ -11,7 +11,7 @@ from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.tasks.config import TaskConfig
+    from elmo_mf.tasks.task_config import TaskConfig
 
 
 def tasks(
@@ -27,7 +27,7 @@ def tasks(
     """
     if json_file is not None:
         check_output("--json", json_file)
-    from elmo_mf.tasks.config import load_task, task_names
+    from elmo_mf.tasks.task_config import load_task, task_names
 
     known = [load_task(name) for name in task_names()]
     for task in known:

@@ -10,7 +10,7 @@ from elmo_mf.records.compression import Budget, Compression, Distillation, FineT
 if TYPE_CHECKING:
     from elmo_mf.compression.apply import compress
     from elmo_mf.compression.check import check_compression
-    from elmo_mf.compression.identity import with_file_hashes, with_history
+    from elmo_mf.compression.file_hashes import with_file_hashes, with_history
     from elmo_mf.compression.matrix_reference import break_even_rank, matrix_references
     from elmo_mf.compression.methods.base import (
         CalibrationStatistics,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "apply": ("compress",),
     "check": ("check_compression",),
-    "identity": ("with_file_hashes", "with_history"),
+    "file_hashes": ("with_file_hashes", "with_history"),
     "matrix_reference": ("break_even_rank", "matrix_references"),
     "methods.base": (
         "CalibrationStatistics", "Method", "method_named", "method_names", "method_of", "read_compression", "register",

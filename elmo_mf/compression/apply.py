@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression.allocation.budget import parameters_within
 from elmo_mf.compression.allocation.ranks import allocate_ranks
 from elmo_mf.compression.allocation.sensitivity import MatrixFactorization, candidates_by_outputs
+from elmo_mf.compression.calibration.encoder_probe import ElmoProbe, EncoderProbe
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.calibration.output_covariances import read_output_covariances
-from elmo_mf.compression.calibration.probe import ElmoProbe, EncoderProbe
 from elmo_mf.compression.calibration.row_weights import read_row_weights
 from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.highways import HighwayFactorization, highway_factorizations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.compression.report import CompressionReport
 from elmo_mf.escape import code, markdown, yaml
 from elmo_mf.io import read_bytes, write_text

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import (
     DIRECTIONS,
     JOINT,

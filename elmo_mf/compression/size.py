@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import (
     DIRECTIONS,
     STORED_TARGETS,

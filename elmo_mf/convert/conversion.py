@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 
 from elmo_mf.bilm.checkpoint import N_CHARACTERS, cell_group, char_cnn_shapes, write_weights
-from elmo_mf.bilm.config import BilmOptions, CharCnnOptions, WordTableOptions
+from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target
-from elmo_mf.convert.checkpoint import Checkpoint
 from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, TABLE, Layout, find_layout
+from elmo_mf.convert.tf_checkpoint import Checkpoint
 from elmo_mf.errors import InputError
 from elmo_mf.io import write_json
 from elmo_mf.io.numbers import show_shape

@@ -16,15 +16,15 @@ from torch import Tensor, strided
 
 from elmo_mf.bilm.checkpoint import write_weights
 from elmo_mf.bilm.checkpoint_files import VOCABULARY
-from elmo_mf.bilm.config import BilmOptions, UnicodeCnnOptions
+from elmo_mf.bilm.options import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.unicode_ids import CHARACTERS, WORDS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS, Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target, reorder_rows
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, is_regular, read_json, write_json
 from elmo_mf.io.numbers import as_stored, show_shape
+from elmo_mf.io.state_dict import read_state_dict
 from elmo_mf.io.validation import validated
-from elmo_mf.state_dict import read_state_dict
 
 CONFIG, TOKEN_EMBEDDER, ENCODER = "config.json", "token_embedder.pkl", "encoder.pkl"
 _CHARACTERS, _WORDS = "char.dic", "word.dic"

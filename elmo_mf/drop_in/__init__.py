@@ -19,14 +19,14 @@ from typing import Any
 from allennlp.modules.elmo import _ElmoBiLm, _ElmoCharacterEncoder
 from allennlp.modules.elmo_lstm import ElmoLstm
 
-from elmo_mf.drop_in import _character_encoder, _lstm
+from elmo_mf.drop_in import _character_encoder, _elmo_lstm
 from elmo_mf.drop_in._counterpart import state_without_counterpart
 
 __all__ = ["install", "uninstall", "uninstalled"]
 
 _METHODS: tuple[tuple[type, str, Any], ...] = (
-    (ElmoLstm, "_lstm_forward", _lstm.lstm_forward),
-    (ElmoLstm, "load_weights", _lstm.load_weights),
+    (ElmoLstm, "_lstm_forward", _elmo_lstm.lstm_forward),
+    (ElmoLstm, "load_weights", _elmo_lstm.load_weights),
     (ElmoLstm, "__getstate__", state_without_counterpart),
     (_ElmoCharacterEncoder, "forward", _character_encoder.encoder_forward),
     (_ElmoCharacterEncoder, "__getstate__", state_without_counterpart),

@@ -13,8 +13,8 @@ from allennlp.nn.util import add_sentence_boundary_token_ids
 from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.config import CharCnnOptions
 from elmo_mf.bilm.derived_cache import DerivedCache
+from elmo_mf.bilm.options import CharCnnOptions
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.drop_in._counterpart import counterpart, forget, is_plain, suit
 

@@ -12,7 +12,7 @@ from typing import TextIO, overload
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, output_errors
-from elmo_mf.sentences import SPLIT_AT_ONCE, WORD, words_of
+from elmo_mf.io.sentences import SPLIT_AT_ONCE, WORD, words_of
 
 _EXPECTED = "one tokenised sentence per line"
 MOST_CHARACTERS = 1 << 24

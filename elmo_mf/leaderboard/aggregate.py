@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.compared import Scores
-from elmo_mf.leaderboard.judged import Evidence, Judged, judge
 from elmo_mf.leaderboard.machines import machine_kind
 from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.origin import Origin
-from elmo_mf.leaderboard.settings import setting_names
+from elmo_mf.leaderboard.row_verdicts import Evidence, Judged, judge
+from elmo_mf.leaderboard.score_estimates import Scores
+from elmo_mf.leaderboard.setting_names import setting_names
 from elmo_mf.leaderboard.statistics import ENOUGH
 from elmo_mf.leaderboard.verdicts import Judgement
 from elmo_mf.records.compression import Compression

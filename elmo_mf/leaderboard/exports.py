@@ -18,7 +18,7 @@ from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.table import table
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records import Compression
-from elmo_mf.records.data import Data
+from elmo_mf.records.base_model import Data
 
 _NUMBERS = (
     "score", "score_low", "score_high", "std", "difference", "low", "high", "nats", "nats_low", "nats_high",

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from elmo_mf.leaderboard.aggregate import Board, Row
-from elmo_mf.leaderboard.lines import lines_of
+from elmo_mf.leaderboard.plot_lines import lines_of
 from elmo_mf.leaderboard.table import columns
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.labels import targets_label

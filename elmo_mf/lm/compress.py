@@ -10,8 +10,8 @@ from elmo_mf.compression.apply import factorize, reads_text
 from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.methods.base import method_of
 from elmo_mf.errors import InputError
-from elmo_mf.lm.calibration import CoreProbe
 from elmo_mf.lm.core import CoreLstm
+from elmo_mf.lm.core_calibration import CoreProbe
 from elmo_mf.records.compression import Compression
 
 

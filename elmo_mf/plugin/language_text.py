@@ -15,7 +15,7 @@ from allennlp.data.token_indexers import SingleIdTokenIndexer
 from torch import Tensor
 
 from elmo_mf.io import TextLines
-from elmo_mf.paths import local_path
+from elmo_mf.io.paths import local_path
 
 END = "<eos>"
 

@@ -8,8 +8,8 @@ from allennlp.data.fields import LabelField, TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
 
 from elmo_mf.io import TextLines
-from elmo_mf.paths import local_path
-from elmo_mf.trees import phrases
+from elmo_mf.io.paths import local_path
+from elmo_mf.sentiment_trees import phrases
 
 
 @DatasetReader.register("sst_phrases")

@@ -13,8 +13,8 @@ from allennlp.modules.time_distributed import TimeDistributed
 from allennlp.modules.token_embedders import ElmoTokenEmbedder, TokenEmbedder
 from torch import Tensor, nn
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.unicode_cnn import UnicodeCnn
 from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
 from elmo_mf.compat.loading import weights_being_loaded

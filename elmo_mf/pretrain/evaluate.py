@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from elmo_mf.bilm.config import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.options import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression import Compression, size_report, with_file_hashes
 from elmo_mf.errors import InputError
+from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.pretrain.corpus import Corpus
 from elmo_mf.pretrain.model import LanguageModel, perplexities
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.labels import compression_label
-from elmo_mf.sentences import read_with_hash
 
 VOCABULARY_FILE = "vocabulary.txt"
 _BATCH_TOKENS = 4096

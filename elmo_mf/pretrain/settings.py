@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 if TYPE_CHECKING:
-    from elmo_mf.bilm.config import BilmOptions
+    from elmo_mf.bilm.options import BilmOptions
 
 Schedule = Literal["one_cycle", "constant", "linear", "cosine"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
@@ -82,7 +82,7 @@ class PretrainSettings(BaseModel):
 
     def options(self) -> BilmOptions:
         """Return the options of the biLM that these settings train."""
-        from elmo_mf.bilm.config import BilmOptions
+        from elmo_mf.bilm.options import BilmOptions
 
         if self.architecture is not None:
             return BilmOptions.from_dict(dict(self.architecture), "--options")

@@ -10,7 +10,7 @@ from torch import nn
 
 from elmo_mf.bilm.checkpoint import cell_group, read_weights
 from elmo_mf.bilm.checkpoint_files import vocabulary_beside
-from elmo_mf.bilm.config import BilmOptions, WordTableOptions
+from elmo_mf.bilm.options import BilmOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError

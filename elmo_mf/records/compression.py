@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from elmo_mf.errors import any_of
+from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import NOTHING, unexpected, validated, words
-from elmo_mf.paths import expanded
-from elmo_mf.records.data import MOST_INT, MOST_TEXT, Data, JsonObject, Key, PositiveInt
+from elmo_mf.records.base_model import MOST_INT, MOST_TEXT, Data, JsonObject, Key, PositiveInt
 
 Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 Direction: TypeAlias = Literal["forward", "backward"]

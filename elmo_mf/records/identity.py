@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from elmo_mf.io.validation import unexpected
+from elmo_mf.records.base_model import Count, Data, JsonObject, Key, Many, MetricName, Name, Text
 from elmo_mf.records.compression import Compression, FineTuning
-from elmo_mf.records.data import Count, Data, JsonObject, Key, Many, MetricName, Name, Text
 from elmo_mf.records.digest import digest
 
 Split = Literal["train", "validation", "test"]

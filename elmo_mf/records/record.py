@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 from elmo_mf.errors import InputError
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.records.data import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text, shortened
+from elmo_mf.records.base_model import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text, shortened
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import RunIdentity, Split
 from elmo_mf.records.labels import run_name

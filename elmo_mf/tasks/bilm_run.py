@@ -17,6 +17,7 @@ from elmo_mf.errors import missing
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import is_regular
+from elmo_mf.io.sentences import chunks
 from elmo_mf.pretrain.corpus import Corpus
 from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
 from elmo_mf.pretrain.model import LanguageModel
@@ -25,14 +26,13 @@ from elmo_mf.provenance import file_hash
 from elmo_mf.records.identity import Baseline, Split
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
-from elmo_mf.sentences import chunks
 from elmo_mf.tasks.bilm_gradients import loss_gradients
-from elmo_mf.tasks.config import TaskConfig, load_task
-from elmo_mf.tasks.data import data_facts, limited_data
 from elmo_mf.tasks.encoders import Encoder, encoder_of
 from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
 from elmo_mf.tasks.run_config import MOST_TOKENS
+from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 VERSION = 1
 """Version of the scoring, part of a run's identity; raise it when scores change."""

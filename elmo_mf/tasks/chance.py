@@ -6,8 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from elmo_mf.lm.unigram import unigram_perplexity
 from elmo_mf.tasks.formats import Example
-from elmo_mf.unigram import unigram_perplexity
 
 
 def majority_accuracy(train: list[Example], scored: list[Example]) -> float:

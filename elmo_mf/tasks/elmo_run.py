@@ -19,14 +19,14 @@ from elmo_mf.records.record import Measurements, Retimed, measured
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency
 from elmo_mf.tasks.bilm_run import measure_bilm, time_bilm
-from elmo_mf.tasks.config import load_task
-from elmo_mf.tasks.data import data_facts
 from elmo_mf.tasks.encoders import elmo_facts
 from elmo_mf.tasks.grid import same_form
 from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
-from elmo_mf.tasks.probe.run import measure_probe, time_probe
+from elmo_mf.tasks.probe.probe_run import measure_probe, time_probe
+from elmo_mf.tasks.run_data import data_facts
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.trained_model import Trained, loader_of, trained, untrained
 from elmo_mf.tasks.words_run import measure_words
 

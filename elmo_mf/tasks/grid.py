@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.config import BilmOptions, CharCnnOptions
+from elmo_mf.bilm.options import BilmOptions, CharCnnOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression import Compression, FineTuning, check_compression, method_of, with_file_hashes
 from elmo_mf.errors import InputError, missing
@@ -28,9 +28,9 @@ from elmo_mf.records.identity import (
     Split,
 )
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 
 def expand(spec: SweepSpec) -> list[Run]:

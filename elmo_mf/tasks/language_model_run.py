@@ -12,11 +12,11 @@ from torch import Tensor
 
 from elmo_mf.compression.report import matrix_reports
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.lm.calibration import core_activation_error, core_input_covariances
+from elmo_mf.lm.core_calibration import core_activation_error, core_input_covariances
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.data import data_facts, limited_data
 from elmo_mf.tasks.language_model_latency import measure
 from elmo_mf.tasks.language_model_training import LanguageModelTraining
+from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
 
 

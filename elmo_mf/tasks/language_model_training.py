@@ -26,11 +26,11 @@ from elmo_mf.lm.compress import compress_core
 from elmo_mf.records.compression import FineTuning
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.finetuning import finetune
 from elmo_mf.tasks.language_model_gradients import row_weights
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.training import train, training_device, training_loop
 
 if TYPE_CHECKING:

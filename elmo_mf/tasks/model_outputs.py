@@ -12,8 +12,8 @@ import torch
 
 from elmo_mf.errors import InputError
 from elmo_mf.records.outputs import Array, SplitOutputs
-from elmo_mf.tasks.config import TaskConfig
 from elmo_mf.tasks.latency import on_its_device
+from elmo_mf.tasks.task_config import TaskConfig
 
 _PROBABILITIES = ("class_probabilities", "label_probs", "probs")  # what AllenNLP's classifiers call them
 _LEAST = 1e-12

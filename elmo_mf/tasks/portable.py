@@ -12,9 +12,9 @@ from elmo_mf.experiments.executors.cluster import RayExecutor, connect
 from elmo_mf.experiments.runs import Report, Result
 from elmo_mf.records import Compression, Measurements, Run, RunIdentity
 from elmo_mf.tasks.bilm_run import softmax_files
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 
 _SMALLER = "smaller"  # folder of the ELMo of that baseline
 

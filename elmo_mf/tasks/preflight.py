@@ -10,14 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import Workspace, workspace
 from elmo_mf.io import TextLines, check_space
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.data import limited_data
+from elmo_mf.tasks.run_data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.word_vector_file import check_word_vectors, read_word_vectors, word_vector_dims
 

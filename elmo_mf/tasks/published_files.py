@@ -10,8 +10,8 @@ from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.errors import InputError
 from elmo_mf.fetch.catalogue import CATALOGUES, Kind, Source
 from elmo_mf.fetch.fetch import LOCK
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 
 _MOST_LINE = 100_000  # characters
 

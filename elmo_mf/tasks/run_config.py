@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.records.run import Run, embedders
-from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.encoders import Encoder
 from elmo_mf.tasks.jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 _ELMO = ("elmo_mf", "elmo_characters")  # types of the embedder and of the indexer
 MOST_TOKENS = 80

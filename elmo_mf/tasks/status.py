@@ -12,9 +12,9 @@ from typing import Any
 from elmo_mf.experiments.failures import Failure, Failures
 from elmo_mf.experiments.leases import Heartbeat, Leases
 from elmo_mf.records import Record, RecordStore, Run, RunIdentity
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _examples_read(spec: SweepSpec, run: Run) -> int:
     reader = run.identity.config.get("dataset_reader")
     if not isinstance(reader, dict) or reader.get("type") != "sst_phrases":
         return _examples(spec, run.task)
-    from elmo_mf.trees import phrases
+    from elmo_mf.sentiment_trees import phrases
 
     least = reader.get("min_words", 1)
     assert isinstance(least, int)

@@ -15,15 +15,15 @@ from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import load_task
-from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.encoders import encoder_of
 from elmo_mf.tasks.latency import embedder_of
 from elmo_mf.tasks.model_outputs import Scored, has_collapsed, scored
 from elmo_mf.tasks.run_config import model_config
+from elmo_mf.tasks.run_data import limited_data
 from elmo_mf.tasks.shared_activations import share_activations
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_model import VOCABULARY, read_model, write_model
+from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.task_gradients import EXAMPLES, row_weights
 from elmo_mf.tasks.training import train, training_loop
 

@@ -12,7 +12,7 @@ from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.tasks.config import TaskConfig
+from elmo_mf.tasks.task_config import TaskConfig
 
 VERSION = 1
 """Version of the training of a task's model, part of a run's identity; raised when its result changes."""

@@ -12,12 +12,12 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import Probed, TaskConfig, load_task
-from elmo_mf.tasks.data import data_facts, limited_data
 from elmo_mf.tasks.formats import Example
-from elmo_mf.tasks.probe.data import probe_data
+from elmo_mf.tasks.probe.examples import probe_data
 from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import Probed, TaskConfig, load_task
 from elmo_mf.tasks.word_overlap import fit_overlap, overlap_outputs
 
 _PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}

@@ -26,7 +26,7 @@ from elmo_mf.acceleration import (
     read_instances,
     search,
 )
-from elmo_mf.acceleration.compare import Loss
+from elmo_mf.acceleration.model_comparison import Loss
 from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 from tests.acceleration.conftest import Archives

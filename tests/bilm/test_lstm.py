@@ -20,7 +20,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.runtime import choice
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
-from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
 from tests.bilm.layers import (

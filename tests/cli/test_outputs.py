@@ -107,7 +107,7 @@ def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("elmo_mf.leaderboard.write.write_page", full)
+    monkeypatch.setattr("elmo_mf.leaderboard.write_reports.write_page", full)
     assert main(["leaderboard", str(folder), "--export", "csv"]) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 

@@ -17,8 +17,8 @@ from elmo_mf.compression import compress
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.compression.allocation.ranks import Candidate
 from elmo_mf.compression.allocation.sensitivity import candidates_by_outputs
+from elmo_mf.compression.calibration.encoder_probe import ElmoProbe
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-from elmo_mf.compression.calibration.probe import ElmoProbe
 from elmo_mf.compression.matrix_reference import HighwayReference
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import random_bilm

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elmo_mf import sentences
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
 from elmo_mf.embed import _index as index_module
@@ -25,6 +24,7 @@ from elmo_mf.embed import text as text_module
 from elmo_mf.embed.job import KEEP, EmbedSettings, Keep, embed_file
 from elmo_mf.embed.text import TextFile, split
 from elmo_mf.errors import InputError
+from elmo_mf.io import sentences
 from tests.conftest import pipe_of, random_bilm
 
 Files = Callable[..., tuple[Path, Path]]

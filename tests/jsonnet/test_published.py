@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from docs.tables.page import read_json
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override, task_config
+from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.training import training_loop
 from tests.conftest import ROOT, small_data
 

@@ -14,11 +14,11 @@ from elmo_mf.analysis.correlations import explain
 from elmo_mf.analysis.explanation import cost_table, write_explanation
 from elmo_mf.cli.main import main
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.compare import compare
 from elmo_mf.leaderboard.exports import tidy
 from elmo_mf.leaderboard.machines import machine_kind, machine_text
-from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.page.page_data import page_data
 from elmo_mf.leaderboard.readme import summary
+from elmo_mf.leaderboard.sweep_comparison import compare
 from elmo_mf.leaderboard.table import table
 from elmo_mf.records.record import Machine
 from tests.analysis.test_explain import _one

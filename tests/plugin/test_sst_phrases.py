@@ -9,8 +9,8 @@ from allennlp_models.classification.dataset_readers import StanfordSentimentTree
 from nltk.tree import Tree
 
 from elmo_mf.plugin.sst_phrases import SstPhrasesReader
-from elmo_mf.tasks.config import load_task
-from elmo_mf.trees import phrases
+from elmo_mf.sentiment_trees import phrases
+from elmo_mf.tasks.task_config import load_task
 
 Examples = list[tuple[tuple[str, ...], str]]
 

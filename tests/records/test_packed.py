@@ -12,8 +12,8 @@ import pytest
 from elmo_mf.compression import Compression, method_names
 from elmo_mf.leaderboard.aggregate import boards
 from elmo_mf.leaderboard.exports import export
-from elmo_mf.leaderboard.page.data import page_data
-from elmo_mf.leaderboard.records import records_of
+from elmo_mf.leaderboard.page.page_data import page_data
+from elmo_mf.leaderboard.read_records import records_of
 from elmo_mf.records.packed import PackedRecord, Records, select
 from tests.conftest import ROOT
 from tests.records.samples import parsed, record, signed, write

@@ -11,9 +11,9 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records.identity import Split
-from elmo_mf.tasks.config import load_task
-from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.run_data import limited_data
+from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.word_overlap import LENGTHS, Overlap, fit_overlap, nearest_span, overlap_outputs
 from tests.sweeps import TinySweep
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import TARGETS, BilmWeights, to_dense
 from elmo_mf.compression import compress, method_named, method_names
 from elmo_mf.compression.activation_error import activation_error

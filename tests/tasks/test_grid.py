@@ -21,9 +21,9 @@ from elmo_mf.records.labels import encoder_label
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
 from elmo_mf.tasks import grid
-from elmo_mf.tasks.config import load_task, task_names
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task, task_names
 from tests.conftest import ROOT, small_data
 
 

@@ -16,12 +16,12 @@ from elmo_mf.experiments.workspace import workspace
 from elmo_mf.lm.core import CoreLstm
 from elmo_mf.records import FineTuning
 from elmo_mf.tasks.chance import unigram_chance
-from elmo_mf.tasks.config import load_task
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.language_model_training import LanguageModelTraining
 from elmo_mf.tasks.run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow

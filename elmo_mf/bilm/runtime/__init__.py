@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, PackedLinear, Precision, packs, supports
     from elmo_mf.bilm.runtime.protocol import Runtime
-    from elmo_mf.bilm.runtime.settings import RuntimeSettings, default_settings, use_settings
+    from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings, default_settings, use_settings
 
 __all__ = [
     "PRECISIONS",
@@ -25,9 +25,9 @@ __all__ = [
 
 _MODULES = {
     "Runtime": "protocol",
-    "RuntimeSettings": "settings",
-    "default_settings": "settings",
-    "use_settings": "settings",
+    "RuntimeSettings": "runtime_settings",
+    "default_settings": "runtime_settings",
+    "use_settings": "runtime_settings",
 }
 
 

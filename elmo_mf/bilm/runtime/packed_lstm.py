@@ -34,7 +34,7 @@ from elmo_mf.bilm.runtime.packed_linear import (
     tanh,
     unquantized,
 )
-from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import GATES, Target
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 
 
 class TrainingCells(Protocol):
@@ -102,8 +102,8 @@ class _MachineCodeCells:
         )
 
     def _run(self, backward: bool, **tensors: Tensor) -> None:
+        from elmo_mf.bilm.runtime.kernel.emit_training_cells import CellConfig, cell_kernel
         from elmo_mf.bilm.runtime.kernel.task import CellTask
-        from elmo_mf.bilm.runtime.kernel.training_cells import CellConfig, cell_kernel
 
         directions, rows = tensors["before"].shape[:2]
         places = {

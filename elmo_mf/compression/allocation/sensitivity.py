@@ -11,7 +11,7 @@ import numpy as np
 
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression.allocation.ranks import Candidate
-from elmo_mf.compression.calibration.probe import EncoderProbe
+from elmo_mf.compression.calibration.encoder_probe import EncoderProbe
 from elmo_mf.compression.matrix_reference import HighwayReference, MatrixReference
 
 _LEAST_ERROR = 0.01  # smaller relative squared errors change outputs by less than rounding

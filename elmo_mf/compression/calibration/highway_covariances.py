@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from elmo_mf.bilm.char_cnn import CharCnn
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression.calibration.input_covariances import calibration_sentences

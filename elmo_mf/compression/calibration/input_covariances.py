@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
-from elmo_mf.sentences import stream_sentences
+from elmo_mf.io.sentences import stream_sentences
 
 CALIBRATION_TEXT = Path(__file__).with_name("calibration.txt")
 MAX_TOKENS = 100

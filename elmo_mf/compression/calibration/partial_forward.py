@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import ProjectedLstm, run_layers
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.token_layers import token_layer

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.config import BilmOptions
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.weights import BilmWeights, to_dense
 from elmo_mf.compression.calibration.input_covariances import MAX_TOKENS, batches
 from elmo_mf.errors import check_finite
-from elmo_mf.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
-from elmo_mf.sentences import read_with_hash
+from elmo_mf.io.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
+from elmo_mf.io.sentences import read_with_hash
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Distillation

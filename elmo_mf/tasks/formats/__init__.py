@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
+from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example
 from elmo_mf.tasks.formats.ptb_trees import PtbTrees
 from elmo_mf.tasks.formats.sentence_lines import SentenceLines
 from elmo_mf.tasks.formats.snli_jsonl import SnliJsonl

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
-from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
+from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example
 
 _NO_MAJORITY = "-"  # label of SNLI's pairs whose annotators disagree
 

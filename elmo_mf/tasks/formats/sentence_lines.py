@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
-from elmo_mf.tasks.formats._base import Contents, DataFormat, Example
+from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example
 
 
 class SentenceLines(DataFormat):

@@ -6,7 +6,7 @@ import json
 
 from elmo_mf.errors import shown
 from elmo_mf.io import unique_pairs
-from elmo_mf.tasks.formats._base import encodable
+from elmo_mf.tasks.formats._data_format import encodable
 from elmo_mf.tasks.formats._lines import LineFormat
 
 _LABELS = ("entailment", "neutral", "contradiction", "-")

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from elmo_mf.errors import InputError, shown
 from elmo_mf.io import TextLines, read_json
-from elmo_mf.tasks.formats._base import Contents, DataFormat, Example, encodable
+from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example, encodable
 
 _MAX_BYTES = 1 << 30
 _closed = with_config(ConfigDict(strict=True))

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.tasks.config import Probed
-from elmo_mf.tasks.probe.data import ProbeData, Sentence
+from elmo_mf.tasks.probe.examples import ProbeData, Sentence
+from elmo_mf.tasks.task_config import Probed
 
 Array = npt.NDArray[np.float32]
 Vectors: TypeAlias = Callable[[Sequence[Sentence]], Iterator[Array]]

@@ -10,9 +10,9 @@ import numpy as np
 
 from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import SplitOutputs
-from elmo_mf.tasks.config import Probed
 from elmo_mf.tasks.probe.classifier import fit, outputs_of
-from elmo_mf.tasks.probe.data import ProbeData, Sentence
+from elmo_mf.tasks.probe.examples import ProbeData, Sentence
+from elmo_mf.tasks.task_config import Probed
 
 
 def words_alone(kind: Probed, splits: dict[Split, ProbeData]) -> dict[Split, SplitOutputs]:

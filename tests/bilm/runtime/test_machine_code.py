@@ -14,10 +14,10 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime import settings as settings_module
+from elmo_mf.bilm.runtime import runtime_settings
 from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
-from elmo_mf.bilm.runtime.settings import RuntimeSettings
+from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
 
@@ -25,9 +25,9 @@ pytest.importorskip("llvmlite")
 from llvmlite import ir
 
 from elmo_mf.bilm.runtime.kernel import compiled
-from elmo_mf.bilm.runtime.kernel.config import KernelConfig
+from elmo_mf.bilm.runtime.kernel.emit_recurrence import emit
 from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter
-from elmo_mf.bilm.runtime.kernel.recurrence import emit
+from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.task import Task
 
 pytestmark = pytest.mark.skipif(compiled.lanes() is None, reason="needs a processor with fast multiply-adds of vectors")
@@ -223,7 +223,7 @@ def test_int8_runs_in_machine_code_unless_quantized(ranks: Ranks, quantized_numb
 
 
 def _without_llvmlite(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(settings_module, "find_spec", lambda name: None)
+    patch.setattr(runtime_settings, "find_spec", lambda name: None)
     patch.setitem(sys.modules, "llvmlite", None)
 
 

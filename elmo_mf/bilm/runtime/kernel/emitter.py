@@ -14,7 +14,7 @@ from typing import Literal, NewType
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.config import KernelConfig
+from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 
 Integer = NewType("Integer", object)
 """An integer of 64 bits."""

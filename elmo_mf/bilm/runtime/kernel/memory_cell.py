@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.config import VECTORS, KernelConfig
 from elmo_mf.bilm.runtime.kernel.emitter import POINTER, shared_function
+from elmo_mf.bilm.runtime.kernel.kernel_config import VECTORS, KernelConfig
 from elmo_mf.bilm.runtime.kernel.sigmoid_tanh import sigmoid_denominator, tanh_fraction
 
 

@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.emitter import (
     INT,
     POINTER,
@@ -21,6 +20,7 @@ from elmo_mf.bilm.runtime.kernel.emitter import (
     Vector,
     shared_function,
 )
+from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 
 W = TypeVar("W", Vector, Pairs)
 

@@ -15,15 +15,15 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.config import TaskConfig, load_task
-from elmo_mf.tasks.data import limited_data
 from elmo_mf.tasks.encoders import Encoder, encoder_of, no_gradients
 from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
-from elmo_mf.tasks.probe.data import ProbeData, probe_data
+from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import Vectors, features, layer_vectors, word_vectors
 from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.run_data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 from elmo_mf.tasks.word_vector_file import read_word_vectors
 
 _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)

@@ -14,9 +14,9 @@ from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.chance import CHANCES
-from elmo_mf.tasks.config import TaskConfig, load_task
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 
 def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:

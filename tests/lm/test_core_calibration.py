@@ -12,9 +12,9 @@ from torch import nn
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights, Factors
 from elmo_mf.compression import Compression
-from elmo_mf.lm.calibration import CoreProbe, core_activation_error, core_input_covariances
 from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm
+from elmo_mf.lm.core_calibration import CoreProbe, core_activation_error, core_input_covariances
 
 
 @pytest.fixture

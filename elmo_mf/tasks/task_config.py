@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import read_toml
 from elmo_mf.io.validation import NOTHING, unexpected, validated, words
-from elmo_mf.records.data import MetricName
+from elmo_mf.records.base_model import MetricName
 from elmo_mf.records.identity import Scoring, Split
 from elmo_mf.records.record import TaskInfo
 from elmo_mf.resources import share

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.page.data import page_data
+from elmo_mf.leaderboard.page.page_data import page_data
 from elmo_mf.leaderboard.vega import bundle
 
 MOST_PLAIN = 3_300_000

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.compared import Run, Scores
 from elmo_mf.leaderboard.paired import NAN, Components, components_of_seeds
+from elmo_mf.leaderboard.score_estimates import Run, Scores
 from elmo_mf.leaderboard.statistics import Estimate, estimates
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.leaderboard.verdicts import is_not_inferior, verdicts

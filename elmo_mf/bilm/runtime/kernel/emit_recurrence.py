@@ -16,8 +16,8 @@ from itertools import product
 
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.config import VECTORS, KernelConfig
 from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter, Integer, Rows, Vector
+from elmo_mf.bilm.runtime.kernel.kernel_config import VECTORS, KernelConfig
 from elmo_mf.bilm.runtime.kernel.memory_cell import gated_cell, memory_cell
 from elmo_mf.bilm.runtime.kernel.product import Block, adder
 from elmo_mf.bilm.runtime.kernel.task import Task

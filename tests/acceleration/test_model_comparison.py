@@ -24,8 +24,8 @@ from elmo_mf.acceleration import (
     open_archive,
     read_instances,
 )
-from elmo_mf.acceleration.compare import Loss, resolution_of
-from elmo_mf.acceleration.evaluate import EXAMPLES, LOSS, Counters, goal_of, reset_states
+from elmo_mf.acceleration.example_scores import EXAMPLES, LOSS, Counters, goal_of, reset_states
+from elmo_mf.acceleration.model_comparison import Loss, resolution_of
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
 from tests.acceleration.conftest import Archives

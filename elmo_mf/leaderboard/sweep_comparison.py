@@ -10,12 +10,12 @@ import pandas as pd
 
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.compared import Scores
-from elmo_mf.leaderboard.judged import Evidence, as_gain
 from elmo_mf.leaderboard.machines import machine_kind, machine_text
 from elmo_mf.leaderboard.margin import MARGIN
-from elmo_mf.leaderboard.records import outputs_of, records_of
-from elmo_mf.leaderboard.settings import short
+from elmo_mf.leaderboard.read_records import outputs_of, records_of
+from elmo_mf.leaderboard.row_verdicts import Evidence, as_gain
+from elmo_mf.leaderboard.score_estimates import Scores
+from elmo_mf.leaderboard.setting_names import short
 from elmo_mf.leaderboard.statistics import estimates
 from elmo_mf.leaderboard.verdicts import Verdict, verdicts
 from elmo_mf.records.identity import Scoring

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression.calibration.highway_covariances import highway_input_covariances
 from elmo_mf.compression.calibration.input_covariances import (

@@ -13,8 +13,8 @@ from allennlp.modules.token_embedders import ElmoTokenEmbedder
 from torch import nn
 
 from elmo_mf.acceleration.archive import ModelArchive, write_archive
-from elmo_mf.acceleration.encoder import EncoderSettings, fast_encoder, put
 from elmo_mf.acceleration.load import LoadedModel, Place, at
+from elmo_mf.acceleration.replace_encoder import EncoderSettings, fast_encoder, put
 from elmo_mf.acceleration.stock import ENCODER
 from elmo_mf.bilm.checkpoint import write_weights
 from elmo_mf.bilm.encoder import Bilm

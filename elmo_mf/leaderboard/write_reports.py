@@ -9,9 +9,9 @@ from elmo_mf.io import atomic_files, check_folder
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.exports import check_kinds, write_exports
 from elmo_mf.leaderboard.margin import MARGIN
-from elmo_mf.leaderboard.page.write import write_page
+from elmo_mf.leaderboard.page.write_page import write_page
+from elmo_mf.leaderboard.read_records import outputs_of, records_of
 from elmo_mf.leaderboard.readme import write_leaderboard
-from elmo_mf.leaderboard.records import outputs_of, records_of
 
 
 def write_reports(folder: Path, kinds: Sequence[str] = (), margin: float = MARGIN) -> tuple[list[Path], list[Board]]:

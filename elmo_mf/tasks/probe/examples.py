@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from elmo_mf.errors import InputError
-from elmo_mf.tasks.config import Probed
 from elmo_mf.tasks.formats import Example
+from elmo_mf.tasks.task_config import Probed
 
 Sentence = tuple[str, ...]
 _MOST_ENDS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from elmo_mf.bilm.config import BilmOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.errors import InputError
 from elmo_mf.io import is_regular
 from elmo_mf.provenance import regular_hash

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf import sentences
 from elmo_mf.errors import InputError
+from elmo_mf.io import sentences
+from elmo_mf.io.sentences import read_sentences, read_with_hash, stream_sentences
 from elmo_mf.provenance import file_hash
-from elmo_mf.sentences import read_sentences, read_with_hash, stream_sentences
 
 
 def test_long_sentences_are_cut_into_pieces(tmp_path: Path) -> None:
