@@ -82,9 +82,9 @@ def pipe_of(content: bytes) -> Iterator[Path]:
 
 def small_data(task: str, folder: Path, examples: int = 24) -> Path:
     """The first steps of a task: its demo data, cut to `examples` a split."""
-    card = load_task(task)
-    for file in card.files.values():
-        card.format.cut(card.demo_data / file, folder / file, examples)
+    task_config = load_task(task)
+    for file in task_config.files.values():
+        task_config.format.cut(task_config.demo_data / file, folder / file, examples)
     return folder
 
 

@@ -207,8 +207,8 @@ def _json(value: Any) -> Callable[[Path, random.Random], None]:
     return make
 
 
-def _card(path: Path) -> object:
-    """As a card in its own folder, whose config need not be there."""
+def _task_config(path: Path) -> object:
+    """As a task config in its own folder, whose config need not be there."""
     folder = path.parent / "tasks" / "sst"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "task.toml").write_bytes(path.read_bytes())
@@ -257,7 +257,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "options": Target("json", _json_or_bytes(OPTIONS), BilmOptions.from_file),
         "records": Target("json", _json_or_bytes(full()), read_record),
         "reports": Target("json", signed_mutant(mutated_json), read_and_report),
-        "cards": Target("toml", _bytes((share() / "tasks" / "sst" / "task.toml").read_bytes()), _card),
+        "task-configs": Target("toml", _bytes((share() / "tasks" / "sst" / "task.toml").read_bytes()), _task_config),
         "sweeps": Target("json", _json(SWEEP), sweep),
         "jsonnet": Target("jsonnet", _bytes(demo), evaluate_jsonnet),
         **file_targets(folder, mutated_bytes, mutated_json),

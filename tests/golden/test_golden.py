@@ -261,8 +261,8 @@ def _language_model(folder: Path) -> Arrays:
         latency_sentences=1, latency_rounds=1,
     )  # fmt: skip
     arrays: Arrays = {}
-    for name, cell in zip(("dense", "dense, tuned", "compressed, tuned"), expand(spec), strict=True):
-        result = TaskWork(spec)(cell, folder / "out", lambda _: None)
+    for name, run in zip(("dense", "dense, tuned", "compressed, tuned"), expand(spec), strict=True):
+        result = TaskWork(spec)(run, folder / "out", lambda _: None)
         found = result.measured
         assert isinstance(found, Measurements), result.error
         arrays[f"{name}: perplexities"] = np.array([found.validation["perplexity"], found.scores["perplexity"]])

@@ -68,7 +68,7 @@ def test_json_that_is_read(tmp_path: Path) -> None:
 def test_the_line_of_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a\nb\xff\n")
     with pytest.raises(InputError, match="line 2"):
-        read_text(tmp_path / "x", "task card", "TOML", most=100)
+        read_text(tmp_path / "x", "task config", "TOML", most=100)
 
 
 @pytest.mark.parametrize("place", ["/proc/none/out", "file/out", "file/deep/out"])

@@ -31,21 +31,21 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
 
 @pytest.mark.parametrize("task", sorted(INPUTS))
 def test_train_evaluate_predict(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card, data, out = load_task(task), small_data(task, tmp_path / "data"), tmp_path / "out"
+    task_config, data, out = load_task(task), small_data(task, tmp_path / "data"), tmp_path / "out"
     elmo = "model.text_field_embedder.token_embedders.elmo_mf"
     changes: dict[str, Any] = {"trainer.num_epochs": 2}
     changes[f"{elmo}.compression"] = {"method": "svd", "rank": 4, "targets": ["input", "recurrent"]}
-    for split, file in card.files.items():
+    for split, file in task_config.files.items():
         changes[f"{split}_data_path"] = str(data / file)
     _run(monkeypatch, "train", f"jsonnet/{task}.jsonnet", "-s", out, "-o", json.dumps(changes))
     trained = json.loads((out / "metrics.json").read_text())
     assert trained["epoch"] == 1 and trained["training_loss"] > 0
 
-    held_out = data / card.files["validation"]
+    held_out = data / task_config.files["validation"]
     _run(monkeypatch, "evaluate", out / "model.tar.gz", held_out, "--output-file", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores[card.score.primary] == pytest.approx(trained[f"best_validation_{card.score.primary}"])
-    assert set(card.score.metrics) <= set(scores)
+    assert scores[task_config.score.primary] == pytest.approx(trained[f"best_validation_{task_config.score.primary}"])
+    assert set(task_config.score.metrics) <= set(scores)
 
     predictor, example, answer = INPUTS[task]
     (tmp_path / "in.jsonl").write_text(json.dumps(example) + "\n")
@@ -76,14 +76,14 @@ def test_every_task_is_tested() -> None:
 @pytest.mark.parametrize("task", LANGUAGE_MODELS)
 def test_train_and_evaluate_a_language_model(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Low-rank from the start."""
-    card, data, out = load_task(task), small_data(task, tmp_path / "data", 60), tmp_path / "out"
+    task_config, data, out = load_task(task), small_data(task, tmp_path / "data", 60), tmp_path / "out"
     changes: dict[str, Any] = {"trainer.num_epochs": 2, "model.embedding_dim": 16, "model.hidden_size": 24}
     changes["model.compression"] = {"method": "svd", "rank": 4, "targets": ["input", "recurrent"]}
-    for split, file in card.files.items():
+    for split, file in task_config.files.items():
         changes[f"{split}_data_path"] = str(data / file)
     _run(monkeypatch, "train", f"jsonnet/{task}.jsonnet", "-s", out, "-o", json.dumps(changes))
     trained = json.loads((out / "metrics.json").read_text())
-    held_out = data / card.files["validation"]
+    held_out = data / task_config.files["validation"]
     _run(monkeypatch, "evaluate", out / "model.tar.gz", held_out, "--output-file", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["perplexity"] == pytest.approx(trained["best_validation_perplexity"], rel=1e-5)

@@ -36,13 +36,12 @@ def _embedder(files: tuple[Path, Path], **keys: Any) -> Any:
 def _losses(task: str, tmp_path: Path, files: tuple[Path, Path], *embedders: dict[str, Any]) -> list[list[float]]:
     """Train briefly with each embedder from the same initial weights, and return the losses."""
     import_plugins()
-    card = load_task(task)
     data = small_data(task, tmp_path / "data")
     losses, start = [], None
     for index, embedder in enumerate(embedders):
         elmo = {"options_file": str(files[0]), "weight_file": str(files[1])}
         values = {**elmo, "data": str(data), "elmo_dim": 12, "cache_mb": 0, "seed": 5}
-        config = task_config(card.config, "demo", None, values)
+        config = task_config(load_task(task).config, "demo", None, values)
         config["trainer"]["num_epochs"] = 3
         config["data_loader"]["batch_sampler"]["batch_size"] = 8
         config["model"]["text_field_embedder"]["token_embedders"]["elmo_mf"] = {**elmo, "dropout": 0.1, **embedder}

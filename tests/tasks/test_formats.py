@@ -38,20 +38,20 @@ def _reader(task: str) -> Any:
 @pytest.mark.parametrize("task", [name for name in task_names() if load_task(name).config_name is not None])
 @pytest.mark.parametrize("limit", [1, 10, 10**6])
 def test_cut_files_are_what_allennlp_reads(task: str, limit: int, tmp_path: Path) -> None:
-    card = load_task(task)
-    source, target = card.demo_data / card.files["validation"], tmp_path / "cut"
-    card.format.cut(source, target, limit)
-    examples = card.format.read(target)
-    assert len(examples) == min(limit, len(card.format.read(source)))
+    task_config = load_task(task)
+    source, target = task_config.demo_data / task_config.files["validation"], tmp_path / "cut"
+    task_config.format.cut(source, target, limit)
+    examples = task_config.format.read(target)
+    assert len(examples) == min(limit, len(task_config.format.read(source)))
     assert len(list(_reader(task).read(str(target)))) == len(examples)
 
 
 @pytest.mark.parametrize("task", task_names())
 def test_a_cut_to_all_keeps_all(task: str, tmp_path: Path) -> None:
-    card = load_task(task)
-    source = card.demo_data / card.files["validation"]
-    card.format.cut(source, tmp_path / "all", 10**6)
-    assert card.format.read(tmp_path / "all") == card.format.read(source)
+    task_config = load_task(task)
+    source = task_config.demo_data / task_config.files["validation"]
+    task_config.format.cut(source, tmp_path / "all", 10**6)
+    assert task_config.format.read(tmp_path / "all") == task_config.format.read(source)
 
 
 def test_a_cut_is_spread_over_the_file(tmp_path: Path) -> None:
@@ -288,7 +288,9 @@ FORMS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("form", FORMS)
 def test_one_text_in_many_forms(task: str, form: str, tmp_path: Path) -> None:
-    card = load_task(task)
-    text = (card.demo_data / card.files["validation"]).read_text(encoding="utf-8")
+    task_config = load_task(task)
+    text = (task_config.demo_data / task_config.files["validation"]).read_text(encoding="utf-8")
     (tmp_path / "data").write_bytes(FORMS[form](text).encode())
-    assert card.format.read(tmp_path / "data") == card.format.read(card.demo_data / card.files["validation"])
+    assert task_config.format.read(tmp_path / "data") == task_config.format.read(
+        task_config.demo_data / task_config.files["validation"]
+    )
