@@ -84,6 +84,7 @@ class CharCnn(TokenLayer):
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
 
     def word_ids(self, word: str) -> list[int]:
+        """Return the character ids of a word; see `character_ids`."""
         return character_ids(word, self.width)
 
     def _vectors(self, ids: Tensor) -> Tensor:

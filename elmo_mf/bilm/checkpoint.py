@@ -86,7 +86,12 @@ def _cnn_shapes(cnn: CharCnnOptions, n_characters: int, p: int) -> dict[str, tup
 
 
 def cell_group(direction: int, layer: int) -> str:
-    """Return the HDF5 group of one layer's LSTM; direction 0 is forward, 1 backward."""
+    """Return the HDF5 group of one layer's LSTM.
+
+    Args:
+        direction: 0 for forward, 1 for backward.
+        layer: Number of the layer, from 0 on.
+    """
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 
@@ -96,15 +101,18 @@ def read_weights(path: str | Path, options: BilmOptions, vocabulary: str | Path 
     Args:
         path: HDF5 file.
         options: Sizes, from the checkpoint's `options.json`.
-        vocabulary: The vocabulary of a word table or a Unicode CNN; by default the one beside the weights. Unused
-            otherwise.
+        vocabulary: The vocabulary of a word table or a Unicode CNN; by default the one in the folder of the weights.
+            Unused otherwise.
+
+    Returns:
+        The weights in float32, dense or factored as they are stored.
 
     Raises:
         InputError: The file is missing, not HDF5 or truncated; a dataset is missing, surplus, of another shape or dtype
             than `options` asks for, or holds NaN or infinity; or the vocabulary is missing or has other words than the
             table has rows.
 
-    Example:
+    Examples:
         >>> from elmo_mf.bilm import BilmOptions, read_weights
         >>> from elmo_mf.resources import demo_options, demo_weights
         >>> options = BilmOptions.from_file(demo_options())

@@ -57,7 +57,10 @@ def checkpoint_files(
     Args:
         options: `options.json`; or, without `weights`, a folder or a zip. A path or a URL (`https`, `s3`, `gs`, `hf`).
         weights: The HDF5 file, likewise.
-        vocabulary: The vocabulary, likewise. Defaults to the one beside the weights or the options.
+        vocabulary: The vocabulary, likewise. Defaults to the one in the folder of the weights or of the options.
+
+    Yields:
+        The files, which exist until the context ends.
 
     Raises:
         InputError: A URL cannot be read; a file is missing or may be one of several; or the zip is damaged, or has
@@ -90,6 +93,9 @@ def checkpoint_files(
 
 def files_in_folder(folder: Path) -> CheckpointFiles:
     """Find the files of a checkpoint in a folder, as `checkpoint_files` does.
+
+    Returns:
+        The files, with the vocabulary if there is one of a usual name.
 
     Raises:
         InputError: See `checkpoint_files`.

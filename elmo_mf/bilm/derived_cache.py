@@ -43,6 +43,9 @@ class DerivedCache(nn.Module, Generic[T]):
             build: Derives the value.
             in_place: Whether the value reads the parameters where they lie instead of copying them, and so outlives
                 writes to them. Defaults to False.
+
+        Returns:
+            The value.
         """
         tensors = tuple(parameters)
         entry = self._entry
@@ -59,7 +62,14 @@ class DerivedCache(nn.Module, Generic[T]):
         self._entry = None
 
     def train(self, mode: bool = True) -> DerivedCache[T]:
-        """Drop the value if it is derived from trainable parameters."""
+        """Drop the value if it is derived from trainable parameters; see `torch.nn.Module.train`.
+
+        Args:
+            mode: Training mode if True, evaluation mode otherwise. Defaults to True.
+
+        Returns:
+            The module itself.
+        """
         if self._entry is not None and self._entry.copies_trainable:
             self.clear()
         return super().train(mode)
@@ -115,6 +125,6 @@ class _Entry(Generic[T]):
 
 
 def _state(tensor: Tensor, in_place: bool) -> tuple[object, ...]:
-    """Differs after a counted write, and when the tensor's place within its storage is another."""
+    """Return a value that changes after a counted write, and when the tensor's place within its storage is another."""
     writes = 0 if in_place or tensor.is_inference() else tensor._version
     return writes, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.requires_grad

@@ -145,8 +145,8 @@ class Bilm(nn.Module):
             state: See `Bilm`.
             word_cache_mb: See `Bilm`.
             precision: See `Bilm`.
-            vocabulary: The vocabulary of a word table or a Unicode CNN, likewise; by default the one beside its other
-                files.
+            vocabulary: The vocabulary of a word table or a Unicode CNN, likewise; by default the one in the folder of
+                the other files.
 
         Returns:
             The encoder, in evaluation mode.
@@ -188,12 +188,12 @@ class Bilm(nn.Module):
     def use_token_embeddings(self, path: str | Path, vocabulary: str | Path | None = None) -> None:
         """Look words up instead of running the character CNN, which then runs for other words only.
 
-        They are kept beside the words of `word_cache_mb`: in inference on a CPU, and until a parameter of the character
-        CNN changes. Vectors stay the same, except for rounding.
+        They are kept in addition to the words of `word_cache_mb`: in inference on a CPU, and until a parameter of the
+        character CNN changes. Vectors stay the same, except for rounding.
 
         Args:
             path: `elmo_token_embeddings.hdf5` of bilm-tf or of `elmo-mf embed --vocabulary`, as a path or a URL.
-            vocabulary: Its words, one a line, likewise; by default the vocabulary beside it.
+            vocabulary: Its words, one per line, likewise; by default the vocabulary in the same folder.
 
         Raises:
             InputError: See `read_token_embeddings`.
@@ -223,6 +223,9 @@ class Bilm(nn.Module):
             ids: Ids (sentences, longest, width), 0 past a sentence's end; see `token_ids`. For a character CNN, those
                 of `batch_to_ids`.
 
+        Returns:
+            The vectors, and where there are tokens.
+
         Raises:
             InputError: See `check_ids`.
         """
@@ -237,7 +240,10 @@ class Bilm(nn.Module):
         return Activations(packing.unpack(torch.stack(layers)), steps < lengths.unsqueeze(1))
 
     def check_ids(self, ids: Tensor) -> Tensor:
-        """Return ids as int64 on the device of the parameters.
+        """Check ids, and return them as int64 on the device of the parameters.
+
+        Args:
+            ids: Ids (sentences, longest, width), of an integer type of 16 bits or more.
 
         Raises:
             InputError: They have the wrong shape, or a type that cannot hold them.
@@ -295,12 +301,22 @@ class Bilm(nn.Module):
         Args:
             stacked: Token vectors in the order in which each direction reads them, (2, tokens, p).
             batch_sizes: Number of sequences still running at each step, never rising.
-            states: Starting states of each layer; None for zeros.
+            states: Starting h (2, sequences, p) and c (2, sequences, n) of each layer; None for zeros.
+
+        Returns:
+            Each layer's outputs (2, tokens, p) and final states, in the same order.
         """
         return run_layers(self.layers, stacked, batch_sizes, states, self.options.lstm.use_skip_connections)
 
     def token_vectors(self, ids: Tensor) -> Tensor:
-        """Turn ids (tokens, width) into the token layer's vectors (tokens, p)."""
+        """Compute the token layer's vectors, or look them up.
+
+        Args:
+            ids: (tokens, width).
+
+        Returns:
+            (tokens, p).
+        """
         vectors: Tensor = self._word_vectors(self.token_layer, ids)
         return vectors
 
@@ -310,7 +326,11 @@ class Bilm(nn.Module):
         return cast(Tensor, self._bounds)
 
     def fixed_states(self, sentences: int) -> list[State] | None:
-        """Return each layer's starting states without a carried state: the primed one, or None for zeros."""
+        """Return each layer's starting states without a carried state: the primed one, or None for zeros.
+
+        Args:
+            sentences: Number of sentences; h is (2, sentences, p), c (2, sentences, n).
+        """
         if self.state_policy != "primed":
             return None
         h, c = (cast(Tensor, part).unsqueeze(2).repeat(1, 1, sentences, 1) for part in (self._primed_h, self._primed_c))
@@ -385,7 +405,7 @@ class Bilm(nn.Module):
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
         """Write `options.json` and `weights.hdf5`, all or nothing; `from_files` reads them back.
 
-        A word table or a Unicode CNN has its vocabulary beside them, `vocabulary.txt`.
+        For a word table or a Unicode CNN, the vocabulary is written too, as `vocabulary.txt`.
 
         To write them together with other files, save into the staging folder of `elmo_mf.io.atomic_files`.
 

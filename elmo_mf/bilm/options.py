@@ -35,7 +35,16 @@ class LstmOptions:
 
 @dataclass(frozen=True)
 class CharCnnOptions:
-    """Sizes of the character CNN; `filters` lists (width, number) pairs."""
+    """Sizes of the character CNN.
+
+    Attributes:
+        embedding_dim: Width of a character's vector.
+        filters: (width, number) pairs of the convolutions.
+        n_highway: Number of highway layers.
+        activation: `relu` or `tanh`, of the convolutions.
+        n_characters: Number of characters; 261 or 262 for bilm-tf, whose arrays have 261 rows either way.
+        max_characters_per_token: Number of character ids of a token, with those around the word and the padding.
+    """
 
     title: ClassVar[str] = "character CNN"
     embedding_dim: int
@@ -47,10 +56,15 @@ class CharCnnOptions:
 
     @property
     def n_filters(self) -> int:
+        """Number of filters of all widths, the width of a highway layer (n)."""
         return sum(number for _, number in self.filters)
 
     def multiply_adds(self, projection_dim: int | None) -> int:
-        """Return the multiply-adds of a token with dense highway layers; `projection_dim` is None for no projection."""
+        """Return the multiply-adds of a token with dense highway layers.
+
+        Args:
+            projection_dim: Width of the projection after the highway layers (p); None if there is none.
+        """
         convolutions = sum(
             (self.max_characters_per_token - width + 1) * width * self.embedding_dim * number
             for width, number in self.filters
@@ -58,7 +72,11 @@ class CharCnnOptions:
         return convolutions + self.n_highway * 2 * self.n_filters**2 + self.n_filters * (projection_dim or 0)
 
     def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
-        """Return the keys of `options.json`, with those of `unread` beside them."""
+        """Return the keys of `options.json`.
+
+        Args:
+            unread: The keys of `options.json` that this project does not read, which are added.
+        """
         own = unread.get("char_cnn", {})
         fields = {
             **own,
@@ -88,13 +106,13 @@ class WordTableOptions:
         return 0
 
     def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
-        """Return the keys of `options.json`."""
+        """Return the keys of `options.json`; `unread` adds nothing."""
         return {"n_tokens_vocab": self.n_words}
 
 
 @dataclass(frozen=True)
 class UnicodeCnnOptions:
-    """Sizes of a character CNN over Unicode characters, beside which is a table of words, as in ELMoForManyLangs.
+    """Sizes of a character CNN over Unicode characters and of a table of words, as in ELMoForManyLangs.
 
     Attributes:
         cnn: Sizes of the character CNN.
@@ -110,11 +128,19 @@ class UnicodeCnnOptions:
     word_dim: int
 
     def multiply_adds(self, projection_dim: int | None) -> int:
-        """Return the multiply-adds of a token with dense highway layers."""
+        """Return the multiply-adds of a token with dense highway layers.
+
+        Args:
+            projection_dim: Width of the projection of characters and word together (p); None if there is none.
+        """
         return self.cnn.multiply_adds(projection_dim) + self.word_dim * (projection_dim or 0)
 
     def to_dict(self, unread: dict[str, Any]) -> dict[str, Any]:
-        """Return the keys of `options.json`, with those of `unread` beside them."""
+        """Return the keys of `options.json`.
+
+        Args:
+            unread: The keys of `options.json` that this project does not read, which are added.
+        """
         fields = self.cnn.to_dict({"char_cnn": unread.get("unicode_cnn", {})})["char_cnn"]
         del fields["n_characters"]
         words = {"characters": list(self.characters), "word_dim": self.word_dim}
@@ -159,8 +185,11 @@ class BilmOptions:
     def from_file(cls, path: str | Path) -> BilmOptions:
         """Read and check an `options.json`.
 
+        Returns:
+            The options.
+
         Raises:
-            InputError: the file is missing, not JSON, or a field is missing or has an impossible value.
+            InputError: The file is missing, not JSON, or a field is missing or has an impossible value.
         """
         path = Path(path)
         check_settled(path.parent)
@@ -169,7 +198,18 @@ class BilmOptions:
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "options") -> BilmOptions:
-        """Check the parsed JSON of an `options.json`; `where` names it in errors."""
+        """Check the parsed JSON of an `options.json`.
+
+        Args:
+            raw: The parsed JSON.
+            where: What is read, for errors. Defaults to `options`.
+
+        Returns:
+            The options.
+
+        Raises:
+            InputError: A field is missing or has an impossible value.
+        """
         if nested_deeper(raw, MOST_DEPTH):
             raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
         model = _model(raw)

@@ -67,8 +67,11 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
 
     Args:
         path: The HDF5 file.
-        vocabulary: Its words, one a line; by default the vocabulary beside it.
+        vocabulary: Its words, one per line; by default the vocabulary in the same folder.
         layer: The token layer of the encoder.
+
+    Returns:
+        The vectors, in float32.
 
     Raises:
         InputError: A file is missing or damaged; the vocabulary has another number of words; or the vectors are not

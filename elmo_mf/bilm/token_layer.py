@@ -40,7 +40,14 @@ class TokenLayer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, ids: Tensor) -> Tensor:
-        """Turn ids (tokens, width) into token vectors (tokens, p)."""
+        """Turn ids into token vectors.
+
+        Args:
+            ids: (tokens, width).
+
+        Returns:
+            (tokens, p).
+        """
 
     @abstractmethod
     def word_ids(self, word: str) -> list[int]:
@@ -51,7 +58,14 @@ class TokenLayer(nn.Module, ABC):
         """Return the parameters as the datasets that they came from."""
 
     def ids(self, sentences: Iterable[Iterable[str]]) -> Tensor:
-        """Turn tokenised sentences into ids, see `padded_ids`."""
+        """Turn tokenised sentences into ids.
+
+        Args:
+            sentences: Lists of tokens.
+
+        Returns:
+            (sentences, longest, width), 0 past a sentence's end; see `padded_ids`.
+        """
         return padded_ids(sentences, self.word_ids, self.width)
 
     def bounds(self) -> Tensor:

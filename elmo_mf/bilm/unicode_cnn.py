@@ -57,9 +57,11 @@ class UnicodeCnn(CharCnn):
         self.width = 1 + options.cnn.max_characters_per_token
 
     def word_ids(self, word: str) -> list[int]:
+        """Return the ids of a word and of its characters; see `UnicodeIds.of`."""
         return self.unicode_ids.of(word)
 
     def arrays(self) -> dict[str, Array]:
+        """Return the parameters as the datasets that they came from."""
         return super().arrays() | {_TABLE: self.words.detach().cpu().numpy()[1:].copy()}
 
     def _maxima(self, ids: Tensor) -> Tensor:

@@ -72,6 +72,11 @@ def read_words(path: Path) -> Vocabulary:
 def check_entries(entries: Iterable[str], needed: Iterable[str], where: str) -> None:
     """Check a list of words or characters.
 
+    Args:
+        entries: The words or characters.
+        needed: Entries that must be among them.
+        where: What is read, for the error.
+
     Raises:
         InputError: An entry occurs twice, or one that is needed is missing.
     """

@@ -29,7 +29,17 @@ class Vocabulary:
 
     @classmethod
     def count(cls, sentences: list[list[str]], min_count: int, max_words: int | None = None) -> Vocabulary:
-        """Build the vocabulary of the words, at most `max_words`, that occur at least `min_count` times."""
+        """Build the vocabulary of a text.
+
+        Args:
+            sentences: Tokenised sentences.
+            min_count: Occurrences that a word must have.
+            max_words: Largest number of words besides the special ones; None for no limit.
+
+        Returns:
+            `</S>`, `<S>` and `<UNK>`, then words from frequent to rare, in alphabetical order where they are as
+            frequent.
+        """
         counts = Counter(word for sentence in sentences for word in sentence)
         for special in SPECIAL:
             counts.pop(special, None)
@@ -42,6 +52,9 @@ class Vocabulary:
 
         The id of a word is its line number, counted from 0 as in bilm-tf; bilm-tf's marks of unused lines are skipped.
         If the file lacks the special words, they come first.
+
+        Returns:
+            The vocabulary.
 
         Raises:
             InputError: The file cannot be read, has only some of the special words, a duplicate or too many words.
@@ -76,7 +89,7 @@ class Vocabulary:
         return {word: index for index, word in enumerate(self.words)}
 
     def id(self, word: str) -> int:
-        """Return the id of a word; that of `<UNK>` for a word that is not there."""
+        """Return the id of a word; that of `<UNK>` for a word that is not in the vocabulary."""
         found = self.ids.get(word)
         return self.ids[UNKNOWN] if found is None else found
 
@@ -99,6 +112,9 @@ def read_vocabulary(path: Path) -> Vocabulary:
     Args:
         path: One word per line, with `<S>`, `</S>` and `<UNK>`.
 
+    Returns:
+        The vocabulary, with a word for each row.
+
     Raises:
         InputError: The file cannot be read, has too many lines or lacks one of the three words.
     """
@@ -116,6 +132,9 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 def read_rows(path: Path) -> list[str]:
     """Read the lines of a vocabulary file without surrounding white space, and without bilm-tf's marks of unused lines.
+
+    Returns:
+        The lines in order, duplicates included.
 
     Raises:
         InputError: The file cannot be read or has too many lines.

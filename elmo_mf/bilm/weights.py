@@ -39,6 +39,7 @@ class Factors:
 
     @property
     def blocks(self) -> int:
+        """Number of blocks of rows that have factors of their own."""
         return len(self.right) // self.rank
 
     @property
@@ -60,6 +61,7 @@ class Pruned:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the matrix, (m, n)."""
         return self.values.shape
 
     @property
@@ -81,7 +83,12 @@ def to_dense(matrix: Matrix) -> Array:
 
 
 def reorder_gates(matrix: Matrix, order: Sequence[int]) -> Matrix:
-    """Return a matrix with its gates, a quarter of its rows each, in another order."""
+    """Return a matrix with its gates, a quarter of its rows each, in another order.
+
+    Args:
+        matrix: A matrix with 4n rows.
+        order: For each gate of the result, its number in `matrix`, from 0 to 3.
+    """
     if isinstance(matrix, Factors):
         right = reorder_rows(matrix.right, order) if matrix.blocks == GATES else matrix.right
         return Factors(reorder_rows(matrix.left, order), right)
@@ -89,7 +96,12 @@ def reorder_gates(matrix: Matrix, order: Sequence[int]) -> Matrix:
 
 
 def reorder_rows(array: Array, order: Sequence[int]) -> Array:
-    """Return an array with the quarters of its rows in another order."""
+    """Return an array with the quarters of its rows in another order.
+
+    Args:
+        array: An array with 4n rows.
+        order: For each quarter of the result, its number in `array`, from 0 to 3.
+    """
     gates = np.split(array, GATES)
     return np.concatenate([gates[index] for index in order])
 
@@ -113,11 +125,16 @@ class LstmWeights:
 
     @property
     def state_size(self) -> int:
-        """p."""
+        """p, the width of the state."""
         return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else len(self.bias) // GATES
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
-        """Return a copy with one matrix replaced, and without the primed state, which other weights do not reach."""
+        """Return a copy with one matrix replaced, and without the primed state, which other weights do not reach.
+
+        Args:
+            target: The matrix to replace; `joint` replaces `input` and `recurrent`.
+            matrix: The new one, outputs first.
+        """
         replaced = ("input", "recurrent") if target == JOINT else ()
         kept = {name: other for name, other in self.matrices.items() if name not in replaced}
         return replace(self, matrices={**kept, target: matrix}, primed=None)
@@ -153,7 +170,12 @@ class BilmWeights:
         return replace(self, token_layer=arrays, lstms={key: lstm.dense() for key, lstm in self.lstms.items()})
 
     def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
-        """Return the first layer of a direction that is another object in `weights`; if none is, their number."""
+        """Return the first layer of a direction that is another object in `weights`; if none is, their number.
+
+        Args:
+            weights: Weights with the same layers.
+            direction: 0 for forward, 1 for backward.
+        """
         layers = sorted(layer for other, layer in self.lstms if other == direction)
         others = (k for k in layers if self.lstms[direction, k] is not weights.lstms[direction, k])
         return next(others, len(layers))
@@ -176,7 +198,13 @@ def _highway_matrix(char_cnn: Mapping[str, Array], group: str) -> Array | Factor
 
 
 def with_highway(char_cnn: Mapping[str, Array], layer: int, matrix: Matrix) -> dict[str, Array]:
-    """Return the arrays with another matrix in a highway layer."""
+    """Return the arrays with another matrix in a highway layer.
+
+    Args:
+        char_cnn: Arrays of a character CNN, see `highway_matrices`; they stay unchanged.
+        layer: Number of the highway layer, from 0 on.
+        matrix: [W_carry; W_transform] (2n, n), outputs first, dense or factored.
+    """
     group = f"CNN_high_{layer}"
     kept = {name: array for name, array in char_cnn.items() if not name.startswith(f"{group}/W_")}
     if isinstance(matrix, Factors):

@@ -39,11 +39,20 @@ class WordTable(TokenLayer):
         self.width, self.output_dim = 1, table.shape[1]
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Turn word ids (tokens, 1) into token vectors (tokens, p)."""
+        """Turn word ids into token vectors.
+
+        Args:
+            ids: (tokens, 1).
+
+        Returns:
+            (tokens, p).
+        """
         return nn.functional.embedding(ids.squeeze(1), self.embedding)
 
     def word_ids(self, word: str) -> list[int]:
+        """Return the id of a word, or of `<UNK>` in its place; see `TokenLayer.word_ids`."""
         return [self.vocabulary.id(word) + 1]
 
     def arrays(self) -> dict[str, Array]:
+        """Return the dataset `embedding`, (words, p)."""
         return {"embedding": self.embedding.detach().cpu().numpy()[1:].copy()}

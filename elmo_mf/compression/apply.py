@@ -68,8 +68,11 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
         compression: What to factorize; it must have passed `check_compression`.
         probe: Reads the model's text, as far as the method and the budget need it.
 
+    Returns:
+        Weights that share the arrays of all other matrices with the dense ones.
+
     Raises:
-        InputError: A file cannot be read.
+        InputError: A file cannot be read, or the method needs gradients and the compression names no file of them.
     """
     method, references = method_of(compression), matrix_references(weights, compression)
     statistics = _statistics(weights, compression, method, references, probe) if references else {}
@@ -84,7 +87,7 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
 
 
 def reads_text(compression: Compression) -> bool:
-    """Whether a text has to be read to factorize the LSTMs."""
+    """Return whether a text has to be read to factorize the LSTMs."""
     by_outputs = compression.budget is not None and compression.allocation == "outputs"
     return by_outputs or method_of(compression).needs_inputs
 

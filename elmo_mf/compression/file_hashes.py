@@ -13,7 +13,7 @@ from elmo_mf.records.compression import Compression
 
 
 def with_file_hashes(compression: Compression) -> Compression:
-    """Replace the paths of files by the SHA-256 of their content.
+    """Return a compression with the SHA-256 of their content in place of the paths of files.
 
     Raises:
         InputError: A file does not exist or cannot be read.
@@ -30,9 +30,16 @@ def with_file_hashes(compression: Compression) -> Compression:
 
 
 def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
-    """Add a compression, files by their SHA-256, to the history in a checkpoint's options.
+    """Return options whose history has a compression more, with the SHA-256 of files in place of their paths.
 
     The history is the list `compressions` under the key `elmo_mf`, oldest first.
+
+    Args:
+        options: Options of the checkpoint before the compression.
+        compression: What was done to its weights.
+
+    Raises:
+        InputError: A file does not exist or cannot be read.
     """
     history = [*options.compressions, with_file_hashes(compression).to_dict()]
     notes = {**options.extra.get("elmo_mf", {}), "compressions": history}

@@ -108,6 +108,9 @@ class MatrixReference(_FactorCosts):
             target: Which matrix of that layer.
             per_gate: Whether each gate is to have factors of its own.
 
+        Returns:
+            The reference.
+
         Raises:
             InputError: The matrix is factored or pruned already.
         """
@@ -127,7 +130,7 @@ class MatrixReference(_FactorCosts):
         return self.direction, self.layer
 
     def matrix(self, weights: BilmWeights) -> Array:
-        """The dense matrix, (m, n)."""
+        """Return the dense matrix, (m, n)."""
         matrices = weights.lstms[self.key].matrices
         if self.target == JOINT:
             return np.concatenate([cast(Array, matrices["input"]), cast(Array, matrices["recurrent"])], axis=1)
@@ -139,7 +142,13 @@ class MatrixReference(_FactorCosts):
 
 @dataclass(frozen=True)
 class HighwayReference(_FactorCosts):
-    """Both gates of a highway layer as one matrix, (2n, n)."""
+    """Both gates of a highway layer as one matrix, (2n, n).
+
+    Attributes:
+        layer: Number of the highway layer, from 0 on.
+        shape: Rows and columns, outputs first.
+        blocks: 1: both gates share their factors.
+    """
 
     layer: int
     shape: tuple[int, int]
@@ -150,7 +159,7 @@ class HighwayReference(_FactorCosts):
 
 
 def highway_references(weights: BilmWeights) -> list[HighwayReference]:
-    """References to all highway layers."""
+    """Return references to all highway layers, first to last."""
     return [
         HighwayReference(layer, (matrix.shape[0], matrix.shape[1]))
         for layer, matrix in enumerate(highway_matrices(weights.token_layer))
@@ -163,6 +172,9 @@ def matrix_references(weights: BilmWeights, compression: Compression) -> list[Ma
     Args:
         weights: Weights of the model.
         compression: What to factorize.
+
+    Returns:
+        A reference to each matrix, by direction, layer and target.
 
     Raises:
         InputError: The model has no such layer, direction or matrix; a matrix is factored already; or a rank is above
@@ -200,7 +212,12 @@ def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
 
 
 def break_even_rank(m: int, n: int) -> float:
-    """The rank at which factors of an (m, n) matrix have as many parameters as the matrix: m n / (m + n)."""
+    """Return the rank at which factors have as many parameters as the matrix, m n / (m + n).
+
+    Args:
+        m: Rows of the matrix.
+        n: Its columns.
+    """
     return m * n / (m + n)
 
 

@@ -33,7 +33,15 @@ class Norms:
 
     @classmethod
     def of(cls, matrix: Array, spectrum: Array | None = None) -> Norms:
-        """Compute the norms of a matrix; `spectrum` are its singular values, where they are known already."""
+        """Compute the norms of a matrix.
+
+        Args:
+            matrix: (m, n).
+            spectrum: Its singular values in falling order, where they are known already.
+
+        Returns:
+            The norms, computed in float64.
+        """
         w = matrix.astype(np.float64)
         s = singular_values(w) if spectrum is None else spectrum
         return cls(
@@ -46,7 +54,7 @@ class Norms:
         )
 
     def to_dict(self) -> dict[str, float]:
-        """JSON form."""
+        """Return the norms by name."""
         return asdict(self)
 
 

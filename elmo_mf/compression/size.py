@@ -104,7 +104,7 @@ class SizeReport:
         return (self.lstm_dense_parameters + self.around_parameters + self.around_saved) / self.encoder_parameters
 
     def to_dict(self) -> dict[str, float | int]:
-        """The totals in JSON form, as in a record."""
+        """Return the totals in JSON form, as in a record."""
         names = (
             "lstm_parameters", "lstm_dense_parameters", "encoder_parameters", "lstm_bytes", "encoder_bytes",
             "lstm_ratio", "encoder_ratio", "lstm_multiply_adds", "lstm_dense_multiply_adds",
@@ -115,6 +115,13 @@ class SizeReport:
 
 def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     """Count the parameters and multiply-adds of an ELMo.
+
+    Args:
+        weights: Weights of the ELMo, dense or compressed.
+        options: Its options.
+
+    Returns:
+        Sizes of its matrices, and totals.
 
     Examples:
         >>> from elmo_mf.bilm import BilmOptions, read_weights
@@ -138,7 +145,10 @@ def lstm_size(
         weights: Weights of the model.
         around_parameters: Parameters around the LSTMs.
         around_multiply_adds: Multiply-adds a token around the LSTMs.
-        around_saved: See `SizeReport`.
+        around_saved: See `SizeReport`. Defaults to 0.
+
+    Returns:
+        Sizes of the matrices, and totals.
     """
     rows = [
         _matrix_size(direction, layer, target, matrix)

@@ -31,7 +31,7 @@ _PHRASES = {
 
 
 def compression_label(compression: Compression) -> str:
-    """Describe a compression in a few words.
+    """Return a description of a compression in a few words.
 
     Examples:
         >>> from elmo_mf.records.compression import Compression
@@ -49,19 +49,19 @@ def compression_label(compression: Compression) -> str:
 
 
 def fine_tuning_label(tuning: FineTuning) -> str:
-    """Describe fine-tuning by its epochs, and by its learning rate unless that is the default."""
+    """Return the epochs of fine-tuning, and its learning rate unless that is the default."""
     default = FineTuning.model_fields["learning_rate"].default
     rate = "" if tuning.learning_rate == default else f" at {tuning.learning_rate:g}"
     return f"fine-tuned {tuning.epochs}{rate}"
 
 
 def targets_label(compression: Compression) -> str:
-    """Describe the targets: `all`, `none`, or their names."""
+    """Return `all`, `none`, or the names of the targets joined by `+`."""
     return "all" if compression.targets == ALL_TARGETS else "+".join(compression.targets) or "none"
 
 
 def size_label(compression: Compression) -> str:
-    """Describe the rank or the budget."""
+    """Return the rank or the budget."""
     budget = compression.budget
     if budget is not None:
         size = f"budget {100 * budget.amount:g}%" if budget.kind == "share" else f"budget {budget.amount} {budget.kind}"
@@ -83,7 +83,7 @@ def _lstm_parts(compression: Compression) -> list[str]:
 
 
 def encoder_label(encoder: EncoderIdentity) -> str:
-    """Describe an encoder in a few words, which may describe others too."""
+    """Return a description of an encoder in a few words, which may fit other encoders too."""
     if encoder.baseline is not None:
         return _BASELINES[encoder.baseline]
     label = "dense" if encoder.compression is None else compression_label(encoder.compression)
@@ -93,14 +93,26 @@ def encoder_label(encoder: EncoderIdentity) -> str:
 
 
 def run_name(identity: RunIdentity, digest: str) -> str:
-    """Return a readable and unique name for the files of a run."""
+    """Return a readable and unique name for the files of a run.
+
+    Args:
+        identity: What the run depends on.
+        digest: Its SHA-256, in hex.
+    """
     encoder = re.sub(r"[^A-Za-z0-9_.,()=%+-]", "-", encoder_label(identity))[:120]
     view = "" if identity.view == "retrained" else f"-{identity.view}"
     return f"{identity.task}{view}-{encoder}-seed-{identity.seed}-{digest[:10]}"
 
 
 def encoder_names(encoders: Iterable[EncoderIdentity]) -> dict[str, str]:
-    """Name each encoder, by its key: by its label, with what distinguishes it from others that have the same label."""
+    """Name encoders distinctly.
+
+    Args:
+        encoders: The encoders, each any number of times.
+
+    Returns:
+        By the encoder's key, its label, with what distinguishes it from others of the same label.
+    """
     facts: dict[str, dict[str, Facts]] = {}
     for key, encoder in {encoder.key: encoder for encoder in encoders}.items():
         facts.setdefault(encoder_label(encoder), {})[key] = encoder_facts(encoder)
@@ -134,6 +146,9 @@ def distinct(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str,
     Args:
         labels: Labels by key.
         facts: For each key, the facts behind its label.
+
+    Returns:
+        Distinct labels by key.
     """
     together: dict[str, list[str]] = {}
     for key, label in labels.items():
@@ -164,7 +179,12 @@ def _shortest(values: set[str]) -> dict[str, str]:
 
 
 def leaves(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value of nested mappings as JSON, under its keys joined by dots."""
+    """Yield each value of nested mappings as JSON, under its keys joined by dots.
+
+    Args:
+        value: A mapping, or a value.
+        name: Name of the value, which precedes its keys. Defaults to none.
+    """
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from leaves(inner, f"{name}.{key}" if name else str(key))

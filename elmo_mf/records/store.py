@@ -48,7 +48,7 @@ class RecordStore:
         return self.read(run) is not None
 
     def read(self, run: Run) -> Record | None:
-        """Return the run's record; None if there is none, or that of another run."""
+        """Return the run's record; None if there is none, or if the file is damaged or that of another run."""
         path = self.path(run)
         if not path.exists():
             return None
@@ -63,6 +63,13 @@ class RecordStore:
 
     def write(self, run: Run, measurements: Measurements) -> Record:
         """Write a run's record and its outputs, each atomically, the record last.
+
+        Args:
+            run: The run.
+            measurements: What it measured.
+
+        Returns:
+            The record.
 
         Raises:
             InputError: The measurements are not those of such a run.
@@ -88,6 +95,13 @@ class RecordStore:
     def update(self, run: Run, times: Retimed) -> Record:
         """Replace the times of a run's record, atomically.
 
+        Args:
+            run: The run.
+            times: Its new times.
+
+        Returns:
+            The new record.
+
         Raises:
             InputError: The run is not recorded.
             OSError: The folder cannot be written to.
@@ -98,7 +112,7 @@ class RecordStore:
         return self._write(run, record.model_copy(update={"latency": times.latency, "timed": times.timed}))
 
     def outputs(self, record: Record) -> Outputs | None:
-        """Read the outputs of a record; None where there are none, or the file is not at hand.
+        """Read the outputs of a record; None where the record has none, or the file is missing.
 
         Raises:
             InputError: The file is not the record's.

@@ -15,9 +15,11 @@ class SvdMethod(Method):
     """A method whose factors of every rank come from one singular value decomposition, that of `weighted_matrix`."""
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
+        """Factorize a matrix, see `Method.factorize`."""
         return self.prepare(matrix, statistics).factors(rank)
 
     def prepare(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> SvdFactorizer:
+        """Prepare the factorization of one matrix at several ranks, see `Method.prepare`."""
         return SvdFactorizer(self, matrix, statistics)
 
     @abstractmethod
@@ -32,6 +34,9 @@ class SvdMethod(Method):
             vt: The first r right singular vectors, (r, n).
             matrix: The matrix itself, (m, n).
             statistics: Its calibration statistics.
+
+        Returns:
+            Factors (m, r) and (r, n), in float32.
         """
 
 
@@ -47,7 +52,7 @@ class SvdFactorizer(Factorizer):
         return self._svd[1] ** 2
 
     def factors(self, rank: int) -> Factors:
-        """See `Method.factorize`."""
+        """Return the factors of a rank, see `Method.factorize`."""
         u, s, vt = self._svd
         return self.method.factors_of_svd(u[:, :rank], s[:rank], vt[:rank], self.matrix, self.statistics)
 

@@ -26,8 +26,8 @@ class CalibrationStatistics:
     Attributes:
         input_covariance: Second moments E[x x^T] of the matrix's inputs x, (n, n); for methods with `needs_inputs`.
         row_weights: Weight of each of its outputs in the task's loss, (m,); for methods with `needs_gradients`.
-        output_covariance: Second moments E[g g^T] of the gradients g of a loss by its outputs, (m, m); for methods with
-            `needs_output_covariance`.
+        output_covariance: Second moments E[g g^T] of the gradients g of a loss with respect to its outputs, (m, m); for
+            methods with `needs_output_covariance`.
     """
 
     input_covariance: Array | None = None
@@ -98,24 +98,55 @@ class Method(ABC):
         """
 
     def prepare(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Factorizer:
-        """Prepare the factorization of one matrix at several ranks."""
+        """Prepare the factorization of one matrix at several ranks.
+
+        Args:
+            matrix: The dense matrix, (m, n), in float32.
+            statistics: What the method asks for by its attributes `needs_*`.
+
+        Returns:
+            The factorization at any rank.
+        """
         return Factorizer(self, matrix, statistics)
 
     def error_reductions(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
-        """How much each further rank, from 1 on, lowers the squared error; never rising.
+        """Compute by how much each further rank lowers the squared error.
 
-        By default the squared singular values of `weighted_matrix`.
+        By default these are the squared singular values of `weighted_matrix`.
+
+        Args:
+            matrix: The dense matrix, (m, n), in float32.
+            statistics: What the method asks for by its attributes `needs_*`.
+
+        Returns:
+            One number for each rank from 1 on, never rising.
         """
         return singular_values(self.weighted_matrix(matrix, statistics)) ** 2
 
     def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
-        """The matrix whose Frobenius norm is the error that the method minimises, in float64."""
+        """Compute the matrix whose Frobenius norm is the error that the method minimises.
+
+        By default it is the matrix itself.
+
+        Args:
+            matrix: The dense matrix, (m, n).
+            statistics: What the method asks for by its attributes `needs_*`.
+
+        Returns:
+            (m, n), in float64.
+        """
         return matrix.astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Factorizer:
-    """The factorization of one matrix by a method, at any rank."""
+    """The factorization of one matrix by a method, at any rank.
+
+    Attributes:
+        method: The method.
+        matrix: The dense matrix, (m, n), in float32.
+        statistics: What the method asks for by its attributes `needs_*`.
+    """
 
     method: Method
     matrix: Array
@@ -127,12 +158,17 @@ class Factorizer:
         return self.method.error_reductions(self.matrix, self.statistics)
 
     def factors(self, rank: int) -> Factors | Pruned:
-        """See `Method.factorize`."""
+        """Return the factors of a rank, see `Method.factorize`."""
         return self.method.factorize(self.matrix, rank, self.statistics)
 
 
 def balanced(left: Array, right: Array) -> Factors:
-    """Build float32 factors, scaled so that each column of `left` has the norm of its row of `right`."""
+    """Build float32 factors, scaled so that each column of `left` has the norm of its row of `right`.
+
+    Args:
+        left: (m, r).
+        right: (r, n).
+    """
     long, wide = np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1)
     nonzero = (long > 0) & (wide > 0)
     scale = np.sqrt(np.divide(wide, long, out=np.ones_like(wide), where=nonzero))
@@ -147,7 +183,10 @@ M = TypeVar("M", bound=type[Method])
 
 
 def register(name: str) -> Callable[[M], M]:
-    """Class decorator that registers a method under a name.
+    """Return a class decorator that registers a method under a name.
+
+    Args:
+        name: The name; its file in this folder has the same, so that it is found without importing the others.
 
     Raises:
         TypeError: The class has no `VERSION`.
@@ -163,14 +202,14 @@ def register(name: str) -> Callable[[M], M]:
 
 
 def method_names() -> list[str]:
-    """Names of all registered methods, sorted."""
+    """Return the names of all registered methods, sorted."""
     for file in _files():
         import_module(f"elmo_mf.compression.methods.{file}")
     return sorted(_METHODS)
 
 
 def method_versions() -> dict[str, int]:
-    """Version of each registered method by name, for the identities of runs."""
+    """Return the version of each registered method by name, for the identities of runs."""
     return {name: _METHODS[name].VERSION for name in method_names()}
 
 
@@ -180,7 +219,7 @@ def _files() -> list[str]:
 
 
 def _is_registered(name: str) -> bool:
-    """Whether there is such a method; only the file of that name is imported unless it does not register it."""
+    """Return whether a method is registered, importing only its file if possible."""
     file = _FILES.get(name, name)
     if name not in _METHODS and file in _files():
         import_module(f"elmo_mf.compression.methods.{file}")
@@ -193,6 +232,9 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     Args:
         name: Name of the method.
         settings: Its settings by name; those left out have their defaults.
+
+    Returns:
+        The method with these settings.
 
     Raises:
         InputError: No method has this name, or the method has no such setting; the message lists those that exist.
@@ -234,6 +276,9 @@ def read_compression(raw: object, where: str = "compression") -> Compression:
         raw: An object with the keys of `Compression`.
         where: What is read, for the error.
 
+    Returns:
+        The compression.
+
     Raises:
         InputError: A key is unknown or missing, a value is wrong, or the method does not exist or take these settings.
     """
@@ -244,6 +289,11 @@ def read_compression(raw: object, where: str = "compression") -> Compression:
 
 def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
     """Check that a setting has one of some values.
+
+    Args:
+        field: Name of the setting.
+        found: Its value.
+        expected: The values that it may have.
 
     Raises:
         InputError: It has another value.
@@ -258,8 +308,8 @@ def positive(field: str, found: object, least: float = 0, whole: bool = False) -
     Args:
         field: Name of the setting.
         found: Its value.
-        least: The least value, 0 or more.
-        whole: Whether it must be an integer.
+        least: The least value, 0 or more. Defaults to 0.
+        whole: Whether it must be an integer. Defaults to False.
 
     Raises:
         InputError: It is something else.

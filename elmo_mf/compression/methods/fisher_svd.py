@@ -31,9 +31,30 @@ class FisherSvd(SvdMethod):
     def factors_of_svd(
         self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
     ) -> Factors:
+        """Build factors of rank r from the decomposition of D^(1/2) W.
+
+        Args:
+            u: U_r, (m, r).
+            s: The diagonal of S_r, (r,).
+            vt: V_r^T, (r, n).
+            matrix: Unused.
+            statistics: The row weights, the diagonal of D, (m,).
+
+        Returns:
+            D^(-1/2) U_r S_r (m, r) and V_r^T (r, n), in float32.
+        """
         return balanced(u * s / self._roots(statistics)[:, None], vt)
 
     def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        """Compute D^(1/2) W, up to a factor: D is relative to its largest entry.
+
+        Args:
+            matrix: W, (m, n).
+            statistics: The row weights, the diagonal of D, (m,).
+
+        Returns:
+            (m, n), in float64.
+        """
         return np.asarray(self._roots(statistics)[:, None] * matrix.astype(np.float64))
 
     def _roots(self, statistics: CalibrationStatistics) -> Array:

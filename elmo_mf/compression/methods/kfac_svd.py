@@ -1,4 +1,4 @@
-"""Singular value decomposition weighted by a matrix's inputs and by the gradients of a loss by its outputs."""
+"""Singular value decomposition weighted by a matrix's inputs and by a loss's gradients with respect to its outputs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LEAST_RIDGE = 1e-6  # of G, whose root is inverted
 class KfacSvd(SvdMethod):
     """Factors of rank r with the least |G^(1/2) (W - A B) C^(1/2)|_F, where C = E[x x^T] and G = E[g g^T].
 
-    x are the matrix's inputs and g the gradients of a loss by its outputs, token by token. Half of the square is how
-    much the loss rises where its curvature is the Kronecker product of C and G (K-FAC, Martens and Grosse 2015). With
-    R R^T = G and the left singular vectors U of R^T W C^(1/2), A = R^(-T) U_r and B = U_r^T R^T W.
+    x are the matrix's inputs and g the gradients of a loss with respect to its outputs, token by token. Half of the
+    square is how much the loss rises where its curvature is the Kronecker product of C and G (K-FAC, Martens and Grosse
+    2015). With R R^T = G and the left singular vectors U of R^T W C^(1/2), A = R^(-T) U_r and B = U_r^T R^T W.
 
     Attributes:
         ridge: Addition to the diagonal of C, as a share of its mean, for inputs that calibration did not see.
@@ -47,9 +47,27 @@ class KfacSvd(SvdMethod):
         positive("output_ridge", self.output_ridge, least=_LEAST_RIDGE)
 
     def prepare(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> SvdFactorizer:
+        """Prepare the factorization of one matrix at several ranks, for which R is computed once; see `Method.prepare`.
+
+        Args:
+            matrix: W, (m, n).
+            statistics: The input covariance C, (n, n), and the output covariance G, (m, m).
+
+        Returns:
+            The factorization at any rank.
+        """
         return _Factorizer(self, matrix, statistics)
 
     def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        """Compute R^T W C^(1/2).
+
+        Args:
+            matrix: W, (m, n).
+            statistics: The input covariance C, (n, n), and the output covariance G, (m, m).
+
+        Returns:
+            (m, n), in float64.
+        """
         assert statistics.input_covariance is not None
         weighted = self.output_root(statistics).T @ matrix.astype(np.float64)
         return np.asarray(weighted @ square_root(statistics.input_covariance, self.ridge))
@@ -57,10 +75,22 @@ class KfacSvd(SvdMethod):
     def factors_of_svd(
         self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
     ) -> Factors:
+        """Build factors of rank r from the decomposition of R^T W C^(1/2).
+
+        Args:
+            u: U_r, (m, r).
+            s: Unused.
+            vt: Unused.
+            matrix: W, (m, n).
+            statistics: The output covariance G, (m, m).
+
+        Returns:
+            R^(-T) U_r (m, r) and U_r^T R^T W (r, n), in float32.
+        """
         return _factors(self.output_root(statistics), u, matrix)
 
     def output_root(self, statistics: CalibrationStatistics) -> Array:
-        """R with R R^T = G, (m, m)."""
+        """Return R with R R^T = G, (m, m), in float64."""
         assert statistics.output_covariance is not None
         return square_root(statistics.output_covariance, self.output_ridge)
 

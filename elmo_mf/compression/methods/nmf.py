@@ -45,6 +45,16 @@ class Nmf(Method):
         positive("iterations", self.iterations, 1, whole=True)
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
+        """Factorize a matrix W.
+
+        Args:
+            matrix: W, (m, n).
+            rank: Rank r of the factors, from 1 to min(m, n).
+            statistics: Unused.
+
+        Returns:
+            Factors (m, r) and (r, n), in float32.
+        """
         w = matrix.astype(np.float64)
         scale = np.abs(w).max() or 1.0
         parts = (self._split if self.form == "split" else self._shift)(w / scale, rank)

@@ -24,6 +24,16 @@ class Prune(Method):
     stays_dense = True
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Pruned:
+        """Prune a matrix.
+
+        Args:
+            matrix: (m, n).
+            rank: Rank r of factors with as many parameters, from 1 on.
+            statistics: Unused.
+
+        Returns:
+            The matrix (m, n) in float32, with zeros in place of all but its largest weights.
+        """
         keep = min(rank * sum(matrix.shape), matrix.size)
         order = np.argsort(-np.abs(matrix), axis=None, kind="stable")
         values = np.zeros(matrix.size, np.float32)
@@ -31,7 +41,15 @@ class Prune(Method):
         return Pruned(values.reshape(matrix.shape))
 
     def error_reductions(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
-        """Sums of the squares of m + n weights at a time, the largest first."""
+        """Sum the squares of m + n weights at a time, the largest first.
+
+        Args:
+            matrix: (m, n).
+            statistics: Unused.
+
+        Returns:
+            The sum for each rank, from 1 on.
+        """
         squares = np.sort(matrix.astype(np.float64).ravel() ** 2)[::-1]
         step = sum(matrix.shape)
         return np.add.reduceat(squares, np.arange(0, squares.size, step))

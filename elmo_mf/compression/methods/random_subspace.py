@@ -41,6 +41,16 @@ class RandomSubspace(Method):
         positive("seed", self.seed, whole=True)
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
+        """Project the rows of a matrix W.
+
+        Args:
+            matrix: W, (m, n).
+            rank: Dimension r of the subspace, from 1 to n.
+            statistics: Unused.
+
+        Returns:
+            W Q (m, r) and Q^T (r, n), in float32.
+        """
         n = matrix.shape[1]
         q, _ = np.linalg.qr(np.random.default_rng([self.seed, n]).normal(size=(n, rank)))
         return balanced(matrix.astype(np.float64) @ q, q.T)

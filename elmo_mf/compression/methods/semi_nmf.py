@@ -57,12 +57,26 @@ class SemiNmf(Method):
         positive("tolerance", self.tolerance)
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
+        """Factorize a matrix W.
+
+        Args:
+            matrix: W, (m, n).
+            rank: Rank r of the factors, from 1 to min(m, n).
+            statistics: Unused.
+
+        Returns:
+            Factors (m, r) and (r, n) in float32, of which the one that `nonnegative` names has no negative entry.
+        """
         x = matrix.astype(np.float64)
         f, g, _ = self.alternate(x if self.nonnegative == "right" else x.T, rank)
         return balanced(f, g.T) if self.nonnegative == "right" else balanced(g, f.T)
 
     def alternate(self, x: Array, rank: int) -> tuple[Array, Array, list[float]]:
         """Factorize X.
+
+        Args:
+            x: X, (m, n).
+            rank: Rank r of the factors.
 
         Returns:
             F (m, r), G (n, r), and |X - F G^T|_F / |X|_F after each iteration.

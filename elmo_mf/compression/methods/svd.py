@@ -24,4 +24,16 @@ class Svd(SvdMethod):
     def factors_of_svd(
         self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
     ) -> Factors:
+        """Build factors of rank r from the decomposition of the matrix W.
+
+        Args:
+            u: U_r, (m, r).
+            s: The diagonal of S_r, (r,).
+            vt: V_r^T, (r, n).
+            matrix: Unused.
+            statistics: Unused.
+
+        Returns:
+            U_r S_r (m, r) and V_r^T (r, n), in float32.
+        """
         return balanced(u * s, vt)

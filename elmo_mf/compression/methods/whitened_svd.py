@@ -41,8 +41,29 @@ class WhitenedSvd(SvdMethod):
     def factors_of_svd(
         self, u: Array, s: Array, vt: Array, matrix: Array, statistics: CalibrationStatistics
     ) -> Factors:
+        """Build factors of rank r from the decomposition of W C^(1/2).
+
+        Args:
+            u: U_r, (m, r).
+            s: Unused.
+            vt: Unused.
+            matrix: W, (m, n).
+            statistics: Unused.
+
+        Returns:
+            U_r (m, r) and U_r^T W (r, n), in float32.
+        """
         return balanced(u, u.T @ matrix.astype(np.float64))
 
     def weighted_matrix(self, matrix: Array, statistics: CalibrationStatistics = NO_STATISTICS) -> Array:
+        """Compute W C^(1/2).
+
+        Args:
+            matrix: W, (m, n).
+            statistics: The input covariance C, (n, n).
+
+        Returns:
+            (m, n), in float64.
+        """
         assert statistics.input_covariance is not None
         return np.asarray(matrix.astype(np.float64) @ square_root(statistics.input_covariance, self.ridge))

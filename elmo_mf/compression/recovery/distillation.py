@@ -53,7 +53,7 @@ class Distilled:
 
 
 def checkpoint_size(factored: BilmWeights) -> int:
-    """A lower bound of a checkpoint's bytes: the biLSTM's parameters, and the optimiser's two moments of each."""
+    """Return a lower bound of a checkpoint's bytes: the biLSTM's parameters, and two moments of Adam for each."""
     parameters = (matrix.size for lstm in factored.lstms.values() for matrix in lstm.matrices.values())
     return 3 * 4 * sum(parameters)
 
@@ -79,6 +79,9 @@ def distill(
         report: Called with the number of steps done and the last loss.
         resumes: Called with the number of steps that the checkpoint has done, if there is one.
         checkpoint_steps: Number of steps between two checkpoints. Defaults to 100.
+
+    Returns:
+        The trained weights, and the activation error before and after the training.
 
     Raises:
         InputError: The text cannot be read, the checkpoint is damaged or belongs to another run, or the loss becomes
