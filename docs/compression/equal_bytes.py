@@ -1,7 +1,7 @@
 """Perplexity of the larger embedded ELMo at equal bytes: fewer parameters, fewer bits, or both.
 
 From the project's root: `python -m docs.compression.equal_bytes TEXT CALIBRATION RECORD`, with a held-out text and a
-text for calibration, one sentence a line.
+text for calibration, one sentence per line.
 """
 
 from __future__ import annotations

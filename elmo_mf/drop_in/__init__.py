@@ -36,7 +36,7 @@ _stock: dict[tuple[type, str], Any] = {}
 
 
 def install() -> None:
-    """Let AllenNLP's ELMo compute with this project's encoder, in all models, old and new; again has no effect."""
+    """Let AllenNLP's ELMo compute with this project's encoder, in all models; a second call has no effect."""
     for owner, name, method in _METHODS:
         if (owner, name) not in _stock:
             _stock[owner, name] = vars(owner).get(name)
@@ -44,7 +44,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Give AllenNLP's ELMo its own arithmetic back; models keep their parameters and carried states."""
+    """Restore AllenNLP's own arithmetic; models keep their parameters and carried states."""
     while _stock:
         (owner, name), method = _stock.popitem()
         if method is None:  # inherited
@@ -55,7 +55,7 @@ def uninstall() -> None:
 
 @contextmanager
 def uninstalled() -> Iterator[None]:
-    """Let AllenNLP's ELMo compute by itself during the context."""
+    """Restore AllenNLP's own arithmetic during the context."""
     installed = bool(_stock)
     uninstall()
     try:

@@ -134,6 +134,6 @@ def _derived(encoder: Any) -> dict[str, Tensor]:
 
 
 def _carried(highway: Tensor) -> Tensor:
-    """AllenNLP's transform, and how much of the input is kept, as how much of it is replaced, and transform."""
+    """Return AllenNLP's highway layer with the carry gate rewritten as a transform gate."""
     transform, kept = highway.chunk(2)
     return torch.cat([-kept, transform])

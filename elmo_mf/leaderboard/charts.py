@@ -79,7 +79,7 @@ def figure(board: Board, methods: Sequence[str]) -> dict[str, Any]:
 
 
 def _settings(font: str, size: int, columns: int | alt.ExprRef) -> dict[str, Any]:
-    """Return what a specification says once: the parameters, with the colours of the light theme, and the style.
+    """Return the shared part of a specification: the parameters, with the colours of the light theme, and the style.
 
     Args:
         font: Names of fonts.

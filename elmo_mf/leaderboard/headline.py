@@ -1,4 +1,4 @@
-"""What to take of a board, and why, in a sentence."""
+"""One-sentence recommendation for a board."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Components:
-    """What the mean of a table of seeds and examples varies by.
+    """Variance components of the mean.
 
     Attributes:
         mean: The mean.

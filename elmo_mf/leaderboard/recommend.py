@@ -16,15 +16,15 @@ from elmo_mf.records.record import BATCHES
 
 Aim = Literal["safe", "small", "fast"]
 AIMS: tuple[Aim, ...] = get_args(Aim)
-"""What an encoder can be taken for: the least loss, the fewest bytes, or the shortest times."""
+"""Criteria for choosing an encoder: the least loss, the fewest bytes, or the shortest times."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """An encoder to take.
+    """Encoder recommended for an aim.
 
     Attributes:
-        aim: What for.
+        aim: What it is best at.
         row: The encoder. It was chosen on validation data; its numbers are those of the scored split.
         use: What to type, or to write into a config.
     """

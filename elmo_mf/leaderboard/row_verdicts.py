@@ -33,7 +33,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rows of a board are judged by.
+    """Scores that intervals and verdicts are computed from.
 
     Attributes:
         first: The first record.

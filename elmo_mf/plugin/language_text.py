@@ -36,7 +36,7 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
         self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
 
     def _read(self, file_path: str) -> Iterable[Instance]:
-        for line in TextLines(local_path(file_path), "tokenised text, one sentence a line"):
+        for line in TextLines(local_path(file_path), "tokenised text, one sentence per line"):
             yield self.text_to_instance(line.split())
 
     def text_to_instance(self, words: list[str]) -> Instance:

@@ -79,7 +79,7 @@ class Distillation(Data):
     """Train the factors of an ELMo so that its layers' outputs match those of the dense encoder."""
 
     text: _File
-    """Tokenised text, one sentence a line."""
+    """Tokenised text, one sentence per line."""
     steps: PositiveInt = 1000
     """Steps of the optimiser."""
     learning_rate: _LearningRate = 2e-3
@@ -200,7 +200,7 @@ class Compression(Data):
     @model_validator(mode="before")
     @classmethod
     def _fill_highways_only(cls, raw: Any) -> Any:
-        """`highway_rank` may be the only key."""
+        """Accept `highway_rank` as the only key."""
         alone = isinstance(raw, Mapping) and not {"targets", "rank", "budget"} & set(raw)
         if alone and raw.get("highway_rank") is not None:
             return {"method": HIGHWAY_METHOD, "targets": ()} | dict(raw)
@@ -233,7 +233,7 @@ class Compression(Data):
             raise unexpected("rank", words(f"ranks of {'+'.join(self.rank)}"), f"those of {'+'.join(self.targets)}")
 
     def _check_highways_only(self) -> None:
-        """Reject whatever says how the matrices of the biLSTM are factorized."""
+        """Reject LSTM options when only highway layers are compressed."""
         if self.method != HIGHWAY_METHOD:
             raise unexpected(
                 "method", words(f"{self.method!r} without targets"), f"{HIGHWAY_METHOD}, for highway layers"
@@ -256,7 +256,7 @@ class Compression(Data):
         return self.distill is None and self.finetune is None and self.highway_rank is None
 
     def rank_for(self, target: Target) -> int:
-        """The rank of a target's matrices, without a budget."""
+        """Return the rank of a target's matrices, without a budget."""
         assert self.rank is not None
         return self.rank[target] if isinstance(self.rank, dict) else self.rank
 
@@ -265,6 +265,13 @@ def parse_compression(raw: object, where: str = "compression") -> Compression:
     """Validate the keys of a config file or a record.
 
     Whether the method exists is not checked; see `elmo_mf.compression.read_compression`.
+
+    Args:
+        raw: An object with the keys of `Compression`.
+        where: What is read, for the error. Defaults to `compression`.
+
+    Returns:
+        The compression.
 
     Raises:
         InputError: A key is unknown or missing, or a value is wrong.

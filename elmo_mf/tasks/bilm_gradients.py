@@ -77,7 +77,7 @@ def loss_gradients(
 
 @contextmanager
 def _recorded(model: LanguageModel) -> Iterator[Products]:
-    """Record the calls of the products of a model's LSTMs, with the gradients by their outputs."""
+    """Record the calls of the products of a model's LSTMs, with the gradients with respect to their outputs."""
     products: Products = {}
 
     def record(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:

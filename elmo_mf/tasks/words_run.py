@@ -1,4 +1,4 @@
-"""Execution of the baseline `words` of a task with an ELMo: what the words alone say, without any network."""
+"""Execution of the baseline `words` of a task with an ELMo: a linear model of the words, without any network."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Recurrence:
     def __call__(
         self, inputs: Tensor, state: State, bias: Tensor, w_x: Factors, w_h: Factors, w_p: Factors
     ) -> tuple[Tensor, State]:
-        """Run.
+        """Run the recurrence with autograd.
 
         Args:
             inputs: (G, tokens, d).

@@ -127,7 +127,7 @@ def full_precision() -> AbstractContextManager[None]:
 
 @cache
 def supports(precision: Precision) -> bool:
-    """Return whether this processor and this PyTorch have fast products of a precision, tried out on a small one."""
+    """Return whether this processor and this PyTorch have fast products of a precision, tested on a small one."""
     cpu = torch.cpu
     instructions = {
         "float32": True,

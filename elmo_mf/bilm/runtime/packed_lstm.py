@@ -155,7 +155,7 @@ class PackedDirection:
             yield from torch.split(self.input_part(inputs[tokens]), sizes)
 
     def _gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """The three sigmoid gates i, f, o (sequences, 3n), and g (sequences, n)."""
+        """Return the three sigmoid gates i, f, o (sequences, 3n), and g (sequences, n)."""
         if self.lstm.recurrent.right is not None:
             h = torch.mm(h, self.right("recurrent"))
         gates = self._recurrent.plus(h, step)
@@ -163,7 +163,7 @@ class PackedDirection:
         return gates[:, : 3 * n].sigmoid_(), gates[:, 3 * n :].tanh_()
 
     def _factored_inputs(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:
-        """Each step's x R_x, with room for h R_h beside it, (sequences, r_x + r_h)."""
+        """Yield each step's x R_x, with room for h R_h behind it, (sequences, r_x + r_h)."""
         right = self.right("input")
         rank = right.shape[1]
         factored = torch.empty(len(inputs), rank + self.right("recurrent").shape[1], dtype=self.dtype)
@@ -171,7 +171,7 @@ class PackedDirection:
         yield from torch.split(factored, batch_sizes)
 
     def _joint_gates(self, h: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_gates`."""
+        """Return the gates in the form of `_gates`, from one product of both inputs."""
         right = self.right("recurrent")
         torch.mm(h, right, out=step[:, -right.shape[1] :])
         sigmoids, tanhs = self._joint

@@ -39,7 +39,7 @@ class ElmoProbe:
     Args:
         weights: Weights of the dense encoder.
         options: Its options.
-        text: Tokenised, one sentence a line. The first 50,000 tokens are read, and for the loss the first 5,000.
+        text: Tokenised, one sentence per line. The first 50,000 tokens are read, and for the loss the first 5,000.
 
     Raises:
         InputError: From all methods: the text cannot be read or has no words.

@@ -24,7 +24,7 @@ def highway_input_covariances(weights: BilmWeights, options: BilmOptions, text: 
     Args:
         weights: Weights of the dense encoder.
         options: Its options.
-        text: Tokenised, one sentence a line; the first 50,000 tokens are read.
+        text: Tokenised, one sentence per line; the first 50,000 tokens are read.
 
     Raises:
         InputError: The text cannot be read or has no words.

@@ -1,6 +1,6 @@
 """Input covariances: second moments of the inputs that the biLSTM's matrices have when the encoder reads text.
 
-The text is tokenised, one sentence a line; by default `calibration.txt` beside this file.
+The text is tokenised, one sentence per line; by default `calibration.txt` in the folder of this file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def input_covariances(
     Args:
         weights: Weights of the encoder.
         options: Its options.
-        text: Tokenised, one sentence a line; the first 50,000 tokens are read.
+        text: Tokenised, one sentence per line; the first 50,000 tokens are read.
 
     Raises:
         InputError: The text cannot be read or has no words.

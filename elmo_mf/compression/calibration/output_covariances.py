@@ -1,4 +1,4 @@
-"""Output covariances: second moments of a loss's gradients by the outputs of a matrix, token by token.
+"""Output covariances: second moments of a loss's gradients with respect to the outputs of a matrix, token by token.
 
 They lie in the file of row weights: HDF5 with the datasets `<direction>/<layer>/gates_covariance` (4n, 4n), which all
 matrices of the gates share, and `<direction>/<layer>/projection_covariance` (p, p), float32.
@@ -24,7 +24,7 @@ class OutputCovariances:
     covariances: dict[tuple[int, int, str], Array]
 
     def of(self, reference: MatrixReference) -> Array:
-        """Output covariance of a matrix; those of the gates share one."""
+        """Return the output covariance (m, m) of a matrix; those of the gates share one."""
         return self.covariances[reference.direction, reference.layer, outputs_of(reference.target)]
 
     def datasets(self) -> Iterator[tuple[str, Array]]:
@@ -40,6 +40,13 @@ def outputs_of(target: Target) -> str:
 
 def read_output_covariances(path: Path, weights: BilmWeights) -> OutputCovariances:
     """Read a file and check it against the weights that it describes.
+
+    Args:
+        path: The file.
+        weights: The dense weights.
+
+    Returns:
+        The output covariances, in float32.
 
     Raises:
         InputError: The file is missing, not HDF5, or has row weights alone; or a dataset is damaged, has another shape,

@@ -15,7 +15,7 @@ class SentenceLines(DataFormat):
 
     NAME = "text-lines"
     VERSION = 1
-    expected = "tokenised text, one sentence a line"
+    expected = "tokenised text, one sentence per line"
 
     def parse(self, path: Path) -> Contents:
         """See `DataFormat.parse`."""

@@ -19,7 +19,7 @@ TANH_BOUND = 10.0  # beyond it tanh is 1 in float32
 
 
 def expm1(code: Emitter, x: Vector) -> Vector:
-    """exp(x) - 1, for |x| up to 87."""
+    """Emit exp(x) - 1, for |x| up to 87."""
     power = code.rounded(code.product(x, code.splat(1 / log(2))))
     x = code.multiply_add(power, code.splat(-_LN2_HIGH), x)
     x = code.multiply_add(power, code.splat(-_LN2_LOW), x)
@@ -32,13 +32,13 @@ def expm1(code: Emitter, x: Vector) -> Vector:
 
 
 def sigmoid_denominator(code: Emitter, x: Vector) -> Vector:
-    """d with sigmoid(x) = 1 / d."""
+    """Emit d with sigmoid(x) = 1 / d."""
     negated = code.clipped(code.negative(x), SIGMOID_BOUND)
     return code.sum(expm1(code, negated), code.splat(2.0))
 
 
 def tanh_fraction(code: Emitter, x: Vector) -> tuple[Vector, Vector]:
-    """m and d with tanh(x) = m / d."""
+    """Emit m and d with tanh(x) = m / d."""
     x = code.clipped(x, TANH_BOUND)
     numerator = expm1(code, code.sum(x, x))
     return numerator, code.sum(numerator, code.splat(2.0))
