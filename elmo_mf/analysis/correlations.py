@@ -335,5 +335,5 @@ def mean_interval(values: np.ndarray) -> Interval:
     n = len(values)
     if n < 2:
         return Interval(float(values[0]) if n else float("nan"), float("nan"), float("nan"), n)
-    mean, half = float(values.mean()), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n)
+    mean, half_width = float(values.mean()), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half_width, mean + half_width, n)

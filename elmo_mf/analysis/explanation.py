@@ -35,14 +35,14 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
         OutputError: A file cannot be written.
     """
     check_folder("FOLDER", folder)
-    made = boards(records_of(folder), outputs_of(folder))
-    explanations = [one for one in map(explain, made) if len(one.costs)]
+    all_boards = boards(records_of(folder), outputs_of(folder))
+    explanations = [one for one in map(explain, all_boards) if len(one.costs)]
     if not explanations:
         raise InputError(
             f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
             "expected some: elmo-mf sweep --targets input,recurrent,projection"
         )
-    summary = findings_of(made)
+    summary = findings_of(all_boards)
     answers = "\n".join(["## Board by board", "", board_table(summary), "", *findings(explanations)])
     parts = ["# What compresses, and why", *answer_lines(summary), _HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
@@ -128,7 +128,7 @@ def board_table(summary: Findings) -> str:
 
 def findings(explanations: list[Explanation]) -> list[str]:
     """Describe in Markdown whether the data agrees with the paper's two findings."""
-    return [describe(explanation) for describe in (_additive, _norms, _dearest) for explanation in explanations]
+    return [describe(explanation) for describe in (_additive, _norms, _most_expensive) for explanation in explanations]
 
 
 def _additive(explanation: Explanation) -> str:
@@ -189,7 +189,7 @@ def _named(rows: list[Correlation]) -> str:
     )
 
 
-def _dearest(explanation: Explanation) -> str:
+def _most_expensive(explanation: Explanation) -> str:
     """Describe which matrices cost most per parameter saved, a question that the paper does not ask."""
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
     unit = Unit.of_loss(explanation.board.scoring)
@@ -312,11 +312,11 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
     with themed(theme):
         figure = Figure(figsize=(3 * len(NORMS), 9), layout="constrained")
         grid = figure.add_gridspec(3, len(NORMS))
-        half = len(NORMS) // 2
+        width = len(NORMS) // 2
         for column, (name, title, scale) in enumerate(
             (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
         ):
-            top = figure.add_subplot(grid[0, column * half : (column + 1) * half])
+            top = figure.add_subplot(grid[0, column * width : (column + 1) * width])
             _bars(top, explanation.costs, name, title, scale)
         for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
             for column, norm in enumerate(NORMS):

@@ -72,7 +72,7 @@ class Findings:
 
 def findings_of(boards: Sequence[Board]) -> Findings:
     """Compute the findings from the boards that can tell encoders apart."""
-    deciding = [board for board in boards if board.judged.decides]
+    deciding = [board for board in boards if board.trust.decides]
     tables = {board.title: table for board in deciding if len(table := compressions_of(board))}
     models = {board.title: _model(board) for board in deciding}
     norms = _by_board(tables, norm_correlation)

@@ -15,11 +15,11 @@ import pandas as pd
 from elmo_mf.leaderboard.machines import machine_kind
 from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.origin import Origin
-from elmo_mf.leaderboard.row_verdicts import Evidence, Judged, judge
+from elmo_mf.leaderboard.row_verdicts import BoardScores, Trust, evaluate_rows
 from elmo_mf.leaderboard.score_estimates import Scores
 from elmo_mf.leaderboard.setting_names import setting_names
 from elmo_mf.leaderboard.statistics import ENOUGH
-from elmo_mf.leaderboard.verdicts import Judgement
+from elmo_mf.leaderboard.verdicts import VerdictName
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, RunIdentity, Scoring
@@ -125,7 +125,7 @@ class Row:
     compressed: bool
     is_baseline: bool
     comparable: bool
-    verdict: Judgement | Literal[""]
+    verdict: VerdictName | Literal[""]
     needs: str
     validation_gain: float
     not_inferior: bool
@@ -172,7 +172,7 @@ class Board:
         seeds: For each record, its seed.
         origin: ELMos, data, machines and versions behind the records.
         scores: Scores on the scored split.
-        judged: Whether the board gives verdicts, and what its baselines say.
+        trust: Whether the board gives verdicts, and what its baselines say.
         margin: The largest loss that is taken for none, in points or in the unit of the metric.
         setting: Number of the board among those of its task.
         setting_name: What distinguishes the board's setting from others of its task; empty where there is one.
@@ -186,7 +186,7 @@ class Board:
     seeds: list[int]
     origin: Origin
     scores: Scores
-    judged: Judged
+    trust: Trust
     margin: float
     setting: int = 1
     setting_name: str = ""
@@ -337,10 +337,10 @@ def _board(setting: _Setting, records: Sequence[Record], margin: float) -> Board
     runs["encoder"] = runs["key"].map(encoder_names(setting.encoders.values()))
     runs = _with_differences(runs.sort_values(["encoder", "seed"]))
     rows = _marked(_aggregated(runs), setting.first)
-    judged = judge(rows, runs, Evidence(setting.first, setting.scored, setting.validation, margin))
+    trust = evaluate_rows(rows, runs, BoardScores(setting.first, setting.scored, setting.validation, margin))
     frame = _sorted(rows)
     return Board(
-        frame, setting.encoders, records, setting.first, keys, seeds, setting.origin, setting.scored, judged, margin
+        frame, setting.encoders, records, setting.first, keys, seeds, setting.origin, setting.scored, trust, margin
     )  # fmt: skip
 
 
@@ -391,18 +391,18 @@ def _marked(rows: pd.DataFrame, first: Record) -> pd.DataFrame:
     rows["pareto_front"] = pareto_front(rows["signed_score"], rows["multiply_adds"].where(~rows["is_baseline"]))
     rows["pareto_front"] &= ~rows["is_baseline"] & rows["score"].notna()
     if first.run.is_language_model:
-        _tell_gains_apart(rows)
+        _split_speed_ups(rows)
     return rows
 
 
-def _tell_gains_apart(rows: pd.DataFrame) -> None:
+def _split_speed_ups(rows: pd.DataFrame) -> None:
     """Make a language model's speed-ups, which are recorded against `torch.nn.LSTM`, those over the dense one here."""
     dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
     for part in PARTS:
         for batch in BATCHES:
             recorded = rows[f"{part}_{batch}_speed_up"].copy()
-            own = float(dense[f"{part}_{batch}_speed_up"].iloc[0]) if len(dense) else _NAN
-            rows[f"{part}_{batch}_original"], rows[f"{part}_{batch}_speed_up"] = recorded, recorded / own
+            dense_speed_up = float(dense[f"{part}_{batch}_speed_up"].iloc[0]) if len(dense) else _NAN
+            rows[f"{part}_{batch}_original"], rows[f"{part}_{batch}_speed_up"] = recorded, recorded / dense_speed_up
 
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:

@@ -186,7 +186,7 @@ def _exported_board(board: Board) -> ExportedBoard:
         better=scoring.metrics[scoring.primary],
         split=scoring.split,
         margin=board.margin,
-        remark=board.judged.remark,
+        remark=board.trust.remark,
         chance=float(board.chance),
         setting=str(board.setting),
         rows=[_exported_row(row) for row in board.rows],

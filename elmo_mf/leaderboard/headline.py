@@ -11,18 +11,18 @@ from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.table import interval, over_reference, reference
 from elmo_mf.leaderboard.units import Unit
-from elmo_mf.leaderboard.verdicts import Judgement
+from elmo_mf.leaderboard.verdicts import VerdictName
 from elmo_mf.records.record import BATCHES
 
 
 def in_short(board: Board) -> str:
     """Return the sentence, in Markdown; the encoder is chosen on validation data, and its number is of the test."""
     compared = [row for row in board.rows if row.comparable and not math.isnan(row.difference)]
-    if not board.judged.decides:
-        return f"nothing to recommend. {markdown(board.judged.remark)}"
+    if not board.trust.decides:
+        return f"nothing to recommend. {markdown(board.trust.remark)}"
     if not compared:
         return "nothing to compare yet."
-    if not board.judged.recommends:
+    if not board.trust.recommends:
         return "nothing to recommend: baselines were not run."
     where = "the validation data that is scored here" if board.scoring.split == "validation" else "validation data"
     taken = [row for row in compared if row.recommended]
@@ -38,13 +38,13 @@ def in_short(board: Board) -> str:
 def lead(board: Board) -> str:
     """Return three sentences on a board, in Markdown: what to take and why, the verdicts, and what baselines say."""
     count = Counter(row.verdict for row in board.rows if row.verdict)
-    found = ", ".join(f"{count[name]} {name}" for name in get_args(Judgement) if count[name])
+    counts = ", ".join(f"{count[name]} {name}" for name in get_args(VerdictName) if count[name])
     unit = Unit.of(board.scoring)
     total = sum(count.values())
-    verdicts = f"Of {total} encoders, at a margin of {markdown(unit.amount(board.margin))}: {found}." if total else ""
+    verdicts = f"Of {total} encoders, at a margin of {markdown(unit.amount(board.margin))}: {counts}." if total else ""
     sentence = in_short(board)
-    said = board.judged.decides and board.judged.remark
-    return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(said or "")) if part)
+    remark = board.trust.decides and board.trust.remark
+    return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(remark or "")) if part)
 
 
 def _described(row: Row, board: Board) -> str:
@@ -57,7 +57,7 @@ def _described(row: Row, board: Board) -> str:
     return f"{code(row.encoder)} ({facts}{smaller}{_faster(row, board)}{mixed})"
 
 
-def _verdict_alone(row: Row, board: Board) -> Judgement:
+def _verdict_alone(row: Row, board: Board) -> VerdictName:
     """Judge an encoder by its interval alone: it was chosen on other data, so there is nothing to correct for."""
     ends = (row.low, row.high) if board.scoring.higher_is_better else (-row.high, -row.low)
     if math.isnan(row.low):

@@ -57,8 +57,8 @@ def components(table: Array, clusters: Array | None = None) -> Components:
     rows, columns = values.mean(axis=1), values.mean(axis=0)
     if seeds == 1:
         return Components(mean, 1, NAN, 0.0, float(values[0].var(ddof=1)) / units, units)
-    rest = values - rows[:, None] - columns + mean
-    both = float((rest**2).sum()) / ((seeds - 1) * (units - 1))  # mean square of the interaction
+    interaction = values - rows[:, None] - columns + mean
+    both = float((interaction**2).sum()) / ((seeds - 1) * (units - 1))  # mean square of the interaction
     examples = max(float(columns.var(ddof=1)) - both / seeds, 0.0)
     return Components(mean, seeds, float(rows.var(ddof=1)), both / units, examples / units, units)
 

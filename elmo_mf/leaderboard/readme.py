@@ -95,7 +95,7 @@ def header(boards: Sequence[Board]) -> str:
 
 def summary(boards: Sequence[Board]) -> str:
     """Return a sentence per task, those with verdicts first: what to take, and why."""
-    ordered = sorted(boards, key=lambda board: not board.judged.decides)
+    ordered = sorted(boards, key=lambda board: not board.trust.decides)
     return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in ordered)])
 
 
@@ -125,8 +125,8 @@ def about(board: Board) -> str:
     percent = " %" if unit.factor == 100 else ""
     margin = f"Verdicts are at a margin of {markdown(unit.amount(board.margin))}."
     metric = f"{markdown(scoring.primary)} on the {scoring.split} split; chance is {unit.text(board.chance)}{percent}."
-    remark = markdown(board.judged.remark)
-    first = "" if not remark else f"{remark} " if board.judged.decides else f"**{remark}** "
+    remark = markdown(board.trust.remark)
+    first = "" if not remark else f"{remark} " if board.trust.decides else f"**{remark}** "
     data = f"{sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}."
     return f"{first}{margin} {metric} {data}{_remarks(board)}"
 

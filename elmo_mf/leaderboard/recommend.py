@@ -39,7 +39,7 @@ def recommendations(board: Board) -> list[Recommendation]:
 
     There are none where the board gives no verdicts, or where no encoder is shown to be non-inferior.
     """
-    if not (board.judged.decides and board.judged.recommends):
+    if not (board.trust.decides and board.trust.recommends):
         return []
     good = [row for row in board.rows if row.comparable and row.not_inferior]
     best: dict[Aim, Callable[[Row], float]] = {

@@ -17,7 +17,7 @@ from elmo_mf.records.record import BATCHES, Record
 
 
 @dataclass(frozen=True)
-class Judged:
+class Trust:
     """Whether a board's verdicts can be trusted.
 
     Attributes:
@@ -32,7 +32,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class BoardScores:
     """Scores that intervals and verdicts are computed from.
 
     Attributes:
@@ -58,29 +58,29 @@ class Evidence:
         return self.margin / Unit.of(self.first.run.scoring).factor
 
 
-def judge(rows: pd.DataFrame, runs: pd.DataFrame, evidence: Evidence) -> Judged:
+def evaluate_rows(rows: pd.DataFrame, runs: pd.DataFrame, scores: BoardScores) -> Trust:
     """Add intervals, verdicts and the choice of the headline to the rows of a board, by the name of the encoder.
 
     Args:
         rows: A row per encoder.
         runs: A row per run.
-        evidence: What was scored.
+        scores: What was scored.
     """
     grouped = {str(name): group for name, group in runs.groupby("encoder")}
-    own = {str(name): _known(group) for name, group in grouped.items()}
-    _add_intervals(rows, {name: evidence.scored.components(pairs) for name, pairs in own.items()}, "score_")
+    known_runs = {str(name): _known(group) for name, group in grouped.items()}
+    _add_intervals(rows, {name: scores.scored.components(pairs) for name, pairs in known_runs.items()}, "score_")
     pairs = _pairs(rows, grouped)
-    differences = {name: evidence.scored.components(*both) for name, both in pairs.items()}
+    differences = {name: scores.scored.components(*both) for name, both in pairs.items()}
     rows["examples"] = [one.units if one else 0 for one in (differences.get(str(name)) for name in rows.index)]
     known = _add_intervals(rows, differences, "")
-    _add_intervals(rows, {name: evidence.scored.nats(*both) for name, both in pairs.items()}, "nats_")
+    _add_intervals(rows, {name: scores.scored.nats(*both) for name, both in pairs.items()}, "nats_")
 
-    judged = _trust(rows, evidence)
-    _add_verdicts(rows, known, evidence, judged.decides)
-    _choose(rows, pairs, evidence)
-    if not (judged.decides and judged.recommends):
+    trust = _trust(rows, scores)
+    _add_verdicts(rows, known, scores, trust.decides)
+    _choose(rows, pairs, scores)
+    if not (trust.decides and trust.recommends):
         rows["recommended"] = False
-    return judged
+    return trust
 
 
 def _known(group: pd.DataFrame) -> list[Run]:
@@ -128,29 +128,33 @@ def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], pref
     return known
 
 
-def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], evidence: Evidence, decides: bool) -> None:
+def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], scores: BoardScores, decides: bool) -> None:
     rows["verdict"], rows["needs"] = "", ""
     names = [name for name in known if rows.at[name, "comparable"]] if decides else []
-    gains = [as_gain(known[name], evidence) for name in names]
-    for name, verdict in zip(names, verdicts(gains, evidence.recorded_margin), strict=True):
-        rows.at[name, "verdict"], rows.at[name, "needs"] = verdict.judgement, verdict.needs
+    improvements = [as_improvement(known[name], scores) for name in names]
+    for name, verdict in zip(names, verdicts(improvements, scores.recorded_margin), strict=True):
+        rows.at[name, "verdict"], rows.at[name, "needs"] = verdict.name, verdict.needs
 
 
-def as_gain(one: Estimate, evidence: Evidence) -> Estimate:
+def as_improvement(one: Estimate, scores: BoardScores) -> Estimate:
     """Turn an estimate so that more is better; one seed of a model that was trained says nothing of other seeds."""
-    if one.parts.seeds == 1 and evidence.first.epochs:
+    if one.parts.seeds == 1 and scores.first.epochs:
         one = estimates([components_of_seeds(np.array([one.mean]))])[0]
-    return replace(one, parts=replace(one.parts, mean=evidence.sign * one.mean))
+    return replace(one, parts=replace(one.parts, mean=scores.sign * one.mean))
 
 
-def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], evidence: Evidence) -> None:
+def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], scores: BoardScores) -> None:
     """Mark what is not inferior to dense on validation data, and the fastest of these."""
-    parts = {name: evidence.validation.components(*both) for name, both in pairs.items() if both[0]}
+    parts = {name: scores.validation.components(*both) for name, both in pairs.items() if both[0]}
     present = {name: one for name, one in parts.items() if one is not None and rows.at[name, "comparable"]}
-    gains = [as_gain(one, evidence) for one in estimates(list(present.values()))]
-    means = dict(zip(present, (gain.mean for gain in gains), strict=True))
+    improvements = [as_improvement(one, scores) for one in estimates(list(present.values()))]
+    means = dict(zip(present, (improvement.mean for improvement in improvements), strict=True))
     rows["validation_gain"] = [means.get(str(name), NAN) for name in rows.index]
-    good = {name for name, gain in zip(present, gains, strict=True) if is_not_inferior(gain, evidence.recorded_margin)}
+    good = {
+        name
+        for name, improvement in zip(present, improvements, strict=True)
+        if is_not_inferior(improvement, scores.recorded_margin)
+    }
     rows["not_inferior"] = [str(name) in good for name in rows.index]
     times = rows[[f"encoder_{batch}_median" for batch in BATCHES]].prod(axis=1, skipna=False)
     cost = times if times[rows["not_inferior"]].notna().any() else rows["multiply_adds"]
@@ -162,40 +166,40 @@ _MANY_TIMES = 1000
 _TIMES = 10  # half widths between dense and an encoder of shuffled weights, for a table that can tell encoders apart
 
 
-def _trust(rows: pd.DataFrame, evidence: Evidence) -> Judged:
+def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
     """Compare dense with the baselines."""
-    unit = Unit.of(evidence.first.run.scoring)
+    unit = Unit.of(scores.first.run.scoring)
     baselines = rows[rows["is_baseline"] & (rows["baseline_of"] != "smaller")]  # a smaller ELMo may well be as good
     dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
     if len(dense) and dense["at_chance"].iloc[0]:
-        return Judged(False, "The dense encoder itself is at chance: this table shows nothing.")
+        return Trust(False, "The dense encoder itself is at chance: this table shows nothing.")
     if not len(baselines):
-        if evidence.first.run.is_language_model:  # compared with chance, a unigram model
-            return Judged(True, "")
-        return Judged(True, "Baselines were not run, so no encoder is recommended.", recommends=False)
+        if scores.first.run.is_language_model:  # compared with chance, a unigram model
+            return Trust(True, "")
+        return Trust(True, "Baselines were not run, so no encoder is recommended.", recommends=False)
     if not len(dense):
-        return Judged(True, "")
-    gains = evidence.sign * baselines["difference"]
-    unbeaten = baselines[~(gains + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
+        return Trust(True, "")
+    improvements = scores.sign * baselines["difference"]
+    unbeaten = baselines[~(improvements + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
     if len(unbeaten):
         names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
         reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) is not shown to beat {names}"
-        return Judged(False, f"No verdicts: {reason}.")
+        return Trust(False, f"No verdicts: {reason}.")
     shuffled = baselines[baselines["baseline_of"] == "shuffled"]
     if not len(shuffled):
-        return Judged(True, "Dense beats every baseline. An encoder of shuffled weights was not run.")
-    return _resolution(rows, float(-evidence.sign * shuffled["difference"].iloc[0]), unit)
+        return Trust(True, "Dense beats every baseline. An encoder of shuffled weights was not run.")
+    return _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
 
 
-def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Judged:
+def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
     """Compare the range in which everything happens with the intervals."""
     compared = rows[rows["comparable"]]
-    half = float(((compared["high"] - compared["low"]) / 2).median())
+    half_width = float(((compared["high"] - compared["low"]) / 2).median())
     reach = f"from dense to an encoder of shuffled weights it is {unit.text(distance)} {unit.name}"
-    if math.isnan(half):
-        return Judged(True, f"Dense beats every baseline; {reach}.")
-    wide = f"the intervals' half width of {unit.text(half, 1)}"
-    if distance < _TIMES * half:
-        return Judged(False, f"No verdicts: {reach}, less than ten times {wide}.")
-    times = f"{distance / half:.0f}" if distance < _MANY_TIMES * half else f"more than {_MANY_TIMES:,}"
-    return Judged(True, f"Dense beats every baseline; {reach}, {times} times {wide}.")
+    if math.isnan(half_width):
+        return Trust(True, f"Dense beats every baseline; {reach}.")
+    wide = f"the intervals' half width of {unit.text(half_width, 1)}"
+    if distance < _TIMES * half_width:
+        return Trust(False, f"No verdicts: {reach}, less than ten times {wide}.")
+    times = f"{distance / half_width:.0f}" if distance < _MANY_TIMES * half_width else f"more than {_MANY_TIMES:,}"
+    return Trust(True, f"Dense beats every baseline; {reach}, {times} times {wide}.")

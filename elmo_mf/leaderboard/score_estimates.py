@@ -74,10 +74,10 @@ class Scores:
             if len(known) < len(some) or len({len(one) for one in known}) > 1:
                 return None
             parts.append(np.stack(known).astype(np.float64))
-        first, *rest = parts
-        if any(part.shape != first.shape for part in rest):
+        first, *subtracted = parts
+        if any(part.shape != first.shape for part in subtracted):
             return None
-        return first - rest[0] if rest else first
+        return first - subtracted[0] if subtracted else first
 
 
 def _score(outputs: SplitOutputs) -> Array:

@@ -100,12 +100,12 @@ def quantile(freedom: float, level: float) -> float:
 
 def estimates(parts: Sequence[Components]) -> list[Estimate]:
     """Return the means of one board with their standard errors; they share what seeds vary by."""
-    own = np.array([one.of_seeds for one in parts], np.float64)
+    of_seeds = np.array([one.of_seeds for one in parts], np.float64)
     freedom = np.array([max(one.seeds - 1, 0) for one in parts], np.float64)
-    known = ~np.isnan(own)
-    shrunk, total = own.copy(), freedom.copy()
+    known = ~np.isnan(of_seeds)
+    shrunk, total = of_seeds.copy(), freedom.copy()
     if known.any():
-        shrunk[known], total[known] = moderated(own[known], freedom[known])
+        shrunk[known], total[known] = moderated(of_seeds[known], freedom[known])
     return [
         # seeds vary by no less than what the examples alone account for
         Estimate(one, max(variance, one.of_both), degrees, max(one.units - 1, 0))

@@ -13,7 +13,7 @@ from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.leaderboard.machines import machine_kind, machine_text
 from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.read_records import outputs_of, records_of
-from elmo_mf.leaderboard.row_verdicts import Evidence, as_gain
+from elmo_mf.leaderboard.row_verdicts import BoardScores, as_improvement
 from elmo_mf.leaderboard.score_estimates import Scores
 from elmo_mf.leaderboard.setting_names import short
 from elmo_mf.leaderboard.statistics import estimates
@@ -123,7 +123,7 @@ def _compared(first: Board, second: Board, margin: float) -> Comparison:
     groups = pairs.groupby("encoder", sort=False)
     rows = groups[["first", "second", "difference"]].mean()
     rows["seeds"] = groups["seed"].nunique()
-    _judge(rows, pairs, first, second, margin)
+    _add_verdicts(rows, pairs, first, second, margin)
     rows["same"] = groups["difference"].apply(lambda differences: bool((differences == 0).all()))
     rows["mixed"] = groups["mixed"].any()
     rows["timed_apart"] = groups["times"].apply(lambda times: len({machine for both in times for machine in both}) > 1)
@@ -143,7 +143,7 @@ def _compared(first: Board, second: Board, margin: float) -> Comparison:
     )
 
 
-def _judge(rows: pd.DataFrame, pairs: pd.DataFrame, first: Board, second: Board, margin: float) -> None:
+def _add_verdicts(rows: pd.DataFrame, pairs: pd.DataFrame, first: Board, second: Board, margin: float) -> None:
     """Add intervals and verdicts, example by example where both sweeps have outputs."""
     scores = Scores()
     for number, board in enumerate((first, second)):
@@ -156,11 +156,11 @@ def _judge(rows: pd.DataFrame, pairs: pd.DataFrame, first: Board, second: Board,
         )
         for _, group in pairs.groupby("encoder", sort=False)
     ]
-    found = estimates([one for one in parts if one is not None])
-    rows["low"], rows["high"] = ([one.mean + sign * one.half_width() for one in found] for sign in (-1, 1))
-    judged = Evidence(first.first, scores, scores, margin)
-    gains = [as_gain(one, judged) for one in found]
-    rows["verdict"] = pd.Series(verdicts(gains, judged.recorded_margin), index=rows.index, dtype=object)
+    differences = estimates([one for one in parts if one is not None])
+    rows["low"], rows["high"] = ([one.mean + sign * one.half_width() for one in differences] for sign in (-1, 1))
+    board_scores = BoardScores(first.first, scores, scores, margin)
+    improvements = [as_improvement(one, board_scores) for one in differences]
+    rows["verdict"] = pd.Series(verdicts(improvements, board_scores.recorded_margin), index=rows.index, dtype=object)
 
 
 def _scores(board: Board) -> pd.Series:
@@ -200,4 +200,4 @@ def _facts(records: Iterable[Record]) -> dict[str, str]:
 
 def verdict(row: ComparedEncoder) -> str:
     """Describe a row's difference in a few words."""
-    return "the same" if row.same else row.verdict.judgement
+    return "the same" if row.same else row.verdict.name

@@ -177,5 +177,6 @@ def interval(row: Row, unit: Unit) -> str:
 
 
 def _score(row: Row, unit: Unit) -> str:
-    half = (row.score_high - row.score_low) / 2
-    return f"{unit.text(row.score)}{'' if math.isnan(half) else f' ± {unit.text(half)}'}{' †' if row.at_chance else ''}"
+    half_width = (row.score_high - row.score_low) / 2
+    interval = "" if math.isnan(half_width) else f" ± {unit.text(half_width)}"
+    return f"{unit.text(row.score)}{interval}{' †' if row.at_chance else ''}"

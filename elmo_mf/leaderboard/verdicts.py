@@ -15,7 +15,7 @@ from typing import Literal
 
 from elmo_mf.leaderboard.statistics import LEVEL, Estimate
 
-Judgement = Literal["better", "equivalent", "worse", "undecided"]
+VerdictName = Literal["better", "equivalent", "worse", "undecided"]
 _MOST_SEEDS, _MOST_TIMES = 50, 20  # what can be asked for to decide
 
 
@@ -24,64 +24,66 @@ class Verdict:
     """What can be said of an encoder against dense.
 
     Attributes:
-        judgement: The verdict.
+        name: The verdict.
         needs: What it would take to decide; empty where it is decided.
     """
 
-    judgement: Judgement
+    name: VerdictName
     needs: str = ""
 
 
-def verdicts(gains: Sequence[Estimate], margin: float) -> list[Verdict]:
-    """Judge the encoders of a table together.
+def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
+    """Give verdicts on the encoders of a table together.
 
     Args:
-        gains: How much better than dense each encoder is, in the unit of the margin.
+        improvements: How much better than dense each encoder is, in the unit of the margin.
         margin: The largest loss that is taken for none.
     """
-    doubts = [doubt(gain, margin) for gain in gains]
-    made = [Verdict("undecided")] * len(gains)
+    doubts = [doubt(improvement, margin) for improvement in improvements]
+    decided = [Verdict("undecided")] * len(improvements)
     error = 1 - LEVEL
-    for left, place in zip(range(len(gains), 0, -1), sorted(range(len(gains)), key=doubts.__getitem__), strict=True):
+    ordered = sorted(range(len(improvements)), key=doubts.__getitem__)
+    for left, place in zip(range(len(improvements), 0, -1), ordered, strict=True):
         error = (1 - LEVEL) / left
         if not doubts[place] <= error:
             break
-        made[place] = Verdict(_judgement(gains[place], margin, 1 - error))
+        decided[place] = Verdict(_verdict_name(improvements[place], margin, 1 - error))
     return [
-        replace(one, needs=needs(gain, margin, 1 - error)) if one.judgement == "undecided" else one
-        for one, gain in zip(made, gains, strict=True)
+        replace(one, needs=needs(improvement, margin, 1 - error)) if one.name == "undecided" else one
+        for one, improvement in zip(decided, improvements, strict=True)
     ]
 
 
-def doubt(gain: Estimate, margin: float) -> float:
-    """Return the two-sided probability of such a gain if the likelier verdict were wrong; 1 where it is unknown."""
-    inferior, as_good = 1 - gain.below(-margin), gain.below(0.0)
+def doubt(improvement: Estimate, margin: float) -> float:
+    """Return the two-sided probability of such an improvement if the likelier verdict were wrong; 1 if unknown."""
+    inferior, as_good = 1 - improvement.below(-margin), improvement.below(0.0)
     return 1.0 if math.isnan(as_good) else min(2 * inferior, 2 * as_good, 1.0)
 
 
-def is_not_inferior(gain: Estimate, margin: float) -> bool:
+def is_not_inferior(improvement: Estimate, margin: float) -> bool:
     """Return whether the encoder alone is not worse than dense by the margin or more, with 97.5 % confidence."""
-    return gain.mean - gain.half_width() > -margin
+    return improvement.mean - improvement.half_width() > -margin
 
 
-def _judgement(gain: Estimate, margin: float, level: float) -> Judgement:
-    half = gain.half_width(level)
-    if gain.mean - half > 0:
+def _verdict_name(improvement: Estimate, margin: float, level: float) -> VerdictName:
+    half_width = improvement.half_width(level)
+    if improvement.mean - half_width > 0:
         return "better"
-    return "equivalent" if gain.mean - half > -margin else "worse"
+    return "equivalent" if improvement.mean - half_width > -margin else "worse"
 
 
-def needs(gain: Estimate, margin: float, level: float) -> str:
-    """Return what it would take to decide at a level, if the gain stays as it is.
+def needs(improvement: Estimate, margin: float, level: float) -> str:
+    """Return what it would take to decide at a level, if the improvement stays as it is.
 
     The text is the fewest seeds that decide; or else how many times the test examples; or else how many times both.
     """
-    if math.isnan(gain.error):
+    if math.isnan(improvement.error):
         return "more seeds"
-    half, parts = max(gain.mean + margin, -gain.mean), gain.parts  # the half width that decides
+    parts = improvement.parts
+    deciding_half_width = max(improvement.mean + margin, -improvement.mean)
 
     def decides(seeds: int, times: float) -> bool:
-        return _planned(gain, seeds, times).half_width(level) < half
+        return _planned(improvement, seeds, times).half_width(level) < deciding_half_width
 
     more = range(1, _MOST_SEEDS + 1 if parts.seeds > 1 else 0)
     if seeds := next((number for number in more if decides(parts.seeds + number, 1)), None):
@@ -97,13 +99,13 @@ def needs(gain: Estimate, margin: float, level: float) -> str:
     return "cannot be decided: it is at the margin"
 
 
-def _planned(gain: Estimate, seeds: int, times: float) -> Estimate:
+def _planned(improvement: Estimate, seeds: int, times: float) -> Estimate:
     """Return the estimate that is expected with other numbers of seeds and test examples."""
-    parts = gain.parts
-    of_seeds = max(gain.of_seeds - parts.of_both, 0.0) + parts.of_both / times
+    parts = improvement.parts
+    of_seeds = max(improvement.of_seeds - parts.of_both, 0.0) + parts.of_both / times
     return Estimate(
         replace(parts, seeds=seeds, of_examples=parts.of_examples / times),
         of_seeds,
-        gain.seed_freedom + seeds - parts.seeds,
-        (gain.example_freedom + 1) * times - 1,
+        improvement.seed_freedom + seeds - parts.seeds,
+        (improvement.example_freedom + 1) * times - 1,
     )

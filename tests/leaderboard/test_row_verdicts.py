@@ -177,7 +177,7 @@ def _trusted(folder: Path, baselines: dict[str, float], seeds: int = 3) -> Board
 def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], decides: bool, remark: str) -> None:
     """A table says in its first line what its baselines are worth, and gives verdicts only if it can."""
     board = _trusted(tmp_path, baselines)
-    assert board.judged.decides == decides and board.judged.remark.startswith(remark)
+    assert board.trust.decides == decides and board.trust.remark.startswith(remark)
     assert about(board).startswith(remark if decides else f"**{remark}")
     assert any(row.verdict for row in board.rows) == decides
     assert not any(row.verdict for row in board.rows if row.is_baseline or row.encoder == "dense")

@@ -15,19 +15,19 @@ from elmo_mf.leaderboard.verdicts import Verdict, doubt, is_not_inferior, verdic
 from tests.leaderboard.test_statistics import board
 
 
-def _gain(mean: float, error: float, seeds: int = 5, examples: float = 0.0) -> Estimate:
+def _improvement(mean: float, error: float, seeds: int = 5, examples: float = 0.0) -> Estimate:
     """Build an estimate with a standard error by seeds and by as many examples as are needed."""
     parts = components_of_seeds(np.full(seeds, mean))
     parts = replace(parts, of_seeds=seeds * error**2, of_examples=examples**2, units=1000 if examples else 0)
     return Estimate(parts, seeds * error**2, seeds - 1, 999 if examples else 0)
 
 
-def _alone(gain: Estimate) -> Verdict:
-    return verdicts([gain], 0.01)[0]
+def _alone(improvement: Estimate) -> Verdict:
+    return verdicts([improvement], 0.01)[0]
 
 
 @pytest.mark.parametrize(
-    ("mean", "error", "judgement"),
+    ("mean", "error", "verdict"),
     [
         (0.02, 0.003, "better"), (0.0, 0.003, "equivalent"), (-0.001, 0.0001, "equivalent"),
         (0.003, 0.003, "equivalent"),
@@ -35,41 +35,41 @@ def _alone(gain: Estimate) -> Verdict:
         (0.0, 0.0, "equivalent"), (-0.02, 0.0, "worse"), (0.02, 0.0, "better"),
     ],
 )  # fmt: skip
-def test_one_encoder(mean: float, error: float, judgement: str) -> None:
+def test_one_encoder(mean: float, error: float, verdict: str) -> None:
     """At a margin of 0.01, with five seeds, whose interval is 2.8 standard errors to each side."""
-    gain = _gain(mean, error)
-    assert _alone(gain).judgement == judgement
-    assert is_not_inferior(gain, 0.01) == (judgement in ("better", "equivalent"))
+    improvement = _improvement(mean, error)
+    assert _alone(improvement).name == verdict
+    assert is_not_inferior(improvement, 0.01) == (verdict in ("better", "equivalent"))
 
 
 def test_doubt_is_twice_scipys_one_sided_probability() -> None:
     values = np.array([-0.004, 0.001, 0.002, -0.001])
-    (gain,) = estimates([components_of_seeds(values)])
-    assert doubt(gain, 0.01) == pytest.approx(2 * ttest_1samp(values, -0.01, alternative="greater").pvalue)
-    (gain,) = estimates([components_of_seeds(values - 0.03)])
-    assert doubt(gain, 0.01) == pytest.approx(2 * ttest_1samp(values - 0.03, 0, alternative="less").pvalue)
+    (improvement,) = estimates([components_of_seeds(values)])
+    assert doubt(improvement, 0.01) == pytest.approx(2 * ttest_1samp(values, -0.01, alternative="greater").pvalue)
+    (improvement,) = estimates([components_of_seeds(values - 0.03)])
+    assert doubt(improvement, 0.01) == pytest.approx(2 * ttest_1samp(values - 0.03, 0, alternative="less").pvalue)
 
 
 def test_holm() -> None:
     """The clearest is judged at 5 % over all that are left, and nothing after the first that stays undecided."""
-    sure, barely = _gain(0.0, 0.001), _gain(0.0, 0.0033)  # doubts of 0.0006 and 0.039
-    assert [one.judgement for one in verdicts([barely], 0.01)] == ["equivalent"]
-    assert [one.judgement for one in verdicts([barely, barely], 0.01)] == ["undecided"] * 2
-    assert [one.judgement for one in verdicts([barely, sure], 0.01)] == ["equivalent"] * 2
+    sure, barely = _improvement(0.0, 0.001), _improvement(0.0, 0.0033)  # doubts of 0.0006 and 0.039
+    assert [one.name for one in verdicts([barely], 0.01)] == ["equivalent"]
+    assert [one.name for one in verdicts([barely, barely], 0.01)] == ["undecided"] * 2
+    assert [one.name for one in verdicts([barely, sure], 0.01)] == ["equivalent"] * 2
     assert verdicts([], 0.01) == []
 
 
 def test_what_it_would_take() -> None:
     """More seeds where these decide, else more examples; with what is asked for, the verdict is there."""
-    assert _alone(_gain(-0.003, 0.004)).needs == "4 more seeds"
-    for seeds, judgement in ((8, "undecided"), (9, "equivalent")):
-        assert _alone(_gain(-0.003, 0.004 * (5 / seeds) ** 0.5, seeds)).judgement == judgement
-    assert _alone(_gain(-0.003, 0.001, examples=0.005)).needs == "about 2.5 times the test examples"
-    assert _alone(_gain(-0.003, 0.001, examples=0.005 / 2.5**0.5)).judgement == "equivalent"
-    assert _alone(_gain(-0.003, 0.001, examples=0.005 / 2**0.5)).judgement == "undecided"
-    assert _alone(_gain(-0.003, 0.008, examples=0.005)).needs == "about 8 times the seeds and the test examples"
-    assert _alone(_gain(-0.005, 0.05)).needs == "cannot be decided by more seeds"
-    assert _alone(_gain(-0.005, 0.05, examples=0.05)).needs == "cannot be decided: it is at the margin"
+    assert _alone(_improvement(-0.003, 0.004)).needs == "4 more seeds"
+    for seeds, verdict in ((8, "undecided"), (9, "equivalent")):
+        assert _alone(_improvement(-0.003, 0.004 * (5 / seeds) ** 0.5, seeds)).name == verdict
+    assert _alone(_improvement(-0.003, 0.001, examples=0.005)).needs == "about 2.5 times the test examples"
+    assert _alone(_improvement(-0.003, 0.001, examples=0.005 / 2.5**0.5)).name == "equivalent"
+    assert _alone(_improvement(-0.003, 0.001, examples=0.005 / 2**0.5)).name == "undecided"
+    assert _alone(_improvement(-0.003, 0.008, examples=0.005)).needs == "about 8 times the seeds and the test examples"
+    assert _alone(_improvement(-0.005, 0.05)).needs == "cannot be decided by more seeds"
+    assert _alone(_improvement(-0.005, 0.05, examples=0.05)).needs == "cannot be decided: it is at the margin"
     (one,) = estimates([components_of_seeds(np.array([0.0]))])
     assert _alone(one) == Verdict("undecided", "more seeds")
 
@@ -81,11 +81,11 @@ def test_a_margin_is_a_number(margin: str, command: list[str], capsys: pytest.Ca
     assert "--margin" in capsys.readouterr().err
 
 
-def _wrong(judgement: str, truth: float) -> bool:
+def _wrong(verdict: str, truth: float) -> bool:
     return (
-        (judgement == "better" and truth <= 0)
-        or (judgement == "equivalent" and truth <= -0.01)
-        or (judgement == "worse" and truth >= 0)
+        (verdict == "better" and truth <= 0)
+        or (verdict == "equivalent" and truth <= -0.01)
+        or (verdict == "worse" and truth >= 0)
     )
 
 
@@ -106,8 +106,10 @@ def test_tables_without_a_wrong_verdict(seeds: int, spread: float, unstable: int
     for _ in range(300):
         tables: list[Array] = board(rng, seeds, spread, unstable)
         truths = rng.permutation(_TRUTHS)
-        found = verdicts(estimates([components(one + truth) for one, truth in zip(tables, truths, strict=True)]), 0.01)
-        wrong += any(_wrong(one.judgement, truth) for one, truth in zip(found, truths, strict=True))
+        on_the_board = verdicts(
+            estimates([components(one + truth) for one, truth in zip(tables, truths, strict=True)]), 0.01
+        )
+        wrong += any(_wrong(one.name, truth) for one, truth in zip(on_the_board, truths, strict=True))
     assert wrong / 300 <= most
 
 
@@ -115,6 +117,6 @@ def test_without_holm_many_tables_have_one() -> None:
     rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(200):
-        found = estimates([components(one) for one in board(rng, 5, 0.0, 0)])
-        wrong += any(_wrong(_alone(one).judgement, 0.0) for one in found)
+        improvements = estimates([components(one) for one in board(rng, 5, 0.0, 0)])
+        wrong += any(_wrong(_alone(one).name, 0.0) for one in improvements)
     assert wrong / 200 > 0.08

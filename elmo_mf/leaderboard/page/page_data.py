@@ -16,7 +16,7 @@ from elmo_mf.leaderboard.machines import SIGN
 from elmo_mf.leaderboard.points import AXES, points, rounded
 from elmo_mf.leaderboard.readme import NOTES, about, header
 from elmo_mf.leaderboard.table import columns
-from elmo_mf.leaderboard.verdicts import Judgement
+from elmo_mf.leaderboard.verdicts import VerdictName
 from elmo_mf.records.packed import Records
 from elmo_mf.records.record import Record
 
@@ -43,7 +43,7 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
     return {
         "header": _html(header(boards)) if boards else "<p>Nothing is recorded yet.</p>",
         "notes": _html(NOTES),
-        "verdicts": list(get_args(Judgement)),
+        "verdicts": list(get_args(VerdictName)),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
         "axes": [{"key": axis.key, "title": axis.title} for axis in AXES],
         "boards": [_board(board, methods) | _behind(board, inside) for board in boards],

@@ -45,8 +45,8 @@ def page(data: dict[str, Any], version: str | None = None) -> str:
         version: Version of the data, with which the page polls its server for newer data; None for a static page.
     """
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    template = environment.from_string(_own("page.html"))
-    parts = {"style": _own("page.css"), "script": _script(_own("page.js")), "json": as_json(packed(data))}
+    template = environment.from_string(_page_file("page.html"))
+    parts = {"style": _page_file("page.css"), "script": _script(_page_file("page.js")), "json": as_json(packed(data))}
     return template.render(data=data, version=version, **parts, **_libraries())
 
 
@@ -66,7 +66,7 @@ def _libraries() -> dict[str, str]:
     }
 
 
-def _own(name: str) -> str:
+def _page_file(name: str) -> str:
     return (files("elmo_mf.leaderboard.page") / name).read_text(encoding="utf-8")
 
 
