@@ -26,12 +26,12 @@ def baseline_f1(train: list[Sentence], test: list[Sentence]) -> float:
     for word, tag in (pair for sentence in train for pair in sentence):
         counts[word][tag] += 1
     frequent = {word: tags.most_common(1)[0][0] for word, tags in counts.items()}
-    common = found = expected = 0
+    common = spans = gold_spans = 0
     for sentence in test:
         predicted = set(bio_tags_to_spans([frequent.get(word, "O") for word, _ in sentence]))
         gold = set(bio_tags_to_spans([tag for _, tag in sentence]))
-        common, found, expected = common + len(predicted & gold), found + len(predicted), expected + len(gold)
-    return 2 * common / max(1, found + expected)
+        common, spans, gold_spans = common + len(predicted & gold), spans + len(predicted), gold_spans + len(gold)
+    return 2 * common / max(1, spans + gold_spans)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def write_gradients(path: Path, text: Path) -> None:
 def main(text: Path, calibration: Path, record: Path) -> None:
     """Store the encoder in each form, read it back, measure it, and write the record."""
     options, weights = base_elmo()
-    found = []
+    stored_forms = []
     with tempfile.TemporaryDirectory() as temporary:
         gradients, folder = Path(temporary) / "gradients.hdf5", Path(temporary) / "elmo"
         write_gradients(gradients, calibration)
@@ -64,9 +64,9 @@ def main(text: Path, calibration: Path, record: Path) -> None:
             del measured["encoder"], measured["compression"]
             share = None if compression is None or compression.budget is None else compression.budget.share
             facts = {"family": family, "share": share, "dtype": dtype, "bytes": stored.stat().st_size}
-            found.append(facts | measured)
-            print(found[-1], flush=True)
-    write_json(record, {"stored": found, "calibration": file_hash(calibration), **provenance()})
+            stored_forms.append(facts | measured)
+            print(stored_forms[-1], flush=True)
+    write_json(record, {"stored": stored_forms, "calibration": file_hash(calibration), **provenance()})
 
 
 if __name__ == "__main__":

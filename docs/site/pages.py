@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is not below `docs`."""
-    made = {"index.md": _read("README.md"), "cli.md": command_line(), "records.md": schemas()}
-    made |= {name: _read(name) for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
-    made |= {f"leaderboard/{name}": _read(f"leaderboard/{name}") for name in ("README.md", "EXPLAIN.md")}
+    pages = {"index.md": _read("README.md"), "cli.md": command_line(), "records.md": schemas()}
+    pages |= {name: _read(name) for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
+    pages |= {f"leaderboard/{name}": _read(f"leaderboard/{name}") for name in ("README.md", "EXPLAIN.md")}
     # beside README.md, which is the site's leaderboard/index.html
-    made["leaderboard/page.html"] = _read("leaderboard/index.html")
-    pictures = [f"leaderboard/{path.name}" for path in (ROOT / "leaderboard").glob("*.svg")]
-    made |= {name: _read(name) for name in pictures}
-    for name, text in made.items():
+    pages["leaderboard/page.html"] = _read("leaderboard/index.html")
+    figures = [f"leaderboard/{path.name}" for path in (ROOT / "leaderboard").glob("*.svg")]
+    pages |= {name: _read(name) for name in figures}
+    for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
 
@@ -55,8 +55,8 @@ def command_line() -> str:
     return re.sub(r"<([A-Z]+)>", r"&lt;\1&gt;", text)
 
 
-def _examples(found: re.Match[str]) -> str:
-    return f"Examples:\n\n```sh\n{dedent(found[1])}```\n"
+def _examples(match: re.Match[str]) -> str:
+    return f"Examples:\n\n```sh\n{dedent(match[1])}```\n"
 
 
 def schemas() -> str:

@@ -211,13 +211,13 @@ def _mean(one: Row) -> float:
 
 def _books() -> Rows:
     """Compare `weights/books` with `weights/base` as language models, compressed alike."""
-    own, others = board("wikitext2-bilm", "books"), board("wikitext2-bilm", "base")
+    books, base = board("wikitext2-bilm", "books"), board("wikitext2-bilm", "base")
     body = []
-    for name in sorted(own, key=lambda name: float(own[name]["score"])):
-        if own[name]["is_baseline"] or name.startswith("dense in") or name.startswith("random"):
+    for name in sorted(books, key=lambda name: float(books[name]["score"])):
+        if books[name]["is_baseline"] or name.startswith("dense in") or name.startswith("random"):
             continue
-        both = (_more(rows, name) if name in rows else "" for rows in (others, own))
-        body.append([f"`{name}`", f"{own[name]['parameters']:,.0f}", *both])
+        both = (_more(rows, name) if name in rows else "" for rows in (base, books))
+        body.append([f"`{name}`", f"{books[name]['parameters']:,.0f}", *both])
     return [["", "parameters", "`base`", "`books`"], *body]
 
 

@@ -33,7 +33,7 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    forms = list(dict.fromkeys(row.candidate for row in result.rows))
+    candidates = list(dict.fromkeys(row.candidate for row in result.rows))
     for number, (verdict, label) in enumerate(_VERDICTS.items()):
         rows = [row for row in result.rows if row.verdict == verdict]
         ratios = [next(one.model_ratio or 0 for one in row.speeds if one.batch == batch) for row in rows]
@@ -41,7 +41,7 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
         reach = [[row.loss[0] - row.loss[1] for row in rows], [row.loss[2] - row.loss[0] for row in rows]]
         axes.errorbar(ratios, losses, reach, fmt=MARKERS[number], color=COLORS[number], capsize=3, label=label)
         for row, ratio in zip(rows, ratios, strict=True):
-            axes.annotate(row.name, (ratio, row.loss[0]), **_beside(row, forms.index(row.candidate) % 2 == 0))
+            axes.annotate(row.name, (ratio, row.loss[0]), **_beside(row, candidates.index(row.candidate) % 2 == 0))
     axes.axhline(result.tolerance, linestyle="--", linewidth=1, color=COLORS[6], label="tolerance")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -98,13 +98,13 @@ def _restore_bounds(encoder: _ElmoBiLm) -> None:
 def _encoders(archive: ModelArchive, settings: StockSettings) -> list[BilmOptions]:
     """Return the different options of the encoders in an archive's parameters."""
     state = archive.state_dict()
-    found: list[BilmOptions] = []
+    encoders: list[BilmOptions] = []
     for prefix in encoder_prefixes(list(state)):
         shapes = {name.removeprefix(prefix): value.shape for name, value in _below(state, prefix)}
         options = options_of(shapes, settings, f"{archive.source}: {WEIGHTS}: {prefix[:-1]}")
-        if options not in found:
-            found.append(options)
-    return found
+        if options not in encoders:
+            encoders.append(options)
+    return encoders
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:

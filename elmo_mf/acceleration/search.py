@@ -109,7 +109,7 @@ def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Cand
     """
     known: tuple[Precision, ...] = ("int8", "bfloat16")
     precisions: tuple[Precision, ...] = ("float32", *[name for name in known if supports(name)][:1])
-    found = [Candidate("dense", settings, precisions)]
+    tried = [Candidate("dense", settings, precisions)]
     for share in SHARES:
         compression = Compression(
             method="whitened_svd",
@@ -119,8 +119,8 @@ def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Cand
             distill=None if text is None else Distillation(text=str(text)),
         )
         name = f"{100 * share:g} %" + (" distilled" if text is not None else "")
-        found.append(Candidate(name, replace(settings, compression=compression), precisions, optional=True))
-    return found
+        tried.append(Candidate(name, replace(settings, compression=compression), precisions, optional=True))
+    return tried
 
 
 def search(
@@ -162,13 +162,13 @@ def search(
     for candidate in tried:
         measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, seconds, progress)
         try:
-            found = [measured.row(precision) for precision in candidate.precisions]
+            measured_rows = [measured.row(precision) for precision in candidate.precisions]
         except InputError:
             if candidate.optional:
                 break
             raise
-        rows += found
-        if all(row.verdict == "worse" for row in found):
+        rows += measured_rows
+        if all(row.verdict == "worse" for row in measured_rows):
             break
     rows = in_sequence(rows)
     winner = fastest(rows, batch)
@@ -189,14 +189,14 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
     Args:
         rows: Rows from mild to harsh.
     """
-    found, failed = list[Row](), set[str]()
+    marked, failed = list[Row](), set[str]()
     for row in rows:
         if row.verdict == "within" and row.precision in failed:
             row = row.model_copy(update={"verdict": "undecided"})
         if row.verdict in ("worse", "undecided"):
             failed.add(row.precision)
-        found.append(row)
-    return found
+        marked.append(row)
+    return marked
 
 
 def fastest(rows: Sequence[Row], batch: int) -> Row:

@@ -58,7 +58,7 @@ def speeds(
         instances: Examples for the whole model, of which the first 32 are used; none to time the encoders alone.
         seconds: Time for each batch size and kind, for at least three rounds.
     """
-    found = []
+    measured = []
     with torch.inference_mode():
         for batch in BATCHES:
             theirs, ours = (_encoder_run(loaded, batch) for loaded in (original, fast))
@@ -72,10 +72,10 @@ def speeds(
                 before, after = _times(theirs, ours, seconds)
                 rate = {"model_per_second": len(chosen) / float(np.median(after))}
                 speed = speed.model_copy(update=rate | {"model_ratio": float(np.median(before / after))})
-            found.append(speed)
+            measured.append(speed)
     for loaded in (original, fast):
         reset_states(loaded.model)
-    return found
+    return measured
 
 
 def vector_difference(original: LoadedModel, fast: LoadedModel, largest: bool) -> float:
@@ -87,16 +87,16 @@ def vector_difference(original: LoadedModel, fast: LoadedModel, largest: bool) -
         largest: Return the largest difference of a number, instead of the norm of all differences relative to the norm
             of the original's vectors.
     """
-    found = []
+    differences = []
     with torch.no_grad():
         for paths in original.embedders.values():
             ids = batch_to_ids(_sentences())
             theirs, ours = (loaded.model.get_submodule(paths[0])(ids) for loaded in (original, fast))
             difference = theirs - ours
-            found.append(float(difference.abs().max() if largest else difference.norm() / theirs.norm()))
+            differences.append(float(difference.abs().max() if largest else difference.norm() / theirs.norm()))
     for loaded in (original, fast):
         reset_states(loaded.model)
-    return max(found)
+    return max(differences)
 
 
 def _sentences() -> list[list[str]]:

@@ -75,16 +75,16 @@ def checkpoint_files(
         second = Path(local_path(weights))
         yield CheckpointFiles(first, second, given or vocabulary_beside(second) or vocabulary_beside(first))
     elif first.is_dir():
-        found = files_in_folder(first)
-        yield found if given is None else replace(found, vocabulary=given)
+        files = files_in_folder(first)
+        yield files if given is None else replace(files, vocabulary=given)
     elif is_zip(first):
         with tempfile.TemporaryDirectory(prefix="elmo-mf-") as temporary:
             folder = Path(temporary) / (Path(options).stem.strip(".") or "elmo")  # reports name an encoder by it
             folder.mkdir()
             try:
                 _extract(options, first, folder)
-                found = files_in_folder(folder)
-                yield found if given is None else replace(found, vocabulary=given)
+                files = files_in_folder(folder)
+                yield files if given is None else replace(files, vocabulary=given)
             except InputError as error:  # names the zip, not a folder that is gone
                 raise InputError(str(error).replace(str(folder), str(options))) from None
     else:
@@ -139,10 +139,10 @@ def _chosen(where: str | Path, files: list[str]) -> _Chosen:
     )
 
 
-def _only(where: str | Path, kind: str, found: list[str], expected: str) -> str:
-    if len(found) == 1:
-        return found[0]
-    listed = " and ".join([*found[:4], *(["more"] if len(found) > 4 else [])])
+def _only(where: str | Path, kind: str, names: list[str], expected: str) -> str:
+    if len(names) == 1:
+        return names[0]
+    listed = " and ".join([*names[:4], *(["more"] if len(names) > 4 else [])])
     raise InputError(f"{where}: {kind}: found {listed or 'none'}, expected {expected}")
 
 

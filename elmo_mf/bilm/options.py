@@ -77,10 +77,10 @@ class CharCnnOptions:
         Args:
             unread: The keys of `options.json` that this project does not read, which are added.
         """
-        own = unread.get("char_cnn", {})
+        unread_cnn = unread.get("char_cnn", {})
         fields = {
-            **own,
-            "embedding": {**own.get("embedding", {}), "dim": self.embedding_dim},
+            **unread_cnn,
+            "embedding": {**unread_cnn.get("embedding", {}), "dim": self.embedding_dim},
             "filters": [list(pair) for pair in self.filters],
             "n_highway": self.n_highway,
             "activation": self.activation,

@@ -90,8 +90,8 @@ class Vocabulary:
 
     def id(self, word: str) -> int:
         """Return the id of a word; that of `<UNK>` for a word that is not in the vocabulary."""
-        found = self.ids.get(word)
-        return self.ids[UNKNOWN] if found is None else found
+        number = self.ids.get(word)
+        return self.ids[UNKNOWN] if number is None else number
 
     @property
     def sha256(self) -> str:

@@ -107,12 +107,12 @@ def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None
     from elmo_mf.convert import read_many_langs
 
     check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])
-    found = read_many_langs(folder)
-    check_space("--out", out, found.parameters * (2 if dtype == "float16" else 4))
+    model = read_many_langs(folder)
+    check_space("--out", out, model.parameters * (2 if dtype == "float16" else 4))
     with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:
-        found.save(staging, dtype)
+        model.save(staging, dtype)
         write_converted_card(
-            staging, found.files, folder / "config.json", found.options, None, licence, "ELMoForManyLangs"
+            staging, model.files, folder / "config.json", model.options, None, licence, "ELMoForManyLangs"
         )
         written = sorted(path.name for path in staging.iterdir())
     _tell(out, written)

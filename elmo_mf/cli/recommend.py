@@ -42,10 +42,10 @@ def recommend(
     from elmo_mf.leaderboard.read_records import outputs_of, records_of
     from elmo_mf.leaderboard.recommend import described, recommendations
 
-    found = {}
+    by_board = {}
     for board in boards(records_of(folder), outputs_of(folder), margin):
         chosen = recommendations(board)
-        found[board.name] = [{"aim": one.aim, "encoder": one.row.encoder, "use": one.use} for one in chosen]
+        by_board[board.name] = [{"aim": one.aim, "encoder": one.row.encoder, "use": one.use} for one in chosen]
         echo(plain(board.title))
         for one in chosen:
             echo(f"  {one.aim:<6} {plain(one.row.encoder)}: {plain(described(one.row, board))}")
@@ -53,4 +53,4 @@ def recommend(
         if not chosen:
             echo(f"  {plain(in_short(board))}")
     if json_file is not None:
-        write_json(json_file, found)
+        write_json(json_file, by_board)

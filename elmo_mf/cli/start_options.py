@@ -62,14 +62,14 @@ class StartOptions:
             return None
         options, weights = self.start or (self.start_folder, None)
         files = files_of_command(options, weights)
-        found = Start.with_softmax_beside(files.options, files.weights)
+        start = Start.with_softmax_beside(files.options, files.weights)
         if self.new_softmax or self.start_softmax is not None:
-            found = replace(found, softmax=self.start_softmax)
-        if found.softmax is not None:
-            _refuse(given, ("softmax", *_OF_WORDS), f"the softmax in {found.softmax}, or --new-softmax")
-        if found.is_word_level:
+            start = replace(start, softmax=self.start_softmax)
+        if start.softmax is not None:
+            _refuse(given, ("softmax", *_OF_WORDS), f"the softmax in {start.softmax}, or --new-softmax")
+        if start.is_word_level:
             _refuse(given, _OF_WORDS, "the words of that word-level ELMo")
-        return found
+        return start
 
     def _check(self, given: Collection[str]) -> None:
         flags = {

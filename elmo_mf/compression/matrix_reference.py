@@ -118,8 +118,8 @@ class MatrixReference(_FactorCosts):
         for name in ("input", "recurrent") if target == JOINT else (target,):
             matrix = lstm.matrices.get(name, lstm.matrices.get(JOINT))
             if not isinstance(matrix, np.ndarray):
-                found = _name(key, name if name in lstm.matrices else JOINT, cast(Matrix, matrix).shape)
-                raise InputError(f"compression.targets: found {found} {_form(matrix)}, expected a dense matrix")
+                label = _name(key, name if name in lstm.matrices else JOINT, cast(Matrix, matrix).shape)
+                raise InputError(f"compression.targets: found {label} {_form(matrix)}, expected a dense matrix")
         m, n = cast(Array, lstm.matrices[target if target != JOINT else "input"]).shape
         blocks = GATES if per_gate and target != "projection" else 1
         return cls(*key, target, (m, n + lstm.state_size if target == JOINT else n), blocks)

@@ -77,7 +77,7 @@ def write_compressed_card(
         dtype: Type of the stored weights, see `write_weights`.
     """
     size, error = report.size, report.activation_error
-    form = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
+    stored = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
     label = "rounding to int8" if compression is None else _label(compression)
     distill = None if compression is None else compression.distill
     facts = {
@@ -85,7 +85,7 @@ def write_compressed_card(
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": "rounded to int8, not factorized" if compression is None else f"{label} ({form})",
+        "method": "rounded to int8, not factorized" if compression is None else f"{label} ({stored})",
         "stored as": "matrices of int8 with a scale for each output, the rest float16" if dtype == "int8" else dtype,
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
@@ -174,8 +174,8 @@ def licence_on_card(folder: Path) -> str:
         return NOT_STATED
     text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
     lines = (re.search(rf"^{key}: (.+)$", text, re.MULTILINE) for key in (_LICENCE_TEXT, "license"))
-    found = next((_unquoted(_cell(line[1])) for line in lines if line), "")
-    return found if found not in ("", _UNKNOWN) else NOT_STATED
+    licence = next((_unquoted(_cell(line[1])) for line in lines if line), "")
+    return licence if licence not in ("", _UNKNOWN) else NOT_STATED
 
 
 def _license(text: str) -> str:

@@ -140,14 +140,14 @@ def _n_words(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> in
         raise InputError(
             f"{checkpoint.path}: found no {layout.scope}{SOFTMAX_WEIGHT}, expected the vocabulary's softmax"
         )
-    found = checkpoint.shapes[layout.variables[SOFTMAX_WEIGHT]]
+    shape = checkpoint.shapes[layout.variables[SOFTMAX_WEIGHT]]
     p = options.lstm.projection_dim
-    if len(found) != 2 or found[1] != p:
+    if len(shape) != 2 or shape[1] != p:
         name, expected = layout.variables[SOFTMAX_WEIGHT], show_shape((-1, p))
         raise InputError(
-            f"{checkpoint.path}: {name}: found shape {show_shape(found)}, expected {expected} as in the options"
+            f"{checkpoint.path}: {name}: found shape {show_shape(shape)}, expected {expected} as in the options"
         )
-    return found[0]
+    return shape[0]
 
 
 def _check_variables(checkpoint: Checkpoint, layout: Layout, shapes: dict[str, tuple[int, ...]]) -> None:

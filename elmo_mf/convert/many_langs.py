@@ -196,15 +196,15 @@ class _States:
         Raises:
             InputError: It is missing, of another shape or type, or has numbers that are not finite.
         """
-        found, where = self._left.pop(name, None), f"{self.path}: {name}"
-        if not isinstance(found, Tensor) or not found.is_floating_point() or found.layout != strided:
-            kind = "nothing" if found is None else getattr(found, "dtype", type(found).__name__)
+        tensor, where = self._left.pop(name, None), f"{self.path}: {name}"
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.layout != strided:
+            kind = "nothing" if tensor is None else getattr(tensor, "dtype", type(tensor).__name__)
             raise InputError(f"{where}: found {kind}, expected numbers of shape {show_shape(shape)}")
-        if found.shape != shape:
+        if tensor.shape != shape:
             raise InputError(
-                f"{where}: found shape {show_shape(tuple(found.shape))}, expected {show_shape(shape)}{why}"
+                f"{where}: found shape {show_shape(tuple(tensor.shape))}, expected {show_shape(shape)}{why}"
             )
-        return as_stored(found.detach().float().numpy(), "float32", where)
+        return as_stored(tensor.detach().float().numpy(), "float32", where)
 
     def refuse_others(self) -> None:
         """Reject weights of a larger model."""

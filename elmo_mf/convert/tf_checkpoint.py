@@ -53,8 +53,8 @@ class Checkpoint:
     def __init__(self, path: Path, reader: Reader) -> None:
         self.path, self._reader = path, reader
         try:
-            found = reader.get_variable_to_shape_map().items()
-            self.shapes = {str(name): tuple(int(size) for size in shape) for name, shape in found}
+            shapes = reader.get_variable_to_shape_map().items()
+            self.shapes = {str(name): tuple(int(size) for size in shape) for name, shape in shapes}
         except Exception as error:  # of any type: the reader is a C++ library's
             raise self._damaged("the names of the variables", error) from None
 
@@ -98,9 +98,9 @@ class Checkpoint:
         Raises:
             InputError: The variable is missing or has another shape.
         """
-        found = self.shapes.get(name)
-        if found != shape:
-            what = "nothing" if found is None else f"shape {show_shape(found)}"
+        stored = self.shapes.get(name)
+        if stored != shape:
+            what = "nothing" if stored is None else f"shape {show_shape(stored)}"
             raise InputError(f"{self.path}: {name}: found {what}, expected shape {show_shape(shape)} as in the options")
 
     def _damaged(self, what: str, error: Exception) -> InputError:
@@ -138,11 +138,11 @@ def _latest(folder: Path) -> Path:
         if named is None:
             raise InputError(f"{state}: found no model_checkpoint_path, expected the name of the latest checkpoint")
         return folder / Path(named[1]).name  # its folder may be that of another machine
-    found = sorted(file.name.removesuffix(_INDEX) for file in folder.glob(f"*{_INDEX}"))
-    if len(found) != 1:
-        several = f"{len(found)} checkpoints ({', '.join(found[:3])})" if found else "no *.index"
-        raise InputError(f"{folder}: found {several}, expected {'the name of one' if found else EXPECTED}")
-    return folder / found[0]
+    names = sorted(file.name.removesuffix(_INDEX) for file in folder.glob(f"*{_INDEX}"))
+    if len(names) != 1:
+        several = f"{len(names)} checkpoints ({', '.join(names[:3])})" if names else "no *.index"
+        raise InputError(f"{folder}: found {several}, expected {'the name of one' if names else EXPECTED}")
+    return folder / names[0]
 
 
 def checkpoint_files(path: Path) -> list[Path]:
@@ -161,7 +161,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: TensorFlow is not installed; there is no checkpoint, or it is damaged.
     """
-    found = find_checkpoint(path)
+    prefix = find_checkpoint(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _silent():
@@ -171,10 +171,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
             f"{path}: found no TensorFlow to read it with ({one_line(error)}), expected it; {INSTALL}"
         ) from None
     try:
-        reader: Reader = tensorflow.train.load_checkpoint(str(found))
+        reader: Reader = tensorflow.train.load_checkpoint(str(prefix))
     except Exception as error:
-        raise InputError(f"{found}: found damaged data ({one_line(error)}), expected {EXPECTED}") from None
-    return Checkpoint(found, reader)
+        raise InputError(f"{prefix}: found damaged data ({one_line(error)}), expected {EXPECTED}") from None
+    return Checkpoint(prefix, reader)
 
 
 @contextlib.contextmanager

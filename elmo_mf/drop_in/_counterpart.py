@@ -56,12 +56,12 @@ class Counterpart(nn.Module):
 
 def counterpart(owner: nn.Module, settings: object, build: Callable[[], nn.Module]) -> Counterpart:
     """Return the owner's counterpart, which is built again when the settings change."""
-    found = owner._modules.get(_NAME)
-    if not isinstance(found, Counterpart) or found.settings != settings:
+    module = owner._modules.get(_NAME)
+    if not isinstance(module, Counterpart) or module.settings != settings:
         with torch.random.fork_rng(devices=[]):  # modules that are built draw numbers, and dropout is to draw the same
-            found = Counterpart(settings, build())
-        owner.add_module(_NAME, found)
-    return found
+            module = Counterpart(settings, build())
+        owner.add_module(_NAME, module)
+    return module
 
 
 def forget(owner: nn.Module) -> None:

@@ -75,8 +75,8 @@ def _write(file: TextIO, line: str, where: str, first: bool) -> bool:
     """Write residues as tokens, and return whether there were any."""
     residues = "".join(line.split()).upper().removesuffix("*")
     if not _RESIDUES.fullmatch(residues):
-        found = next(character for character in residues if not "A" <= character <= "Z")
-        raise InputError(f"{where}: found {found!r}, expected residues as letters")
+        wrong = next(character for character in residues if not "A" <= character <= "Z")
+        raise InputError(f"{where}: found {wrong!r}, expected residues as letters")
     if residues:
         file.write(("" if first else " ") + " ".join(residues))
     return bool(residues)

@@ -36,8 +36,8 @@ def local_path(path: str | Path) -> str:
         return expanded(path)
     from allennlp.common.file_utils import cached_path
 
-    scheme, rest = address.groups()  # a Path keeps only one of the two slashes
+    scheme, location = address.groups()  # a Path keeps only one of the two slashes
     try:
-        return str(cached_path(f"{scheme}://{rest}"))
+        return str(cached_path(f"{scheme}://{location}"))
     except Exception as error:  # any error of the library for this kind of URL
         raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected the URL of a file") from None

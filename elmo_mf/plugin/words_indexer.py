@@ -71,8 +71,8 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
                 f"elmo_mf_words: found no namespace {self.namespace!r} in the vocabulary, expected {expected}"
             )
         places = vocabulary.get_token_to_index_vocabulary(self.namespace)
-        found = (places.get(token.ensure_text(), 0) for token in tokens)
-        return {"elmo_tokens": [[(place if place >= _FIRST else places[UNKNOWN]) - _FIRST + 1] for place in found]}
+        indices = (places.get(token.ensure_text(), 0) for token in tokens)
+        return {"elmo_tokens": [[(place if place >= _FIRST else places[UNKNOWN]) - _FIRST + 1] for place in indices]}
 
     def as_padded_tensor_dict(
         self, tokens: dict[str, list[Any]], padding_lengths: dict[str, int]

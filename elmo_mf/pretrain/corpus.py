@@ -85,10 +85,10 @@ class Corpus:
         The text is cut into as many contiguous parts as a batch has rows.
         """
         n_rows = self._n_streams(max_tokens)
-        quotient, rest = divmod(len(self._words), n_rows)
-        starts = [row * quotient + min(row, rest) for row in range(n_rows)]
-        for step in range(quotient + (rest > 0)):
-            yield self._batch([start + step for start in (starts if step < quotient else starts[:rest])])
+        quotient, remainder = divmod(len(self._words), n_rows)
+        starts = [row * quotient + min(row, remainder) for row in range(n_rows)]
+        for step in range(quotient + (remainder > 0)):
+            yield self._batch([start + step for start in (starts if step < quotient else starts[:remainder])])
 
     def n_streamed(self, max_tokens: int) -> int:
         """Return the number of batches of `streams`."""

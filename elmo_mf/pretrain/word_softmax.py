@@ -73,8 +73,8 @@ def word_nats(softmax: nn.Module, states: Tensor, words: Tensor) -> Tensor:
         words: Ids of the words, (rows,).
     """
     if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
-        found: Tensor = nn.AdaptiveLogSoftmaxWithLoss.forward(softmax, states, words).output
-        return -found
+        log_likelihoods: Tensor = nn.AdaptiveLogSoftmaxWithLoss.forward(softmax, states, words).output
+        return -log_likelihoods
     names = _WEIGHT_AND_BIAS["full" if isinstance(softmax, _FullSoftmax) else "sampled"]
     weight, bias = (getattr(softmax, name) for name in names)
     blocks = [slice(first, first + _ROWS) for first in range(0, len(states), _ROWS)]

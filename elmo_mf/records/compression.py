@@ -29,30 +29,30 @@ _ORDER: tuple[Target, ...] = ("joint", *ALL_TARGETS)
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
-def _names(found: object, known: tuple[str, ...]) -> tuple[str, ...]:
+def _names(values: object, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names from a list, each once, in the order of `known`."""
-    if not isinstance(found, (list, tuple)):
-        raise unexpected("", found, "a text or a list of texts")
-    for name in found:
+    if not isinstance(values, (list, tuple)):
+        raise unexpected("", values, "a text or a list of texts")
+    for name in values:
         if name not in known:
             raise unexpected("", name, any_of(name, known).removeprefix("expected "))
-    return tuple(name for name in known if name in found)
+    return tuple(name for name in known if name in values)
 
 
 def _parse_targets(raw: object) -> object:
-    found = raw.split("+") if isinstance(raw, str) else raw
-    if found in (["all"], ("all",)):
+    values = raw.split("+") if isinstance(raw, str) else raw
+    if values in (["all"], ("all",)):
         return ALL_TARGETS
-    return tuple(sorted(_names(found, _TARGETS), key=_ORDER.index))
+    return tuple(sorted(_names(values, _TARGETS), key=_ORDER.index))
 
 
 def _parse_directions(raw: object) -> object:
     if raw == "all":
         return raw
-    found = _names([raw] if isinstance(raw, str) else raw, _DIRECTIONS)
-    if not found:
+    directions = _names([raw] if isinstance(raw, str) else raw, _DIRECTIONS)
+    if not directions:
         raise unexpected("", words("none"), f"any of {', '.join(_DIRECTIONS)}")
-    return found
+    return directions
 
 
 def _parse_layers(raw: object) -> object:

@@ -84,8 +84,8 @@ def parse_outputs(raw: bytes, sha256: str, where: str) -> Outputs:
         InputError: The content is not that of the record, or is no file of outputs.
     """
     expected = "the outputs of the record beside it"
-    if (found := hashlib.sha256(raw).hexdigest()) != sha256:
-        raise InputError(f"{where}: found SHA-256 {found[:16]}, expected {sha256[:16]}, {expected}")
+    if (computed := hashlib.sha256(raw).hexdigest()) != sha256:
+        raise InputError(f"{where}: found SHA-256 {computed[:16]}, expected {sha256[:16]}, {expected}")
     arrays: dict[Split, dict[str, Array]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:

@@ -125,11 +125,11 @@ class RecordStore:
 
     def records(self) -> Records:
         """Read all records, in the order of their file names; a run with several files counts once."""
-        found: dict[str, list[PackedRecord]] = {}
+        by_id: dict[str, list[PackedRecord]] = {}
         for path in sorted(self.folder.glob("*.json")):
             if (record := self._checked(path)) is not None:
-                found.setdefault(record.id, []).append(PackedRecord.pack(record, path.name))
-        return Records(sorted(map(self._one_of, found.values()), key=lambda one: one.name))
+                by_id.setdefault(record.id, []).append(PackedRecord.pack(record, path.name))
+        return Records(sorted(map(self._one_of, by_id.values()), key=lambda one: one.name))
 
     def _one_of(self, files: list[PackedRecord]) -> PackedRecord:
         """Choose among the files of one run: the one with the run's name, else the first; others become problems."""

@@ -45,8 +45,8 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
         "phases": workspace.phases,
         **provenance(device),
     }
-    found = measured(Measurements, values)
-    return found if outputs is None else found.with_outputs(outputs)
+    validated = measured(Measurements, values)
+    return validated if outputs is None else validated.with_outputs(outputs)
 
 
 def _measure_of(run: Run) -> Callable[[SweepSpec, Run, Workspace], _Measured]:

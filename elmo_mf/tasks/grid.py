@@ -122,11 +122,11 @@ def _bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) 
         raise InputError(f"baselines: found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
     if encoder.smaller is None:
         return encoder
-    own, other = softmax_files(spec), softmax_files(spec, encoder.baseline)
-    if file_hash(own.vocabulary) != file_hash(other.vocabulary):
-        expected = f"the words of {own.vocabulary}, as perplexities are comparable over the same words only"
-        raise InputError(f"smaller: found {other.vocabulary} with other words, expected {expected}")
-    return encoder.model_copy(update={"smaller": encoder.smaller.model_copy(update=other.hashes())})
+    dense, baseline = softmax_files(spec), softmax_files(spec, encoder.baseline)
+    if file_hash(dense.vocabulary) != file_hash(baseline.vocabulary):
+        expected = f"the words of {dense.vocabulary}, as perplexities are comparable over the same words only"
+        raise InputError(f"smaller: found {baseline.vocabulary} with other words, expected {expected}")
+    return encoder.model_copy(update={"smaller": encoder.smaller.model_copy(update=baseline.hashes())})
 
 
 def _check_character_cnn(options_file: str | Path) -> None:

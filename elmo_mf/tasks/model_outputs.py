@@ -81,13 +81,13 @@ def _of_batch(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple
     if "best_span_str" in output:
         yield from _of_spans(tensors, output)
         return
-    found = next((output[name] for name in _PROBABILITIES if name in output), None)
-    if found is None:
+    probabilities = next((output[name] for name in _PROBABILITIES if name in output), None)
+    if probabilities is None:
         expected = f"one of {', '.join(_PROBABILITIES)}, or best_span_str"
         raise InputError(f"the model's output: found {', '.join(sorted(output))}, expected {expected}")
     labels = tensors["label"].flatten()
-    likelihoods = found.gather(1, labels[:, None]).squeeze(1).clamp(min=_LEAST).log()
-    correct = found.argmax(dim=1) == labels
+    likelihoods = probabilities.gather(1, labels[:, None]).squeeze(1).clamp(min=_LEAST).log()
+    correct = probabilities.argmax(dim=1) == labels
     for score, likelihood in zip(correct.tolist(), likelihoods.tolist(), strict=True):
         yield float(score), likelihood
 
@@ -109,5 +109,5 @@ def _of_spans(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple
 def _documents(task: TaskConfig, file: Path, count: int) -> Array | None:
     """Return the number of each example's document; None if they have none, or the reader left some examples out."""
     numbers: dict[str | None, int] = {}
-    found = [numbers.setdefault(task.format.document(example), len(numbers)) for example in task.format.read(file)]
-    return np.array(found, np.float32) if None not in numbers and len(found) == count else None
+    documents = [numbers.setdefault(task.format.document(example), len(numbers)) for example in task.format.read(file)]
+    return np.array(documents, np.float32) if None not in numbers and len(documents) == count else None

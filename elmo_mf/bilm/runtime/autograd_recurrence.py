@@ -109,7 +109,7 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        plan: Recurrence,
+        recurrence: Recurrence,
         lengths: tuple[int, int],
         inputs: Tensor,
         h: Tensor,
@@ -119,33 +119,33 @@ class _Run(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         types = [one.dtype for one in (inputs, h, c, bias, *factors)]
         with torch.autocast("cpu", enabled=False):
-            inputs, *cast = (one.to(plan.dtype) for one in (inputs, *factors))
+            inputs, *cast = (one.to(recurrence.dtype) for one in (inputs, *factors))
             w_x, w_h, w_p = _by_matrix(cast, lengths)
-            hs, cs = (_followed_by(one, inputs.shape[1]) for one in (h.to(plan.dtype), c))
+            hs, cs = (_followed_by(one, inputs.shape[1]) for one in (h.to(recurrence.dtype), c))
             sums, gated = [], inputs.new_empty(len(c), inputs.shape[1], c.shape[2])
-            for tokens, steps in plan.groups():
+            for tokens, steps in recurrence.groups():
                 sums.append(multiply(inputs[:, tokens], w_x))
                 for step in steps:
                     part = multiply(hs[:, step.before], w_h, add_to=sums[-1][:, step.here])
                     cells = gated[:, tokens][:, step.here]
-                    plan.cells.forward(part, bias, cs[:, step.before], cs[:, step.after], cells)
+                    recurrence.cells.forward(part, bias, cs[:, step.before], cs[:, step.after], cells)
                     state = multiply(cells, w_p) if w_p else cells
-                    hs[:, step.after] = clipped(state, plan.proj_clip)
-        ctx.plan, ctx.lengths, ctx.types = plan, lengths, types
+                    hs[:, step.after] = clipped(state, recurrence.proj_clip)
+        ctx.recurrence, ctx.lengths, ctx.types = recurrence, lengths, types
         ctx.save_for_backward(bias, cs, gated, hs, inputs, *cast, *sums)
-        return hs[:, h.shape[1] :].clone(), plan.last(hs), plan.last(cs)
+        return hs[:, h.shape[1] :].clone(), recurrence.last(hs), recurrence.last(cs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *of_results: Tensor) -> tuple[Tensor | None, ...]:
         n_factors = len(ctx.types) - 4
-        bias, cs, gated, hs, inputs, *rest = ctx.saved_tensors
-        matrices = _by_matrix(rest[:n_factors], ctx.lengths)
+        bias, cs, gated, hs, inputs, *saved = ctx.saved_tensors
+        matrices = _by_matrix(saved[:n_factors], ctx.lengths)
         wanted = ctx.needs_input_grad[2:]
         with torch.autocast("cpu", enabled=False):
-            run = _Backward(ctx.plan, matrices, _by_matrix(wanted[4:], ctx.lengths), bias, cs, hs, of_results)
+            run = _Backward(ctx.recurrence, matrices, _by_matrix(wanted[4:], ctx.lengths), bias, cs, hs, of_results)
             of_inputs = torch.empty_like(inputs) if wanted[0] else None
-            for group, sums in zip(reversed(ctx.plan.groups()), reversed(rest[n_factors:]), strict=True):
+            for group, sums in zip(reversed(ctx.recurrence.groups()), reversed(saved[n_factors:]), strict=True):
                 run.group(group, sums, inputs, gated, of_inputs)
         of_factors = [gradient for one in run.of_matrices for gradient in one.values]
         gradients = (of_inputs, run.of_h, run.of_c, run.of_bias, *of_factors)
@@ -163,7 +163,7 @@ class _Backward:
 
     def __init__(
         self,
-        plan: Recurrence,
+        recurrence: Recurrence,
         matrices: Sequence[Factors],
         wanted: Sequence[tuple[bool, ...]],
         bias: Tensor,
@@ -171,8 +171,8 @@ class _Backward:
         hs: Tensor,
         of_results: tuple[Tensor, ...],
     ) -> None:
-        self.plan, self.matrices, self.bias, self.cs, self.hs = plan, matrices, bias, cs, hs
-        self.of_states, self.of_h = (one.to(plan.dtype).contiguous().clone() for one in of_results[:2])
+        self.recurrence, self.matrices, self.bias, self.cs, self.hs = recurrence, matrices, bias, cs, hs
+        self.of_states, self.of_h = (one.to(recurrence.dtype).contiguous().clone() for one in of_results[:2])
         self.of_c = of_results[2].contiguous().clone()
         self.of_bias = torch.zeros_like(bias)
         self.of_matrices = [FactorGradients(*pair, bias.dtype) for pair in zip(matrices, wanted, strict=True)]
@@ -192,13 +192,13 @@ class _Backward:
             of_inputs[:, tokens] = multiply_gradients(of_gates, self.matrices[0])
 
     def _step(self, step: Step, sums: Tensor, of_gates: Tensor, of_state: Tensor) -> None:
-        plan, (_, w_h, w_p), running = self.plan, self.matrices, slice(step.size)
+        recurrence, (_, w_h, w_p), running = self.recurrence, self.matrices, slice(step.size)
         of_state += self.of_h[:, running]
-        if plan.proj_clip is not None:
-            of_clipped(of_state, self.hs[:, step.after], plan.proj_clip)
+        if recurrence.proj_clip is not None:
+            of_clipped(of_state, self.hs[:, step.after], recurrence.proj_clip)
         of_gated = multiply_gradients(of_state, w_p)
         saved = sums, self.bias, self.cs[:, step.before], self.cs[:, step.after]
-        plan.cells.backward(saved, of_gated, self.of_c[:, running], of_gates, self.of_bias)
+        recurrence.cells.backward(saved, of_gated, self.of_c[:, running], of_gates, self.of_bias)
         self.of_h[:, running] = multiply_gradients(of_gates, w_h)
 
 

@@ -150,9 +150,9 @@ class _PyTorchCells:
         ifo = torch.cat([of_cells * g, of_cells * before, of_gated * tanh], dim=2)
         _OF_SIGMOID(ifo, gates[..., : ifo.shape[2]], grad_input=ifo)
         of_g = of_cells * i
-        own = torch.cat([ifo, _OF_TANH(of_g, g, grad_input=of_g)], dim=2)
-        of_bias += own.sum(dim=1, keepdim=True)
-        of_sums.copy_(own)
+        of_gates = torch.cat([ifo, _OF_TANH(of_g, g, grad_input=of_g)], dim=2)
+        of_bias += of_gates.sum(dim=1, keepdim=True)
+        of_sums.copy_(of_gates)
         of_cells *= f
 
 

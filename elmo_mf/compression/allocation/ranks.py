@@ -113,10 +113,10 @@ class _Search:
         for count in np.argsort(-bounds, kind="stable"):
             if bounds[count] < least - self._slack:
                 break
-            rest = self._best(level + 1, budget - group.cost * int(count), least - group.totals[count])
-            if rest is None:
+            remaining = self._best(level + 1, budget - group.cost * int(count), least - group.totals[count])
+            if remaining is None:
                 continue
-            option = rest[0] + float(group.totals[count]), (int(count), *rest[1])
+            option = remaining[0] + float(group.totals[count]), (int(count), *remaining[1])
             best = option if best is None else max(best, option)
             least = max(least, best[0])
         return best

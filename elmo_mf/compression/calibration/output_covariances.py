@@ -52,19 +52,21 @@ def read_output_covariances(path: Path, weights: BilmWeights) -> OutputCovarianc
         InputError: The file is missing, not HDF5, or has row weights alone; or a dataset is damaged, has another shape,
             or cannot be a covariance.
     """
-    found: dict[tuple[int, int, str], Array] = {}
+    covariances: dict[tuple[int, int, str], Array] = {}
     with NumbersFile(path, "file of gradients", "what elmo-mf gradients writes") as file:
         for (direction, layer), lstm in weights.lstms.items():
             for target in lstm.matrices:
                 key = direction, layer, outputs_of(target)
-                if key not in found:
+                if key not in covariances:
                     name, m = _name(*key), lstm.matrices[target].shape[0]
                     if not file.has(name):
                         file.fail(name, "nothing", "a file of elmo-mf gradients for an ELMo as a language model")
-                    found[key] = file.read(name, (m, m))
-                    if (np.diag(found[key]) < 0).any() or not np.allclose(found[key], found[key].T, rtol=1e-3):
+                    covariances[key] = file.read(name, (m, m))
+                    if (np.diag(covariances[key]) < 0).any() or not np.allclose(
+                        covariances[key], covariances[key].T, rtol=1e-3
+                    ):
                         file.fail(name, "no covariance", "a symmetric matrix with a diagonal of squares")
-    return OutputCovariances(found)
+    return OutputCovariances(covariances)
 
 
 def _name(direction: int, layer: int, outputs: str) -> str:

@@ -80,8 +80,8 @@ def log_likelihoods(probabilities: npt.NDArray[np.float64], classes: Labels, lab
     """Return the natural logarithm of each label's probability, which counts as at least 1e-12."""
     places = {label: index for index, label in enumerate(classes.tolist())}
     columns = np.array([places.get(label, -1) for label in labels.tolist()])
-    found = np.where(columns < 0, 0.0, probabilities[np.arange(len(labels)), columns])
-    return np.asarray(np.log(np.maximum(found, 1e-12)))
+    likelihoods = np.where(columns < 0, 0.0, probabilities[np.arange(len(labels)), columns])
+    return np.asarray(np.log(np.maximum(likelihoods, 1e-12)))
 
 
 def metrics(outputs: Mapping[Split, SplitOutputs], split: Split) -> dict[str, float]:

@@ -32,13 +32,13 @@ def layer_vectors(bilm: Bilm, layers: slice, pause: Callable[[], None]) -> Vecto
         for start in range(0, len(sentences), _CHUNK):
             chunk = sentences[start : start + _CHUNK]
             order = sorted(range(len(chunk)), key=lambda index: len(chunk[index]))
-            found: dict[int, Array] = {}
+            by_index: dict[int, Array] = {}
             for first in range(0, len(order), _BATCH):
                 batch = order[first : first + _BATCH]
                 for index, one in zip(batch, bilm.embed([chunk[index] for index in batch], _BATCH), strict=True):
-                    found[index] = np.concatenate(one[layers], axis=1)
+                    by_index[index] = np.concatenate(one[layers], axis=1)
                 pause()
-            yield from (found[index] for index in range(len(chunk)))
+            yield from (by_index[index] for index in range(len(chunk)))
 
     return vectors
 
@@ -59,11 +59,11 @@ def features(kind: Probed, data: ProbeData, vectors: Vectors) -> Array:
     A `text` has the mean and the maximum of its words' vectors; a `pair` the means u and v of both texts, |u - v| and
     their product (as in InferSent, Conneau et al. 2017); a `word` its own vectors.
     """
-    found = vectors(data.sentences)
+    by_sentence = vectors(data.sentences)
     if kind == "word":
-        return np.concatenate(list(found))
+        return np.concatenate(list(by_sentence))
     if kind == "text":
-        return np.stack([np.concatenate([one.mean(axis=0), one.max(axis=0)]) for one in found])[data.rows[:, 0]]
-    means = np.stack([one.mean(axis=0) for one in found])
+        return np.stack([np.concatenate([one.mean(axis=0), one.max(axis=0)]) for one in by_sentence])[data.rows[:, 0]]
+    means = np.stack([one.mean(axis=0) for one in by_sentence])
     u, v = means[data.rows[:, 0]], means[data.rows[:, 1]]
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)

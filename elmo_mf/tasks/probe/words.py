@@ -32,7 +32,7 @@ def words_alone(kind: Probed, splits: dict[Split, ProbeData]) -> dict[Split, Spl
     texts = {split: _texts(kind, data) for split, data in splits.items()}
     counter = CountVectorizer(analyzer=list, min_df=2 if kind == "pair" else 1, binary=kind == "pair")
     counter.fit(texts["train"])
-    inputs: dict[Split, Any] = {split: counter.transform(found) for split, found in texts.items()}
+    inputs: dict[Split, Any] = {split: counter.transform(words) for split, words in texts.items()}
     if kind == "pair":
         inputs = {split: _with_overlaps(counts, splits[split]) for split, counts in inputs.items()}
         model = fit(inputs["train"], train.labels, inputs["validation"], validation.labels)

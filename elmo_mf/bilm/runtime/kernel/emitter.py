@@ -291,12 +291,12 @@ class Emitter:
     def in_blocks(self, count: Integer, size: int, body: Callable[[list[Integer]], None]) -> None:
         """Emit `body` for the numbers from 0 to `count`, `size` at a time, and for the rest in one smaller block."""
         builder = self.builder
-        rest = Integer(builder.urem(count, self.number(size)))
-        whole = self.subtract(count, rest)
+        remainder = Integer(builder.urem(count, self.number(size)))
+        whole = self.subtract(count, remainder)
         with self.loop(whole, size) as first:
             body([self.add(first, self.number(index)) for index in range(size)])
         for left in range(1, size):
-            with self.if_(self.compare(rest, "==", self.number(left))):
+            with self.if_(self.compare(remainder, "==", self.number(left))):
                 body([self.add(whole, self.number(index)) for index in range(left)])
 
 
