@@ -1,10 +1,14 @@
-# Everything runs in .venv, which `make setup` builds once from the lock, with every file verified by its SHA-256.
+# Everything runs in .venv, which `make setup` builds once; what comes from the locks is verified by its SHA-256.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+UV ?= uv
+# torch is left out, since its builds and their packages differ between platforms
+RESOLVE = echo "torch ; python_version < '3'" | $(UV) pip compile --no-config --override - --universal \
+	--python-version 3.11.5 --generate-hashes --no-annotate --no-header --quiet
 
-.PHONY: leaderboard test test-fast setup lint docs tables clean
+.PHONY: leaderboard test test-fast setup lock lint docs tables clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
@@ -17,6 +21,10 @@ test-fast: $(READY)  ## the tests to run while working: under two minutes on two
 	$(BIN)/pytest -n 2 --dist worksteal -m "not (slow or browser or cluster or emulated or data)"
 
 setup: $(READY)
+
+lock:  ## resolve requirements*.in with uv; new releases only with `make lock UPGRADE=--upgrade`
+	$(RESOLVE) $(UPGRADE) requirements.in -o requirements.lock
+	$(RESOLVE) $(UPGRADE) requirements-dev.in --constraint requirements.lock -o requirements-dev.lock
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,11 +43,17 @@ clean:
 	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # AllenNLP comes last and without its dependencies: its pins ask for a stack that no longer installs.
-$(READY): requirements.torch requirements.lock pyproject.toml elmo_mf_compat.pth
+$(READY): requirements.torch requirements.lock requirements-dev.lock pyproject.toml elmo_mf_compat.pth
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "elmo-mf needs Python 3.11 to 3.13; run make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(PIP) install -r requirements.torch
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps allennlp==2.10.1 allennlp-models==2.10.1
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "Installing into .venv, which is done once and takes minutes."
+	@echo "1/5 an empty environment"
+	@$(PYTHON) -m venv .venv
+	@echo "2/5 torch, the largest download"
+	@$(PIP) install -r requirements.torch
+	@echo "3/5 what elmo-mf and AllenNLP need, and the tools of its developers"
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-dev.lock
+	@echo "4/5 AllenNLP"
+	@$(PIP) install --no-deps allennlp==2.10.1 allennlp-models==2.10.1
+	@echo "5/5 elmo-mf"
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,48 +1,94 @@
-"""The lock names one release of each package, and what its files must be."""
+"""The locks name one release of each package, and what its files must be: one for users, one for developers."""
 
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
 
+import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
-_PINNED = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+LOCKS = {"requirements.in": "requirements.lock", "requirements-dev.in": "requirements-dev.lock"}
+_PINNED = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)(?: ; [^\\\n]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+_PLATFORMS = tuple({"sys_platform": name, "platform_system": system} for name, system in (
+    ("linux", "Linux"), ("darwin", "Darwin"), ("win32", "Windows"),
+))  # fmt: skip
 
 
-def _name(requirement: str) -> str:
-    return re.sub(r"[-_.]+", "-", re.split(r"[=<>\[ ]", requirement)[0]).lower()
+def asked(name: str) -> list[Requirement]:
+    """The requirements of an `.in` file."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip()]
 
 
-def test_every_package_is_pinned_with_hashes() -> None:
-    """So that `pip install --require-hashes` takes it; and all that is asked for is there."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    pinned = _PINNED.findall(lock)
-    assert _PINNED.sub("", lock) == ""
-    names = [_name(name) for name, _, _ in pinned]
-    assert len(set(names)) == len(names) > 100
-    asked = [line.split("#")[0].strip() for line in (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()]
-    exact = {f"{_name(name)}=={version}" for name, version, _ in pinned}
-    for requirement in filter(None, asked):
-        assert _name(requirement) in names
-        assert "==" not in requirement or requirement in exact
+def pinned(name: str) -> dict[str, str]:
+    """Release of each package of a lock."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {canonicalize_name(package): version for package, version, _ in _PINNED.findall(text)}
+
+
+def _requirements(package: str) -> Iterator[Requirement]:
+    """What the installed release requires, on any platform."""
+    try:
+        found = requires(package) or []
+    except PackageNotFoundError:  # for another platform or Python
+        found = []
+    for requirement in map(Requirement, found):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate(platform | {"extra": ""}) for platform in _PLATFORMS):
+            yield requirement
+
+
+def closure(packages: set[str]) -> set[str]:
+    """The packages, and all that they lead to except through torch."""
+    reached: set[str] = set()
+    while new := packages - reached - {"torch"}:
+        reached |= new
+        packages = {canonicalize_name(requirement.name) for name in new for requirement in _requirements(name)}
+    return reached
+
+
+@pytest.mark.parametrize("lock", LOCKS.values())
+def test_every_package_is_pinned_with_hashes(lock: str) -> None:
+    """So that `pip install --require-hashes` takes it."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert _PINNED.sub("", text) == ""
+    assert len(_PINNED.findall(text)) == len(pinned(lock)) > 50
+
+
+@pytest.mark.parametrize(("source", "lock"), LOCKS.items())
+def test_a_lock_has_what_is_asked_for_and_nothing_else(source: str, lock: str) -> None:
+    requirements = asked(source)
+    versions = pinned(lock)
+    for requirement in requirements:
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
+    assert set(versions) == closure({canonicalize_name(requirement.name) for requirement in requirements})
+
+
+def test_the_locks_agree() -> None:
+    users, developers = (pinned(lock) for lock in LOCKS.values())
+    assert {name: users[name] for name in users.keys() & developers} == {
+        name: developers[name] for name in users.keys() & developers
+    }
 
 
 def test_releases_fit_each_other() -> None:
-    """pip installs the lock only if each package's requirements, as its own metadata states them, are met."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    pinned = {_name(name): version for name, version, _ in _PINNED.findall(lock)}
-    unmet = []
-    for name, version in pinned.items():
-        try:
-            installed = distribution(name)
-        except PackageNotFoundError:  # for another platform or Python
-            continue
-        for requirement in map(Requirement, installed.requires or ()):
-            needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            found = pinned.get(_name(requirement.name))
-            if needed and found is not None and not requirement.specifier.contains(found, prereleases=True):
-                unmet.append(f"{name} {version} requires {requirement}, the lock has {found}")
+    """pip installs the locks only if each package's requirements, as its own metadata states them, are met."""
+    versions = {name: version for lock in LOCKS.values() for name, version in pinned(lock).items()}
+    unmet = [
+        f"{name} {version} requires {requirement}, the locks have {versions[needed]}"
+        for name, version in versions.items()
+        for requirement in _requirements(name)
+        if (needed := canonicalize_name(requirement.name)) in versions
+        and not requirement.specifier.contains(versions[needed], prereleases=True)
+    ]
     assert unmet == []
+
+
+def test_the_checkout_installs_both() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--require-hashes -r requirements.lock -r requirements-dev.lock" in makefile
