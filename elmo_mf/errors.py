@@ -33,15 +33,21 @@ def _meant(found: str, known: list[str]) -> str:
 
 def one_line(error: object, most: int = 160) -> str:
     """Describe another library's error by its type and text, without line breaks and in at most `most` characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:most]
+    return without_breaks(f"{type(error).__name__}: {error}", most)
 
 
-def shown(value: object) -> str:
-    """Return the `repr` of any value, even where `repr` fails, as for integers with thousands of digits."""
+def shown(value: object, most: int = 60) -> str:
+    """Return the beginning of a value's `repr`, even where `repr` fails, as for integers with thousands of digits."""
     try:
-        return repr(value)
+        text = repr(value)
     except (ValueError, RecursionError):
-        return f"something of type {type(value).__name__} that is too long to show"
+        text = f"something of type {type(value).__name__} that is too long to show"
+    return without_breaks(text, most)
+
+
+def without_breaks(text: str, most: int) -> str:
+    """Replace each run of white space of a text by a space, and cut the text after `most` characters."""
+    return " ".join(text.split())[:most]
 
 
 def visible(text: str) -> str:

@@ -1,12 +1,13 @@
-"""What is not there, and what was perhaps meant."""
+"""What is not there, what was perhaps meant, and values in messages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from elmo_mf.errors import missing
+from elmo_mf.errors import missing, shown
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,15 @@ def test_a_missing_file(name: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "train.txt").touch()
     error = missing(tmp_path / name, "text file", "one sentence a line")
     assert str(error) == f"{tmp_path / name}: no such text file, expected one sentence a line{hint}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.eye(2), "array([[1., 0.], [0., 1.]])"),  # its repr has two lines
+        ("a" * 100, "'" + "a" * 59),
+        (10**5000, "something of type int that is too long to show"),
+    ],
+)
+def test_values_are_shown_in_one_short_line(value: object, text: str) -> None:
+    assert shown(value) == text

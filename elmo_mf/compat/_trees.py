@@ -33,6 +33,6 @@ def _tree(text: str, path: Path) -> Tree:
     try:
         tree = Tree.fromstring(text)
     except ValueError:
-        start = " ".join(text.split())[:60]
+        start = " ".join(text.split())[:60]  # not by `errors`: patches import nothing of this project
         raise ConfigurationError(f"{path}: found {start!r}, expected a tree whose brackets match") from None
     return tree[0] if tree.label() == "" and len(tree) == 1 else tree

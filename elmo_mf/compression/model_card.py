@@ -11,6 +11,7 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.compression.report import CompressionReport
+from elmo_mf.errors import without_breaks
 from elmo_mf.escape import code, markdown, yaml
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
@@ -217,7 +218,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     """A text for a table: one line, without the character that divides columns, at most 10,000 characters."""
-    return " ".join(text.split()).replace("|", "/")[:_MOST_TEXT]
+    return without_breaks(text, _MOST_TEXT).replace("|", "/")
 
 
 def _label(compression: Compression) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, one_line, shown
 from elmo_mf.io._global_heap import has_endless_heap
 from elmo_mf.io.reading import open_regular
 
@@ -261,7 +261,7 @@ class NumbersFile(contextlib.ExitStack):
         """
         value = self._attribute(self._file, name, name, "an integer")
         if value is not None and not isinstance(value, np.integer):
-            self.fail(name, one_line_value(value), "an integer")
+            self.fail(name, shown(value), "an integer")
         return None if value is None else int(value)
 
     def _text(self, owner: Any, where: str, name: str) -> str | None:
@@ -269,7 +269,7 @@ class NumbersFile(contextlib.ExitStack):
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if value is not None and not isinstance(value, str):
-            self.fail(where, one_line_value(value), "a text")
+            self.fail(where, shown(value), "a text")
         return None if value is None else str(value)
 
     def _attribute(self, owner: Any, where: str, name: str, expected: str) -> Any:
@@ -289,8 +289,3 @@ def show_shape(shape: tuple[int, ...]) -> str:
     """Format a shape as Python does, with `any` for -1."""
     lengths = ", ".join("any" if length == -1 else str(length) for length in shape)
     return f"({lengths}{',' if len(shape) == 1 else ''})"
-
-
-def one_line_value(value: object) -> str:
-    """Format a value for a message."""
-    return " ".join(repr(value).split())[:60]

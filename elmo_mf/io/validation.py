@@ -46,7 +46,7 @@ def unexpected(field: str, found: object, expected: str) -> PydanticCustomError:
         found: The value, or `words` that describe it.
         expected: What would be valid, without the word "expected".
     """
-    text = str(found) if isinstance(found, _Words) else _shown(found)
+    text = str(found) if isinstance(found, _Words) else shown(found, _MOST_SHOWN)
     template = "{field}: found {found}, expected {expected}" if field else "found {found}, expected {expected}"
     return PydanticCustomError(UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
 
@@ -122,12 +122,12 @@ def first_error(
     first = alternatives[0]
     if first["type"] == "extra_forbidden":
         key, outer = deepest[-1], deepest[:-1]
-        return f"{_place(where, outer)}: found the key {_shown(key)}, {any_of(key, _keys(model, outer))}"
+        return f"{_place(where, outer)}: found the key {shown(key, _MOST_SHOWN)}, {any_of(key, _keys(model, outer))}"
     if first["type"] == UNEXPECTED:
         context = first["ctx"]
         path = (*deepest, context["field"]) if context["field"] else deepest
         return f"{_place(where, path)}: found {context['found']}, expected {context['expected']}"
-    found = "nothing" if first["type"] == "missing" else _shown(first["input"])
+    found = "nothing" if first["type"] == "missing" else shown(first["input"], _MOST_SHOWN)
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in alternatives))
     return f"{_place(where, deepest)}: found {found}, {expected.replace(' or expected', ' or')}"
 
@@ -194,7 +194,3 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models(inner)
-
-
-def _shown(value: object) -> str:
-    return " ".join(shown(value).split())[:_MOST_SHOWN]

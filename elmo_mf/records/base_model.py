@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
+from elmo_mf.errors import shown
 from elmo_mf.io.reading import MOST_DEPTH
 from elmo_mf.io.validation import unexpected, words
 
@@ -90,9 +91,4 @@ def _expected(value: Any) -> str | None:
 
 
 def _out_of_bounds(where: str, value: Any, expected: str) -> PydanticCustomError:
-    return unexpected(where.removeprefix("."), words(shortened(value)), expected)
-
-
-def shortened(value: Any) -> str:
-    """The beginning of a value as Python writes it, in one line."""
-    return " ".join(repr(value).split())[:60]
+    return unexpected(where.removeprefix("."), words(shown(value)), expected)

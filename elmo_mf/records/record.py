@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, shown
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.records.base_model import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text, shortened
+from elmo_mf.records.base_model import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import RunIdentity, Split
 from elmo_mf.records.labels import run_name
@@ -383,7 +383,7 @@ def check_record(record: Record, where: str) -> None:
     if record.id != expected:
         raise InputError(f"{where}: id: found {record.id[:20]!r}, expected {expected[:20]!r}, the digest of its run")
     if (record.elmo is None) != (run.elmo is None):
-        found = shortened(record.elmo and record.elmo.to_dict())
+        found = shown(record.elmo and record.elmo.to_dict())
         raise InputError(f"{where}: elmo: found {found}, expected what run.elmo has: both or neither")
     if scoring.primary not in record.scores:
         raise InputError(f"{where}: scores.{scoring.primary}: found nothing, expected the primary metric")

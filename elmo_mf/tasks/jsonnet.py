@@ -15,7 +15,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, without_breaks
 from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
 from elmo_mf.tasks import _sandbox as sandbox
@@ -62,7 +62,7 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
     answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]], process)
     if "value" not in answer:
-        message = " ".join(answer.get("error", "it takes too much time or memory").split())[:300]
+        message = without_breaks(answer.get("error", "it takes too much time or memory"), 300)
         raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")
     return parse_json(answer["value"], path, "a config")
 

@@ -27,10 +27,10 @@ class SnliJsonl(LineFormat):
         for name in ("sentence1", "sentence2"):
             text = row.get(name)
             if not isinstance(text, str) or not text.split() or not encodable(text):
-                raise ValueError(f"{name} is {shown(text)[:40]}, not a sentence")
+                raise ValueError(f"{name} is {shown(text, 40)}, not a sentence")
         label = row.get("gold_label")
         if label not in _LABELS:
-            raise ValueError(f"gold_label is {shown(label)[:40]}, not one of {', '.join(_LABELS)}")
+            raise ValueError(f"gold_label is {shown(label, 40)}, not one of {', '.join(_LABELS)}")
         return str(label)
 
     def foreign(self, line: str) -> str | None:

@@ -98,7 +98,7 @@ def _checked(path: Path, expected: str) -> Any:
         where = _place(first["loc"])
         if first["type"] == "too_short":
             raise _other(path, f"{where} without an answer, as SQuAD 2.0 has them") from None
-        found = "nothing" if first["type"] == "missing" else shown(first["input"])[:60]
+        found = "nothing" if first["type"] == "missing" else shown(first["input"])
         raise InputError(f"{path}: {where}: found {found}, expected {expected} ({first['msg']})") from None
     return value
 
