@@ -28,6 +28,7 @@ def test_a_missing_file(name: str, hint: str, tmp_path: Path) -> None:
         ("a" * 100, "'" + "a" * 59),
         (10**5000, "something of type int that is too long to show"),
     ],
+    ids=["array", "text", "integer"],
 )
 def test_values_are_shown_in_one_short_line(value: object, text: str) -> None:
     assert shown(value) == text
