@@ -216,20 +216,20 @@ def _with_config(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda members: members.update({"../out.txt": b"x"}), "a place outside the archive's folder"),
-        (lambda members: members.update({"/tmp/out.txt": b"x"}), "a place outside the archive's folder"),
+        (lambda members: members.update({"../out.txt": b"x"}), "outside the archive"),
+        (lambda members: members.update({"/tmp/out.txt": b"x"}), "outside the archive"),
         (lambda members: members.update({"vocabulary/link": _link()}), "a link or a special file"),
-        (lambda members: members.update({"huge": bytes(200_000_000)}), "more than an archive of its size can hold"),
-        (lambda members: members.update({"weights.th": _pickled()}), "found weights that cannot be read"),
-        (lambda members: members.update({"weights.th": pickle.dumps([1])}), "found weights that cannot be read"),
+        (lambda members: members.update({"huge": bytes(200_000_000)}), "more than an archive"),
+        (lambda members: members.update({"weights.th": _pickled()}), "found weights"),
+        (lambda members: members.update({"weights.th": pickle.dumps([1])}), "found weights"),
         (lambda members: members.pop("weights.th"), "found no best.th"),
         (lambda members: members.pop("config.json"), "found no config.json"),
         (lambda members: members.update({"config.json": b"{"}), "config.json"),
         (lambda members: members.update({"meta.json": b'{"version": "9.0.0"}'}), "meta.json: version: found '9.0.0'"),
-        (_with_config(lambda config: config["model"]["encoder"].update(hidden_size=9)), "does not fit its weights"),
+        (_with_config(lambda config: config["model"]["encoder"].update(hidden_size=9)), "does not fit"),
         (
             _with_config(lambda config: config["model"]["text_field_embedder"]["token_embedders"].clear()),
-            "found an ELMo outside a token embedder",
+            "an ELMo outside",
         ),
         (_with_config(lambda config: config["dataset_reader"].update(type="none")), "dataset_reader: found one that"),
     ],
@@ -261,7 +261,7 @@ def test_an_archive_without_elmo(archives: Archives, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({name: value for name, value in state.items() if "_elmo" not in name}, buffer)
     members |= {"weights.th": buffer.getvalue(), "config.json": json.dumps(config).encode()}
-    for kind, message in (("elmo_mf", "an encoder of elmo-mf already"), ("embedding", "found no ELMo")):
+    for kind, message in (("elmo_mf", "elmo-mf already"), ("embedding", "found no ELMo")):
         config["model"]["text_field_embedder"]["token_embedders"]["elmo"]["type"] = kind
         members["config.json"] = json.dumps(config).encode()
         path = _packed(tmp_path / f"{kind}.tar.gz", members)

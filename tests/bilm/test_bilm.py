@@ -144,12 +144,12 @@ def test_less_precise_weights_of_a_trained_elmo(
 
 
 def test_unknown_state(elmo_files: Files) -> None:
-    with pytest.raises(InputError, match="state: found 'warm', expected one of zero, carried, primed"):
+    with pytest.raises(InputError, match="state: found 'warm'"):
         Bilm.from_files(*elmo_files(), state="warm")  # type: ignore[arg-type]
 
 
 def test_wrong_number_of_characters() -> None:
-    with pytest.raises(ValueError, match="found 20 characters a token, expected 50"):
+    with pytest.raises(ValueError, match="found 20 characters a token"):
         random_bilm()(torch.ones(1, 2, 20, dtype=torch.long))
 
 

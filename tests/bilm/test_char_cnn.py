@@ -171,5 +171,5 @@ def test_tables_are_convolutions(filters: list[tuple[int, int]], words: int, see
 def test_ids_of_no_character(bad: int, cnn: CharCnn) -> None:
     ids = IDS.clone()
     ids[0, 0] = bad
-    with torch.inference_mode(), pytest.raises(IndexError, match=f"found .*{bad}.*, expected 0 to 261"):
+    with torch.inference_mode(), pytest.raises(IndexError, match=f"found .*{bad}.*"):
         cnn(ids)

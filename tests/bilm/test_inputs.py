@@ -60,11 +60,11 @@ def test_other_integers(tmp_path: Path, dtype: torch.dtype, cache_mb: int) -> No
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (torch.zeros(2, 3, 50, dtype=torch.uint8), "found torch.uint8, expected int64"),
-        (torch.zeros(2, 3, 50, dtype=torch.bool), "found torch.bool, expected int64"),
-        (torch.zeros(2, 3, 50), "found torch.float32, expected int64"),
-        (torch.zeros(2, 3, 49, dtype=torch.long), "found 49 characters a token, expected 50"),
-        (torch.zeros(3, 50, dtype=torch.long), r"found shape \(3, 50\), expected \(sentences, longest, 50\)"),
+        (torch.zeros(2, 3, 50, dtype=torch.uint8), "found torch.uint8"),
+        (torch.zeros(2, 3, 50, dtype=torch.bool), "found torch.bool"),
+        (torch.zeros(2, 3, 50), "found torch.float32"),
+        (torch.zeros(2, 3, 49, dtype=torch.long), "found 49 characters a token"),
+        (torch.zeros(3, 50, dtype=torch.long), r"found shape \(3, 50\)"),
         (torch.zeros(1, 0, dtype=torch.long), r"found shape \(1, 0\)"),
     ],
 )
@@ -78,11 +78,11 @@ def test_ids_that_are_none(ids: Tensor, message: str) -> None:
     [
         ("A sentence .", "the text 'A sentence .'"),
         (["A sentence .", "Another ."], "0: found the text 'A sentence .'"),
-        ([["A"], "Another ."], "1: found the text 'Another .'"),
-        ([[b"A"]], "0: found a token of type bytes, expected str"),
-        ([[["A"]]], "0: found a token of type list, expected str"),
-        ([["A"], None], "1: found a NoneType, expected a list of tokens"),
-        (3, "found a int, expected a list of lists of tokens"),
+        ([["A"], "Another ."], "1: .*'Another .'"),
+        ([[b"A"]], "0: .* bytes"),
+        ([[["A"]]], "0: .* list"),
+        ([["A"], None], "1: .*NoneType"),
+        (3, "found a int"),
         ({"A": 1}, "0: found the text 'A'"),
     ],
 )
@@ -106,7 +106,7 @@ def test_sentences_of_any_kind() -> None:
         for one, other in zip(bilm.embed(kind, batch_size=2), expected, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
     for size in (0, -1):
-        with pytest.raises(InputError, match=f"batch_size: found {size}, expected an integer from 1 on"):
+        with pytest.raises(InputError, match=f"batch_size: found {size}"):
             bilm.embed(SENTENCES, batch_size=size)
 
 

@@ -87,7 +87,7 @@ def test_a_state_of_the_wrong_shape(tmp_path: Path) -> None:
     assert lstm.primed is not None
     object.__setattr__(lstm, "primed", (lstm.primed[0][:-1], lstm.primed[1]))
     write_weights(tmp_path / "w.hdf5", weights)
-    with pytest.raises(InputError, match=r"Cell1/LSTMCell/primed_h: found shape \(5,\), expected \(6,\)"):
+    with pytest.raises(InputError, match=r"Cell1/LSTMCell/primed_h: found shape \(5,\)"):
         read_weights(tmp_path / "w.hdf5", bilm.options)
 
 

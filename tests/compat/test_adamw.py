@@ -89,5 +89,5 @@ def test_out_of_range(keys: dict[str, Any]) -> None:
 def test_sparse_gradients_are_refused() -> None:
     embedding = torch.nn.Embedding(4, 2, sparse=True)
     embedding(torch.tensor([1])).sum().backward()
-    with pytest.raises(RuntimeError, match="found sparse gradients, expected dense ones"):
+    with pytest.raises(RuntimeError, match="found sparse gradients"):
         _optimizer(embedding.weight).step()

@@ -69,7 +69,7 @@ def test_no_links_on_an_old_python(kind: bytes, before_3_11_4: None, tmp_path: P
     member.type, member.linkname = kind, "/etc/passwd"
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.addfile(member)
-    with pytest.raises(tarfile.ReadError, match="found a link or a device"), extracted_archive(archive.name):
+    with pytest.raises(tarfile.ReadError, match="a link"), extracted_archive(archive.name):
         pass
 
 

@@ -121,7 +121,7 @@ def test_checklist(run: Run, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_push_to_hf(archive: Path, tmp_path: Path, run: Run) -> None:
-    with pytest.raises((ImportError, ConfigurationError), match=r"huggingface_hub\.[\w.]+ is not available here"):
+    with pytest.raises((ImportError, ConfigurationError), match=r"huggingface_hub\.[\w.]+ "):
         run("push-to-hf", "-n", "mine", "-a", archive, "-l", tmp_path / "repo")
 
 

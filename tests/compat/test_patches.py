@@ -72,5 +72,5 @@ def test_a_stand_in_says_what_is_missing() -> None:
 
     if getattr(image_loader.torchvision, "__version__", None):
         pytest.skip("torchvision is installed")
-    with pytest.raises(ImportError, match=r"torchvision\.io\.read_image is not available here"):
+    with pytest.raises(ImportError, match=r"^torchvision\.io\.read_image "):
         image_loader.torchvision.io.read_image("picture.png")

@@ -223,7 +223,7 @@ def test_pictures_are_refused(name: str, pictures: Path) -> None:
     """The error is one line that names the missing package."""
     if importlib.util.find_spec("torchvision"):
         pytest.skip("torchvision is installed")
-    with pytest.raises(ImportError, match=r"^torchvision\.[\w.]+ is not available here: elmo-mf runs .* without it$"):
+    with pytest.raises(ImportError, match=r"^torchvision\.[\w.]+ "):
         _of_pictures(
             name, pictures, image_loader="torch", image_featurizer="resnet_backbone", region_detector="faster_rcnn"
         )

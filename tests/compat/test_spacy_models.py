@@ -46,18 +46,18 @@ def test_spaces_split_in_one_tokenizer_alone() -> None:
 def test_an_indexer_of_tags_is_refused() -> None:
     """The indexer fails instead of indexing an empty tag."""
     indexer = TokenIndexer.by_name("single_id")(feature_name="pos_")
-    with pytest.raises(ValueError, match="did not have attribute pos_"):
+    with pytest.raises(ValueError, match="pos_"):
         indexer.tokens_to_indices(SpacyTokenizer().tokenize("Hi there."), Vocabulary())
 
 
 @pytest.mark.parametrize("asked", [{"pos_tags": True}, {"parse": True}, {"ner": True}, {"keep_spacy_tokens": True}])
 def test_tags_need_the_model(asked: dict[str, bool]) -> None:
-    with pytest.raises(ConfigurationError, match="spaCy model: found en_core_web_sm, which is not installed"):
+    with pytest.raises(ConfigurationError, match="spaCy model: found en_core_web_sm"):
         SpacyTokenizer(**asked)
 
 
 def test_a_language_that_does_not_exist() -> None:
-    with pytest.raises(ConfigurationError, match="spaCy model: found qq_web, which is not installed"):
+    with pytest.raises(ConfigurationError, match="spaCy model: found qq_web"):
         SpacyTokenizer("qq_web")
 
 

@@ -118,7 +118,7 @@ def test_long_texts_are_cut(tmp_path: Path) -> None:
 
 def test_bad_texts(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
-    with pytest.raises(InputError, match=r"empty.txt: found no words"):
+    with pytest.raises(InputError, match=r"empty.txt: "):
         input_covariances(random_bilm().weights(), random_bilm().options, tmp_path / "empty.txt")
 
 

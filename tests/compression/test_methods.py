@@ -250,16 +250,16 @@ def test_random_subspaces_differ_by_seed_and_are_worse() -> None:
 @pytest.mark.parametrize(
     ("name", "setting", "message"),
     [
-        ("svd", {"ridge": 1}, "settings: found the key 'ridge' for svd, expected none"),
-        ("whitened_svd", {"rigde": 1}, "found the key 'rigde' for whitened_svd, expected any of ridge"),
-        ("whitened_svd", {"ridge": -1}, "ridge: found -1, expected a number of at least 0"),
-        ("whitened_svd", {"ridge": "a"}, "ridge: found 'a', expected a number of at least 0"),
-        ("semi_nmf", {"start": "random"}, "start: found 'random', expected svd or kmeans"),
-        ("semi_nmf", {"nonnegative": "both"}, "nonnegative: found 'both', expected left or right"),
-        ("semi_nmf", {"iterations": 0}, "iterations: found 0, expected an integer of at least 1"),
+        ("svd", {"ridge": 1}, "the key 'ridge'"),
+        ("whitened_svd", {"rigde": 1}, "the key 'rigde'"),
+        ("whitened_svd", {"ridge": -1}, "ridge: found -1"),
+        ("whitened_svd", {"ridge": "a"}, "ridge: found 'a'"),
+        ("semi_nmf", {"start": "random"}, "start: found 'random'"),
+        ("semi_nmf", {"nonnegative": "both"}, "nonnegative: found 'both'"),
+        ("semi_nmf", {"iterations": 0}, "iterations: found 0"),
         ("semi_nmf", {"tolerance": float("nan")}, "tolerance: found nan"),
-        ("nmf", {"form": "half"}, "form: found 'half', expected split or shift"),
-        ("random", {"seed": 1.5}, "seed: found 1.5, expected an integer of at least 0"),
+        ("nmf", {"form": "half"}, "form: found 'half'"),
+        ("random", {"seed": 1.5}, "seed: found 1.5"),
     ],
 )
 def test_settings_are_checked(name: str, setting: dict[str, Any], message: str) -> None:
@@ -272,7 +272,7 @@ def test_versions() -> None:
     """Identities of runs hold the version of each method."""
     versions = method_versions()
     assert sorted(versions) == method_names() and all(version >= 1 for version in versions.values())
-    with pytest.raises(TypeError, match="Unversioned: a registered method needs VERSION"):
+    with pytest.raises(TypeError, match=r"Unversioned: .*VERSION"):
 
         @register("unversioned")
         class Unversioned(Method):

@@ -136,12 +136,12 @@ def test_commands(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["perplexity", "{0}/text.txt", "--options", "{1}"], "found an ELMo with a Unicode CNN, which has no softmax"),
-        (["embed", "{0}/text.txt", "{0}/out", "--vocabulary", "--options", "{1}"], "found an ELMo that has a table of"),
-        (["sweep", "--tasks", "sst", "--options", "{1}", "--output", "{0}/out"], "found an ELMo with a Unicode CNN"),
+        (["perplexity", "{0}/text.txt", "--options", "{1}"], "a Unicode CNN"),
+        (["embed", "{0}/text.txt", "{0}/out", "--vocabulary", "--options", "{1}"], "a table of words"),
+        (["sweep", "--tasks", "sst", "--options", "{1}", "--output", "{0}/out"], "a Unicode CNN"),
         (
             ["pretrain", "{0}/text.txt", "--valid", "{0}/text.txt", "--from-folder", "{1}", "--out", "{0}/out"],
-            "which has no softmax",
+            "a Unicode CNN",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_in_allennlp(folder: Path, elmo: Path, tmp_path: Path) -> None:
     vocabulary = Vocabulary()
     indexer = TokenIndexer.from_params(Params({"type": "elmo_mf_unicode", "max_characters_per_token": 12}))
     tokens = [Token(word) for word in SENTENCES[2]]
-    with pytest.raises(InputError, match="elmo_mf_unicode: found no namespaces 'elmo_words' and 'elmo_words_char"):
+    with pytest.raises(InputError, match=r"elmo_mf_unicode: .*'elmo_words'"):
         indexer.tokens_to_indices(tokens, vocabulary)
     config = {"type": "elmo_mf", "options_file": str(elmo), "dropout": 0.0, "scalar_mix_parameters": [0, 0, 0]}
     embedder = TokenEmbedder.from_params(Params(config), vocab=vocabulary).eval()
@@ -248,10 +248,10 @@ def test_faults(fault: str, folder: Path, tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--options", "{0}/config.json"], "--options: found it with"),
-        (["--without-softmax"], "--without-softmax: found it with"),
+        (["--options", "{0}/config.json"], "--options: "),
+        (["--without-softmax"], "--without-softmax: "),
         (["--dtype", "int8"], "--dtype: found int8"),
-        (["--out", "{0}/char.dic"], "--out: found the file"),
+        (["--out", "{0}/char.dic"], "--out: "),
     ],
 )
 def test_options_of_the_command(
@@ -267,11 +267,11 @@ def test_options_of_the_command(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda o: o["unicode_cnn"]["characters"].remove("<pad>"), "unicode_cnn.characters: found no <pad>"),
+        (lambda o: o["unicode_cnn"]["characters"].remove("<pad>"), "unicode_cnn.characters: "),
         (lambda o: o["unicode_cnn"]["characters"].append("a"), "unicode_cnn.characters: found 'a' twice"),
         (lambda o: o["unicode_cnn"]["characters"].append("ß"), "char_embed"),
         (lambda o: o["unicode_cnn"].update(word_dim="5"), 'unicode_cnn.word_dim: found "5", expected an integer'),
-        (lambda o: o.update(n_tokens_vocab=11), "vocabulary.txt: found 10 words, expected 11"),
+        (lambda o: o.update(n_tokens_vocab=11), "vocabulary.txt: found 10 words"),
     ],
 )
 def test_options_that_do_not_fit(change: Callable[[dict[str, Any]], object], message: str, elmo: Path) -> None:
@@ -285,13 +285,13 @@ def test_options_that_do_not_fit(change: Callable[[dict[str, Any]], object], mes
 
 def test_words_that_are_missing(elmo: Path) -> None:
     (elmo / "vocabulary.txt").unlink()
-    with pytest.raises(InputError, match=r"found no vocabulary beside .*, expected the vocabulary of a Unicode"):
+    with pytest.raises(InputError, match="vocabulary beside"):
         Bilm.from_files(elmo)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("cat", "hello", "found 'hello' twice, expected distinct"), ("<oov>", "x", "found no <oov>, expected them among")],
+    [("cat", "hello", "found 'hello' twice"), ("<oov>", "x", "found no <oov>")],
 )
 def test_words_that_are_no_vocabulary(old: str, new: str, message: str, elmo: Path) -> None:
     path = elmo / "vocabulary.txt"

@@ -70,7 +70,7 @@ def test_names(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("P")
     assert not is_zip(tmp_path / "a.txt") and not is_zip(tmp_path) and not is_zip(tmp_path / "gone")
     (tmp_path / "many.zip").write_bytes(zip_of({str(number): b"" for number in range(10_001)}))
-    with pytest.raises(InputError, match="found 10,001 files, expected at most 10,000"):
+    with pytest.raises(InputError, match="found 10,001 files"):
         names(tmp_path / "many.zip")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:40])
     with pytest.raises(InputError, match="found a damaged archive"):

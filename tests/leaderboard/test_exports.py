@@ -109,7 +109,7 @@ def test_published_records_are_as_their_schema_says() -> None:
 
 
 def test_unknown_kinds_write_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--export: found 'xls', expected any of csv, parquet, tex, json"):
+    with pytest.raises(InputError, match=r"--export: found 'xls'"):
         write_exports(_boards(), tmp_path, ["csv", "xls"])
     assert not list(tmp_path.iterdir())
 
@@ -117,7 +117,7 @@ def test_unknown_kinds_write_nothing(tmp_path: Path) -> None:
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boards = _boards()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"expected pip install 'elmo-mf\[parquet\]'"):
+    with pytest.raises(InputError, match=r"elmo-mf\[parquet\]"):
         write_exports(boards, tmp_path, ["parquet"])
     assert not list(tmp_path.iterdir())
 

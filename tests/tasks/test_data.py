@@ -53,7 +53,7 @@ def test_articles_are_dealt_out_in_turn(tiny_sweep: TinySweep, tmp_path: Path) -
 def test_one_article_cannot_be_dealt_out(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     _write(tmp_path / "data" / "squad" / "dev.json", _article("a", 3))
     spec = tiny_sweep(tasks=["squad"])
-    with workspace(tmp_path / "out") as work, pytest.raises(InputError, match="found 1 document, expected 2"):
+    with workspace(tmp_path / "out") as work, pytest.raises(InputError, match="found 1 document"):
         limited_data(spec, expand(spec)[0], work)
 
 

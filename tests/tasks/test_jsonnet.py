@@ -30,12 +30,12 @@ def test_errors(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(InputError) as error:
         evaluate_jsonnet(path)
-    assert str(error.value).startswith(f"{path}: found jsonnet that does not evaluate (")
+    assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.jsonnet: no such jsonnet file"):
+    with pytest.raises(InputError, match=r"gone\.jsonnet: "):
         evaluate_jsonnet(tmp_path / "gone.jsonnet")
 
 
@@ -62,17 +62,17 @@ def test_override_that_leads_nowhere(path: str) -> None:
         ("import 'inside/link.json'", "leads out of"),
         ("std.length(std.repeat('x', 1000000000))", "memory"),
         ("local f(x) = [f(x + 1)]; f(0)", "max stack frames"),
-        ("local f(x)=f(x+1) tailstrict; f(0)", "it takes too much time or memory"),
+        ("local f(x)=f(x+1) tailstrict; f(0)", "time or memory"),
         ("import 'f.jsonnet'", "max stack frames"),
         ("(import 'inside/a.jsonnet').a", "max stack frames"),
-        ("std.extVar('gone')", "undefined external variable: gone"),
+        ("std.extVar('gone')", "gone"),
         ("importstr 'inside/pipe'", "no such file"),
-        ("importstr 'inside/large'", "it has more than 200,000 bytes"),
+        ("importstr 'inside/large'", "200,000 bytes"),
         ("importstr 'null\u0000character'", ""),
         (f"import '{'x' * 3000}'", "couldn't open import"),
         ("error 'un été'", "un été"),
-        ("std.repeat('x', 300000)", "characters come out, at most 200,000 may"),
-        ("local f(n) = if n == 0 then 1 else [f(n - 1)]; f(100)", "nested more than 64 deep"),
+        ("std.repeat('x', 300000)", "200,000"),
+        ("local f(n) = if n == 0 then 1 else [f(n - 1)]; f(100)", "nested"),
         ("1e500", "overflow"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_sandbox_with_a_wrong_answer(answer: bytes, tmp_path: Path) -> None:
         f"{script} sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); os.close(1); time.sleep(600)"
     )
     (tmp_path / "f.jsonnet").write_text("{}")
-    with pytest.raises(InputError, match="it takes too much time or memory"):
+    with pytest.raises(InputError, match="time or memory"):
         evaluate_jsonnet(tmp_path / "f.jsonnet", process=Sandbox(tmp_path / "sandbox.py", answer_bytes=100_000))
     assert not Path(f"/proc/{(tmp_path / 'sandbox.py.pid').read_text()}").exists()
 
@@ -126,7 +126,7 @@ def test_a_sandbox_with_a_wrong_answer(answer: bytes, tmp_path: Path) -> None:
 def test_a_sandbox_that_waits_is_ended(tmp_path: Path) -> None:
     (tmp_path / "sandbox.py").write_text("import time; time.sleep(600)")
     (tmp_path / "f.jsonnet").write_text("{}")
-    with pytest.raises(InputError, match="it takes too much time or memory"):
+    with pytest.raises(InputError, match="time or memory"):
         evaluate_jsonnet(tmp_path / "f.jsonnet", process=Sandbox(tmp_path / "sandbox.py", seconds=0.2))
 
 

@@ -67,7 +67,7 @@ def test_a_sweep_that_fetches(
     assert main(command) == 2
     error = capsys.readouterr().err
     assert error.startswith("elmo-mf: error: weights/small/options.json: ")
-    assert error.endswith("; --fetch downloads weights small, data sst\n")
+    assert error.endswith("weights small, data sst\n")
     assert main(["sweep", "--tasks", "sst", "--data", "data", "--methods", "svdd"]) == 2
     assert "--fetch" not in capsys.readouterr().err
     with serving(files) as server:

@@ -87,12 +87,10 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
     gpu = record.timing.model_copy(update={"machine": record.machine.model_copy(update={"gpu": "one"})})
     assert picked("stale", spec, 1)(record.model_copy(update={"timed": gpu}))
     elsewhere = tiny_sweep(methods=[], overrides={"sst": {"trainer.cuda_device": 99}})
-    with pytest.raises(
-        InputError, match=r"trainer.cuda_device: found 99, expected -1 or the number of one of \d+ GPUs"
-    ):
+    with pytest.raises(InputError, match=r"trainer.cuda_device: found 99"):
         picked("stale", elsewhere, 1)(record)
     assert _retime(spec, out, "all")[1].seen
-    with pytest.raises(InputError, match="--retime: found 'stales', expected any of stale, all; did you mean stale"):
+    with pytest.raises(InputError, match="--retime: found 'stales'"):
         picked("stales", spec, 1)
 
 

@@ -82,7 +82,7 @@ def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: Tin
 
 
 def test_no_encoder_needs_word_vectors(tiny_sweep: TinySweep) -> None:
-    with pytest.raises(InputError, match="baselines: found no-encoder for sst, whose config has no word vectors"):
+    with pytest.raises(InputError, match=r"baselines: .*no-encoder.*sst"):
         expand(tiny_sweep(baselines=["no-encoder"]))
 
 

@@ -104,9 +104,9 @@ def test_who_goes_away_early(serving: BoundedServer, capfd: pytest.CaptureFixtur
 
 
 def test_no_folder_and_no_port(serving: BoundedServer, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere: found no folder"):
+    with pytest.raises(InputError, match="nowhere: "):
         server(tmp_path / "nowhere", 0)
-    with pytest.raises(InputError, match=f"--port: found {serving.server_port}, expected a port that is free"):
+    with pytest.raises(InputError, match=f"--port: found {serving.server_port}"):
         server(tmp_path, serving.server_port)
 
 
