@@ -22,9 +22,9 @@ class EncoderSettings:
 
     Attributes:
         compression: How it is compressed; None leaves its weights unchanged.
-        precision: Precision of its products in inference, see `Bilm`.
-        state: State policy, see `Bilm`; AllenNLP's is `carried`.
-        word_cache_mb: Memory in MB for word vectors, see `Bilm`; 0 for an encoder that is trained.
+        precision: Precision of its products in inference, see `Bilm`. Defaults to float32.
+        state: State policy, see `Bilm`. Defaults to `carried`, which is AllenNLP's.
+        word_cache_mb: Memory in MB for word vectors, see `Bilm`; 0 for an encoder that is trained. Defaults to 64.
     """
 
     compression: Compression | None = None
@@ -63,15 +63,25 @@ def accelerate(
     Args:
         model: A `Model` or a `Predictor` of AllenNLP, or any module with an `Elmo` or an `ElmoTokenEmbedder` in it.
         compression: How the encoders are compressed; None leaves their weights unchanged.
-        precision: Precision of the encoder's products in inference, see `Bilm`.
-        state: State policy, see `Bilm`. `carried`, as AllenNLP's; `zero` for vectors that depend on the sentence alone.
-        word_cache_mb: Memory in MB for the vectors of words, see `Bilm`. Unused in an encoder that is trained.
+        precision: Precision of the encoder's products in inference, see `Bilm`. Defaults to float32.
+        state: State policy, see `Bilm`: `carried`, as in AllenNLP, or `zero` for vectors that depend on the sentence
+            alone. Defaults to `carried`.
+        word_cache_mb: Memory in MB for the vectors of words, see `Bilm`. Unused in an encoder that is trained. Defaults
+            to 64.
 
     Returns:
         The paths of the modules `Elmo` whose encoder was replaced.
 
     Raises:
         InputError: There is no ELMo with AllenNLP's encoder in the model, or the compression does not fit it.
+
+    Examples:
+        >>> from allennlp.modules.token_embedders import ElmoTokenEmbedder
+        >>> from elmo_mf import accelerate
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> model = ElmoTokenEmbedder(str(demo_options()), str(demo_weights()))  # or any model with one in it
+        >>> accelerate(model)
+        ['_elmo']
     """
     module = getattr(model, "_model", model)  # a predictor's
     if not isinstance(module, nn.Module):
@@ -87,7 +97,12 @@ def accelerate(
 
 
 def put(elmo: Elmo, encoder: Bilm) -> None:
-    """Replace the encoder of a module `Elmo`."""
+    """Replace the encoder of a module `Elmo`.
+
+    Args:
+        elmo: The module, which is changed.
+        encoder: The new encoder.
+    """
     setattr(elmo, ENCODER, ElmoModule(encoder, None).train(encoder.training))
 
 
@@ -97,13 +112,13 @@ def fast_encoder(stock: _ElmoBiLm, settings: EncoderSettings, where: str = "enco
     Args:
         stock: The encoder, which stays unchanged.
         settings: How the result runs.
-        where: Its place in a model, for errors.
+        where: Its place in a model, for errors. Defaults to `encoder`.
 
     Returns:
         An encoder on the same device, in the same mode, trained if the given one is.
 
     Raises:
-        InputError: See `weights_of` and `compress`.
+        InputError: The encoder has trained word vectors; or see `weights_of` and `compress`.
     """
     trained = any(parameter.requires_grad for parameter in stock.parameters())
     if trained and stock._word_embedding is not None:

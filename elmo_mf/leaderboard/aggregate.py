@@ -250,8 +250,21 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
 
     Args:
         records: The records.
-        outputs: Returns the outputs of a record.
-        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
+        outputs: Returns the outputs of a record. By default there are none, and intervals are over seeds alone.
+        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit. Defaults to 1.
+
+    Returns:
+        The boards by task and setting.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from elmo_mf.records import read_record
+        >>> files = sorted(Path("leaderboard/records").glob("sst-swapped-*.json"))
+        >>> [board] = boards([read_record(file) for file in files])
+        >>> board.task, board.scoring.primary
+        ('sst', 'accuracy')
+        >>> [row.encoder for row in board.rows if row.is_baseline]
+        ['shuffled weights']
     """
     tasks: dict[tuple[bool, str], dict[str, _Setting]] = {}
     for setting in _settings(records, outputs):
@@ -413,7 +426,15 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto_front(signed_score: pd.Series, cost: pd.Series) -> pd.Series:
-    """Return which encoders are on the Pareto front: none is as good at a lower cost, or better at the same cost."""
+    """Find the Pareto front: no encoder is as good at a lower cost, or better at the same cost.
+
+    Args:
+        signed_score: Score of each encoder, higher is better.
+        cost: Cost of each encoder.
+
+    Returns:
+        Whether each encoder is on the front; True where its score or its cost is nan.
+    """
     good, price = signed_score.to_numpy(float), cost.to_numpy(float)
     known = ~np.isnan(good) & ~np.isnan(price)
     order = np.argsort(price[known], kind="stable")

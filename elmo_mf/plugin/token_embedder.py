@@ -27,7 +27,12 @@ from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 
 
 class ElmoModule(nn.Module):
-    """Adapter that lets AllenNLP's `Elmo` use a `Bilm` as its `module`."""
+    """Adapter that lets AllenNLP's `Elmo` use a `Bilm` as its `module`.
+
+    Args:
+        bilm: The encoder.
+        cache: Activations by sentence; None for no cache.
+    """
 
     def __init__(self, bilm: Bilm, cache: ActivationCache | None) -> None:
         super().__init__()
@@ -36,15 +41,30 @@ class ElmoModule(nn.Module):
         self.num_layers = bilm.options.lstm.n_layers + 1
 
     def get_output_dim(self) -> int:
+        """Return the width of a layer's vectors, 2p."""
         return self.bilm.output_dim
 
     def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:
+        """Compute all layers' vectors, in the form of AllenNLP's `_ElmoBiLm`.
+
+        Args:
+            inputs: Ids (sentences, longest, width), 0 past a sentence's end; see `Bilm.token_ids`.
+            word_inputs: Unused; AllenNLP passes it for word vectors that were computed before.
+
+        Returns:
+            `activations`, a tensor (sentences, longest + 2, 2p) for each layer, and `mask` (sentences, longest + 2).
+        """
         activations = self.bilm(inputs) if self.cache is None else self.cache(self.bilm, inputs)
         return {"activations": list(activations.layers), "mask": activations.mask}
 
 
 def files_of_config(options_file: str | None, weight_file: str | None) -> list[str]:
-    """Return the two files of an ELMo, or its folder or zip; what is not given is what AllenNLP's embedder has."""
+    """Return the files of an ELMo: options and weights, or one folder or zip.
+
+    Args:
+        options_file: Its options, or a folder or zip; None for that of AllenNLP's embedder.
+        weight_file: Its weights; None for those of AllenNLP's embedder, or if `options_file` is given, for none.
+    """
     theirs = signature(ElmoTokenEmbedder.__init__).parameters
     if options_file is not None and weight_file is None:
         return [options_file]
@@ -60,30 +80,39 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             a folder or zip with both. Defaults to the original ELMo, as in `elmo_token_embedder`.
         weight_file: Path or URL of the weights of the same checkpoint.
         compression: Keys of `Compression` (`method`, `rank`, `targets`, ...); None leaves the checkpoint unchanged.
-        state: State policy `zero`, `primed` or `carried`, see `Bilm`.
-        dropout: Dropout on the weighted sum.
-        do_layer_norm: Whether to normalise each layer before the sum.
+        state: State policy `zero`, `primed` or `carried`, see `Bilm`. Defaults to `zero`.
+        dropout: Dropout on the weighted sum. Defaults to 0.5.
+        do_layer_norm: Whether to normalise each layer before the sum. Defaults to False.
         scalar_mix_parameters: Fixed weights of the layers before their softmax; None to learn them.
         projection_dim: Width to which the sum is projected; None for no projection.
-        requires_grad: Whether to train the encoder, including its factors.
-        cache_mb: Size of the cache of a frozen encoder's activations by sentence, in megabytes; 0 for no cache.
-        word_cache_mb: Size of the cache of a frozen encoder's word vectors (the character CNN's outputs), in megabytes;
-            0 for no cache.
+        requires_grad: Whether to train the encoder, including its factors. Defaults to False.
+        cache_mb: Size of the cache of a frozen encoder's activations by sentence, in megabytes. Defaults to 0, for no
+            cache.
+        word_cache_mb: Size of the cache of a frozen encoder's word vectors (the character CNN's outputs), in megabytes.
+            Defaults to 0, for no cache.
         precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
-            `Bilm`.
-        token_embeddings: Path or URL of vectors of words, as `elmo-mf embed --vocabulary` and bilm-tf write them: a
-            frozen encoder's character CNN then runs for other words only. A trained model that is loaded does without.
-        token_vocabulary: Path or URL of the words of `token_embeddings`. Defaults to the vocabulary beside them.
-        namespace: Namespace of the model's vocabulary that gets the words of a word-level ELMo, for the token indexer
-            `elmo_mf_words`, or of a Unicode CNN, for `elmo_mf_unicode`. Unused otherwise.
-        vocab: The model's vocabulary, which AllenNLP passes.
+            `Bilm`. Defaults to `float32`.
         stored: Name of an encoder in the weights of a trained model, as `elmo-mf accelerate` writes it; the files and
             the compression are then unused.
         vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
+        token_embeddings: Path or URL of vectors of words, as `elmo-mf embed --vocabulary` and bilm-tf write them: a
+            frozen encoder's character CNN then runs for other words only. A trained model that is loaded does without.
+        token_vocabulary: Path or URL of the words of `token_embeddings`. Defaults to the vocabulary in the same folder.
+        namespace: Namespace of the model's vocabulary that gets the words of a word-level ELMo, for the token indexer
+            `elmo_mf_words`, or of a Unicode CNN, for `elmo_mf_unicode`. Unused otherwise. Defaults to `elmo_words`.
+        vocab: The model's vocabulary, which AllenNLP passes.
 
     Raises:
         InputError: A file or the compression is invalid, `vocab_to_cache` is given, `cache_mb` is set for an encoder
             that is trained or `carried`, or no trained model with an encoder `stored` is being loaded.
+
+    Examples:
+        >>> from allennlp.modules.elmo import batch_to_ids
+        >>> from elmo_mf.resources import demo_options, demo_weights
+        >>> compression = {"method": "svd", "rank": 8, "targets": "all"}
+        >>> embedder = ElmoMfTokenEmbedder(str(demo_options()), str(demo_weights()), compression)
+        >>> embedder(batch_to_ids([["A", "dog"]])).shape
+        torch.Size([1, 2, 128])
     """
 
     def __init__(
@@ -169,6 +198,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         return self._elmo._elmo_lstm  # type: ignore[no-any-return]
 
     def get_output_dim(self) -> int:
+        """Return the width of the vectors: `projection_dim`, or 2p without one."""
         return self._output_dim
 
     def forward(self, elmo_tokens: Tensor, word_inputs: Tensor | None = None) -> Tensor:

@@ -28,7 +28,7 @@ PARTS: tuple[Part, ...] = ("encoder", "model")
 
 
 class TaskInfo(Data):
-    """What the leaderboard says of a task beside its scores."""
+    """What the leaderboard says of a task in addition to its scores."""
 
     title: Text
     """Title for readers."""
@@ -231,7 +231,7 @@ class Examples(Data):
 
 
 class OutputsFile(Data):
-    """The file beside the record with what each example contributes to the scores, see `elmo_mf.records.outputs`."""
+    """The file with what each example contributes to the scores, see `elmo_mf.records.outputs`."""
 
     sha256: Text
     """SHA-256 of the file."""
@@ -349,6 +349,13 @@ Model = TypeVar("Model", bound=Data)
 def measured(model: type[Model], values: dict[str, Any]) -> Model:
     """Check what a run measured.
 
+    Args:
+        model: The model of the values.
+        values: The values by field.
+
+    Returns:
+        The values as an object.
+
     Raises:
         InputError: A value is missing or is not what it should be.
         TypeError: A value has no JSON form.
@@ -359,14 +366,39 @@ def measured(model: type[Model], values: dict[str, Any]) -> Model:
 def read_record(path: Path) -> Record:
     """Read one record; every field is checked, and its id against its run.
 
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The record.
+
     Raises:
         InputError: The file is unreadable, not a record, of another format, or altered.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from elmo_mf.records import read_record
+        >>> [file] = Path("leaderboard/records").glob("sst-swapped-svd-all-rank-32-seed-1-*.json")
+        >>> record = read_record(file)
+        >>> record.run.task, record.run.compression.rank
+        ('sst', 32)
     """
     return parse_record(read_bytes(path, "record", "a result record", most=MOST_BYTES), str(path))
 
 
 def parse_record(raw: bytes, where: str) -> Record:
-    """Check a record's JSON, as `read_record` does; `where` names it in errors."""
+    """Check a record's JSON, as `read_record` does.
+
+    Args:
+        raw: The content of the file.
+        where: What is read, for errors.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: See `read_record`.
+    """
     record = validated_json(Record, raw.removeprefix(codecs.BOM_UTF8), where, "a result record")
     check_record(record, where)
     return record
@@ -375,8 +407,13 @@ def parse_record(raw: bytes, where: str) -> Record:
 def check_record(record: Record, where: str) -> None:
     """Check that the parts of a record agree.
 
+    Args:
+        record: The record.
+        where: What is read, for errors.
+
     Raises:
-        InputError: The id is not that of the run, or there is no score to rank by.
+        InputError: The id is not that of the run; the record and its run disagree about having an ELMo; or the score to
+            rank by, or the number of its examples, is missing or impossible.
     """
     run, scoring = record.run, record.run.scoring
     expected = digest(run.to_dict())
