@@ -65,6 +65,12 @@ class ModelArchive:
 def open_archive(source: Path) -> Iterator[ModelArchive]:
     """Open an archive, which is extracted into a temporary folder, or the folder of a training.
 
+    Args:
+        source: `model.tar.gz`, or the folder of a training.
+
+    Yields:
+        The archive, whose files exist until the context ends.
+
     Raises:
         InputError: It is missing, damaged or not an archive of AllenNLP; it has members other than files and folders,
             members outside its folder, or members of more bytes than an archive of its size can have; or another major
@@ -183,7 +189,7 @@ def write_archive(path: Path, archive: ModelArchive, config: Mapping[str, Any], 
 
 
 def _others(archive: ModelArchive) -> dict[str, Path]:
-    """Return the files beside config and weights: those of an archive, or those that belong into one."""
+    """Return the files other than config and weights: those of an archive, or those that belong into one."""
     if archive.folder != archive.source:
         kept = [path for path in archive.folder.rglob("*") if path.is_file()]
     else:

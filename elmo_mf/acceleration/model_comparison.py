@@ -33,7 +33,14 @@ class Loss:
     resolution: float
 
     def verdict(self, tolerance: float) -> Literal["within", "worse", "undecided"]:
-        """Compare the interval with the largest loss that is tolerated."""
+        """Compare the interval with the largest loss that is tolerated.
+
+        Args:
+            tolerance: That loss, in points.
+
+        Returns:
+            `within` if the whole interval is at most the tolerance, `worse` if all of it is above, else `undecided`.
+        """
         if self.high <= tolerance:
             return "within"
         return "worse" if self.low > tolerance else "undecided"
@@ -49,7 +56,7 @@ class Comparison:
         original: Evaluation of the model that the others are compared with.
         counters: Its counters.
         goal: The metric.
-        seed: Seed of the samples.
+        seed: Seed of the samples. Defaults to 0.
     """
 
     def __init__(self, original: Evaluation, counters: Counters, goal: Goal, seed: int = 0) -> None:
@@ -59,7 +66,11 @@ class Comparison:
         self._scores = self._sampled(original)
 
     def loss(self, other: Evaluation) -> Loss:
-        """Return what another model loses, with its interval."""
+        """Return what another model loses, with its interval.
+
+        Args:
+            other: Its evaluation on the same examples.
+        """
         goal = self._goal
         estimate = goal.difference(self.original.scores[goal.name], other.scores[goal.name])
         low, high = np.percentile(goal.difference(self._scores, self._sampled(other)), _TAILS)

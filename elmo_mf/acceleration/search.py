@@ -30,7 +30,14 @@ Progress = Callable[[str, int], Callable[[], None]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A form in which the encoders of a model can run, in one or several precisions."""
+    """A form in which the encoders of a model can run, in one or several precisions.
+
+    Attributes:
+        name: Its name.
+        settings: How the encoders run, in float32.
+        precisions: The precisions to try, in this order. Defaults to float32 alone.
+        optional: Whether to leave it out, and all that follow, if the encoder is too small for it. Defaults to False.
+    """
 
     name: str
     settings: EncoderSettings
@@ -106,6 +113,9 @@ def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Cand
     Args:
         settings: State policy and word cache of all candidates.
         text: Text on which the compressed ones are distilled; None for no distillation.
+
+    Returns:
+        The dense encoder, then one candidate for each of `SHARES`.
     """
     known: tuple[Precision, ...] = ("int8", "bfloat16")
     precisions: tuple[Precision, ...] = ("float32", *[name for name in known if supports(name)][:1])
@@ -148,9 +158,12 @@ def search(
         validation_metric: See `goal_of`.
         tried: The candidates; the first is the dense encoder, in float32 first.
         folder: Folder in which results are kept, so that an interrupted search is resumed.
-        batch: Batch size whose speed decides.
-        seconds: See `speeds`.
+        batch: Batch size whose speed decides. Defaults to 1.
+        seconds: See `speeds`. Defaults to 2.
         progress: Called with the name of what is scored and the number of examples; returns what to call after each.
+
+    Returns:
+        What was measured, and the winner.
 
     Raises:
         InputError: As in `evaluate`, `goal_of` and `fast_encoder`.
@@ -188,6 +201,9 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
 
     Args:
         rows: Rows from mild to harsh.
+
+    Returns:
+        The rows in the same order.
     """
     marked, failed = list[Row](), set[str]()
     for row in rows:
@@ -200,7 +216,12 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
 
 
 def fastest(rows: Sequence[Row], batch: int) -> Row:
-    """Return the fastest row within the tolerance; without one, the first after the original's."""
+    """Return the fastest row within the tolerance; without one, the first after the original's.
+
+    Args:
+        rows: The original's row, then those of the forms.
+        batch: Batch size whose speed decides.
+    """
     within = [row for row in rows if row.verdict == "within"]
     return max(within, key=lambda row: row.ratio(batch)) if within else rows[1]
 

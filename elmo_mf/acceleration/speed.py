@@ -27,7 +27,7 @@ _ROUNDS = 3
 
 
 class Speed(BaseModel):
-    """Time of a model's encoders and of the whole model by batch size, beside the original in the same process.
+    """Time of a model's encoders and of the whole model by batch size, next to the original's in the same process.
 
     Attributes:
         batch: Number of sentences or examples in a batch.
@@ -56,7 +56,10 @@ def speeds(
         original: The model with AllenNLP's encoders.
         fast: The same model with others.
         instances: Examples for the whole model, of which the first 32 are used; none to time the encoders alone.
-        seconds: Time for each batch size and kind, for at least three rounds.
+        seconds: Time for each batch size and kind, for at least three rounds. Defaults to 2.
+
+    Returns:
+        The times at each of the `BATCHES`.
     """
     measured = []
     with torch.inference_mode():
@@ -86,6 +89,9 @@ def vector_difference(original: LoadedModel, fast: LoadedModel, largest: bool) -
         fast: The same model with others.
         largest: Return the largest difference of a number, instead of the norm of all differences relative to the norm
             of the original's vectors.
+
+    Returns:
+        The largest of the embedders' differences.
     """
     differences = []
     with torch.no_grad():

@@ -28,6 +28,10 @@ _SAME = 1e-6  # relative change of a parameter in conversion, which is rounding
 def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:
     """Return a model of the same parameters whose token embedders run on this project's encoder.
 
+    Args:
+        loaded: The model, which stays unchanged.
+        settings: How the encoders run.
+
     Raises:
         InputError: See `fast_encoder`.
     """
@@ -41,7 +45,12 @@ def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:
 
 
 def with_precision(loaded: LoadedModel, precision: Precision) -> LoadedModel:
-    """Return a model of the same weights whose encoders run in another precision."""
+    """Return a model of the same weights whose encoders run in another precision.
+
+    Args:
+        loaded: A model of `accelerated`, which stays unchanged.
+        precision: See `Bilm`.
+    """
     model = deepcopy(loaded.model)
     for paths in loaded.embedders.values():
         embedder = _embedder(model, paths[0])

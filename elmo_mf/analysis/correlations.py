@@ -111,7 +111,14 @@ class Explanation:
 
 
 def explain(board: Board) -> Explanation:
-    """Analyse the records of compressed encoders on a board, except those without errors and norms."""
+    """Analyse the records of compressed encoders on a board, except those without errors and norms.
+
+    Args:
+        board: The board.
+
+    Returns:
+        Costs of compressing each matrix, and their correlations with norms.
+    """
     frame = _with_distinct_methods(pd.DataFrame(list(_single_targets(board))))
     costs = _costs(frame)
     points = {LOSS: _points(frame, "loss"), ACTIVATION: _points(frame, "activation")}
@@ -257,14 +264,31 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Return Pearson's r with Fisher's interval; nan for fewer than four values or constant ones."""
+    """Compute Pearson's r with Fisher's interval.
+
+    Args:
+        x: Values, (n,).
+        y: Values, (n,).
+
+    Returns:
+        r, and the interval tanh(artanh(r) +- 1.96 / sqrt(n - 3)) (Fisher 1921); nan for fewer than four values or
+        constant ones.
+    """
     return _fisher(x, y, lambda r: 1.0)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Return Spearman's rho with the interval of Bonett and Wright (2000), and its `p`.
+    """Compute Spearman's rho with the interval of Bonett and Wright (2000), and its `p`.
 
-    `p` is exact up to eight values, by all permutations; fewer than five values cannot reach 5 % and give nan.
+    The interval is tanh(artanh(rho) +- 1.96 sqrt((1 + rho^2 / 2) / (n - 3))). `p` is exact up to eight values, by all
+    permutations; fewer than five values cannot reach 5 % and give nan.
+
+    Args:
+        x: Values, (n,).
+        y: Values, (n,).
+
+    Returns:
+        rho, its interval and `p`; nan for constant values too.
     """
     one, other = _ranks(x), _ranks(y)
     interval = _fisher(one, other, lambda r: 1 + r**2 / 2)
@@ -318,7 +342,11 @@ def _differences(frame: pd.DataFrame, column: str, one: str, other: str) -> pd.D
 
 
 def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
-    """Return the mean of all pairs, with Student's interval over the seeds' means in cases that all seeds have."""
+    """Return the mean of all pairs, with Student's interval over the seeds' means in cases that all seeds have.
+
+    Args:
+        pairs: Differences, (cases, seeds); nan where a seed lacks a case.
+    """
     values = pairs.to_numpy(float)
     n = int(np.isfinite(values).sum())
     if n == 0:
@@ -329,7 +357,11 @@ def interval_over_seeds(pairs: pd.DataFrame) -> Interval:
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """Return the mean with Student's interval."""
+    """Return the mean with Student's 95 % interval.
+
+    Args:
+        values: (n,).
+    """
     from scipy.special import stdtrit
 
     n = len(values)

@@ -245,6 +245,9 @@ class Bilm(nn.Module):
         Args:
             ids: Ids (sentences, longest, width), of an integer type of 16 bits or more.
 
+        Returns:
+            The same ids.
+
         Raises:
             InputError: They have the wrong shape, or a type that cannot hold them.
         """

@@ -60,7 +60,11 @@ class Conversion:
         return "sampled" if self.options.extra.get("sample_softmax", True) else "full"
 
     def read(self, dataset: str) -> Array:
-        """Read the variable of a dataset."""
+        """Read the variable of a dataset, in float32.
+
+        Raises:
+            InputError: See `Checkpoint.read`.
+        """
         return self.checkpoint.read(self.layout.variables[dataset], self.shapes[dataset])
 
 
@@ -72,9 +76,12 @@ def plan(
     Args:
         checkpoint: The checkpoint.
         options: Those that the model was trained with.
-        vocabulary: Its words, in the order of the file that it was trained with. None to leave the softmax out, which
-            a word-level model does not allow.
-        without_softmax: Whether to leave the softmax of a word-level model out.
+        vocabulary: Its words, in the order of the file that it was trained with. None to leave the softmax out, which a
+            word-level model does not allow.
+        without_softmax: Whether to leave the softmax of a word-level model out. Defaults to False.
+
+    Returns:
+        The conversion, of which nothing is read yet.
 
     Raises:
         InputError: The checkpoint has no such model, a variable is missing, surplus or of another shape, or the

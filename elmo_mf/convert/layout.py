@@ -61,6 +61,7 @@ class Layout:
 
     @property
     def has_softmax(self) -> bool:
+        """Whether the checkpoint has a softmax, or a part of one."""
         return SOFTMAX_WEIGHT in self.variables or SOFTMAX_BIAS in self.variables
 
     def with_shared_softmax(self) -> Layout:
@@ -88,6 +89,9 @@ def find_layout(where: str, names: Iterable[str]) -> Layout:
     Args:
         where: The checkpoint, for the message.
         names: The names of all variables.
+
+    Returns:
+        The layout of the model.
 
     Raises:
         InputError: There is no such model or more than one, or it has variables that bilm-tf's models do not have.

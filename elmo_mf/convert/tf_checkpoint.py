@@ -36,11 +36,11 @@ class Reader(Protocol):
         """Return the shapes of all variables."""
 
     def get_tensor(self, name: str) -> Any:
-        """Return the value of a variable."""
+        """Return the value of a variable, by its name."""
 
 
 class Checkpoint:
-    """The variables of a checkpoint; whatever the reader raises becomes an error of one line.
+    """The variables of a checkpoint; reader exceptions are raised as `InputError`.
 
     Args:
         path: What its files' names begin with, see `find_checkpoint`.
@@ -61,6 +61,9 @@ class Checkpoint:
     def check_size(self, names: Sequence[str]) -> None:
         """Check before reading that the files are large enough for some variables.
 
+        Args:
+            names: The names of the variables.
+
         Raises:
             InputError: They are not.
         """
@@ -74,6 +77,13 @@ class Checkpoint:
 
     def read(self, name: str, shape: tuple[int, ...]) -> Array:
         """Read a variable as float32.
+
+        Args:
+            name: Its name.
+            shape: Its expected shape.
+
+        Returns:
+            The values, in float32.
 
         Raises:
             InputError: It is missing, damaged or of another shape; or its numbers are no floats, or not finite.
@@ -94,6 +104,10 @@ class Checkpoint:
 
     def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Check the shape of a variable.
+
+        Args:
+            name: Its name.
+            shape: Its expected shape.
 
         Raises:
             InputError: The variable is missing or has another shape.
@@ -157,6 +171,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Args:
         path: See `find_checkpoint`.
+
+    Returns:
+        The checkpoint.
 
     Raises:
         InputError: TensorFlow is not installed; there is no checkpoint, or it is damaged.

@@ -98,7 +98,15 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 
 def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -> list[Path]:
-    """Write `board.<kind>` for each kind into a folder.
+    """Write `board.<kind>` for each kind into a folder, atomically.
+
+    Args:
+        boards: The boards.
+        folder: The folder.
+        kinds: Any of `KINDS`: `csv`, `parquet`, `tex` and `json`.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         InputError: A kind is unknown, or a package that it needs is not installed.

@@ -18,6 +18,9 @@ _MOST_WARNINGS = 20
 def records_of(folder: Path) -> Records:
     """Read all records of an output folder, with warnings about files that are not records.
 
+    Args:
+        folder: The output folder, whose records are in `records`.
+
     Raises:
         InputError: There are no records.
     """

@@ -21,7 +21,15 @@ from elmo_mf.leaderboard.vega import draw
 
 
 def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
-    """Write `README.md` and its figures into a folder; the same boards give the same bytes."""
+    """Write `README.md` and its figures into a folder; the same boards give the same bytes.
+
+    Args:
+        boards: The boards.
+        folder: The folder.
+
+    Returns:
+        The path of `README.md`.
+    """
     write_figures(boards, folder)
     parts = [_TITLE, summary(boards), *map(_section, boards), NOTES, header(boards)]
     path = folder / "README.md"
@@ -30,7 +38,12 @@ def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
 
 
 def write_figures(boards: Sequence[Board], folder: Path) -> None:
-    """Write a figure of each board as `board-NAME-light.svg`, and in the dark theme as `board-NAME-dark.svg`."""
+    """Write a figure of each board as `board-NAME-light.svg`, and in the dark theme as `board-NAME-dark.svg`.
+
+    Args:
+        boards: The boards.
+        folder: The folder.
+    """
     methods = methods_of(boards)
     for board, image in zip(boards, draw([figure(board, methods) for board in boards]), strict=True):
         write_text(folder / f"board-{board.name}-light.svg", image)

@@ -87,7 +87,10 @@ def compare(first: Path, second: Path, *, margin: float = MARGIN) -> list[Compar
     Args:
         first: An output folder.
         second: Another.
-        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
+        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit. Defaults to 1.
+
+    Returns:
+        A comparison for each task that both have.
 
     Raises:
         InputError: A folder has no records, or a task in several settings; or no task is in both.
@@ -199,5 +202,5 @@ def _facts(records: Iterable[Record]) -> dict[str, str]:
 
 
 def verdict(row: ComparedEncoder) -> str:
-    """Describe a row's difference in a few words."""
+    """Return a row's verdict, or `the same` if all scores are."""
     return "the same" if row.same else row.verdict.name

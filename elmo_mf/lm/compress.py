@@ -24,6 +24,9 @@ def compress_core(core: CoreLstm, compression: Compression, inputs: Sequence[Ten
         inputs: Tensors (steps, sequences, d), each the continuation of the one before; for methods that use input
             covariances, and for budgets that are allocated by outputs.
 
+    Returns:
+        The compressed core, in the mode of the dense one.
+
     Raises:
         InputError: See `check_compression`; or inputs are required but missing.
 

@@ -47,7 +47,7 @@ class CoreLstm(nn.Module):
     Args:
         weights: Weights of each layer, without projections.
         weight_drop: Share of the recurrent weights that are dropped in training, drawn for each batch (Merity et al.
-            2018).
+            2018). Defaults to 0.
 
     Examples:
         >>> core = CoreLstm.random([20, 40, 30]).eval()
@@ -63,16 +63,34 @@ class CoreLstm(nn.Module):
 
     @classmethod
     def random(cls, sizes: Sequence[int], weight_drop: float = 0.0) -> CoreLstm:
-        """Build layers from `sizes[0]` inputs to `sizes[1]` cells, and so on, initialised as `torch.nn.LSTM`."""
+        """Build layers with random weights, initialised as in `torch.nn.LSTM`.
+
+        Args:
+            sizes: Width of the inputs, then the number of cells of each layer.
+            weight_drop: See `CoreLstm`. Defaults to 0.
+        """
         return cls.from_torch([nn.LSTM(d, n) for d, n in itertools.pairwise(sizes)], weight_drop)
 
     @classmethod
     def from_torch(cls, lstms: Iterable[nn.LSTM], weight_drop: float = 0.0) -> CoreLstm:
-        """Convert unidirectional LSTMs of one or more layers, with biases and without projections."""
+        """Build a core with the weights of LSTMs of PyTorch.
+
+        Args:
+            lstms: Unidirectional LSTMs of one or more layers, with biases and without projections, in the order in
+                which they run.
+            weight_drop: See `CoreLstm`. Defaults to 0.
+
+        Raises:
+            ValueError: An LSTM is bidirectional, has a projection or has no biases.
+        """
         return cls([weights for lstm in lstms for weights in _from_torch(lstm)], weight_drop)
 
     def to_torch(self) -> list[nn.LSTM]:
-        """Convert each layer to a `torch.nn.LSTM` with dense weights."""
+        """Convert each layer to a `torch.nn.LSTM` with dense weights, in evaluation mode and without gradients.
+
+        Returns:
+            The LSTMs, of one layer each, in the order in which they run.
+        """
         return [_to_torch(cast(_Layer, layer)) for layer in self.layers]
 
     def forward(
@@ -158,7 +176,11 @@ class _Layer(nn.Module):
 
 
 class InferenceCore:
-    """The layers for inference on a CPU: each a `ProjectedLstm` padded with cells that stay zero."""
+    """The layers for inference on a CPU: each a `ProjectedLstm` padded with cells that stay zero.
+
+    Args:
+        weights: Weights of each layer, without projections.
+    """
 
     def __init__(self, weights: Sequence[LstmWeights]) -> None:
         self.cells = [one.state_size for one in weights]
@@ -170,7 +192,15 @@ class InferenceCore:
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, state: Sequence[State]) -> tuple[list[Tensor], list[State]]:
-        """Run as `CoreLstm.forward` does."""
+        """Run as `CoreLstm.forward` does, without gradients.
+
+        Args:
+            inputs: Inputs of the first layer, (steps, sequences, d).
+            state: States h and c of each layer, each (1, sequences, n).
+
+        Returns:
+            Each layer's outputs (steps, sequences, n), and the state after the last step.
+        """
         steps, sequences, _ = inputs.shape
         x, outputs, after = inputs.reshape(1, steps * sequences, -1), [], []
         for layer, cells, initial in zip(self.layers, self.cells, state, strict=True):
@@ -182,12 +212,25 @@ class InferenceCore:
 
 
 def core_sizes(embedding_dim: int, hidden_size: int, num_layers: int) -> list[int]:
-    """List the sizes of an AWD-LSTM's core: its inputs, and the cells of each layer."""
+    """Return the sizes of an AWD-LSTM's core, whose last layer has the width of the embeddings.
+
+    Args:
+        embedding_dim: Width of the embeddings.
+        hidden_size: Number of cells of each layer except the last.
+        num_layers: Number of layers.
+
+    Returns:
+        The width of the inputs, then the number of cells of each layer.
+    """
     return [embedding_dim, *[hidden_size] * (num_layers - 1), embedding_dim]
 
 
 def zero_weights(sizes: Sequence[int]) -> BilmWeights:
-    """Build zero weights of a core, for checks of a compression."""
+    """Build zero weights of a core, for checks of a compression.
+
+    Args:
+        sizes: Width of the inputs, then the number of cells of each layer.
+    """
     return BilmWeights(
         {},
         {

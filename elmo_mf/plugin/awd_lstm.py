@@ -29,19 +29,25 @@ class AwdLstm(Model):  # type: ignore[misc]
     dropouts after `embedding_dropout` are variational: one mask for all steps of a sequence.
 
     Args:
-        embedding_dim: Size of the embeddings.
-        hidden_size: Number of cells of each layer except the last.
-        num_layers: Number of LSTM layers.
-        embedding_dropout: Share of the words whose embedding is dropped wherever they occur in a batch.
-        input_dropout: Dropout on the embeddings.
-        hidden_dropout: Dropout between the layers.
-        output_dropout: Dropout before the softmax.
-        weight_drop: Share of the recurrent weights that are dropped in training.
-        activation_regularisation: Weight of the mean squared output, after dropout (AR).
-        temporal_regularisation: Weight of the mean squared difference between consecutive outputs (TAR).
+        vocab: The words, passed by AllenNLP.
+        embedding_dim: Size of the embeddings. Defaults to 400.
+        hidden_size: Number of cells of each layer except the last. Defaults to 1150.
+        num_layers: Number of LSTM layers. Defaults to 3.
+        embedding_dropout: Share of the words whose embedding is dropped wherever they occur in a batch. Defaults to
+            0.1.
+        input_dropout: Dropout on the embeddings. Defaults to 0.65.
+        hidden_dropout: Dropout between the layers. Defaults to 0.3.
+        output_dropout: Dropout before the softmax. Defaults to 0.4.
+        weight_drop: Share of the recurrent weights that are dropped in training. Defaults to 0.5.
+        activation_regularisation: Weight of the mean squared output, after dropout (AR). Defaults to 2.
+        temporal_regularisation: Weight of the mean squared difference between consecutive outputs (TAR). Defaults to 1.
         softmax_samples: Number of words that the training loss compares each word with; None for all words.
         compression: Keys of `Compression`, for a core that is low-rank from the start: the random core is factorized
             and its factors are trained.
+        kwargs: Those of `Model`.
+
+    Raises:
+        InputError: The compression is invalid, or does not fit the core.
     """
 
     def __init__(
@@ -117,7 +123,14 @@ class AwdLstm(Model):  # type: ignore[misc]
         return {"loss": loss, "steps": tokens.shape[1]}
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Embed word ids (streams, steps) as (streams, steps, embedding_dim), with dropout in training."""
+        """Embed words, with dropout in training.
+
+        Args:
+            tokens: Word ids, (streams, steps).
+
+        Returns:
+            (streams, steps, embedding_dim).
+        """
         weight: Tensor = self.embedding.weight
         if self.training and self.embedding_dropout:
             kept = nn.functional.dropout(weight.new_ones(len(weight), 1), self.embedding_dropout)
@@ -126,14 +139,29 @@ class AwdLstm(Model):  # type: ignore[misc]
         return embedded
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Compute the logits (..., words) of the last layer's outputs (..., embedding_dim)."""
+        """Compute the logits of all words.
+
+        Args:
+            outputs: Outputs of the last layer, (..., embedding_dim).
+
+        Returns:
+            (..., words).
+        """
         weight, bias = self._output
         if packs(outputs, self._output):
             return self._packed().logits(outputs)
         return nn.functional.linear(outputs, weight, bias)
 
     def losses(self, outputs: Tensor, words: Tensor) -> Tensor:
-        """Sum the negative log-likelihoods, in nats, of words (rows,) given outputs (rows, embedding_dim)."""
+        """Sum the negative log-likelihoods of words.
+
+        Args:
+            outputs: Outputs of the last layer, (rows, embedding_dim).
+            words: Ids of the words that follow, (rows,).
+
+        Returns:
+            In nats, a scalar.
+        """
         if packs(outputs, self._output):
             return self._packed().loss(outputs, words)
         return nn.functional.cross_entropy(self.logits(outputs), words, reduction="sum")
@@ -147,6 +175,14 @@ class AwdLstm(Model):  # type: ignore[misc]
         return self._softmax.get(self._output, lambda: PackedSoftmax(*self._output))
 
     def get_metrics(self, reset: bool = False) -> dict[str, float]:
+        """Return the perplexity of the batches since the last reset.
+
+        Args:
+            reset: Whether to start anew. Defaults to False.
+
+        Returns:
+            `perplexity`, at most exp(100); 0 without any batch.
+        """
         perplexity = math.exp(min(self._total / self._words, 100.0)) if self._words else 0.0
         if reset:
             self._total, self._words = 0.0, 0

@@ -25,7 +25,15 @@ class ElmoMfCharactersIndexer(ELMoTokenCharactersIndexer):  # type: ignore[misc]
     """
 
     def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[Array]]:
-        """Return the character ids of each token, (50,) each."""
+        """Return the character ids of tokens.
+
+        Args:
+            tokens: The tokens of a text.
+            vocabulary: Unused.
+
+        Returns:
+            `elmo_tokens`, an array (50,) for each token.
+        """
         words = [token.ensure_text() for token in tokens]
         return {
             "elmo_tokens": [self._ids(word) if word in self._mapper.tokens_to_add else _ids(word) for word in words]
@@ -35,7 +43,15 @@ class ElmoMfCharactersIndexer(ELMoTokenCharactersIndexer):  # type: ignore[misc]
         return np.array(self._mapper.convert_word_to_char_ids(word))
 
     def as_padded_tensor_dict(self, tokens: dict[str, Any], padding_lengths: dict[str, int]) -> dict[str, Tensor]:
-        """Return the ids as one tensor (longest, 50), zero past the last token."""
+        """Return the ids as a tensor.
+
+        Args:
+            tokens: What `tokens_to_indices` returned.
+            padding_lengths: The number of tokens to pad to.
+
+        Returns:
+            `elmo_tokens`, (tokens, 50), zero past the last token.
+        """
         longest = padding_lengths["elmo_tokens"]
         rows = tokens["elmo_tokens"][:longest]
         ids = np.zeros((longest, _CHARACTERS), dtype=np.int64)

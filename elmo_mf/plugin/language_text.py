@@ -29,6 +29,7 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
 
     Args:
         token_indexers: Indexers of the field `tokens`. Defaults to single ids.
+        kwargs: Those of `DatasetReader`.
     """
 
     def __init__(self, token_indexers: dict[str, TokenIndexer] | None = None, **kwargs: Any) -> None:
@@ -44,6 +45,7 @@ class LanguageTextReader(DatasetReader):  # type: ignore[misc]
         return Instance({"tokens": TextField([Token(word) for word in (*words, END)])})
 
     def apply_token_indexers(self, instance: Instance) -> None:
+        """Give the instance's field the indexers, see `DatasetReader`."""
         instance["tokens"].token_indexers = self._indexers
 
 
@@ -61,11 +63,14 @@ class TextStreams(DataLoader):  # type: ignore[misc]
     Args:
         reader: Dataset reader, passed by AllenNLP.
         data_path: Text file, passed by AllenNLP.
-        batch_size: Number of streams.
-        steps: Number of words of each stream per batch.
+        batch_size: Number of streams. Defaults to 1.
+        steps: Number of words of each stream per batch. Defaults to 70.
         vary: Whether to draw the number of steps of each batch at random, around `steps` and occasionally around half
             of it (Merity et al. 2018, section 5), so that the text is cut at other places in each epoch. Defaults to
             False.
+
+    Raises:
+        ConfigurationError: `batch_size` or `steps` is below 1.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class TextStreams(DataLoader):  # type: ignore[misc]
             )
 
     def set_target_device(self, device: torch.device) -> None:
+        """Yield batches on a device from now on; without one, on the CPU."""
         self._device = device
 
     def _streams(self) -> Tensor:

@@ -15,7 +15,11 @@ from allennlp.training.moving_average import MovingAverage
 
 @MovingAverage.register("nt_asgd")
 class TriggeredAverage(MovingAverage):  # type: ignore[misc]
-    """Mean of the parameters over all steps since `start`, as in `torch.optim.ASGD` with `lambd=0, t0=-1`."""
+    """Mean of the parameters over all steps since `start`, as in `torch.optim.ASGD` with `lambd=0, t0=-1`.
+
+    Args:
+        parameters: Names and parameters of the model.
+    """
 
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters)
@@ -26,6 +30,11 @@ class TriggeredAverage(MovingAverage):  # type: ignore[misc]
         self.started = True
 
     def apply(self, num_updates: int | None = None) -> None:
+        """Add the parameters to the average, once it has started.
+
+        Args:
+            num_updates: Unused.
+        """
         if self.started:
             self.steps += 1
             for name, parameter in self._parameters:
@@ -33,10 +42,12 @@ class TriggeredAverage(MovingAverage):  # type: ignore[misc]
                 shadow.add_(parameter.data - shadow, alpha=1 / self.steps)
 
     def assign_average_value(self) -> None:
+        """Replace the parameters by their average, if there is one."""
         if self.steps:
             super().assign_average_value()
 
     def restore(self) -> None:
+        """Restore the parameters that `assign_average_value` replaced."""
         if self.steps:
             super().restore()
 
@@ -45,6 +56,11 @@ class TriggeredAverage(MovingAverage):  # type: ignore[misc]
         return {"shadows": self._shadows, "started": self.started, "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the average and its progress.
+
+        Args:
+            state_dict: What the method `state_dict` returned.
+        """
         for name, shadow in state_dict["shadows"].items():
             self._shadows[name].copy_(shadow)
         self.started, self.steps = state_dict["started"], state_dict["steps"]
@@ -60,7 +76,7 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
 
     Args:
         serialization_dir: Output folder, passed by AllenNLP.
-        patience: Non-monotone interval in epochs, n in the paper.
+        patience: Non-monotone interval in epochs, n in the paper. Defaults to 5.
     """
 
     def __init__(self, serialization_dir: str, patience: int = 5) -> None:
@@ -70,10 +86,31 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
         self._rates: list[float] = []
 
     def on_start(self, trainer: Any, is_primary: bool = True, **kwargs: Any) -> None:
+        """Check that the trainer averages parameters with `TriggeredAverage`.
+
+        Args:
+            trainer: The trainer.
+            is_primary: Unused.
+            kwargs: Unused.
+
+        Raises:
+            ConfigurationError: It has another moving average, or none.
+        """
         if not isinstance(trainer._moving_average, TriggeredAverage):
             raise ConfigurationError("trainer.moving_average: expected nt_asgd beside the callback nt_asgd")
 
     def on_backward(self, trainer: Any, batch_outputs: dict[str, Any], backward_called: bool, **kwargs: Any) -> bool:
+        """Multiply the learning rates by the batch's number of steps over `steps` of the data loader.
+
+        Args:
+            trainer: The trainer.
+            batch_outputs: The model's outputs, with `steps`.
+            backward_called: Unused.
+            kwargs: Unused.
+
+        Returns:
+            False: the trainer computes the gradients.
+        """
         groups = trainer.optimizer.param_groups
         self._rates = [group["lr"] for group in groups]
         for group in groups:
@@ -81,6 +118,14 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
         return False
 
     def on_batch(self, trainer: Any, *args: Any, is_training: bool, **kwargs: Any) -> None:
+        """Restore the learning rates after a step.
+
+        Args:
+            trainer: The trainer.
+            args: Unused.
+            is_training: Whether the batch was one of training.
+            kwargs: Unused.
+        """
         if is_training:
             for group, rate in zip(trainer.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate
@@ -88,13 +133,28 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
     def on_epoch(
         self, trainer: Any, metrics: dict[str, Any], epoch: int, is_primary: bool = True, **kwargs: Any
     ) -> None:
+        """Start the average if the perplexity has stopped falling.
+
+        Args:
+            trainer: The trainer.
+            metrics: Metrics of the epoch, with `validation_perplexity`.
+            epoch: Unused.
+            is_primary: Unused.
+            kwargs: Unused.
+        """
         perplexity, older = metrics["validation_perplexity"], self.history[: -self.patience]
         if older and perplexity > min(older):
             trainer._moving_average.start()
         self.history.append(perplexity)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the validation perplexities of all epochs."""
         return {"history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the validation perplexities.
+
+        Args:
+            state_dict: What the method `state_dict` returned.
+        """
         self.history = list(state_dict["history"])

@@ -17,8 +17,8 @@ class PaddedLstm(Seq2SeqEncoder):  # type: ignore[misc]
     Args:
         input_size: Size of the input vectors.
         hidden_size: Size of each direction's states; the outputs are twice as long.
-        num_layers: Number of layers.
-        dropout: Probability of dropping an output between two layers.
+        num_layers: Number of layers. Defaults to 1.
+        dropout: Probability of dropping an output between two layers. Defaults to 0.
         bidirectional: Must be true; here so that only the type in a config of `lstm` has to change.
         training_precision: `bfloat16` to round the operands of products in training on a CPU whose oneDNN has such
             LSTMs. Parameters, sums and evaluation are in float32 all the same. Defaults to `float32`.
@@ -64,7 +64,7 @@ class PaddedLstm(Seq2SeqEncoder):  # type: ignore[misc]
         return self._output_dim
 
     def is_bidirectional(self) -> bool:
-        """Return true."""
+        """Return True."""
         return True
 
     def forward(self, inputs: torch.Tensor, mask: Optional[torch.Tensor] = None) -> torch.Tensor:  # noqa: UP045

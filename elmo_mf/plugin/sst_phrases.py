@@ -20,8 +20,9 @@ class SstPhrasesReader(DatasetReader):  # type: ignore[misc]
     have tokens and teach little. A phrase that occurs again with the same label is read once.
 
     Args:
-        min_words: Smallest number of words of a phrase; whole sentences may be shorter.
+        min_words: Smallest number of words of a phrase; whole sentences may be shorter. Defaults to 1.
         token_indexers: Indexers of the field `tokens`. Defaults to single ids.
+        kwargs: Those of `DatasetReader`.
     """
 
     def __init__(
@@ -40,11 +41,20 @@ class SstPhrasesReader(DatasetReader):  # type: ignore[misc]
             yield self.text_to_instance(words, label)
 
     def text_to_instance(self, words: list[str], label: str | None = None) -> Instance:
-        """Build the instance of one phrase from its words and its label, 0 to 4."""
+        """Build the instance of one phrase.
+
+        Args:
+            words: Its words.
+            label: Its label, `0` to `4`; None if it is not known.
+
+        Returns:
+            An instance with `tokens` and, if it is known, `label`.
+        """
         fields: dict[str, Any] = {"tokens": TextField([Token(word) for word in words])}
         if label is not None:
             fields["label"] = LabelField(label)
         return Instance(fields)
 
     def apply_token_indexers(self, instance: Instance) -> None:
+        """Give the instance's field the indexers, see `DatasetReader`."""
         instance["tokens"].token_indexers = self._indexers

@@ -27,7 +27,14 @@ class SpacyRulesTokenizer(Tokenizer):  # type: ignore[misc]
         self._tokenize = english()
 
     def tokenize(self, text: str) -> list[Token]:
-        """Split a text into tokens with `idx` and `idx_end`, their offsets in characters."""
+        """Split a text into tokens.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Tokens with `idx` and `idx_end`, their offsets in characters.
+        """
         return [
             Token(token.text, token.idx, token.idx + len(token.text))
             for token in self._tokenize(text)

@@ -17,6 +17,11 @@ from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 def add_unicode(vocab: Vocabulary, namespace: str, ids: UnicodeIds) -> None:
     """Add the words and characters of an ELMo to a model's vocabulary.
 
+    Args:
+        vocab: The model's vocabulary.
+        namespace: The namespace that gets the words; that of the characters is its name and `_characters`.
+        ids: The words and characters.
+
     Raises:
         InputError: A namespace has others.
     """
@@ -35,7 +40,7 @@ class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
     Args:
         namespace: That of the token embedder. Defaults to `elmo_words`.
         max_characters_per_token: That of the ELMo's options. Defaults to 50.
-        token_min_padding_length: See `TokenIndexer`.
+        token_min_padding_length: See `TokenIndexer`. Defaults to 0.
     """
 
     def __init__(
@@ -46,13 +51,26 @@ class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
         self._known: tuple[Vocabulary, UnicodeIds] | None = None
 
     def count_vocab_items(self, token: Token, counter: dict[str, dict[str, int]]) -> None:
-        """Count nothing, because the words are those of the ELMo."""
+        """Count nothing, because the words are those of the ELMo.
+
+        Args:
+            token: Unused.
+            counter: Unused.
+        """
 
     def get_empty_token_list(self) -> dict[str, list[Any]]:
+        """Return the ids of no tokens."""
         return {"elmo_tokens": []}
 
     def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[list[int]]]:
-        """Return the ids of tokens, see `UnicodeIds`.
+        """Return the ids of tokens.
+
+        Args:
+            tokens: The tokens of a text.
+            vocabulary: The model's vocabulary, with the words and characters of the ELMo.
+
+        Returns:
+            `elmo_tokens`, a list with the ids of each token, 1 + max_characters_per_token; see `UnicodeIds`.
 
         Raises:
             InputError: The vocabulary has no words or characters of an ELMo.
@@ -74,7 +92,15 @@ class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
     def as_padded_tensor_dict(
         self, tokens: dict[str, list[Any]], padding_lengths: dict[str, int]
     ) -> dict[str, torch.Tensor]:
-        """Return ids (tokens, 1 + max_characters_per_token), padded with 0."""
+        """Return the ids as a tensor.
+
+        Args:
+            tokens: What `tokens_to_indices` returned.
+            padding_lengths: The number of tokens to pad to.
+
+        Returns:
+            `elmo_tokens`, (tokens, 1 + max_characters_per_token), padded with 0.
+        """
         empty = [0] * (1 + self.most_characters)
         padded = pad_sequence_to_length(tokens["elmo_tokens"], padding_lengths["elmo_tokens"], lambda: empty)
         return {"elmo_tokens": torch.tensor(padded, dtype=torch.long).reshape(-1, len(empty))}

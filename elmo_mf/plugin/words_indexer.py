@@ -23,6 +23,11 @@ _FIRST = 2  # index of the first word, behind AllenNLP's padding and unknown wor
 def add_words(vocab: Vocabulary, namespace: str, words: ElmoVocabulary) -> None:
     """Add the words of an ELMo to a model's vocabulary.
 
+    Args:
+        vocab: The model's vocabulary.
+        namespace: The namespace that gets the words, or has them already.
+        words: The words, in their order.
+
     Raises:
         InputError: The namespace has other words.
     """
@@ -33,7 +38,12 @@ def add_words(vocab: Vocabulary, namespace: str, words: ElmoVocabulary) -> None:
 
 
 def saved_words(vocab: Vocabulary | None, namespace: str) -> ElmoVocabulary | None:
-    """Return the words of an ELMo that a vocabulary has; None if it has none."""
+    """Return the words of an ELMo that a vocabulary has; None if it has none.
+
+    Args:
+        vocab: A model's vocabulary; None for none.
+        namespace: Their namespace.
+    """
     if vocab is None or namespace not in vocab.get_namespaces():
         return None
     words = vocab.get_index_to_token_vocabulary(namespace)
@@ -46,7 +56,7 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
 
     Args:
         namespace: That of the token embedder. Defaults to `elmo_words`.
-        token_min_padding_length: See `TokenIndexer`.
+        token_min_padding_length: See `TokenIndexer`. Defaults to 0.
     """
 
     def __init__(self, namespace: str = NAMESPACE, token_min_padding_length: int = 0) -> None:
@@ -54,13 +64,26 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
         self.namespace = namespace
 
     def count_vocab_items(self, token: Token, counter: dict[str, dict[str, int]]) -> None:
-        """Count nothing, because the words are those of the ELMo."""
+        """Count nothing, because the words are those of the ELMo.
+
+        Args:
+            token: Unused.
+            counter: Unused.
+        """
 
     def get_empty_token_list(self) -> dict[str, list[Any]]:
+        """Return the ids of no tokens."""
         return {"elmo_tokens": []}
 
     def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[list[int]]]:
-        """Return the word ids of tokens, counted from 1 on.
+        """Return the word ids of tokens.
+
+        Args:
+            tokens: The tokens of a text.
+            vocabulary: The model's vocabulary, with the words of the ELMo.
+
+        Returns:
+            `elmo_tokens`, a list with the id of each token, counted from 1 on.
 
         Raises:
             InputError: The vocabulary has no words of an ELMo.
@@ -77,6 +100,14 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
     def as_padded_tensor_dict(
         self, tokens: dict[str, list[Any]], padding_lengths: dict[str, int]
     ) -> dict[str, torch.Tensor]:
-        """Return ids (tokens, 1), padded with 0."""
+        """Return the ids as a tensor.
+
+        Args:
+            tokens: What `tokens_to_indices` returned.
+            padding_lengths: The number of tokens to pad to.
+
+        Returns:
+            `elmo_tokens`, (tokens, 1), padded with 0.
+        """
         padded = pad_sequence_to_length(tokens["elmo_tokens"], padding_lengths["elmo_tokens"], lambda: [0])
         return {"elmo_tokens": torch.LongTensor(padded)}

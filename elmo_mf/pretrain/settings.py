@@ -81,7 +81,11 @@ class PretrainSettings(BaseModel):
         return keys
 
     def options(self) -> BilmOptions:
-        """Return the options of the biLM that these settings train."""
+        """Return the options of the biLM that these settings train.
+
+        Raises:
+            InputError: The architecture is not that of an `options.json`.
+        """
         from elmo_mf.bilm.options import BilmOptions
 
         if self.architecture is not None:

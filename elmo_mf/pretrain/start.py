@@ -37,7 +37,12 @@ class Start:
 
     @classmethod
     def with_softmax_beside(cls, options_file: Path, weight_file: Path) -> Start:
-        """Build a start with the softmax and the vocabulary in the folder of the weights, if both are there."""
+        """Build a start with the softmax and the vocabulary in the folder of the weights, if both are there.
+
+        Args:
+            options_file: Options of the ELMo.
+            weight_file: Its weights.
+        """
         folder = weight_file.parent
         both = all((folder / name).is_file() for name in (SOFTMAX_FILE, VOCABULARY_FILE))
         return cls(options_file, weight_file, folder if both else None)
@@ -63,6 +68,9 @@ class Start:
     def adapt(self, settings: PretrainSettings) -> PretrainSettings:
         """Return settings with the sizes of this ELMo and the kind of its softmax.
 
+        Args:
+            settings: The settings of the run.
+
         Raises:
             InputError: The settings ask for sizes or for factors of their own, a file is damaged, or the ELMo is one of
                 ELMoForManyLangs.
@@ -78,12 +86,23 @@ class Start:
         return PretrainSettings.model_validate(settings.model_dump() | changes)
 
     def dtype(self) -> Dtype:
-        """Return the type in which the weights are stored; float32 if it is neither that nor float16."""
+        """Return the type in which the weights are stored; float32 if it is neither that nor float16.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
         with NumbersFile(self.weight_file, "weight file", "HDF5 in the official layout or factored") as file:
             return "float16" if file.dtype(f"{cell_group(0, 0)}/B") == "float16" else "float32"
 
     def weights(self, options: BilmOptions) -> BilmWeights:
-        """Read the weights."""
+        """Read the weights.
+
+        Args:
+            options: The ELMo's options.
+
+        Raises:
+            InputError: See `read_weights`.
+        """
         return read_weights(self.weight_file, options)
 
     def vocabulary(self) -> Vocabulary | None:
@@ -105,5 +124,13 @@ class Start:
         return table
 
     def read_softmax(self, width: int, n_words: int) -> nn.Module | None:
-        """Read the softmax and check its sizes; None if there is none."""
+        """Read the softmax and check its sizes; None if there is none.
+
+        Args:
+            width: Width of its inputs, p.
+            n_words: Size of the vocabulary.
+
+        Raises:
+            InputError: See `read_softmax`.
+        """
         return None if self.softmax is None else read_softmax(self.softmax / SOFTMAX_FILE, width, n_words)

@@ -53,6 +53,9 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
             training, the full distribution in evaluation).
         dim: Size of the states.
         n_words: Size of the vocabulary, in which the most frequent words come first.
+
+    Returns:
+        The module, with random parameters.
     """
     if kind == "adaptive":
         cutoffs = [cut for cut in (2000, 10000) if cut < n_words - 1] or [n_words // 2]
@@ -65,12 +68,15 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
 
 
 def word_nats(softmax: nn.Module, states: Tensor, words: Tensor) -> Tensor:
-    """Compute the negative log-likelihood of each word under the whole distribution, in nats, (rows,).
+    """Compute the negative log-likelihood of each word under the whole distribution.
 
     Args:
         softmax: See `word_softmax`.
         states: Its inputs, (rows, dim).
         words: Ids of the words, (rows,).
+
+    Returns:
+        In nats, (rows,).
     """
     if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
         log_likelihoods: Tensor = nn.AdaptiveLogSoftmaxWithLoss.forward(softmax, states, words).output
@@ -109,6 +115,14 @@ def _loaded(kind: SoftmaxKind, dim: int, n_words: int, arrays: Mapping[str, np.n
 def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n_words: int, dtype: str) -> None:
     """Write a softmax, atomically.
 
+    Args:
+        path: HDF5 file.
+        softmax: See `word_softmax`.
+        kind: Its kind.
+        dim: Size of its inputs.
+        n_words: Size of the vocabulary.
+        dtype: `float32` or `float16`.
+
     Raises:
         InputError: A value does not fit in `dtype`, or is NaN or infinite.
     """
@@ -120,6 +134,14 @@ def write_softmax(path: Path, softmax: nn.Module, kind: SoftmaxKind, dim: int, n
 
 def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
     """Read a softmax, and check it against the encoder's width and the vocabulary's size.
+
+    Args:
+        path: HDF5 file.
+        dim: Size of its inputs.
+        n_words: Size of the vocabulary.
+
+    Returns:
+        The softmax in float32, in evaluation mode; see `word_softmax`.
 
     Raises:
         InputError: The file is missing, truncated or not HDF5, has other sizes, or a wrong or damaged dataset.

@@ -1,4 +1,4 @@
-"""What each example contributes to a run's scores, in a file beside the record.
+"""What each example contributes to a run's scores, in a file in the folder of the record.
 
 A board compares encoders example by example. The file is a NumPy archive with an array for each split and quantity,
 such as `test/score`.
@@ -79,6 +79,9 @@ def parse_outputs(raw: bytes, sha256: str, where: str) -> Outputs:
         raw: The content.
         sha256: The record's hash of it.
         where: Name of the file, for errors.
+
+    Returns:
+        The outputs, in float32.
 
     Raises:
         InputError: The content is not that of the record, or is no file of outputs.

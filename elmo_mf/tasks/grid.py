@@ -34,9 +34,15 @@ from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 
 def expand(spec: SweepSpec) -> list[Run]:
-    """Return all runs of a sweep, task by task, with the dense encoder first.
+    """Expand a sweep to its runs.
 
     A language model's dense runs include one for each fine-tuning of its compressions.
+
+    Args:
+        spec: The sweep.
+
+    Returns:
+        All runs, task by task, with the dense encoder first.
 
     Raises:
         InputError: A run would fail for a reason that is known beforehand.

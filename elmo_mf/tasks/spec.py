@@ -166,6 +166,9 @@ class SweepSpec(BaseModel):
             path: A jsonnet file; None for the defaults.
             **changes: Values that replace the file's unless they are None.
 
+        Returns:
+            The specification.
+
         Raises:
             InputError: A key is unknown or a value is invalid.
         """
@@ -180,6 +183,12 @@ class SweepSpec(BaseModel):
             raw: The value.
             where: Origin of the value, for error messages.
             **changes: See `from_file`.
+
+        Returns:
+            The specification.
+
+        Raises:
+            InputError: A key is unknown or a value is invalid.
         """
         if not isinstance(raw, dict):
             raise InputError(f"{where}: found no object, expected a sweep's keys")
@@ -226,7 +235,12 @@ class SweepSpec(BaseModel):
         return files_in_folder(Path(self.smaller))
 
     def limit_of(self, task: str, split: Split) -> int | None:
-        """Return the number of examples of a split that are used; None for all."""
+        """Return the number of examples of a split that are used; None for all.
+
+        Args:
+            task: Name of the task.
+            split: The split.
+        """
         limit: Any = self.limit
         if isinstance(limit, dict):
             limit = limit if set(limit) & set(SPLITS) else limit.get(task)

@@ -26,7 +26,13 @@ Labels = npt.NDArray[np.str_]
 
 
 class Fitted(NamedTuple):
-    """A fitted classifier, and the strength that was chosen."""
+    """A fitted classifier, and the strength that was chosen.
+
+    Attributes:
+        probabilities: Function of features (examples, features) that returns probabilities (examples, classes).
+        classes: The label of each class, (classes,).
+        strength: Inverse strength of the regularisation, one of `STRENGTHS`.
+    """
 
     probabilities: Callable[[Any], npt.NDArray[np.float64]]
     classes: Labels
@@ -38,9 +44,12 @@ def fit(train: Any, labels: Labels, validation: Any, validation_labels: Labels) 
 
     Args:
         train: Features, (examples, features), dense or sparse.
-        labels: Their labels.
+        labels: Their labels, (examples,).
         validation: Features whose log-likelihood chooses the strength of the regularisation.
         validation_labels: Their labels.
+
+    Returns:
+        The classifier.
 
     Raises:
         InputError: All training examples have one label.
@@ -71,13 +80,25 @@ def fit(train: Any, labels: Labels, validation: Any, validation_labels: Labels) 
 
 
 def outputs_of(probabilities: npt.NDArray[np.float64], classes: Labels, labels: Labels) -> SplitOutputs:
-    """Return whether each label is the most probable one, and the logarithms of the labels' probabilities."""
+    """Return whether each label is the most probable one, and the logarithms of the labels' probabilities.
+
+    Args:
+        probabilities: (examples, classes).
+        classes: The label of each class, (classes,).
+        labels: The labels, (examples,).
+    """
     correct = classes[probabilities.argmax(axis=1)] == labels
     return SplitOutputs(correct.astype(np.float32), log_likelihoods(probabilities, classes, labels).astype(np.float32))
 
 
 def log_likelihoods(probabilities: npt.NDArray[np.float64], classes: Labels, labels: Labels) -> npt.NDArray[np.float64]:
-    """Return the natural logarithm of each label's probability, which counts as at least 1e-12."""
+    """Return the natural logarithm of each label's probability, which counts as at least 1e-12.
+
+    Args:
+        probabilities: (examples, classes).
+        classes: The label of each class, (classes,).
+        labels: The labels, (examples,); the probability of one that is no class counts as 0.
+    """
     places = {label: index for index, label in enumerate(classes.tolist())}
     columns = np.array([places.get(label, -1) for label in labels.tolist()])
     likelihoods = np.where(columns < 0, 0.0, probabilities[np.arange(len(labels)), columns])
@@ -85,7 +106,12 @@ def log_likelihoods(probabilities: npt.NDArray[np.float64], classes: Labels, lab
 
 
 def metrics(outputs: Mapping[Split, SplitOutputs], split: Split) -> dict[str, float]:
-    """Return the accuracy and the mean negative log-likelihood in nats on a split."""
+    """Return the accuracy and the mean negative log-likelihood in nats on a split.
+
+    Args:
+        outputs: Outputs by split, with log-likelihoods.
+        split: The split.
+    """
     one = outputs[split]
     assert one.log_likelihood is not None
     return {"accuracy": float(one.score.mean(dtype=float)), "loss": -float(one.log_likelihood.mean(dtype=float))}

@@ -54,10 +54,18 @@ def word_vectors(table: Mapping[str, Array]) -> Vectors:
 
 
 def features(kind: Probed, data: ProbeData, vectors: Vectors) -> Array:
-    """Return the features of each example, (examples, features).
+    """Compute the features of each example.
 
     A `text` has the mean and the maximum of its words' vectors; a `pair` the means u and v of both texts, |u - v| and
     their product (as in InferSent, Conneau et al. 2017); a `word` its own vectors.
+
+    Args:
+        kind: What is classified.
+        data: The examples.
+        vectors: Yields the vectors of each sentence's words, (words, numbers).
+
+    Returns:
+        (examples, features): numbers are 2, 4 or 1 times those of a word's vector.
     """
     by_sentence = vectors(data.sentences)
     if kind == "word":
