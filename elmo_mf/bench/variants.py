@@ -18,7 +18,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.options import LstmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime.packed_linear import Precision
-from elmo_mf.bilm.runtime.runtime_settings import default_settings
+from elmo_mf.bilm.runtime_settings import default_settings
 from elmo_mf.compression import Compression
 from elmo_mf.compression.size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, size_report
 from elmo_mf.errors import InputError, one_line

@@ -20,10 +20,11 @@ class CharacterTables:
         embedding: Vectors of the characters (ids, dim). They must not change.
         convolutions: Convolutions of `dim` channels. They must not change.
         padding: Id of the padding behind a word's characters; one that is no id if there is none.
+        words_at_once: Words that are looked up at once, see `RuntimeSettings.table_words`.
     """
 
-    def __init__(self, embedding: Tensor, convolutions: Iterable[nn.Conv1d], padding: int) -> None:
-        self._characters, self._padding = len(embedding), padding
+    def __init__(self, embedding: Tensor, convolutions: Iterable[nn.Conv1d], padding: int, words_at_once: int) -> None:
+        self._characters, self._padding, self._words_at_once = len(embedding), padding, words_at_once
         self._tables = [_table(embedding.detach(), convolution) for convolution in convolutions]
         self._filters = sum(table.shape[1] for _, table in self._tables)
         self._shifts = torch.arange(max(width for width, _ in self._tables)) * self._characters  # to a place's rows
@@ -50,7 +51,8 @@ class CharacterTables:
         places = torch.arange(1, ids.shape[1] + 1)
         lengths = ((ids != self._padding) * places).amax(dim=1)
         order = lengths.argsort()
-        parts = [self._maxima(ids[words], int(lengths[words].amax())) for words in torch.split(order, _WORDS_AT_ONCE)]
+        batches = torch.split(order, self._words_at_once)
+        parts = [self._maxima(ids[words], int(lengths[words].amax())) for words in batches]
         result = torch.empty(len(ids), self._filters)
         result[order] = torch.cat(parts)
         return result
@@ -63,9 +65,6 @@ class CharacterTables:
             windows = nn.functional.embedding_bag(rows.reshape(-1, width), table, mode="sum")
             parts.append(windows.view(*rows.shape[:2], -1).amax(dim=1))
         return torch.cat(parts, dim=1)
-
-
-_WORDS_AT_ONCE = 128  # their windows stay in the cache, measured
 
 
 def _table(embedding: Tensor, convolution: nn.Conv1d) -> tuple[int, Tensor]:

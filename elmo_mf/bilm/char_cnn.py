@@ -23,11 +23,11 @@ from elmo_mf.bilm.runtime.packed_linear import (
     supports,
     unquantized,
 )
+from elmo_mf.bilm.runtime_settings import default_settings
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
 M = TypeVar("M", nn.Linear, nn.Conv1d)
-_WORDS_AT_ONCE = 512  # in inference, measured: intermediate results stay in the cache, and memory stays bounded
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -53,7 +53,7 @@ class CharCnn(TokenLayer):
         precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.settings = options, default_settings()
         mask_row = np.zeros((1, options.embedding_dim), np.float32)
         self.embedding = nn.Parameter(_tensor(np.concatenate([mask_row, arrays["char_embed"]])))
         self.convolutions = nn.ModuleList()
@@ -80,7 +80,7 @@ class CharCnn(TokenLayer):
         if not packs(self.embedding, self.parameters()):
             return self._vectors(ids)
         with full_precision():
-            vectors = [self._vectors(part) for part in torch.split(ids, _WORDS_AT_ONCE)]
+            vectors = [self._vectors(part) for part in torch.split(ids, self.settings.cnn_words)]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors)
 
     def word_ids(self, word: str) -> list[int]:
@@ -121,8 +121,10 @@ class CharCnn(TokenLayer):
     def _look_up(self, ids: Tensor) -> Tensor:
         """Return the maxima by tables of the convolutions' terms."""
         parameters = [self.embedding, *self.convolutions.parameters()]
-        tables = self._tables.get(parameters, lambda: CharacterTables(self.embedding, self._convolutions, self.padding))
-        return tables.maxima(ids)
+        return self._tables.get(parameters, lambda: self._tables_of(self.embedding, self.padding)).maxima(ids)
+
+    def _tables_of(self, embedding: Tensor, padding: int) -> CharacterTables:
+        return CharacterTables(embedding, self._convolutions, padding, self.settings.table_words)
 
     def _projected(self, vectors: Tensor, ids: Tensor) -> Tensor:
         """Return what the projection is applied to, given the outputs of the highway layers."""

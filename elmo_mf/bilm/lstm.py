@@ -13,7 +13,7 @@ from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.choice import Runtimes
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.protocol import Runtime
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import same_structure
 from elmo_mf.bilm.weights import JOINT, TARGETS, LstmWeights
 
@@ -37,7 +37,7 @@ class ProjectedLstm(LstmFormula):
         precision: Precision = "float32",
         settings: RuntimeSettings | None = None,
     ) -> None:
-        super().__init__(weights, cell_clip, proj_clip)
+        super().__init__(weights, cell_clip, proj_clip, settings)
         self.precision: Precision = precision if supports(precision) else "float32"
         self._runtimes = Runtimes(self.precision, settings)
 

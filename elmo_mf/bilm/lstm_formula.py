@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.lstm_cell import clipped, lstm_cell
 from elmo_mf.bilm.packing import State, join_final_states
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import GATES, JOINT, Array, Factors, LstmWeights, Matrix, Target, reorder_gates, reorder_rows
 
@@ -38,15 +39,22 @@ class LstmFormula(nn.Module):
         weights: One `LstmWeights` for each direction.
         cell_clip: Bound on the memory cell's absolute values; None for no bound.
         proj_clip: Bound on the projected state's absolute values; None for no bound.
+        settings: Thresholds; None for the process's default.
     """
 
-    def __init__(self, weights: Sequence[LstmWeights], cell_clip: float | None, proj_clip: float | None) -> None:
+    def __init__(
+        self,
+        weights: Sequence[LstmWeights],
+        cell_clip: float | None,
+        proj_clip: float | None,
+        settings: RuntimeSettings | None = None,
+    ) -> None:
         super().__init__()
         self.shared = JOINT in weights[0].matrices
         inputs, recurrents = zip(*map(_input_and_recurrent, weights), strict=True)
-        self.input, self.recurrent = StackedLinear(inputs), StackedLinear(recurrents)
+        self.input, self.recurrent = StackedLinear(inputs, settings), StackedLinear(recurrents, settings)
         projections = [w.matrices["projection"] for w in weights if "projection" in w.matrices]
-        self.projection = StackedLinear(projections) if projections else None
+        self.projection = StackedLinear(projections, settings) if projections else None
         self._given = [w.bias.astype(np.float32) for w in weights]
         bias = np.stack([reorder_rows(given + _forget_bias(given), _IFOG) for given in self._given])
         self.bias = nn.Parameter(torch.from_numpy(bias).unsqueeze(1))

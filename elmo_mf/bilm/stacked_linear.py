@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.runtime_settings import RuntimeSettings, default_settings
 from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
 
 
@@ -20,10 +21,12 @@ class StackedLinear(nn.Module):
 
     Args:
         matrices: One (out, in) matrix for each direction, all of the same structure, see `same_structure`.
+        settings: Thresholds; None for the process's default.
     """
 
-    def __init__(self, matrices: Sequence[Matrix]) -> None:
+    def __init__(self, matrices: Sequence[Matrix], settings: RuntimeSettings | None = None) -> None:
         super().__init__()
+        self.settings = default_settings() if settings is None else settings
         right: nn.Parameter | None = None
         self.blocks = 1
         lefts = []
@@ -63,7 +66,7 @@ class StackedLinear(nn.Module):
         """
         if self.right is not None:
             if add_between is None:
-                inputs = _product(inputs, self.right)
+                inputs = self._product(inputs, self.right)
             else:
                 inputs = torch.baddbmm(add_between, inputs, self.right)
         if self.blocks > 1:
@@ -71,7 +74,7 @@ class StackedLinear(nn.Module):
             return product if add is None else product + add
         left = self._masked_left()
         if add is None:
-            return _product(inputs, left)
+            return self._product(inputs, left)
         if overwrite_add and not torch.is_grad_enabled() and not torch.is_autocast_enabled(add.device.type):
             return add.baddbmm_(inputs, left)
         return torch.baddbmm(add, inputs, left)
@@ -87,6 +90,15 @@ class StackedLinear(nn.Module):
         if self.mask is not None and torch.is_grad_enabled():
             left = left * cast(Tensor, self.mask)
         return left
+
+    def _product(self, inputs: Tensor, matrices: Tensor) -> Tensor:
+        """Compute `torch.bmm`; long sums in parts on a GPU, which a product of few rows leaves mostly idle."""
+        _, rows, n = inputs.shape
+        settings = self.settings
+        few, long = 1 < rows <= settings.split_max_rows, n >= settings.split_min_columns
+        if inputs.device.type == "cpu" or not few or not long or n % settings.split_columns:
+            return torch.bmm(inputs, matrices)
+        return bmm_in_parts(inputs, matrices, n // settings.split_columns)
 
     def _blockwise(self, inputs: Tensor) -> Tensor:
         """Turn (G, rows, blocks * r) into (G, rows, out), each block with its own rows of the left factor."""
@@ -119,14 +131,6 @@ def same_structure(first: Matrix | None, second: Matrix | None) -> bool:
     return type(first) is type(second) and first.shape == second.shape
 
 
-def _product(inputs: Tensor, matrices: Tensor) -> Tensor:
-    """Compute `torch.bmm`; long sums in parts on a GPU, which a product of few rows leaves mostly idle."""
-    _, rows, n = inputs.shape
-    if inputs.device.type == "cpu" or not 1 < rows <= _SPLIT_MAX_ROWS or n < _SPLIT_MIN_COLUMNS or n % _SPLIT_COLUMNS:
-        return torch.bmm(inputs, matrices)
-    return bmm_in_parts(inputs, matrices, n // _SPLIT_COLUMNS)
-
-
 def bmm_in_parts(inputs: Tensor, matrices: Tensor, parts: int) -> Tensor:
     """Compute `torch.bmm` as a sum of products.
 
@@ -139,9 +143,6 @@ def bmm_in_parts(inputs: Tensor, matrices: Tensor, parts: int) -> Tensor:
     cut = inputs.view(groups, rows, parts, n // parts).transpose(1, 2).flatten(0, 1)
     products = torch.bmm(cut, matrices.view(groups * parts, n // parts, -1))
     return products.view(groups, parts, rows, -1).sum(dim=1)
-
-
-_SPLIT_MIN_COLUMNS, _SPLIT_COLUMNS, _SPLIT_MAX_ROWS = 1024, 256, 1024  # measured
 
 
 def _stack(matrices: list[Array]) -> Tensor:

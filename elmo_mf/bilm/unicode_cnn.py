@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.options import UnicodeCnnOptions
 from elmo_mf.bilm.runtime.packed_linear import Precision
@@ -15,7 +14,6 @@ from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError
 
-_MOST_IN_TABLES = 1024  # characters whose tables are kept, in 50 MB at the published sizes
 _TABLE = "embedding"
 
 
@@ -68,13 +66,13 @@ class UnicodeCnn(CharCnn):
         return super()._maxima(ids[:, 1:])
 
     def _look_up(self, ids: Tensor) -> Tensor:
-        if len(self.embedding) <= _MOST_IN_TABLES:
+        if len(self.embedding) <= self.settings.table_characters:
             return super()._look_up(ids)
         used, places = torch.unique(ids, return_inverse=True)
         padding = int(torch.searchsorted(used, self.padding))  # if it is not used, no place is its own
         if padding == len(used) or used[padding] != self.padding:
             padding = -1
-        return CharacterTables(self.embedding[used], self._convolutions, padding).maxima(places)
+        return self._tables_of(self.embedding[used], padding).maxima(places)
 
     def _projected(self, vectors: Tensor, ids: Tensor) -> Tensor:
         return torch.cat([nn.functional.embedding(ids[:, 0], self.words), vectors], dim=1)

@@ -17,7 +17,7 @@ from elmo_mf.bench.sizes import SIZES, published_options
 from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm import BilmOptions
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
-from elmo_mf.bilm.runtime.runtime_settings import use_settings
+from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.cli.main import main
 from elmo_mf.compression import Compression
 from elmo_mf.records.labels import compression_label

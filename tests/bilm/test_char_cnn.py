@@ -160,7 +160,7 @@ def test_tables_are_convolutions(filters: list[tuple[int, int]], words: int, see
     embedded = nn.functional.embedding(ids, embedding).transpose(1, 2)
     with torch.no_grad():
         expected = torch.cat([convolution(embedded).amax(dim=2) for convolution in convolutions], dim=1)
-        tables = CharacterTables(embedding, convolutions, PADDING + 1)
+        tables = CharacterTables(embedding, convolutions, PADDING + 1, words_at_once=2)
         found = tables.maxima(ids)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
         if words:

@@ -20,7 +20,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.runtime import choice
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
 from tests.bilm.layers import (
@@ -72,7 +72,7 @@ def test_inference_equals_the_plain_formula(
 
 
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-def test_a_batch_goes_through_every_form(ranks: tuple[Ranks, Ranks]) -> None:
+def test_a_batch_goes_through_every_layout(ranks: tuple[Ranks, Ranks]) -> None:
     """The tests above do test them."""
     layer, lengths = Layer(16, 8, ranks, (3.0, 3.0), 1.0), [9, 9, 4, 3, 1]
     recurrent = cast(ProjectedLstm, layer.build().groups[0]).recurrent.left[0].numel()
@@ -82,8 +82,8 @@ def test_a_batch_goes_through_every_form(ranks: tuple[Ranks, Ranks]) -> None:
         packed = runtime(layer.build(settings=settings), batch := layer.batch(lengths))
     if supports("float32"):
         assert isinstance(packed, PackedLstm)
-        forms = {"joint", "separate", "stacked"} if ranks == FACTORED else {"separate", "stacked"}
-        assert set(map(packed.form, batch[1])) == forms
+        layouts = {"joint", "separate", "stacked"} if ranks == FACTORED else {"separate", "stacked"}
+        assert set(map(packed.layout, batch[1])) == layouts
 
 
 def test_clips_are_hit_or_not() -> None:

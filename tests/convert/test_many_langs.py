@@ -23,7 +23,8 @@ from allennlp.modules.token_embedders import TokenEmbedder
 
 import elmo_mf.plugin  # noqa: F401  registers what the config names
 from elmo_mf import Bilm, Compression
-from elmo_mf.bilm import _character_tables, unicode_cnn
+from elmo_mf.bilm import _character_tables
+from elmo_mf.bilm.runtime import use_settings
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from tests.convert.many_langs import CHARACTERS, SENTENCES, SIZES, WORDS, Formulas, write_folder
@@ -67,10 +68,10 @@ def test_the_vectors_are_those_of_the_formulas(folder: Path, elmo: Path) -> None
     assert "converted from ELMoForManyLangs" in (elmo / "MODEL_CARD.md").read_text()
 
 
-def test_many_characters(folder: Path, elmo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unicode_cnn, "_MOST_IN_TABLES", 2)
+def test_many_characters(folder: Path, elmo: Path) -> None:
     theirs = [Formulas(folder).vectors(sentence) for sentence in SENTENCES]
-    bilm = Bilm.from_files(elmo)
+    with use_settings(table_characters=2):
+        bilm = Bilm.from_files(elmo)
     assert_same([bilm.embed([sentence])[0] for sentence in SENTENCES], theirs)  # one of them has no padding
     assert_same(bilm.embed(SENTENCES), theirs)
 
@@ -312,7 +313,7 @@ def test_the_published_sizes_need_no_file(folder: Path, tmp_path: Path, capsys: 
 def test_tables_without_padding() -> None:
     torch.manual_seed(0)
     embedding, convolution = torch.randn(5, 3), torch.nn.Conv1d(3, 2, 2)
-    tables = _character_tables.CharacterTables(embedding, [convolution], -1)
+    tables = _character_tables.CharacterTables(embedding, [convolution], -1, words_at_once=1)
     ids = torch.tensor([[1, 2, 3, 4], [4, 4, 1, 2]])
     expected = convolution(embedding[ids].transpose(1, 2)).amax(dim=2)
     torch.testing.assert_close(tables.maxima(ids), expected)

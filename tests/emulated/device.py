@@ -133,7 +133,7 @@ class EmulatedGpu(TorchDispatchMode):
             self.launches += 1
 
     def capture(self, run: Callable[[], None]) -> Callable[[], None]:
-        """As `elmo_mf.bilm.runtime.runtime_settings.capture_cuda_graph`."""
+        """As `elmo_mf.bilm.runtime_settings.capture_cuda_graph`."""
         self._captured = []
         run()
         captured, self._captured = self._captured, None

@@ -28,7 +28,7 @@ from elmo_mf.bench.limits import measure_limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.lstm import ProjectedLstm
-from elmo_mf.bilm.runtime.runtime_settings import use_settings
+from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.experiments.workspace import workspace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, PackedLinear, Precision, packs, supports
     from elmo_mf.bilm.runtime.protocol import Runtime
-    from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings, default_settings, use_settings
+    from elmo_mf.bilm.runtime_settings import RuntimeSettings, default_settings, use_settings
 
 __all__ = [
     "PRECISIONS",
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Runtime": "protocol",
-    "RuntimeSettings": "runtime_settings",
-    "default_settings": "runtime_settings",
-    "use_settings": "runtime_settings",
+    "Runtime": "elmo_mf.bilm.runtime.protocol",
+    "RuntimeSettings": "elmo_mf.bilm.runtime_settings",
+    "default_settings": "elmo_mf.bilm.runtime_settings",
+    "use_settings": "elmo_mf.bilm.runtime_settings",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'packed_linear')}"), name)
+    return getattr(import_module(_MODULES.get(name, "elmo_mf.bilm.runtime.packed_linear")), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from elmo_mf.bilm.lstm_cell import clipped
 from elmo_mf.bilm.packing import State, split_steps
 from elmo_mf.bilm.runtime.factor_gradients import FactorGradients, Factors, multiply, multiply_gradients
 from elmo_mf.bilm.runtime.training_cells import TrainingCells, of_clipped
+
+T = TypeVar("T")
 
 
 class Step(NamedTuple):
@@ -103,12 +105,24 @@ class Recurrence:
         return torch.cat(ended[::-1], dim=1)
 
 
+class _Context(Protocol):
+    """What the forward pass keeps for the backward pass."""
+
+    recurrence: Recurrence
+    lengths: tuple[int, int]
+    types: list[torch.dtype]
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _Run(torch.autograd.Function):
     """`Recurrence`: the gates, cells, gated cells and states of all steps are kept for the backward pass."""
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: _Context,
         recurrence: Recurrence,
         lengths: tuple[int, int],
         inputs: Tensor,
@@ -137,7 +151,7 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *of_results: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, *of_results: Tensor) -> tuple[Tensor | None, ...]:
         n_factors = len(ctx.types) - 4
         bias, cs, gated, hs, inputs, *saved = ctx.saved_tensors
         matrices = _by_matrix(saved[:n_factors], ctx.lengths)
@@ -210,7 +224,7 @@ def _followed_by(states: Tensor, tokens: int) -> Tensor:
     return together
 
 
-def _by_matrix(values: Sequence[Any], lengths: tuple[int, int]) -> tuple[tuple[Any, ...], ...]:
+def _by_matrix(values: Sequence[T], lengths: tuple[int, int]) -> tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]:
     """Cut values into those of the input's, the recurrent and the projection's matrices."""
     end = sum(lengths)
     return tuple(values[: lengths[0]]), tuple(values[lengths[0] : end]), tuple(values[end:])

@@ -17,8 +17,8 @@ from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import Precision, supports
 from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime.protocol import Runtime
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings, default_settings
 from elmo_mf.bilm.runtime.whole_batch import WholeBatchLstm
+from elmo_mf.bilm.runtime_settings import RuntimeSettings, default_settings
 
 
 class _CpuRuntimes(NamedTuple):

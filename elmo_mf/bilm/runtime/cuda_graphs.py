@@ -15,7 +15,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime.runtime_settings import Capture, RuntimeSettings, capture_cuda_graph
+from elmo_mf.bilm.runtime_settings import Capture, RuntimeSettings, capture_cuda_graph
 
 
 class CudaGraphLstm:

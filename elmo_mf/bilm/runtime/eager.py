@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State, split_steps
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from elmo_mf.bilm.packing import State, split_steps
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime.packed_linear import full_precision
 from elmo_mf.bilm.runtime.packed_lstm import PackedDirection
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 
 

@@ -1,7 +1,7 @@
 """The projected LSTM in inference on a CPU, in PyTorch operations on packed copies of its weights.
 
 It runs where there is no machine code, or where that is slower. How a step runs depends on how many sequences are in
-it, so that a batch changes from one form to the next as its sequences end:
+it, so that a batch changes from one layout to the next as its sequences end:
 
 - `joint`: many sequences. Where input and recurrent are both factored, their left factors are one matrix, and a step's
   gates come from one product with [x_t R_x; h_{t-1} R_h], bias and activations included. The directions run one after
@@ -9,7 +9,7 @@ it, so that a batch changes from one form to the next as its sequences end:
 - `separate`: fewer sequences, or matrices that are not factored. The input's part of the gates comes from one product
   for many steps. The directions also run one after the other.
 - `stacked`: so few sequences that calls cost more than products. Both directions run in each call, by the loop of
-  `LstmFormula.run`. Gates with factors of their own and shared left factors always run in this form.
+  `LstmFormula.run`. Gates with factors of their own and shared left factors always run in this layout.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from elmo_mf.bilm.runtime.packed_linear import (
     tanh,
     unquantized,
 )
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import GATES, Target
 
-PackedForm = Literal["joint", "separate", "stacked"]
+PackedLayout = Literal["joint", "separate", "stacked"]
 
 
 class PackedLstm:
@@ -54,7 +54,7 @@ class PackedLstm:
         self.lstm, self.settings = lstm, settings
         self.directions = [PackedDirection(lstm, index, precision, settings) for index in range(len(lstm.bias))]
         self.quantizes = any(map(self.directions[0].quantizes, (lstm.input, lstm.recurrent)))
-        self._min_separate = self._min_joint = math.inf  # sequences from which a form is used
+        self._min_separate = self._min_joint = math.inf  # sequences from which a layout is used
         if not lstm.shared and lstm.input.blocks == lstm.recurrent.blocks == 1:
             self._min_separate = settings.packed_multiply_adds / lstm.recurrent.left[0].numel()
             if lstm.input.rank is not None and lstm.recurrent.rank is not None:
@@ -64,23 +64,23 @@ class PackedLstm:
         with full_precision():
             return self._run(inputs, batch_sizes, state)
 
-    def form(self, sequences: int) -> PackedForm:
-        """Return the form in which a step of so many sequences runs."""
+    def layout(self, sequences: int) -> PackedLayout:
+        """Return the layout in which a step of so many sequences runs."""
         if sequences < self._min_separate:
             return "stacked"
         return "separate" if sequences < self._min_joint else "joint"
 
     def _run(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
         outputs, ended = [], []
-        for form, group in groupby(batch_sizes, self.form):
+        for layout, group in groupby(batch_sizes, self.layout):
             sizes = list(group)
             tokens, (h, c) = sum(sizes), state
             ended.append((h[:, sizes[0] :], c[:, sizes[0] :]))
             state = h[:, : sizes[0]], c[:, : sizes[0]]
-            if form == "stacked":
+            if layout == "stacked":
                 output, state = self.lstm.run(self._input_parts(inputs[:, :tokens], sizes), sizes, state)
             else:
-                output, state = self._run_directions(inputs[:, :tokens], sizes, state, form == "joint")
+                output, state = self._run_directions(inputs[:, :tokens], sizes, state, layout == "joint")
             outputs.append(output)
             inputs = inputs[:, tokens:]
         ended.append(state)
@@ -128,7 +128,7 @@ class PackedDirection:
             batch_sizes: Number of sequences still running at each step, never rising.
             h: Starting states (sequences, p).
             c: Starting memory cells (sequences, n).
-            joint: Whether in the form `joint`; else `separate`.
+            joint: Whether in the layout `joint`; else `separate`.
 
         Returns:
             The states of all steps (tokens, p), and each sequence's last `h` and `c`.

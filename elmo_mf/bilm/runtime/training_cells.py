@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from elmo_mf.bilm.runtime.kernel.task import CellTask
 
 
 class TrainingCells(Protocol):
@@ -78,7 +80,21 @@ class _MachineCodeCells:
     openmp: bool
 
     def forward(self, sums: Tensor, bias: Tensor, before: Tensor, after: Tensor, gated: Tensor) -> None:
-        self._run(False, sums=sums, bias=bias, before=before, after=after, gated=gated)
+        from elmo_mf.bilm.runtime.kernel.task import CellTask
+
+        directions, rows, _ = before.shape
+        tasks = [
+            CellTask(
+                rows=rows,
+                sums=_address(sums, direction),
+                bias=_address(bias, direction),
+                before=_address(before, direction),
+                after=_address(after, direction),
+                gated=_address(gated, direction),
+            )
+            for direction in range(directions)
+        ]
+        self._run(tasks, backward=False)
 
     def backward(
         self,
@@ -88,32 +104,35 @@ class _MachineCodeCells:
         of_sums: Tensor,
         of_bias: Tensor,
     ) -> None:
-        sums, bias, before, after = saved
-        self._run(
-            True,
-            sums=sums,
-            bias=bias,
-            before=before,
-            after=after,
-            gated=of_gated,
-            of_cells=of_cells,
-            of_sums=of_sums,
-            of_bias=of_bias,
-        )
-
-    def _run(self, backward: bool, **tensors: Tensor) -> None:
-        from elmo_mf.bilm.runtime.kernel.emit_training_cells import CellConfig, cell_kernel
         from elmo_mf.bilm.runtime.kernel.task import CellTask
 
-        directions, rows = tensors["before"].shape[:2]
-        places = {
-            name: (tensor.data_ptr(), tensor.stride(0) * tensor.element_size()) for name, tensor in tensors.items()
-        }
-        tasks: list[ctypes.Structure] = [
-            CellTask(rows=rows, **{name: start + direction * distance for name, (start, distance) in places.items()})
+        sums, bias, before, after = saved
+        directions, rows, _ = before.shape
+        tasks = [
+            CellTask(
+                rows=rows,
+                sums=_address(sums, direction),
+                bias=_address(bias, direction),
+                before=_address(before, direction),
+                after=_address(after, direction),
+                gated=_address(of_gated, direction),
+                of_cells=_address(of_cells, direction),
+                of_sums=_address(of_sums, direction),
+                of_bias=_address(of_bias, direction),
+            )
             for direction in range(directions)
         ]
+        self._run(tasks, backward=True)
+
+    def _run(self, tasks: list[CellTask], backward: bool) -> None:
+        from elmo_mf.bilm.runtime.kernel.emit_training_cells import CellConfig, cell_kernel
+
         cell_kernel(CellConfig(self.n, self.clip, self.lanes, self.bf16), backward)(tasks, self.openmp)
+
+
+def _address(tensor: Tensor, direction: int) -> int:
+    """Return where the numbers of a direction lie."""
+    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size()
 
 
 _OF_SIGMOID = torch.ops.aten.sigmoid_backward.grad_input

@@ -10,8 +10,8 @@ from torch import Tensor
 from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.autograd_recurrence import Recurrence
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.runtime.training_cells import training_cells
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 
 

@@ -14,7 +14,7 @@ from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime.choice import suits_graphs
 from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
-from elmo_mf.bilm.runtime.runtime_settings import Launches, RuntimeSettings
+from elmo_mf.bilm.runtime_settings import Launches, RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.gpu import needs_gpu, on_each_device

@@ -12,12 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from elmo_mf.bilm import runtime_settings
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime import runtime_settings
 from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
 

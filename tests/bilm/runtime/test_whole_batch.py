@@ -15,9 +15,9 @@ from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime.autograd_recurrence import Recurrence
 from elmo_mf.bilm.runtime.eager import EagerLstm
-from elmo_mf.bilm.runtime.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.runtime.training_cells import TrainingCells, training_cells
 from elmo_mf.bilm.runtime.whole_batch import WholeBatchLstm
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, runtime
 
 ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)

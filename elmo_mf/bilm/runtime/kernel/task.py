@@ -67,8 +67,8 @@ class Task(ctypes.Structure):
 class CellTask(ctypes.Structure):
     """Some rows of one step of one direction in training: memory cells, or their gradients.
 
-    The forward pass has no gradients. Sums of gates, gated cells and the gradients of both are float32 or bfloat16,
-    everything else is float32; rows follow each other without gaps.
+    The forward pass has no gradients: their fields are null. Sums of gates, gated cells and the gradients of both are
+    float32 or bfloat16, everything else is float32; rows follow each other without gaps.
 
     Attributes:
         rows: Number of rows.
@@ -82,6 +82,16 @@ class CellTask(ctypes.Structure):
         of_sums: Gradients of the sums, written; (rows, 4n).
         of_bias: Gradients of the bias, which those of these rows are added to; (4n,).
     """
+
+    rows: int
+    sums: int
+    bias: int
+    before: int
+    after: int
+    gated: int
+    of_cells: int | None
+    of_sums: int | None
+    of_bias: int | None
 
     _fields_ = [
         ("rows", ctypes.c_int64),

@@ -1,4 +1,4 @@
-"""Where one runtime becomes faster than another, and which of them may be used."""
+"""Where one way to compute becomes faster than another, and which of them may be used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def capture_cuda_graph(launches: Launches) -> Launches:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Thresholds between the forms of the recurrence, measured on the machines of docs/performance.md.
+    """Thresholds between forms of a computation and sizes of its parts, as measured for docs/performance.md.
 
     Attributes:
         cache_bytes: Size of the input's gates that are computed at once on a CPU, so that they stay in its cache.
@@ -52,6 +52,14 @@ class RuntimeSettings:
         quantized_numbers: Numbers of a dense matrix of the gates from which `int8` keeps it as integers; with fewer,
             bfloat16 in machine code is faster.
         onednn_tanh_numbers: Numbers from which oneDNN's tanh is faster than PyTorch's.
+        split_max_rows: Rows up to which a product on a GPU is computed in parts, which keep more of it busy.
+        split_min_columns: Columns of a matrix from which its product is.
+        split_columns: Columns of each part.
+        cnn_words: Words whose vectors the character CNN computes at once in inference on a CPU, so that intermediate
+            results stay in the cache.
+        table_words: Words whose convolutions are looked up at once, so that their windows stay in the cache.
+        table_characters: Characters up to which the tables of all of them are kept, in 50 MB at the published sizes;
+            with more, each batch has tables of its own characters.
         graph_steps: A graph has a multiple of this number of steps.
         graph_max_steps: Steps in one graph at most.
         graph_max_tokens: Tokens in one graph at most, except that a graph has at least `graph_steps` steps.
@@ -70,6 +78,12 @@ class RuntimeSettings:
     machine_code_ranks_per_sequence: float = 16
     quantized_numbers: float = 4e6
     onednn_tanh_numbers: int = 16_384
+    split_max_rows: int = 1024
+    split_min_columns: int = 1024
+    split_columns: int = 256
+    cnn_words: int = 512
+    table_words: int = 128
+    table_characters: int = 1024
     graph_steps: int = 8
     graph_max_steps: int = 32
     graph_max_tokens: int = 1024
