@@ -88,7 +88,13 @@ def check_finite(what: str, value: float, advice: str) -> None:
 
 
 def missing(path: Path, kind: str, expected: str) -> InputError:
-    """Return the error for a file that does not exist, with the closest name in its folder as a suggestion."""
+    """Return the error for a file that does not exist, with the closest name in its folder as a suggestion.
+
+    Args:
+        path: The file.
+        kind: Kind of file for the message, such as `weight file`.
+        expected: Expected content for the message.
+    """
     try:
         neighbours = sorted(file.name for file in islice(path.parent.iterdir(), _NEIGHBOURS))
     except (OSError, ValueError):  # ValueError: a name that no file system has

@@ -50,7 +50,13 @@ def picture(name: str, description: str) -> str:
 
 
 def in_both_themes(draw: Callable[[Path, str], object], folder: Path, name: str) -> None:
-    """Write `NAME-light.svg` with `draw`, and a copy in the colours of the dark theme as `NAME-dark.svg`."""
+    """Write `NAME-light.svg`, and a copy in the colours of the dark theme as `NAME-dark.svg`.
+
+    Args:
+        draw: Writes the figure to a path in a theme.
+        folder: Folder of the files.
+        name: NAME.
+    """
     light, dark = (folder / f"{name}-{theme}.svg" for theme in THEMES)
     draw(light, "light")
     write_text(dark, darkened(light.read_text(encoding="utf-8")))

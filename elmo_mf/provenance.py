@@ -44,6 +44,11 @@ def file_hash(path: str | Path) -> str:
 def regular_hash(path: str | Path, kind: str, expected: str) -> str:
     """Return the SHA-256 of an untrusted file.
 
+    Args:
+        path: The file.
+        kind: Kind of file for the message.
+        expected: Expected content for the message.
+
     Raises:
         InputError: As in `open_regular`.
     """

@@ -305,7 +305,13 @@ def norm_summary(explanation: Explanation) -> pd.DataFrame:
 
 
 def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
-    """Write a figure: loss and activation error by target and layer, and each norm against both."""
+    """Write a figure: loss and activation error by target and layer, and each norm against both.
+
+    Args:
+        explanation: The analysis of a board.
+        path: File to write; its suffix determines the format.
+        theme: Theme of the figure, `light` or `dark`.
+    """
     from matplotlib.figure import Figure
 
     unit = Unit.of_loss(explanation.board.scoring)

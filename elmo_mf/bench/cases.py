@@ -67,13 +67,31 @@ def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: boo
 
 
 def token_vectors(case: Case, dim: int, device: torch.device) -> Tensor:
-    """Draw random token vectors (batch, longest, dim) for the biLSTM alone."""
+    """Draw random token vectors for the biLSTM alone.
+
+    Args:
+        case: The case.
+        dim: Width of the vectors, p.
+        device: Device of the result.
+
+    Returns:
+        (batch, longest, dim).
+    """
     generator = torch.Generator().manual_seed(0)
     return torch.randn(len(case.lengths), max(case.lengths), dim, generator=generator).to(device)
 
 
 def character_ids(case: Case, max_characters: int, device: torch.device) -> Tensor:
-    """Draw words by Zipf's law, so that they repeat as in a text, as character ids (batch, longest, characters)."""
+    """Draw words by Zipf's law, so that they repeat as in a text.
+
+    Args:
+        case: The case.
+        max_characters: Character ids of a word.
+        device: Device of the result.
+
+    Returns:
+        Character ids (batch, longest, max_characters), 0 past a sentence's end.
+    """
     rng = np.random.default_rng(0)
     ranks = 1 / np.arange(1, 20_001)
     drawn = rng.choice(len(ranks), size=sum(case.lengths), p=ranks / ranks.sum())

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def bench_table(case: Case, timings: list[Timing], limits: Limits) -> Table:
-    """Build the table of one case, with one row per variant."""
+    """Build the table of one case, with one row per variant.
+
+    Args:
+        case: The case.
+        timings: The timings of its variants.
+        limits: The machine's limits, which rates are shown as shares of.
+    """
     from rich.table import Table
 
     table = Table(title=str(case), title_justify="left", box=None, pad_edge=False)

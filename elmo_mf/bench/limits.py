@@ -31,6 +31,7 @@ class Limits:
     bfloat16_gflop_s: float | None
 
     def to_dict(self) -> dict[str, float | None]:
+        """Return the limits by name."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -62,9 +62,19 @@ class Timing:
 def measure(
     case: Case, variants: list[Variant], device: torch.device, budget: float, least_rounds: int = 3
 ) -> list[Timing]:
-    """Run every variant once per round until `budget` seconds are spent; each round starts with another variant.
+    """Time the variants of a case, which run in turns, each round starting with another one.
 
     The first call of each variant is a warm-up, and its vectors are compared.
+
+    Args:
+        case: The case.
+        variants: The variants that take part in it.
+        device: Device to run on.
+        budget: Seconds to spend, without the first calls.
+        least_rounds: Smallest number of rounds, whatever they take. Defaults to 3.
+
+    Returns:
+        The timing of each variant.
     """
     with torch.inference_mode():
         runs = [variant.prepare(case, device) for variant in variants]
@@ -83,7 +93,13 @@ def measure(
 def interleaved(
     runs: Sequence[Callable[[], object]], device: torch.device, budget: float, least_rounds: int
 ) -> list[np.ndarray]:
-    """Run each function once per round until `budget` seconds are spent; each round starts with another one.
+    """Time functions that run in turns, each round starting with another one.
+
+    Args:
+        runs: The functions.
+        device: Device that they run on.
+        budget: Seconds to spend.
+        least_rounds: Smallest number of rounds, whatever they take.
 
     Returns:
         The seconds of each function's calls, one array (rounds,) for each function.

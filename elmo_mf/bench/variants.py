@@ -54,11 +54,23 @@ class Variant(ABC):
 
     @abstractmethod
     def prepare(self, case: Case, device: torch.device) -> Call:
-        """Return a function that runs the case once on prepared inputs."""
+        """Return a function that runs the case once on prepared inputs.
+
+        Args:
+            case: The case, which the variant takes part in.
+            device: Device to run on.
+        """
 
 
 class Ours(Variant):
-    """This project's encoder, dense or compressed, in float32."""
+    """This project's encoder, dense or compressed, in float32.
+
+    Args:
+        options: Options of the dense ELMo.
+        weights: Its weights.
+        compression: How it is compressed; None for the dense encoder.
+        device: Device to run on.
+    """
 
     def __init__(self, options: Path, weights: Path, compression: Compression | None, device: torch.device) -> None:
         self.compression = compression
@@ -75,6 +87,7 @@ class Ours(Variant):
 
     @property
     def around_bytes(self) -> int:
+        """Bytes of the character CNN's weights, of which some are in lower precisions."""
         cnn = self.bilm.char_cnn
         dense = [layer for layer in cnn.highways if isinstance(layer, nn.Linear)]
         integers = sum(parameter.numel() for layer in dense for parameter in layer.parameters())
@@ -83,6 +96,7 @@ class Ours(Variant):
         return super().around_bytes - saved[self.precision]
 
     def runs(self, case: Case) -> bool:
+        """Return whether the variant differs in this case from the dense one or from another precision."""
         if case.part == "characters":
             return self.compression is None or self.compression.highway_rank is not None
         if case.part == "lstm" and self.precision == "int8":  # without such a matrix, int8 is the same as bfloat16
@@ -90,6 +104,7 @@ class Ours(Variant):
         return True
 
     def prepare(self, case: Case, device: torch.device) -> Call:
+        """Return a function that runs the case once, see `Variant.prepare`."""
         bilm = self.bilm
         if case.part != "lstm":
             ids = character_ids(case, bilm.options.char_cnn.max_characters_per_token, device)
@@ -118,7 +133,13 @@ def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:
 
 
 class WordCache(Variant):
-    """This project's character CNN with all word vectors cached by the previous call, which is the best case."""
+    """This project's character CNN with all word vectors cached by the previous call, which is the best case.
+
+    Args:
+        options: Options of the dense ELMo.
+        weights: Its weights.
+        size: Its parameters and multiply-adds.
+    """
 
     name, same_as = "dense, words kept", BASELINE
 
@@ -127,9 +148,11 @@ class WordCache(Variant):
         self.size = size
 
     def runs(self, case: Case) -> bool:
+        """Return whether the case is the character CNN alone."""
         return case.part == "characters"
 
     def prepare(self, case: Case, device: torch.device) -> Call:
+        """Return a function that runs the case once, see `Variant.prepare`."""
         ids = character_ids(case, self.bilm.options.char_cnn.max_characters_per_token, device)
         return lambda: token_layer(self.bilm, ids)
 
@@ -138,7 +161,17 @@ _CACHE_MB = 64
 
 
 class AllenNlp(Variant):
-    """AllenNLP's `_ElmoBiLm`, whose state is reset before each call."""
+    """AllenNLP's `_ElmoBiLm`, whose state is reset before each call.
+
+    Args:
+        options: Options of the dense ELMo.
+        weights: Its weights.
+        size: Its parameters and multiply-adds.
+        device: Device to run on.
+
+    Raises:
+        InputError: AllenNLP cannot read the weights.
+    """
 
     name = BASELINE
 
@@ -156,6 +189,7 @@ class AllenNlp(Variant):
             ) from None
 
     def prepare(self, case: Case, device: torch.device) -> Call:
+        """Return a function that runs the case once, see `Variant.prepare`."""
         module, lstm = self.module, self.module._elmo_lstm
         if case.part != "lstm":
             ids = character_ids(case, module._token_embedder._options["char_cnn"]["max_characters_per_token"], device)
@@ -186,6 +220,11 @@ class TorchLstm(Variant):
     """`torch.nn.LSTM(proj_size=...)` of the same size in both directions, as a reference for a dense native kernel.
 
     It has random weights, no clipping, no skip connections and no character CNN, and it computes padded steps too.
+
+    Args:
+        options: Sizes of the LSTMs.
+        size: Parameters and multiply-adds of the ELMo.
+        device: Device to run on.
     """
 
     name = "torch.nn.LSTM"
@@ -206,9 +245,11 @@ class TorchLstm(Variant):
             self.directions[0](torch.zeros(1, 1, d, device=device))
 
     def runs(self, case: Case) -> bool:
+        """Return whether the case is the biLSTM alone, of sizes that PyTorch supports."""
         return case.part == "lstm" and bool(self.directions)
 
     def prepare(self, case: Case, device: torch.device) -> Call:
+        """Return a function that runs the case once, see `Variant.prepare`."""
         forward, backward = self.directions
         tokens = token_vectors(case, forward.input_size, device)
         return lambda: torch.cat([forward(tokens)[0], backward(tokens.flip(1))[0].flip(1)], dim=2)

@@ -57,7 +57,13 @@ class ProjectedLstm(LstmFormula):
         return self.runtime(inputs, batch_sizes, state)(inputs, batch_sizes, state)
 
     def runtime(self, inputs: Tensor, batch_sizes: list[int], state: State) -> Runtime:
-        """Return the runtime that `forward` uses for these arguments."""
+        """Return the runtime that `forward` uses for these arguments.
+
+        Args:
+            inputs: See `forward`.
+            batch_sizes: See `forward`.
+            state: Starting states.
+        """
         return self._runtimes.choose(self, inputs, batch_sizes, state)
 
 
@@ -88,7 +94,16 @@ class BiLstmLayer(nn.Module):
         self.groups = nn.ModuleList(ProjectedLstm(group, cell_clip, proj_clip, precision, settings) for group in groups)
 
     def forward(self, inputs: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
-        """Run over packed sequences, as `ProjectedLstm.forward` with G = 2: forward and backward."""
+        """Run over packed sequences.
+
+        Args:
+            inputs: Inputs of the forward and of the backward direction, (2, tokens, d).
+            batch_sizes: Number of sequences still running at each step, never rising.
+            state: Starting states in packed order; None for zeros.
+
+        Returns:
+            The states of all steps (2, tokens, p), and each sequence's last state.
+        """
         if len(self.groups) == 1:
             output, state = self.groups[0](inputs, batch_sizes, state)
             return output, state

@@ -1,7 +1,7 @@
 """The state policy `primed`: every sentence starts from the LSTMs' state at the end of one fixed text.
 
 An ELMo is trained on running text, with its state carried from sentence to sentence, and has hardly seen a state of
-zeros. The text is `priming.txt` beside this file, one tokenised sentence per line.
+zeros. The text is `priming.txt` in the folder of this file, one tokenised sentence per line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ class SteppedEncoder(Protocol):
     def run_layers(
         self, stacked: Tensor, batch_sizes: list[int], states: list[State] | None
     ) -> tuple[list[Tensor], list[State]]:
-        """Run all biLSTM layers."""
+        """Run all biLSTM layers, see `Bilm.run_layers`.
+
+        Args:
+            stacked: Token vectors in the order in which each direction reads them, (2, tokens, p).
+            batch_sizes: Number of sequences still running at each step.
+            states: Starting states of each layer; None for zeros.
+        """
 
 
 def priming_sentences() -> list[list[str]]:

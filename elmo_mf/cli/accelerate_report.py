@@ -108,7 +108,14 @@ def print_memory(original: int | None, result: int | None) -> None:
 def print_test(
     original: LoadedModel, winner: LoadedModel, result: SearchResult, instances: Sequence[Instance]
 ) -> dict[str, Any]:
-    """Score the original and the result once on data that chose nothing, print both, and return them."""
+    """Score the original and the result once on data that chose nothing, print both, and return them.
+
+    Args:
+        original: The original model.
+        winner: The result.
+        result: The search that chose it.
+        instances: The examples.
+    """
     from elmo_mf.acceleration import Comparison, evaluate
 
     theirs, counters = evaluate(original.model, instances)

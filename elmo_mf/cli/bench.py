@@ -42,6 +42,7 @@ class EncoderOptions:
 
     @property
     def name(self) -> str:
+        """Name of the ELMo, for tables."""
         return str(self.weights or self.options or f"{self.size}, random weights")
 
     def given(self) -> CheckpointFiles | None:

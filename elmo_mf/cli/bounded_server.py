@@ -53,6 +53,7 @@ class BoundedServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection; if there are too many, the one that waits longest is ended."""
         with self._lock:
             if len(self._waiting) + len(self._answered) >= MOST_CONNECTIONS:
                 connections = self._waiting or self._answered
@@ -79,6 +80,7 @@ class BoundedServer(ThreadingHTTPServer):
                         _end(request)
 
     def shutdown_request(self, request: Any) -> None:
+        """Forget a connection and close it."""
         with self._lock:
             self._waiting.pop(request, None)
             self._answered.pop(request, None)
@@ -106,12 +108,14 @@ class BoundedHandler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def setup(self) -> None:
+        """Bound the time and the size of the request."""
         self.request.settimeout(self.server.patience)
         super().setup()
         self._request = _Limited(self.rfile, MOST_BYTES)
         self.rfile = io.BufferedReader(self._request)
 
     def do_GET(self) -> None:
+        """Answer a request, or reject it."""
         self.server.has_asked(self.request)
         content = None
         if not self._request.left:

@@ -54,6 +54,12 @@ def fetch(
 def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
     """Fetch an entry of the catalogue into a folder, showing progress bars and printing what was written.
 
+    Args:
+        kind: Kind of the entry.
+        name: Its name.
+        folder: The folder.
+        mirror: Address or folder that has the files under their own names; None for the published addresses.
+
     Returns:
         The new files.
     """

@@ -91,7 +91,13 @@ def _print(board: Board) -> None:
 
 
 def fitted_table(title: str, cells: pd.DataFrame, width: int) -> Table:
-    """Build a table without the last columns that would leave the first one too little of the width."""
+    """Build a table without the last columns that would leave the first one too little of the width.
+
+    Args:
+        title: Title of the table.
+        cells: Its cells by column.
+        width: Width of the terminal, in characters.
+    """
     from rich.table import Table
 
     widths = [max(len(str(text)) for text in (name, *cells[name])) + _GAP for name in cells]

@@ -29,6 +29,11 @@ def texts(option: str, text: str) -> list[str]:
 def choices(option: str, text: str, known: Sequence[Choice]) -> list[Choice]:
     """Return the known names that a list contains, in the order of `known`.
 
+    Args:
+        option: Name of the option, for errors.
+        text: Its value, comma-separated names.
+        known: The names.
+
     Raises:
         InputError: An entry is empty or unknown.
     """
@@ -41,6 +46,11 @@ def choices(option: str, text: str, known: Sequence[Choice]) -> list[Choice]:
 
 def integers(option: str, text: str, least: int = 0) -> list[int]:
     """Split a comma-separated list of integers.
+
+    Args:
+        option: Name of the option, for errors.
+        text: Its value.
+        least: Smallest integer that is accepted. Defaults to 0.
 
     Raises:
         InputError: An entry is not an integer of at least `least`.

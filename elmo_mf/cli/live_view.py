@@ -58,7 +58,13 @@ class _Live(_Lines):
 
 @contextmanager
 def live_view(total: int, before: int, quiet: bool) -> Iterator[View[Run, Record]]:
-    """Provide the view of a sweep of `total` runs, of which `before` were recorded when it began."""
+    """Provide the view of a sweep.
+
+    Args:
+        total: Number of its runs.
+        before: Number of them that were recorded when it began.
+        quiet: Whether to show nothing.
+    """
     console = Console(soft_wrap=True, highlight=False)
     if quiet:
         yield View()

@@ -28,7 +28,12 @@ MOST_LINES = 200
 
 
 class Live:
-    """Current content of an output folder, which is not modified, and read again only when it has changed."""
+    """Current content of an output folder, which is not modified, and read again only when it has changed.
+
+    Args:
+        folder: The output folder.
+        margin: The largest loss that is taken for none. Defaults to 1.
+    """
 
     def __init__(self, folder: Path, margin: float = MARGIN) -> None:
         self._folder, self._margin = folder, margin

@@ -87,7 +87,13 @@ class ExecutorOptions:
     gpus: Annotated[float, Option(min=0, help="GPUs that a run requests from a Ray cluster.")] = 0
 
     def executor(self, spec: SweepSpec, runs: list[Run], output: Path) -> Executor[Run, Measurements]:
-        """Return the executor of a sweep's runs."""
+        """Return the executor of a sweep's runs.
+
+        Args:
+            spec: The sweep.
+            runs: Its runs.
+            output: The output folder.
+        """
         if self.ray is None:
             from elmo_mf.tasks.execution import TaskWork, local_executor
 

@@ -40,7 +40,16 @@ class ActivationError:
 
 
 def activation_error(dense: Bilm, compressed: Bilm, sentences: Sequence[list[str]]) -> ActivationError:
-    """Compare two encoders over the tokens of tokenised sentences."""
+    """Compare two encoders over the tokens of tokenised sentences.
+
+    Args:
+        dense: The dense encoder.
+        compressed: The compressed one, of the same sizes.
+        sentences: Tokenised sentences.
+
+    Returns:
+        The relative errors of the LSTM layers' outputs.
+    """
     differences = np.zeros(compressed.options.lstm.n_layers)
     norms = np.zeros_like(differences)
     for start in range(0, len(sentences), _BATCH_SENTENCES):

@@ -1,4 +1,4 @@
-"""Model cards, `MODEL_CARD.md` beside weights: their source, how they were compressed or trained, and their use."""
+"""Model cards, `MODEL_CARD.md` next to weights: their source, how they were compressed or trained, and their use."""
 
 from __future__ import annotations
 
@@ -109,7 +109,14 @@ def write_compressed_card(
 
 
 def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
-    """Write the card of pretrained weights; `record` is the content of `pretrain.json` beside them."""
+    """Write the card of pretrained weights.
+
+    Args:
+        folder: Folder of the weights.
+        record: Content of its `pretrain.json`.
+        options: Options of the ELMo.
+        licence: Licence of the weights; None where it is not known.
+    """
     perplexity = record["held_out_perplexity"]
     compression = record["settings"].get("compression")
     facts = {

@@ -222,7 +222,13 @@ def _mean(vectors: Array) -> Array:
 
 
 def join_parts(files: list[Path], index: SentenceIndex | Sequence[str], path: Path) -> None:
-    """Copy the datasets of all parts into one file, and add the index, or name them by their identifiers."""
+    """Copy the datasets of all parts into one file.
+
+    Args:
+        files: The parts, HDF5 files.
+        index: The index to add; or the identifiers by which the datasets are named instead of numbers.
+        path: The file to write.
+    """
     with hdf5_file(path) as joined:
         for part in files:
             with h5py.File(part) as file:

@@ -92,9 +92,16 @@ class Window:
 
 
 def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
-    """Split a text into windows of at most `lines` lines, which end early at `tokens` tokens.
+    """Split a text into windows of lines.
 
-    They also end early at `MOST_CHARACTERS` characters, because tokens can be very long.
+    Args:
+        text: The text.
+        lines: Largest number of lines of a window.
+        tokens: Number of tokens at which a window ends early; it also does at `MOST_CHARACTERS` characters, because
+            tokens can be very long.
+
+    Yields:
+        The windows in order.
     """
     start, kept, n_tokens, n_characters = 0, list[str](), 0, 0
     for number, sentence in enumerate(text.sentences()):

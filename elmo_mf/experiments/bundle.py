@@ -70,13 +70,25 @@ def last_names(path: str, count: int) -> str:
 
 
 def unpack(folder: Path, name: str, content: bytes) -> None:
-    """Write a file of a bundle."""
+    """Write a file of a bundle, atomically.
+
+    Args:
+        folder: Folder of the bundle.
+        name: Name of the file.
+        content: Its content.
+    """
     with atomic_path(folder / name) as temporary:
         temporary.write_bytes(content)
 
 
 def is_there(folder: Path, name: str, sha256: str) -> bool:
-    """Return whether a file of a bundle is in `folder`, with the right content."""
+    """Return whether a file of a bundle is in `folder`, with the right content.
+
+    Args:
+        folder: Folder of the bundle.
+        name: Name of the file.
+        sha256: SHA-256 of its content, in hex.
+    """
     try:
         return regular_hash(folder / name, "file of a bundle", "what was sent") == sha256
     except (InputError, OSError):

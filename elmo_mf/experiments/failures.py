@@ -51,7 +51,14 @@ class Failures:
         return {name: printable(one.error) for name, one in stored.items() if one is not None}
 
     def write(self, run: Run, error: str, log: str, remembered: bool = True) -> Failure:
-        """Write a failure's log and, if `remembered`, its error, so that `of` and `all` return it."""
+        """Write a failure's log and its error.
+
+        Args:
+            run: The run that failed.
+            error: The error, in one line.
+            log: The output of the run.
+            remembered: Whether `of` and `all` return the error from now on. Defaults to True.
+        """
         folder = self.folder / run.name
         texts = {"out.log": log}
         if remembered:

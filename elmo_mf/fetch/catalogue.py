@@ -28,6 +28,7 @@ class Source:
 
     @property
     def name(self) -> str:
+        """Last part of the URL."""
         return self.url.rsplit("/", 1)[1]
 
 

@@ -27,6 +27,12 @@ class Lock:
     """The SHA-256 of downloads and of their extracted files, which later downloads must match.
 
     A project that keeps the file gets the same bytes on every machine, or an error.
+
+    Args:
+        path: The lock file, which may not exist yet.
+
+    Raises:
+        InputError: The file is damaged or is no lock file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +48,7 @@ class Lock:
                 raise InputError(f"{path}: {where}found {str(first['input'])[:100]!r}, expected {expected}") from None
 
     def write(self, path: Path) -> None:
+        """Write the lock file, sorted, atomically."""
         write_json(path, dict(sorted(self.hashes.items())))
 
 

@@ -13,7 +13,12 @@ from pathlib import Path
 
 
 class Lock:
-    """A lock that this process holds."""
+    """A lock that this process holds.
+
+    Args:
+        path: Its file.
+        descriptor: The descriptor of the file, which is open and locked.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
@@ -67,7 +72,13 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | No
 
 @contextlib.contextmanager
 def holding(path: Path, *, shared: bool = False, remove: bool = False) -> Iterator[None]:
-    """Hold a lock within the context; see `acquire` and `Lock.release`."""
+    """Hold a lock within the context.
+
+    Args:
+        path: See `acquire`.
+        shared: See `acquire`. Defaults to False.
+        remove: See `Lock.release`. Defaults to False.
+    """
     lock = acquire(path, shared=shared)
     assert lock is not None
     try:

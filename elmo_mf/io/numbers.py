@@ -59,6 +59,12 @@ def write_rounded(file: h5py.File, name: str, values: np.ndarray, compression: s
     """Add numbers to a new file as int8, with the scales that turn them back into numbers.
 
     The largest magnitude in each entry of the last axis becomes 127, so that rounding adds at most 1/254 of it.
+
+    Args:
+        file: The file.
+        name: Name of the dataset; the scales are in another, whose name ends in `SCALE`.
+        values: Finite numbers in float32.
+        compression: HDF5's compression; None for none.
     """
     largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), initial=0)
     scales = (largest / _MOST_INT8).astype(np.float32)
@@ -68,7 +74,14 @@ def write_rounded(file: h5py.File, name: str, values: np.ndarray, compression: s
 
 
 def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
-    """Add a dataset with its checksum to a new file."""
+    """Add a dataset with its checksum to a new file.
+
+    Args:
+        file: The file.
+        name: Name of the dataset.
+        values: Its numbers.
+        compression: HDF5's compression; None for none.
+    """
     dataset = file.create_dataset(name, data=values, compression=compression)
     dataset.attrs[CHECKSUM] = np.bytes_(_checksum(values))
 
@@ -131,6 +144,16 @@ class NumbersFile(contextlib.ExitStack):
             ) from None
 
     def fail(self, name: str, found: str, expected: str) -> None:
+        """Reject the file because of a dataset.
+
+        Args:
+            name: Name of the dataset.
+            found: What was found, for the message.
+            expected: What was expected, for the message.
+
+        Raises:
+            InputError: Always.
+        """
         raise InputError(f"{self.path}: {name}: found {found}, expected {expected}")
 
     @contextlib.contextmanager

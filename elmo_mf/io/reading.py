@@ -77,7 +77,13 @@ def is_regular(path: str | Path) -> bool:
 
 
 def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes.
+    """Read a regular file.
+
+    Args:
+        path: The file.
+        kind: Kind of file for the message, such as `record`.
+        expected: Expected content for the message.
+        most: Largest number of bytes.
 
     Raises:
         InputError: As in `open_regular`, or the file is larger.
@@ -92,7 +98,13 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
 
 
 def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
-    """Read a UTF-8 file of at most `most` bytes, without its byte order mark.
+    """Read a UTF-8 file, without its byte order mark.
+
+    Args:
+        path: The file.
+        kind: Kind of file for the message.
+        expected: Expected content for the message.
+        most: Largest number of bytes.
 
     Raises:
         InputError: As in `read_bytes`, or the file is not UTF-8.
@@ -123,7 +135,17 @@ def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_k
 
 
 def parse_json(text: str, path: str | Path, expected: str, *, unique_keys: bool = False) -> Any:
-    """Parse a text from `path` as `read_json` does."""
+    """Parse a text as `read_json` does.
+
+    Args:
+        text: The text.
+        path: Where it is from, for the message.
+        expected: Expected content for the message.
+        unique_keys: Whether to reject objects with a key twice. Defaults to False.
+
+    Raises:
+        InputError: The text is not JSON, has NaN or infinity, or is nested too deep.
+    """
     pairs = unique_pairs if unique_keys else None
     parse = partial(json.loads, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=pairs)
     return _parsed("valid JSON", parse, text, path, expected)
@@ -131,6 +153,12 @@ def parse_json(text: str, path: str | Path, expected: str, *, unique_keys: bool 
 
 def read_toml(path: str | Path, kind: str, expected: str, *, most: int) -> dict[str, Any]:
     """Read a TOML file, nested at most `MOST_DEPTH` levels deep.
+
+    Args:
+        path: The file.
+        kind: Kind of file for the message.
+        expected: Expected content for the message.
+        most: Largest number of bytes.
 
     Raises:
         InputError: As in `read_text`, or the file is not TOML.

@@ -155,6 +155,11 @@ def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
     """Check the state of an Adam optimizer as `check_like` does; it is empty before the first step.
 
+    Args:
+        found: The state from a checkpoint.
+        optimizer: The optimizer that is to have it.
+        name: Name of the state in errors. Defaults to `optimizer`.
+
     Raises:
         ValueError: Names what differs.
     """

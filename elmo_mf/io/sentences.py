@@ -41,6 +41,12 @@ def read_with_hash(
         max_tokens: As in `read_sentences`.
         limit: As in `read_sentences`.
         regular: Reject pipes, because the text is read again later.
+
+    Returns:
+        Tokenised sentences, and the SHA-256 in hex.
+
+    Raises:
+        InputError: As in `read_sentences`.
     """
     lines, distinct = TextLines(path, _EXPECTED, regular=regular), dict[str, str]()
     sentences, n_words = list[list[str]](), 0

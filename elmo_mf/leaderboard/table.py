@@ -92,7 +92,13 @@ def reference(board: Board) -> str:
 
 
 def over_reference(row: Row, board: Board, batch: Batch) -> float:
-    """Return how many times as fast as the reference the encoder is."""
+    """Return how many times as fast as the reference the encoder is.
+
+    Args:
+        row: The encoder.
+        board: Its board, which determines the reference.
+        batch: Batch size.
+    """
     speed = row.speeds["encoder", batch]
     return speed.speed_up if reference(board) == "dense" else speed.original
 

@@ -76,6 +76,11 @@ def needs(improvement: Estimate, margin: float, level: float) -> str:
     """Return what it would take to decide at a level, if the improvement stays as it is.
 
     The text is the fewest seeds that decide; or else how many times the test examples; or else how many times both.
+
+    Args:
+        improvement: How much better than dense the encoder is, with its variance components.
+        margin: The largest loss that is taken for none.
+        level: Level of the test.
     """
     if math.isnan(improvement.error):
         return "more seeds"

@@ -48,7 +48,13 @@ def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tup
 
 @torch.no_grad()
 def core_activation_error(dense: CoreLstm, compressed: CoreLstm, inputs: Sequence[Tensor]) -> ActivationError:
-    """Compare the layers' outputs of two cores, as `activation_error` does for ELMos."""
+    """Compare the layers' outputs of two cores, as `activation_error` does for ELMos.
+
+    Args:
+        dense: The dense core.
+        compressed: The compressed one, of the same sizes.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
+    """
     return ActivationError.of_squares(_squared_errors(_outputs(dense, inputs), compressed, inputs))
 
 

@@ -37,11 +37,13 @@ class MatrixForm(_Strict):
 
     @classmethod
     def of(cls, matrix: Matrix) -> MatrixForm:
+        """Return the form of a matrix."""
         if isinstance(matrix, Factors):
             return cls(kind="factors", shapes=[matrix.left.shape, matrix.right.shape])
         return cls(kind="pruned" if isinstance(matrix, Pruned) else "dense", shapes=[matrix.shape])
 
     def zeros(self) -> Matrix:
+        """Return a matrix of this form, of zeros."""
         first, *others = (np.zeros(shape, np.float32) for shape in self.shapes)
         if self.kind == "factors":
             return Factors(first, *others)
@@ -57,11 +59,13 @@ class LstmForm(_Strict):
 
     @classmethod
     def of(cls, lstm: LstmWeights) -> LstmForm:
+        """Return the form of the weights of an LSTM."""
         primed = None if lstm.primed is None else (len(lstm.primed[0]), len(lstm.primed[1]))
         forms = {target: MatrixForm.of(matrix) for target, matrix in lstm.matrices.items()}
         return cls(matrices=forms, bias=len(lstm.bias), primed=primed)
 
     def zeros(self) -> LstmWeights:
+        """Return weights of this form, of zeros."""
         matrices: dict[Target, Matrix] = {target: form.zeros() for target, form in self.matrices.items()}
         h_and_c = None if self.primed is None else tuple(np.zeros(n, np.float32) for n in self.primed)
         return LstmWeights(matrices, np.zeros(self.bias, np.float32), cast(Any, h_and_c))

@@ -107,6 +107,7 @@ class Corpus:
         return Batch(types, words, lengths, torch.tensor(rows))
 
     def n_batches(self, max_tokens: int, shuffle: np.random.Generator | None) -> int:
+        """Return the number of batches that `batches` yields; `shuffle` is advanced likewise."""
         return len(self._groups(max_tokens, shuffle))
 
     def _groups(self, max_tokens: int, shuffle: np.random.Generator | None) -> list[list[int]]:

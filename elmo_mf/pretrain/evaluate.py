@@ -92,7 +92,21 @@ def evaluate_each(
     max_tokens: int = 80,
     limit: int | None = None,
 ) -> Iterator[Evaluation]:
-    """Evaluate several compressions in turn, as `evaluate` does; the texts are read only once, so they can be pipes."""
+    """Evaluate several compressions in turn, as `evaluate` does; the texts are read only once, so they can be pipes.
+
+    Args:
+        options_file: See `evaluate`.
+        weight_file: See `evaluate`.
+        texts: See `evaluate`.
+        compressions: What to compress; None for nothing.
+        beside: See `evaluate`.
+        device: See `evaluate`.
+        max_tokens: See `evaluate`.
+        limit: See `evaluate`.
+
+    Yields:
+        The evaluation of each compression.
+    """
     device, folder = device or torch.device("cpu"), beside or weight_file.parent
     read = [read_with_hash(path, max_tokens, limit) for path in texts]
     sentences = [sentence for part, _ in read for sentence in part]
@@ -134,7 +148,16 @@ def refuse_unicode(options: BilmOptions, where: Path) -> None:
 def read_language_model(
     options_file: Path, weight_file: Path, compression: Compression | None, folder: Path
 ) -> tuple[LanguageModel, Vocabulary]:
-    """Read the language model of a checkpoint, with the softmax and the vocabulary in `folder`.
+    """Read the language model of a checkpoint.
+
+    Args:
+        options_file: Options of the ELMo.
+        weight_file: Its weights.
+        compression: What to compress; None for nothing.
+        folder: Folder of the softmax and the vocabulary.
+
+    Returns:
+        The model in evaluation mode, and the words of the softmax.
 
     Raises:
         InputError: A file is missing or does not match the others.

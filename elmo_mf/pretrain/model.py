@@ -105,7 +105,13 @@ class LanguageModel(nn.Module):
 
 
 def perplexities(model: LanguageModel, batches: Iterable[Batch], characters: Tensor) -> tuple[float, float]:
-    """Compute forward and backward perplexity over batches of whole sentences, without carrying states between them."""
+    """Compute forward and backward perplexity over batches of whole sentences, without carrying states between them.
+
+    Args:
+        model: The language model.
+        batches: The batches.
+        characters: Ids of the distinct spellings, see `Corpus.characters`.
+    """
     was_training, bilm = model.training, model.bilm
     policy, carried = bilm.state_policy, bilm.carried_state
     bilm.state_policy, bilm.carried_state = ("zero" if policy == "carried" else policy), None

@@ -20,7 +20,12 @@ class StepMetrics:
 
 
 class TensorBoardLog:
-    """Writes TensorBoard logs to a folder, if there is one."""
+    """Writes TensorBoard logs to a folder, if there is one.
+
+    Args:
+        folder: The folder; None to write nothing.
+        step: Number of steps done, after which logs of an interrupted run are dropped.
+    """
 
     def __init__(self, folder: Path | None, step: int) -> None:
         self._writer: Any = None
@@ -30,6 +35,7 @@ class TensorBoardLog:
             self._writer = SummaryWriter(str(folder), purge_step=step)
 
     def step(self, progress: StepMetrics, learning_rate: float) -> None:
+        """Log the metrics of every tenth step."""
         if self._writer is not None and progress.step % _LOG_STEPS == 0:
             values = {
                 "train/perplexity": progress.perplexity,
@@ -39,6 +45,7 @@ class TensorBoardLog:
             self._write(progress.step, values)
 
     def epoch(self, step: int, perplexity: dict[str, float]) -> None:
+        """Log the held-out perplexities, `forward` and `backward`."""
         if self._writer is not None:
             self._write(step, {f"held_out/{name}": perplexity[name] for name in ("forward", "backward")})
 
@@ -47,5 +54,6 @@ class TensorBoardLog:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Close the files."""
         if self._writer is not None:
             self._writer.close()

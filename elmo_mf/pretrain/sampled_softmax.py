@@ -16,6 +16,15 @@ class SampledSoftmax(SampledSoftmaxLoss):  # type: ignore[misc]
     """
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        """Compute the summed loss, outside of `torch.autocast`.
+
+        Args:
+            embeddings: States, (rows, dim).
+            targets: Ids of the words, (rows,).
+
+        Returns:
+            In nats, a scalar.
+        """
         with torch.autocast(embeddings.device.type, enabled=False):  # it has no forms of its own for other types
             loss: Tensor = super().forward(embeddings, targets)
         return loss

@@ -86,7 +86,13 @@ class SoftmaxFiles:
 
 
 def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
-    """Return the record fields of an ELMo as a language model, its outputs, and its device."""
+    """Return the record fields of an ELMo as a language model, its outputs, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     task = load_task(run.task)
     with workspace.phase("data"):
         folder = limited_data(spec, run, workspace)
@@ -115,7 +121,13 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[
 
 
 def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """Return the times of a run's encoder, and its device."""
+    """Return the times of a run's encoder, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     with workspace.phase("encoder"):
         task = load_task(run.task)
         folder = limited_data(spec, run, workspace)
@@ -146,7 +158,13 @@ def _language_model(encoder: Encoder, files: SoftmaxFiles) -> tuple[LanguageMode
 
 
 def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """Return the gradient file of an ELMo's own loss on its training text, computing it if it is not cached."""
+    """Return the gradient file of an ELMo's own loss on its training text, computing it if it is not cached.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     dense = run.dense()
 
     def make(folder: Path) -> None:

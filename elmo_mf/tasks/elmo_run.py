@@ -34,7 +34,13 @@ _Measured = tuple[dict[str, Any], Outputs | None, torch.device]
 
 
 def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
-    """Execute a run and return its measurements."""
+    """Execute a run and return its measurements.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     started = time.perf_counter()
     measurements, outputs, device = _measure_of(run)(spec, run, workspace)
     values = {
@@ -60,6 +66,11 @@ def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
     """Measure only the times of a run.
 
     Nothing is trained except what the ranks within a budget depend on, because times do not depend on values.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
     """
     kinds = {"elmo": _times_untrained, "probe": time_probe, "language-model": time_language_model, "bilm": time_bilm}
     times, device = kinds[load_task(run.task).kind](spec, same_form(run), workspace)

@@ -30,7 +30,14 @@ TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
 
 @dataclass(frozen=True)
 class Encoder:
-    """Files of a checkpoint, the report of its compression, which is empty for a dense encoder, and its precision."""
+    """Files of a checkpoint, as a run uses them.
+
+    Attributes:
+        options: Its options.
+        weights: Its weights.
+        report: Report of its compression; empty for a dense encoder.
+        precision: Precision of its products. Defaults to float32.
+    """
 
     options: str
     weights: str
@@ -38,6 +45,7 @@ class Encoder:
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
 
     def load(self, word_cache_mb: float = 0) -> Bilm:
+        """Read the encoder; `word_cache_mb` is that of `Bilm`."""
         return Bilm.from_files(self.options, self.weights, word_cache_mb=word_cache_mb, precision=self.precision)
 
 
@@ -67,7 +75,16 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
 
 
 def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """Stand in for the gradients of a task's model where there is none."""
+    """Stand in for the gradients of a task's model where there is none.
+
+    Args:
+        spec: Unused.
+        run: The run, for the error.
+        workspace: Unused.
+
+    Raises:
+        InputError: Always.
+    """
     raise InputError(f"{run}: found a method that needs the gradients of a task's model, expected one that does not")
 
 

@@ -54,7 +54,18 @@ def frozen_encoder_fields(
 def frozen_encoder_times(
     spec: SweepSpec, run: Run, encoder: Encoder, scored: list[list[str]], workspace: Workspace
 ) -> dict[str, Any]:
-    """Measure an encoder's times while no other run of the sweep computes."""
+    """Measure an encoder's times while no other run of the sweep computes.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        encoder: The encoder.
+        scored: The sentences that are scored.
+        workspace: Workspace of the run.
+
+    Returns:
+        Times in milliseconds, see `measure_encoder`.
+    """
     bilm = encoder.load()
     dense = None if run.identity.is_dense else Bilm.from_files(spec.options, spec.weights)
     with workspace.phase("measuring"), workspace.machine.exclusive():

@@ -96,7 +96,14 @@ def _utf8(path: Path) -> str:
 
 
 def task_config(config: Path, preset: str, glove: str | None, values: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's AllenNLP config; `values` are arguments of the jsonnet function."""
+    """Return a task's AllenNLP config.
+
+    Args:
+        config: The jsonnet file, a function.
+        preset: Sizes of the model: `demo`, `board` or `paper`.
+        glove: File of word vectors; None where the config reads none.
+        values: Its other arguments by name.
+    """
     library = json.dumps(str(share() / "jsonnet" / "lib" / f"{preset}.libsonnet"))
     call = "" if preset == "demo" else f"({json.dumps(glove)})"
     arguments = {name: json.dumps(value) for name, value in values.items()} | {"preset": f"(import {library}){call}"}

@@ -27,6 +27,13 @@ def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int,
 
     The dense encoder is always `torch.nn.LSTM`, even for a dense core. Batch size 1 is a generation step of one word;
     batch size 32 is the scoring of 32 streams of 70 words.
+
+    Args:
+        model: The language model.
+        dense: The core before compression.
+        device: Device to run on.
+        samples: Number of words that are timed at batch size 1; an eighth of it at 32.
+        rounds: How often each of them is timed.
     """
     model.requires_grad_(False)
     core = model.core.inference() if device.type == "cpu" else model.core

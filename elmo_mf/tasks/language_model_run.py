@@ -23,7 +23,13 @@ from elmo_mf.tasks.spec import SweepSpec
 def measure_language_model(
     spec: SweepSpec, run: Run, workspace: Workspace
 ) -> tuple[dict[str, Any], None, torch.device]:
-    """Return the record fields of a language model, no outputs, and its device."""
+    """Return the record fields of a language model, no outputs, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     with workspace.phase("data"):
         training = LanguageModelTraining(spec, run, workspace, limited_data(spec, run, workspace))
     scored_split = training.task.score.split
@@ -65,6 +71,11 @@ def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tupl
     """Return the times of a language model, and its device.
 
     The model is untrained, except with a budget, because its ranks depend on the weights.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
     """
     trained = run.compression is not None and run.compression.budget is not None
     with workspace.phase("data"):

@@ -43,7 +43,15 @@ _METRICS = "best_epoch", "epoch"  # metrics of the training that records contain
 
 
 class LanguageModelTraining:
-    """Model of a run, starting from the dense one, and its data."""
+    """Model of a run, starting from the dense one, and its data.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+        data: Its data folder.
+        trained: Whether to train the dense model, or take it from the cache. Defaults to True.
+    """
 
     def __init__(self, spec: SweepSpec, run: Run, workspace: Workspace, data: Path, trained: bool = True) -> None:
         self.run, self.task, self.workspace, self.data = run, load_task(run.task), workspace, data

@@ -89,7 +89,13 @@ def measure_encoder(
 
 
 def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
-    """Return AllenNLP's encoder for these files, without carried states; None if AllenNLP cannot load them."""
+    """Return AllenNLP's encoder for these files, without carried states; None if AllenNLP cannot load them.
+
+    Args:
+        options: Options of a dense ELMo.
+        weights: Its weights.
+        device: Device to run on.
+    """
     from allennlp.common.checks import ConfigurationError
     from allennlp.modules.elmo import _ElmoBiLm
 

@@ -123,6 +123,14 @@ def ray_executor(
 ) -> RayExecutor[Run, Measurements]:
     """Return an executor of a sweep's runs on a Ray cluster; see `RayExecutor`.
 
+    Args:
+        spec: The sweep.
+        runs: The runs, whose files are sent.
+        address: Address of the cluster.
+        cpus: See `RayExecutor`. Defaults to 1.
+        gpus: See `RayExecutor`. Defaults to 0.
+        threads: See `RayExecutor`.
+
     Raises:
         InputError: Ray is not installed, there is no such cluster, or the sweep's files are too large to send.
     """

@@ -18,7 +18,13 @@ _MOST_LINE = 100_000  # characters
 
 @dataclass(frozen=True)
 class PublishedFiles:
-    """Entry of the catalogue and the folder for its files."""
+    """Entry of the catalogue and the folder for its files.
+
+    Attributes:
+        kind: Kind of the entry.
+        name: Its name.
+        folder: Folder of its files.
+    """
 
     kind: Kind
     name: str
@@ -26,10 +32,12 @@ class PublishedFiles:
 
     @property
     def sources(self) -> tuple[Source, ...]:
+        """Downloads of the entry; none for an unknown name."""
         return CATALOGUES[self.kind].get(self.name, ())
 
     @property
     def paths(self) -> set[Path]:
+        """Paths of the files in the folder."""
         return {self.folder / name for source in self.sources for name in source.files.values()}
 
     @property

@@ -19,7 +19,14 @@ _TOKEN_LAYER_ONLY = -1e4  # weight of the other layers, before their softmax
 
 
 def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dict[str, Any]:
-    """Return the AllenNLP config of a run's model, with its encoder and precision or the baseline's."""
+    """Return the AllenNLP config of a run's model, with its encoder and precision or the baseline's.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        data: Its data folder.
+        encoder: Its encoder.
+    """
     task, without = load_task(run.task), run.identity.baseline == "no-encoder"
     files = encoder.options, encoder.weights
     config = run_config(spec, task, run.seed, str(data), files, without_elmo=without, options=encoder.options)

@@ -25,6 +25,11 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     This is the sweep's own folder, unless its files have to be dealt out to splits, cut to the limits or rewritten for
     AllenNLP's readers.
 
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+
     Raises:
         InputError: A file does not have the format of its task, or too few documents.
     """
@@ -57,7 +62,13 @@ def _dealt(task: TaskConfig, examples: list[Example], path: Path) -> dict[Split,
 
 
 def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
-    """Return the number of examples of each split and the chance score."""
+    """Return the number of examples of each split and the chance score.
+
+    Args:
+        run: The run.
+        data: Its data folder.
+        workspace: Workspace of the run.
+    """
     task = load_task(run.task)
 
     def make(folder: Path) -> None:

@@ -31,6 +31,13 @@ def share_activations(
     """Compute a frozen encoder's activations on the data, once for all runs that share them.
 
     Runs of the view `swapped` share those on the data that is not trained on.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        loop: AllenNLP's training loop.
+        embedder: The embedder of its model.
+        workspace: Workspace of the run.
     """
     with workspace.phase("activations"):
         _share_activations(spec, run, loop, embedder, workspace)
@@ -82,7 +89,15 @@ def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
 
 
 def shared_activation_error(run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace) -> Any:
-    """Return the activation error on the first texts of the scored split, computed once for all seeds."""
+    """Return the activation error on the first texts of the scored split, computed once for all seeds.
+
+    Args:
+        run: The run.
+        dense: The dense encoder.
+        compressed: The run's encoder.
+        instances: The instances of the split.
+        workspace: Workspace of the run.
+    """
 
     def make(folder: Path) -> None:
         error = activation_error(dense, compressed, first_sentences(instances))

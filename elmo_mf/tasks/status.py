@@ -58,7 +58,13 @@ class Status:
 
 
 def status_of(spec: SweepSpec, runs: list[Run], output: Path) -> Status:
-    """Return the status of a sweep in an output folder, without changing anything there."""
+    """Return the status of a sweep in an output folder, without changing anything there.
+
+    Args:
+        spec: The sweep.
+        runs: Its runs.
+        output: The output folder.
+    """
     store, leases, failures = RecordStore(output), Leases(output), Failures(output)
     records = store.records()
     ids = {record.id for record in records}
@@ -81,6 +87,11 @@ def seconds_of(spec: SweepSpec, runs: list[Run], records: Iterable[Record]) -> t
 
     A run's estimate is the mean of recorded runs with the same settings. If there are none, it is derived from all
     recorded runs of its task, in proportion to training examples and epochs.
+
+    Args:
+        spec: The sweep.
+        runs: The runs.
+        records: Records of any runs.
 
     Returns:
         The seconds, and the tasks without recorded runs, which are not included.

@@ -34,7 +34,12 @@ def write_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder, trainin
 
 
 def read_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder) -> dict[str, Any]:
-    """Read the parameters of a model, except those of its encoder, into `model`.
+    """Read the parameters of a model, except those of its encoder.
+
+    Args:
+        folder: Folder of the stored model.
+        model: The model, whose parameters are replaced.
+        embedder: Its embedder.
 
     Returns:
         The facts of its training.

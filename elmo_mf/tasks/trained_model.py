@@ -58,7 +58,13 @@ class Trained(NamedTuple):
     validation: Scored | None = None
 
     def score(self, run: Run, split: Split, workspace: Workspace) -> Scored:
-        """Score the model on a split that is not trained on."""
+        """Score the model on a split that is not trained on.
+
+        Args:
+            run: The run.
+            split: The split.
+            workspace: Workspace of the run.
+        """
         if split == "validation" and self.validation is not None:
             return self.validation
         task = load_task(run.task)
@@ -74,7 +80,16 @@ def loader_of(loop: Any, split: Split) -> Any:
 
 @contextlib.contextmanager
 def trained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
-    """Provide the trained model of a run; AllenNLP's files exist while the context lasts."""
+    """Provide the trained model of a run.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+
+    Yields:
+        The model; AllenNLP's files exist while the context lasts.
+    """
     if run.identity.view != "retrained":
         with _swapped(spec, run, workspace) as model:
             yield model
@@ -169,6 +184,11 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """Return the gradient file of a run's task and seed, computing it if it is not cached.
 
     The gradients are those of a model trained with the dense, frozen encoder, like any other run.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
     """
     dense = run.dense().retrained()
 

@@ -65,7 +65,16 @@ def training_loop(config: dict[str, Any], work: str) -> Any:
 
 
 def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
-    """Run the loop, reporting progress and yielding to measurements between batches, and return its metrics."""
+    """Run the loop, reporting progress and yielding to measurements between batches.
+
+    Args:
+        loop: AllenNLP's training loop.
+        task: The task.
+        workspace: Workspace of the run.
+
+    Returns:
+        The loop's metrics.
+    """
     from allennlp.training.callbacks import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]

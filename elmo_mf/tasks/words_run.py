@@ -24,7 +24,13 @@ _PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}
 
 
 def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
-    """Return the record fields of the baseline, its outputs, and its device."""
+    """Return the record fields of the baseline, its outputs, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     task = load_task(run.task)
     with workspace.phase("data"):
         folder = limited_data(spec, run, workspace)

@@ -48,6 +48,12 @@ class Runtimes(nn.Module):
         with gradients, in other types than float32 and for large batches on a GPU it is the formula in PyTorch; for
         small batches on a GPU CUDA graphs; and on a CPU machine code or, where that is not available or slower, PyTorch
         on packed weights.
+
+        Args:
+            lstm: Parameters and formula.
+            inputs: See `Runtime`.
+            batch_sizes: See `Runtime`.
+            state: See `Runtime`.
         """
         if not lstm.needs_gradients(inputs, *state):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
@@ -72,6 +78,11 @@ def suits_graphs(device: torch.device, sequences: int, settings: RuntimeSettings
     """Return whether launches dominate the time of a batch, and nothing is going on that a graph cannot contain.
 
     Never if the environment has `ELMO_MF_CUDA_GRAPHS=0`.
+
+    Args:
+        device: Device of the layer.
+        sequences: Number of sequences in the first step.
+        settings: Thresholds.
     """
     if device.type not in settings.graph_captures or sequences > settings.graph_max_sequences:
         return False

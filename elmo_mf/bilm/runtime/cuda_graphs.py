@@ -33,6 +33,7 @@ class CudaGraphLstm:
         self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """Run the recurrence, see `Runtime`."""
         batch, directions = batch_sizes[0], len(inputs)
         rows = 1 << (batch - 1).bit_length()
         spans = list(_graph_spans(len(batch_sizes), rows, self.settings))

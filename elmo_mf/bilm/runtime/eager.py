@@ -26,6 +26,7 @@ class EagerLstm:
     settings: RuntimeSettings
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """Run the recurrence, see `Runtime`."""
         return self.lstm.run(self._input_parts(inputs, batch_sizes), batch_sizes, state)
 
     def _input_parts(self, inputs: Tensor, batch_sizes: list[int]) -> Iterator[Tensor]:

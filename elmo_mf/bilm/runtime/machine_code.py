@@ -84,7 +84,13 @@ class MachineCodeLstm:
     def build(
         cls, lstm: LstmFormula, directions: Sequence[PackedDirection], settings: RuntimeSettings
     ) -> MachineCodeLstm | None:
-        """Return the runtime; None if there is no machine code for the layer, see `kernel_config`."""
+        """Return the runtime; None if there is no machine code for the layer, see `kernel_config`.
+
+        Args:
+            lstm: See `MachineCodeLstm`.
+            directions: See `MachineCodeLstm`.
+            settings: Thresholds.
+        """
         config = kernel_config(lstm, directions[0].dtype, settings)
         return None if config is None else cls(lstm, directions, config, settings)
 
@@ -101,6 +107,7 @@ class MachineCodeLstm:
         return sequences >= self._min_joint
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """Run the recurrence, see `Runtime`."""
         with full_precision():
             return self._run(inputs, batch_sizes, state)
 
@@ -161,7 +168,7 @@ class MachineCodeLstm:
         return self.config.blockwise(part) if self.config.shared else part
 
     def _factored_input(self, direction: int, inputs: Tensor) -> Tensor:
-        """x R_x, (rows, input_width)."""
+        """Return x R_x, (rows, input_width)."""
         assert self.joint_config is not None
         rank, width = self.joint_config.input_rank, self.joint_config.input_width
         factored = inputs.new_empty(len(inputs), width, dtype=self.config.dtype)

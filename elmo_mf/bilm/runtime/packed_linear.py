@@ -43,11 +43,13 @@ class PackedLinear:
         self.bias = None if bias is None else bias.to(weight.dtype).contiguous()
 
     def __call__(self, x: Tensor, activation: Activation = "none") -> Tensor:
+        """Multiply `x` (rows, in), add the bias and apply an activation; returns (rows, out)."""
         x = x.to(self.weight.dtype)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, activation, [], "")
         return result
 
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
+        """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, add, self.weight, None, "add")
         return result
 
@@ -73,9 +75,11 @@ class QuantizedLinear:
         self.dtype = dtype
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Multiply `x` (rows, in) and add the bias; returns (rows, out)."""
         return self.plus(x, self.bias)
 
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
+        """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
         x = x.float()
         scale = _scale(x)
         # unsigned, around 128: oneDNN has no fast product of other integers

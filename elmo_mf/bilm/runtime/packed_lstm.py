@@ -61,6 +61,7 @@ class PackedLstm:
                 self._min_joint = max(settings.joint_sequences, self._min_separate)
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """Run the recurrence, see `Runtime`."""
         with full_precision():
             return self._run(inputs, batch_sizes, state)
 

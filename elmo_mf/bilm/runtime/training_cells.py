@@ -184,5 +184,11 @@ def _activations(sums: Tensor, bias: Tensor) -> Tensor:
 
 
 def of_clipped(gradients: Tensor, clipped: Tensor, bound: float) -> None:
-    """Replace the gradients of clipped values by those of the values before; of what is at the bound, by 0."""
+    """Replace gradients with respect to clipped values by those with respect to the values before, in place.
+
+    Args:
+        gradients: Gradients, overwritten; they become 0 where the value is at the bound.
+        clipped: The clipped values, of the same shape.
+        bound: Bound on their absolute values.
+    """
     _OF_CLIPPED(gradients, clipped, -bound, bound, grad_input=gradients)

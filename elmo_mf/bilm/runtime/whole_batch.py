@@ -35,6 +35,7 @@ class WholeBatchLstm:
         return not lstm.shared and not hooked and all(product.blocks == 1 for product in products)
 
     def __call__(self, inputs: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+        """Run the recurrence, see `Runtime`."""
         lstm = self.lstm
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
         cells = training_cells(lstm.cell_size, lstm.cell_clip, dtype, lstm.bias.dtype, self.settings)

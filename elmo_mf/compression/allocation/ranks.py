@@ -28,9 +28,15 @@ class Candidate:
 
     @classmethod
     def relative(cls, error_reductions: Array, total: float, most_ranks: int, cost: int) -> Candidate:
-        """Build a candidate whose reductions are relative to the squared norm `total` of the whole matrix.
+        """Build a candidate whose reductions are relative to the whole matrix.
 
         Otherwise matrices with large values would take all of a budget.
+
+        Args:
+            error_reductions: How much each further rank lowers the squared error.
+            total: Squared norm of the whole matrix.
+            most_ranks: Number of ranks to choose from.
+            cost: Parameters of one rank.
         """
         kept = error_reductions[:most_ranks]
         return cls(kept / total if total > 0 else kept, cost)

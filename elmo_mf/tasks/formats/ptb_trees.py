@@ -17,7 +17,11 @@ class PtbTrees(LineFormat):
     expected = "a tree such as (3 (2 It) (3 works)) with labels 0 to 4; elmo-mf fetch data sst gets them"
 
     def label(self, line: str) -> str:
-        """Return the label of the root."""
+        """Return the label of the root.
+
+        Raises:
+            ValueError: The line is no tree of words with labels from 0 to 4.
+        """
         from nltk.tree import Tree  # as AllenNLP's reader does
 
         tree = Tree.fromstring(line)

@@ -18,7 +18,11 @@ class SentenceLines(DataFormat):
     expected = "tokenised text, one sentence per line"
 
     def parse(self, path: Path) -> Contents:
-        """See `DataFormat.parse`."""
+        """Read the lines, see `DataFormat.parse`.
+
+        Raises:
+            InputError: The file cannot be read, or has no words.
+        """
         lines = list(TextLines(path, self.expected))
         if not any(line.split() for line in lines):
             raise InputError(f"{path}: found no words, expected {self.expected}")

@@ -20,7 +20,11 @@ class SnliJsonl(LineFormat):
     expected = "a JSON object with gold_label, sentence1 and sentence2; elmo-mf fetch data snli gets them"
 
     def label(self, line: str) -> str:
-        """Return the gold label."""
+        """Return the gold label.
+
+        Raises:
+            ValueError: The line is not an object with two sentences and a known label.
+        """
         row = json.loads(line, object_pairs_hook=unique_pairs)
         if not isinstance(row, dict):
             raise ValueError("it is no object")

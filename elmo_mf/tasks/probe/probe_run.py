@@ -30,7 +30,13 @@ _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)
 
 
 def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
-    """Return the record fields of a probe, its outputs, and its device."""
+    """Return the record fields of a probe, its outputs, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     task = load_task(run.task)
     with workspace.phase("data"):
         folder = limited_data(spec, run, workspace)
@@ -55,7 +61,13 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
 
 
 def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
-    """Return the times of a probe's encoder, and its device."""
+    """Return the times of a probe's encoder, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     with workspace.phase("encoder"):
         task = load_task(run.task)
         splits = _splits(task, limited_data(spec, run, workspace))

@@ -79,85 +79,148 @@ class Emitter:
 
     @property
     def module(self) -> ir.Module:
+        """The module of the function."""
         return self.builder.module
 
     # Integers
 
     def number(self, value: int) -> Integer:
+        """Return an integer that is known now."""
         return Integer(ir.Constant(INT, value))
 
     def add(self, a: Integer, b: Integer) -> Integer:
+        """Emit a + b."""
         return Integer(self.builder.add(a, b))
 
     def subtract(self, a: Integer, b: Integer) -> Integer:
+        """Emit a - b."""
         return Integer(self.builder.sub(a, b))
 
     def multiply(self, a: Integer, b: Integer) -> Integer:
+        """Emit the product of a and b."""
         return Integer(self.builder.mul(a, b))
 
     def divide(self, a: Integer, b: Integer) -> Integer:
+        """Emit a / b, rounded towards zero."""
         return Integer(self.builder.sdiv(a, b))
 
     def compare(self, a: Integer, operator: Literal["<", ">", "=="], b: Integer) -> Condition:
+        """Emit the comparison of two integers.
+
+        Args:
+            a: Left of the operator.
+            operator: The operator.
+            b: Right of it.
+        """
         return Condition(self.builder.icmp_signed(operator, a, b))
 
     # Memory
 
     def at(self, base: Address, offset: Integer, bf16: bool = False) -> Address:
-        """The address `offset` float32 or bfloat16 numbers from `base`."""
+        """Emit the address of a number in an array.
+
+        Args:
+            base: Address of the array.
+            offset: Index of the number.
+            bf16: Whether the numbers are bfloat16 instead of float32. Defaults to False.
+        """
         return Address(self.builder.gep(base, [offset], source_etype=BFLOAT16 if bf16 else FLOAT))
 
     def place(self, rows: Rows, row: Integer, column: Integer) -> Address:
-        """The address of a number in a matrix."""
+        """Emit the address of a number in a matrix.
+
+        Args:
+            rows: The matrix.
+            row: Index of its row.
+            column: Index of its column.
+        """
         start = self.at(rows.base, self.multiply(row, rows.distance))
         return self.at(start, column, rows.bf16)
 
     def element(self, base: Address, index: Integer) -> Address:
-        """The address of an integer in an array."""
+        """Emit the address of an integer in an array."""
         return Address(self.builder.gep(base, [index], source_etype=INT))
 
     def structure(self, base: Address, index: Integer, kind: type[ctypes.Structure]) -> Address:
-        """The address of a structure in an array."""
+        """Emit the address of a structure in an array.
+
+        Args:
+            base: Address of the array.
+            index: Index of the structure.
+            kind: Type of the structures, with fields of 8 bytes.
+        """
         return self.element(base, self.multiply(index, self.number(ctypes.sizeof(kind) // _WORD)))
 
     def integer_field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Integer:
-        """The value of a field of type `c_int64`."""
+        """Emit the load of a field of type `c_int64`.
+
+        Args:
+            base: Address of the structure.
+            kind: Type of the structure.
+            name: Name of the field.
+
+        Raises:
+            TypeError: The field has another type.
+        """
         _check_field(kind, name, ctypes.c_int64)
         return self.load_integer(self.field(base, kind, name))
 
     def address_field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Address:
-        """The value of a field of type `c_void_p`."""
+        """Emit the load of a field of type `c_void_p`.
+
+        Args:
+            base: Address of the structure.
+            kind: Type of the structure.
+            name: Name of the field.
+
+        Raises:
+            TypeError: The field has another type.
+        """
         _check_field(kind, name, ctypes.c_void_p)
         return Address(self.builder.load(self.field(base, kind, name), typ=POINTER))
 
     def field(self, base: Address, kind: type[ctypes.Structure], name: str) -> Address:
-        """The address of a structure's field."""
+        """Emit the address of a structure's field.
+
+        Args:
+            base: Address of the structure.
+            kind: Type of the structure.
+            name: Name of the field.
+        """
         return self.element(base, self.number(getattr(kind, name).offset // _WORD))
 
     def load_integer(self, address: Address) -> Integer:
+        """Emit the load of an integer."""
         return Integer(self.builder.load(address, typ=INT))
 
     def load(self, address: Address, bf16: bool = False) -> Vector:
-        """Load a vector, of bfloat16 numbers if `bf16`."""
+        """Emit the load of a vector, of bfloat16 numbers if `bf16`."""
         if bf16:
             numbers = self.builder.load(address, align=2, typ=self.bf16_vector)
             return Vector(self.builder.fpext(numbers, self.vector))
         return Vector(self.builder.load(address, align=4, typ=self.vector))
 
     def load_pairs(self, address: Address) -> Pairs:
+        """Emit the load of bfloat16 numbers, two for each lane."""
         return Pairs(self.builder.load(address, align=4, typ=self.pairs))
 
     def store(self, vector: Vector, address: Address, bf16: bool = False) -> None:
-        """Store a vector, rounded to bfloat16 if `bf16`."""
+        """Emit the store of a vector.
+
+        Args:
+            vector: The vector.
+            address: Where to store it.
+            bf16: Whether to round it to bfloat16. Defaults to False.
+        """
         value = self.builder.fptrunc(vector, self.bf16_vector) if bf16 else vector
         self.builder.store(value, address, align=2 if bf16 else 4)
 
     def load_splat(self, address: Address) -> Vector:
-        """A vector of one float32 number in memory."""
+        """Emit a vector of one float32 number in memory."""
         return Vector(self._load_splat(address, FLOAT))
 
     def load_splat_pair(self, address: Address) -> Pairs:
-        """A vector that repeats two neighbouring bfloat16 numbers in memory."""
+        """Emit a vector that repeats two neighbouring bfloat16 numbers in memory."""
         return Pairs(self.builder.bitcast(self._load_splat(address, INT32), self.pairs))
 
     def _load_splat(self, address: Address, kind: ir.Type) -> ir.Value:
@@ -169,38 +232,55 @@ class Emitter:
     # Vectors
 
     def splat(self, value: float) -> Vector:
-        """A vector of one number that is known now."""
+        """Return a vector of one number that is known now."""
         return Vector(ir.Constant(self.vector, [value] * self.lanes))
 
     def sum(self, a: Vector, b: Vector) -> Vector:
+        """Emit a + b."""
         return Vector(self.builder.fadd(a, b))
 
     def difference(self, a: Vector, b: Vector) -> Vector:
+        """Emit a - b."""
         return Vector(self.builder.fsub(a, b))
 
     def product(self, a: Vector, b: Vector) -> Vector:
+        """Emit the product of a and b, lane by lane."""
         return Vector(self.builder.fmul(a, b))
 
     def quotient(self, a: Vector, b: Vector) -> Vector:
+        """Emit a / b."""
         return Vector(self.builder.fdiv(a, b))
 
     def negative(self, a: Vector) -> Vector:
+        """Emit -a."""
         return Vector(self.builder.fneg(a))
 
     def multiply_add(self, a: Vector, b: Vector, c: Vector) -> Vector:
-        """a b + c."""
+        """Emit a b + c.
+
+        Args:
+            a: A factor.
+            b: The other factor.
+            c: What is added to the product.
+        """
         return self._intrinsic(f"llvm.fmuladd.v{self.lanes}f32", a, b, c)
 
     def multiply_add_pairs(self, a: Pairs, b: Pairs, c: Vector) -> Vector:
-        """In each lane, the sum of both products of a and b, plus c."""
+        """Emit, in each lane, the sum of both products of a and b, plus c.
+
+        Args:
+            a: Two factors for each lane.
+            b: The other two.
+            c: What is added to the products.
+        """
         return self._intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", c, a, b)
 
     def rounded(self, a: Vector) -> Vector:
-        """The nearest whole numbers."""
+        """Emit the nearest whole numbers."""
         return self._intrinsic(f"llvm.rint.v{self.lanes}f32", a)
 
     def power_of_two(self, exponent: Vector) -> Vector:
-        """2 to the power of whole numbers from -126 to 127."""
+        """Emit 2 to the power of whole numbers from -126 to 127."""
         bits = self.builder.shl(
             self.builder.add(
                 self.builder.fptosi(exponent, self.int_vector), ir.Constant(self.int_vector, [127] * self.lanes)
@@ -210,7 +290,7 @@ class Emitter:
         return Vector(self.builder.bitcast(bits, self.vector))
 
     def clipped(self, a: Vector, bound: float | None) -> Vector:
-        """Clip to -bound and bound; NaN stays NaN."""
+        """Emit `a` clipped to -bound and bound; NaN stays NaN."""
         if bound is None:
             return a
         builder, high, low = self.builder, self.splat(bound), self.splat(-bound)
@@ -218,7 +298,13 @@ class Emitter:
         return Vector(builder.select(builder.fcmp_ordered("<", a, low), low, a))
 
     def where_within(self, a: Vector, bound: float | None, value: Vector) -> Vector:
-        """`value` where -bound < a < bound, and 0 elsewhere."""
+        """Emit `value` where -bound < a < bound, and 0 elsewhere.
+
+        Args:
+            a: What is compared with the bound.
+            bound: The bound; None for none.
+            value: What is kept within it.
+        """
         if bound is None:
             return value
         builder, zero = self.builder, self.splat(0.0)
@@ -233,20 +319,23 @@ class Emitter:
     # Variables
 
     def variable(self, value: Vector) -> Variable:
-        """A variable that starts with `value`."""
+        """Emit a variable that starts with `value`."""
         return Variable(self._variable(value))
 
     def read(self, variable: Variable) -> Vector:
+        """Emit the value of a variable."""
         return Vector(self.builder.load(variable, typ=self.vector))
 
     def write(self, value: Vector, variable: Variable) -> None:
+        """Emit the assignment of a value to a variable."""
         self.builder.store(value, variable)
 
     def counter(self) -> Address:
-        """The address of an integer that starts with 0."""
+        """Emit an integer that starts with 0, and return its address."""
         return Address(self._variable(self.number(0)))
 
     def store_integer(self, value: Integer, address: Address) -> None:
+        """Emit the store of an integer."""
         self.builder.store(value, address)
 
     def _variable(self, value: ir.Value) -> ir.Value:
@@ -256,7 +345,7 @@ class Emitter:
         return place
 
     def room(self, count: int) -> list[Address]:
-        """The addresses of room for `count` vectors, one after the other."""
+        """Emit room for `count` vectors, and return their addresses, one after the other."""
         with self.builder.goto_entry_block():
             room = Address(self.builder.alloca(self.vector, count))
         return [self.at(room, self.number(index * self.lanes)) for index in range(count)]
@@ -264,17 +353,18 @@ class Emitter:
     # Control flow
 
     def call(self, function: ir.Function, arguments: Sequence[Address | Integer]) -> None:
-        """Call a function that returns nothing."""
+        """Emit the call of a function that returns nothing."""
         self.builder.call(function, arguments)
 
     @contextmanager
     def if_(self, condition: Condition) -> Iterator[None]:
+        """Emit what the context emits, to run where a condition holds."""
         with self.builder.if_then(condition):
             yield
 
     @contextmanager
     def loop(self, stop: Integer, step: int = 1) -> Iterator[Integer]:
-        """Run for each of 0, step, 2 step, ... below `stop`."""
+        """Emit what the context emits, to run for each of 0, step, 2 step, ... below `stop`."""
         builder = self.builder
         counter = self.counter()
         test, body, after = (builder.append_basic_block() for _ in range(3))
@@ -289,7 +379,13 @@ class Emitter:
         builder.position_at_end(after)
 
     def in_blocks(self, count: Integer, size: int, body: Callable[[list[Integer]], None]) -> None:
-        """Emit `body` for the numbers from 0 to `count`, `size` at a time, and for the rest in one smaller block."""
+        """Emit a loop over the numbers from 0 to `count`, in blocks, with one smaller block for the rest.
+
+        Args:
+            count: How many numbers there are.
+            size: Numbers of a block.
+            body: Emits the code of a block, given its numbers.
+        """
         builder = self.builder
         remainder = Integer(builder.urem(count, self.number(size)))
         whole = self.subtract(count, remainder)
@@ -312,6 +408,12 @@ def shared_function(
     """Return a function of the module, and an emitter of its body unless it has one already.
 
     It is inlined, except on processors with few registers, where it gets all of them to itself.
+
+    Args:
+        module: The module.
+        config: Configuration of the kernel.
+        name: Name of the function, which says all that its code depends on.
+        arguments: Types of its arguments; it returns nothing.
     """
     if name in module.globals:
         return module.globals[name], None

@@ -37,8 +37,12 @@ def memory_cell(module: ir.Module, config: KernelConfig) -> ir.Function:
 def gated_cell(module: ir.Module, config: KernelConfig, bf16: bool) -> ir.Function:
     """Return a function that gates memory cells.
 
-    Its arguments are three addresses: of the denominator of the output gate, of the memory cells, and of the result, in
-    bfloat16 if `bf16`.
+    Its arguments are three addresses: of the denominator of the output gate, of the memory cells, and of the result.
+
+    Args:
+        module: The module that gets the function.
+        config: Configuration of the kernel.
+        bf16: Whether the result is in bfloat16.
     """
     function, code = shared_function(module, config, "gated_cell", [POINTER, POINTER, POINTER])
     if code is None:

@@ -60,6 +60,11 @@ def adder(module: ir.Module, config: KernelConfig, block: Block) -> ir.Function:
 
     Its arguments are the address of the sums (rows, vectors), the address of the first row of the inputs, the distance
     to the next row in float32 numbers, the address of the weight's group, and the group's depth.
+
+    Args:
+        module: The module that gets the function.
+        config: Configuration of the kernel.
+        block: The block.
     """
     function, code = shared_function(module, config, block.name, [POINTER, POINTER, INT, POINTER, INT])
     if code is not None:
