@@ -69,7 +69,7 @@ def _narrativeqa() -> Iterator[None]:
 
 @contextmanager
 def _transformers_adamw() -> Iterator[None]:
-    """transformers removed its AdamW; it is set on the class of the lazy module, because the module is re-created."""
+    """Set AdamW, which transformers removed, on the class of the lazy module, because the module is re-created."""
     import transformers
 
     if not hasattr(transformers, "AdamW"):
@@ -81,7 +81,7 @@ def _transformers_adamw() -> Iterator[None]:
 
 @contextmanager
 def _transformers_tokenizers() -> Iterator[None]:
-    """transformers 5 renamed or removed tokenizer methods that AllenNLP calls."""
+    """Restore tokenizer methods that AllenNLP calls and transformers 5 renamed or removed."""
     yield
     from elmo_mf.compat._transformers_tokenizers import tokenizer_getter
 
@@ -99,7 +99,7 @@ def _augmented_lstm() -> Iterator[None]:
 
 @contextmanager
 def _trees() -> Iterator[None]:
-    """nltk only opens files in its own data folders."""
+    """The reader of nltk only opens files in its own data folders."""
     yield
     from elmo_mf.compat._trees import TreeFiles
 
@@ -345,7 +345,13 @@ class _Loader(importlib.abc.Loader):
 def patched_spec(
     name: str, path: Sequence[str] | None, target: ModuleType | None
 ) -> importlib.machinery.ModuleSpec | None:
-    """Return the spec of a module that needs a patch, and None for all others."""
+    """Return the spec of a module that needs a patch, and None for all others.
+
+    Args:
+        name: Full name of the module.
+        path: See `importlib.machinery.PathFinder.find_spec`.
+        target: See `importlib.machinery.PathFinder.find_spec`.
+    """
     reads = _READERS in name and name.startswith(("allennlp.", "allennlp_models."))
     if name not in PATCHES and not reads:
         return None
