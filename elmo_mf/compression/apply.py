@@ -19,10 +19,11 @@ from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.highways import HighwayFactorization, highway_factorizations
 from elmo_mf.compression.matrix_factorization import LstmFactorization
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
-from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_of
-from elmo_mf.compression.recovery.distillation import distill
+from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_named, method_of
+from elmo_mf.compression.recovery import distillation
 from elmo_mf.errors import InputError
-from elmo_mf.records.compression import Compression
+from elmo_mf.records.compression import HIGHWAY_METHOD, Compression
+from elmo_mf.records.identity import unless_first
 
 VERSION = 1
 """Version of what surrounds the methods, part of a run's identity: which matrices, calibration statistics, ranks."""
@@ -57,7 +58,17 @@ def compress(weights: BilmWeights, options: BilmOptions, compression: Compressio
     factored = factorize(weights, compression, ElmoProbe(weights, options, text))
     if compression.distill is None:
         return factored
-    return distill(weights, factored, options, compression.distill).weights
+    return distillation.distill(weights, factored, options, compression.distill).weights
+
+
+def compression_versions(compression: Compression) -> dict[str, int]:
+    """Return the versions of the parts that a compression uses, for the identities of runs."""
+    versions = {"compression": VERSION, compression.method: method_of(compression).VERSION}
+    if compression.highway_rank is not None:
+        versions |= unless_first({HIGHWAY_METHOD: method_named(HIGHWAY_METHOD).VERSION})
+    if compression.distill is not None:
+        versions["distillation"] = distillation.VERSION
+    return versions
 
 
 def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProbe) -> BilmWeights:

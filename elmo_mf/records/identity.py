@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -21,9 +21,14 @@ Baseline = Literal["shuffled", "token-layer", "no-encoder", "words", "smaller"]
 `no-encoder`, a linear model of `words`, or a `smaller` ELMo that was pretrained at its size."""
 Precision = Literal["bfloat16", "int8"]
 """Precision of an encoder's products, where it is not float32."""
-ENCODER, TRAINING, PROBE, BILM = "encoder", "training", "probe", "bilm"
-"""Names of versions that dense runs have too: of the encoder, and of the training, the probe, or the scoring of an ELMo
-as a language model."""
+ENCODER, TRAINING, PROBE, BILM, TUNING = "encoder", "training", "probe", "bilm", "tuning"
+"""Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
+a language model, and of the view `tuned`."""
+
+
+def unless_first(versions: Mapping[str, int]) -> dict[str, int]:
+    """Return versions without those that are 1, for parts that runs were recorded with before they had a version."""
+    return {name: number for name, number in versions.items() if number != 1}
 
 
 class FileIdentity(Data):
@@ -216,15 +221,16 @@ class RunIdentity(EncoderIdentity):
 
     def retrained(self) -> RunIdentity:
         """Return the identity of the run whose model is trained on the encoder."""
-        return self.model_copy(update={"view": "retrained"})
+        versions = {name: number for name, number in self.versions.items() if name != TUNING}
+        return self.model_copy(update={"view": "retrained", "versions": versions})
 
     @property
     def _shared_versions(self) -> tuple[str, ...]:
         """Names of the versions that a dense run has too."""
-        return ENCODER, TRAINING, PROBE, BILM, self.scoring.format
+        return ENCODER, TRAINING, PROBE, BILM, TUNING, self.scoring.format
 
     @property
     def encoder_versions(self) -> dict[str, int]:
         """Versions of the parts that make the encoder, which no task's training or data format is."""
-        others = TRAINING, PROBE, BILM, self.scoring.format
+        others = TRAINING, PROBE, BILM, TUNING, self.scoring.format
         return {name: number for name, number in self.versions.items() if name not in others}

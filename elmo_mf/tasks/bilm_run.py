@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +22,13 @@ from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
 from elmo_mf.pretrain.model import LanguageModel
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
-from elmo_mf.records.identity import Baseline, Split
+from elmo_mf.records.identity import BILM, Baseline, EncoderIdentity, Split, View
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.bilm_gradients import loss_gradients
-from elmo_mf.tasks.encoders import Encoder, encoder_of
+from elmo_mf.tasks import bilm_gradients
+from elmo_mf.tasks.encoders import Encoder, encoder_of, encoder_versions
 from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
+from elmo_mf.tasks.producer import Measured, Producer, Times
 from elmo_mf.tasks.run_config import MOST_TOKENS
 from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
@@ -85,7 +85,7 @@ class SoftmaxFiles:
         return read_softmax(self.softmax, width, len(vocabulary)), vocabulary
 
 
-def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
+def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     """Return the record fields of an ELMo as a language model, its outputs, and its device.
 
     Args:
@@ -120,7 +120,7 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[
     return record, Outputs(outputs), torch.device("cpu")
 
 
-def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
     """Return the times of a run's encoder, and its device.
 
     Args:
@@ -175,7 +175,7 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         sentences = _first([chunk for line in lines for chunk in line])
         corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
         batches = corpus.batches(_GRADIENT_BATCH_TOKENS, None)
-        rows, covariances = loss_gradients(
+        rows, covariances = bilm_gradients.loss_gradients(
             model, batches, corpus.characters, lambda: workspace.step(Progress("gradients"))
         )
         settings = {"task": run.task, "words": corpus.n_words}
@@ -220,3 +220,11 @@ def line_perplexities(
     perplexity = float(np.exp(mean))
     scores = perplexity * (1 + deviations)
     return perplexity, SplitOutputs(scores.astype(np.float32), -(mean + deviations).astype(np.float32))
+
+
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+    gradients = {"gradients": bilm_gradients.VERSION} if encoder.task_gradients else {}
+    return {BILM: VERSION} | encoder_versions(encoder) | gradients
+
+
+PRODUCER = Producer(measure_bilm, _versions, time_bilm)

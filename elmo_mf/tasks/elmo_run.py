@@ -1,87 +1,37 @@
-"""Execution of a run of any task: training, evaluation and timing, or timing alone, which needs no training."""
+"""Execution of a run of a task's model with an ELMo: training, evaluation and timing, or timing alone."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
-
-import torch
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import size_report
-from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
-from elmo_mf.provenance import provenance
+from elmo_mf.records.identity import TRAINING, TUNING, EncoderIdentity, View, unless_first
 from elmo_mf.records.outputs import Outputs
-from elmo_mf.records.record import Measurements, Retimed, measured
 from elmo_mf.records.run import Run
-from elmo_mf.tasks import latency
-from elmo_mf.tasks.bilm_run import measure_bilm, time_bilm
-from elmo_mf.tasks.encoders import elmo_facts
-from elmo_mf.tasks.grid import same_form
-from elmo_mf.tasks.language_model_run import measure_language_model, time_language_model
-from elmo_mf.tasks.probe.probe_run import measure_probe, time_probe
+from elmo_mf.tasks import latency, task_gradients, trained_model, training
+from elmo_mf.tasks.encoders import elmo_facts, encoder_versions
+from elmo_mf.tasks.producer import Measured, Producer, Times
 from elmo_mf.tasks.run_data import data_facts
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 from elmo_mf.tasks.trained_model import Trained, loader_of, trained, untrained
-from elmo_mf.tasks.words_run import measure_words
-
-_Measured = tuple[dict[str, Any], Outputs | None, torch.device]
 
 
-def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
-    """Execute a run and return its measurements.
+def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
+    """Return the record fields of a task's model, its outputs, and its device.
 
     Args:
         spec: The sweep.
         run: The run.
         workspace: Workspace of the run.
     """
-    started = time.perf_counter()
-    measurements, outputs, device = _measure_of(run)(spec, run, workspace)
-    values = {
-        "task": load_task(run.task).info.to_dict(),
-        **measurements,
-        "data": "demo" if spec.data is None else last_names(spec.data, 1),
-        "seconds": max(0.1, round(time.perf_counter() - started, 1)),
-        "phases": workspace.phases,
-        **provenance(device),
-    }
-    validated = measured(Measurements, values)
-    return validated if outputs is None else validated.with_outputs(outputs)
-
-
-def _measure_of(run: Run) -> Callable[[SweepSpec, Run, Workspace], _Measured]:
-    kind = load_task(run.task).kind
-    if kind == "elmo":
-        return measure_words if run.identity.baseline == "words" else _measure
-    return {"probe": measure_probe, "language-model": measure_language_model, "bilm": measure_bilm}[kind]
-
-
-def measure_times(spec: SweepSpec, run: Run, workspace: Workspace) -> Retimed:
-    """Measure only the times of a run.
-
-    Nothing is trained except what the ranks within a budget depend on, because times do not depend on values.
-
-    Args:
-        spec: The sweep.
-        run: The run.
-        workspace: Workspace of the run.
-    """
-    kinds = {"elmo": _times_untrained, "probe": time_probe, "language-model": time_language_model, "bilm": time_bilm}
-    times, device = kinds[load_task(run.task).kind](spec, same_form(run), workspace)
-    return measured(Retimed, {"latency": times, "timed": provenance(device)})
-
-
-def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> _Measured:
-    """Return the record fields of a task's model, its outputs, and its device."""
     task = load_task(run.task)
     with trained(spec, run, workspace) as model:
-        loop, training = model.loop, model.metrics
+        loop, metrics = model.loop, model.metrics
         with workspace.phase("scoring"):
             splits = dict.fromkeys((task.score.split, "validation"))
             scored = {split: model.score(run, split, workspace) for split in splits}
@@ -90,9 +40,9 @@ def _measure(spec: SweepSpec, run: Run, workspace: Workspace) -> _Measured:
         device = next(loop.model.parameters()).device
     record = {
         "scores": {name: scored[task.score.split].metrics[name] for name in task.score.metrics},
-        "validation": {name: training[f"best_validation_{name}"] for name in task.score.metrics},
-        "best_epoch": training["best_epoch"] + 1,
-        "epochs": training["epoch"] + 1,
+        "validation": {name: metrics[f"best_validation_{name}"] for name in task.score.metrics},
+        "best_epoch": metrics["best_epoch"] + 1,
+        "epochs": metrics["epoch"] + 1,
         "collapsed": model.collapsed,
         "collapsed_attempts": model.attempts,
         **data_facts(run, model.data, workspace),
@@ -130,7 +80,14 @@ def _encoder_fields(
     }
 
 
-def _times_untrained(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def time_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
+    """Return the times of a run's encoder in a model that is not trained, and its device.
+
+    Args:
+        spec: The sweep.
+        run: The run.
+        workspace: Workspace of the run.
+    """
     with untrained(spec, run, workspace) as (loop, embedder, *_):
         assert embedder is not None  # records without an encoder have no times
         instances = list(loader_of(loop, load_task(run.task).score.split).iter_instances())
@@ -156,3 +113,13 @@ def _times(
 def _dense(spec: SweepSpec, run: Run, embedder: ElmoMfTokenEmbedder) -> Bilm | None:
     """Return the encoder before compression, on the embedder's device; None if the run's encoder is dense."""
     return Bilm.from_files(spec.options, spec.weights).to(embedder.bilm.device) if not run.identity.is_dense else None
+
+
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+    versions = {TRAINING: training.VERSION} | encoder_versions(encoder)
+    if encoder.task_gradients:
+        versions["gradients"] = task_gradients.VERSION
+    return versions | (unless_first({TUNING: trained_model.VERSION}) if view == "tuned" else {})
+
+
+PRODUCER = Producer(measure_elmo, _versions, time_elmo)

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
-from elmo_mf.bilm.weights import BilmWeights, LstmWeights, to_dense
 from elmo_mf.compression import compress, method_of, with_history
+from elmo_mf.compression.apply import compression_versions
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.report import compression_report
 from elmo_mf.errors import InputError
@@ -21,7 +19,9 @@ from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.io import read_json
+from elmo_mf.records.identity import EncoderIdentity, unless_first
 from elmo_mf.records.run import Run
+from elmo_mf.tasks import shuffled
 from elmo_mf.tasks.spec import SweepSpec
 
 TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
@@ -74,6 +74,13 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
     return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=precision)
 
 
+def encoder_versions(encoder: EncoderIdentity) -> dict[str, int]:
+    """Return the versions of the parts that make an encoder from the dense one."""
+    if encoder.baseline == "shuffled":
+        return unless_first({"shuffled": shuffled.VERSION})
+    return {} if encoder.compression is None else compression_versions(encoder.compression)
+
+
 def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """Stand in for the gradients of a task's model where there is none.
 
@@ -99,24 +106,9 @@ def elmo_facts(spec: SweepSpec) -> dict[str, Any]:
     }
 
 
-def shuffled(weights: BilmWeights) -> BilmWeights:
-    """Shuffle the entries of every matrix of the LSTMs, each by itself, with a fixed seed.
-
-    The matrices keep their sizes and distributions, and nothing of what they learned.
-    """
-    generator = np.random.default_rng(0)
-
-    def shuffle(lstm: LstmWeights) -> LstmWeights:
-        for target, matrix in lstm.dense().matrices.items():
-            lstm = lstm.with_matrix(target, generator.permuted(to_dense(matrix).ravel()).reshape(matrix.shape))
-        return lstm
-
-    return replace(weights, lstms={place: shuffle(lstm) for place, lstm in sorted(weights.dense().lstms.items())})
-
-
 def _shuffle(spec: SweepSpec, folder: Path) -> None:
     options = BilmOptions.from_file(spec.options)
-    Bilm(options, shuffled(read_weights(spec.weights, options))).save(folder)
+    Bilm(options, shuffled.shuffled(read_weights(spec.weights, options))).save(folder)
     (folder / "report.json").write_text("{}", encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ class TaskWork(_SpecWork[Measurements]):
     """Trains, scores and times the runs of a sweep."""
 
     def _execute(self, run: Run, workspace: Workspace) -> Measurements:
-        from elmo_mf.tasks.elmo_run import execute  # imports AllenNLP, which takes seconds
+        from elmo_mf.tasks.measurement import execute  # imports AllenNLP, which takes seconds
 
         return execute(self.spec, run, workspace)
 
@@ -50,7 +50,7 @@ class TimingWork(_SpecWork[Retimed]):
     """Times the runs of a sweep without scoring them."""
 
     def _execute(self, run: Run, workspace: Workspace) -> Retimed:
-        from elmo_mf.tasks.elmo_run import measure_times  # imports AllenNLP, which takes seconds
+        from elmo_mf.tasks.measurement import measure_times  # imports AllenNLP, which takes seconds
 
         return measure_times(self.spec, run, workspace)
 

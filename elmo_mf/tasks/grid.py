@@ -15,10 +15,7 @@ from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.identity import (
-    BILM,
     ENCODER,
-    PROBE,
-    TRAINING,
     Baseline,
     DataFiles,
     ElmoFiles,
@@ -26,6 +23,7 @@ from elmo_mf.records.identity import (
     FileIdentity,
     RunIdentity,
     Split,
+    View,
 )
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.run_config import run_config
@@ -76,7 +74,7 @@ def expand(spec: SweepSpec) -> list[Run]:
             "words": _words(spec, task, config),
             "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
             "config": config,
-            "versions": _versions(task, EncoderIdentity()),
+            "versions": _versions(task, EncoderIdentity(), "retrained"),
         }
         dense_run = validated(RunIdentity, values, f"{name}: its run")
         for compression, identity in zip(compressions, hashed, strict=True):
@@ -162,18 +160,19 @@ def _runs(
 
     What has no views is trained.
     """
-    fields = _fields(task, encoder)
-    identity = dense.model_copy(update=fields if encoder.has_elmo else fields | {"elmo": None})
-    for view in spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",):
+    without_elmo: dict[str, Any] = {} if encoder.has_elmo else {"elmo": None}
+    views: Iterable[View] = spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",)
+    for view in views:
+        identity = dense.model_copy(update=_fields(task, encoder, view) | without_elmo)
         for seed in spec.seeds if identity.trains_model else (0,):
-            yield Run(identity.model_copy(update={"view": view, "seed": seed}), compression)
+            yield Run(identity.model_copy(update={"seed": seed}), compression)
 
 
-def _fields(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, Any]:
-    """Return the fields of a run's identity that differ between encoders."""
+def _fields(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, Any]:
+    """Return the fields of a run's identity that differ between encoders and views."""
     fields = {name: getattr(encoder, name) for name in EncoderIdentity.model_fields if name != "words"}
     fields |= {"words": encoder.words} if task.kind == "probe" else {}
-    return fields | {"versions": _versions(task, encoder)}
+    return fields | {"view": view, "versions": _versions(task, encoder, view)}
 
 
 def _takes_gradients(compression: Compression | None) -> bool:
@@ -186,27 +185,13 @@ def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
     return list(dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None))
 
 
-def _versions(task: TaskConfig, encoder: EncoderIdentity) -> dict[str, int]:
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
     """Return the version of each part of this project that a score depends on."""
     from elmo_mf.bilm import encoder as dense_encoder
-    from elmo_mf.compression import apply
-    from elmo_mf.compression.recovery import distillation
-    from elmo_mf.tasks import bilm_gradients, bilm_run, finetuning, task_gradients, training
-    from elmo_mf.tasks.probe import classifier
+    from elmo_mf.tasks.producers import producer_of
 
-    versions = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
-    of_kind = {"probe": {PROBE: classifier.VERSION}, "bilm": {BILM: bilm_run.VERSION}}
-    versions |= of_kind.get(task.kind, {TRAINING: training.VERSION})
-    compression = encoder.compression
-    if compression is not None:
-        versions |= {"compression": apply.VERSION, compression.method: method_of(compression).VERSION}
-        if compression.distill is not None:
-            versions["distillation"] = distillation.VERSION
-    if encoder.task_gradients:
-        versions["gradients"] = (bilm_gradients if task.kind == "bilm" else task_gradients).VERSION
-    if encoder.tuning is not None:
-        versions["finetuning"] = finetuning.VERSION
-    return versions
+    inputs = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
+    return inputs | producer_of(task, encoder.baseline).versions(task, encoder, view)
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
@@ -232,7 +217,7 @@ def same_form(run: Run) -> Run:
         compression=run.identity.compression and run.identity.compression.model_copy(update=changes),
         task_gradients=run.identity.task_gradients and not by_svd,
     )
-    fields = _fields(load_task(run.task), encoder)
+    fields = _fields(load_task(run.task), encoder, run.identity.view)
     return Run(run.identity.model_copy(update=fields), compression.model_copy(update=changes))
 
 

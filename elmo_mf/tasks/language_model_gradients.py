@@ -16,6 +16,9 @@ from elmo_mf.lm.core import CoreLstm
 if TYPE_CHECKING:
     from elmo_mf.plugin.awd_lstm import AwdLstm
 
+VERSION = 1
+"""Version of a language model's gradients, part of a run's identity; raised when they change."""
+
 
 def row_weights(model: AwdLstm, windows: list[dict[str, Any]], step: Callable[[], None]) -> RowWeights:
     """Compute E[(dL/dw)^2], summed over each row of each matrix of a dense core.

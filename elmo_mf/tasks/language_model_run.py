@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from elmo_mf.compression.report import matrix_reports
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.lm.core_calibration import core_activation_error, core_input_covariances
+from elmo_mf.records.identity import TRAINING, EncoderIdentity, View
 from elmo_mf.records.run import Run
+from elmo_mf.tasks import finetuning, language_model_gradients
+from elmo_mf.tasks import training as dense_training
+from elmo_mf.tasks.encoders import encoder_versions
 from elmo_mf.tasks.language_model_latency import measure
 from elmo_mf.tasks.language_model_training import LanguageModelTraining
+from elmo_mf.tasks.producer import Measured, Producer, Times
 from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig
 
 
-def measure_language_model(
-    spec: SweepSpec, run: Run, workspace: Workspace
-) -> tuple[dict[str, Any], None, torch.device]:
+def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     """Return the record fields of a language model, no outputs, and its device.
 
     Args:
@@ -67,7 +70,7 @@ def measure_language_model(
     return record, None, training.device
 
 
-def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
     """Return the times of a language model, and its device.
 
     The model is untrained, except with a budget, because its ranks depend on the weights.
@@ -90,3 +93,13 @@ def _times(spec: SweepSpec, training: LanguageModelTraining, workspace: Workspac
     """Measure times while no other run of the sweep computes."""
     with workspace.phase("measuring"), workspace.machine.exclusive():
         return measure(training.model, training.dense, training.device, spec.latency_sentences, spec.latency_rounds)
+
+
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+    versions = {TRAINING: dense_training.VERSION} | encoder_versions(encoder)
+    if encoder.task_gradients:
+        versions["gradients"] = language_model_gradients.VERSION
+    return versions if encoder.tuning is None else versions | {"finetuning": finetuning.VERSION}
+
+
+PRODUCER = Producer(measure_language_model, _versions, time_language_model)

@@ -6,7 +6,7 @@ import importlib
 
 from elmo_mf.experiments.executors.preload import preload
 
-_MODULES = ("allennlp.commands.train", "elmo_mf.tasks.execution", "elmo_mf.tasks.elmo_run")
+_MODULES = ("allennlp.commands.train", "elmo_mf.tasks.execution", "elmo_mf.tasks.measurement")
 
 
 def _import() -> None:

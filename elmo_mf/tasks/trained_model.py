@@ -27,6 +27,9 @@ from elmo_mf.tasks.task_config import load_task
 from elmo_mf.tasks.task_gradients import EXAMPLES, row_weights
 from elmo_mf.tasks.training import train, training_loop
 
+VERSION = 1
+"""Version of the view `tuned`, part of a run's identity; raised when its scores change."""
+
 _ATTEMPTS = 3
 TUNING_RATE = 0.2
 """Learning rate of the view `tuned`, as a share of the task's."""

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from elmo_mf.records.outputs import SplitOutputs
 from elmo_mf.tasks.formats import Example
 
+VERSION = 1
+"""Version of the answers by word overlap, part of a run's identity; raised when their scores change."""
+
 LENGTHS = (2, 3, 5, 8, 12, 20)
 """Numbers of words of an answer that are tried."""
 _WORDS = re.compile(r"\w+|[^\w\s]")

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.records.identity import Split
+from elmo_mf.records.identity import TRAINING, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
+from elmo_mf.tasks import training, word_overlap
 from elmo_mf.tasks.formats import Example
+from elmo_mf.tasks.probe import classifier, words
 from elmo_mf.tasks.probe.examples import probe_data
-from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.producer import Measured, Producer
 from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import Probed, TaskConfig, load_task
-from elmo_mf.tasks.word_overlap import fit_overlap, overlap_outputs
+
+VERSION = 1
+"""Version of these runs, part of their identity; raised when their scores change."""
 
 _PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}
 
 
-def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
+def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     """Return the record fields of the baseline, its outputs, and its device.
 
     Args:
@@ -56,11 +59,11 @@ def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
 def _outputs(task: TaskConfig, examples: dict[Split, list[Example]]) -> dict[Split, SplitOutputs]:
     kind = _PROBES.get(task.data.format)
     if kind is not None:
-        return words_alone(kind, {split: probe_data(kind, read) for split, read in examples.items()})
+        return words.words_alone(kind, {split: probe_data(kind, read) for split, read in examples.items()})
     if task.data.format != "squad-json":
         raise InputError(f"baselines: found words for {task.name}, expected a task of texts, pairs or questions")
-    overlap = fit_overlap(examples["train"])
-    return {split: overlap_outputs(overlap, read) for split, read in examples.items() if split != "train"}
+    overlap = word_overlap.fit_overlap(examples["train"])
+    return {split: word_overlap.overlap_outputs(overlap, read) for split, read in examples.items() if split != "train"}
 
 
 def _metrics(task: TaskConfig, outputs: SplitOutputs) -> dict[str, float]:
@@ -68,3 +71,15 @@ def _metrics(task: TaskConfig, outputs: SplitOutputs) -> dict[str, float]:
     if outputs.log_likelihood is not None:
         scores["loss"] = -float(outputs.log_likelihood.mean(dtype=float))
     return scores
+
+
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+    kind = _PROBES.get(task.data.format)
+    used = {"words-run": VERSION}
+    used |= {"word-overlap": word_overlap.VERSION} if kind is None else {"words": words.VERSION}
+    if kind == "pair":
+        used["classifier"] = classifier.VERSION
+    return {TRAINING: training.VERSION} | unless_first(used)  # that of the training, as the other runs of the board
+
+
+PRODUCER = Producer(measure_words, _versions, None)

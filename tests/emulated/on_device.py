@@ -37,8 +37,8 @@ from elmo_mf.lm.core import CoreLstm
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.train import Trainer
 from elmo_mf.records import RecordStore
-from elmo_mf.tasks.elmo_run import execute, measure_times
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.measurement import execute, measure_times
 from elmo_mf.tasks.retime import picked
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights

@@ -16,8 +16,8 @@ from elmo_mf.experiments.bundle import Bundle, clear_unused, is_there, last_name
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.io.locks import holding
 from elmo_mf.provenance import file_hash
-from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.measurement import execute
 from elmo_mf.tasks.portable import PortableSweep
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import TinySweep, records_here

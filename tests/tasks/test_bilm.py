@@ -27,8 +27,8 @@ from elmo_mf.pretrain.train import Trainer
 from elmo_mf.records import RecordStore
 from elmo_mf.tasks.bilm_gradients import loss_gradients
 from elmo_mf.tasks.bilm_run import line_perplexities
-from elmo_mf.tasks.elmo_run import measure_times
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.measurement import measure_times
 from elmo_mf.tasks.portable import PortableSweep
 from elmo_mf.tasks.preflight import check_needs
 from elmo_mf.tasks.spec import SweepSpec

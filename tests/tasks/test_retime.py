@@ -14,9 +14,9 @@ from elmo_mf.experiments.scheduler import run_sweep
 from elmo_mf.experiments.workspace import workspace
 from elmo_mf.records import Retimed, Run, read_record
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.elmo_run import measure_times
 from elmo_mf.tasks.execution import TimingWork
 from elmo_mf.tasks.grid import expand, same_form
+from elmo_mf.tasks.measurement import measure_times
 from elmo_mf.tasks.retime import RetimedRecords, picked
 from elmo_mf.tasks.spec import SweepSpec
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, executor_here, records_here

@@ -18,8 +18,8 @@ from elmo_mf.experiments.workspace import workspace
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.elmo_run import execute
 from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.measurement import execute
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here, tiny_sweep_in

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.records.identity import Split
+from elmo_mf.records.identity import PROBE, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.encoders import Encoder, encoder_of, no_gradients
+from elmo_mf.tasks.encoders import Encoder, encoder_of, encoder_versions, no_gradients
 from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
+from elmo_mf.tasks.probe import classifier, words
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import Vectors, features, layer_vectors, word_vectors
-from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.producer import Measured, Producer, Times
 from elmo_mf.tasks.run_data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
@@ -29,7 +29,7 @@ from elmo_mf.tasks.word_vector_file import read_word_vectors
 _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)
 
 
-def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], Outputs, torch.device]:
+def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     """Return the record fields of a probe, its outputs, and its device.
 
     Args:
@@ -60,7 +60,7 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict
     return record, Outputs(outputs), torch.device("cpu")
 
 
-def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> tuple[dict[str, Any], torch.device]:
+def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
     """Return the times of a probe's encoder, and its device.
 
     Args:
@@ -99,7 +99,7 @@ def _outputs(
     assert task.probe is not None
     kind, baseline = task.probe.examples, run.identity.baseline
     if baseline == "words":
-        return words_alone(kind, splits)
+        return words.words_alone(kind, splits)
     vectors = _glove(spec, run) if encoder is None else _vectors(run, encoder, pause)
     train, validation = splits["train"], splits["validation"]
     inputs = {split: features(kind, data, vectors) for split, data in splits.items()}
@@ -122,3 +122,11 @@ def _glove(spec: SweepSpec, run: Run) -> Vectors:
     path = spec.glove_of(run.task)
     assert path is not None  # checked when the sweep was expanded
     return word_vectors(read_word_vectors(Path(path)))
+
+
+def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+    alone = unless_first({"words": words.VERSION}) if encoder.baseline == "words" else {}
+    return {PROBE: classifier.VERSION} | encoder_versions(encoder) | alone
+
+
+PRODUCER = Producer(measure_probe, _versions, time_probe)

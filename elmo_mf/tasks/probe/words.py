@@ -14,6 +14,9 @@ from elmo_mf.tasks.probe.classifier import fit, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, Sentence
 from elmo_mf.tasks.task_config import Probed
 
+VERSION = 1
+"""Version of the classification by words, part of a run's identity; raised when its scores change."""
+
 
 def words_alone(kind: Probed, splits: dict[Split, ProbeData]) -> dict[Split, SplitOutputs]:
     """Classify examples by their words.

@@ -1,0 +1,132 @@
+"""Which versions the identity of a run has, so that it is executed again when one is raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from elmo_mf.compression import method_named, method_names
+from elmo_mf.records.compression import HIGHWAY_METHOD
+from elmo_mf.records.run import Run
+from elmo_mf.resources import base_elmo
+from elmo_mf.tasks.formats import FORMATS
+from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import load_task
+from tests.conftest import ROOT
+
+_TEXT = str(ROOT / "tasks/ptb/demo/test.txt")
+_BASELINES = ["shuffled", "token-layer", "no-encoder", "words"]
+
+
+def _kind(run: Run) -> str:
+    return load_task(run.task).kind
+
+
+def _uses_gradients_of(kind: str) -> Callable[[Run], bool]:
+    return lambda run: run.identity.task_gradients and _kind(run) == kind
+
+
+# the runs whose scores depend on the VERSION of a module
+_USERS: dict[str, Callable[[Run], bool]] = {
+    "elmo_mf.bilm.encoder": lambda run: True,
+    "elmo_mf.compression.apply": lambda run: run.compression is not None,
+    "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
+    "elmo_mf.tasks.bilm_gradients": _uses_gradients_of("bilm"),
+    "elmo_mf.tasks.bilm_run": lambda run: _kind(run) == "bilm",
+    "elmo_mf.tasks.finetuning": lambda run: run.finetune is not None,
+    "elmo_mf.tasks.language_model_gradients": _uses_gradients_of("language-model"),
+    "elmo_mf.tasks.probe.classifier": lambda run: _kind(run) == "probe" or _words(run, "snli"),
+    "elmo_mf.tasks.probe.words": lambda run: _words(run, "snli", "sst", "snli-probe", "sst-probe"),
+    "elmo_mf.tasks.shuffled": lambda run: run.identity.baseline == "shuffled",
+    "elmo_mf.tasks.task_gradients": _uses_gradients_of("elmo"),
+    "elmo_mf.tasks.trained_model": lambda run: run.identity.view == "tuned",
+    "elmo_mf.tasks.training": lambda run: _kind(run) in ("elmo", "language-model"),
+    "elmo_mf.tasks.word_overlap": lambda run: _words(run, "squad"),
+    "elmo_mf.tasks.words_run": lambda run: _words(run, "snli", "squad", "sst"),
+}
+_OF_NO_RUN = {"elmo_mf.pretrain.train"}
+
+
+def _words(run: Run, *tasks: str) -> bool:
+    return run.identity.baseline == "words" and run.task in tasks
+
+
+def _reads(run: Run, name: str) -> bool:
+    return load_task(run.task).data.format == name
+
+
+def _factored(run: Run, method: str) -> bool:
+    compression = run.compression
+    if compression is None:
+        return False
+    return compression.method == method or (method == HIGHWAY_METHOD and compression.highway_rank is not None)
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> list[SweepSpec]:
+    """Sweeps with runs that use each version."""
+    folder = tmp_path_factory.mktemp("versions")
+    glove = folder / "glove.txt"
+    glove.write_text("the 1 2\n", encoding="utf-8")
+    shared: dict[str, Any] = {"glove": str(glove), "ranks": [4]}
+    distilled = {"method": "svd", "rank": 3, "targets": "all", "highway_rank": 8, "distill": {"text": _TEXT}}
+    tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {}}
+    options, weights = map(str, base_elmo())
+    keys: list[dict[str, Any]] = [
+        {"tasks": ["snli", "squad", "sst"], "views": ["retrained", "swapped", "tuned"], "preset": "board",
+         "methods": ["fisher_svd"], "baselines": _BASELINES, "precisions": ["int8"]},
+        {"tasks": ["snli-probe", "sst-probe"], "methods": ["whitened_svd"], "baselines": _BASELINES},
+        {"tasks": ["sst"], "methods": [], "compressions": [distilled]},
+        {"tasks": ["ptb"], "methods": ["fisher_svd", "nmf", "prune", "random", "semi_nmf"], "compressions": [tuned]},
+        {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "baselines": ["shuffled"],
+         "options": options, "weights": weights},
+    ]  # fmt: skip
+    return [SweepSpec.from_file(None, **shared, **one) for one in keys]
+
+
+def test_every_version_is_listed() -> None:
+    found = set()
+    for path in (ROOT / "elmo_mf").rglob("*.py"):
+        if re.search(r"^VERSION = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert found == _USERS.keys() | _OF_NO_RUN
+
+
+def _parts() -> list[tuple[Any, Callable[[Run], bool]]]:
+    """Return all that has a VERSION, with the runs that use it."""
+    modules = [(import_module(name), uses) for name, uses in _USERS.items()]
+    formats = [(type(one), partial(_reads, name=name)) for name, one in FORMATS.items()]
+    methods = [(type(method_named(name)), partial(_factored, method=name)) for name in method_names()]
+    return [*modules, *formats, *methods]
+
+
+def test_an_identity_has_the_versions_that_its_scores_depend_on(
+    specs: list[SweepSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each version is another number here; dense and retrained runs keep those that they share."""
+    parts = _parts()
+    for number, (owner, _) in enumerate(parts, 2):
+        monkeypatch.setattr(owner, "VERSION", number)
+    runs = [run for spec in specs for run in expand(spec)]
+    for run in runs:
+        expected = {number for number, (_, uses) in enumerate(parts, 2) if uses(run)}
+        assert set(run.identity.versions.values()) == expected, run
+    ids = {run.id for run in runs}
+    for run in runs:
+        dense = run.dense() if run.identity.has_elmo else run
+        assert {dense.id, dense.retrained().id, run.retrained().id} <= ids
+    assert all(any(map(uses, runs)) for _, uses in parts)
+
+
+def test_parts_that_were_versioned_later_are_left_out_of_an_identity_at_first(specs: list[SweepSpec]) -> None:
+    """So that runs that were recorded before keep their ids."""
+    named = {"encoder", "training", "probe", "bilm", "compression", "distillation", "gradients", "finetuning"}
+    for run in (run for spec in specs for run in expand(spec)):
+        method = set() if run.compression is None else {run.compression.method}
+        assert run.identity.versions.keys() <= named | method | {load_task(run.task).format.NAME}
