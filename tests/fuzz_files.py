@@ -79,7 +79,7 @@ def file_targets(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -
         "failure": Target("json", of_json({"id": "0" * 64, "error": "it failed"}), _failure),
         "cache": Target("bin", of_bytes(CACHED), _cached),
         "cache-list": Target("json", of_json({"content": hashlib.sha256(CACHED).hexdigest()}), _cached_list),
-        "form": _form(of_json),
+        "shapes": _shapes(of_json),
         "training-state": _training_state(folder, mutated, mutated_json),
     }
 
@@ -168,22 +168,22 @@ def _from_cache(path: Path, name: str) -> None:
         raise InputError("made again")
 
 
-def _form(of_json: Callable[[Any], Callable[[Path, random.Random], None]]) -> Target:
-    """The form of an encoder in a trained model's archive."""
-    from elmo_mf.plugin.stored_form import Form, _parsed
+def _shapes(of_json: Callable[[Any], Callable[[Path, random.Random], None]]) -> Target:
+    """The shapes of an encoder in a trained model's archive."""
+    from elmo_mf.plugin.stored_shapes import EncoderShapes, _parsed
     from tests.fuzz import Target
 
     def read(path: Path) -> None:
-        form = _parsed(torch.tensor(list(path.read_bytes()), dtype=torch.float32), "weights")
-        if form.numbers > 1 << 20:
+        shapes = _parsed(torch.tensor(list(path.read_bytes()), dtype=torch.float32), "weights")
+        if shapes.numbers > 1 << 20:
             raise InputError("found more numbers than bytes")
-        options = BilmOptions.from_dict(form.options)
-        form.built(lambda weights: Bilm(options, weights))
+        options = BilmOptions.from_dict(shapes.options)
+        shapes.built(lambda weights: Bilm(options, weights))
 
     bilm = random_bilm()
     made_from = {"files": ["options.json", "weights.hdf5"], "compression": {"method": "svd", "rank": 2}}
-    form = Form.of(bilm.weights(), options=bilm.options.to_dict(), **made_from)
-    return Target("json", of_json(form.model_dump(mode="json")), read)
+    shapes = EncoderShapes.of(bilm.weights(), options=bilm.options.to_dict(), **made_from)
+    return Target("json", of_json(shapes.model_dump(mode="json")), read)
 
 
 def _training_state(folder: Path, mutated: MutateBytes, mutated_json: MutateJson) -> Target:

@@ -20,7 +20,7 @@ from elmo_mf.bilm.checkpoint import write_weights
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.runtime.packed_linear import Precision
 from elmo_mf.io import write_json
-from elmo_mf.plugin.stored_form import Form, StoredForm
+from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes
 
 _SAME = 1e-6  # relative change of a parameter in conversion, which is rounding
 
@@ -40,7 +40,7 @@ def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:
         embedder = _embedder(model, paths[0])
         encoder = fast_encoder(getattr(embedder._elmo, ENCODER), settings, _shown(place))
         put(embedder._elmo, encoder)
-        embedder._form = StoredForm(_stored_form(encoder, _name(loaded, place)))
+        embedder._form = StoredShapes(_encoder_shapes(encoder, _name(loaded, place)))
     return LoadedModel(model, loaded.reader, loaded.embedders)
 
 
@@ -149,8 +149,8 @@ def _embedder(model: Any, path: str) -> ElmoTokenEmbedder:
     return model.get_submodule(path)
 
 
-def _stored_form(encoder: Bilm, name: str) -> Form:
-    return Form.of(encoder.weights(), files=[name], compression=None, options=encoder.options.to_dict())
+def _encoder_shapes(encoder: Bilm, name: str) -> EncoderShapes:
+    return EncoderShapes.of(encoder.weights(), files=[name], compression=None, options=encoder.options.to_dict())
 
 
 def _name(loaded: LoadedModel, place: Place) -> str:

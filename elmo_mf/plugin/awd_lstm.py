@@ -18,7 +18,7 @@ from elmo_mf.compression import read_compression
 from elmo_mf.lm.compress import compress_core
 from elmo_mf.lm.core import CoreLstm, core_sizes
 from elmo_mf.lm.softmax import PackedSoftmax
-from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
+from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes, shapes_being_loaded
 
 
 @Model.register("awd_lstm")
@@ -88,13 +88,13 @@ class AwdLstm(Model):  # type: ignore[misc]
         self._total, self._words = 0.0, 0
 
     def _compress(self, compression: dict[str, Any], weight_drop: float) -> None:
-        """Factorize the core, or rebuild it from the form that is stored in the weights being loaded."""
-        form = form_being_loaded(compression, [])
-        if form is None:
+        """Factorize the core, or rebuild it from the shapes that are stored in the weights being loaded."""
+        shapes = shapes_being_loaded(compression, [])
+        if shapes is None:
             self.core = compress_core(self.core, read_compression(compression))
         else:
-            self.core = form.built(lambda weights: CoreLstm(list(weights.lstms.values()), weight_drop))
-        self._form = StoredForm(Form.of(self.core.weights(), compression=compression))
+            self.core = shapes.built(lambda weights: CoreLstm(list(weights.lstms.values()), weight_drop))
+        self._form = StoredShapes(EncoderShapes.of(self.core.weights(), compression=compression))
 
     def forward(self, tokens: Tensor, targets: Tensor, start: bool) -> dict[str, Any]:
         """Compute the loss of a batch and keep the state for the next one.

@@ -21,7 +21,7 @@ from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache
-from elmo_mf.plugin.stored_form import Form, StoredForm, form_being_loaded
+from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes, shapes_being_loaded
 from elmo_mf.plugin.unicode_indexer import add_unicode
 from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 
@@ -170,11 +170,11 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         words: ElmoVocabulary | None,
         *rest: Any,
     ) -> Bilm:
-        """Build the encoder from the files or, when a trained model is loaded, from the form stored in its weights."""
-        form = form_being_loaded(compression, files)
-        if form is not None:
-            options = BilmOptions.from_dict(form.options)
-            bilm = form.built(lambda weights: Bilm(options, replace(weights, vocabulary=words), *rest).eval())
+        """Build the encoder from the files or, when a trained model is loaded, from the shapes in its weights."""
+        shapes = shapes_being_loaded(compression, files)
+        if shapes is not None:
+            options = BilmOptions.from_dict(shapes.options)
+            bilm = shapes.built(lambda weights: Bilm(options, replace(weights, vocabulary=words), *rest).eval())
         elif stored is not None:
             expected = "options_file and weight_file, except in a trained model with that encoder"
             raise InputError(f"stored: found {stored!r}, expected {expected}")
@@ -182,8 +182,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             wanted = None if compression is None else read_compression(compression)
             weight_file = files[1] if len(files) > 1 else None
             bilm = Bilm.from_files(files[0], weight_file, wanted, *rest)
-        self._form = StoredForm(
-            Form.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
+        self._form = StoredShapes(
+            EncoderShapes.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
         )
         return bilm
 

@@ -10,7 +10,7 @@ import torch
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import read_json
-from elmo_mf.plugin.stored_form import StoredForm
+from elmo_mf.plugin.stored_shapes import StoredShapes
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 VOCABULARY = "vocabulary"
@@ -59,6 +59,6 @@ def read_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder) -> dict[
 
 def _without_encoder(model: Any, embedder: ElmoMfTokenEmbedder) -> dict[str, torch.Tensor]:
     """Return the state of a model except its encoder and what describes that."""
-    encoder = [module for module in embedder.modules() if module is embedder.bilm or isinstance(module, StoredForm)]
+    encoder = [module for module in embedder.modules() if module is embedder.bilm or isinstance(module, StoredShapes)]
     prefixes = tuple(f"{name}." for name, module in model.named_modules() if any(module is one for one in encoder))
     return {name: value for name, value in model.state_dict().items() if not name.startswith(prefixes)}

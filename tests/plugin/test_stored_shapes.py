@@ -25,13 +25,13 @@ from elmo_mf.compression import apply as application
 from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.plugin import awd_lstm, token_embedder
-from elmo_mf.plugin.stored_form import Form
+from elmo_mf.plugin.stored_shapes import EncoderShapes
 from tests.conftest import random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
 LINES = [{"text": "a b c", "label": "x"}, {"text": "b c", "label": "y"}, {"text": "c a d a", "label": "x"}]
 FILES = {"options_file": "options.json", "weight_file": "weights.hdf5"}
-FORM_KEY = "_text_field_embedder.token_embedder_elmo_mf._form._extra_state"
+SHAPES_KEY = "_text_field_embedder.token_embedder_elmo_mf._form._extra_state"
 
 
 @pytest.fixture
@@ -226,23 +226,23 @@ def test_weights_of_an_epoch(outside: Path, tmp_path: Path) -> None:
     assert set(model.state_dict()) == set(torch.load(first))
 
 
-def _without_form(folder: Path) -> None:
+def _without_shapes(folder: Path) -> None:
     state = torch.load(folder / "best.th")
-    del state[FORM_KEY]
+    del state[SHAPES_KEY]
     torch.save(state, folder / "best.th")
 
 
 def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
-    """Archives without a form are loaded from the ELMo's files."""
+    """Archives without shapes are loaded from the ELMo's files."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
-    _without_form(archive.parent)
+    _without_shapes(archive.parent)
     np.testing.assert_allclose(_said(_loaded(archive.parent)), expected, rtol=1e-6)
     shutil.rmtree(outside)
     with pytest.raises(InputError, match=r"options\.json: "):
         _loaded(archive.parent)
 
 
-def test_training_reads_no_form(outside: Path, tmp_path: Path) -> None:
+def test_training_reads_no_shapes(outside: Path, tmp_path: Path) -> None:
     """The encoder of a new model is read from its files, whatever its output folder contains."""
     out = tmp_path / "out"
     _trained(outside, out, elmo_mf={"requires_grad": True})
@@ -262,34 +262,34 @@ def _bytes(text: str) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda form: "{", "Invalid JSON"),
-        (lambda form: form.replace('"version":1', '"version":2'), "version"),
-        (lambda form: form.replace('"bias":48', '"bias":-1'), r"bias"),
+        (lambda text: "{", "Invalid JSON"),
+        (lambda text: text.replace('"version":1', '"version":2'), "version"),
+        (lambda text: text.replace('"bias":48', '"bias":-1'), r"bias"),
         (
-            lambda form: form.replace('"bias":48', '"bias":48000000000'),
+            lambda text: text.replace('"bias":48', '"bias":48000000000'),
             r"192,000,\d{3},\d{3} numbers",
         ),
-        (lambda form: form.replace('"kind":"dense"', '"kind":"factors"', 1), "make no encoder"),
-        (lambda form: form.replace("char_embed", "other"), "make no encoder"),
-        (lambda form: form.replace('"lstms":[[0,0', '"lstms":[[5,0'), "make no encoder"),
-        (lambda form: form.replace('"shapes":[[48,6]]', '"shapes":[]', 1), "make no encoder"),
-        (lambda form: "[" * 100_000, "recursion limit|Invalid JSON"),
-        (lambda form: " " * (1 << 21), "at most 1048576"),
-        (lambda form: torch.tensor([0.5, float("nan")]), "at most 1048576"),
-        (lambda form: torch.tensor([91.0]).to_sparse(), "at most 1048576"),
-        (lambda form: 3, "found int"),
+        (lambda text: text.replace('"kind":"dense"', '"kind":"factors"', 1), "make no encoder"),
+        (lambda text: text.replace("char_embed", "other"), "make no encoder"),
+        (lambda text: text.replace('"lstms":[[0,0', '"lstms":[[5,0'), "make no encoder"),
+        (lambda text: text.replace('"shapes":[[48,6]]', '"shapes":[]', 1), "make no encoder"),
+        (lambda text: "[" * 100_000, "recursion limit|Invalid JSON"),
+        (lambda text: " " * (1 << 21), "at most 1048576"),
+        (lambda text: torch.tensor([0.5, float("nan")]), "at most 1048576"),
+        (lambda text: torch.tensor([91.0]).to_sparse(), "at most 1048576"),
+        (lambda text: 3, "found int"),
     ],
 )
-def test_a_strangers_form(change: Any, message: str, outside: Path, tmp_path: Path) -> None:
+def test_a_strangers_shapes(change: Any, message: str, outside: Path, tmp_path: Path) -> None:
     archive, _ = _trained(outside, tmp_path / "out", elmo_mf={})
     state = torch.load(archive.parent / "best.th")
-    changed = change(bytes(state[FORM_KEY].byte().tolist()).decode())
-    state[FORM_KEY] = _bytes(changed) if isinstance(changed, str) else changed
+    changed = change(bytes(state[SHAPES_KEY].byte().tolist()).decode())
+    state[SHAPES_KEY] = _bytes(changed) if isinstance(changed, str) else changed
     torch.save(state, archive.parent / "best.th")
     with pytest.raises(InputError, match=message) as caught:
         _loaded(archive.parent)
     if "make no encoder" not in message:
-        assert "best.th" in str(caught.value) and FORM_KEY in str(caught.value)
+        assert "best.th" in str(caught.value) and SHAPES_KEY in str(caught.value)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
@@ -340,7 +340,9 @@ def test_language_models(tmp_path: Path, nothing_is_computed: Callable[[], None]
     nothing_is_computed()
     torch.manual_seed(7)
     loaded = load_archive(tmp_path / "out" / "model.tar.gz").model
-    assert Form.of(loaded.core.weights(), compression=None) == Form.of(model.core.weights(), compression=None)
+    assert EncoderShapes.of(loaded.core.weights(), compression=None) == EncoderShapes.of(
+        model.core.weights(), compression=None
+    )
     for (name, old), (other, new) in zip(model.named_parameters(), loaded.named_parameters(), strict=True):
         assert name == other
         torch.testing.assert_close(new, old)

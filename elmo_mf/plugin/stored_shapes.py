@@ -1,4 +1,4 @@
-"""The form of a trained encoder, stored with its weights so that loading needs no other files and no factorization."""
+"""The shapes of a trained encoder, stored with its weights so that it loads without other files or factorization."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elmo_mf.io.validation import validated_json
 
 M = TypeVar("M", bound=nn.Module)
 Shape = tuple[PositiveInt, ...]
-_SUFFIX = "_form._extra_state"
+_SUFFIX = "_form._extra_state"  # of `StoredShapes` in the attribute `_form`, the name that archives have
 _MOST_BYTES = 1 << 20
 
 
@@ -29,49 +29,49 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class MatrixForm(_Strict):
+class MatrixShapes(_Strict):
     """Shape of a matrix, or shapes of its left and right factors."""
 
     kind: Literal["dense", "factors", "pruned"]
     shapes: list[Shape]
 
     @classmethod
-    def of(cls, matrix: Matrix) -> MatrixForm:
-        """Return the form of a matrix."""
+    def of(cls, matrix: Matrix) -> MatrixShapes:
+        """Return the shapes of a matrix."""
         if isinstance(matrix, Factors):
             return cls(kind="factors", shapes=[matrix.left.shape, matrix.right.shape])
         return cls(kind="pruned" if isinstance(matrix, Pruned) else "dense", shapes=[matrix.shape])
 
     def zeros(self) -> Matrix:
-        """Return a matrix of this form, of zeros."""
+        """Return a matrix of these shapes, of zeros."""
         first, *others = (np.zeros(shape, np.float32) for shape in self.shapes)
         if self.kind == "factors":
             return Factors(first, *others)
         return Pruned(first) if self.kind == "pruned" else first
 
 
-class LstmForm(_Strict):
+class LstmShapes(_Strict):
     """Shapes of an `LstmWeights`; `primed` are the lengths of h and c."""
 
-    matrices: dict[Literal["input", "recurrent", "joint", "projection"], MatrixForm]
+    matrices: dict[Literal["input", "recurrent", "joint", "projection"], MatrixShapes]
     bias: PositiveInt
     primed: tuple[PositiveInt, PositiveInt] | None
 
     @classmethod
-    def of(cls, lstm: LstmWeights) -> LstmForm:
-        """Return the form of the weights of an LSTM."""
+    def of(cls, lstm: LstmWeights) -> LstmShapes:
+        """Return the shapes of the weights of an LSTM."""
         primed = None if lstm.primed is None else (len(lstm.primed[0]), len(lstm.primed[1]))
-        forms = {target: MatrixForm.of(matrix) for target, matrix in lstm.matrices.items()}
-        return cls(matrices=forms, bias=len(lstm.bias), primed=primed)
+        matrices = {target: MatrixShapes.of(matrix) for target, matrix in lstm.matrices.items()}
+        return cls(matrices=matrices, bias=len(lstm.bias), primed=primed)
 
     def zeros(self) -> LstmWeights:
-        """Return weights of this form, of zeros."""
-        matrices: dict[Target, Matrix] = {target: form.zeros() for target, form in self.matrices.items()}
+        """Return weights of these shapes, of zeros."""
+        matrices: dict[Target, Matrix] = {target: shapes.zeros() for target, shapes in self.matrices.items()}
         h_and_c = None if self.primed is None else tuple(np.zeros(n, np.float32) for n in self.primed)
         return LstmWeights(matrices, np.zeros(self.bias, np.float32), cast(Any, h_and_c))
 
 
-class Form(_Strict):
+class EncoderShapes(_Strict):
     """The files and the compression from which weights were derived, and the weights' shapes.
 
     Attributes:
@@ -87,13 +87,13 @@ class Form(_Strict):
     compression: dict[str, Any] | None
     options: dict[str, Any] = {}
     token_layer: dict[str, Shape]
-    lstms: list[tuple[int, int, LstmForm]]
+    lstms: list[tuple[int, int, LstmShapes]]
 
     @classmethod
-    def of(cls, weights: BilmWeights, **made_from: Any) -> Form:
+    def of(cls, weights: BilmWeights, **made_from: Any) -> EncoderShapes:
         """Describe `weights`; `made_from` are the other fields."""
         token_layer = {name: array.shape for name, array in weights.token_layer.items()}
-        lstms = [(*key, LstmForm.of(w)) for key, w in weights.lstms.items()]
+        lstms = [(*key, LstmShapes.of(w)) for key, w in weights.lstms.items()]
         return cls(token_layer=token_layer, lstms=lstms, **made_from)
 
     def built(self, build: Callable[[BilmWeights], M]) -> M:
@@ -104,13 +104,13 @@ class Form(_Strict):
         """
         try:
             token_layer = {name: np.zeros(shape, np.float32) for name, shape in self.token_layer.items()}
-            lstms = {(direction, layer): form.zeros() for direction, layer, form in self.lstms}
+            lstms = {(direction, layer): shapes.zeros() for direction, layer, shapes in self.lstms}
             return build(BilmWeights(token_layer, lstms))
         except InputError:
             raise
         except Exception as error:
             problem = f"found shapes that make no encoder ({one_line(error)})"
-            raise InputError(f"weights: the form of an encoder: {problem}, expected those of its options") from None
+            raise InputError(f"weights: the shapes of an encoder: {problem}, expected those of its options") from None
 
     @property
     def made_from(self) -> str:
@@ -131,70 +131,73 @@ class Form(_Strict):
         return sum(map(prod, shapes)) + sum(lstm.bias + sum(lstm.primed or ()) for *_, lstm in self.lstms)
 
 
-class StoredForm(nn.Module):
-    """Stores a form in a model's state dict, as the bytes of its JSON."""
+class StoredShapes(nn.Module):
+    """Stores an encoder's shapes in a model's state dict, as the bytes of its JSON."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, shapes: EncoderShapes) -> None:
         super().__init__()
-        self.form = form
+        self.shapes = shapes
         self.register_load_state_dict_post_hook(_may_be_missing)  # type: ignore[no-untyped-call]
 
     def get_extra_state(self) -> Tensor:
         """Return the bytes as a float tensor, because `allennlp diff`, for example, subtracts all values of a state."""
-        return torch.tensor(list(self.form.model_dump_json().encode()), dtype=torch.float32)
+        return torch.tensor(list(self.shapes.model_dump_json().encode()), dtype=torch.float32)
 
     def set_extra_state(self, state: Any) -> None:
-        """Check that the form being loaded describes this encoder.
+        """Check that the shapes being loaded describe this encoder.
 
         Raises:
             InputError: It describes another encoder, which may have the same shapes but other options.
         """
-        loaded = _parsed(state, "weights: the form of an encoder")
-        if loaded.encoder != self.form.encoder:
+        loaded = _parsed(state, "weights: the shapes of an encoder")
+        if loaded.encoder != self.shapes.encoder:
             raise InputError(
                 f"weights: found an encoder made from {loaded.made_from}, expected the one made from "
-                f"{self.form.made_from}: where two encoders have equal compressions, their paths tell them apart"
+                f"{self.shapes.made_from}: where two encoders have equal compressions, their paths tell them apart"
             )
 
 
 def _may_be_missing(module: nn.Module, keys: Any) -> None:
-    """Allow the form to be missing: models trained before forms were stored have none."""
+    """Allow the shapes to be missing: models trained before shapes were stored have none."""
     keys.missing_keys[:] = [key for key in keys.missing_keys if not key.endswith(_SUFFIX)]
 
 
-def form_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -> Form | None:
-    """Find the form of an encoder with this config in the weights that AllenNLP is loading.
+def shapes_being_loaded(compression: Mapping[str, Any] | None, files: list[str]) -> EncoderShapes | None:
+    """Find the shapes of an encoder with this config in the weights that AllenNLP is loading.
 
     Files may have moved since training, so their paths only distinguish encoders of equal compression.
 
     Returns:
-        The form; None if no weights are being loaded or they hold no form of that compression.
+        The shapes; None if no weights are being loaded or they hold no shapes of that compression.
 
     Raises:
-        InputError: The weights cannot be read, or a form in them is invalid or has more values than its file has bytes.
+        InputError: The weights cannot be read, or shapes in them are invalid or have more values than their
+            file has bytes.
     """
     path = weights_being_loaded()
     if path is None:
         return None
-    alike = [form for form in _forms(path) if form.compression == compression]
-    same = [form for form in alike if form.files == files]
+    alike = [shapes for shapes in _all_shapes(path) if shapes.compression == compression]
+    same = [shapes for shapes in alike if shapes.files == files]
     return next(iter(same or alike), None)
 
 
-def _forms(path: Path) -> Iterator[Form]:
+def _all_shapes(path: Path) -> Iterator[EncoderShapes]:
     state = read_state_dict(path, str(path))
     size = path.stat().st_size
     for name, value in state.items():
         if isinstance(name, str) and name.endswith(_SUFFIX):
-            form = _parsed(value, f"{path}: {name}")
-            if form.numbers > size:  # each number takes at least a byte
-                raise InputError(f"{path}: {name}: found shapes of {form.numbers:,} numbers in {size:,} bytes")
-            yield form
+            shapes = _parsed(value, f"{path}: {name}")
+            if shapes.numbers > size:  # each number takes at least a byte
+                raise InputError(f"{path}: {name}: found shapes of {shapes.numbers:,} numbers in {size:,} bytes")
+            yield shapes
 
 
-def _parsed(value: Any, where: str) -> Form:
+def _parsed(value: Any, where: str) -> EncoderShapes:
     tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.dtype == torch.float32
     if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
         kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"{where}: found {kind}, expected at most {_MOST_BYTES} bytes as float32")
-    return validated_json(Form, bytes(value.flatten().to(torch.uint8).tolist()), where, "the form of an encoder")
+    return validated_json(
+        EncoderShapes, bytes(value.flatten().to(torch.uint8).tolist()), where, "the shapes of an encoder"
+    )
