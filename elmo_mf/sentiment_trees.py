@@ -13,7 +13,7 @@ def phrases(lines: Iterable[str], min_words: int) -> Iterator[tuple[list[str], s
     A phrase that occurs again with the same label is left out.
 
     Args:
-        lines: A tree a line; empty lines are skipped.
+        lines: A tree per line; empty lines are skipped.
         min_words: Smallest number of words of a phrase; whole sentences may be shorter.
     """
     seen: set[tuple[str, ...]] = set()

@@ -76,7 +76,7 @@ class Explanation:
 
     Attributes:
         board: The board.
-        costs: A row per compression of one target: `method` (with what distinguishes it beside size, target and
+        costs: A row per compression of one target: `method` (with what distinguishes it besides size, target and
             layers), `size` (rank or budget), `target`, `layers`, `seeds`, `mixed` (any seed scored on another kind of
             machine than its dense encoder), `saved` (parameters), `loss` and `loss_se` (mean and standard error of the
             score of the dense encoder with the same seed minus its own, or of the logarithm of the perplexities'

@@ -1,4 +1,4 @@
-"""`EXPLAIN.md` and its figures, beside a sweep's records."""
+"""`EXPLAIN.md` and its figures, next to a sweep's records."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def run_bench(
         encoder: Name of the encoder in the result.
         files: Options file and weight file of a dense ELMo.
         compressions: Compressions to compare.
-        precisions: Precisions to run beside float32, on a CPU; those that it does not support natively are skipped.
+        precisions: Precisions to run in addition to float32, on a CPU; those that it does not support natively are
+            skipped.
         cases: Cases to run.
         device: Device to run on.
         budget: Time in seconds to spend on each case.

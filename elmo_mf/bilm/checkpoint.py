@@ -8,15 +8,15 @@ A factored checkpoint keeps the layout. For a factored matrix `X` it has `X_left
 close to `X`, in the orientation of `X` in the file (inputs first); `X_left` has 4 r columns if each gate has its own
 factors. A pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is
 factored as a whole (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned.
-A matrix may be int8 numbers, which the dataset `X_scale` beside it turns into its own: each is multiplied by the scale
-of its entry in the last axis, an output or, in a left factor, a rank. Such a file has its other numbers in float16.
+A matrix may be int8 numbers, which the dataset `X_scale` turns into its own: each is multiplied by the scale of its
+entry in the last axis, an output or, in a left factor, a rank. Such a file has its other numbers in float16.
 An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the state policy `primed`. In a highway layer,
 `W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
 
 A word-level ELMo has the dataset `embedding` (words, p) in place of the character CNN's. Its words are in another file.
-A Unicode CNN has `embedding` (words, word_dim) beside the character CNN's datasets. The rows of `char_embed` are the
-characters in the options, and those of `CNN_proj/W_proj` belong to the word's vector, then to the filters. Its words
-are in `vocabulary.txt`, one a line, white space included.
+A Unicode CNN has `embedding` (words, word_dim) in addition to the character CNN's datasets. The rows of `char_embed`
+are the characters in the options, and those of `CNN_proj/W_proj` belong to the word's vector, then to the filters. Its
+words are in `vocabulary.txt`, one per line, white space included.
 """
 
 from __future__ import annotations

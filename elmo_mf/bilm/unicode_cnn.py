@@ -1,4 +1,4 @@
-"""The token layer of ELMoForManyLangs: a character CNN over Unicode characters, beside a table of words."""
+"""The token layer of ELMoForManyLangs: a character CNN over Unicode characters, with a table of words."""
 
 from __future__ import annotations
 

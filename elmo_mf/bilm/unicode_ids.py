@@ -57,12 +57,12 @@ class UnicodeIds:
 
 
 def read_words(path: Path) -> Vocabulary:
-    """Read the words of a Unicode CNN, one a line, which may have white space within or around them.
+    """Read the words of a Unicode CNN, one per line, which may have white space within or around them.
 
     Raises:
         InputError: The file cannot be read, has too many words or one twice, or lacks `<oov>` or `<pad>`.
     """
-    words = list(islice(TextLines(path, "words of a Unicode CNN, one a line", regular=True), MOST_WORDS + 1))
+    words = list(islice(TextLines(path, "words of a Unicode CNN, one per line", regular=True), MOST_WORDS + 1))
     if len(words) > MOST_WORDS:
         raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
     check_entries(words, WORDS, str(path))

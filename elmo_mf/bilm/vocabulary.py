@@ -1,4 +1,4 @@
-"""Vocabularies of words, one word a line, as bilm-tf and this project write them."""
+"""Vocabularies of words, one word per line, as bilm-tf and this project write them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Vocabulary:
         Raises:
             InputError: The file cannot be read, has only some of the special words, a duplicate or too many words.
         """
-        lines = TextLines(path, "the softmax's words, one a line", regular=True)
+        lines = TextLines(path, "the softmax's words, one per line", regular=True)
         seen: dict[str, None] = {}
         for line in lines:
             word = line.strip()
@@ -74,7 +74,7 @@ class Vocabulary:
         if not seen or len(lacking) in (1, 2):
             found = f"no {', '.join(lacking)}" if seen else "no words"
             raise InputError(
-                f"{path}: found {found}, expected one word a line, with all of {', '.join(SPECIAL)} or none"
+                f"{path}: found {found}, expected one word per line, with all of {', '.join(SPECIAL)} or none"
             )
         return cls((*lacking, *seen))
 
@@ -122,9 +122,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     last = {word: row for row, word in enumerate(rows)}
     lacking = [word for word in SPECIAL if word not in last]
     if lacking:
-        raise InputError(
-            f"{path}: found no {', '.join(lacking)}, expected one word a line, with {', '.join(SPECIAL)} as in training"
-        )
+        expected = f"one word per line, with {', '.join(SPECIAL)} as in training"
+        raise InputError(f"{path}: found no {', '.join(lacking)}, expected {expected}")
     return Vocabulary(
         tuple(word if word.split() == [word] and last[word] == row else f"!!!ROW{row}" for row, word in enumerate(rows))
     )
@@ -140,7 +139,7 @@ def read_rows(path: Path) -> list[str]:
         InputError: The file cannot be read or has too many lines.
     """
     rows: list[str] = []
-    for line in TextLines(path, "the vocabulary that the model was trained with, one word a line", regular=True):
+    for line in TextLines(path, "the vocabulary that the model was trained with, one word per line", regular=True):
         if (word := line.strip()) != UNUSED:
             rows.append(word)
         if len(rows) > MOST_WORDS:

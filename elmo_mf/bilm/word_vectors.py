@@ -31,7 +31,7 @@ class WordVectors(nn.Module):
         self._kept = DerivedCache[_KeptVectors]()
 
     def start_with(self, embeddings: TokenEmbeddings) -> None:
-        """Keep the vectors of these words beside those of the most recently used ones, until parameters change."""
+        """Keep the vectors of these words in addition to the most recently used ones, until parameters change."""
         self._embeddings = embeddings
         self._kept.clear()
 

@@ -52,7 +52,7 @@ class EncoderOptions:
         return files_of_command(self.options, self.weights)
 
     def compressions(self) -> list[Compression]:
-        """Return the compressions to time beside the dense encoder."""
+        """Return the compressions to time against the dense encoder."""
         from elmo_mf.compression import read_compression
 
         keys = {"method": self.method, "allow_larger": True, "highway_rank": self.highway_rank}

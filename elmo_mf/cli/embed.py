@@ -75,7 +75,9 @@ def embed(
     pool: Annotated[str | None, Option(help="mean: keep the mean over the tokens only.")] = None,
     vocabulary: Annotated[
         bool,
-        Option("--vocabulary", help="INPUT is a vocabulary, one word a line: write the character CNN's vectors only."),
+        Option(
+            "--vocabulary", help="INPUT is a vocabulary, one word per line: write the character CNN's vectors only."
+        ),
     ] = False,
 ) -> None:
     """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
@@ -164,7 +166,7 @@ def _embed_vocabulary(
         raise InputError(f"--vocabulary: found {others[0]} too, expected one of them")
     words = read_rows(vocabulary)
     if not words:
-        raise InputError(f"{vocabulary}: found no words, expected one a line")
+        raise InputError(f"{vocabulary}: found no words, expected one per line")
     bilm = Bilm.from_files(files.options, files.weights, compression, vocabulary=files.vocabulary).to(device)
     if bilm.vocabulary is not None:
         found, expected = "an ELMo that has a table of words", "one with a character CNN alone"

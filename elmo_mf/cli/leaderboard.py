@@ -68,7 +68,7 @@ def _serve(folder: Path, port: int, margin: float) -> None:
 
 
 def _print(board: Board) -> None:
-    """Print the first columns, as many as fit beside the encoder's on a terminal of 80 characters."""
+    """Print the first columns, as many as fit next to the encoder's on a terminal of 80 characters."""
     from elmo_mf.cli.console import Console
     from elmo_mf.leaderboard.table import reference, table
     from elmo_mf.leaderboard.units import Unit

@@ -1,4 +1,4 @@
-"""Size and cost of a model, dense or compressed: parameters, bytes and multiply-adds a token."""
+"""Size and cost of a model, dense or compressed: parameters, bytes and multiply-adds per token."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class SizeReport:
         lstm_dense_parameters: The same before compression.
         lstm_stored: Numbers in memory.
         around_parameters: Parameters around the LSTMs.
-        lstm_multiply_adds: Multiply-adds a token.
+        lstm_multiply_adds: Multiply-adds per token.
         lstm_dense_multiply_adds: The same before compression.
-        around_multiply_adds: Multiply-adds a token around the LSTMs.
+        around_multiply_adds: Multiply-adds per token around the LSTMs.
         around_saved: Parameters, and multiply-adds, that factors of the highway layers save.
     """
 
@@ -144,7 +144,7 @@ def lstm_size(
     Args:
         weights: Weights of the model.
         around_parameters: Parameters around the LSTMs.
-        around_multiply_adds: Multiply-adds a token around the LSTMs.
+        around_multiply_adds: Multiply-adds per token around the LSTMs.
         around_saved: See `SizeReport`. Defaults to 0.
 
     Returns:

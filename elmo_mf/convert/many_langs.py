@@ -151,7 +151,7 @@ def _read_config(folder: Path) -> tuple[list[Path], _Config]:
 
 
 def _read_dictionary(path: Path, needed: tuple[str, ...]) -> list[str]:
-    """Read entries and their ids, one pair a line, and return the entries by their ids."""
+    """Read entries and their ids, one pair per line, and return the entries by their ids."""
     lines = TextLines(path, "entries and their ids, with a tab between them", regular=True)
     entries: dict[int, str] = {}
     for line in lines:

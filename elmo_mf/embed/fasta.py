@@ -16,7 +16,7 @@ _RESIDUES = re.compile(r"[A-Z]*")
 
 
 def read_fasta(path: Path, copy: Path) -> tuple[TextFile, list[str]]:
-    """Rewrite a FASTA file as tokenised text, one sequence a line, in bounded memory.
+    """Rewrite a FASTA file as tokenised text, one sequence per line, in bounded memory.
 
     Residues are upper-cased; a `*` that ends a sequence, and lines that begin with `;`, are left out.
 

@@ -79,7 +79,7 @@ def embed_file(
         The number of lines whose vectors existed already.
 
     Raises:
-        InputError: `output` exists, parts of another run lie beside it, another process is writing it, or the disk has
+        InputError: `output` exists, parts of another run lie next to it, another process is writing it, or the disk has
             too little space.
         OutputError: A file cannot be written.
     """
@@ -112,8 +112,8 @@ def embed_file(
 def check_new(output: Path) -> None:
     """Check before the work that no file would be overwritten.
 
-    A file with parts beside it is left to `embed_file`: it may be the result of a run that was killed before it removed
-    the parts.
+    A file with parts next to it is left to `embed_file`: it may be the result of a run that was killed before it
+    removed the parts.
 
     Raises:
         InputError: `output` exists.

@@ -89,7 +89,7 @@ def _copy(where: Path, path: Path, advance: ProgressCallback) -> None:
 
 
 class _ResumeState(BaseModel):
-    """The state of a partial download, in a file beside it, if the server has named the file's version."""
+    """The state of a partial download, in a file next to it, if the server has named the file's version."""
 
     model_config = ConfigDict(strict=True)
 
@@ -169,7 +169,7 @@ class _Remote:
         return state.size
 
     def _read_state(self) -> _ResumeState | None:
-        """Read the state beside the partial file, None if it is missing or damaged."""
+        """Read the state of the partial file, None if it is missing or damaged."""
         try:
             return _ResumeState.model_validate_json(
                 read_bytes(self.state_file, "state file", "that of a download", most=_MOST_STATE)

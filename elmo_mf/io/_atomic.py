@@ -1,6 +1,6 @@
 """Write files atomically, alone or several together.
 
-Files are written into a hidden staging folder beside their destination, `.NAME.XXXXXXXX.tmp`, which the writer locks.
+Files are written into a hidden staging folder next to their destination, `.NAME.XXXXXXXX.tmp`, which the writer locks.
 The lock of a killed writer is free, and the next writer in the same folder cleans up: if all files were complete (the
 staging folder was renamed to `.NAME.XXXXXXXX.done.tmp`), they are moved to their destinations; otherwise they are
 removed.
@@ -111,7 +111,7 @@ def replace_folder(staged: Path, folder: Path) -> None:
 def remove_folder(folder: Path) -> None:
     """Remove a folder atomically for its readers.
 
-    The folder is renamed to a temporary one first; if the process is killed, the next writer beside it removes the
+    The folder is renamed to a temporary one first; if the process is killed, the next writer in that folder removes the
     rest.
     """
     doomed = folder.with_name(f".{_cut(folder.name)}.{uuid.uuid4().hex[:8]}.tmp")

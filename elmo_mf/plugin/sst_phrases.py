@@ -36,7 +36,7 @@ class SstPhrasesReader(DatasetReader):  # type: ignore[misc]
         self._indexers = token_indexers or {"tokens": SingleIdTokenIndexer()}
 
     def _read(self, file_path: str) -> Iterable[Instance]:
-        lines = TextLines(local_path(file_path), "bracketed trees, one a line")
+        lines = TextLines(local_path(file_path), "bracketed trees, one per line")
         for words, label in phrases(lines, self._min_words):
             yield self.text_to_instance(words, label)
 

@@ -163,7 +163,7 @@ class Trainer:
             beside: Called with a folder and the record, to write more files of the result; all files appear together.
 
         Returns:
-            The record, which is also written beside the weights as `pretrain.json`.
+            The record, which is also written to the folder of the weights as `pretrain.json`.
 
         Raises:
             InputError: The loss has become NaN or infinite; the last checkpoint is kept.

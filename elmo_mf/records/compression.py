@@ -105,7 +105,7 @@ class Budget(Data):
     bytes: PositiveInt | None = None
     """Bytes in float32."""
     multiply_adds: PositiveInt | None = None
-    """Multiply-adds a token."""
+    """Multiply-adds per token."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Budget:

@@ -54,7 +54,7 @@ class SoftmaxFiles:
 
     @classmethod
     def beside(cls, weights: str) -> SoftmaxFiles:
-        """Return the files beside the weights, where `elmo-mf pretrain` and `convert` write them.
+        """Return the files in the folder of the weights, where `elmo-mf pretrain` and `convert` write them.
 
         Raises:
             InputError: A file is missing.

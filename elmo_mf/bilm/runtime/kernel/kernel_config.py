@@ -156,6 +156,6 @@ class KernelConfig:
         return padded.flatten(-2)
 
     def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
-        """Lay out a weight (in, 4n) of the gates, with the four gates of the same memory cells beside each other."""
+        """Lay out a weight (in, 4n) of the gates, with the four gates of the same memory cells next to each other."""
         columns = torch.arange(4 * self.n).view(4, -1, self.lanes).transpose(0, 1).flatten()
         return self.panels(weight[:, columns], depth)
