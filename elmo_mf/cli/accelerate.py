@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Argument, Option
 
 from elmo_mf.cli.compression_options import AllCompressionOptions
-from elmo_mf.cli.output_options import PlotOptions
+from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, missing, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
@@ -79,6 +79,7 @@ def accelerate(
         bool, Option("--stock", help="Write rebuilt matrices, for AllenNLP alone: as large and slow as before.")
     ] = False,
     json_file: Annotated[Path | None, Option("--json", help="File for what was measured.")] = None,
+    force: Force = False,
 ) -> None:
     """Make a trained AllenNLP model with an ELMo inside several times faster, without training.
 
@@ -101,6 +102,8 @@ def accelerate(
     if json_file is not None:
         check_output("--json", json_file, (*inputs, out))
     figure.check((*inputs, out))
+    if not _parts(out).exists():  # otherwise an interrupted search is resumed
+        check_unused([out, json_file, figure.plot], force)
     _check(model, searched, figure, run)
     compression = how.compression()
     if stock and compression is None and searched.data is None:
@@ -257,7 +260,7 @@ def _search(
     if settings.compression is not None:
         tried = [tried[0], Candidate("given", settings.in_float32, tried[0].precisions)]
     validation = archive.config.get("trainer", {}).get("validation_metric")
-    folder = out.with_name(f"{out.name}.parts")
+    folder = _parts(out)
     with exclusive(folder, f"the output {out}"):
         mark_folder(folder, _identity(archive, settings, searched))
         with report.progress() as progress:
@@ -277,6 +280,10 @@ def _search(
     if figure.plot is not None:
         plot_search(result, figure.plot, figure.theme, searched.batch)
     return content
+
+
+def _parts(out: Path) -> Path:
+    return out.with_name(f"{out.name}.parts")
 
 
 def _identity(archive: ModelArchive, settings: EncoderSettings, searched: SearchOptions) -> dict[str, Any]:

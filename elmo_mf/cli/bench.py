@@ -12,7 +12,7 @@ from typer import Option
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.lists import choices, integers, texts
-from elmo_mf.cli.output_options import PlotOptions
+from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def bench(
     where: DeviceOptions,
     picture: PlotOptions,
     json_file: Annotated[Path | None, Option("--json", help="File for the result.")] = None,
+    force: Force = False,
 ) -> None:
     """Time AllenNLP's encoder, the dense encoder and compressed ones, alternating in one process.
 
@@ -123,6 +124,7 @@ def bench(
     if json_file is not None:
         check_output("--json", json_file, inputs)
     picture.check(inputs)
+    check_unused([json_file, picture.plot], force)
     device = where.use()
 
     console = Console(soft_wrap=True)

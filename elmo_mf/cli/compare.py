@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
@@ -23,6 +24,7 @@ def compare(
     second: Path = typer.Argument(help="Output folder of another."),
     margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+    force: Force = False,
 ) -> None:
     """Compare two sweeps: scores of the same encoders with the same seeds, and what else is different.
 
@@ -42,6 +44,7 @@ def compare(
         raise InputError(f"--margin: found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
+        check_unused([json_file], force)
     comparisons = compare_folders(first, second, margin=margin)
     for one in comparisons:
         _print(one)

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.elmo_files import files_of_command
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, one_of
@@ -44,6 +45,7 @@ def compress(
     licence: Annotated[
         str | None, Option(help="Licence for the model card; by default that of the weights' own card.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Factorize ELMo weights and write a factored checkpoint, with a report and a model card.
 
@@ -69,6 +71,7 @@ def compress(
     files = files_of_command(options, weights)
     inputs = (*files.inputs, how.calibration, evaluation, how.gradients, how.distill)
     check_folder("--out", out, (*_FILES, VOCABULARY, _CHECKPOINT), inputs)
+    check_unused((out / name for name in (*_FILES, *([VOCABULARY] if files.vocabulary else []))), force)
     compression = how.compression()
     if compression is None and dtype != "int8":
         raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 is required")

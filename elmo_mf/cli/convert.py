@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, is_regular
@@ -42,6 +43,7 @@ def convert(
         str, Option(help="Type of the stored numbers: float32, which changes none, or float16.")
     ] = "float32",
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
+    force: Force = False,
 ) -> None:
     """Convert a TensorFlow checkpoint of an ELMo, with its softmax, or a folder of ELMoForManyLangs.
 
@@ -75,7 +77,7 @@ def convert(
         given = {"--options": options, "--vocabulary": vocabulary, "--without-softmax": without_softmax or None}
         if others := [name for name, value in given.items() if value is not None]:
             raise InputError(f"{others[0]}: found it with {checkpoint}, a folder of ELMoForManyLangs, expected nothing")
-        _convert_many_langs(checkpoint, out, dtype, licence)
+        _convert_many_langs(checkpoint, out, dtype, licence, force)
         return
     path = find_checkpoint(checkpoint)
     options_file = options or path.parent / "options.json"
@@ -83,6 +85,7 @@ def convert(
         raise InputError(f"{options_file}: no such file, expected --options with the options.json of the model")
     files = checkpoint_files(path)
     check_folder("--out", out, _FILES, [*files, options_file, vocabulary])
+    check_unused((out / name for name in _FILES), force)
     parsed = BilmOptions.from_file(options_file)
     word_level = isinstance(parsed.token_layer, WordTableOptions)
     if without_softmax and vocabulary is not None and not word_level:
@@ -102,11 +105,12 @@ def convert(
     _tell(out, written)
 
 
-def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None) -> None:
+def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None, force: bool) -> None:
     from elmo_mf.compression.model_card import write_converted_card
     from elmo_mf.convert import read_many_langs
 
     check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])
+    check_unused((out / name for name in _FILES), force)
     model = read_many_langs(folder)
     check_space("--out", out, model.parameters * (2 if dtype == "float16" else 4))
     with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:

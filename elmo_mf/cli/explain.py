@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_own, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def explain(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+    force: Force = False,
 ) -> None:
     """Write EXPLAIN.md and figures into a sweep's output folder, and print the tables.
 
@@ -36,6 +38,8 @@ def explain(
 
     if json_file is not None:
         check_output("--json", json_file)
+        check_unused([json_file], force)
+    check_own({folder / "EXPLAIN.md": "# What compresses, and why\n"}, force)
     from elmo_mf.analysis.explanation import answer_lines, cost_table, findings, norm_summary, write_explanation
     from elmo_mf.escape import plain
 

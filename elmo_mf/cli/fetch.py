@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError, any_of, one_of
@@ -24,6 +25,7 @@ def fetch(
     ),
     out: Path | None = typer.Option(None, help="Folder; KIND/NAME by default, words/ for words."),
     mirror: str | None = typer.Option(None, help="Address or folder that has the files under their own names."),
+    force: Force = False,
 ) -> None:
     """Download ELMo's published weights, a task's data, or GloVe, from where their authors publish them.
 
@@ -40,6 +42,7 @@ def fetch(
       elmo-mf fetch data sst --out corpora/sst --mirror /mnt/downloads
     """
     from elmo_mf.fetch.catalogue import CATALOGUES
+    from elmo_mf.fetch.fetch import foreign_files
 
     if kind not in CATALOGUES:
         raise InputError(f"KIND: found {kind!r}, {one_of(kind, CATALOGUES)}")
@@ -47,6 +50,7 @@ def fetch(
         raise InputError(f"NAME: found {name!r}, {any_of(name, CATALOGUES[kind])}")
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     check_folder("--out", folder)
+    check_unused(foreign_files(CATALOGUES[kind][name], folder), force)
     if not download_entry(kind, name, folder, mirror):
         echo(f"{folder}: all there")
 

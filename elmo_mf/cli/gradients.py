@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.elmo_files import elmo_keys
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
@@ -30,6 +31,7 @@ def gradients(
     weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
     seed: int = typer.Option(13, help="Of the training."),
     limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
+    force: Force = False,
 ) -> None:
     """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
 
@@ -65,6 +67,8 @@ def gradients(
     (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")
+    if not folder.exists():  # otherwise the run that made it is resumed
+        check_unused([output], force)
     with output_errors(output), exclusive(folder, f"the output {output}"):
         resumed = any(folder.iterdir())
         mark_folder(folder, {"command": "gradients"})

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from elmo_mf.cli.elmo_files import files_of_command
-from elmo_mf.cli.output_options import PlotOptions
+from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
 from elmo_mf.io import check_output, write_json
 
 
@@ -20,6 +20,7 @@ def inspect(
     ] = None,
     gates: Annotated[bool, Option(help="Include the part of each matrix that belongs to each gate.")] = True,
     json_file: Annotated[Path | None, Option("--json", help="File for all numbers, including the spectra.")] = None,
+    force: Force = False,
 ) -> None:
     """Print the shape, effective rank and norms of every biLSTM matrix; for factored matrices, those of the product.
 
@@ -42,6 +43,7 @@ def inspect(
     picture.check(files.inputs)
     if json_file is not None:
         check_output("--json", json_file, files.inputs)
+    check_unused([json_file, picture.plot], force)
     facts = look(read_weights(files.weights, BilmOptions.from_file(files.options), files.vocabulary), gates)
     console = Console()
     if not console.is_terminal:

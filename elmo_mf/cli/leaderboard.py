@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_own
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
@@ -31,6 +32,7 @@ def leaderboard(
     margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
     serve: bool = typer.Option(False, help="Write nothing; show the page on this machine, with records as they come."),
     port: int = typer.Option(8642, help="Of --serve; 0 for any that is free.", min=0, max=65535),
+    force: Force = False,
 ) -> None:
     """Rebuild a sweep's leaderboard from its records, and print the tables.
 
@@ -51,6 +53,7 @@ def leaderboard(
             raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
         _serve(folder, port, margin)
         return
+    check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
     from elmo_mf.leaderboard.write_reports import write_reports
 
     written, boards = write_reports(folder, export.split(",") if export else [], margin)

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Option, confirm
 
-from elmo_mf.errors import InputError, one_of
+from elmo_mf.errors import InputError, one_of, printable
 from elmo_mf.io import check_output
+
+_BEGINNING = 1000  # characters
+
+Force = Annotated[bool, Option("--force", help="Replace files that exist already, without asking.")]
+
+
+def check_unused(paths: Iterable[Path | None], force: bool) -> None:
+    """Check before the work that no file is replaced; on a terminal, ask whether it may be.
+
+    Args:
+        paths: The files that the command will write, None for those that are not asked for.
+        force: Replace them.
+
+    Raises:
+        InputError: One of them exists, and may not be replaced.
+    """
+    there = [path for path in paths if path is not None and os.path.lexists(path)]
+    if not there or force:
+        return
+    if sys.stdin and sys.stdin.isatty() and confirm(f"replace {printable(', '.join(map(str, there)))}?", err=True):
+        return
+    raise InputError(f"{there[0]}: the file already exists, expected a new name, or --force to replace it")
+
+
+def check_own(marks: Mapping[Path, str], force: bool) -> None:
+    """As `check_unused`, for files that the command may replace if it wrote them itself.
+
+    Args:
+        marks: A text near the beginning of each file, if the command wrote it.
+        force: Replace files of others too.
+    """
+    check_unused((path for path, mark in marks.items() if path.is_file() and mark not in _beginning(path)), force)
+
+
+def _beginning(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(_BEGINNING)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import CompressionOptions
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import ElmoOptions
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
@@ -27,6 +28,7 @@ def perplexity(
     json_file: Annotated[
         Path | None, Option("--json", help="File for the perplexities, with hashes and versions.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Perplexity of both directions on held-out text, dense and compressed; lower is better.
 
@@ -51,6 +53,7 @@ def perplexity(
     if json_file is not None:
         beside = softmax or files.weights.parent
         check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
+        check_unused([json_file], force)
     device = where.use()
     compression = compress.compression()
     evaluations = []

@@ -11,6 +11,7 @@ from typer import Argument, Context, Option
 
 from elmo_mf.cli.compression_options import budget, rank
 from elmo_mf.cli.devices import DeviceOptions
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.start_options import StartOptions, given_names
 from elmo_mf.cli.terminal import echo
@@ -29,8 +30,8 @@ _FILES = (
     "vocabulary.txt",
     "pretrain.json",
     "MODEL_CARD.md",
-    "checkpoint.pt",
 )
+_CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def pretrain(
     ] = None,
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
     tensorboard: Annotated[bool, Option("--tensorboard", help="Write TensorBoard logs below the folder.")] = False,
+    force: Force = False,
 ) -> None:
     """Pretrain an ELMo on plain text and export it in the official layout.
 
@@ -117,7 +119,9 @@ def pretrain(
         architecture=architecture,
     )
     inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]
-    check_folder("--out", out, _FILES, inputs)
+    check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
+    if not (out / _CHECKPOINT).exists():  # otherwise the run in the folder is resumed
+        check_unused((out / name for name in _FILES), force)
     with exclusive(out, f"the run in {out}"):
         trainer = Trainer(train, valid, out, settings, vocabulary, device, start)
         check_space("--out", out, trainer.size())

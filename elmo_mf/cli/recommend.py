@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
@@ -16,6 +17,7 @@ def recommend(
     folder: Path = typer.Argument(Path("leaderboard"), help="Output folder of a sweep, or a leaderboard."),
     margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
     json_file: Path | None = typer.Option(None, "--json", help="Write the recommendations to this file too."),
+    force: Force = False,
 ) -> None:
     """Say which encoder to take for each task, and what to type for it.
 
@@ -36,6 +38,7 @@ def recommend(
         raise InputError(f"--margin: found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
+        check_unused([json_file], force)
     from elmo_mf.escape import plain
     from elmo_mf.leaderboard.aggregate import boards
     from elmo_mf.leaderboard.headline import in_short

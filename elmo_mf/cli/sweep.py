@@ -16,6 +16,7 @@ from typer import Argument, Option
 from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
@@ -123,6 +124,7 @@ class ModeOptions:
     json_file: Annotated[
         Path | None, Option("--json", help="With --status or --dry-run: write it to this file too.")
     ] = None
+    force: Force = False
 
     def check(self, where: ExecutorOptions) -> None:
         """Reject options that contradict each other.
@@ -134,6 +136,7 @@ class ModeOptions:
             if not (self.dry_run or self.status):
                 raise InputError("--json: found it without --status or --dry-run, expected one of them")
             check_output("--json", self.json_file)
+            check_unused([self.json_file], self.force)
         others = {
             "--workers": where.workers > 1, "--ray": where.ray, "--status": self.status, "--dry-run": self.dry_run
         }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.terminal import echo
 from elmo_mf.io import check_output, write_json
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def tasks(
     json_file: Path | None = typer.Option(None, "--json", help="Write the list to this file too."),
+    force: Force = False,
 ) -> None:
     """List the tasks with their metric, files and licence.
 
@@ -27,6 +29,7 @@ def tasks(
     """
     if json_file is not None:
         check_output("--json", json_file)
+        check_unused([json_file], force)
     from elmo_mf.tasks.task_config import load_task, task_names
 
     known = [load_task(name) for name in task_names()]

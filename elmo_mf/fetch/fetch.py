@@ -13,7 +13,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from elmo_mf.errors import InputError
 from elmo_mf.fetch.catalogue import Source
 from elmo_mf.fetch.download import ProgressCallback, download
-from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, write_json
+from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, recover, write_json
 from elmo_mf.io.zip_archive import extract
 from elmo_mf.provenance import file_hash
 
@@ -99,6 +99,13 @@ def fetch(
             raise
         shutil.rmtree(work, ignore_errors=True)
     return [folder / name for source in missing for name in source.files.values()]
+
+
+def foreign_files(sources: tuple[Source, ...], folder: Path) -> list[Path]:
+    """Return the files that `fetch` would replace although it did not write them."""
+    recover(folder)
+    lock = Lock(folder / LOCK)
+    return [folder / name for one in sources for name in one.files.values() if name not in lock.hashes]
 
 
 def _install(

@@ -58,6 +58,81 @@ def test_a_place_that_cannot_be_written_to(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run", "t.txt"]
 
 
+ELMO = [str(demo_options()), str(demo_weights())]
+REPLACING: list[tuple[str, list[str]]] = [
+    ("out/options.json", ["compress", *ELMO, "--rank", "4", "--out", "out"]),
+    ("out/MODEL_CARD.md", ["compress", *ELMO, "--rank", "4", "--out", "out"]),
+    ("out/vocabulary.txt", ["convert", "many", "--out", "out"]),
+    ("out/options.json", ["pretrain", "t.txt", "--valid", "t.txt", "--out", "out"]),
+    ("out.hdf5", ["gradients", "sst", "out.hdf5"]),
+    ("out.hdf5", ["embed", "t.txt", "out.hdf5"]),
+    ("out.tar.gz", ["accelerate", "model.tar.gz", "--out", "out.tar.gz"]),
+    ("out.json", ["accelerate", "model.tar.gz", "--out", "out.tar.gz", "--json", "out.json"]),
+    ("out.json", ["inspect", *ELMO, "--json", "out.json"]),
+    ("out.svg", ["inspect", *ELMO, "--plot", "out.svg"]),
+    ("out.json", ["bench", "--size", "small", "--json", "out.json"]),
+    ("out.svg", ["bench", "--size", "small", "--plot", "out.svg"]),
+    ("out.json", ["perplexity", "t.txt", "--json", "out.json"]),
+    ("out.json", ["tasks", "--json", "out.json"]),
+    ("out.json", ["explain", "run", "--json", "out.json"]),
+    ("run/EXPLAIN.md", ["explain", "run"]),
+    ("run/README.md", ["leaderboard", "run"]),
+    ("run/index.html", ["leaderboard", "run"]),
+    ("out.json", ["compare", "run", "run", "--json", "out.json"]),
+    ("out.json", ["recommend", "run", "--json", "out.json"]),
+    ("out.json", ["sweep", "--tasks", "sst", "--dry-run", "--json", "out.json"]),
+    ("out/train.txt", ["fetch", "data", "sst", "--out", "out"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), REPLACING, ids=lambda value: value if isinstance(value, str) else value[0]
+)
+def test_files_of_others_are_not_replaced(
+    name: str, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("A line .\n")
+    for file in ("char.dic", "word.dic", "token_embedder.pkl", "encoder.pkl", "config.json"):
+        (tmp_path / "many" / file).parent.mkdir(exist_ok=True)
+        (tmp_path / "many" / file).touch()
+    Path("model.tar.gz").touch()
+    write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"elmo-mf: error: {name}: the file already exists, expected a new name")
+    assert error.count("\n") == 1 and Path(name).read_text() == "mine" and sorted(tmp_path.rglob("*")) == before
+
+
+def test_files_are_replaced_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more, status in (([], 0), ([], 2), (["--force"], 0)):
+        assert main(["tasks", "--json", str(tmp_path / "t.json"), *more]) == status
+    folder = write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
+    (folder / "README.md").write_text("mine")
+    for more, status in (([], 2), (["--force"], 0), ([], 0)):  # in the end it is the command's own
+        assert main(["leaderboard", str(folder), *more]) == status
+    assert (folder / "README.md").read_text().startswith("# Leaderboard\n")
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 2)])
+def test_a_terminal_is_asked(answer: str, status: int, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text("mine")
+    master, terminal = os.openpty()
+    os.write(master, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "elmo_mf", "tasks", "--json", "t.json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, stdin=terminal, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    os.close(master)
+    os.close(terminal)
+    assert done.returncode == status and done.stderr.startswith("replace t.json? [y/N]:")
+    assert ((tmp_path / "t.json").read_text() == "mine") == (status == 2)
+
+
 def _with_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command whose files are limited to 20 kB; writes beyond fail as on a full disk."""
 

@@ -47,7 +47,7 @@ def test_the_result_is_evaluated_and_compressed(
 
 def test_an_older_softmax_is_removed(command: list[str], model: Trained, tmp_path: Path) -> None:
     assert main([*command, "--vocabulary", str(model.folder / "vocab.txt")]) == 0
-    assert main([*command, "--without-softmax", "--dtype", "float16"]) == 0
+    assert main([*command, "--without-softmax", "--dtype", "float16", "--force"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == RESULT
 
 
