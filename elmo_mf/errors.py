@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -70,6 +71,29 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+INSTALLATION = {
+    "allennlp": "AllenNLP 2.10.1, which docs/install.md tells how to install",
+    "allennlp_models": "AllenNLP's models 2.10.1, which docs/install.md tells how to install",
+    "_jsonnet": "the package jsonnet: pip install jsonnet",
+}
+"""How to install what some commands need, by the name of the module."""
+
+
+def check_installed(module: str) -> None:
+    """Check before the work that one of the modules in `INSTALLATION` is installed.
+
+    Raises:
+        InputError: It is not.
+    """
+    if find_spec(module) is None:
+        raise not_installed(module)
+
+
+def not_installed(module: str) -> InputError:
+    """Return the error for one of the modules in `INSTALLATION` that is not installed."""
+    return InputError(f"found no Python module {module}, expected {INSTALLATION[module]}")
 
 
 def check_finite(what: str, value: float, advice: str) -> None:

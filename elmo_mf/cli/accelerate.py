@@ -13,7 +13,7 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli.terminal import echo
-from elmo_mf.errors import InputError, missing, one_line, one_of
+from elmo_mf.errors import InputError, check_installed, missing, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def accelerate(
     compression = how.compression()
     if stock and compression is None and searched.data is None:
         raise InputError("--stock: found no compression, expected one of --rank, --budget and --highway-rank")
+    check_installed("allennlp")
     with _stock_allennlp(run.include_package or []):
         content = _accelerate(model, out, run, compression, searched, figure, stock)
     if json_file is not None:

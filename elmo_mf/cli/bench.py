@@ -13,6 +13,7 @@ from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.lists import choices, integers, texts
 from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
+from elmo_mf.errors import check_installed
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def bench(
       elmo-mf bench --size small --ranks 16,32 --batches 1 --lengths 20 --json bench.json --plot bench.svg
       elmo-mf bench --options options.json --weights weights.hdf5 --device cuda
     """
+    check_installed("allennlp")
     import torch
 
     from elmo_mf.bench.benchmark import elmo_of_size, run_bench

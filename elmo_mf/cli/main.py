@@ -31,7 +31,7 @@ from elmo_mf.cli import (
 )
 from elmo_mf.cli.files import on_this_machine
 from elmo_mf.cli.option_groups import with_groups
-from elmo_mf.errors import InputError
+from elmo_mf.errors import INSTALLATION, InputError, not_installed
 
 _INTERRUPTED = 130
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
@@ -96,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=given, prog_name="elmo-mf")
     except InputError as error:
         terminal.echo(f"elmo-mf: error: {error}", err=True)
+        return 2
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in INSTALLATION:
+            raise
+        terminal.echo(f"elmo-mf: error: {not_installed(module)}", err=True)
         return 2
     except OSError as error:  # not converted elsewhere
         where = f"{error.filename}: " if error.filename else ""

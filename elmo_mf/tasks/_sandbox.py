@@ -69,6 +69,8 @@ if __name__ == "__main__":
         answer = {"value": evaluate(*json.load(sys.stdin.buffer))}
     except (RuntimeError, ValueError) as error:  # ValueError: an import that is not UTF-8
         answer = {"error": f"{error}"}
+    except ModuleNotFoundError:
+        answer = {"missing": "_jsonnet"}
     except MemoryError:
         answer = {"error": "it takes too much memory"}
     sys.stdout.buffer.write(json.dumps(answer).encode("ascii"))

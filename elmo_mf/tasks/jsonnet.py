@@ -15,7 +15,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from elmo_mf.errors import InputError, without_breaks
+from elmo_mf.errors import InputError, not_installed, without_breaks
 from elmo_mf.io import parse_json, read_text
 from elmo_mf.resources import share
 from elmo_mf.tasks import _sandbox as sandbox
@@ -56,11 +56,13 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
         The value of the file.
 
     Raises:
-        InputError: The file is missing or cannot be evaluated.
+        InputError: The file is missing or cannot be evaluated, or the package `jsonnet` is not installed.
     """
     text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MAX_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
     answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]], process)
+    if "missing" in answer:
+        raise not_installed(answer["missing"])
     if "value" not in answer:
         message = without_breaks(answer.get("error", "it takes too much time or memory"), 300)
         raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")

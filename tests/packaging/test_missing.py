@@ -1,0 +1,64 @@
+"""Commands where AllenNLP or jsonnet is not installed: one line that says what to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def _without_allennlp(folder: Path) -> Path:
+    """Fill a folder with this environment's packages except AllenNLP's, and return it."""
+    folder.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith("allennlp") and path.suffix != ".pth":
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "accelerate model.tar.gz --out out.tar.gz",
+        "bench --size small",
+        "sweep --tasks sst --output out",
+        "sweep demo --dry-run",
+        "gradients sst out.hdf5",
+    ],
+)
+def test_without_allennlp(command: str, tmp_path: Path) -> None:
+    where = tmp_path / "here"
+    where.mkdir()
+    (where / "model.tar.gz").touch()
+    path = f"{ROOT}:{_without_allennlp(tmp_path / 'packages')}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "elmo_mf", *command.split()],
+        cwd=where, env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "elmo-mf: error: found no Python module allennlp, expected AllenNLP 2.10.1, which docs/"
+    )
+    assert done.stderr.count("\n") == 1 and [file.name for file in where.iterdir()] == ["model.tar.gz"]
+
+
+def test_without_jsonnet(tmp_path: Path) -> None:
+    """The process that evaluates the file finds the packages of its own environment only."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    code = "from elmo_mf.cli.main import main; raise SystemExit(main(['sweep', 'demo', '--dry-run']))"
+    done = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", code],
+        env={"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "elmo-mf: error: found no Python module _jsonnet, expected the package jsonnet: pip install jsonnet\n"
+    )
