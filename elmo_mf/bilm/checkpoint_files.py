@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from elmo_mf.errors import InputError, missing
+from elmo_mf.io import content_kind
 from elmo_mf.io.paths import local_path
 from elmo_mf.io.zip_archive import extract, is_zip, names
 
@@ -73,6 +74,9 @@ def checkpoint_files(
             kind = "a folder" if first.is_dir() else "a zip"
             raise InputError(f"{options}: found {kind} and the weights {weights}, expected options.json with weights")
         second = Path(local_path(weights))
+        if (content_kind(first), content_kind(second)) == ("HDF5", "JSON"):
+            mixed = f"found HDF5, and JSON in {weights}"
+            raise InputError(f"{options}: {mixed}, expected options.json, then weights; they seem to be swapped")
         yield CheckpointFiles(first, second, given or vocabulary_beside(second) or vocabulary_beside(first))
     elif first.is_dir():
         files = files_in_folder(first)

@@ -52,7 +52,7 @@ def files_of_command(options: Path | None, weights: Path | None) -> CheckpointFi
 
 def elmo_keys(options: Path | None, weights: Path | None) -> dict[str, str]:
     """Return the keys `options` and `weights` of a sweep, as far as they are given."""
-    if options is not None and weights is None:
-        files = files_of_command(options, None)
+    if options is not None:
+        files = files_of_command(options, weights)
         options, weights = files.options, files.weights
     return {name: str(path) for name, path in (("options", options), ("weights", weights)) if path is not None}

@@ -24,6 +24,7 @@ from elmo_mf.io._hdf5 import hdf5_file
 from elmo_mf.io._output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
 from elmo_mf.io._text_lines import TextLines
 from elmo_mf.io.reading import (
+    content_kind,
     is_regular,
     open_regular,
     parse_json,
@@ -44,6 +45,7 @@ __all__ = [
     "check_settled",
     "check_space",
     "checked_file",
+    "content_kind",
     "exclusive",
     "hdf5_file",
     "is_regular",

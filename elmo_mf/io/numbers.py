@@ -14,7 +14,7 @@ import numpy as np
 
 from elmo_mf.errors import InputError, one_line, shown
 from elmo_mf.io._global_heap import has_endless_heap
-from elmo_mf.io.reading import open_regular
+from elmo_mf.io.reading import content_kind, open_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -139,6 +139,8 @@ class NumbersFile(contextlib.ExitStack):
         try:
             self._file = self.enter_context(h5py.File(path, "r"))
         except Exception as error:
+            if content_kind(path) == "JSON":
+                raise InputError(f"{path}: found JSON, expected {expected}") from None
             raise InputError(
                 f"{path}: found a file that is truncated or not HDF5 ({one_line(error)}), expected {expected}"
             ) from None

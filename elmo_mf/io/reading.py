@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_DEPTH = 64
 """Largest depth of nesting in a JSON or TOML file."""
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _BUFFER, _CHUNK = 1 << 16, 1 << 20
 
 
@@ -76,6 +77,20 @@ def is_regular(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path's raises where a name is too long, or is no text
 
 
+def content_kind(path: str | Path) -> str | None:
+    """Return `HDF5` or `JSON` if the first bytes of a regular file are such as that format begins with."""
+    if not is_regular(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            first = file.read(64)
+    except OSError:
+        return None
+    if first.startswith(_HDF5):
+        return "HDF5"
+    return "JSON" if first.lstrip().startswith((b"{", b"[")) else None
+
+
 def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> bytes:
     """Read a regular file.
 
@@ -109,6 +124,8 @@ def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
     Raises:
         InputError: As in `read_bytes`, or the file is not UTF-8.
     """
+    if content_kind(path) == "HDF5":
+        raise InputError(f"{path}: found HDF5, expected {expected}")
     content = read_bytes(path, kind, expected, most=most)
     try:
         return content.decode("utf-8-sig")

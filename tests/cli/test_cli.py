@@ -219,6 +219,22 @@ def test_compress_errors(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["inspect", "{1}", "{0}"], "{1}: found HDF5, and JSON in {0}, expected options.json, then weights; they seem"),
+        (["compress", "{1}", "{0}", "--rank", "2", "--out", "out"], "they seem to be swapped"),
+        (["embed", "{0}", "out.hdf5", "--options", "{1}", "--weights", "{0}"], "they seem to be swapped"),
+        (["sweep", "--tasks", "sst", "--dry-run", "--options", "{1}", "--weights", "{0}"], "they seem to be swapped"),
+        (["inspect", "{0}", "{0}"], "{0}: found JSON, expected HDF5 in the official layout"),
+        (["inspect", "{1}", "{1}"], "{1}: found HDF5, expected options.json of an ELMo"),
+    ],
+)
+def test_swapped_files(command: list[str], message: str, elmo_files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    files = elmo_files()
+    assert message.format(*files) in _fails(capsys, *(word.format(*files) for word in command))
+
+
 @pytest.mark.slow
 def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
