@@ -70,7 +70,7 @@ class SearchOptions:
 
 def accelerate(
     model: Annotated[Path, Argument(help="model.tar.gz of AllenNLP, or the folder of a training.")],
-    out: Annotated[Path, Option(help="The new archive.")],
+    out: Annotated[Path, Option("--out", "--output", help="The new archive.")],
     run: RunOptions,
     how: AllCompressionOptions,
     searched: SearchOptions,

@@ -27,7 +27,9 @@ _CHECKPOINT = "distill.pt"
 
 def compress(
     options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
-    out: Annotated[Path, Option(help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")],
+    out: Annotated[
+        Path, Option("--out", "--output", help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")
+    ],
     how: AllCompressionOptions,
     weights: Annotated[Path | None, Argument(help="Weights of the ELMo beside options.json, HDF5.")] = None,
     evaluation: Annotated[

@@ -25,7 +25,12 @@ def convert(
         ),
     ],
     out: Annotated[
-        Path, Option(help="Folder for options.json, weights.hdf5, softmax.hdf5, vocabulary.txt and MODEL_CARD.md.")
+        Path,
+        Option(
+            "--out",
+            "--output",
+            help="Folder for options.json, weights.hdf5, softmax.hdf5, vocabulary.txt and MODEL_CARD.md.",
+        ),
     ],
     options: Annotated[
         Path | None, Option(help="options.json of the model; the one beside the checkpoint by default.")

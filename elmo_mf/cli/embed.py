@@ -11,6 +11,7 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import CompressionOptions
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import ElmoOptions
+from elmo_mf.cli.output_options import Output, the_output
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
@@ -54,11 +55,12 @@ class KnownWords:
 
 def embed(
     text: Annotated[Path, Argument(metavar="INPUT", help="Tokenised text, one sentence per line.")],
-    output: Annotated[Path, Argument(help="HDF5 file to write.")],
     elmo: ElmoOptions,
     compress: CompressionOptions,
     where: DeviceOptions,
     known: KnownWords,
+    output: Annotated[Path | None, Argument(metavar="OUTPUT", help="HDF5 file to write.")] = None,
+    out: Output = None,
     all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False,
     top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False,
     average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False,
@@ -99,6 +101,7 @@ def embed(
       elmo-mf embed proteins.fasta vectors.hdf5 --fasta --average --pool mean --options options.json --weights w.hdf5
       elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
+    output = the_output(output, out)
     from elmo_mf.bilm import Bilm
     from elmo_mf.embed.fasta import read_fasta
     from elmo_mf.embed.job import KEEP, EmbedSettings, check_new

@@ -23,7 +23,7 @@ def fetch(
     name: str = typer.Argument(
         help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d."
     ),
-    out: Path | None = typer.Option(None, help="Folder; KIND/NAME by default, words/ for words."),
+    out: Path | None = typer.Option(None, "--out", "--output", help="Folder; KIND/NAME by default, words/ for words."),
     mirror: str | None = typer.Option(None, help="Address or folder that has the files under their own names."),
     force: Force = False,
 ) -> None:

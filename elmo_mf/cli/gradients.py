@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli.elmo_files import elmo_keys
-from elmo_mf.cli.output_options import Force, check_unused
+from elmo_mf.cli.output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def gradients(
     task: str = typer.Argument(help="Name of a task, see elmo-mf tasks."),
-    output: Path = typer.Argument(help="HDF5 file to write."),
+    output: Path | None = typer.Argument(None, metavar="OUTPUT", help="HDF5 file to write."),
+    out: Output = None,
     file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),
     data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; the task's demo data by default."),
     options: Path | None = typer.Option(
@@ -48,6 +49,7 @@ def gradients(
       elmo-mf gradients wikitext2-bilm gradients.hdf5 --data data --options options.json --weights weights.hdf5
       elmo-mf compress options.json weights.hdf5 --method kfac_svd --gradients gradients.hdf5 --rank 32 --out small
     """
+    output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from elmo_mf.io.resumable import mark_folder

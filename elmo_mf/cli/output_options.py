@@ -16,7 +16,20 @@ from elmo_mf.io import check_output
 
 _BEGINNING = 1000  # characters
 
+Output = Annotated[Path | None, Option("--out", "--output", help="The same as OUTPUT.")]
 Force = Annotated[bool, Option("--force", help="Replace files that exist already, without asking.")]
+
+
+def the_output(argument: Path | None, option: Path | None) -> Path:
+    """Return the output of a command that takes it as an argument or as an option.
+
+    Raises:
+        InputError: It is given twice, or not at all.
+    """
+    given = [path for path in (argument, option) if path is not None]
+    if len(given) != 1:
+        raise InputError(f"OUTPUT: found {' and '.join(map(str, given)) or 'nothing'}, expected one file to write")
+    return given[0]
 
 
 def check_unused(paths: Iterable[Path | None], force: bool) -> None:

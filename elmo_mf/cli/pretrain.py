@@ -66,7 +66,9 @@ def pretrain(
     context: Context,
     train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in turn.")],
     valid: Annotated[list[Path], Option(help="Held-out text in the same form; can be given several times.")],
-    out: Annotated[Path, Option(help="Folder for checkpoints, weights and record; a run in it is resumed.")],
+    out: Annotated[
+        Path, Option("--out", "--output", help="Folder for checkpoints, weights and record; a run in it is resumed.")
+    ],
     settings: PretrainSettings,
     low_rank: LowRankOptions,
     continued: StartOptions,

@@ -157,9 +157,9 @@ def sweep(
     fetch: Annotated[
         bool, Option("--fetch", help="First download what the sweep names and lacks, as elmo-mf fetch does.")
     ] = False,
-    output: Annotated[Path, Option(help="Folder of the records; runs that are recorded there are skipped.")] = Path(
-        "runs/sweep"
-    ),
+    output: Annotated[
+        Path, Option("--output", "--out", help="Folder of the records; runs that are recorded there are skipped.")
+    ] = Path("runs/sweep"),
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures only.")] = False,
     list_sweeps: Annotated[bool, Option("--list", help="List the sweeps that have names, and stop.")] = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -105,6 +106,32 @@ def test_files_of_others_are_not_replaced(
     error = capsys.readouterr().err
     assert error.startswith(f"elmo-mf: error: {name}: the file already exists, expected a new name")
     assert error.count("\n") == 1 and Path(name).read_text() == "mine" and sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("option", ["--out", "--output"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compress", *ELMO, "--rank", "4"],
+        ["convert", "nothing"],
+        ["pretrain", "t.txt", "--valid", "t.txt"],
+        ["embed", "t.txt"],
+        ["gradients", "sst"],
+        ["accelerate", "nothing"],
+        ["fetch", "data", "snli"],
+        ["sweep", "--tasks", "sst"],
+    ],
+    ids=lambda value: str(value[0]),
+)
+def test_an_output_has_one_option(
+    command: list[str], option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.txt").write_text("A line .\n")
+    assert main([*command, option, "t.txt/out"]) == 2
+    assert re.search("found t.txt/out|nothing", capsys.readouterr().err)
+    assert main(["embed", "t.txt", "out.hdf5", option, "out.hdf5"]) == 2
+    assert "OUTPUT: found out.hdf5 and out.hdf5" in capsys.readouterr().err
 
 
 def test_files_are_replaced_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
