@@ -528,24 +528,6 @@ def test_completion_and_exit_codes_are_told(
     assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]  # no summary is cut
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["tasks"],
-        ["compress", "a", "b", "--rank", "x", "--out", "c"],
-        ["compress", "a", "b", "--rank", "4", "--out", "c"],
-        ["inspect", "missing.json", "missing.hdf5"],
-        ["accelerate", "missing.tar.gz", "--out", "x"],
-    ],
-    ids=" ".join,
-)
-def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
-    """Its import takes most of the time of a command that fails at once."""
-    code = "import sys; from elmo_mf.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ran.stdout.endswith("False\n")
-
-
 def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """For our own board: of each task either an encoder and its command, or why there is none."""
     assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0

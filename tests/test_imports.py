@@ -1,0 +1,81 @@
+"""What packages and commands leave unimported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elmo_mf.compression import Compression, method_names
+from tests.conftest import ROOT
+from tests.records.samples import record, signed, write
+
+_MODEL_CODE = ("torch", "h5py", "allennlp", "elmo_mf.bilm")
+
+_EVERY_MODULE = """
+import importlib, pkgutil, sys
+for name in sys.argv[1:]:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        importlib.import_module(module.name)
+"""
+
+_COMMAND = """
+import sys
+from elmo_mf.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def _imported(code: str, *arguments: str, cwd: Path = ROOT) -> set[str]:
+    """Run code in a process of its own, and return the modules that it leaves imported."""
+    command = [sys.executable, "-c", f"{code}\nprint()\nprint(*sys.modules)", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("packages", "unwanted"),
+    [
+        (["records"], _MODEL_CODE),
+        (["leaderboard"], _MODEL_CODE),
+        (["analysis"], _MODEL_CODE),
+        (["experiments"], _MODEL_CODE),
+        pytest.param(["bilm", "compression", "lm", "embed"], ("allennlp", "elmo_mf.tasks"), marks=pytest.mark.slow),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_packages(packages: list[str], unwanted: tuple[str, ...]) -> None:
+    names = [f"elmo_mf.{package}" for package in packages]
+    imported = _imported(_EVERY_MODULE, *names)
+    assert imported.issuperset(names) and imported.isdisjoint(unwanted)
+
+
+@pytest.mark.slow
+def test_reports_of_any_method(tmp_path: Path) -> None:
+    records = [record(None, 0.4)]
+    for name in method_names():
+        entry = record(4, 0.3)
+        entry["run"]["compression"] = Compression(method=name, rank=4, targets="all").to_dict()
+        records.append(signed(entry))
+    write(tmp_path, records)
+    imported = _imported(_COMMAND, "leaderboard", str(tmp_path), "--export", "csv,json")
+    assert imported.isdisjoint(_MODEL_CODE) and (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tasks"],
+        ["compress", "a", "b", "--rank", "x", "--out", "c"],
+        ["compress", "a", "b", "--rank", "4", "--out", "c"],
+        ["inspect", "missing.json", "missing.hdf5"],
+        ["accelerate", "missing.tar.gz", "--out", "x"],
+    ],
+    ids=" ".join,
+)
+def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
+    """Its import takes most of the time of a command that fails at once."""
+    assert "torch" not in _imported(_COMMAND, *words, cwd=tmp_path)
