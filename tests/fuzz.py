@@ -26,7 +26,7 @@ from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.compression import compress
 from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.io.numbers import CHECKSUM, _checksum
+from elmo_mf.io.numbers import CHECKSUM, checksum_of
 from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
 from elmo_mf.tasks.grid import expand
@@ -111,7 +111,7 @@ def sign(path: Path, chance: random.Random) -> None:
             with contextlib.suppress(*_BROKEN):
                 dataset = file[name]
                 if CHECKSUM in dataset.attrs and dataset.size < 1 << 20:
-                    dataset.attrs[CHECKSUM] = np.bytes_(_checksum(dataset[()]))
+                    dataset.attrs[CHECKSUM] = np.bytes_(checksum_of(dataset[()]))
 
 
 def signed_bytes(content: bytes) -> Callable[[Path, random.Random], None]:

@@ -170,11 +170,11 @@ def _from_cache(path: Path, name: str) -> None:
 
 def _shapes(of_json: Callable[[Any], Callable[[Path, random.Random], None]]) -> Target:
     """The shapes of an encoder in a trained model's archive."""
-    from elmo_mf.plugin.stored_shapes import EncoderShapes, _parsed
+    from elmo_mf.plugin.stored_shapes import EncoderShapes, shapes_of
     from tests.fuzz import Target
 
     def read(path: Path) -> None:
-        shapes = _parsed(torch.tensor(list(path.read_bytes()), dtype=torch.float32), "weights")
+        shapes = shapes_of(torch.tensor(list(path.read_bytes()), dtype=torch.float32), "weights")
         if shapes.numbers > 1 << 20:
             raise InputError("found more numbers than bytes")
         options = BilmOptions.from_dict(shapes.options)

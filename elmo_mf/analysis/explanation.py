@@ -323,7 +323,7 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
             (("loss", f"loss, {unit.name}", unit.factor), ("activation", "activation error", 1))
         ):
             top = figure.add_subplot(grid[0, column * width : (column + 1) * width])
-            _bars(top, explanation.costs, name, title, scale)
+            draw_bars(top, explanation.costs, name, title, scale)
         for row, outcome in enumerate((LOSS, ACTIVATION), start=1):
             for column, norm in enumerate(NORMS):
                 axes = figure.add_subplot(grid[row, column])
@@ -338,7 +338,7 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
         save(figure, path)
 
 
-def _bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
+def draw_bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
     """Draw a bar per compression, grouped by method, size and layers, with a colour and hatch per target."""
     ink = axes.xaxis.label.get_color()
     groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)

@@ -93,7 +93,7 @@ class CharCnn(TokenLayer):
     def steps(self, ids: Tensor) -> Iterator[Tensor]:
         """Yield the inputs (tokens, n) of each of `products`, and finally the result of `forward`."""
         vectors = _ACTIVATION[self.options.activation](self._maxima(ids))
-        products = self._products(vectors)
+        products = self.products_for(vectors)
         for highway in products[: len(self.highways)]:
             yield vectors
             carry, transform = highway(vectors).to(vectors.dtype).chunk(2, dim=1)
@@ -134,7 +134,7 @@ class CharCnn(TokenLayer):
     def _convolutions(self) -> list[nn.Conv1d]:
         return cast(list[nn.Conv1d], list(self.convolutions))
 
-    def _products(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
+    def products_for(self, inputs: Tensor) -> Sequence[Callable[[Tensor], Tensor]]:
         """Return `products`, with packed weights in inference on a CPU."""
         layers = self.products
         if not packs(inputs, self.parameters()):

@@ -34,7 +34,7 @@ def lstm_cell(gates: Tensor, c: Tensor, clip: float | None) -> State:
     Returns:
         The gated cells and c_t, (G, rows, n) each.
     """
-    if gates.is_cuda and c.dtype == torch.float32 and _kernels() is not None:
+    if gates.is_cuda and c.dtype == torch.float32 and kernels() is not None:
         gated, c = _FusedCell.apply(gates, c, math.inf if clip is None else clip)  # type: ignore[no-untyped-call]
         return gated, c
     n = c.shape[2]
@@ -54,7 +54,7 @@ class _FusedCell(torch.autograd.Function):
     def forward(ctx: Any, gates: Tensor, c: Tensor, bound: float) -> State:
         ctx.save_for_backward(gates, c)
         ctx.bound = bound
-        forward, _ = cast(tuple[Kernel, Kernel], _kernels())
+        forward, _ = cast(tuple[Kernel, Kernel], kernels())
         gated, after = forward(*gates.chunk(4, dim=2), c, bound=bound)
         return gated, after
 
@@ -62,7 +62,7 @@ class _FusedCell(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_cell: Tensor, grad_after: Tensor) -> tuple[Tensor, Tensor, None]:
         gates, c = ctx.saved_tensors
-        _, backward = cast(tuple[Kernel, Kernel], _kernels())
+        _, backward = cast(tuple[Kernel, Kernel], kernels())
         *grad_gates, grad_c = backward(*gates.chunk(4, dim=2), c, grad_cell, grad_after, bound=ctx.bound)
         return torch.cat(grad_gates, dim=2), grad_c, None
 
@@ -71,7 +71,7 @@ _CELL = """
 template <typename T> T sigmoid(T x) { return T(1) / (T(1) + ::exp(-x)); }
 template <typename T> T within(T x, T bound) { return x < -bound ? -bound : (x > bound ? bound : x); }
 """
-_FORWARD = (
+FORWARD_CODE = (
     _CELL
     + """
 template <typename T> void lstm_cell(T i, T f, T o, T g, T c, T bound, T& cell, T& after) {
@@ -80,7 +80,7 @@ template <typename T> void lstm_cell(T i, T f, T o, T g, T c, T bound, T& cell, 
 }
 """
 )
-_BACKWARD = (
+BACKWARD_CODE = (
     _CELL
     + """
 template <typename T> void lstm_cell_gradients(T i, T f, T o, T g, T c, T grad_cell, T grad_after, T bound,
@@ -100,14 +100,14 @@ template <typename T> void lstm_cell_gradients(T i, T f, T o, T g, T c, T grad_c
 
 
 @cache
-def _kernels() -> tuple[Kernel, Kernel] | None:
+def kernels() -> tuple[Kernel, Kernel] | None:
     """Both kernels, tried out; None if PyTorch cannot compile them, or the environment has `ELMO_MF_NATIVE=0`."""
     if os.environ.get("ELMO_MF_NATIVE") == "0":
         return None
     from torch.cuda.jiterator import _create_multi_output_jit_fn
 
-    forward = _create_multi_output_jit_fn(_FORWARD, num_outputs=2, bound=0.0)
-    backward = _create_multi_output_jit_fn(_BACKWARD, num_outputs=5, bound=0.0)
+    forward = _create_multi_output_jit_fn(FORWARD_CODE, num_outputs=2, bound=0.0)
+    backward = _create_multi_output_jit_fn(BACKWARD_CODE, num_outputs=5, bound=0.0)
     one = torch.zeros(1, device="cuda")
     try:
         forward(*[one] * 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -108,25 +109,26 @@ class _KeptVectors:
         self._vectors[rows] = vectors
 
 
-_HASH_FACTORS: dict[tuple[int, torch.device], Tensor] = {}
+@cache
+def _hash_factors(columns: int, device: torch.device) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-(2**62), 2**62, (columns,), generator=generator).to(device)
 
 
-def distinct_rows(ids: Tensor) -> tuple[Tensor, Tensor]:
+def distinct_rows(ids: Tensor, factors: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Find the distinct rows of a matrix of integers.
 
     Rows are compared by a 64-bit hash, and the result is checked: if two rows collide, all rows are returned.
 
     Args:
         ids: (rows, columns).
+        factors: Integers (columns,) whose products with a row add up to its hash; random ones if None.
 
     Returns:
         The distinct rows in any order, and the index among them of each row of `ids` (rows,).
     """
-    key = ids.shape[1], ids.device
-    if key not in _HASH_FACTORS:
-        generator = torch.Generator().manual_seed(0)
-        _HASH_FACTORS[key] = torch.randint(-(2**62), 2**62, (ids.shape[1],), generator=generator).to(ids.device)
-    hashes = (ids * _HASH_FACTORS[key]).sum(dim=1)
+    factors = _hash_factors(ids.shape[1], ids.device) if factors is None else factors
+    hashes = (ids * factors).sum(dim=1)
     values, inverse = torch.unique(hashes, return_inverse=True)
     rows = torch.empty_like(values).scatter_(0, inverse, torch.arange(len(ids), device=ids.device))
     distinct = ids[rows]

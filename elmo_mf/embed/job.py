@@ -32,7 +32,6 @@ from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_er
 
 Keep = Literal["all", "top", "average"]
 KEEP: tuple[Keep, ...] = ("all", "top", "average")
-WINDOW_LINES, WINDOW_TOKENS = 1024, 16_384
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,16 @@ class EmbedSettings:
         batch: Number of sentences per batch.
         chunk: Number of tokens at which longer sentences are split into chunks.
         mean: Whether to keep only the mean over the tokens, without their axis.
+        window_lines: Number of sentences from which on a part of the output is complete and need not be repeated.
+        window_tokens: Number of tokens from which on a part of the output is complete.
     """
 
     keep: Keep = "all"
     batch: int = 32
     chunk: int = 1024
     mean: bool = False
+    window_lines: int = 1024
+    window_tokens: int = 16_384
 
 
 def embed_file(
@@ -149,7 +152,7 @@ def _write_missing_parts(
 ) -> tuple[list[Path], int]:
     """Write the missing parts; return the paths of all, and the number of lines in those that existed."""
     files, reused = [], 0
-    for window in windows(text, WINDOW_LINES, WINDOW_TOKENS):
+    for window in windows(text, settings.window_lines, settings.window_tokens):
         if parts.have(window):
             reused += len(window.sentences)
         else:

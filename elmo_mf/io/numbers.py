@@ -83,7 +83,7 @@ def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: s
         compression: HDF5's compression; None for none.
     """
     dataset = file.create_dataset(name, data=values, compression=compression)
-    dataset.attrs[CHECKSUM] = np.bytes_(_checksum(values))
+    dataset.attrs[CHECKSUM] = np.bytes_(checksum_of(values))
 
 
 def write_blocks(file: h5py.File, name: str, shape: tuple[int, int], blocks: Iterable[np.ndarray]) -> None:
@@ -103,7 +103,8 @@ def write_blocks(file: h5py.File, name: str, shape: tuple[int, int], blocks: Ite
     dataset.attrs[CHECKSUM] = np.bytes_(digest.hexdigest())
 
 
-def _checksum(values: np.ndarray) -> str:
+def checksum_of(values: np.ndarray) -> str:
+    """Return the SHA-256 of the values, in little-endian order."""
     return hashlib.sha256(_bytes(values)).hexdigest()
 
 
@@ -209,7 +210,7 @@ class NumbersFile(contextlib.ExitStack):
             stored = np.asarray(dataset[()])
         array = self._finite(name, stored, dtype)
         checksum = self._text(dataset, f"{name}: {CHECKSUM}", CHECKSUM)
-        if checksum not in (None, _checksum(stored)):
+        if checksum not in (None, checksum_of(stored)):
             self.fail(name, "numbers that do not match their checksum", "an unchanged file")
         return self._scaled(name, array) if stored.dtype == np.int8 else array
 

@@ -149,7 +149,7 @@ class StoredShapes(nn.Module):
         Raises:
             InputError: It describes another encoder, which may have the same shapes but other options.
         """
-        loaded = _parsed(state, "weights: the shapes of an encoder")
+        loaded = shapes_of(state, "weights: the shapes of an encoder")
         if loaded.encoder != self.shapes.encoder:
             raise InputError(
                 f"weights: found an encoder made from {loaded.made_from}, expected the one made from "
@@ -187,13 +187,18 @@ def _all_shapes(path: Path) -> Iterator[EncoderShapes]:
     size = path.stat().st_size
     for name, value in state.items():
         if isinstance(name, str) and name.endswith(_SUFFIX):
-            shapes = _parsed(value, f"{path}: {name}")
+            shapes = shapes_of(value, f"{path}: {name}")
             if shapes.numbers > size:  # each number takes at least a byte
                 raise InputError(f"{path}: {name}: found shapes of {shapes.numbers:,} numbers in {size:,} bytes")
             yield shapes
 
 
-def _parsed(value: Any, where: str) -> EncoderShapes:
+def shapes_of(value: Any, where: str) -> EncoderShapes:
+    """Read an encoder's shapes from the value of a state dict.
+
+    Raises:
+        InputError: The value describes no shapes.
+    """
     tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.dtype == torch.float32
     if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
         kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 
-def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None = None, block_rows: int | None = None
+) -> Tensor:
     """Compute the sum of the negative log-likelihoods of words, in nats.
 
     Args:
@@ -22,12 +24,14 @@ def cross_entropy(states: Tensor, weight: Tensor, words: Tensor, bias: Tensor | 
         weight: Weight of each word, (vocabulary, dim).
         words: Ids of the target words, (rows,).
         bias: Bias of each word, (vocabulary,). Defaults to none.
+        block_rows: Number of rows of a block. Defaults to as many as fit in a processor's cache.
     """
     if not torch.is_grad_enabled():  # otherwise the function would compute gradients for every parameter
         states, weight, bias = states.detach(), weight.detach(), None if bias is None else bias.detach()
     device = states.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
-    loss: Tensor = _CrossEntropy.apply(states, weight, bias, words, dtype)  # type: ignore[no-untyped-call]
+    rows = block_rows or _rows_at_once(weight)
+    loss: Tensor = _CrossEntropy.apply(states, weight, bias, words, dtype, rows)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -36,11 +40,11 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, words: Tensor, dtype: torch.dtype
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, words: Tensor, dtype: torch.dtype, n_rows: int
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
         gradients = [torch.zeros_like(one) if wanted and one is not None else None for one in (states, weight, bias)]
-        loss, n_rows = weight.new_zeros(()), _rows_at_once(weight)
+        loss = weight.new_zeros(())
         memory = weight.new_empty(min(n_rows, len(states)), len(weight))
         products = memory if dtype == memory.dtype else torch.empty_like(memory, dtype=dtype)
         states, cast = states.to(dtype), weight.to(dtype)
@@ -66,7 +70,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(None if one is None else one * of_loss[0] for one in ctx.gradients), None, None)
+        return (*(None if one is None else one * of_loss[0] for one in ctx.gradients), None, None, None)
 
 
 def _add_gradients(of_logits: Tensor, states: Tensor, weight: Tensor, first: int, to: list[Tensor | None]) -> None:

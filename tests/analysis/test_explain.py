@@ -29,7 +29,7 @@ from elmo_mf.analysis.correlations import (
     mean_interval,
     rank_correlation,
 )
-from elmo_mf.analysis.explanation import _bars, findings, norm_table, plot_explanation, write_explanation
+from elmo_mf.analysis.explanation import draw_bars, findings, norm_table, plot_explanation, write_explanation
 from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
 from elmo_mf.records.record import LstmMatrix
@@ -274,7 +274,7 @@ def test_bars_that_differ_by_target_alone_stand_together() -> None:
             ("projection", "rank 32", "0", 0.3)]  # fmt: skip
     costs = pd.DataFrame(rows, columns=["target", "size", "layers", "loss"]).assign(method="svd", loss_se=np.nan)
     axes = Figure().add_subplot()
-    _bars(axes, costs, "loss", "loss, points", 100)
+    draw_bars(axes, costs, "loss", "loss, points", 100)
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["svd rank 32, layer 0", "svd rank 32", "svd rank 128"]
     bars = {round(bar.get_height()): bar for bar in cast(list[Rectangle], list(axes.patches))}

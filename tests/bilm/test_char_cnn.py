@@ -117,7 +117,7 @@ def test_neighbours_change_nothing(precision: Precision) -> None:
 def test_the_highways_are_less_precise_too(precision: Precision, kinds: list[type]) -> None:
     _skip_without(precision)
     with torch.no_grad():
-        products = _pair(precision, 16, seed=0)[1]._products(torch.zeros(1, 32))
+        products = _pair(precision, 16, seed=0)[1].products_for(torch.zeros(1, 32))
     assert [type(product) for product in products] == kinds
     dtypes = [product.weight.dtype for product in products if isinstance(product, PackedLinear)]
     assert set(dtypes) == {unquantized(precision)}

@@ -42,7 +42,7 @@ def test_the_kernels_formulas(bound: float, tmp_path: Path) -> None:
              "lstm_cell_gradients<double>(x[0], x[1], x[2], x[3], x[4], x[5], x[6], bound, "
              "y[0], y[1], y[2], y[3], y[4]);")  # fmt: skip
     built = []
-    for index, (code, call) in enumerate(zip((cell._FORWARD, cell._BACKWARD), calls, strict=True)):
+    for index, (code, call) in enumerate(zip((cell.FORWARD_CODE, cell.BACKWARD_CODE), calls, strict=True)):
         source, library = tmp_path / f"{index}.cpp", tmp_path / f"{index}.so"
         source.write_text(_HOST.format(code=code, call=call))
         subprocess.run(["g++", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
@@ -62,7 +62,7 @@ def test_the_kernels_formulas(bound: float, tmp_path: Path) -> None:
 @pytest.mark.parametrize("clip", [None, 3.0, 0.1])
 @pytest.mark.parametrize("rows", [1, 5, 300])
 def test_one_kernel_equals_the_formula(rows: int, clip: float | None) -> None:
-    assert cell._kernels() is not None
+    assert cell.kernels() is not None
     generator = torch.Generator().manual_seed(rows)
     gates, c, *weights = (
         torch.randn(2, rows, k * 33, generator=generator, dtype=torch.float64) * scale
@@ -91,11 +91,11 @@ def test_gradients_of_a_layer_on_a_gpu(ranks: tuple[Ranks, Ranks]) -> None:
 @needs_gpu
 def test_in_steps_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMO_MF_NATIVE", "0")
-    cell._kernels.cache_clear()
+    cell.kernels.cache_clear()
     try:
-        assert cell._kernels() is None
+        assert cell.kernels() is None
         gates, c = torch.randn(2, 3, 16, device="cuda"), torch.randn(2, 3, 4, device="cuda")
         for one, other in zip(lstm_cell(gates, c, 1.0), lstm_cell(gates.cpu(), c.cpu(), 1.0), strict=True):
             torch.testing.assert_close(one.cpu(), other, atol=2e-6, rtol=0)
     finally:
-        cell._kernels.cache_clear()
+        cell.kernels.cache_clear()

@@ -70,9 +70,8 @@ def test_any_windows(
     lines: list[str], batch: int, chunk: int, window: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder, bilm = tmp_path_factory.mktemp("embed"), random_bilm()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "WINDOW_TOKENS", window)
-        embed_file(bilm, {}, _text(folder, lines), folder / "o.hdf5", EmbedSettings("all", batch, chunk))
+    settings = EmbedSettings("all", batch, chunk, window_tokens=window)
+    embed_file(bilm, {}, _text(folder, lines), folder / "o.hdf5", settings)
     _check(folder / "o.hdf5", lines, bilm, "all")
 
 
@@ -84,9 +83,9 @@ def _raise(*_: object) -> None:
     raise _Cut
 
 
-def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "WINDOW_TOKENS", 1)
+def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     bilm, text, output = random_bilm(), _text(tmp_path, LINES), tmp_path / "out.hdf5"
+    settings = EmbedSettings(window_tokens=1)
 
     times: list[int] = []
 
@@ -95,13 +94,13 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
             raise _Cut
 
     with pytest.raises(_Cut):
-        embed_file(bilm, {"x": 1}, text, output, EmbedSettings(), cut)
+        embed_file(bilm, {"x": 1}, text, output, settings, cut)
     assert not output.exists()
     with pytest.raises(InputError, match=r"out\.hdf5\.parts: "):
-        embed_file(bilm, {"x": 2}, text, output, EmbedSettings())
+        embed_file(bilm, {"x": 2}, text, output, settings)
     first = min((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     made = first.stat().st_mtime_ns
-    embed_file(bilm, {"x": 1}, text, output, EmbedSettings(), lambda _: times.append(first.stat().st_mtime_ns))
+    embed_file(bilm, {"x": 1}, text, output, settings, lambda _: times.append(first.stat().st_mtime_ns))
     assert set(times[:-1]) == {made}
     _check(output, LINES, bilm, "all")
 
@@ -119,40 +118,35 @@ def _cut_run(text: TextFile, output: Path, settings: EmbedSettings, at: int) -> 
         embed_file(random_bilm(), {}, text, output, settings, cut)
 
 
-def test_a_run_is_resumed_with_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "WINDOW_LINES", 8)
+def test_a_run_is_resumed_with_another_batch(tmp_path: Path) -> None:
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
-    _cut_run(text, output, EmbedSettings(batch=2), at=20)
-    there = embed_file(random_bilm(), {}, text, output, EmbedSettings(batch=7))
+    _cut_run(text, output, EmbedSettings(batch=2, window_lines=8), at=20)
+    there = embed_file(random_bilm(), {}, text, output, EmbedSettings(batch=7, window_lines=8))
     assert there == 24
     _check(output, _lines(60), random_bilm(), "all")
 
 
 @pytest.mark.parametrize("lines", [3, 16])
-def test_parts_of_other_windows_are_replaced(lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_other_windows_are_replaced(lines: int, tmp_path: Path) -> None:
     """A later version may choose other windows."""
     text, output = _text(tmp_path, _lines(60)), tmp_path / "out.hdf5"
-    monkeypatch.setattr(job, "WINDOW_LINES", 8)
-    _cut_run(text, output, EmbedSettings(), at=20)
-    monkeypatch.setattr(job, "WINDOW_LINES", lines)
-    embed_file(random_bilm(), {}, text, output, EmbedSettings())
+    _cut_run(text, output, EmbedSettings(window_lines=8), at=20)
+    embed_file(random_bilm(), {}, text, output, EmbedSettings(window_lines=lines))
     _check(output, _lines(60), random_bilm(), "all")
 
 
 @pytest.mark.parametrize(
     "damage", [lambda data: bytes(len(data)), lambda data: data[: len(data) // 2], lambda data: data[:-9] + b"x" * 9]
 )
-def test_damaged_parts_are_replaced(
-    damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_parts_are_replaced(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     """Zeros, as a power cut leaves them, a cut-off file, and changed bytes."""
-    monkeypatch.setattr(job, "WINDOW_LINES", 8)
+    settings = EmbedSettings(window_lines=8)
     text, output = _text(tmp_path, _lines(30)), tmp_path / "out.hdf5"
-    _cut_run(text, output, EmbedSettings(), at=24)
+    _cut_run(text, output, settings, at=24)
     first, second, _ = sorted((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     first.write_bytes(damage(first.read_bytes()))
     second.with_suffix(".json").write_bytes(damage(second.with_suffix(".json").read_bytes()))
-    assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 8
+    assert embed_file(random_bilm(), {}, text, output, settings) == 8
     _check(output, _lines(30), random_bilm(), "all")
 
 
@@ -224,24 +218,22 @@ def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 6
 
 
-def test_a_text_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "WINDOW_LINES", 2)
-    text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
+def test_a_text_that_changes_meanwhile(tmp_path: Path) -> None:
+    text, output, settings = _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings(window_lines=2)
     text.path.write_text(text.path.read_text().replace("dd", "xx"))
     with pytest.raises(InputError, match=r"in\.txt: "):
-        embed_file(random_bilm(), {}, text, output, EmbedSettings())
+        embed_file(random_bilm(), {}, text, output, settings)
     assert not output.exists()
     _text(tmp_path, LINES)
-    assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 4
+    assert embed_file(random_bilm(), {}, text, output, settings) == 4
     _check(output, LINES, random_bilm(), "all")
 
 
 def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = job.join_parts
-    monkeypatch.setattr(job, "WINDOW_LINES", 2)
     monkeypatch.setattr(job, "join_parts", lambda files, index, path: real(files[1:], index, path))
     with pytest.raises(InputError, match=r"out\.hdf5: .*4 lines"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings())
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings(window_lines=2))
     assert not (tmp_path / "out.hdf5").exists()
 
 
@@ -315,12 +307,10 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
     content, output = "".join(f"{line}\r\n" for line in LINES).encode(), tmp_path / "v" / "out.hdf5"
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
-        patch.setattr(job, "WINDOW_LINES", 2)
         patch.setattr(job, "join_parts", _raise)
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()
-        patch.setattr(job, "WINDOW_LINES", 2)
         assert main(["embed", str(pipe), str(output), *command]) == 0
     said = capsys.readouterr().out
     assert f"resuming with the parts in {output}.parts" in said

@@ -98,7 +98,7 @@ def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     """Hostile records are left out with a warning, or shown as text in every format and on the terminal."""
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
     monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.leaderboard.page.write_page._libraries", lambda: dict.fromkeys(
+    monkeypatch.setattr("elmo_mf.leaderboard.page.write_page.libraries", lambda: dict.fromkeys(
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
     folder, one_setting = write(tmp_path / "all", [*dense, *_each()]), write(tmp_path / "one", [*dense, full()])

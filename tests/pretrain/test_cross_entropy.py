@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from elmo_mf.pretrain import cross_entropy as module
 from elmo_mf.pretrain.cross_entropy import cross_entropy
 from elmo_mf.pretrain.word_softmax import word_softmax
 from tests.gpu import on_each_device
@@ -33,12 +33,10 @@ def test_values_and_gradients(n_rows: int, n_words: int, bias: bool, scale: floa
     inputs = [states, weight, *([torch.randn(n_words, **make)] if bias else [])]
     inputs = [one.requires_grad_() for one in inputs]
     words = torch.randint(n_words, (n_rows,), generator=draw)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CACHE_BYTES", 1)
-        patch.setattr(module, "FEWEST_ROWS", 16)
-        ours = _with_gradients(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), *inputs)
-        with torch.no_grad():
-            torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, *inputs[2:]), ours[0])
+    biases = inputs[2] if bias else None
+    ours = _with_gradients(cross_entropy(inputs[0], inputs[1], words, biases, block_rows=16), *inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(cross_entropy(inputs[0], inputs[1], words, biases, block_rows=16), ours[0])
     logits = nn.functional.linear(*inputs)
     theirs = _with_gradients(nn.functional.cross_entropy(logits, words, reduction="sum"), *inputs)
     torch.testing.assert_close(ours, theirs)
@@ -79,11 +77,15 @@ def test_the_sampled_softmax_is_evaluated_as_allennlps() -> None:
         torch.testing.assert_close(ours(states, words), theirs(states, words), rtol=1e-5, atol=1e-3)
 
 
-def test_evaluation_computes_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_add_gradients", None)
-    softmax = word_softmax("full", 8, 30)
-    with torch.no_grad():
-        softmax(torch.randn(5, 8), torch.randint(30, (5,)))
+def test_evaluation_computes_no_gradients() -> None:
+    """Its only product is that of the logits."""
+    softmax, states, words = word_softmax("full", 8, 30), torch.randn(5, 8).requires_grad_(), torch.randint(30, (5,))
+    flops = []
+    for training in (False, True):
+        with torch.set_grad_enabled(training), FlopCounterMode(display=False) as counter:
+            softmax(states, words)
+        flops.append(counter.get_total_flops())
+    assert flops[0] == 2 * 5 * 8 * 30 < flops[1]
 
 
 @pytest.mark.parametrize("kind", ["adaptive", "full"])

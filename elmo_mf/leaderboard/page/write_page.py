@@ -15,39 +15,53 @@ from jinja2 import Environment, StrictUndefined
 
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.page.page_data import page_data
+from elmo_mf.leaderboard.page.page_data import MOST_INSIDE, page_data
 from elmo_mf.leaderboard.vega import bundle
 
 MOST_PLAIN = 3_300_000
 """Size in bytes above which the page contains its data compressed."""
 
 
-def write_page(folder: Path, boards: Sequence[Board]) -> Path:
-    """Write `folder/index.html`, atomically; the same records give the same bytes."""
+def write_page(
+    folder: Path, boards: Sequence[Board], most_inside: int = MOST_INSIDE, most_plain: int = MOST_PLAIN
+) -> Path:
+    """Write `folder/index.html`, atomically; the same records give the same bytes.
+
+    Args:
+        folder: Folder of the page.
+        boards: The boards.
+        most_inside: Largest size in bytes of records in the page; if they are larger, it links to their files.
+        most_plain: Size in bytes above which the page contains its data compressed.
+    """
     path = folder / "index.html"
-    write_text(path, page(page_data(boards)))
+    write_text(path, page(page_data(boards, most_inside), most_plain=most_plain))
     return path
 
 
-def packed(data: dict[str, Any]) -> dict[str, Any]:
+def packed(data: dict[str, Any], most_plain: int = MOST_PLAIN) -> dict[str, Any]:
     """Compress data if it is large; `page.js` unpacks it."""
     text = as_json(data)
-    if len(text) <= MOST_PLAIN:
+    if len(text) <= most_plain:
         return data
     return {"packed": base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()}
 
 
-def page(data: dict[str, Any], version: str | None = None) -> str:
+def page(data: dict[str, Any], version: str | None = None, most_plain: int = MOST_PLAIN) -> str:
     """Return the page as HTML.
 
     Args:
         data: Data of the page, see `page_data`.
         version: Version of the data, with which the page polls its server for newer data; None for a static page.
+        most_plain: Size in bytes above which the page contains its data compressed.
     """
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     template = environment.from_string(_page_file("page.html"))
-    parts = {"style": _page_file("page.css"), "script": _script(_page_file("page.js")), "json": as_json(packed(data))}
-    return template.render(data=data, version=version, **parts, **_libraries())
+    parts = {
+        "style": _page_file("page.css"),
+        "script": _script(_page_file("page.js")),
+        "json": as_json(packed(data, most_plain)),
+    }
+    return template.render(data=data, version=version, **parts, **libraries())
 
 
 def as_json(value: Any) -> str:
@@ -56,7 +70,7 @@ def as_json(value: Any) -> str:
 
 
 @cache
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
     """Return Vega for the plot, and DataTables from itables for the table."""
     tables = files("itables") / "html"
     return {

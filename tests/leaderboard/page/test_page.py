@@ -14,7 +14,6 @@ from playwright.sync_api import Page, expect
 from elmo_mf.compression import Compression
 from elmo_mf.figures import THEMES
 from elmo_mf.leaderboard.aggregate import boards
-from elmo_mf.leaderboard.page import page_data as data_module
 from elmo_mf.leaderboard.page import write_page as page_module
 from elmo_mf.leaderboard.page.page_data import page_data
 from elmo_mf.leaderboard.page.write_page import write_page
@@ -45,8 +44,8 @@ _BY_SCORE = ["dense", "svd all rank 16", "svd all rank 8", "svd all rank 4", "wh
 _POINTS = "#plot .mark-symbol.role-mark path"
 
 
-def _write(folder: Path, records: list[dict[str, Any]]) -> str:
-    return f"file://{write_page(folder, boards(records_of(write(folder, records))))}"
+def _write(folder: Path, records: list[dict[str, Any]], **limits: int) -> str:
+    return f"file://{write_page(folder, boards(records_of(write(folder, records))), **limits)}"
 
 
 @pytest.fixture
@@ -282,11 +281,9 @@ def test_where_times_are_from(opens: Opens, tmp_path: Path) -> None:
         page.keyboard.press("Escape")
 
 
-def test_many_records_are_in_their_files(opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_records_are_in_their_files(opens: Opens, tmp_path: Path) -> None:
     """A large page contains compressed rows, and links to the files of the records."""
-    monkeypatch.setattr(page_module, "MOST_PLAIN", 1000)
-    monkeypatch.setattr(data_module.page_data, "__defaults__", (1000,))
-    address = _write(tmp_path, _records())
+    address = _write(tmp_path, _records(), most_inside=1000, most_plain=1000)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert '"packed":' in text and "factorization_seconds" not in text
     page = opens(f"{address}#sst")
