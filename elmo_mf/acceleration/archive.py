@@ -95,7 +95,7 @@ def _opened(source: Path, folder: Path) -> ModelArchive:
     except InputError as error:
         raise InputError(str(error).replace(str(folder), str(source))) from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise InputError(f"{source}: {CONFIG}: model: found no object, expected the config of a model")
+        raise InputError(f"{source}: {CONFIG}: model: found no JSON object, expected the config of a model")
     _check_version(source, folder / META)
     return ModelArchive(source, folder, config, weights)
 
@@ -113,7 +113,7 @@ def _check_version(source: Path, path: Path) -> None:
     major = str(version).partition(".")[0]
     if not isinstance(version, str) or not major.isdecimal() or int(major) > int(VERSION.partition(".")[0]):
         found = f"{version!r:.40}" if version is not None else "no version"
-        raise InputError(f"{source}: {META}: version: found {found}, expected that of AllenNLP up to {VERSION}")
+        raise InputError(f"{source}: {META}: version: found {found}, expected a version of AllenNLP up to {VERSION}")
 
 
 def _extract(source: Path, folder: Path) -> None:
@@ -142,9 +142,11 @@ def _check_member(source: Path, member: tarfile.TarInfo, number: int, left: int,
     elif not (member.isreg() or member.isdir()):
         found = "a link or a special file"
     elif left < 0 or number >= _MOST_MEMBERS:
-        found = "more than an archive of its size can hold"
+        found = "more than an archive of this size can hold"
     elif member.size > shutil.disk_usage(folder).free:
-        raise InputError(f"{source}: {member.name:.80}: found {member.size:,} bytes, more than {folder} has free")
+        raise InputError(
+            f"{source}: {member.name:.80}: found {member.size:,} bytes, more than the free space in {folder}"
+        )
     if found:
         raise InputError(f"{source}: {member.name:.80}: found {found}, expected {_EXPECTED}")
 

@@ -140,7 +140,7 @@ def evaluate(
     scores, rebuilt = counters.metrics(), counters.metrics_of(names, counts.sum(axis=0))
     for name, score in scores.items():
         if not abs(score - rebuilt[name]) <= _SAME:
-            raise InputError(f"metric {name}: found one that is not a sum over examples, expected one that is")
+            raise InputError(f"metric {name}: is not a sum over examples, as a paired comparison requires")
     return Evaluation(rebuilt, names, counts), counters
 
 
@@ -182,10 +182,10 @@ def _loss(model: Model, instance: Instance) -> float:
     except InputError:
         raise
     except Exception as error:  # what any model may raise
-        problem = f"example: found one that the model cannot read ({one_line(error)})"
+        problem = f"the model cannot read an example ({one_line(error)})"
         raise InputError(f"{problem}, expected labelled data") from None
     if output.get(LOSS) is None:
-        raise InputError("example: found one without a label, expected labelled data")
+        raise InputError("found an example without a label, expected labelled data")
     return float(output[LOSS])
 
 

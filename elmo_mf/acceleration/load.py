@@ -164,7 +164,7 @@ def _model(archive: ModelArchive, config: dict[str, Any]) -> Model:
         raise InputError(f"{archive.source}: found a config that AllenNLP rejects ({one_line(error, 300)})") from None
     except Exception as error:  # what any model may raise where its config does not fit
         found = f"found a config that does not fit its weights ({one_line(error, 300)})"
-        raise InputError(f"{archive.source}: {found}, expected those of one training") from None
+        raise InputError(f"{archive.source}: {found}, expected the config and weights of the same training") from None
 
 
 def _paths(model: Model, places: list[Place]) -> dict[Place, list[str]]:
@@ -181,7 +181,7 @@ def _reader(archive: ModelArchive) -> DatasetReader:
         params = config.get("validation_dataset_reader") or config["dataset_reader"]
         return DatasetReader.from_params(Params(deepcopy(params)), serialization_dir=str(archive.folder))
     except Exception as error:  # what any reader may raise
-        problem = f"dataset_reader: found one that cannot be built ({one_line(error)})"
+        problem = f"dataset_reader: cannot be built ({one_line(error)})"
         raise InputError(f"{archive.source}: {problem}, expected the config of a training") from None
 
 
@@ -202,5 +202,5 @@ def read_instances(loaded: LoadedModel, path: Path, limit: int | None = None) ->
         expected = f"data that {type(loaded.reader).__name__} reads"
         raise InputError(f"{path}: found data that cannot be read ({one_line(error)}), expected {expected}") from None
     if not instances:
-        raise InputError(f"{path}: found no examples, expected labelled ones")
+        raise InputError(f"{path}: found no examples, expected labelled data")
     return instances

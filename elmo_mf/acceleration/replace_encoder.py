@@ -88,7 +88,9 @@ def accelerate(
         raise InputError(f"model: found {type(model).__name__}, expected a model or a predictor of AllenNLP")
     elmos = stock_elmos(module)
     if not elmos:
-        raise InputError(f"model: found a {type(module).__name__} without AllenNLP's ELMo, expected one with it")
+        raise InputError(
+            f"model: found a {type(module).__name__} without AllenNLP's ELMo, expected a model that contains it"
+        )
     settings = EncoderSettings(compression, precision, state, word_cache_mb)
     encoders = {path: fast_encoder(getattr(elmo, ENCODER), settings, path) for path, elmo in elmos.items()}
     for path, elmo in elmos.items():
@@ -122,7 +124,9 @@ def fast_encoder(stock: _ElmoBiLm, settings: EncoderSettings, where: str = "enco
     """
     trained = any(parameter.requires_grad for parameter in stock.parameters())
     if trained and stock._word_embedding is not None:
-        raise InputError(f"{where}: found trained word vectors (vocab_to_cache), expected those of characters")
+        raise InputError(
+            f"{where}: found trained word vectors (vocab_to_cache), expected vectors computed from characters"
+        )
     parameters = stock.state_dict()
     options = options_of(
         {name: value.shape for name, value in parameters.items()}, StockSettings.of_module(stock), where

@@ -256,7 +256,7 @@ class Bilm(nn.Module):
             found, expected = tuple(ids.shape), f"(sentences, longest, {width})"
             raise InputError(f"{unit} ids: found shape {found}, expected {expected}")
         if ids.shape[2] != width:
-            raise InputError(f"{unit} ids: found {ids.shape[2]} {unit}s a token, expected {width}")
+            raise InputError(f"{unit} ids: found {ids.shape[2]} {unit}s per token, expected {width}")
         if ids.dtype not in _ID_TYPES:
             raise InputError(f"{unit} ids: found {ids.dtype}, expected int64, or another integer of 16 bits or more")
         return ids.to(self.device, torch.long)
@@ -387,7 +387,7 @@ class Bilm(nn.Module):
             InputError: A sentence is a string instead of a list of tokens, or `batch_size` is below 1.
         """
         if batch_size < 1:
-            raise InputError(f"batch_size: found {batch_size!r}, expected an integer from 1 on")
+            raise InputError(f"batch_size: found {batch_size!r}, expected a positive integer")
         lists, vectors = list(token_lists(sentences)), list[Array]()
         for start in range(0, len(lists), batch_size):
             batch = lists[start : start + batch_size]

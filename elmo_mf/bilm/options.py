@@ -258,7 +258,7 @@ def _integer(least: int, most: int = 1 << 20) -> Any:
 
 _Size = Annotated[int, _integer(1)]
 _Pair = Annotated[list[_Size], Field(min_length=2, max_length=2)]
-_Clip = Annotated[float | None, Field(ge=0, lt=1e30, description="a number from 0 on, or null")]
+_Clip = Annotated[float | None, Field(ge=0, lt=1e30, description="a number of at least 0, or null")]
 
 
 class _Fields(BaseModel):

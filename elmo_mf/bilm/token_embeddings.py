@@ -78,7 +78,7 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
             those of the token layer.
     """
     if not isinstance(layer, CharCnn) or layer.vocabulary is not None:
-        found, expected = "an ELMo that has a table of words", "an ELMo with a character CNN alone"
+        found, expected = "an ELMo that has a table of words", "an ELMo with only a character CNN"
         raise InputError(f"{path}: found token embeddings for {found}, expected {expected}")
     words_file = vocabulary or vocabulary_beside(path)
     if words_file is None:

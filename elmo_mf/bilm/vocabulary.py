@@ -66,9 +66,11 @@ class Vocabulary:
             if word == UNUSED:
                 continue
             if word in seen or word.split() != [word]:
-                raise InputError(f"{path}: line {lines.lines}: found {word[:40]!r}, expected a word that is new")
+                raise InputError(
+                    f"{path}: line {lines.lines}: found {word[:40]!r}, expected a single word that is not repeated"
+                )
             if len(seen) == MOST_WORDS:
-                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+                raise InputError(f"{path}: expected at most {MOST_WORDS:,} words")
             seen[word] = None
         lacking = [word for word in SPECIAL if word not in seen]
         if not seen or len(lacking) in (1, 2):
@@ -143,5 +145,5 @@ def read_rows(path: Path) -> list[str]:
         if (word := line.strip()) != UNUSED:
             rows.append(word)
         if len(rows) > MOST_WORDS:
-            raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+            raise InputError(f"{path}: expected at most {MOST_WORDS:,} words")
     return rows

@@ -50,45 +50,46 @@ class SearchOptions:
 
     data: Annotated[
         Path | None,
-        Option(help="Labelled data in the training data's format, on which the fastest form is searched for."),
+        Option(help="Labelled data in the training data's format, on which to search for the fastest form."),
     ] = None
-    tolerance: Annotated[
-        float, Option(min=0, help="Largest loss that is accepted, in points: hundredths of the metric.")
-    ] = 0.5
+    tolerance: Annotated[float, Option(min=0, help="Largest acceptable loss in points: hundredths of the metric.")] = (
+        0.5
+    )
     metric: Annotated[
         str | None,
-        Option(help="Metric to compare, with - in front if lower is better; the training's by default."),
+        Option(help="Metric to compare, prefixed with - if lower is better; that of the training by default."),
     ] = None
     text: Annotated[
-        Path | None, Option(help="Tokenised text on which the compressed forms are distilled; none by default.")
+        Path | None, Option(help="Tokenised text on which to distil the compressed forms; none by default.")
     ] = None
-    test: Annotated[Path | None, Option(help="Held-out labelled data, on which the result is scored once.")] = None
-    batch: Annotated[int, Option(help="Batch size whose speed decides: 1 or 32.")] = 1
-    seconds: Annotated[float, Option(min=0, help="Time for each measurement of a speed, in seconds.")] = 2.0
+    test: Annotated[Path | None, Option(help="Held-out labelled data on which to score the result once.")] = None
+    batch: Annotated[int, Option(help="Batch size at which the forms' speeds are compared: 1 or 32.")] = 1
+    seconds: Annotated[float, Option(min=0, help="Duration of each speed measurement in seconds.")] = 2.0
     limit: Annotated[int | None, Option(min=1, help="Number of examples of --data to use; all by default.")] = None
 
 
 def accelerate(
-    model: Annotated[Path, Argument(help="model.tar.gz of AllenNLP, or the folder of a training.")],
-    out: Annotated[Path, Option("--out", "--output", help="The new archive.")],
+    model: Annotated[Path, Argument(help="AllenNLP's model.tar.gz, or a training output folder.")],
+    out: Annotated[Path, Option("--out", "--output", help="Archive to write.")],
     run: RunOptions,
     how: AllCompressionOptions,
     searched: SearchOptions,
     figure: PlotOptions,
     stock: Annotated[
-        bool, Option("--stock", help="Write rebuilt matrices, for AllenNLP alone: as large and slow as before.")
+        bool,
+        Option("--stock", help="Write rebuilt matrices, for use without elmo-mf: as large and slow as the original."),
     ] = False,
-    json_file: Annotated[Path | None, Option("--json", help="File for what was measured.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="File for the measurements.")] = None,
     force: Force = False,
 ) -> None:
-    """Make a trained AllenNLP model with an ELMo inside several times faster, without training.
+    """Make a trained AllenNLP model that contains an ELMo several times faster, without training.
 
-    Without a compression, predictions stay what they were. The weights are those in the archive; no file that its
-    config names is needed. AllenNLP loads the result with --include-package elmo_mf.plugin, and needs nothing else.
+    Without a compression, predictions do not change. The weights are read from the archive; the files that its config
+    names are not needed. AllenNLP loads the result with --include-package elmo_mf.plugin, and needs nothing else.
 
-    With --data, the original and ever smaller forms are scored on the same examples, and the fastest is written whose
-    loss is shown to be below the tolerance: by the upper end of a 95 % interval, paired over examples. The same command
-    resumes an interrupted search.
+    With --data, the original and smaller and smaller forms are scored on the same examples, and the fastest form whose
+    loss is shown to be below the tolerance is written: the upper end of the 95 % interval of the loss, paired over
+    examples, must lie below it. The same command resumes an interrupted search.
 
     Examples:
 
@@ -107,13 +108,13 @@ def accelerate(
     _check(model, searched, figure, run)
     compression = how.compression()
     if stock and compression is None and searched.data is None:
-        raise InputError("--stock: found no compression, expected one of --rank, --budget and --highway-rank")
+        raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     check_installed("allennlp")
     with _stock_allennlp(run.include_package or []):
         content = _accelerate(model, out, run, compression, searched, figure, stock)
     if json_file is not None:
         write_json(json_file, content)
-    before = f"; the original has {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
+    before = f"; the original: {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
     echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB{before})")
     if not stock:
         echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
@@ -148,7 +149,7 @@ def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOp
         raise InputError(f"--batch: found {searched.batch}, expected 1 or 32")
     for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
         if given is not None and searched.data is None:
-            raise InputError(f"{option}: found {given} without --data, expected both")
+            raise InputError(f"{option} requires --data")
     for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
         if path is not None and not path.exists():
             raise InputError(f"{option}: found {path}, which does not exist, expected a file")

@@ -72,10 +72,10 @@ def _legend(result: SearchResult) -> list[str]:
     batches = " and ".join(str(speed.batch) for speed in result.rows[-1].speeds)
     return [
         f"loss: points of {result.goal.name} lost against the original on the same {result.examples:,} examples",
-        "MB: parameters of the encoders in float32",
-        f"encoder, model: times as fast as the original, at batch sizes {batches}, in turns in one process",
-        f"shown: whether the loss of this form, and of all milder ones, is shown to be at most {result.tolerance:g}; "
-        "*: written",
+        "MB: size of the encoder's parameters in float32",
+        f"encoder, model: times as fast as the original, at batch sizes {batches}, measured alternately in one process",
+        f"shown: whether the loss of this form and of all less compressed ones is shown to be at most "
+        f"{result.tolerance:g}; *: written",
         conclusion(result),
     ]
 
@@ -89,11 +89,11 @@ def conclusion(result: SearchResult) -> str:
     few = ""
     if result.resolution > result.tolerance:
         few = (
-            f"; {result.examples:,} examples are too few to show it of any form: they cannot exclude a loss of "
+            f"; {result.examples:,} examples are too few to show this for any form: they cannot exclude a loss of "
             f"{result.resolution:.2f} points"
         )
     return (
-        f"no form is shown to lose at most {tolerance}{few}; {name} is written, which computes what the original does"
+        f"no form is shown to lose at most {tolerance}{few}; {name}, whose predictions are the original's, is written"
     )
 
 
@@ -101,7 +101,7 @@ def print_memory(original: int | None, result: int | None) -> None:
     """Print the peak memory of processes that load the archives and predict examples."""
     if result is None:
         return
-    before = "unknown: its files are not here" if original is None else f"{original / 1e6:,.0f} MB"
+    before = "unknown, because its files are missing" if original is None else f"{original / 1e6:,.0f} MB"
     echo(f"peak memory of a process that predicts: {result / 1e6:,.0f} MB (original: {before})")
 
 

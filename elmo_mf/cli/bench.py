@@ -79,7 +79,7 @@ class CaseOptions:
     ragged: Annotated[
         bool, Option(help="Add the largest batch with lengths between half the shortest length and that length.")
     ] = True
-    seconds: Annotated[float, Option(min=0, help="Seconds to spend on each case, for at least three rounds.")] = 10
+    seconds: Annotated[float, Option(min=0, help="Seconds to spend on each case; at least three rounds are run.")] = 10
 
     def cases(self) -> list[Case]:
         """Return every combination of part, length and batch size."""
@@ -95,7 +95,7 @@ def bench(
     cases: CaseOptions,
     where: DeviceOptions,
     picture: PlotOptions,
-    json_file: Annotated[Path | None, Option("--json", help="File for the result.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="File for the results.")] = None,
     force: Force = False,
 ) -> None:
     """Time AllenNLP's encoder, the dense encoder and compressed ones, alternating in one process.
@@ -140,8 +140,8 @@ def bench(
         )  # fmt: skip
     machine = gpu_name(device) or f"{torch.get_num_threads()} threads"
     console.print(f"{encoders.name}; {machine}; {result.limits}")
-    console.print("GFLOP/s: of all words and windows as AllenNLP computes them; above 100% where work is skipped")
-    console.print("error: largest difference from AllenNLP's vectors, or from those of float32 weights")
+    console.print("GFLOP/s: counts all words and windows that AllenNLP computes; above 100% where work is skipped")
+    console.print("error: largest difference from AllenNLP's vectors, or from those with float32 weights")
     if json_file is not None:
         write_json(json_file, result.to_dict())
     if picture.plot is not None:

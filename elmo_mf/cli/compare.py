@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 def compare(
     first: Path = typer.Argument(help="Output folder of a sweep."),
-    second: Path = typer.Argument(help="Output folder of another."),
-    margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+    second: Path = typer.Argument(help="Output folder of another sweep."),
+    margin: float = typer.Option(
+        MARGIN, help="Largest loss treated as negligible: points, or units of perplexity.", min=0
+    ),
+    json_file: Path | None = typer.Option(None, "--json", help="Also write the numbers to this file."),
     force: Force = False,
 ) -> None:
     """Compare two sweeps: scores of the same encoders with the same seeds, and what else is different.
 
-    A difference is the mean over seeds of the second's score less the first's, with its 95 % interval and a verdict, as
-    on the board. Faster is by the encoders' median times at batch 1, which compare on one machine only.
+    A difference is the mean over seeds of the second's score minus the first's, with its 95 % interval and a verdict,
+    as on the board. Speeds are ratios of the encoders' median times at batch 1, comparable on one machine only.
 
     Examples:
 
@@ -72,7 +74,7 @@ def _print(comparison: Comparison) -> None:
         shown.add_row(row.encoder, *scores, interval, change, speed)
     console.print(shown)
     if any(row.mixed or row.timed_apart for row in comparison.rows):
-        console.print(f"{SIGN} on different kinds of machine: that alone changes scores as much as another seed,")
+        console.print(f"{SIGN} on different kinds of machine: this alone changes scores as much as another seed does,")
         console.print("  and times are not comparable")
     counts = Counter(map(verdict, comparison.rows))
     console.print(

@@ -31,9 +31,9 @@ def compress(
         Path, Option("--out", "--output", help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")
     ],
     how: AllCompressionOptions,
-    weights: Annotated[Path | None, Argument(help="Weights of the ELMo beside options.json, HDF5.")] = None,
+    weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json.")] = None,
     evaluation: Annotated[
-        Path | None, Option(help="Text on which the report measures errors; that of --calibration by default.")
+        Path | None, Option(help="Text on which to measure the errors in the report; that of --calibration by default.")
     ] = None,
     dense: Annotated[
         bool, Option("--dense", help="Write the rebuilt matrices in the official layout, for other programs.")
@@ -45,7 +45,7 @@ def compress(
         ),
     ] = "float32",
     licence: Annotated[
-        str | None, Option(help="Licence for the model card; by default that of the weights' own card.")
+        str | None, Option(help="Licence for the model card; by default the one on the weights' own card.")
     ] = None,
     force: Force = False,
 ) -> None:
@@ -106,7 +106,7 @@ def compress(
     _print(report, parsed.token_layer.title, seconds, distilled)
     megabytes = (out / "weights.hdf5").stat().st_size / 1e6
     if dense:
-        echo("written with rebuilt matrices, as large and as fast as the dense encoder")
+        echo("the matrices are rebuilt: the result is as large and as fast as the dense encoder")
     echo(f"wrote {out}/options.json, weights.hdf5 ({megabytes:.1f} MB), report.json and MODEL_CARD.md")
 
 
@@ -197,7 +197,7 @@ def _summary(report: CompressionReport, token_layer: str, seconds: float, distil
     lines = [
         f"biLSTM: {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} parameters "
         f"({size.lstm_ratio:.2f} times smaller), {size.lstm_bytes:,} bytes, "
-        f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,} multiply-adds a token",
+        f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,} multiply-adds per token",
         f"encoder with its {token_layer}: {size.encoder_parameters:,} parameters "
         f"({size.encoder_ratio:.2f} times smaller), {size.encoder_bytes:,} bytes",
         f"predicted speed-up: biLSTM {speed.lstm:.1f} times, encoder {speed.encoder:.1f} times where every word "

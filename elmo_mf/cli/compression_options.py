@@ -21,20 +21,21 @@ class CompressionOptions:
     """Options that `compress`, `embed` and `perplexity` share."""
 
     rank: Annotated[
-        str | None, Option(help="Rank of the factors, 64, or one for each target, input=64,projection=128.")
+        str | None,
+        Option(help="Rank of the factors, such as 64, or one for each target, such as input=64,projection=128."),
     ] = None
     budget: Annotated[
         str | None,
         Option(
-            help="Instead of a rank: the number of parameters of the whole biLSTM, bytes=N, multiply_adds=N per token, "
-            "or 10%."
+            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N, multiply_adds=N per "
+            "token, or a percentage of the dense parameters, such as 10%."
         ),
     ] = None
     allocation: Annotated[
         str,
         Option(
-            help="How a budget is divided: outputs, by the effect of each matrix's error on the outputs; matrices, "
-            "equally; or loss, by its predicted effect on the loss, with kfac_svd."
+            help="How a budget weighs the matrices' errors: outputs, by their effect on the outputs; matrices, all "
+            "alike; or loss, by their predicted effect on the loss, with kfac_svd."
         ),
     ] = "outputs"
     method: Annotated[str, Option(help="Factorization method.")] = "svd"
@@ -47,8 +48,8 @@ class CompressionOptions:
     highway_rank: Annotated[
         str | None,
         Option(
-            help="Factorize the character CNN's highway layers too, at this rank or, with budget, within the same "
-            "budget; without --rank and --budget, only those."
+            help="Also factorize the character CNN's highway layers, at this rank, or, with the value budget, within "
+            "--budget; without --rank and --budget, factorize nothing else."
         ),
     ] = None
 
@@ -62,13 +63,13 @@ class CompressionOptions:
 
         more = self._more()
         if self.rank is not None and self.budget is not None:
-            raise InputError("--rank, --budget: found both, expected one of the two")
+            raise InputError("--rank and --budget are mutually exclusive")
         if self.rank is not None or self.budget is not None:
             size = {"rank": rank(self.rank), "budget": budget(self.budget)}
             return read_compression({"method": self.method, "targets": self.targets, **size, **more})
         for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
             if value != default:
-                raise InputError(f"{option}: found {value} without --rank or --budget, expected one of the two")
+                raise InputError(f"{option} requires --rank or --budget")
         return None if self.highway_rank is None else read_compression(more)
 
     def _more(self) -> dict[str, Any]:
@@ -82,20 +83,22 @@ class AllCompressionOptions(CompressionOptions):
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
     layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"
     directions: Annotated[str, Option(help="forward, backward or all.")] = "all"
-    setting: Annotated[list[str], Option(help="Setting of the method, name=value; can be repeated.")] = field(
+    setting: Annotated[list[str], Option(help="Setting of the method, as name=value; can be repeated.")] = field(
         default_factory=list
     )
     calibration: Annotated[
         Path | None,
         Option(
-            help="Tokenised text, one sentence per line, for whitened_svd, budgets and --highway-rank; a short text by "
-            "default."
+            help="Tokenised text, one sentence per line, for whitened_svd, budgets and --highway-rank; by default a "
+            "short text that comes with elmo-mf."
         ),
     ] = None
-    gradients: Annotated[Path | None, Option(help="File of elmo-mf gradients, for fisher_svd and kfac_svd.")] = None
+    gradients: Annotated[
+        Path | None, Option(help="File written by elmo-mf gradients, for fisher_svd and kfac_svd.")
+    ] = None
     distill: Annotated[
         Path | None,
-        Option(help="Tokenised text on which the factors are trained to reproduce the outputs of the dense encoder."),
+        Option(help="Tokenised text on which to train the factors to reproduce the outputs of the dense encoder."),
     ] = None
     distill_steps: Annotated[
         int, Option(min=1, help="Number of distillation steps; an interrupted run is resumed.")

@@ -33,7 +33,7 @@ def convert(
         ),
     ],
     options: Annotated[
-        Path | None, Option(help="options.json of the model; the one beside the checkpoint by default.")
+        Path | None, Option(help="options.json of the model; by default the one next to the checkpoint.")
     ] = None,
     vocabulary: Annotated[
         Path | None,
@@ -44,21 +44,19 @@ def convert(
     without_softmax: Annotated[
         bool, Option("--without-softmax", help="Leave out the softmax, which only perplexity and pretrain need.")
     ] = False,
-    dtype: Annotated[
-        str, Option(help="Type of the stored numbers: float32, which changes none, or float16.")
-    ] = "float32",
+    dtype: Annotated[str, Option(help="Type of the stored numbers: float32, which is exact, or float16.")] = "float32",
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
     force: Force = False,
 ) -> None:
-    """Convert a TensorFlow checkpoint of an ELMo, with its softmax, or a folder of ELMoForManyLangs.
+    """Convert a TensorFlow checkpoint of an ELMo, with its softmax, or an ELMoForManyLangs folder.
 
     The checkpoint is one that bilm-tf saved in training, or a TF-Hub module, which has no softmax. The result loads
     wherever elmo-mf takes options and weights; with the softmax, elmo-mf perplexity evaluates it as a language model,
-    and elmo-mf pretrain continues its training. TensorFlow reads the checkpoint and is used for nothing else:
+    and elmo-mf pretrain continues its training. Only reading the checkpoint requires TensorFlow:
     pip install 'elmo-mf[tensorflow]'.
 
-    A folder of ELMoForManyLangs has char.dic, word.dic, token_embedder.pkl, encoder.pkl and config.json, and no
-    softmax. It takes neither TensorFlow nor further options.
+    An ELMoForManyLangs folder has char.dic, word.dic, token_embedder.pkl, encoder.pkl and config.json, and no
+    softmax. It requires neither TensorFlow nor further options.
 
     Examples:
 
@@ -81,7 +79,7 @@ def convert(
     if is_many_langs(checkpoint):
         given = {"--options": options, "--vocabulary": vocabulary, "--without-softmax": without_softmax or None}
         if others := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"{others[0]}: found it with {checkpoint}, a folder of ELMoForManyLangs, expected nothing")
+            raise InputError(f"{others[0]} does not apply to ELMoForManyLangs folders such as {checkpoint}")
         _convert_many_langs(checkpoint, out, dtype, licence, force)
         return
     path = find_checkpoint(checkpoint)
@@ -94,7 +92,7 @@ def convert(
     parsed = BilmOptions.from_file(options_file)
     word_level = isinstance(parsed.token_layer, WordTableOptions)
     if without_softmax and vocabulary is not None and not word_level:
-        raise InputError("--without-softmax: found --vocabulary too, expected one of them")
+        raise InputError("--without-softmax and --vocabulary are mutually exclusive")
     words = None if vocabulary is None else read_vocabulary(vocabulary)
     conversion = plan(open_checkpoint(path), parsed, words, without_softmax)
     if conversion.layout.has_softmax and words is None and not without_softmax:

@@ -46,7 +46,7 @@ def files_of_command(options: Path | None, weights: Path | None) -> CheckpointFi
     from elmo_mf.bilm.checkpoint_files import checkpoint_files
 
     if options is None:
-        raise InputError("--weights: found it without --options, expected both, or --options alone")
+        raise InputError("--weights requires --options")
     return until_the_end(checkpoint_files(options, weights))
 
 

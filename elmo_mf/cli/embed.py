@@ -33,10 +33,11 @@ class KnownWords:
     """Vectors of words that were computed before."""
 
     token_embeddings: Annotated[
-        Path | None, Option(help="Vectors of words, from --vocabulary: the character CNN runs for other words only.")
+        Path | None,
+        Option(help="Word vectors written with --vocabulary; the character CNN then runs for other words only."),
     ] = None
     token_vocabulary: Annotated[
-        Path | None, Option(help="Words of --token-embeddings; by default the vocabulary beside them.")
+        Path | None, Option(help="Words of --token-embeddings; by default the vocabulary next to that file.")
     ] = None
 
     def put_into(self, bilm: Bilm) -> dict[str, str]:
@@ -65,33 +66,33 @@ def embed(
     top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False,
     average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False,
     state: Annotated[
-        str, Option(help="Initial state for each line: zero, or primed, the state after a fixed text.")
+        str, Option(help="Initial LSTM state for each line: zero, or primed, the state after a fixed text.")
     ] = "zero",
     precision: Annotated[
         str, Option(help="Precision of the encoder's weights on a CPU: float32, bfloat16 or int8.")
     ] = "float32",
     batch: Annotated[int, Option(min=1, help="Number of sentences per batch.")] = 32,
     fasta: Annotated[
-        bool, Option("--fasta", help="INPUT is FASTA: one residue is a token, and identifiers name the vectors.")
+        bool, Option("--fasta", help="INPUT is FASTA: each residue is a token, and datasets are named by identifier.")
     ] = False,
-    pool: Annotated[str | None, Option(help="mean: keep the mean over the tokens only.")] = None,
+    pool: Annotated[str | None, Option(help="mean: keep only the mean over the tokens.")] = None,
     vocabulary: Annotated[
         bool,
         Option(
-            "--vocabulary", help="INPUT is a vocabulary, one word per line: write the character CNN's vectors only."
+            "--vocabulary", help="INPUT is a vocabulary, one word per line: write only the character CNN's vectors."
         ),
     ] = False,
 ) -> None:
     """Embed a text file, in the layout of the `allennlp elmo` command that AllenNLP removed.
 
-    OUTPUT gets a dataset for each line, named by its number from 0 on: (layers, tokens, width) with --all, (tokens,
-    width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a line
-    depend on nothing but the line. Memory stays bounded; the same command resumes a run that was interrupted. INPUT may
-    be a pipe, such as /dev/stdin; its text is then kept beside OUTPUT until the command ends. With --fasta, datasets
-    are named by the identifiers of the sequences, which are in the attribute `id` too, and there is no index.
+    OUTPUT gets a dataset for each line, named by its number, counted from 0: (layers, tokens, width) with --all,
+    (tokens, width) with --top and --average. `sentence_to_index` maps sentences to numbers, as JSON. The vectors of a
+    line depend on that line only. Memory use is bounded; the same command resumes an interrupted run. INPUT may be a
+    pipe, such as /dev/stdin; its text is then kept next to OUTPUT until the command ends. With --fasta, datasets are
+    named by the identifiers of the sequences, which are also in the attribute `id`, and there is no index.
 
     With --vocabulary, OUTPUT is bilm-tf's elmo_token_embeddings.hdf5: one dataset `embedding`, (words, width / 2).
-    Given as --token-embeddings, it spares the character CNN for these words.
+    Passed as --token-embeddings, it replaces the character CNN for these words.
 
     Examples:
 
@@ -110,7 +111,7 @@ def embed(
 
     keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
     if len(keep) > 1:
-        raise InputError(f"found --{' and --'.join(keep)}, expected one of them")
+        raise InputError("--all, --top and --average are mutually exclusive")
     if state not in ("zero", "primed"):
         raise InputError(f"--state: found {state!r}, expected zero or primed")
     if pool not in (None, "mean"):
@@ -147,7 +148,7 @@ def embed(
             encoder_identity["vocabulary"] = bilm.vocabulary.sha256
         how = EmbedSettings(keep[0], batch, mean=pool is not None)
         reused = _run(bilm.to(device), encoder_identity, lines, output, how, identifiers)
-    echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them by an earlier run" if reused else ""))
+    echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them from an earlier run" if reused else ""))
 
 
 def _embed_vocabulary(
@@ -166,13 +167,13 @@ def _embed_vocabulary(
     from elmo_mf.bilm.vocabulary import read_rows
 
     if others:
-        raise InputError(f"--vocabulary: found {others[0]} too, expected one of them")
+        raise InputError(f"--vocabulary cannot be combined with {others[0]}")
     words = read_rows(vocabulary)
     if not words:
         raise InputError(f"{vocabulary}: found no words, expected one per line")
     bilm = Bilm.from_files(files.options, files.weights, compression, vocabulary=files.vocabulary).to(device)
     if bilm.vocabulary is not None:
-        found, expected = "an ELMo that has a table of words", "one with a character CNN alone"
+        found, expected = "an ELMo that has a table of words", "one with only a character CNN"
         raise InputError(f"{files.options}: found {found}, expected {expected}")
     check_space("OUTPUT", output, 4 * len(words) * bilm.token_layer.output_dim)
     with output_errors(output), progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:

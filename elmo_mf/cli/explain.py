@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def explain(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers to this file too."),
+    json_file: Path | None = typer.Option(None, "--json", help="Also write the numbers to this file."),
     force: Force = False,
 ) -> None:
     """Write EXPLAIN.md and figures into a sweep's output folder, and print the tables.
 
-    What compressing each target of each layer costs in score and activation error, per parameter saved, and how both go
-    with the norms of the dense matrices; and where that agrees with Winata et al. 2019. It needs compressions of one
-    target each, and the dense encoder with the same seeds.
+    Reports what compressing each target of each layer costs in score and activation error per parameter saved, how both
+    correlate with the norms of the dense matrices, and where this agrees with Winata et al. 2019. The sweep must
+    contain compressions of a single target, and the dense encoder with the same seeds.
 
     Examples:
 
@@ -47,7 +47,7 @@ def explain(
     console = Console()
     for explanation in explanations:
         _print(console, explanation.board.title, cost_table(explanation))
-        _print(console, "Spearman's correlations, * clear of zero", norm_summary(explanation))
+        _print(console, "Spearman's correlations; *: the interval excludes zero", norm_summary(explanation))
     for line in [*findings(explanations), *answer_lines(summary)]:
         console.print(plain(line), soft_wrap=True)
     if json_file is not None:

@@ -23,16 +23,18 @@ def fetch(
     name: str = typer.Argument(
         help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d."
     ),
-    out: Path | None = typer.Option(None, "--out", "--output", help="Folder; KIND/NAME by default, words/ for words."),
-    mirror: str | None = typer.Option(None, help="Address or folder that has the files under their own names."),
+    out: Path | None = typer.Option(
+        None, "--out", "--output", help="Output folder; KIND/NAME by default, words/ for words."
+    ),
+    mirror: str | None = typer.Option(None, help="URL or folder with the files under their own names."),
     force: Force = False,
 ) -> None:
-    """Download ELMo's published weights, a task's data, or GloVe, from where their authors publish them.
+    """Download ELMo's published weights, a task's data, or GloVe, from their authors' sites.
 
     Data and words are checked against published hashes. None are published for ELMo's weights: the first
-    download is trusted, its hashes are kept in fetch.lock beside the files, and later downloads must match.
-    The same command resumes a download that was interrupted.
-    Mind the data's licences: elmo-mf tasks names them.
+    download is trusted, its hashes are kept in fetch.lock next to the files, and later downloads must match.
+    The same command resumes an interrupted download.
+    Respect the data's licences; elmo-mf tasks lists them.
 
     Examples:
 
@@ -52,7 +54,7 @@ def fetch(
     check_folder("--out", folder)
     check_unused(foreign_files(CATALOGUES[kind][name], folder), force)
     if not download_entry(kind, name, folder, mirror):
-        echo(f"{folder}: all there")
+        echo(f"{folder}: all files are present")
 
 
 def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
@@ -85,7 +87,7 @@ def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = Non
     for source in trusted:
         echo(
             f"elmo-mf: warning: {source.name}: not verified, because no SHA-256 is published for it; "
-            f"{folder / LOCK} has it now, and later downloads must match",
+            f"the hash is now in {folder / LOCK}, and later downloads must match it",
             err=True,
         )
     return new

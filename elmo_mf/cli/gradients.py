@@ -25,21 +25,21 @@ def gradients(
     output: Path | None = typer.Argument(None, metavar="OUTPUT", help="HDF5 file to write."),
     out: Output = None,
     file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),
-    data: Path | None = typer.Option(None, help="Folder with sst/, snli/, squad/; the task's demo data by default."),
+    data: Path | None = typer.Option(None, help="Folder with one folder per task; the task's demo data by default."),
     options: Path | None = typer.Option(
         None, help="options.json of the ELMo, or a folder or zip with all its files; the small embedded one by default."
     ),
-    weights: Path | None = typer.Option(None, help="Its weights, HDF5."),
-    seed: int = typer.Option(13, help="Of the training."),
-    limit: int | None = typer.Option(None, help="Use at most so many examples of each split."),
+    weights: Path | None = typer.Option(None, help="Weights of the ELMo, HDF5."),
+    seed: int = typer.Option(13, help="Random seed of the training."),
+    limit: int | None = typer.Option(None, help="Maximum number of examples per split."),
     force: Force = False,
 ) -> None:
     """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
 
-    The loss is that of a task's model, which is trained first; or, for wikitext2-bilm, the ELMo's own as a language
-    model on the training text, with the softmax beside its weights: kfac_svd needs that one. elmo-mf compress and the
-    key gradients of a config take the file; a sweep makes such files itself. The same command resumes a run that was
-    interrupted, with the data, the encoder and the activations that OUTPUT.parts has.
+    The loss is that of a task's model, which is trained first; or, for wikitext2-bilm, the ELMo's own loss as a
+    language model on the training text, with the softmax next to its weights: kfac_svd needs the latter. elmo-mf
+    compress and the key gradients of a config accept the file; a sweep creates such files itself. The same command
+    resumes an interrupted run, with the data, the encoder and the activations in OUTPUT.parts.
 
     Examples:
 
@@ -63,9 +63,7 @@ def gradients(
     known = load_task(task)
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
-        raise InputError(
-            f"TASK: found {task}, {kind}, expected a task with a model that has an ELMo, or wikitext2-bilm"
-        )
+        raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")
     (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")
@@ -75,7 +73,7 @@ def gradients(
         resumed = any(folder.iterdir())
         mark_folder(folder, {"command": "gradients"})
         if resumed:
-            echo(f"resuming with what is in {folder}")
+            echo(f"resuming from {folder}")
         try:
             _make(spec, run, folder, output)
         except OutputError:

@@ -16,9 +16,10 @@ def inspect(
     options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
     picture: PlotOptions,
     weights: Annotated[
-        Path | None, Argument(help="Weights of the ELMo beside options.json, HDF5; dense, factored or pruned.")
+        Path | None,
+        Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json; dense, factored or pruned."),
     ] = None,
-    gates: Annotated[bool, Option(help="Include the part of each matrix that belongs to each gate.")] = True,
+    gates: Annotated[bool, Option(help="Also print each gate's part of each matrix.")] = True,
     json_file: Annotated[Path | None, Option("--json", help="File for all numbers, including the spectra.")] = None,
     force: Force = False,
 ) -> None:

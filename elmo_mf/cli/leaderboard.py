@@ -28,16 +28,20 @@ _ENCODER, _GAP = 18, 2
 
 def leaderboard(
     folder: Path = typer.Argument(help="Output folder of a sweep."),
-    export: str | None = typer.Option(None, help="Write board.csv, .parquet, .tex or .json too; comma-separated."),
-    margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
-    serve: bool = typer.Option(False, help="Write nothing; show the page on this machine, with records as they come."),
-    port: int = typer.Option(8642, help="Of --serve; 0 for any that is free.", min=0, max=65535),
+    export: str | None = typer.Option(None, help="Further files to write, comma-separated: csv, parquet, tex or json."),
+    margin: float = typer.Option(
+        MARGIN, help="Largest loss treated as negligible: points, or units of perplexity.", min=0
+    ),
+    serve: bool = typer.Option(
+        False, help="Write nothing; serve the page on this machine and add new records as they arrive."
+    ),
+    port: int = typer.Option(8642, help="Port for --serve; 0 selects a free port.", min=0, max=65535),
     force: Force = False,
 ) -> None:
     """Rebuild a sweep's leaderboard from its records, and print the tables.
 
-    Writes README.md with its plots, and index.html, a page of one file to sort,
-    filter and explore, into the sweep's output folder.
+    Writes README.md with its plots, and index.html, a single-file page to sort,
+    filter and explore the tables, into the sweep's output folder.
 
     Examples:
 
@@ -50,7 +54,7 @@ def leaderboard(
         raise InputError(f"--margin: found {margin}, expected a number")
     if serve:
         if export:
-            raise InputError(f"--export: found {export!r} beside --serve, expected one of the two")
+            raise InputError("--export and --serve are mutually exclusive")
         _serve(folder, port, margin)
         return
     check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
@@ -66,7 +70,7 @@ def _serve(folder: Path, port: int, margin: float) -> None:
     from elmo_mf.cli.page_server import server
 
     with server(folder, port, margin) as serving:
-        echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; Ctrl+C ends it")
+        echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; press Ctrl+C to stop")
         serving.serve_forever()
 
 

@@ -57,6 +57,6 @@ def integers(option: str, text: str, least: int = 0) -> list[int]:
     """
     parts = texts(option, text)
     if not all(part.isdecimal() and int(part) >= least for part in parts):
-        bound = f" from {least} on" if least else ""
-        raise InputError(f"{option}: found {text!r}, expected whole numbers{bound} separated by commas")
+        bound = f" of at least {least}" if least else ""
+        raise InputError(f"{option}: found {text!r}, expected integers{bound} separated by commas")
     return [int(part) for part in parts]

@@ -38,10 +38,10 @@ _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain",
 
 app = typer.Typer(
     name="elmo-mf",
-    help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out.",
+    help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank the results.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="Exit status: 0 done, 1 a sweep's runs failed or its disk was full, 2 bad input, 130 interrupted.",
+    epilog="Exit status: 0 success, 1 runs of a sweep failed or the disk was full, 2 bad input, 130 interrupted.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -52,14 +52,14 @@ for command, summary in (
     (compress.compress, "Factorize the weights of an ELMo."),
     (convert.convert, "Convert an ELMo of TensorFlow or ELMoForManyLangs."),
     (embed.embed, "Turn a text file into vectors."),
-    (explain.explain, "Explain a sweep: which matrices, and why."),
+    (explain.explain, "Analyse which matrices of a sweep can be compressed, and why."),
     (fetch.fetch, "Download published weights, data or word vectors."),
     (gradients.gradients, "Write the gradients of a task's model, for fisher_svd."),
     (inspect.inspect, "Print shapes, ranks and norms of an ELMo's matrices."),
     (leaderboard.leaderboard, "Build the leaderboard of a sweep's records."),
     (perplexity.perplexity, "Score an ELMo as a language model."),
     (pretrain.pretrain, "Pretrain an ELMo on plain text."),
-    (recommend.recommend, "Say which encoder to take."),
+    (recommend.recommend, "Recommend an encoder for each task."),
     (sweep.sweep, "Train, score and time a grid of encoders and tasks."),
     (tasks.tasks, "List the tasks."),
 ):
@@ -76,7 +76,7 @@ def _print_version(wanted: bool) -> None:
 def options(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Factorize ELMo's biLSTM, run it in AllenNLP, and rank what comes out."""
+    """Factorize ELMo's biLSTM, run it in AllenNLP, and rank the results."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +125,7 @@ def _check_none_empty(arguments: Sequence[str]) -> None:
 
 def _interruption(arguments: Sequence[str]) -> str:
     resumable = _RESUMABLE.intersection(arguments[:1]) or any(one.startswith("--distill") for one in arguments)
-    return "interrupted" + ("; the same command resumes from what is saved" if resumable else "")
+    return "interrupted" + ("; run the same command again to resume" if resumable else "")
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

@@ -128,7 +128,7 @@ def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PA
     try:
         return BoundedServer(port, Handler, patience)
     except OSError as error:
-        raise InputError(f"--port: found {port}, expected a port that is free ({error.strerror})") from None
+        raise InputError(f"--port: found {port}, expected a free port ({error.strerror})") from None
 
 
 def _page(live: Live) -> str:

@@ -21,7 +21,7 @@ def perplexity(
     compress: CompressionOptions,
     where: DeviceOptions,
     softmax: Annotated[
-        Path | None, Option(help="Folder of softmax.hdf5 and vocabulary.txt; that of the weights by default.")
+        Path | None, Option(help="Folder of softmax.hdf5 and vocabulary.txt; by default that of the weights.")
     ] = None,
     max_tokens: Annotated[int, Option(min=1, help="Number of tokens at which longer sentences are split.")] = 80,
     limit: Annotated[int | None, Option(min=1, help="Number of lines of each file to read; all by default.")] = None,
@@ -30,11 +30,11 @@ def perplexity(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Perplexity of both directions on held-out text, dense and compressed; lower is better.
+    """Compute the perplexity of both directions on held-out text, dense and compressed; lower is better.
 
-    The softmax is that of `elmo-mf pretrain`, softmax.hdf5 and vocabulary.txt, which lie beside its weights. Every
-    sentence is read from its own beginning and end. Words that the vocabulary lacks count as <UNK>: perplexities are
-    comparable between encoders of one vocabulary only.
+    The softmax, softmax.hdf5 and vocabulary.txt, is written by `elmo-mf pretrain` next to the weights. Each sentence is
+    read on its own. Words that are not in the vocabulary count as <UNK>, so that only perplexities of encoders with the
+    same vocabulary are comparable.
 
     Examples:
 

@@ -39,9 +39,10 @@ class LowRankOptions:
     """Compression of the random weights that training starts from."""
 
     rank: Annotated[
-        str | None, Option(help="Train low-rank factors of this rank: 32 or input=32,recurrent=16, as in compress.")
+        str | None,
+        Option(help="Train low-rank factors of this rank, such as 32 or input=32,recurrent=16, as in compress."),
     ] = None
-    targets: Annotated[str, Option(help="With --rank or --budget: the matrices that are low-rank.")] = "all"
+    targets: Annotated[str, Option(help="With --rank or --budget: the matrices to factorize.")] = "all"
     budget: Annotated[str | None, Option(help="Train low-rank factors within a budget, as in compress.")] = None
 
     def keys(self) -> dict[str, Any] | None:
@@ -64,23 +65,28 @@ class LowRankOptions:
 
 def pretrain(
     context: Context,
-    train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in turn.")],
+    train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in this order.")],
     valid: Annotated[list[Path], Option(help="Held-out text in the same form; can be given several times.")],
     out: Annotated[
-        Path, Option("--out", "--output", help="Folder for checkpoints, weights and record; a run in it is resumed.")
+        Path,
+        Option(
+            "--out",
+            "--output",
+            help="Folder for checkpoints, weights and the record; an interrupted run in it is resumed.",
+        ),
     ],
     settings: PretrainSettings,
     low_rank: LowRankOptions,
     continued: StartOptions,
     where: DeviceOptions,
     options: Annotated[
-        Path | None, Option(help="options.json of an architecture, instead of --cell, --projection and --layers.")
+        Path | None, Option(help="options.json with the architecture, instead of --cell, --projection and --layers.")
     ] = None,
     vocabulary: Annotated[
         Path | None,
         Option(
-            help="The softmax's words, one per line, with bilm-tf's <S>, </S> and <UNK> or without them; by default "
-            "they are counted in the text."
+            help="Words of the softmax, one per line, with or without bilm-tf's <S>, </S> and <UNK>; by default they "
+            "are counted in the text."
         ),
     ] = None,
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
@@ -92,8 +98,8 @@ def pretrain(
     Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
     versions) and MODEL_CARD.md. The same command, files and threads give the same weights, even when the command
     resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are factorized by
-    svd and the factors are trained. With --from the training of another ELMo continues on one's own text, with its
-    softmax and vocabulary if it has them; a learning rate below the default one then keeps more of what it knows.
+    svd and the factors are trained. With --from, the training of another ELMo continues on the given text, with its
+    softmax and vocabulary if it has them; a learning rate below the default then preserves more of what it learned.
 
     Examples:
 

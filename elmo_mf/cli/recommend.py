@@ -15,14 +15,16 @@ from elmo_mf.leaderboard.margin import MARGIN
 
 def recommend(
     folder: Path = typer.Argument(Path("leaderboard"), help="Output folder of a sweep, or a leaderboard."),
-    margin: float = typer.Option(MARGIN, help="Largest loss taken for none: points, or units of perplexity.", min=0),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the recommendations to this file too."),
+    margin: float = typer.Option(
+        MARGIN, help="Largest loss treated as negligible: points, or units of perplexity.", min=0
+    ),
+    json_file: Path | None = typer.Option(None, "--json", help="Also write the recommendations to this file."),
     force: Force = False,
 ) -> None:
-    """Say which encoder to take for each task, and what to type for it.
+    """Recommend an encoder for each task, and print the command that creates it.
 
     Of the encoders that validation data show to be non-inferior to the dense one, `safe` is the one that scores best
-    there, `small` the one with the fewest bytes, and `fast` the fastest. The numbers are those of the scored split: the
+    there, `small` the one with the fewest bytes, and `fast` the fastest. The numbers are from the scored split: the
     difference to dense with its 95 % interval, the size, and how many times as fast as the original the encoder is, at
     batch 1 and 32.
 

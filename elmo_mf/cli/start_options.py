@@ -28,18 +28,18 @@ class StartOptions:
         Option(
             "--from",
             metavar="OPTIONS WEIGHTS",
-            help="Continue the training of an ELMo, dense or factored, with its sizes: options.json and HDF5 weights.",
+            help="ELMo whose training to continue, dense or factored, with its sizes: options.json and HDF5 weights.",
         ),
     ] = None
-    start_folder: Annotated[
-        Path | None, Option("--from-folder", help="Continue the training of an ELMo in a folder or zip.")
-    ] = None
+    start_folder: Annotated[Path | None, Option("--from-folder", help="The same for an ELMo in a folder or zip.")] = (
+        None
+    )
     start_softmax: Annotated[
         Path | None,
         Option(
             "--from-softmax",
-            help="Folder of the softmax.hdf5 and vocabulary.txt to continue from; by default those beside the weights, "
-            "or a new softmax if there are none.",
+            help="Folder of the softmax.hdf5 and vocabulary.txt to continue from; by default those next to the "
+            "weights, or a new softmax if there are none.",
         ),
     ] = None
     new_softmax: Annotated[
@@ -66,9 +66,10 @@ class StartOptions:
         if self.new_softmax or self.start_softmax is not None:
             start = replace(start, softmax=self.start_softmax)
         if start.softmax is not None:
-            _refuse(given, ("softmax", *_OF_WORDS), f"the softmax in {start.softmax}, or --new-softmax")
+            reason = f"the softmax is the one in {start.softmax}; use --new-softmax for another"
+            _refuse(given, ("softmax", *_OF_WORDS), reason)
         if start.is_word_level:
-            _refuse(given, _OF_WORDS, "the words of that word-level ELMo")
+            _refuse(given, _OF_WORDS, "the words are those of that word-level ELMo")
         return start
 
     def _check(self, given: Collection[str]) -> None:
@@ -80,13 +81,13 @@ class StartOptions:
         }
         for one, other in (("--from", "--from-folder"), ("--from-softmax", "--new-softmax")):
             if flags[one] and flags[other]:
-                raise InputError(f"{one}: found {other} too, expected one of them")
+                raise InputError(f"{one} and {other} are mutually exclusive")
         if flags["--from"] or flags["--from-folder"]:
-            _refuse(given, _OF_ELMO, "the sizes of the ELMo to continue from")
+            _refuse(given, _OF_ELMO, "the sizes are those of the ELMo to continue from")
             return
         for flag in ("--from-softmax", "--new-softmax"):
             if flags[flag]:
-                raise InputError(f"{flag}: found no --from, expected an ELMo to continue from")
+                raise InputError(f"{flag} requires --from or --from-folder")
 
 
 def given_names(context: Context) -> set[str]:
@@ -95,7 +96,7 @@ def given_names(context: Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and not source.name.startswith("DEFAULT")}
 
 
-def _refuse(given: Collection[str], names: Collection[str], expected: str) -> None:
+def _refuse(given: Collection[str], names: Collection[str], reason: str) -> None:
     for name in names:
         if name in given:
-            raise InputError(f"--{name.replace('_', '-')}: found it beside --from, expected {expected}")
+            raise InputError(f"--{name.replace('_', '-')} cannot be combined with --from: {reason}")

@@ -37,24 +37,28 @@ class GridOptions:
     """Options that replace keys of a sweep file; None keeps a key."""
 
     tasks: Annotated[
-        str | None, Option(help="Comma-separated; all by default, with --options those of an ELMo. See elmo-mf tasks.")
+        str | None,
+        Option(help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks."),
     ] = None
     methods: Annotated[str | None, Option(help="Comma-separated; svd by default.")] = None
     targets: Annotated[
-        str | None, Option(help="Target sets, comma-separated, each joined by +; all (three) by default.")
+        str | None,
+        Option(help="Comma-separated target sets, each joined by +; by default all, the three targets together."),
     ] = None
     ranks: Annotated[str | None, Option(help="Comma-separated; 4,16,32 by default.")] = None
     seeds: Annotated[str | None, Option(help="Comma-separated; 13 by default.")] = None
-    limit: Annotated[int | None, Option(help="Use at most so many examples of each split.")] = None
-    data: Annotated[
-        Path | None, Option(help="Folder with a folder for each task; the tasks' demo data by default.")
-    ] = None
-    glove: Annotated[Path | None, Option(help="Word vectors of the preset paper.")] = None
+    limit: Annotated[int | None, Option(help="Maximum number of examples per split.")] = None
+    data: Annotated[Path | None, Option(help="Folder with one folder per task; the tasks' demo data by default.")] = (
+        None
+    )
+    glove: Annotated[Path | None, Option(help="Word vectors for the preset paper.")] = None
     options: Annotated[
         Path | None,
-        Option(help="options.json of the ELMo, or a folder or zip with all its files; a small one by default."),
+        Option(
+            help="options.json of the ELMo, or a folder or zip with all its files; a small embedded ELMo by default."
+        ),
     ] = None
-    weights: Annotated[Path | None, Option(help="Its weights, HDF5.")] = None
+    weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
 
     def spec(self, file: Path | None) -> SweepSpec:
         """Read a sweep file, or take the defaults, and replace the keys whose options are given."""
@@ -76,13 +80,14 @@ class GridOptions:
 class ExecutorOptions:
     """Options for where runs are executed."""
 
-    workers: Annotated[int, Option(min=1, help="Runs to execute in parallel, each in a process of its own.")] = 1
+    workers: Annotated[int, Option(min=1, help="Number of runs to execute in parallel, each in its own process.")] = 1
     threads: Annotated[
         int | None,
         Option(min=1, help="CPU threads of each run; by default OMP_NUM_THREADS, or an equal share of the cores."),
     ] = None
     ray: Annotated[
-        str | None, Option(help="Execute runs on a Ray cluster: its address, or auto. Needs the extra cluster.")
+        str | None,
+        Option(help="Address of a Ray cluster on which to execute runs, or auto. Requires the extra cluster."),
     ] = None
     cpus: Annotated[float, Option(min=0.1, help="CPUs that a run requests from a Ray cluster.")] = 1
     gpus: Annotated[float, Option(min=0, help="GPUs that a run requests from a Ray cluster.")] = 0
@@ -108,21 +113,23 @@ class ExecutorOptions:
 class ModeOptions:
     """Options for which runs are executed, if any."""
 
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Execute runs again that failed before.")] = False
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Execute runs that failed before again.")] = False
     retime: Annotated[
         str | None,
         Option(
-            help="Measure the times of recorded runs again, and execute no others: stale (from another machine, other "
-            "versions or another --threads) or all."
+            help="Measure the times of recorded runs again and execute no other runs: stale (those measured on another "
+            "machine, with other versions or another --threads) or all."
         ),
     ] = None
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False
-    status: Annotated[bool, Option("--status", help="List what is done, running, failed and left, and stop.")] = False
+    status: Annotated[bool, Option("--status", help="List what is recorded, running, failed and left, and stop.")] = (
+        False
+    )
     dry_run: Annotated[bool, Option("--dry-run", help="List the runs with an estimate of their time, and stop.")] = (
         False
     )
     json_file: Annotated[
-        Path | None, Option("--json", help="With --status or --dry-run: write it to this file too.")
+        Path | None, Option("--json", help="With --status or --dry-run: also write the lists to this file.")
     ] = None
     force: Force = False
 
@@ -134,14 +141,14 @@ class ModeOptions:
         """
         if self.json_file is not None:
             if not (self.dry_run or self.status):
-                raise InputError("--json: found it without --status or --dry-run, expected one of them")
+                raise InputError("--json requires --status or --dry-run")
             check_output("--json", self.json_file)
             check_unused([self.json_file], self.force)
         others = {
             "--workers": where.workers > 1, "--ray": where.ray, "--status": self.status, "--dry-run": self.dry_run
         }  # fmt: skip
         for name in [name for name, given in others.items() if given and self.retime is not None]:
-            raise InputError(f"--retime: found it with {name}, expected one of them")
+            raise InputError(f"--retime cannot be combined with {name}")
 
 
 def sweep(
@@ -151,27 +158,28 @@ def sweep(
     file: Annotated[
         Path | None,
         Argument(
-            help="Sweep file (jsonnet), or the name of one that --list shows; options given here replace its keys."
+            help="Sweep file (jsonnet), or a name that --list shows; options on the command line replace its keys."
         ),
     ] = None,
     fetch: Annotated[
-        bool, Option("--fetch", help="First download what the sweep names and lacks, as elmo-mf fetch does.")
+        bool, Option("--fetch", help="First download missing files of the sweep, as elmo-mf fetch does.")
     ] = False,
     output: Annotated[
-        Path, Option("--output", "--out", help="Folder of the records; runs that are recorded there are skipped.")
+        Path,
+        Option("--output", "--out", help="Output folder with the records; runs that are recorded there are skipped."),
     ] = Path("runs/sweep"),
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures only.")] = False,
-    list_sweeps: Annotated[bool, Option("--list", help="List the sweeps that have names, and stop.")] = False,
+    list_sweeps: Annotated[bool, Option("--list", help="List the named sweeps, and stop.")] = False,
 ) -> None:
-    """Train, score and time every combination of task, method, targets, rank and seed; dense is always among them.
+    """Train, score and time every combination of task, method, targets, rank and seed, and the dense encoder.
 
     Each run leaves one record in OUTPUT/records as soon as it is done. Runs that are recorded already are skipped, so
-    that the same command resumes a sweep that was interrupted, and several sweeps may share a folder at the same time.
+    that the same command resumes an interrupted sweep, and several sweeps can share a folder at the same time.
     Runs that failed are listed with their log and are not run again without --retry-failed, unless their process was
-    killed, or their machine ran out of memory or disk.
+    killed, or their machine ran out of memory or disk space.
 
-    Times compare within a machine. --retime takes those of recorded runs again, one after the other, where the scores
-    may have come from anywhere: nothing is trained, and everything else in a record is kept.
+    Times are comparable on one machine only. --retime measures the times of recorded runs again, one after the other,
+    on whatever machine they were scored: nothing is trained, and everything else in a record is kept.
 
     Exit status: 0 when every run is recorded, 1 when runs failed or the disk was full, 2 for bad input.
 
@@ -308,7 +316,7 @@ def _writing(output: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
-        echo(f"elmo-mf: error: {output}: {error}; what is recorded is kept, run the same command again", err=True)
+        echo(f"elmo-mf: error: {output}: {error}; records are kept, run the same command again", err=True)
         raise typer.Exit(1) from None
 
 
@@ -357,8 +365,8 @@ def _progress(heartbeat: Heartbeat) -> str:
 
 def _estimate(status: Status) -> str:
     hours, minutes = divmod(math.ceil(status.seconds_left / 60), 60)
-    known = f"about {hours} h {minutes:02} min with one worker, by what such runs took" if status.seconds_left else ""
-    unknown = f"unknown for {', '.join(status.unknown)}, no run is recorded here yet" if status.unknown else ""
+    known = f"about {hours} h {minutes:02} min with one worker, judging by earlier runs" if status.seconds_left else ""
+    unknown = f"unknown for {', '.join(status.unknown)}, of which no run is recorded here yet" if status.unknown else ""
     return f"time left: {'; '.join(part for part in (known, unknown) if part)}"
 
 
@@ -367,6 +375,6 @@ def _tell_cost(spec: SweepSpec, runs: list[Run]) -> None:
 
     cost = cost_of(spec, runs)
     echo(
-        f"cost: {cost.trainings} trainings that read {cost.examples:,} examples at most, "
+        f"cost: {cost.trainings} trainings that read at most {cost.examples:,} examples, "
         f"{cost.encoders} encoders to make"
     )

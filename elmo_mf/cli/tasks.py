@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tasks(
-    json_file: Path | None = typer.Option(None, "--json", help="Write the list to this file too."),
+    json_file: Path | None = typer.Option(None, "--json", help="Also write the list to this file."),
     force: Force = False,
 ) -> None:
     """List the tasks with their metric, files and licence.

@@ -39,7 +39,7 @@ class AdamW(torch.optim.Optimizer):
     ) -> None:
         for name, value, most in (("lr", lr, None), ("eps", eps, None), ("betas", betas[0], 1), ("betas", betas[1], 1)):
             if value < 0 or (most is not None and value >= most):
-                expected = "a number from 0 on" if most is None else "numbers from 0 to below 1"
+                expected = "a number of at least 0" if most is None else "numbers of at least 0 and below 1"
                 raise ValueError(f"AdamW: {name}: found {value}, expected {expected}")
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "correct_bias": correct_bias}
         super().__init__(params, defaults)

@@ -151,7 +151,7 @@ def _statistics(
             for reference, known in statistics.items()
         }
     if method.takes_gradients and compression.gradients is None:
-        expected = f"for {compression.method} a file of elmo-mf gradients"
+        expected = f"a file written by elmo-mf gradients, which {compression.method} requires"
         raise InputError(f"compression.gradients: found nothing, expected {expected}")
     if method.needs_output_covariance:
         outputs = read_output_covariances(Path(str(compression.gradients)), weights)

@@ -41,18 +41,18 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
 
 def _check_kind(compression: Compression, language_model: bool) -> None:
     if language_model and compression.distill is not None:
-        raise InputError("compression.distill: applies to an ELMo; use `finetune` for a language model")
+        raise InputError("compression.distill: applies to ELMos; use `finetune` for a language model")
     if not language_model and compression.finetune is not None:
         raise InputError("compression.finetune: applies to language models; use `distill` for an ELMo")
     if language_model and compression.calibration is not None:
-        raise InputError("compression.calibration: found a text for a language model, which reads its own text")
+        raise InputError("compression.calibration: applies to ELMos; a language model is calibrated on its task's text")
     if language_model and compression.highway_rank is not None:
-        raise InputError("compression.highway_rank: found a rank for a language model, which has no character CNN")
+        raise InputError("compression.highway_rank: applies to ELMos; a language model has no character CNN")
 
 
 def _check_useful(reference: MatrixReference, rank: int) -> None:
     if rank >= reference.break_even:
         raise InputError(
             f"compression.rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "
-            f"{reference}: from there on factors are no smaller; rejected unless `allow_larger` is set"
+            f"{reference}, at which factors save nothing; set `allow_larger` to accept it"
         )

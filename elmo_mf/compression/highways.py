@@ -31,7 +31,7 @@ def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) ->
     """
     references = highway_references(weights)
     if not references:
-        raise InputError(f"compression.highway_rank: found {rank}, expected nothing: there is no highway layer here")
+        raise InputError(f"compression.highway_rank: found {rank}, but this encoder has no highway layers")
     for reference, matrix in zip(references, highway_matrices(weights.token_layer), strict=True):
         if isinstance(matrix, Factors):
             found = f"{reference} factored at rank {matrix.rank}"
@@ -47,7 +47,7 @@ def _check_rank(reference: HighwayReference, rank: int, allow_larger: bool) -> N
     if rank >= reference.break_even and not allow_larger:
         raise InputError(
             f"compression.highway_rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even "
-            f"rank of {reference}: from there on factors are no smaller; rejected unless `allow_larger` is set"
+            f"rank of {reference}, at which factors save nothing; set `allow_larger` to accept it"
         )
 
 

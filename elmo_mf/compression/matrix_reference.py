@@ -207,7 +207,9 @@ def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
     projected = any("projection" in lstm.matrices for lstm in weights.lstms.values())
     targets = [target for target in compression.targets if projected or target != "projection"]
     if len(targets) < len(compression.targets) and compression.targets != TARGETS:
-        raise InputError("compression.targets: found projection, expected input or recurrent: this model has no other")
+        raise InputError(
+            "compression.targets: found projection, expected input or recurrent: this model has no projections"
+        )
     return targets
 
 

@@ -90,7 +90,7 @@ def write_compressed_card(
         "stored as": "matrices of int8 with a scale for each output, the rest float16" if dtype == "int8" else dtype,
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
-        "multiply-adds a token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
+        "multiply-adds per token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
         "calibrated on": "nothing"

@@ -162,11 +162,11 @@ def _read_dictionary(path: Path, needed: tuple[str, ...]) -> list[str]:
         if int(number) in entries:
             raise InputError(f"{path}: line {lines.lines}: found the id {number} twice, expected distinct ids")
         if len(entries) == MOST_WORDS:
-            raise InputError(f"{path}: found more than {MOST_WORDS:,} entries, expected fewer")
+            raise InputError(f"{path}: expected at most {MOST_WORDS:,} entries")
         entries[int(number)] = entry
     if entries and max(entries) != len(entries) - 1:
         found = f"ids up to {max(entries):,} for {len(entries):,} entries"
-        raise InputError(f"{path}: found {found}, expected them to be counted from 0 on")
+        raise InputError(f"{path}: found {found}, expected ids counted from 0")
     ordered = [entries[number] for number in range(len(entries))]
     check_entries(ordered, needed, str(path))
     return ordered

@@ -127,7 +127,7 @@ def check_new(output: Path) -> None:
 
 def _expect_none(output: Path) -> None:
     if os.path.lexists(output):
-        raise InputError(f"{output}: the file already exists, expected a new name")
+        raise InputError(f"{output}: already exists; choose another name")
 
 
 def _folder(output: Path) -> Path:

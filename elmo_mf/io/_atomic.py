@@ -89,7 +89,7 @@ def check_settled(folder: Path) -> None:
     if any(folder.glob(f".*{_COMPLETE}")):
         recover(folder)
         if any(folder.glob(f".*{_COMPLETE}")):
-            raise InputError(f"{folder}: found files that another process is replacing, expected no other writer")
+            raise InputError(f"{folder}: another process is replacing files; try again when it has finished")
 
 
 def replace_folder(staged: Path, folder: Path) -> None:

@@ -94,7 +94,7 @@ def check_folder(
     for name in names:
         _check_not_among(option, folder / name, read)
         if (folder / name).is_dir():
-            raise InputError(f"{option}: found the folder {folder / name}, expected a file or nothing of that name")
+            raise InputError(f"{option}: found the folder {folder / name}, expected a file of that name or none")
     _check_writable(option, folder, folder.absolute())
 
 
@@ -143,7 +143,7 @@ def _is_special(path: Path) -> bool:
 def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None]) -> None:
     for given in inputs:
         if given is not None and _is_same(path, Path(given)):
-            raise InputError(f"{option}: found {path}, which would replace the input {given}, expected another place")
+            raise InputError(f"{option}: found {path}, which would replace the input {given}, expected another path")
 
 
 def _is_same(path: Path, other: Path) -> bool:

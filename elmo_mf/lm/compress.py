@@ -41,8 +41,8 @@ def compress_core(core: CoreLstm, compression: Compression, inputs: Sequence[Ten
     dense = core.weights()
     check_compression(dense, compression, language_model=True)
     if method_of(compression).needs_inputs and not inputs:
-        raise InputError(f"compression.method: found {compression.method} without inputs, which it needs")
+        raise InputError(f"compression.method: {compression.method} requires inputs")
     if reads_text(compression) and not inputs:
-        raise InputError("compression.allocation: found outputs without inputs to compare them on, expected matrices")
+        raise InputError("compression.allocation: outputs requires inputs; without any, use matrices")
     weights = factorize(dense, compression, CoreProbe(core, dense, inputs))
     return CoreLstm(list(weights.lstms.values()), core.weight_drop).train(core.training)

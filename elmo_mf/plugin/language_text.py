@@ -78,7 +78,7 @@ class TextStreams(DataLoader):  # type: ignore[misc]
     ) -> None:
         for name, value in (("batch_size", batch_size), ("steps", steps)):
             if value < 1:
-                raise ConfigurationError(f"text_streams: {name}: found {value}, expected an integer from 1 on")
+                raise ConfigurationError(f"text_streams: {name}: found {value}, expected a positive integer")
         self.reader, self.data_path = reader, data_path
         self.batch_size, self.steps, self.vary = batch_size, steps, vary
         self._ids: Tensor | None = None

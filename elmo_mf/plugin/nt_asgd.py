@@ -97,7 +97,7 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
             ConfigurationError: It has another moving average, or none.
         """
         if not isinstance(trainer._moving_average, TriggeredAverage):
-            raise ConfigurationError("trainer.moving_average: expected nt_asgd beside the callback nt_asgd")
+            raise ConfigurationError("trainer.moving_average: expected nt_asgd, which the callback nt_asgd requires")
 
     def on_backward(self, trainer: Any, batch_outputs: dict[str, Any], backward_called: bool, **kwargs: Any) -> bool:
         """Multiply the learning rates by the batch's number of steps over `steps` of the data loader.

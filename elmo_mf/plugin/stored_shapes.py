@@ -109,7 +109,7 @@ class EncoderShapes(_Strict):
         except InputError:
             raise
         except Exception as error:
-            problem = f"found shapes that make no encoder ({one_line(error)})"
+            problem = f"found shapes that do not form an encoder ({one_line(error)})"
             raise InputError(f"weights: the shapes of an encoder: {problem}, expected those of its options") from None
 
     @property
@@ -153,7 +153,7 @@ class StoredShapes(nn.Module):
         if loaded.encoder != self.shapes.encoder:
             raise InputError(
                 f"weights: found an encoder made from {loaded.made_from}, expected the one made from "
-                f"{self.shapes.made_from}: where two encoders have equal compressions, their paths tell them apart"
+                f"{self.shapes.made_from}; encoders with equal compressions are distinguished by their paths"
             )
 
 

@@ -138,12 +138,11 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if vocab_to_cache:
-            found = f"found {len(vocab_to_cache)} words"
-            raise InputError(f"vocab_to_cache: {found}, expected nothing: word_cache_mb keeps the vectors of any words")
+            raise InputError("vocab_to_cache: not supported; use `word_cache_mb`, which keeps the vectors of any words")
         if cache_mb and (requires_grad or state == "carried"):
-            raise InputError(f"cache_mb: found {cache_mb}, expected 0 where requires_grad is set or state is carried")
+            raise InputError("cache_mb: cannot be combined with `requires_grad` or with the state `carried`")
         if token_embeddings is not None and requires_grad:
-            raise InputError(f"token_embeddings: found {token_embeddings}, expected nothing where requires_grad is set")
+            raise InputError("token_embeddings: cannot be combined with `requires_grad`")
         files = files_of_config(options_file, weight_file) if stored is None else [stored]
         words = saved_words(vocab, namespace)
         bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
@@ -176,7 +175,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             options = BilmOptions.from_dict(shapes.options)
             bilm = shapes.built(lambda weights: Bilm(options, replace(weights, vocabulary=words), *rest).eval())
         elif stored is not None:
-            expected = "options_file and weight_file, except in a trained model with that encoder"
+            expected = "options_file and weight_file: only a trained model's archive has the key"
             raise InputError(f"stored: found {stored!r}, expected {expected}")
         else:
             wanted = None if compression is None else read_compression(compression)

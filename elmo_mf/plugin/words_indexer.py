@@ -34,7 +34,7 @@ def add_words(vocab: Vocabulary, namespace: str, words: ElmoVocabulary) -> None:
     if namespace not in vocab.get_namespaces():
         vocab.add_tokens_to_namespace(list(words.words), namespace)
     if saved_words(vocab, namespace) != words:
-        raise InputError(f"namespace: found {namespace!r} with other words than this ELMo's, expected a new name")
+        raise InputError(f"namespace: found {namespace!r}, which has other words than this ELMo, expected a new name")
 
 
 def saved_words(vocab: Vocabulary | None, namespace: str) -> ElmoVocabulary | None:

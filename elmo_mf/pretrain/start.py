@@ -77,7 +77,7 @@ class Start:
         """
         if settings.architecture is not None or settings.compression is not None:
             kind = "sizes" if settings.compression is None else "factors"
-            raise InputError(f"settings: found {kind} of their own, expected those of {self.options_file}")
+            raise InputError(f"settings: {kind} cannot be set when continuing from an ELMo ({self.options_file})")
         options = BilmOptions.from_file(self.options_file)
         refuse_unicode(options, self.options_file)
         changes: dict[str, object] = {"architecture": options.to_dict()}

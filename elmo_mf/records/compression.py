@@ -156,8 +156,8 @@ class Compression(Data):
     granularity: Literal["stacked", "gate"] = "stacked"
     """`stacked` factorizes the four gates as one matrix, `gate` each gate by itself."""
     budget: Budget | None = None
-    """Size of the whole biLSTM. Ranks are allocated so that the sum over all matrices of the squared relative error is
-    least, see `elmo_mf.compression.allocation`."""
+    """Size of the whole biLSTM. Ranks are allocated so that the sum of the costs of the matrices' errors is minimal;
+    `allocation` says how these costs are computed."""
     settings: JsonObject = Field(default_factory=dict)
     """Settings of the method, by name."""
     calibration: _File | None = None
@@ -172,8 +172,9 @@ class Compression(Data):
     highway_rank: PositiveInt | Literal["budget"] | None = None
     """Rank of the character CNN's highway layers; "budget" includes them in `budget`; None leaves them dense."""
     allocation: Literal["outputs", "matrices", "loss"] = "outputs"
-    """How a budget weighs the error of a matrix: `outputs` by what it does to the layers' outputs on the calibration
-    text, `matrices` all alike, `loss` by what it does to the loss, which methods know that use output covariances."""
+    """How a budget weighs the error of a matrix: `outputs` by its measured effect on the layers' outputs on the
+    calibration text; `matrices` by its squared relative error; `loss` by its predicted effect on the loss, for methods
+    that use output covariances."""
 
     if TYPE_CHECKING:  # what the validators accept, for type checkers
 
@@ -226,7 +227,7 @@ class Compression(Data):
 
     def _check_size(self) -> None:
         if self.budget is not None and self.rank is not None:
-            raise unexpected("rank", words(f"{self.rank} beside a budget"), "one of the two")
+            raise unexpected("rank", words(f"{self.rank} together with a budget"), "only one of them")
         if self.budget is None and self.rank is None:
             raise unexpected("rank", NOTHING, "an integer of at least 1, or a budget")
         if isinstance(self.rank, dict) and set(self.rank) != set(self.targets):

@@ -51,7 +51,7 @@ def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) 
 
     evaluated: str = _jsonnet.evaluate_snippet(path, text, tla_codes=arguments, import_callback=load)
     if len(evaluated) > MAX_TEXT:
-        raise RuntimeError(f"{len(evaluated):,} characters come out, at most {MAX_TEXT:,} may")
+        raise RuntimeError(f"the result has {len(evaluated):,} characters, more than {MAX_TEXT:,}")
     return evaluated
 
 

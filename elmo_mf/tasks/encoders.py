@@ -92,7 +92,8 @@ def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     Raises:
         InputError: Always.
     """
-    raise InputError(f"{run}: found a method that needs the gradients of a task's model, expected one that does not")
+    method = run.compression.method if run.compression else "the method"
+    raise InputError(f"{run}: {method} needs gradients of a task model, which this task does not have")
 
 
 def elmo_facts(spec: SweepSpec) -> dict[str, Any]:

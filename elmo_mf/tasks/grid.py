@@ -128,7 +128,7 @@ def _bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) 
         return encoder
     dense, baseline = softmax_files(spec), softmax_files(spec, encoder.baseline)
     if file_hash(dense.vocabulary) != file_hash(baseline.vocabulary):
-        expected = f"the words of {dense.vocabulary}, as perplexities are comparable over the same words only"
+        expected = f"the words of {dense.vocabulary}, because perplexities are comparable over the same words only"
         raise InputError(f"smaller: found {baseline.vocabulary} with other words, expected {expected}")
     return encoder.model_copy(update={"smaller": encoder.smaller.model_copy(update=baseline.hashes())})
 
@@ -138,7 +138,7 @@ def _check_character_cnn(options_file: str | Path) -> None:
     if not isinstance(options.token_layer, CharCnnOptions):
         found, expected = (
             f"an ELMo with a {options.token_layer.title}",
-            "one with a character CNN, as the tasks' configs have it",
+            "one with a character CNN, which the tasks' configs require",
         )
         raise InputError(f"{options_file}: found {found}, expected {expected}")
 
@@ -150,7 +150,7 @@ def _check_gradients(task: TaskConfig, compression: Compression) -> None:
     if task.kind == "probe" or method_of(compression).needs_output_covariance:
         whose = "of an ELMo as a language model" if task.kind != "probe" else "of a task's model"
         found = f"{task.name} with {compression.method}, which needs the gradients {whose}"
-        raise InputError(f"compressions: found {found}, expected its key gradients")
+        raise InputError(f"compressions: found {found}, expected their file under the key gradients")
 
 
 def _runs(

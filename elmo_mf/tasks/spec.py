@@ -75,7 +75,7 @@ def _check_limit(limit: object) -> object:
 
 def _check_count(field: str, count: object) -> None:
     if count is not None and (type(count) is not int or count < 1):
-        raise unexpected(field, count, "an integer from 1 on")
+        raise unexpected(field, count, "a positive integer")
 
 
 def _files_in(options: str) -> dict[str, str]:

@@ -127,7 +127,7 @@ def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureF
     assert main([*command, *more, "--plot", str(tmp_path / "p.svg"), "--rank", "2"]) == 0
     printed = capsys.readouterr().out
     del held
-    assert "6 examples are too few to show it of any form" in printed and "dense is written" in printed
+    assert "6 examples are too few" in printed and "is written" in printed
     report = json.loads((tmp_path / "r.json").read_text())
     assert [row["name"] for row in report["rows"]][:2] == ["original", "dense"]
     assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["test"]["examples"] == 36
@@ -158,10 +158,10 @@ def test_allennlp_is_left_as_it_was(archives: Archives, tmp_path: Path) -> None:
     [
         (["--precision", "int4"], "--precision: found int4"),
         (["--state", "none"], "--state: "),
-        (["--test", "x"], "--test: found x without --data"),
+        (["--test", "x"], "--test requires --data"),
         (["--data", "missing.tsv"], "--data: found missing.tsv"),
         (["--batch", "7", "--data", "x"], "--batch: found 7"),
-        (["--stock"], "--stock: "),
+        (["--stock"], "--stock requires"),
         (["--rank", "99"], "rank"),
         (["--include-package", "no_such_package"], "--include-package: found no_such_package"),
         (["--out", "model.tar.gz"], "--out: found"),

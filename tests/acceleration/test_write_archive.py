@@ -231,7 +231,7 @@ def _with_config(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[s
             _with_config(lambda config: config["model"]["text_field_embedder"]["token_embedders"].clear()),
             "an ELMo outside",
         ),
-        (_with_config(lambda config: config["dataset_reader"].update(type="none")), "dataset_reader: found one that"),
+        (_with_config(lambda config: config["dataset_reader"].update(type="none")), "dataset_reader: cannot be built"),
     ],
 )
 def test_bad_archives(

@@ -247,7 +247,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--json", "."], "--json: "),
         (["--device", "tpu"], "--device: found tpu"),
         (["--options", "o.json"], "o.json: "),
-        (["--weights", "w.hdf5"], "--weights: "),
+        (["--weights", "w.hdf5"], "--weights requires"),
         (["--targets", "inputs"], "targets: found 'inputs'"),
     ],
 )

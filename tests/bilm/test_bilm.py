@@ -149,5 +149,5 @@ def test_unknown_state(elmo_files: Files) -> None:
 
 
 def test_wrong_number_of_characters() -> None:
-    with pytest.raises(ValueError, match="found 20 characters a token"):
+    with pytest.raises(ValueError, match="found 20 characters per token"):
         random_bilm()(torch.ones(1, 2, 20, dtype=torch.long))

@@ -63,7 +63,7 @@ def test_other_integers(tmp_path: Path, dtype: torch.dtype, cache_mb: int) -> No
         (torch.zeros(2, 3, 50, dtype=torch.uint8), "found torch.uint8"),
         (torch.zeros(2, 3, 50, dtype=torch.bool), "found torch.bool"),
         (torch.zeros(2, 3, 50), "found torch.float32"),
-        (torch.zeros(2, 3, 49, dtype=torch.long), "found 49 characters a token"),
+        (torch.zeros(2, 3, 49, dtype=torch.long), "found 49 characters per token"),
         (torch.zeros(3, 50, dtype=torch.long), r"found shape \(3, 50\)"),
         (torch.zeros(1, 0, dtype=torch.long), r"found shape \(1, 0\)"),
     ],

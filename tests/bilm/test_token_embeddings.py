@@ -247,12 +247,12 @@ def test_commands(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "already exists" in capsys.readouterr().err
     before = _stored(elmo)
     for more, message in (
-        (["--top"], "--vocabulary: found --top too"),
-        (["--fasta"], "--vocabulary: found --fasta too"),
-        (["--pool", "mean"], "--vocabulary: found --pool too"),
-        (["--precision", "int8"], "--vocabulary: found --precision too"),
-        (["--state", "primed"], "--vocabulary: found --state too"),
-        (["--token-embeddings", str(text)], "--vocabulary: found --token-embeddings too"),
+        (["--top"], "--vocabulary cannot be combined with --top"),
+        (["--fasta"], "--vocabulary cannot be combined with --fasta"),
+        (["--pool", "mean"], "--vocabulary cannot be combined with --pool"),
+        (["--precision", "int8"], "--vocabulary cannot be combined with --precision"),
+        (["--state", "primed"], "--vocabulary cannot be combined with --state"),
+        (["--token-embeddings", str(text)], "--vocabulary cannot be combined with --token-embeddings"),
     ):
         embeddings.unlink(missing_ok=True)
         assert _write(elmo, *more) == 2

@@ -63,7 +63,7 @@ def test_ids_are_those_of_bilm_tfs_token_batcher(folder: Path) -> None:
     ("ids", "message"),
     [
         (torch.zeros(2, 3, dtype=torch.long), r"word ids: found shape \(2, 3\)"),
-        (torch.zeros(2, 3, 50, dtype=torch.long), "word ids: found 50 words a token"),
+        (torch.zeros(2, 3, 50, dtype=torch.long), "word ids: found 50 words per token"),
         (torch.zeros(2, 3, 1), "word ids: found torch.float32"),
     ],
 )
@@ -286,7 +286,7 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     elsewhere = str(tmp_path / "x")
     pretrain = ["pretrain", str(text), "--valid", str(text), "--options", f"{folder}/options.json", "--out", elsewhere]
     for command, message in (
-        (["compress", str(folder), "--highway-rank", "2", "--out", elsewhere], "no highway layer"),
+        (["compress", str(folder), "--highway-rank", "2", "--out", elsewhere], "no highway layers"),
         (bench, "AllenNLP cannot read"),
         (["sweep", "--options", str(folder), "--ranks", "2", "--dry-run"], "character CNN"),
         (["gradients", "sst", elsewhere, "--options", str(folder)], "character CNN"),

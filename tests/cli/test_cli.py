@@ -176,9 +176,9 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "x"], "--rank: found 'x'"),
         (["--rank", "input=2"], "rank: "),
         ([], "--rank, --budget, --highway-rank or --dtype int8"),
-        (["--rank", "2", "--budget", "100"], "--rank, --budget: found both"),
-        (["--highway-rank", "2", "--targets", "input"], "--targets: found input"),
-        (["--highway-rank", "2", "--method", "prune"], "--method: found prune"),
+        (["--rank", "2", "--budget", "100"], "--rank and --budget are"),
+        (["--highway-rank", "2", "--targets", "input"], "--targets requires"),
+        (["--highway-rank", "2", "--method", "prune"], "--method requires"),
         (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half'"),
         (
             ["--rank", "2", "--highway-rank", "budget"],
@@ -384,8 +384,8 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
         (["--limit", "0"], "limit: found 0"),
         (["--data", "gone"], "no such data file"),
         (["--tasks", "sst", "--retime", "old"], "--retime: found 'old'"),
-        (["--retime", "all", "--workers", "2"], "--retime: "),
-        (["--retime", "all", "--dry-run"], "--retime: "),
+        (["--retime", "all", "--workers", "2"], "--retime cannot be combined with --workers"),
+        (["--retime", "all", "--dry-run"], "--retime cannot be combined with --dry-run"),
         (["--options", "o.json"], "o.json: "),
         (["--weights", "w.hdf5"], "options and weights"),
         (["--options", "o.json", "--weights", "w.hdf5"], "o.json: "),
@@ -430,7 +430,7 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([train, "--valid", train, "--rank", "0"], "compression.rank: found 0"),
         ([train, "--valid", train, "--seed", "-1"], "--seed: found -1"),
         ([train, "--valid", train, "--seed", str(2**64)], "--seed: found 18446744073709551616"),
-        ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 beside a budget"),
+        ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 "),
         ([train, "--valid", train, "--vocabulary", train], "t.txt: line 1: found 'a b c'"),
     ]
     for arguments, message in cases:
@@ -513,7 +513,7 @@ def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert _run(*arguments, "--dry-run", "--json", tmp_path / "status.json") == 0
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["left"] == ["sst dense seed 13", "sst svd all rank 4 seed 13"] and status["recorded"] == []
-    assert "--json: " in _fails(capsys, *arguments, "--json", tmp_path / "status.json")
+    assert "--json requires" in _fails(capsys, *arguments, "--json", tmp_path / "status.json")
 
 
 def test_completion_and_exit_codes_are_told(

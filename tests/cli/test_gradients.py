@@ -68,12 +68,12 @@ def test_an_interrupted_run_is_resumed(
     capfd.readouterr()
 
     interrupt(command, monkeypatch, trained_model, "row_weights")
-    assert capfd.readouterr().err.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
+    assert capfd.readouterr().err.endswith("elmo-mf: interrupted; run the same command again to resume\n")
     assert not Path("g.hdf5").exists()
 
     monkeypatch.setattr(shared_activations, "write_activations", unexpected)
     assert main(command) == 0
-    assert "resuming with what is in g.hdf5.parts" in capfd.readouterr().out
+    assert "resuming from g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
     assert names() == ["data", "elmo", "g.hdf5", "whole.hdf5"]
 

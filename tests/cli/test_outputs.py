@@ -239,6 +239,6 @@ def test_an_interrupted_command_says_that_it_can_be_resumed(
     (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]
     assert main([*arguments, *(["--distill", "t.txt"] if command == "compress" else [])]) == 130
     error = capsys.readouterr().err
-    assert error.endswith("elmo-mf: interrupted; the same command resumes from what is saved\n")
+    assert error.endswith("elmo-mf: interrupted; run the same command again to resume\n")
     assert "Traceback" not in error
     assert not Path("out").is_file() and not list(Path("out").glob("*.json"))

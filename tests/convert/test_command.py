@@ -58,7 +58,7 @@ def test_an_older_softmax_is_removed(command: list[str], model: Trained, tmp_pat
             [],
             "model.ckpt-7: ",
         ),
-        (["--vocabulary", "{0}/vocab.txt", "--without-softmax"], "--without-softmax: found --vocabulary too"),
+        (["--vocabulary", "{0}/vocab.txt", "--without-softmax"], "--without-softmax and --vocabulary are"),
         (["--vocabulary", "{0}/options.json"], "options.json: "),
         (["--dtype", "int8"], "--dtype: found int8"),
         (["--options", "{0}/none.json"], "none.json: "),

@@ -249,8 +249,8 @@ def test_faults(fault: str, folder: Path, tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--options", "{0}/config.json"], "--options: "),
-        (["--without-softmax"], "--without-softmax: "),
+        (["--options", "{0}/config.json"], "--options does not"),
+        (["--without-softmax"], "--without-softmax does not"),
         (["--dtype", "int8"], "--dtype: found int8"),
         (["--out", "{0}/char.dic"], "--out: "),
     ],

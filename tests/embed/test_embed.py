@@ -195,7 +195,7 @@ def test_a_result_whose_parts_are_left(
     with monkeypatch.context() as patch:
         patch.setattr("elmo_mf.bilm.encoder.Bilm.embed", _raise)
         assert main(command) == 0
-    assert capsys.readouterr().out == f"wrote {output}: 6 sentences, 6 of them by an earlier run\n"
+    assert capsys.readouterr().out == f"wrote {output}: 6 sentences, 6 of them from an earlier run\n"
     assert output.read_bytes() == written and not (tmp_path / "out.hdf5.parts").exists()
 
 
@@ -314,7 +314,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
         assert main(["embed", str(pipe), str(output), *command]) == 0
     said = capsys.readouterr().out
     assert f"resuming with the parts in {output}.parts" in said
-    assert said.endswith(f"wrote {output}: 6 sentences, 6 of them by an earlier run\n")
+    assert said.endswith(f"wrote {output}: 6 sentences, 6 of them from an earlier run\n")
     _check(output, LINES, Bilm.from_files(options, weights), "all")
     assert [path.name for path in output.parent.iterdir()] == ["out.hdf5"]
 
@@ -364,7 +364,7 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             [str(tmp_path / "t.txt"), out, "--options", "o.json"],
             "o.json: ",
         ),
-        ([str(tmp_path / "t.txt"), out, "--weights", "w.hdf5"], "--weights: "),
+        ([str(tmp_path / "t.txt"), out, "--weights", "w.hdf5"], "--weights requires"),
         ([str(tmp_path / "t.txt"), out, "--state", "carried"], "--state: found 'carried'"),
         ([str(tmp_path / "t.txt"), out, "--precision", "half"], "precision: found 'half'"),
     ):

@@ -405,7 +405,7 @@ def test_the_command(
         assert captured.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
         assert captured.err.count(": not verified, because no SHA-256 is published for it; ") == 2
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
-        assert capsys.readouterr() == ("weights/small: all there\n", "")
+        assert capsys.readouterr() == ("weights/small: all files are present\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())
         assert lock[WEIGHTS["small"][1].url] == lock["weights.hdf5"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 

@@ -191,7 +191,7 @@ def test_a_method_that_looks_at_inputs_needs_some() -> None:
 
 def test_a_budget_by_outputs_needs_inputs() -> None:
     core = CoreLstm.random([20, 8])
-    with pytest.raises(InputError, match="allocation: found outputs"):
+    with pytest.raises(InputError, match="allocation: outputs requires inputs"):
         compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}))
     compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}, allocation="matrices"))
     compress_core(core, Compression(method="svd", targets="all", budget={"share": 0.5}), [torch.randn(9, 2, 20)])

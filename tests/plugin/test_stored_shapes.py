@@ -269,10 +269,10 @@ def _bytes(text: str) -> torch.Tensor:
             lambda text: text.replace('"bias":48', '"bias":48000000000'),
             r"192,000,\d{3},\d{3} numbers",
         ),
-        (lambda text: text.replace('"kind":"dense"', '"kind":"factors"', 1), "make no encoder"),
-        (lambda text: text.replace("char_embed", "other"), "make no encoder"),
-        (lambda text: text.replace('"lstms":[[0,0', '"lstms":[[5,0'), "make no encoder"),
-        (lambda text: text.replace('"shapes":[[48,6]]', '"shapes":[]', 1), "make no encoder"),
+        (lambda text: text.replace('"kind":"dense"', '"kind":"factors"', 1), "do not form an encoder"),
+        (lambda text: text.replace("char_embed", "other"), "do not form an encoder"),
+        (lambda text: text.replace('"lstms":[[0,0', '"lstms":[[5,0'), "do not form an encoder"),
+        (lambda text: text.replace('"shapes":[[48,6]]', '"shapes":[]', 1), "do not form an encoder"),
         (lambda text: "[" * 100_000, "recursion limit|Invalid JSON"),
         (lambda text: " " * (1 << 21), "at most 1048576"),
         (lambda text: torch.tensor([0.5, float("nan")]), "at most 1048576"),
@@ -288,7 +288,7 @@ def test_a_strangers_shapes(change: Any, message: str, outside: Path, tmp_path: 
     torch.save(state, archive.parent / "best.th")
     with pytest.raises(InputError, match=message) as caught:
         _loaded(archive.parent)
-    if "make no encoder" not in message:
+    if "do not form an encoder" not in message:
         assert "best.th" in str(caught.value) and SHAPES_KEY in str(caught.value)
 
 

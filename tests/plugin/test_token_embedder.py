@@ -169,8 +169,8 @@ def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
     ("keys", "message"),
     [
         ({"compression": {"method": "svd", "rank": 2, "target": "input"}}, "compression: .*'target'"),
-        ({"cache_mb": 5, "requires_grad": True}, "cache_mb: found 5"),
-        ({"cache_mb": 5, "state": "carried"}, "cache_mb: found 5"),
+        ({"cache_mb": 5, "requires_grad": True}, "cache_mb: "),
+        ({"cache_mb": 5, "state": "carried"}, "cache_mb: "),
         ({"state": "warm"}, "state: found 'warm'"),
         ({"precision": "float16"}, "precision: found 'float16'"),
         ({"weight_file": "gone.hdf5"}, "gone.hdf5: "),

@@ -117,5 +117,5 @@ def test_errors(tmp_path: Path) -> None:
     _embedder(folder, vocab)
     second = _embedder(other, vocab, namespace="second")
     assert second.bilm.token_ids([["dog"]]).tolist() == _ids(vocab, [["dog"]], "second").tolist() == [[[11]]]
-    with pytest.raises(InputError, match="word ids: found 50 words a token"):
+    with pytest.raises(InputError, match="word ids: found 50 words per token"):
         second(torch.ones(1, 2, 50, dtype=torch.long))

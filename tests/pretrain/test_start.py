@@ -314,7 +314,7 @@ def test_a_word_level_start(own: Texts, tmp_path: Path, capsys: pytest.CaptureFi
     assert evaluation.forward == pytest.approx(after["forward"], rel=1e-5)
     capsys.readouterr()
     assert main(_command(own, tmp_path / "no", *files, "--min-count", "2")) == 2
-    assert "--min-count: " in capsys.readouterr().err
+    assert "--min-count cannot be combined with --from" in capsys.readouterr().err
     (tmp_path / "same" / "vocabulary.txt").write_text("\n".join([*words[:-1], "blue"]) + "\n")
     assert main(_command(own, tmp_path / "no", *files, "--from-softmax", tmp_path / "same")) == 2
     assert "vocabulary.txt: line 6: found another word" in capsys.readouterr().err
@@ -326,22 +326,22 @@ def test_a_word_level_start(own: Texts, tmp_path: Path, capsys: pytest.CaptureFi
     [
         (
             ["{from}", "--cell", "512"],
-            "--cell: ",
+            "--cell cannot be combined with --from",
         ),
-        (["{from}", "--layers", "2"], "--layers: "),
-        (["{from}", "--options", "{elmo}/options.json"], "--options: "),
-        (["{from}", "--rank", "2"], "--rank: "),
-        (["{from}", "--budget", "10%"], "--budget: "),
+        (["{from}", "--layers", "2"], "--layers cannot be combined with --from"),
+        (["{from}", "--options", "{elmo}/options.json"], "--options cannot be combined with --from"),
+        (["{from}", "--rank", "2"], "--rank cannot be combined with --from"),
+        (["{from}", "--budget", "10%"], "--budget cannot be combined with --from"),
         (
             ["{from}", "--softmax", "full"],
-            "--softmax: ",
+            "--softmax cannot be combined with --from",
         ),
-        (["{from}", "--vocabulary", "{elmo}/vocabulary.txt"], "--vocabulary: "),
-        (["{from}", "--min-count", "2"], "--min-count: "),
-        (["{from}", "--from-folder", "{elmo}"], "--from: found --from-folder too"),
-        (["{from}", "--new-softmax", "--from-softmax", "{elmo}"], "--from-softmax: found --new-softmax too"),
-        (["--new-softmax"], "--new-softmax: "),
-        (["--from-softmax", "{elmo}"], "--from-softmax: "),
+        (["{from}", "--vocabulary", "{elmo}/vocabulary.txt"], "--vocabulary cannot be combined with --from"),
+        (["{from}", "--min-count", "2"], "--min-count cannot be combined with --from"),
+        (["{from}", "--from-folder", "{elmo}"], "--from and --from-folder are"),
+        (["{from}", "--new-softmax", "--from-softmax", "{elmo}"], "--from-softmax and --new-softmax are"),
+        (["--new-softmax"], "--new-softmax requires --from"),
+        (["--from-softmax", "{elmo}"], "--from-softmax requires --from"),
         (["--from", "{elmo}/none.json", "{elmo}/weights.hdf5"], "none.json: "),
         (
             ["--from", "{elmo}/options.json", "{elmo}/options.json"],

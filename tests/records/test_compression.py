@@ -48,7 +48,7 @@ _PLAIN: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input"}
         ({"targets": 5}, "compression.targets: found 5"),
         ({"targets": "joint+input"}, "targets: found joint+input"),
         ({"granularity": "row"}, "compression.granularity: found 'row'"),
-        ({"budget": {"share": 0.1}}, "compression.rank: found 2 beside a budget"),
+        ({"budget": {"share": 0.1}}, "compression.rank: found 2 "),
         ({"layers": "first"}, "compression.layers: found 'first'"),
         ({"layers": [-1]}, "compression.layers: found [-1]"),
         ({"layers": []}, "compression.layers: found []"),

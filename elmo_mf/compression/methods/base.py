@@ -264,7 +264,7 @@ def method_of(compression: Compression) -> Method:
     budget = compression.budget
     if budget is not None and method.stays_dense and budget.kind in ("bytes", "multiply_adds"):
         raise InputError(
-            f"compression.budget: found {budget.kind} with {compression.method}, which saves none; expected parameters"
+            f"compression.budget: found {budget.kind} with {compression.method}, which saves none, expected parameters"
         )
     return method
 

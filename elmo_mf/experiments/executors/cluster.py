@@ -137,7 +137,7 @@ def connect(address: str = "auto") -> Any:
         import ray
         import ray.util.scheduling_strategies
     except ImportError:
-        raise InputError("--ray: found no Ray, expected it installed: pip install elmo-mf[cluster]") from None
+        raise InputError("--ray: Ray is not installed; run pip install 'elmo-mf[cluster]'") from None
     try:
         if ":" in address:  # Ray itself would retry for minutes
             host, port = address.split("://")[-1].rsplit(":", 1)

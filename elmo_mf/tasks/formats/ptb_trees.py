@@ -35,7 +35,7 @@ class PtbTrees(LineFormat):
     def foreign(self, line: str) -> str | None:
         """See `LineFormat.foreign`."""
         if line.startswith(("{", "[")) and '"label"' in line:
-            return "Hugging Face's form, sentences with labels in JSON"
+            return "Hugging Face's format, sentences with labels in JSON"
         return "a table of sentences and labels" if re.search(r"[,\t][\"']?([0-4]|[a-z]+)[\"']?\s*$", line) else None
 
     @staticmethod

@@ -27,7 +27,7 @@ class SnliJsonl(LineFormat):
         """
         row = json.loads(line, object_pairs_hook=unique_pairs)
         if not isinstance(row, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not a JSON object")
         for name in ("sentence1", "sentence2"):
             text = row.get(name)
             if not isinstance(text, str) or not text.split() or not encodable(text):
@@ -42,7 +42,7 @@ class SnliJsonl(LineFormat):
         if line.startswith(("gold_label\t", "gold_label,")):
             return "SNLI as a table"
         if '"premise"' in line and '"hypothesis"' in line:
-            return "Hugging Face's form, with premise, hypothesis and a number as label"
+            return "Hugging Face's format, with premise, hypothesis and a number as label"
         return None
 
     @staticmethod

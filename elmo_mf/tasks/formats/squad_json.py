@@ -86,11 +86,11 @@ def _checked(path: Path, expected: str) -> Any:
         value = read_json(path, "data file", expected, most=_MAX_BYTES, unique_keys=True)
     except InputError:
         if _is_flat(_first_line(path)):
-            raise _other(path, "Hugging Face's form, one question a line") from None
+            raise _other(path, "Hugging Face's format, one question per line") from None
         raise
     rows = value.get("data") if isinstance(value, dict) else value
     if _is_flat(value) or (isinstance(rows, list) and rows and _is_flat(rows[0])):
-        raise _other(path, "Hugging Face's form, without paragraphs")
+        raise _other(path, "Hugging Face's format, without paragraphs")
     try:
         _SCHEMA.validate_python(value)
     except ValidationError as error:
@@ -154,5 +154,5 @@ def _wrong(qa: dict[str, Any], context: str) -> str:
         if not text.split():
             return f"answers: found {text[:40]!r}, expected words"
         if not context[: start + 1].split():
-            return f"answer_start of {name}: found {start}, expected a place from the passage's first word on"
+            return f"answer_start of {name}: found {start}, expected a position at or after the passage's first word"
     return ""

@@ -133,7 +133,7 @@ def test_the_command(tmp_path: Path) -> None:
             assert process.wait(60) == 130 and "Traceback" not in process.stderr.read()
         finally:
             process.kill()
-    assert line.startswith("http://127.0.0.1:") and line.endswith(f"shows {tmp_path}; Ctrl+C ends it\n")
+    assert line.startswith("http://127.0.0.1:") and line.endswith(f"shows {tmp_path}; press Ctrl+C to stop\n")
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 
