@@ -33,6 +33,30 @@ def _blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
+_FOLDERS = ("docs", "elmo_mf", "jsonnet", "leaderboard", "tasks", "tests", "weights")
+
+
+def _project_files() -> list[tuple[str, str]]:
+    """Page and path of each file or folder of this project that a page names in backticks."""
+    found = []
+    for page in sorted(PAGES):
+        text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for name in re.findall(r"`([\w./-]+)`", text):
+            in_folder = name.startswith(tuple(f"{folder}/" for folder in _FOLDERS)) and "NAME" not in name
+            if in_folder or name.endswith(".py") or name.startswith("requirements"):
+                found.append((page, name))
+        modules = re.findall(r"`python -m ([\w.]+)", text)
+        found += [(page, f"{module.replace('.', '/')}.py") for module in modules]
+    return found
+
+
+def _exists(name: str) -> bool:
+    """Whether a path below the project's folder exists; one of a Python file may be given by its end."""
+    if (ROOT / name).exists():
+        return True
+    return name.endswith(".py") and any(any((ROOT / folder).rglob(name)) for folder in ("elmo_mf", "tests"))
+
+
 def _commands(program: str) -> list[tuple[str, list[str]]]:
     """Page and words of each call of a program, in blocks and in the text."""
     found = []
@@ -72,6 +96,17 @@ def test_commands_that_are_not() -> None:
     for line in ("sweeep", "sweep --rank 4", "pretrain --out x", "compress a b --out c --dense yes no"):
         with pytest.raises(Exception, match=r"(?i)no such|missing|unexpected"):
             test_commands_are_such_as_there_are("", line.split())
+
+
+@pytest.mark.parametrize(("page", "name"), _project_files(), ids=_id)
+def test_files_that_pages_name_exist(page: str, name: str) -> None:
+    assert _exists(name), f"{page} names {name}"
+
+
+def test_files_that_do_not_exist() -> None:
+    assert len(_project_files()) > 40
+    for name in ("elmo_mf/bilm/graphs.py", "bilm/cell.py", "missing.py", "docs/missing.py", "tests/missing"):
+        assert not _exists(name)
 
 
 _NEEDS_MORE = {
