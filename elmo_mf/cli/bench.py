@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from elmo_mf.cli import completion
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import files_of_command
 from elmo_mf.cli.lists import choices, integers, texts
@@ -26,14 +27,28 @@ if TYPE_CHECKING:
 class EncoderOptions:
     """Options for the encoders that are timed."""
 
-    size: Annotated[str, Option(help="Size of random weights: small, medium or original.")] = "original"
+    size: Annotated[
+        str,
+        Option(
+            autocompletion=completion.one_of(lambda: ("small", "medium", "original")),
+            help="Size of random weights: small, medium or original.",
+        ),
+    ] = "original"
     options: Annotated[
         Path | None, Option(help="options.json of an ELMo, or a folder or zip with all its files, instead of --size.")
     ] = None
     weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
     ranks: Annotated[str, Option(help="Comma-separated ranks.")] = "128,32"
-    targets: Annotated[str, Option(help="Comma-separated target sets, each joined by +.")] = "all"
-    method: Annotated[str, Option(help="Factorization method.")] = "svd"
+    targets: Annotated[
+        str,
+        Option(
+            autocompletion=completion.some_of(completion.targets, ",+"),
+            help="Comma-separated target sets, each joined by +.",
+        ),
+    ] = "all"
+    method: Annotated[
+        str, Option(autocompletion=completion.one_of(completion.methods), help="Factorization method.")
+    ] = "svd"
     highway_rank: Annotated[
         int | None, Option(min=1, help="Rank of the character CNN's highway layers, the same at every rank.")
     ] = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from elmo_mf.cli import completion
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ class CompressionOptions:
             "alike; or loss, by their predicted effect on the loss, with kfac_svd."
         ),
     ] = "outputs"
-    method: Annotated[str, Option(help="Factorization method.")] = "svd"
+    method: Annotated[
+        str, Option(autocompletion=completion.one_of(completion.methods), help="Factorization method.")
+    ] = "svd"
     targets: Annotated[
         str,
         Option(
-            help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent) joined by +, or all."
+            autocompletion=completion.some_of(completion.targets, "+"),
+            help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent) joined by +, or "
+            "all.",
         ),
     ] = "all"
     highway_rank: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli import completion
 from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    kind: str = typer.Argument(help="weights, data, or words."),
+    kind: str = typer.Argument(autocompletion=completion.one_of(completion.kinds), help="weights, data, or words."),
     name: str = typer.Argument(
-        help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d."
+        autocompletion=completion.published,
+        help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d.",
     ),
     out: Path | None = typer.Option(
         None, "--out", "--output", help="Output folder; KIND/NAME by default, words/ for words."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli import completion
 from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli.terminal import echo
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def gradients(
-    task: str = typer.Argument(help="Name of a task, see elmo-mf tasks."),
+    task: str = typer.Argument(
+        autocompletion=completion.one_of(completion.tasks), help="Name of a task, see elmo-mf tasks."
+    ),
     output: Path | None = typer.Argument(None, metavar="OUTPUT", help="HDF5 file to write."),
     out: Output = None,
     file: Path | None = typer.Option(None, "--sweep", help="Sweep file whose data, limits and overrides to use."),

@@ -11,13 +11,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from elmo_mf.cli import completion
 from elmo_mf.errors import InputError
 from elmo_mf.io.validation import first_error
 
@@ -74,7 +76,10 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     limits: dict[str, Any] = {}
     if bounds and bounds.keys() <= {Ge, Le}:  # Typer checks these alone, the model all others
         limits = {"min": getattr(bounds.get(Ge), "ge", None), "max": getattr(bounds.get(Le), "le", None)}
-    kind = str if get_origin(field.annotation) is Literal else field.annotation  # validated by the model
+    kind = field.annotation
+    if get_origin(kind) is Literal:  # validated by the model
+        limits["autocompletion"] = completion.one_of(partial(get_args, kind))
+        kind = str
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
     return _parameter(name, Annotated[kind, typer.Option(*names, help=field.description, **limits)], field.default)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
+from elmo_mf.cli import completion
 from elmo_mf.cli.compression_options import budget, rank
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.output_options import Force, check_unused
@@ -42,7 +43,13 @@ class LowRankOptions:
         str | None,
         Option(help="Train low-rank factors of this rank, such as 32 or input=32,recurrent=16, as in compress."),
     ] = None
-    targets: Annotated[str, Option(help="With --rank or --budget: the matrices to factorize.")] = "all"
+    targets: Annotated[
+        str,
+        Option(
+            autocompletion=completion.some_of(completion.targets, "+"),
+            help="With --rank or --budget: the matrices to factorize.",
+        ),
+    ] = "all"
     budget: Annotated[str | None, Option(help="Train low-rank factors within a budget, as in compress.")] = None
 
     def keys(self) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from elmo_mf.cli import completion
 from elmo_mf.cli.elmo_files import elmo_keys
 from elmo_mf.cli.lists import integers, texts
 from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
@@ -38,12 +39,21 @@ class GridOptions:
 
     tasks: Annotated[
         str | None,
-        Option(help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks."),
+        Option(
+            autocompletion=completion.some_of(completion.tasks),
+            help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks.",
+        ),
     ] = None
-    methods: Annotated[str | None, Option(help="Comma-separated; svd by default.")] = None
+    methods: Annotated[
+        str | None,
+        Option(autocompletion=completion.some_of(completion.methods), help="Comma-separated; svd by default."),
+    ] = None
     targets: Annotated[
         str | None,
-        Option(help="Comma-separated target sets, each joined by +; by default all, the three targets together."),
+        Option(
+            autocompletion=completion.some_of(completion.targets, ",+"),
+            help="Comma-separated target sets, each joined by +; by default all, the three targets together.",
+        ),
     ] = None
     ranks: Annotated[str | None, Option(help="Comma-separated; 4,16,32 by default.")] = None
     seeds: Annotated[str | None, Option(help="Comma-separated; 13 by default.")] = None
@@ -158,7 +168,8 @@ def sweep(
     file: Annotated[
         Path | None,
         Argument(
-            help="Sweep file (jsonnet), or a name that --list shows; options on the command line replace its keys."
+            autocompletion=completion.one_of(completion.sweeps),
+            help="Sweep file (jsonnet), or a name that --list shows; options on the command line replace its keys.",
         ),
     ] = None,
     fetch: Annotated[
