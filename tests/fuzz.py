@@ -26,9 +26,9 @@ from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.compression import compress
 from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.io.numbers import CHECKSUM, checksum_of
 from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
+from elmo_mf.storage.numbers import CHECKSUM, checksum_of
 from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.spec import SweepSpec

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import atomic_path, open_regular, output_errors, read_json
-from elmo_mf.io.state_dict import read_state_dict
+from elmo_mf.storage.state_dict import read_state_dict
 
 CONFIG, WEIGHTS, META, VOCABULARY = "config.json", "weights.th", "meta.json", "vocabulary"
 _BEST = "best.th"  # the weights in the folder of a training

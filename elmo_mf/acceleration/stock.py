@@ -16,7 +16,7 @@ from elmo_mf.bilm.checkpoint import cell_group, char_cnn_shapes
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, BilmWeights, LstmWeights, reorder_gates, reorder_rows
 from elmo_mf.errors import InputError
-from elmo_mf.io import hdf5_file
+from elmo_mf.storage import hdf5_file
 
 ENCODER = "_elmo_lstm"
 """Attribute of AllenNLP's `Elmo` that holds its encoder."""

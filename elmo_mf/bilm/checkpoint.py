@@ -48,8 +48,9 @@ from elmo_mf.bilm.weights import (
     with_highway,
 )
 from elmo_mf.errors import InputError, one_of
-from elmo_mf.io import atomic_path, check_settled, hdf5_file
-from elmo_mf.io.numbers import NumbersFile, as_stored, show_shape, write_numbers, write_rounded
+from elmo_mf.io import atomic_path, check_settled
+from elmo_mf.storage import hdf5_file
+from elmo_mf.storage.numbers import NumbersFile, as_stored, show_shape, write_numbers, write_rounded
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 FLOAT_DTYPES = ("float16", "float32")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from elmo_mf.addresses import local_path
 from elmo_mf.errors import InputError, missing
 from elmo_mf.io import content_kind
-from elmo_mf.io.paths import local_path
 from elmo_mf.io.zip_archive import extract, is_zip, names
 
 OPTIONS = "options.json"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.addresses import local_path
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
@@ -29,7 +30,6 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, write_json
-from elmo_mf.io.paths import local_path
 
 if TYPE_CHECKING:
     from elmo_mf.records.compression import Compression

@@ -20,8 +20,9 @@ from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.vocabulary import read_rows
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_path, check_settled, hdf5_file
-from elmo_mf.io.numbers import NumbersFile, as_stored, write_blocks
+from elmo_mf.io import atomic_path, check_settled
+from elmo_mf.storage import hdf5_file
+from elmo_mf.storage.numbers import NumbersFile, as_stored, write_blocks
 
 _DATASET = "embedding"
 _EXPECTED = "token embeddings, as elmo-mf embed --vocabulary and bilm-tf write them"

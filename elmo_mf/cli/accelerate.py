@@ -253,7 +253,7 @@ def _search(
         search,
     )
     from elmo_mf.cli import accelerate_report as report
-    from elmo_mf.io.resumable import mark_folder
+    from elmo_mf.storage.resumable import mark_folder
 
     assert searched.data is not None
     instances = read_instances(original, searched.data, searched.limit)

@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elmo_mf.io.paths import expanded, local_path
+from elmo_mf.addresses import local_path
+from elmo_mf.io.paths import expanded
 
 _WRITTEN_OR_FOLDERS = (
     "out", "output", "json_file", "plot", "folder", "first", "second", "data", "softmax", "checkpoint",

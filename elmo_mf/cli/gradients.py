@@ -55,7 +55,7 @@ def gradients(
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.io.resumable import mark_folder
+    from elmo_mf.storage.resumable import mark_folder
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.spec import SweepSpec
     from elmo_mf.tasks.task_config import load_task

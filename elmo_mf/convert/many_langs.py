@@ -22,9 +22,9 @@ from elmo_mf.bilm.vocabulary import MOST_WORDS, Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target, reorder_rows
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, is_regular, read_json, write_json
-from elmo_mf.io.numbers import as_stored, show_shape
-from elmo_mf.io.state_dict import read_state_dict
 from elmo_mf.io.validation import validated
+from elmo_mf.storage.numbers import as_stored, show_shape
+from elmo_mf.storage.state_dict import read_state_dict
 
 CONFIG, TOKEN_EMBEDDER, ENCODER = "config.json", "token_embedder.pkl", "encoder.pkl"
 _CHARACTERS, _WORDS = "char.dic", "word.dic"

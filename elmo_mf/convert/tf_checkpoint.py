@@ -15,7 +15,7 @@ import numpy as np
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io import is_regular, read_text
-from elmo_mf.io.numbers import as_stored, show_shape
+from elmo_mf.storage.numbers import as_stored, show_shape
 
 EXPECTED = "a checkpoint of TensorFlow, such as model.ckpt-935588, or the folder of one"
 INSTALL = "pip install 'elmo-mf[tensorflow]'"

@@ -11,8 +11,8 @@ from typing import Any
 from elmo_mf.embed.text import Window
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, open_regular, write_json
-from elmo_mf.io.resumable import is_marked, mark_folder, read_sidecar
 from elmo_mf.provenance import file_hash
+from elmo_mf.storage.resumable import is_marked, mark_folder, read_sidecar
 
 _RESULT = "result.json"
 

@@ -28,7 +28,8 @@ from elmo_mf.embed._parts import Parts, finished
 from elmo_mf.embed.fasta import keys_of
 from elmo_mf.embed.text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
-from elmo_mf.io import atomic_path, check_space, exclusive, hdf5_file, output_errors, remove_folder
+from elmo_mf.io import atomic_path, check_space, exclusive, output_errors, remove_folder
+from elmo_mf.storage import hdf5_file
 
 Keep = Literal["all", "top", "average"]
 KEEP: tuple[Keep, ...] = ("all", "top", "average")

@@ -2,7 +2,7 @@
 
 Reading: `read_bytes`, `read_text`, `read_json` and `read_toml` read a whole file; `TextLines` iterates over a text of
 any size.
-Writing: `atomic_path` replaces one file, `atomic_files` several files of a folder; `hdf5_file` writes HDF5,
+Writing: `atomic_path` replaces one file, `atomic_files` several files of a folder;
 `checked_file` serves other libraries that write; `staging` is a folder for temporary files.
 Locking: `exclusive` reserves a folder for one process.
 """
@@ -20,7 +20,6 @@ from elmo_mf.io._atomic import (
     write_text,
 )
 from elmo_mf.io._checked import checked_file
-from elmo_mf.io._hdf5 import hdf5_file
 from elmo_mf.io._output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
 from elmo_mf.io._text_lines import TextLines
 from elmo_mf.io.reading import (
@@ -47,7 +46,6 @@ __all__ = [
     "checked_file",
     "content_kind",
     "exclusive",
-    "hdf5_file",
     "is_regular",
     "open_regular",
     "output_errors",

@@ -14,8 +14,8 @@ from allennlp.data.fields import TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
 from torch import Tensor
 
+from elmo_mf.addresses import local_path
 from elmo_mf.io import TextLines
-from elmo_mf.io.paths import local_path
 
 END = "<eos>"
 

@@ -7,8 +7,8 @@ from allennlp.data import DatasetReader, Instance, Token, TokenIndexer
 from allennlp.data.fields import LabelField, TextField
 from allennlp.data.token_indexers import SingleIdTokenIndexer
 
+from elmo_mf.addresses import local_path
 from elmo_mf.io import TextLines
-from elmo_mf.io.paths import local_path
 from elmo_mf.sentiment_trees import phrases
 
 

@@ -16,8 +16,8 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights, Factors, LstmWeights, Matrix, Pruned, Target
 from elmo_mf.compat.loading import weights_being_loaded
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.io.state_dict import read_state_dict
 from elmo_mf.io.validation import validated_json
+from elmo_mf.storage.state_dict import read_state_dict
 
 M = TypeVar("M", bound=nn.Module)
 Shape = tuple[PositiveInt, ...]

@@ -20,7 +20,6 @@ from elmo_mf.compression import compress, read_compression, with_history
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError, check_finite
 from elmo_mf.io import atomic_files, write_json
-from elmo_mf.io.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.lm.unigram import unigram_perplexity
 from elmo_mf.pretrain._command import command_line
@@ -34,6 +33,7 @@ from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
+from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 
 VERSION = 2
 """Version of pretraining; raise it when its result changes, see `tests/golden`."""

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.errors import InputError, one_of
-from elmo_mf.io import atomic_path, check_settled, hdf5_file
-from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
+from elmo_mf.io import atomic_path, check_settled
 from elmo_mf.pretrain.cross_entropy import cross_entropy
 from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
+from elmo_mf.storage import hdf5_file
+from elmo_mf.storage.numbers import NumbersFile, as_stored, write_numbers
 
 SOFTMAX_FILE = "softmax.hdf5"
 _EXPECTED = "the softmax that elmo-mf pretrain writes beside its weights"

@@ -13,7 +13,7 @@ import pytest
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import write_weights
 from elmo_mf.errors import InputError
-from elmo_mf.io.numbers import NumbersFile
+from elmo_mf.storage.numbers import NumbersFile
 from tests.conftest import random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
@@ -113,7 +113,7 @@ def test_a_file_that_has_more_numbers_than_any_elmo(
     elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The softmax of the published ELMo has more; what is stored number by number is read, at whatever size."""
-    monkeypatch.setattr("elmo_mf.io.numbers.MOST_NUMBERS", 100)
+    monkeypatch.setattr("elmo_mf.storage.numbers.MOST_NUMBERS", 100)
     options, weights = elmo_files()
     with h5py.File(weights) as file:
         largest = max(file[name].size for name in (f"{CELL}/W_0", "char_embed", "CNN_high_0/W_carry"))

@@ -17,7 +17,7 @@ from elmo_mf.compression import Distillation, compress, read_compression
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
 from elmo_mf.compression.recovery.distillation import Distilled, distill
 from elmo_mf.errors import InputError
-from elmo_mf.io.resumable import save_state
+from elmo_mf.storage.resumable import save_state
 from tests.compression.conftest import error_of
 from tests.conftest import random_bilm
 

@@ -19,13 +19,13 @@ from elmo_mf.bilm.weights import Factors
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.io import exclusive
-from elmo_mf.io.resumable import load_state, save_state
 from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain.progress import StepMetrics
 from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, PretrainSettings, SoftmaxKind
 from elmo_mf.pretrain.train import CHECKPOINT, Trainer
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
+from elmo_mf.storage.resumable import load_state, save_state
 from tests.conftest import pipe_of
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, replace, trainer

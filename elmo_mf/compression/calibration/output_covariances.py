@@ -14,7 +14,7 @@ import numpy as np
 
 from elmo_mf.bilm.weights import DIRECTIONS, Array, BilmWeights, Target
 from elmo_mf.compression.matrix_reference import MatrixReference
-from elmo_mf.io.numbers import NumbersFile
+from elmo_mf.storage.numbers import NumbersFile
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
 from elmo_mf.compression.calibration.output_covariances import OutputCovariances
 from elmo_mf.compression.matrix_reference import MatrixReference
-from elmo_mf.io import atomic_path, hdf5_file
-from elmo_mf.io.numbers import NumbersFile, as_stored, write_numbers
+from elmo_mf.io import atomic_path
+from elmo_mf.storage import hdf5_file
+from elmo_mf.storage.numbers import NumbersFile, as_stored, write_numbers
 
 
 @dataclass(frozen=True)

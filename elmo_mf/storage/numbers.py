@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elmo_mf.errors import InputError, one_line, shown
-from elmo_mf.io._global_heap import has_endless_heap
 from elmo_mf.io.reading import content_kind, open_regular
+from elmo_mf.storage._global_heap import has_endless_heap
 
 if TYPE_CHECKING:
     import h5py

@@ -16,9 +16,9 @@ import pytest
 from allennlp.common.file_utils import cached_path
 
 from elmo_mf import Bilm
+from elmo_mf.addresses import local_path
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
-from elmo_mf.io.paths import local_path
 from tests.conftest import random_bilm
 
 
@@ -44,9 +44,8 @@ def test_other_names_stay_as_they_are(path: str) -> None:
 
 
 def test_local_paths_do_not_import_allennlp() -> None:
-    code = (
-        "import sys; from elmo_mf.io.paths import local_path; local_path('file:///x'); print('allennlp' in sys.modules)"
-    )
+    uses = "import sys; from elmo_mf.addresses import local_path; local_path('file:///x')"
+    code = f"{uses}; print('allennlp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from elmo_mf.io import hdf5_file
+from elmo_mf.storage import hdf5_file
 from tests.io.conftest import EachFails
 
 

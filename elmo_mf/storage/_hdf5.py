@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elmo_mf.io._checked import checked_file
+from elmo_mf.io import checked_file
 
 if TYPE_CHECKING:
     import h5py

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import hdf5_file
-from elmo_mf.io.numbers import CHECKSUM, NumbersFile, as_stored, write_numbers
+from elmo_mf.storage import hdf5_file
+from elmo_mf.storage.numbers import CHECKSUM, NumbersFile, as_stored, write_numbers
 
 ARRAYS: dict[str, np.ndarray] = {
     "a": np.linspace(-1, 1, 300, dtype=np.float32).reshape(20, 15),
@@ -91,7 +91,7 @@ def test_heaps_that_hdf5_reads_for_ever(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.hdf5"
     with h5py.File(path, "w") as file:
         file.attrs["kind"] = "a text of any length"
-    program = "import sys; from pathlib import Path; from elmo_mf.io.numbers import NumbersFile as File;"
+    program = "import sys; from pathlib import Path; from elmo_mf.storage.numbers import NumbersFile as File;"
     program += "print(File(Path(sys.argv[1]), 'file', 'numbers').text('kind'))"
     command = [sys.executable, "-c", program, str(path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "a text of any length\n"
