@@ -240,10 +240,10 @@ OPTIONS = raw_options() | {
 
 def targets(folder: Path) -> dict[str, Target]:
     dense, factored = Weights(folder / "dense", False), Weights(folder / "factored", True)
-    own = random_bilm().weights()
+    weights = random_bilm().weights()
     gradients = folder / "g.hdf5"
     lengths = {"input": 48, "recurrent": 48, "projection": 6}
-    rows = {(*key, target): np.ones(length) for key in own.lstms for target, length in lengths.items()}
+    rows = {(*key, target): np.ones(length) for key in weights.lstms for target, length in lengths.items()}
     write_row_weights(gradients, RowWeights(rows), {"task": "sst"})
 
     def sweep(path: Path) -> object:
@@ -253,7 +253,7 @@ def targets(folder: Path) -> dict[str, Target]:
     found = {
         "weights": Target("hdf5", dense.make, lambda path: read_weights(path, dense.options)),
         "factored": Target("hdf5", factored.make, lambda path: read_weights(path, factored.options)),
-        "gradients": Target("hdf5", signed_bytes(gradients.read_bytes()), lambda path: read_row_weights(path, own)),
+        "gradients": Target("hdf5", signed_bytes(gradients.read_bytes()), lambda path: read_row_weights(path, weights)),
         "options": Target("json", _json_or_bytes(OPTIONS), BilmOptions.from_file),
         "records": Target("json", _json_or_bytes(full()), read_record),
         "reports": Target("json", signed_mutant(mutated_json), read_and_report),
@@ -325,8 +325,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="Where the input stays that something happened with.")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        folder = arguments.folder or Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
         known = targets(folder)
         limit_memory()

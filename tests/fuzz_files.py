@@ -111,8 +111,8 @@ def _part(path: Path) -> None:
     path.replace(note := parts.path(WINDOW).with_suffix(".json"))
     if not parts.have(WINDOW):
         raise InputError("made again")
-    found = json.loads(note.read_bytes())
-    assert {name: found[name] for name in PART_NOTE} == PART_NOTE
+    content = json.loads(note.read_bytes())
+    assert {name: content[name] for name in PART_NOTE} == PART_NOTE
 
 
 def _lease(path: Path) -> None:
@@ -146,11 +146,11 @@ def _cached_list(path: Path) -> None:
 
 
 def _from_cache(path: Path, name: str) -> None:
-    made: list[Path] = []
+    outputs: list[Path] = []
 
     def make(folder: Path) -> None:
         (folder / "content").write_bytes(CACHED)
-        made.append(folder)
+        outputs.append(folder)
 
     def read(folder: Path) -> bytes:
         return (folder / "content").read_bytes()
@@ -159,12 +159,12 @@ def _from_cache(path: Path, name: str) -> None:
         cache = Cache(path.parent, 0, machine)
         try:
             cache.load("facts", "x", make, read)
-            made.clear()
+            outputs.clear()
             path.replace(cache.folder / "facts" / "x" / name)
             assert cache.load("facts", "x", make, read) == CACHED
         finally:
             cache.close()
-    if made:
+    if outputs:
         raise InputError("made again")
 
 

@@ -37,14 +37,14 @@ def signed_mutant(mutated: Mutation) -> Callable[[Path, random.Random], None]:
     """Writes a mutated record with the id that its mutated run has."""
 
     def make(path: Path, chance: random.Random) -> None:
-        made = full()
+        example = full()
         if part := chance.choice((None, "config", "compression", "scoring")):  # which are small beside the rest
-            made["run"][part] = mutated(made["run"][part], chance)
+            example["run"][part] = mutated(example["run"][part], chance)
         else:
-            made = mutated(made, chance)
-        if isinstance(made.get("run"), dict):
-            made = signed(made)
-        path.write_bytes(json.dumps(made).encode())
+            example = mutated(example, chance)
+        if isinstance(example.get("run"), dict):
+            example = signed(example)
+        path.write_bytes(json.dumps(example).encode())
 
     return make
 
@@ -55,20 +55,20 @@ def read_and_report(path: Path) -> None:
     Raises:
         InputError: it is no record.
     """
-    found = read_record(path)
-    raw = found.to_dict()
-    dense = raw | {"matrices": [], "activation_error": None, "run": found.run.dense().to_dict()}
+    parsed = read_record(path)
+    raw = parsed.to_dict()
+    dense = raw | {"matrices": [], "activation_error": None, "run": parsed.run.dense().to_dict()}
     folder = path.parent / "sweep"
     for old in (folder / "records").glob("*.json"):
         old.unlink()
     records = records_of(write(folder, [dense, raw, record(None, 0.4), record(4, 0.3, seed=2)]))
     seconds_of(SweepSpec.from_file(None, tasks=["sst"]), [], records)
-    made = boards(records)
-    as_json(page_data(made))
-    assert header(made) and summary(made)
+    made_boards = boards(records)
+    as_json(page_data(made_boards))
+    assert header(made_boards) and summary(made_boards)
     for kind in KINDS:
-        KINDS[kind](made, folder / f"board.{kind}")
-    for board in made:
+        KINDS[kind](made_boards, folder / f"board.{kind}")
+    for board in made_boards:
         _tables(board)
     try:
         compared = compare(folder, folder)
@@ -77,7 +77,7 @@ def read_and_report(path: Path) -> None:
     for one in compared:
         assert {verdict(row) for row in one.rows}
     if zlib.crc32(path.read_bytes()) % _PLOTTED == 0:
-        assert draw([figure(board, methods_of(made)) for board in made])
+        assert draw([figure(board, methods_of(made_boards)) for board in made_boards])
 
 
 def _tables(board: Board) -> None:
@@ -85,6 +85,6 @@ def _tables(board: Board) -> None:
     table(board, markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
     explanation = explain(board)
     if len(explanation.costs):
-        for made in (cost_table, norm_table):
-            made(explanation)
+        for build_table in (cost_table, norm_table):
+            build_table(explanation)
         assert findings([explanation]) and explanation.to_dict()

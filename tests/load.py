@@ -83,11 +83,11 @@ def status_load(records: int, folder: Path) -> dict[str, float]:
     store = RecordStore(folder)
     for run in expand(spec):
         store.write(run, _result(run.seed))
-    found = {"records": float(len(store.records()))}
+    measured = {"records": float(len(store.records()))}
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["sweep", *grid, "--output", str(folder), "--status"]) == 0
-    return found | {"status_seconds": time.perf_counter() - started}
+    return measured | {"status_seconds": time.perf_counter() - started}
 
 
 _USED = """
@@ -104,11 +104,11 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 def leaderboard_load(records: int, folder: Path) -> dict[str, float]:
     """Processor time and peak memory of `elmo-mf leaderboard`, three seeds per encoder, and the page's size."""
     runs = ((rank, seed) for rank in range(records) for seed in (1, 2, 3))
-    made = [
+    copies = [
         record(rank or None, 0.3 + (rank % 100) / 1000 + seed / 100, seed)
         for rank, seed in itertools.islice(runs, records)
     ]
-    write(folder, made)
+    write(folder, copies)
     command = [sys.executable, "-m", "elmo_mf", "leaderboard", str(folder)]
     measured = subprocess.run(
         [sys.executable, "-c", _USED, *command], capture_output=True, text=True, check=True, cwd=ROOT
@@ -123,9 +123,9 @@ def leaderboard_load(records: int, folder: Path) -> dict[str, float]:
 
 def load(runs: int, records: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        found = sweep_load(runs, Path(folder)) | status_load(records, Path(folder) / "many")
-        found |= leaderboard_load(records, Path(folder) / "board")
-    return {key: round(value, 2) for key, value in found.items()}
+        measured = sweep_load(runs, Path(folder)) | status_load(records, Path(folder) / "many")
+        measured |= leaderboard_load(records, Path(folder) / "board")
+    return {key: round(value, 2) for key, value in measured.items()}
 
 
 if __name__ == "__main__":

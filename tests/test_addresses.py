@@ -78,8 +78,8 @@ def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatc
     bilm = random_bilm()
     bilm.save(home / "elmo")
     start = {"~": "~", "file://": f"file://{home}", "http://": address}[kind]
-    found = Bilm.from_files(f"{start}/elmo/options.json", f"{start}/elmo/weights.hdf5")
-    assert np.array_equal(found.embed([["A", "word"]])[0], bilm.embed([["A", "word"]])[0])
+    from_addresses = Bilm.from_files(f"{start}/elmo/options.json", f"{start}/elmo/weights.hdf5")
+    assert np.array_equal(from_addresses.embed([["A", "word"]])[0], bilm.embed([["A", "word"]])[0])
     with pytest.raises(InputError, match=r"gone\.json"):
         Bilm.from_files(f"{start}/gone.json", f"{start}/elmo/weights.hdf5")
     shutil.make_archive(str(home / "elmo"), "zip", home / "elmo")

@@ -59,7 +59,7 @@ def _exists(name: str) -> bool:
 
 def _commands(program: str) -> list[tuple[str, list[str]]]:
     """Page and words of each call of a program, in blocks and in the text."""
-    found = []
+    commands = []
     for page in sorted(PAGES):
         text = (ROOT / page).read_text(encoding="utf-8")
         lines = [
@@ -71,8 +71,8 @@ def _commands(program: str) -> list[tuple[str, list[str]]]:
             for part in re.split(r"&&|;", line):
                 words = shlex.split(part, comments=True)
                 if words and words[0] == program:
-                    found.append((page, words[1:]))
-    return found
+                    commands.append((page, words[1:]))
+    return commands
 
 
 def _id(value: object) -> str:
@@ -129,7 +129,7 @@ def _runnable(page: str) -> list[list[str]]:
     """What a page has to type, sweeps as far as what they would run."""
     names = [path.stem for path in (ROOT / "jsonnet" / "sweeps" / "published").glob("*.jsonnet")]
     found = []
-    for words in (words for own, words in _commands("elmo-mf") if own == page):
+    for words in (words for place, words in _commands("elmo-mf") if place == page):
         if _NEEDS_MORE.keys() & set(words) or " ".join(words) in _PUBLISHED:
             continue
         if words[0] == "sweep" and not {"--dry-run", "--status", "--retime"} & set(words):

@@ -37,40 +37,40 @@ def _inline(tokens: list[Any]) -> list[Any]:
 @example("_a_ __init__ snake_case")
 def test_markdown(text: str) -> None:
     """In a paragraph, after other words, in a heading and in a cell it is one text, and nothing else."""
-    shown, made = visible(text), escape.markdown(text)
+    shown, escaped = visible(text), escape.markdown(text)
     for parser in _PARSERS:
         for before, around in (("", "paragraph"), ("- x: ", "list_item"), ("# ", "heading")):
-            tokens = parser.parse(f"{before}{made}")
-            found = _inline(tokens)
-            content = "".join(token.content for token in found)
+            tokens = parser.parse(f"{before}{escaped}")
+            inline = _inline(tokens)
+            content = "".join(token.content for token in inline)
             if before != "# ":  # whose closing signs are not its text
                 assert content == f"{before.removeprefix('- ')}{shown}" or not shown
-            assert {token.type for token in found} <= {"text", "text_special"}
+            assert {token.type for token in inline} <= {"text", "text_special"}
             assert not shown or tokens[0].type.startswith((around, "bullet_list"))
-    cells = _PARSERS[1].parse(f"| a | b |\n|---|---|\n| {made} | end |\n")
+    cells = _PARSERS[1].parse(f"| a | b |\n|---|---|\n| {escaped} | end |\n")
     contents = [token.children or [] for token in cells if token.type == "inline"]
     assert len(contents) == 4 and "".join(t.content for t in contents[2]) == shown
-    assert not re.search(r"(?i)https?://|www\.", made)  # of which GitHub would make links
-    assert escape.plain(made) == shown or "&#" in made or "**" in shown or "\\" in shown
+    assert not re.search(r"(?i)https?://|www\.", escaped)  # of which GitHub would make links
+    assert escape.plain(escaped) == shown or "&#" in escaped or "**" in shown or "\\" in shown
 
 
 @given(_TEXTS)
 def test_code(text: str) -> None:
     if shown := visible(text):
-        (found,) = _inline(_PARSERS[0].parse(f"x {escape.code(text)}"))[1:]
-        assert (found.type, found.content) == ("code_inline", shown)
+        (inline,) = _inline(_PARSERS[0].parse(f"x {escape.code(text)}"))[1:]
+        assert (inline.type, inline.content) == ("code_inline", shown)
 
 
 @given(st.text())
 def test_html(text: str) -> None:
-    found = []
+    texts = []
 
     class Parser(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.append((tag, attrs))
+            texts.append((tag, attrs))
 
     Parser().feed(f'<img alt="{escape.html(text)}">')
-    assert found == [("img", [("alt", visible(text))])]
+    assert texts == [("img", [("alt", visible(text))])]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "\uff1d1"])
@@ -82,6 +82,8 @@ def test_formulas(text: str) -> None:
 @given(st.text(min_size=1))
 def test_yaml(text: str) -> None:
     """One line; quoted as JSON, which is YAML, where it could be something else."""
-    made = escape.yaml(text)
-    assert len(made.splitlines()) == 1
-    assert made == text if re.fullmatch(r"[A-Za-z][A-Za-z0-9 .,()/+-]*", text) else json.loads(made) == visible(text)
+    escaped = escape.yaml(text)
+    assert len(escaped.splitlines()) == 1
+    assert (
+        escaped == text if re.fullmatch(r"[A-Za-z][A-Za-z0-9 .,()/+-]*", text) else json.loads(escaped) == visible(text)
+    )

@@ -51,7 +51,7 @@ def test_mutants_behind_their_checksums(tmp_path: Path) -> None:
     from elmo_mf.errors import InputError
     from tests.fuzz import Weights
 
-    weights, found = Weights(tmp_path / "elmo", False), set[str]()
+    weights, kinds = Weights(tmp_path / "elmo", False), set[str]()
     path = tmp_path / "w.hdf5"
     with h5py.File(tmp_path / "elmo" / "weights.hdf5") as file:
         place = file["char_embed"].id.get_offset()
@@ -62,8 +62,8 @@ def test_mutants_behind_their_checksums(tmp_path: Path) -> None:
         sign(path, random.Random(seed))
         try:
             read_weights(path, weights.options)
-            found.add("read")
+            kinds.add("read")
         except InputError as error:
             assert "match their checksum" in str(error)
-            found.add("refused")
-    assert found == {"read", "refused"}
+            kinds.add("refused")
+    assert kinds == {"read", "refused"}

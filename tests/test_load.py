@@ -10,5 +10,5 @@ pytestmark = pytest.mark.slow
 
 
 def test_load() -> None:
-    found = load(10, 20)
-    assert found["runs"] == 10 and found["records"] == 20
+    measured = load(10, 20)
+    assert measured["runs"] == 10 and measured["records"] == 20

@@ -31,7 +31,7 @@ def test_tables_are_of_the_records() -> None:
 
 def test_every_table_is_in_a_page() -> None:
     texts = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
-    shown = [found for text in texts for found in re.findall(r'cog table\("(\w+)", "([\w-]+)"\)', text)]
+    shown = [table_name for text in texts for table_name in re.findall(r'cog table\("(\w+)", "([\w-]+)"\)', text)]
     assert sorted(shown) == sorted((group, name) for group, tables in GROUPS.items() for name in tables)
 
 

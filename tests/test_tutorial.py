@@ -36,11 +36,11 @@ def _outputs(page: str, folder: Path, fast: bool) -> list[tuple[str, str, str]]:
     for name in ("weights", "tasks", "jsonnet"):
         (folder / name).symlink_to(ROOT / name)
     names: dict[str, object] = {}
-    found = []
-    for language, text, said in _STEP.findall(page):
+    steps = []
+    for language, text, output in _STEP.findall(page):
         short = " --limit 12 --targets input --ranks 4" if fast and text.startswith("elmo-mf sweep") else ""
-        found.append((text, said, _run(language, text.rstrip() + short, names)))
-    return found
+        steps.append((text, output, _run(language, text.rstrip() + short, names)))
+    return steps
 
 
 def _shape(text: str) -> list[str]:
@@ -53,11 +53,11 @@ def test_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("COLUMNS", "100")
     steps = _outputs(PAGE.read_text(encoding="utf-8"), tmp_path, fast=True)
     assert len(steps) > 6
-    for text, said, printed in steps:
+    for text, output, printed in steps:
         if "runs/tutorial/sweep" not in text:
-            assert _shape(said) == _shape(printed), text
+            assert _shape(output) == _shape(printed), text
         else:  # other encoders won, and fewer
-            assert said and printed and set(_shape(printed)) & set(_shape(said)), text
+            assert output and printed and set(_shape(printed)) & set(_shape(output)), text
 
 
 def _write() -> None:
@@ -66,9 +66,9 @@ def _write() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         outputs = iter(_outputs(page, Path(folder), fast=False))
 
-    def with_output(found: re.Match[str]) -> str:
+    def with_output(match: re.Match[str]) -> str:
         text, _, printed = next(outputs)
-        return f"```{found[1]}\n{text}```\n\n```text\n{printed}```\n"
+        return f"```{match[1]}\n{text}```\n\n```text\n{printed}```\n"
 
     PAGE.write_text(_STEP.sub(with_output, page), encoding="utf-8")
 

@@ -85,8 +85,8 @@ def test_the_interval_is_scipys() -> None:
     rng = np.random.default_rng(1)
     theirs, ours = rng.random(400) < 0.8, rng.random(400) < 0.75
     names = ("0 _total_count", "0 _correct_count", EXAMPLES, LOSS)
-    made = [Evaluation(e.scores, names, e.counts) for e in map(_accuracy, (theirs, ours))]
-    loss = Comparison(made[0], Counters(_Model(metric)), Goal("accuracy", True)).loss(made[1])
+    evaluations = [Evaluation(e.scores, names, e.counts) for e in map(_accuracy, (theirs, ours))]
+    loss = Comparison(evaluations[0], Counters(_Model(metric)), Goal("accuracy", True)).loss(evaluations[1])
     difference = 100 * (theirs.astype(float) - ours)
     expected = stats.bootstrap((difference,), np.mean, n_resamples=9999, method="percentile", rng=rng)
     assert loss.estimate == pytest.approx(difference.mean())
@@ -105,11 +105,11 @@ def test_f1_of_spans_is_resampled_exactly(archives: Archives) -> None:
     evaluation, counters = evaluate(harsh.model, instances)
     assert 0 < evaluation.scores["accuracy"] <= 1
     chosen = np.random.default_rng(0).integers(0, len(instances), len(instances))
-    found = counters.metrics_of(evaluation.names, evaluation.counts[chosen].sum(axis=0))
+    metrics = counters.metrics_of(evaluation.names, evaluation.counts[chosen].sum(axis=0))
     harsh.model.get_metrics(reset=True)
     expected, _ = evaluate(harsh.model, [instances[index] for index in chosen])
     for name, value in expected.scores.items():
-        assert found[name] == pytest.approx(value, abs=1e-4), name
+        assert metrics[name] == pytest.approx(value, abs=1e-4), name
 
 
 def test_what_examples_cannot_exclude() -> None:

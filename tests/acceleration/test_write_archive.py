@@ -50,9 +50,9 @@ def _predictions(model: Any, reader: Any, data: Path) -> list[dict[str, Any]]:
     return [output for batch in batches for output in model.forward_on_instances(batch)]
 
 
-def _assert_same(found: list[dict[str, Any]], expected: list[dict[str, Any]], tolerance: float = 1e-4) -> None:
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
+def _assert_same(actual: list[dict[str, Any]], expected: list[dict[str, Any]], tolerance: float = 1e-4) -> None:
+    assert len(actual) == len(expected)
+    for ours, theirs in zip(actual, expected, strict=True):
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
             if isinstance(value, (np.ndarray, np.floating, float)):
@@ -79,8 +79,8 @@ def test_predictions_stay(task: str, archives: Archives, tmp_path: Path) -> None
     _assert_same(_predictions(fast.model, fast.validation_dataset_reader, _data(original)), expected)
     with open_archive(original) as before, open_archive(out) as after:
         theirs, ours = before.state_dict(), after.state_dict()
-    rest = [name for name in theirs if "._elmo_lstm." not in name]
-    assert rest and all(torch.equal(theirs[name], ours[name]) for name in rest)
+    outside_the_lstm = [name for name in theirs if "._elmo_lstm." not in name]
+    assert outside_the_lstm and all(torch.equal(theirs[name], ours[name]) for name in outside_the_lstm)
     config = fast.config.as_dict(quiet=True)
     assert str(original.parent) not in json.dumps(config["model"])
     assert '"elmo_characters"' not in json.dumps(config["dataset_reader"])

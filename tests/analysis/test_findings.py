@@ -20,11 +20,11 @@ def _entry(target: str, layer: int, rank: int, loss: float, norm: float, seed: i
     matrix = {"direction": "forward", "layer": layer, "target": target, "shape": [8, 4 if target == "input" else 2],
               "rank": rank, "parameters": 48, "energy": 0.5, "error": 1 / rank, "input_error": 0.1,
               "norms": dict.fromkeys(_NORMS, norm)}  # fmt: skip
-    made = record(rank, 0.5, seed, task, activation_error={"all": 0.1, "layers": []}, matrices=[matrix])
-    made["run"]["compression"] = Compression(method="svd", rank=rank, targets=target, layers=[layer]).to_dict()
-    made["run"]["elmo"] = _elmo(task)
-    made["scores"]["loss"] = 1.0 + loss
-    return made
+    example = record(rank, 0.5, seed, task, activation_error={"all": 0.1, "layers": []}, matrices=[matrix])
+    example["run"]["compression"] = Compression(method="svd", rank=rank, targets=target, layers=[layer]).to_dict()
+    example["run"]["elmo"] = _elmo(task)
+    example["scores"]["loss"] = 1.0 + loss
+    return example
 
 
 def _elmo(task: str) -> dict[str, str]:
@@ -87,11 +87,11 @@ def test_norms_given_size_and_rank(sign: int) -> None:
         for matrix in one["matrices"]:
             matrix["norms"] = dict.fromkeys(_NORMS, norms[matrix["layer"]])
     table = compressions_of(boards_of(records)[0])
-    found = norm_correlation(table)
+    correlation = norm_correlation(table)
     ranks = table[[NORM, "loss", "size", "rank"]].rank().to_numpy()
     inverse = np.linalg.inv(np.corrcoef(ranks.T))
-    assert found == pytest.approx(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]))
-    assert sign * found > 0.9
+    assert correlation == pytest.approx(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]))
+    assert sign * correlation > 0.9
 
 
 def test_models_that_cannot_answer_are_left_out() -> None:

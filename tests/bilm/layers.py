@@ -104,10 +104,10 @@ def plain_layer(
         for row in range(sizes[0]):
             places = [int(start) + row for start, size in zip(starts, sizes, strict=True) if row < size]
             one = inputs[direction, places].double()
-            found, last_h, last_c = plain_lstm(
+            output, last_h, last_c = plain_lstm(
                 weights[direction], one, layer.clips, h[direction, row].clone(), c[direction, row].clone()
             )
-            outputs[direction, places], h[direction, row], c[direction, row] = found, last_h, last_c
+            outputs[direction, places], h[direction, row], c[direction, row] = output, last_h, last_c
     return [outputs, h, c]
 
 
@@ -121,11 +121,11 @@ def assert_equal(layer: Layer, lengths: list[int], settings: RuntimeSettings | N
     inputs, sizes, state = layer.batch(lengths)
     expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(w) for w in layer.weights()])
     output, (h, c) = layer.build(settings=settings)(inputs, sizes, state)
-    for found, wanted in zip((output, h, c), expected, strict=True):
-        assert found.dtype == torch.float32
-        assert_close(found, wanted, 1e-5)
+    for actual, reference in zip((output, h, c), expected, strict=True):
+        assert actual.dtype == torch.float32
+        assert_close(actual, reference, 1e-5)
 
 
-def assert_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
-    largest = max(1.0, wanted.abs().max().item())
-    torch.testing.assert_close(found.double(), wanted.double(), atol=tolerance * largest, rtol=0)
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
+    largest = max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(actual.double(), expected.double(), atol=tolerance * largest, rtol=0)

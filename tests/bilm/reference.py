@@ -71,7 +71,7 @@ def _blockwise(matrix: Matrix) -> Tensor:
     left, right = _double(matrix.left), _double(matrix.right)
     rows_a_block = len(left) // (len(right) // matrix.rank)
     starts = [row // rows_a_block * matrix.rank for row in range(len(left))]
-    return torch.stack([own @ right[start : start + matrix.rank] for own, start in zip(left, starts, strict=True)])
+    return torch.stack([gate @ right[start : start + matrix.rank] for gate, start in zip(left, starts, strict=True)])
 
 
 def _double(array: Array) -> Tensor:

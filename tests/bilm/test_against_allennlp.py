@@ -50,9 +50,9 @@ def test_activations_over_several_batches(
         if state == "zero":
             theirs._elmo_lstm.reset_states()
         with torch.no_grad():
-            expected, found = theirs(ids), ours(ids)
-        assert torch.equal(found.mask, expected["mask"])
-        for layer, vectors in zip(found.layers, expected["activations"], strict=True):
+            expected, actual = theirs(ids), ours(ids)
+        assert torch.equal(actual.mask, expected["mask"])
+        for layer, vectors in zip(actual.layers, expected["activations"], strict=True):
             torch.testing.assert_close(layer, vectors, atol=tolerance, rtol=0)
 
 
@@ -62,11 +62,11 @@ def test_token_vectors(elmo_files: Files, shape: dict[str, Any], trained: bool) 
     ours, theirs = _both(elmo_files(**shape), "zero", requires_grad=True)
     for sentences in BATCHES:
         with torch.set_grad_enabled(trained):
-            found = token_layer(ours, batch_to_ids(sentences))[0]
+            actual = token_layer(ours, batch_to_ids(sentences))[0]
             expected = theirs._token_embedder(batch_to_ids(sentences))
-        assert found.requires_grad is trained
+        assert actual.requires_grad is trained
         vectors = expected["token_embedding"] * expected["mask"].unsqueeze(2)
-        torch.testing.assert_close(found, vectors, atol=1e-6, rtol=0)
+        torch.testing.assert_close(actual, vectors, atol=1e-6, rtol=0)
 
 
 def test_clips_are_hit() -> None:
@@ -83,9 +83,9 @@ def test_gradients(elmo_files: Files, state: StatePolicy) -> None:
         ids = batch_to_ids(sentences)
         if state == "zero":
             theirs._elmo_lstm.reset_states()
-        expected, found = theirs(ids)["activations"], ours(ids).layers
-        weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
-        torch.autograd.backward((found * weights).sum())
+        expected, actual = theirs(ids)["activations"], ours(ids).layers
+        weights = torch.randn(actual.shape, generator=torch.Generator().manual_seed(1))
+        torch.autograd.backward((actual * weights).sum())
         torch.autograd.backward((torch.stack(expected) * weights).sum())
     lstm = theirs._elmo_lstm
     for k in range(2):

@@ -52,10 +52,10 @@ def test_padding_beyond_the_longest_sentence_changes_nothing(state: StatePolicy)
     wide = torch.cat([ids, ids.new_zeros(3, 4, ids.shape[2])], dim=1)
     narrow, padded = (Bilm(bilm.options, bilm.weights(), state) for _ in range(2))
     for _ in range(2):
-        expected, found = narrow(ids), padded(wide)
-        torch.testing.assert_close(found.layers[:, :, :-4], expected.layers)
-        assert torch.equal(found.mask[:, :-4], expected.mask)
-        assert not found.layers[:, :, -4:].any() and not found.mask[:, -4:].any()
+        expected, actual = narrow(ids), padded(wide)
+        torch.testing.assert_close(actual.layers[:, :, :-4], expected.layers)
+        assert torch.equal(actual.mask[:, :-4], expected.mask)
+        assert not actual.layers[:, :, -4:].any() and not actual.mask[:, -4:].any()
 
 
 def test_carried_state_depends_on_order_until_reset() -> None:
@@ -121,8 +121,8 @@ def test_factors_are_loaded_not_made_again(elmo_files: Files, tmp_path: Path) ->
 def test_float16_is_close(elmo_files: Files, tmp_path: Path) -> None:
     bilm = Bilm.from_files(*elmo_files())
     bilm.save(tmp_path / "half", "float16")
-    half = Bilm.from_files(tmp_path / "half" / "options.json", tmp_path / "half" / "weights.hdf5")
-    np.testing.assert_allclose(half.embed(SENTENCES)[0], bilm.embed(SENTENCES)[0], atol=5e-3)
+    float16 = Bilm.from_files(tmp_path / "half" / "options.json", tmp_path / "half" / "weights.hdf5")
+    np.testing.assert_allclose(float16.embed(SENTENCES)[0], bilm.embed(SENTENCES)[0], atol=5e-3)
 
 
 @pytest.mark.slow
@@ -135,11 +135,11 @@ def test_less_precise_weights_of_a_trained_elmo(
         pytest.skip(f"needs a processor with {precision} products")
     sentences = calibration_sentences(CALIBRATION_TEXT)[:40]
     files = demo_options(), demo_weights()
-    exact, found = (
+    exact, close = (
         np.concatenate(Bilm.from_files(*files, compression, precision=p).embed(sentences), axis=1)
         for p in ("float32", precision)
     )
-    differences = np.linalg.norm(found - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2))
+    differences = np.linalg.norm(close - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2))
     assert (differences > 1e-4).all() and (differences < bound).all()
 
 

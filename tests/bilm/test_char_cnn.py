@@ -93,12 +93,12 @@ def test_less_precise_weights_are_close(precision: Precision, n: int, words: int
     exact, close = _pair(precision, n, seed)
     ids = torch.randint(1, PADDING + 2, (words, 50), generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
-        wanted, found = exact(ids), close(ids)
-    assume(wanted.norm() > 0.1)
-    assert found.dtype == torch.float32 and not torch.equal(found, wanted)
-    assert (found - wanted).norm() / wanted.norm() < 0.02
+        expected, actual = exact(ids), close(ids)
+    assume(expected.norm() > 0.1)
+    assert actual.dtype == torch.float32 and not torch.equal(actual, expected)
+    assert (actual - expected).norm() / expected.norm() < 0.02
     trained = close(ids)
-    torch.testing.assert_close(trained.detach(), wanted, atol=1e-5, rtol=1e-5)  # where there are gradients, float32
+    torch.testing.assert_close(trained.detach(), expected, atol=1e-5, rtol=1e-5)  # where there are gradients, float32
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
@@ -136,9 +136,9 @@ def _pair(precision: Precision, n: int, seed: int) -> tuple[CharCnn, CharCnn]:
 
 def test_other_types_than_float32(cnn: CharCnn) -> None:
     expected = _inference(cnn)
-    found = _inference(cnn.double())
-    assert found.dtype == torch.float64
-    torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
+    actual = _inference(cnn.double())
+    assert actual.dtype == torch.float64
+    torch.testing.assert_close(actual.float(), expected, atol=1e-5, rtol=1e-5)
 
 
 CHARACTERS = 12  # in a word, at most
@@ -161,10 +161,10 @@ def test_tables_are_convolutions(filters: list[tuple[int, int]], words: int, see
     with torch.no_grad():
         expected = torch.cat([convolution(embedded).amax(dim=2) for convolution in convolutions], dim=1)
         tables = CharacterTables(embedding, convolutions, PADDING + 1, words_at_once=2)
-        found = tables.maxima(ids)
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        maxima = tables.maxima(ids)
+        torch.testing.assert_close(maxima, expected, atol=1e-5, rtol=1e-5)
         if words:
-            assert torch.equal(tables.maxima(ids[:1]), found[:1])  # whatever stands beside it
+            assert torch.equal(tables.maxima(ids[:1]), maxima[:1])  # whatever stands beside it
 
 
 @pytest.mark.parametrize("bad", [-1, PADDING + 2])

@@ -222,10 +222,12 @@ def test_factors_of_unequal_rank(elmo_files: Files, tmp_path: Path) -> None:
 def test_both_official_dtypes_load(elmo_files: Files, tmp_path: Path) -> None:
     options, weights = elmo_files()
     with h5py.File(weights, "a") as file:
-        half = file[f"{CELL}/B"][...].astype(np.float16)
+        float16 = file[f"{CELL}/B"][...].astype(np.float16)
         del file[f"{CELL}/B"]
-        file[f"{CELL}/B"] = half
-    np.testing.assert_array_equal(Bilm.from_files(options, weights).weights().lstms[0, 1].bias, half.astype(np.float32))
+        file[f"{CELL}/B"] = float16
+    np.testing.assert_array_equal(
+        Bilm.from_files(options, weights).weights().lstms[0, 1].bias, float16.astype(np.float32)
+    )
 
 
 def test_nothing_is_left_of_a_failed_write(tmp_path: Path) -> None:
@@ -250,27 +252,27 @@ def test_matrices_in_int8(elmo_files: Files, tmp_path: Path, compressed: dict[st
     bilm.save(halves, "float16")
     bilm.save(rounded, "int8")
     Bilm.from_files(rounded / "options.json", rounded / "weights.hdf5").save(again, "int8")
-    numbers, others, own, same = (numbers_of(folder / "weights.hdf5") for folder in (exact, halves, rounded, again))
-    assert {name for name in own if not name.endswith("_scale")} == set(numbers)
+    numbers, others, int8, same = (numbers_of(folder / "weights.hdf5") for folder in (exact, halves, rounded, again))
+    assert {name for name in int8 if not name.endswith("_scale")} == set(numbers)
     for name, values in numbers.items():
         is_matrix = name.rpartition("/")[2].startswith("W_")
-        assert (own[name].dtype == np.int8) == is_matrix == (f"{name}_scale" in own)
+        assert (int8[name].dtype == np.int8) == is_matrix == (f"{name}_scale" in int8)
         if not is_matrix:
-            np.testing.assert_array_equal(own[name], others[name])
+            np.testing.assert_array_equal(int8[name], others[name])
             continue
-        scale = own[f"{name}_scale"]
+        scale = int8[f"{name}_scale"]
         others_axes = tuple(range(values.ndim - 1))
         np.testing.assert_allclose(scale * 127, np.abs(values).max(axis=others_axes), rtol=1e-6)
-        assert np.all(np.abs(own[name] * scale - values) <= scale * (0.5 + 1e-4))
-        np.testing.assert_array_equal(own[name], same[name])
+        assert np.all(np.abs(int8[name] * scale - values) <= scale * (0.5 + 1e-4))
+        np.testing.assert_array_equal(int8[name], same[name])
         np.testing.assert_allclose(scale, same[f"{name}_scale"], rtol=1e-6)
 
 
 def numbers_of(weights: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+    numbers: dict[str, np.ndarray] = {}
     with h5py.File(weights) as file:
-        file.visititems(lambda name, one: found.update({name: one[...]}) if isinstance(one, h5py.Dataset) else None)
-    return found
+        file.visititems(lambda name, one: numbers.update({name: one[...]}) if isinstance(one, h5py.Dataset) else None)
+    return numbers
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def _theirs(files: Files) -> list[torch.Tensor]:
 
 def _check(bilm: Bilm, expected: list[torch.Tensor], atol: float = 1e-5) -> None:
     with torch.no_grad():
-        found = bilm(batch_to_ids(SENTENCES)).layers
-    for layer, vectors in zip(found, expected, strict=True):
+        actual = bilm(batch_to_ids(SENTENCES)).layers
+    for layer, vectors in zip(actual, expected, strict=True):
         torch.testing.assert_close(layer, vectors, atol=atol, rtol=0)
 
 
@@ -98,10 +98,10 @@ def test_no_projections_and_every_method(
             expected,
             atol=1e-3,
         )
-    own = Bilm.from_files(*files, Compression(method=method, rank=3, targets=targets))
-    own.save(tmp_path / "own")
+    compressed = Bilm.from_files(*files, Compression(method=method, rank=3, targets=targets))
+    compressed.save(tmp_path / "own")
     again = Bilm.from_files(tmp_path / "own" / "options.json", tmp_path / "own" / "weights.hdf5")
-    _check(again, list(own(batch_to_ids(SENTENCES)).layers.detach()), atol=1e-6)
+    _check(again, list(compressed(batch_to_ids(SENTENCES)).layers.detach()), atol=1e-6)
 
 
 @pytest.mark.slow

@@ -145,10 +145,10 @@ def test_empty_sentences_alone(tmp_path: Path, state: StatePolicy) -> None:
     batches: list[list[list[str]]] = [[[]], [[], []], []]
     for batch in batches:
         alone, mixed = (Bilm.from_files(*files, state=state) for _ in range(2))
-        found, expected = alone(batch_to_ids(batch)), mixed(batch_to_ids([*batch, ["a", "b"]]))
-        assert found.layers.shape == (3, len(batch), 2, 12) if batch else (3, 0, 2, 12)
-        torch.testing.assert_close(found.layers, expected.layers[:, : len(batch), :2], atol=1e-6, rtol=0)
-        assert torch.equal(found.mask, expected.mask[: len(batch), :2])
+        actual, expected = alone(batch_to_ids(batch)), mixed(batch_to_ids([*batch, ["a", "b"]]))
+        assert actual.layers.shape == (3, len(batch), 2, 12) if batch else (3, 0, 2, 12)
+        torch.testing.assert_close(actual.layers, expected.layers[:, : len(batch), :2], atol=1e-6, rtol=0)
+        assert torch.equal(actual.mask, expected.mask[: len(batch), :2])
         assert [vectors.shape for vectors in alone.embed(batch)] == [(3, 0, 12)] * len(batch)
         again = alone.embed([["c"]])[0]  # a state that is carried is the same too
         if state == "carried" and batch:

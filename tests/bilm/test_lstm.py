@@ -121,12 +121,12 @@ def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None
     loss.backward()
     assert inputs.grad is not None
     assert_close(inputs.grad, wanted_inputs, 1e-4)
-    for found, weights in zip(_gradients(module), plain, strict=True):
+    for gradients, weights in zip(_gradients(module), plain, strict=True):
         for name, wanted in zip(PlainWeights._fields, weights, strict=True):
             tensors = wanted if isinstance(wanted, tuple) else (wanted,)
-            for own, other in zip(found[name], tensors, strict=True):
+            for gradient, other in zip(gradients[name], tensors, strict=True):
                 assert other.grad is not None
-                assert_close(own, other.grad, 1e-4)
+                assert_close(gradient, other.grad, 1e-4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -147,17 +147,17 @@ def test_gradients_of_the_inputs(layer: Layer, lengths: list[int]) -> None:
 
 def _gradients(module: BiLstmLayer) -> list[dict[str, tuple[Tensor, ...]]]:
     """Of each direction, in the form of `PlainWeights`."""
-    found = []
+    gradients = []
     for group in cast(list[ProjectedLstm], module.groups):
         for d in range(len(group.bias)):
-            own: dict[str, tuple[Tensor, ...]] = {"bias": (_igfo(_grad(group.bias)[d, 0]),)}
+            of_direction: dict[str, tuple[Tensor, ...]] = {"bias": (_igfo(_grad(group.bias)[d, 0]),)}
             for target in TARGETS:
                 linear = getattr(group, target)
                 left = _grad(linear.left)[d].T
                 left = left if target == "projection" else _igfo(left)
-                own[target] = (left,) if linear.right is None else (left, _grad(linear.right)[d].T)
-            found.append(own)
-    return found
+                of_direction[target] = (left,) if linear.right is None else (left, _grad(linear.right)[d].T)
+            gradients.append(of_direction)
+    return gradients
 
 
 def _grad(parameter: Tensor) -> Tensor:
@@ -349,9 +349,9 @@ def test_other_types_than_float32() -> None:
     layer = Layer(16, 8, FACTORED, (3.0, 3.0), 1.0)
     inputs, sizes, state = layer.batch([5, 4, 2])
     expected = _run(layer.build(), (inputs, sizes, state))
-    found = _run(layer.build().double(), (inputs.double(), sizes, tuple(part.double() for part in state)))
-    assert found.dtype == torch.float64
-    assert_close(found, expected, 1e-5)
+    actual = _run(layer.build().double(), (inputs.double(), sizes, tuple(part.double() for part in state)))
+    assert actual.dtype == torch.float64
+    assert_close(actual, expected, 1e-5)
 
 
 @pytest.mark.slow
@@ -363,10 +363,10 @@ def test_less_precise_weights_are_close(precision: Precision, layer: Layer, leng
         pytest.skip(f"needs a processor with {precision} products")
     batch = layer.batch(lengths)
     settings = replace(ALWAYS_PACKED, quantized_numbers=0, joint_sequences=joint)
-    exact, found = _run(layer.build(settings=settings), batch), _run(layer.build(precision, settings), batch)
+    exact, close = _run(layer.build(settings=settings), batch), _run(layer.build(precision, settings), batch)
     assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
-    assert not torch.equal(exact, found)
-    difference = (found - exact).norm() / exact.norm()
+    assert not torch.equal(exact, close)
+    difference = (close - exact).norm() / exact.norm()
     assert difference < 0.1
 
 

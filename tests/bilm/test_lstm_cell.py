@@ -53,9 +53,9 @@ def test_the_kernels_formulas(bound: float, tmp_path: Path) -> None:
         gradients = torch.autograd.grad(expected, [gates, c], [x[5].view(1, 1, 1), x[6].view(1, 1, 1)])
         for run, wanted in zip(built, (expected, gradients), strict=True):
             values = torch.cat([part.flatten() for part in wanted]).tolist()
-            found = (ctypes.c_double * len(values))()
-            run((ctypes.c_double * 7)(*x.tolist()), ctypes.c_double(bound), found)
-            assert list(found) == pytest.approx(values, abs=1e-12)
+            outputs = (ctypes.c_double * len(values))()
+            run((ctypes.c_double * 7)(*x.tolist()), ctypes.c_double(bound), outputs)
+            assert list(outputs) == pytest.approx(values, abs=1e-12)
 
 
 @needs_gpu
@@ -70,8 +70,8 @@ def test_one_kernel_equals_the_formula(rows: int, clip: float | None) -> None:
     )
     expected = _results(gates, c, clip, (weights[0], weights[1]))
     on_gpu = [part.float().cuda() for part in (gates, c, *weights)]
-    found = _results(on_gpu[0], on_gpu[1], clip, (on_gpu[2], on_gpu[3]))
-    for one, other in zip(found, expected, strict=True):
+    actual = _results(on_gpu[0], on_gpu[1], clip, (on_gpu[2], on_gpu[3]))
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, atol=2e-6, rtol=0)
 
 

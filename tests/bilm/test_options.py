@@ -142,7 +142,7 @@ def test_keys_that_nobody_reads_are_kept() -> None:
     raw["lstm"] |= {"bidirectional": True}
     raw["char_cnn"] |= {"max": [1]}
     raw["char_cnn"]["embedding"] |= {"trained": None}
-    found = BilmOptions.from_dict(raw)
-    assert found.to_dict() == raw
-    assert BilmOptions.from_dict(found.to_dict()).extra == found.extra
-    assert found == BilmOptions.from_dict(raw_options())
+    options = BilmOptions.from_dict(raw)
+    assert options.to_dict() == raw
+    assert BilmOptions.from_dict(options.to_dict()).extra == options.extra
+    assert options == BilmOptions.from_dict(raw_options())

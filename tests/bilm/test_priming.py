@@ -67,9 +67,9 @@ def test_other_weights_reach_another_state(elmo_files: Files, tmp_path: Path) ->
     Bilm.from_files(*elmo_files(), state="primed").save(tmp_path / "primed")
     files = tmp_path / "primed" / "options.json", tmp_path / "primed" / "weights.hdf5"
     compression = Compression(method="svd", rank=2, targets="all", layers=[1])
-    found = Bilm.from_files(*files, compression, "primed")
+    primed = Bilm.from_files(*files, compression, "primed")
     expected = Bilm.from_files(*elmo_files(), compression, "primed")
-    torch.testing.assert_close(found.state_dict()["_primed_h"], expected.state_dict()["_primed_h"])
+    torch.testing.assert_close(primed.state_dict()["_primed_h"], expected.state_dict()["_primed_h"])
 
 
 def test_part_of_a_state_is_none(tmp_path: Path) -> None:

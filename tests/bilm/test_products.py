@@ -26,10 +26,10 @@ def test_a_convolution_as_a_product(tokens: int, dim: int, filters: int, width: 
     convolution = torch.nn.Conv1d(dim, filters, width)
     embedded = torch.randn(tokens, width + windows - 1, dim).transpose(1, 2)
     expected = convolution(embedded)
-    found = convolve_as_product(convolution, embedded)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    actual = convolve_as_product(convolution, embedded)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
     for one, other in zip(
-        torch.autograd.grad(found.square().sum(), [*convolution.parameters()]),
+        torch.autograd.grad(actual.square().sum(), [*convolution.parameters()]),
         torch.autograd.grad(expected.square().sum(), [*convolution.parameters()]),
         strict=True,
     ):

@@ -79,8 +79,8 @@ def test_the_layers_are_allennlps(elmo: Path) -> None:
     with torch.no_grad():
         layers = theirs._elmo_lstm(batch_to_ids(known), places)["activations"]
     for row, vectors in enumerate(bilm.embed(known)):
-        for layer, found in enumerate(vectors):
-            np.testing.assert_allclose(found, layers[layer][row, 1 : len(known[row]) + 1], atol=1e-5)
+        for layer, vector in enumerate(vectors):
+            np.testing.assert_allclose(vector, layers[layer][row, 1 : len(known[row]) + 1], atol=1e-5)
     plain = Bilm.from_files(elmo)
     for one, other in zip(bilm.embed(SENTENCES), plain.embed(SENTENCES), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -118,9 +118,9 @@ def test_vectors_that_were_stored_are_taken(elmo: Path) -> None:
         file["embedding"][...] *= 1.001
     bilm, plain = Bilm.from_files(elmo), Bilm.from_files(elmo)
     bilm.use_token_embeddings(elmo / "elmo_token_embeddings.hdf5")
-    (found,), (expected,) = bilm.embed([["the", "dog"]]), plain.embed([["the", "dog"]])
-    np.testing.assert_allclose(found[0, 0], 1.001 * expected[0, 0], rtol=1e-6)
-    np.testing.assert_allclose(found[0, 1], expected[0, 1], rtol=1e-6)
+    (actual,), (expected,) = bilm.embed([["the", "dog"]]), plain.embed([["the", "dog"]])
+    np.testing.assert_allclose(actual[0, 0], 1.001 * expected[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(actual[0, 1], expected[0, 1], rtol=1e-6)
 
 
 def _write_in_place(bilm: Bilm) -> None:
@@ -161,8 +161,8 @@ def test_they_stay_when_the_mode_is_set(elmo: Path) -> None:
 def test_other_precisions(elmo: Path, precision: Any) -> None:
     bilm, plain = Bilm.from_files(elmo, precision=precision), Bilm.from_files(elmo)
     bilm.use_token_embeddings(elmo / "elmo_token_embeddings.hdf5")
-    found, expected = bilm.embed([["the", "cat"]])[0][0], plain.embed([["the", "cat"]])[0][0]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    actual, expected = bilm.embed([["the", "cat"]])[0][0], plain.embed([["the", "cat"]])[0][0]
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
 def test_weights_in_float16(elmo: Path, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def test_long_sentences_in_chunks(folder: Path) -> None:
     expected = Theirs(folder).vectors(sentence)
     for start, direction, vectors in embed_in_chunks(bilm, sentence, 4):
         columns = slice(direction * 6, direction * 6 + 6)
-        found = expected[:, start : start + vectors.shape[1], columns]
-        np.testing.assert_allclose(vectors, found, atol=1e-5)
+        part = expected[:, start : start + vectors.shape[1], columns]
+        np.testing.assert_allclose(vectors, part, atol=1e-5)
 
 
 def test_other_state_policies(folder: Path, tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_compressed(folder: Path, tmp_path: Path, compression: Compression) -> N
     dense = shutil.copytree(folder, tmp_path / "dense")
     with h5py.File(dense / "model.hdf5", "a") as file:
         for (direction, layer), lstm in bilm.weights().lstms.items():
-            group, made = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell", lstm.dense().matrices
-            file[f"{group}/W_0"][...] = np.concatenate([to_dense(made[name]).T for name in ("input", "recurrent")])
-            file[f"{group}/W_P_0"][...] = to_dense(made["projection"]).T
+            group, matrices = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell", lstm.dense().matrices
+            file[f"{group}/W_0"][...] = np.concatenate([to_dense(matrices[name]).T for name in ("input", "recurrent")])
+            file[f"{group}/W_P_0"][...] = to_dense(matrices["projection"]).T
     _check(bilm, dense, atol=1e-4)
     size = size_report(bilm.weights(), bilm.options)
     assert (size.around_parameters, size.around_multiply_adds) == (60, 0)
@@ -256,9 +256,9 @@ def test_perplexity(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
             continue
         ids = [WORDS.index(word) if word in WORDS else 2 for word in ("<S>", *sentence, "</S>")]
         forward, backward = np.split(theirs.with_bounds(sentence)[2], 2, axis=1)
-        for found, states, words in ((losses[0], forward[:-1], ids[1:]), (losses[1], backward[1:], ids[:-1])):
+        for nats, states, words in ((losses[0], forward[:-1], ids[1:]), (losses[1], backward[1:], ids[:-1])):
             logits = states @ weight.T + bias
-            found += list(np.log(np.exp(logits).sum(axis=1)) - logits[range(len(words)), words])
+            nats += list(np.log(np.exp(logits).sum(axis=1)) - logits[range(len(words)), words])
     assert main(["perplexity", str(text), "--options", str(folder)]) == 0
     expected = "forward {:.2f}, backward {:.2f}".format(*(np.exp(np.mean(part)) for part in losses))
     assert expected in capsys.readouterr().out

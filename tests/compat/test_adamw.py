@@ -65,19 +65,19 @@ def test_torchs_adam_where_nothing_differs() -> None:
 
 def test_its_state_is_kept() -> None:
     """Six steps give the same weights with and without a checkpoint after the third, with a parameter group."""
-    whole, half = (torch.nn.Parameter(torch.from_numpy(START.copy())) for _ in range(2))
+    whole, part = (torch.nn.Parameter(torch.from_numpy(START.copy())) for _ in range(2))
     groups = [[["nothing", "weight"], {"weight_decay": 0.2}]]
     expected = _stepped(_optimizer(whole, lr=0.05, parameter_groups=groups), whole)
-    first = _optimizer(half, lr=0.05, parameter_groups=groups)
+    first = _optimizer(part, lr=0.05, parameter_groups=groups)
     for gradient in GRADIENTS[:3]:
-        half.grad = torch.from_numpy(gradient)
+        part.grad = torch.from_numpy(gradient)
         first.step()
-    second = _optimizer(half, lr=0.05, parameter_groups=groups)
+    second = _optimizer(part, lr=0.05, parameter_groups=groups)
     second.load_state_dict(first.state_dict())
     for gradient in GRADIENTS[3:]:
-        half.grad = torch.from_numpy(gradient)
+        part.grad = torch.from_numpy(gradient)
         second.step()
-    np.testing.assert_allclose(half.detach().numpy(), expected[-1], rtol=1e-12)
+    np.testing.assert_allclose(part.detach().numpy(), expected[-1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("keys", [{"lr": -1.0}, {"betas": (1.0, 0.9)}, {"eps": -1e-8}])

@@ -183,24 +183,24 @@ def test_optimizers(name: str) -> None:
 
     sparse = "sparse" in name
 
-    def made(model: torch.nn.Module) -> Any:
+    def built(model: torch.nn.Module) -> Any:
         parameters = list(model.named_parameters())
         return _made(
             Optimizer, name, OPTIMIZERS, model_parameters=parameters[:1] if name == "sparse_adam" else parameters
         )
 
-    whole, half = _model(sparse), _model(sparse)
+    whole, part = _model(sparse), _model(sparse)
     before = [parameter.detach().clone() for parameter in whole.parameters()]
-    optimizer = made(whole)
+    optimizer = built(whole)
     _stepped(whole, optimizer)
     _stepped(whole, optimizer)
     assert not torch.equal(next(whole.parameters()), before[0])
-    first = made(half)
-    _stepped(half, first)
-    second = made(half)
+    first = built(part)
+    _stepped(part, first)
+    second = built(part)
     second.load_state_dict(_kept(first.state_dict()))
-    _stepped(half, second)
-    for one, other in zip(half.parameters(), whole.parameters(), strict=True):
+    _stepped(part, second)
+    for one, other in zip(part.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -220,7 +220,7 @@ def test_learning_rate_schedulers(name: str) -> None:
     """Four epochs give the same rates with and without a checkpoint after the second."""
     import allennlp.training.checkpointer  # noqa: F401 - applies patches
 
-    def made() -> tuple[Any, Any]:
+    def built() -> tuple[Any, Any]:
         model = _model(False)
         groups = [[["0.weight"], {}], [["1"], {}]]
         optimizer = Optimizer.from_params(
@@ -230,11 +230,11 @@ def test_learning_rate_schedulers(name: str) -> None:
         extras = {"optimizer": optimizer, "num_epochs": 4, "num_steps_per_epoch": 5}
         return _made(LearningRateScheduler, name, LR_SCHEDULERS, **extras), optimizer
 
-    scheduler, optimizer = made()
+    scheduler, optimizer = built()
     expected = _rates(scheduler, optimizer, 4)
-    first, first_optimizer = made()
+    first, first_optimizer = built()
     assert _rates(first, first_optimizer, 2) == expected[:10]
-    second, second_optimizer = made()
+    second, second_optimizer = built()
     second_optimizer.load_state_dict(_kept(first_optimizer.state_dict()))
     second.load_state_dict(_kept(first.state_dict()))
     assert _rates(second, second_optimizer, 2) == expected[10:]

@@ -24,5 +24,5 @@ def held_out() -> list[list[str]]:
 
 def error_of(dense: Bilm, compression: Compression, sentences: list[list[str]]) -> float:
     """The activation error of a compression."""
-    own = Bilm(dense.options, compress(dense.weights(), dense.options, compression)).eval()
-    return activation_error(dense, own, sentences).overall
+    compressed = Bilm(dense.options, compress(dense.weights(), dense.options, compression)).eval()
+    return activation_error(dense, compressed, sentences).overall

@@ -40,17 +40,19 @@ def test_no_allocation_is_better(chosen: list[Candidate], more: int) -> None:
     ranks = allocate_ranks(dict(enumerate(chosen)), budget)
 
     def cost(ranks: tuple[int, ...]) -> int:
-        return sum(rank * own.cost for rank, own in zip(ranks, chosen, strict=True))
+        return sum(rank * candidate.cost for rank, candidate in zip(ranks, chosen, strict=True))
 
     def total(ranks: tuple[int, ...]) -> float:
-        return float(sum(own.error_reductions[:rank].sum() for rank, own in zip(ranks, chosen, strict=True)))
+        return float(
+            sum(candidate.error_reductions[:rank].sum() for rank, candidate in zip(ranks, chosen, strict=True))
+        )
 
-    found = tuple(ranks[index] for index in range(len(chosen)))
-    every = itertools.product(*(range(1, len(own.error_reductions) + 1) for own in chosen))
-    assert cost(found) <= budget and all(
-        1 <= r <= len(own.error_reductions) for r, own in zip(found, chosen, strict=True)
+    allocated = tuple(ranks[index] for index in range(len(chosen)))
+    every = itertools.product(*(range(1, len(option.error_reductions) + 1) for option in chosen))
+    assert cost(allocated) <= budget and all(
+        1 <= r <= len(option.error_reductions) for r, option in zip(allocated, chosen, strict=True)
     )
-    assert total(found) == pytest.approx(max(total(ranks) for ranks in every if cost(ranks) <= budget))
+    assert total(allocated) == pytest.approx(max(total(ranks) for ranks in every if cost(ranks) <= budget))
 
 
 def test_too_small_a_budget() -> None:
@@ -80,7 +82,7 @@ def _most(compression: Compression) -> int:
 
 def test_kinds_of_budget() -> None:
     dense = size_report(WEIGHTS, OPTIONS)
-    for kind, amount, found in (
+    for kind, amount, quantity in (
         ("bytes", 6000, "lstm_bytes"),
         ("multiply_adds", 1400, "lstm_multiply_adds"),
         ("share", 0.6, "lstm_parameters"),
@@ -89,7 +91,7 @@ def test_kinds_of_budget() -> None:
             compress(WEIGHTS, OPTIONS, Compression(method="svd", targets="all", budget={kind: amount})), OPTIONS
         )
         limit = amount * dense.lstm_dense_parameters if kind == "share" else amount
-        assert 0.9 * limit < getattr(size, found) <= limit
+        assert 0.9 * limit < getattr(size, quantity) <= limit
 
 
 def test_matrices_that_stay_count() -> None:
@@ -107,15 +109,15 @@ def test_highway_layers_share_a_budget() -> None:
     for kind, amount in (("parameters", 2500), ("bytes", 10_000), ("multiply_adds", 2100), ("share", 0.6)):
         compression = Compression(method="svd", targets="all", budget={kind: amount}, highway_rank="budget")
         size = size_report(compress(WEIGHTS, OPTIONS, compression), OPTIONS)
-        own = highways - size.around_saved
-        assert 0 < own < highways
-        found = {
-            "parameters": size.lstm_parameters + own + biases,
-            "bytes": size.lstm_bytes + 4 * (own + biases),
-            "multiply_adds": size.lstm_multiply_adds + own,
-            "share": (size.lstm_parameters + own + biases) / (dense.lstm_parameters + highways + biases),
+        highway_parameters = highways - size.around_saved
+        assert 0 < highway_parameters < highways
+        reached = {
+            "parameters": size.lstm_parameters + highway_parameters + biases,
+            "bytes": size.lstm_bytes + 4 * (highway_parameters + biases),
+            "multiply_adds": size.lstm_multiply_adds + highway_parameters,
+            "share": (size.lstm_parameters + highway_parameters + biases) / (dense.lstm_parameters + highways + biases),
         }[kind]
-        assert 0.9 * amount < found <= amount
+        assert 0.9 * amount < reached <= amount
 
 
 def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:

@@ -53,15 +53,15 @@ def _sigmoid(values: Array) -> Array:
 
 def test_against_the_plain_formula(text: Path) -> None:
     bilm = random_bilm(scale=3.0)
-    found = input_covariances(bilm.weights(), bilm.options, text)
-    assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    covariances = input_covariances(bilm.weights(), bilm.options, text)
+    assert set(covariances) == {(0, 0), (0, 1), (1, 0), (1, 1)}
     for direction in (0, 1):
         states, cells = _inputs_of_first_layer(bilm, direction)
-        own = found[direction, 0]
-        np.testing.assert_allclose(own.of("joint"), states.T @ states / len(states), atol=1e-5)
-        np.testing.assert_allclose(own.of("input"), states[:, :6].T @ states[:, :6] / len(states), atol=1e-5)
-        np.testing.assert_allclose(own.of("recurrent"), states[:, 6:].T @ states[:, 6:] / len(states), atol=1e-5)
-        np.testing.assert_allclose(own.of("projection"), cells.T @ cells / len(cells), atol=1e-5)
+        covariance = covariances[direction, 0]
+        np.testing.assert_allclose(covariance.of("joint"), states.T @ states / len(states), atol=1e-5)
+        np.testing.assert_allclose(covariance.of("input"), states[:, :6].T @ states[:, :6] / len(states), atol=1e-5)
+        np.testing.assert_allclose(covariance.of("recurrent"), states[:, 6:].T @ states[:, 6:] / len(states), atol=1e-5)
+        np.testing.assert_allclose(covariance.of("projection"), cells.T @ cells / len(cells), atol=1e-5)
 
 
 def test_directions_of_different_forms(text: Path) -> None:
@@ -70,9 +70,9 @@ def test_directions_of_different_forms(text: Path) -> None:
     weights = compress(
         bilm.weights(), bilm.options, Compression(method="svd", rank=5, targets="input", directions="backward")
     )
-    found, dense = (input_covariances(w, bilm.options, text) for w in (weights, bilm.weights()))
-    np.testing.assert_allclose(found[0, 0].gates, dense[0, 0].gates, atol=1e-6)
-    assert np.abs(found[1, 0].cells - dense[1, 0].cells).max() > 1e-4
+    factored, dense = (input_covariances(w, bilm.options, text) for w in (weights, bilm.weights()))
+    np.testing.assert_allclose(factored[0, 0].gates, dense[0, 0].gates, atol=1e-6)
+    assert np.abs(factored[1, 0].cells - dense[1, 0].cells).max() > 1e-4
 
 
 def test_a_compression_uses_them(text: Path) -> None:
@@ -80,14 +80,14 @@ def test_a_compression_uses_them(text: Path) -> None:
     bilm = random_bilm(scale=3.0)
     weights = bilm.weights()
     compression = Compression(method="whitened_svd", rank=2, targets="joint", granularity="gate", calibration=str(text))
-    made = compress(weights, bilm.options, compression)
+    compressed = compress(weights, bilm.options, compression)
     statistics = CalibrationStatistics(input_covariances(weights, bilm.options, text)[1, 1].of("joint"))
     dense = weights.lstms[1, 1].matrices
     both = np.concatenate([cast(Array, dense["input"]), cast(Array, dense["recurrent"])], axis=1)
     for index, rows in enumerate(np.split(both, 4)):
-        own = method_named("whitened_svd").factorize(rows, 2, statistics)
-        factors = made.lstms[1, 1].matrices["joint"]
-        np.testing.assert_array_equal(factors.left[12 * index : 12 * (index + 1)], own.left)  # type: ignore[union-attr]
+        from_rows = method_named("whitened_svd").factorize(rows, 2, statistics)
+        factors = compressed.lstms[1, 1].matrices["joint"]
+        np.testing.assert_array_equal(factors.left[12 * index : 12 * (index + 1)], from_rows.left)  # type: ignore[union-attr]
 
 
 def test_it_changes_no_weight(text: Path) -> None:

@@ -136,19 +136,19 @@ def test_factors_of_each_gate() -> None:
     for key, lstm in weights.lstms.items():
         matrix, dense = lstm.matrices["input"], to_dense(WEIGHTS.lstms[key].matrices["input"])
         assert isinstance(matrix, Factors) and (matrix.rank, matrix.blocks, matrix.size) == (2, 4, 2 * (48 + 4 * 6))
-        for own, gate in zip(np.split(to_dense(matrix), 4), np.split(dense, 4), strict=True):
+        for factored, gate in zip(np.split(to_dense(matrix), 4), np.split(dense, 4), strict=True):
             u, s, vt = np.linalg.svd(gate.astype(np.float64), full_matrices=False)
-            np.testing.assert_allclose(own, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-5)
+            np.testing.assert_allclose(factored, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-5)
 
 
 def test_pruning_jointly() -> None:
     """The largest weights of both matrices together are kept."""
     weights = compress(WEIGHTS, OPTIONS, Compression(method="prune", rank=3, targets="joint"))
     for key, lstm in weights.lstms.items():
-        own = [lstm.matrices[target] for target in ("input", "recurrent")]
-        assert all(isinstance(matrix, Pruned) for matrix in own) and sum(m.size for m in own) == 3 * (48 + 12)
-        least = min(np.abs(to_dense(m)[to_dense(m) != 0]).min() for m in own)
-        for target, matrix in zip(("input", "recurrent"), own, strict=True):
+        matrices = [lstm.matrices[target] for target in ("input", "recurrent")]
+        assert all(isinstance(matrix, Pruned) for matrix in matrices) and sum(m.size for m in matrices) == 3 * (48 + 12)
+        least = min(np.abs(to_dense(m)[to_dense(m) != 0]).min() for m in matrices)
+        for target, matrix in zip(("input", "recurrent"), matrices, strict=True):
             gone = to_dense(WEIGHTS.lstms[key].matrices[target])[to_dense(matrix) == 0]  # type: ignore[index]
             assert np.abs(gone).max() <= least
 
@@ -225,9 +225,9 @@ def test_anything_at_all(raw: Any) -> None:
 
 def _taken_or_refused(raw: Any) -> None:
     try:
-        made = read_compression(raw)
+        compression = read_compression(raw)
     except InputError as error:
         assert "found" in str(error) and "\n" not in str(error)
     else:
-        assert read_compression(json.loads(json.dumps(made.to_dict()))) == made
-        assert compression_label(made)
+        assert read_compression(json.loads(json.dumps(compression.to_dict()))) == compression
+        assert compression_label(compression)

@@ -49,8 +49,8 @@ def _distill(
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "targets"), [("svd", "all"), ("svd", "joint+projection"), ("prune", "all")])
 def test_it_comes_nearer(method: str, targets: str) -> None:
-    made = _distill(method, targets)
-    assert made.after < 0.9 * made.before
+    distilled = _distill(method, targets)
+    assert distilled.after < 0.9 * distilled.before
 
 
 def test_what_was_pruned_stays_zero_and_the_rest_stays_factored() -> None:
@@ -69,9 +69,9 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = _distill("svd", "all", steps=30)
     with pytest.raises(KeyboardInterrupt):
         _distill("svd", "all", tmp_path / "d.pt", steps=30, cut=17, checkpoint_steps=10)
-    found: list[int] = []
-    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, resumes=found.append)
-    assert found == [10]
+    sizes: list[int] = []
+    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, resumes=sizes.append)
+    assert sizes == [10]
     assert resumed.after == pytest.approx(whole.after, rel=1e-5) and resumed.before == whole.before
     assert _all_close(whole.weights, resumed.weights)
 

@@ -33,29 +33,37 @@ def file(tmp_path: Path) -> Path:
 
 def test_each_matrix_has_its_own(file: Path) -> None:
     rows = read_row_weights(file, WEIGHTS).rows
-    made = compress(
+    compressed = compress(
         WEIGHTS,
         OPTIONS,
         Compression(method="fisher_svd", rank=2, targets="all", granularity="gate", gradients=str(file)),
     )
-    for key, lstm in made.lstms.items():
+    for key, lstm in compressed.lstms.items():
         dense = np.asarray(WEIGHTS.lstms[key].matrices["recurrent"])
         for gate in range(4):
             part = slice(12 * gate, 12 * (gate + 1))
             statistics = CalibrationStatistics(row_weights=rows[(*key, "recurrent")][part])
-            own, factors = method_named("fisher_svd").factorize(dense[part], 2, statistics), lstm.matrices["recurrent"]
-            assert isinstance(own, Factors) and isinstance(factors, Factors)
-            np.testing.assert_array_equal(factors.left[part], own.left)
+            expected, factors = (
+                method_named("fisher_svd").factorize(dense[part], 2, statistics),
+                lstm.matrices["recurrent"],
+            )
+            assert isinstance(expected, Factors) and isinstance(factors, Factors)
+            np.testing.assert_array_equal(factors.left[part], expected.left)
 
 
 def test_a_joint_matrix_has_the_sum(file: Path) -> None:
     rows = read_row_weights(file, WEIGHTS).rows
-    made = compress(WEIGHTS, OPTIONS, Compression(method="fisher_svd", rank=2, targets="joint", gradients=str(file)))
+    compressed = compress(
+        WEIGHTS, OPTIONS, Compression(method="fisher_svd", rank=2, targets="joint", gradients=str(file))
+    )
     dense = np.concatenate([np.asarray(WEIGHTS.lstms[0, 0].matrices[t]) for t in ("input", "recurrent")], axis=1)
     statistics = CalibrationStatistics(row_weights=rows[0, 0, "input"] + rows[0, 0, "recurrent"])
-    own, factors = method_named("fisher_svd").factorize(dense, 2, statistics), made.lstms[0, 0].matrices["joint"]
-    assert isinstance(own, Factors) and isinstance(factors, Factors)
-    np.testing.assert_array_equal(factors.left, own.left)
+    expected, factors = (
+        method_named("fisher_svd").factorize(dense, 2, statistics),
+        compressed.lstms[0, 0].matrices["joint"],
+    )
+    assert isinstance(expected, Factors) and isinstance(factors, Factors)
+    np.testing.assert_array_equal(factors.left, expected.left)
 
 
 @pytest.mark.parametrize(

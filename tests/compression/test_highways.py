@@ -47,23 +47,23 @@ def _inputs_of_each_highway() -> list[Tensor]:
     """Inputs of each highway layer, token by token, with gradients enabled."""
     seen: list[list[Tensor]] = [[], []]
     handles = [
-        layer.register_forward_pre_hook(lambda _, arguments, own=own: own.append(arguments[0].detach()[0]))
-        for layer, own in zip(DENSE.char_cnn.highways, seen, strict=True)
+        layer.register_forward_pre_hook(lambda _, arguments, vectors=vectors: vectors.append(arguments[0].detach()[0]))
+        for layer, vectors in zip(DENSE.char_cnn.highways, seen, strict=True)
     ]
     for sentence in calibration_sentences(CALIBRATION_TEXT):
         for ids in batch_to_ids([sentence])[0]:
             DENSE.char_cnn(ids[None])
     for handle in handles:
         handle.remove()
-    return [torch.stack(own).double() for own in seen]
+    return [torch.stack(vectors).double() for vectors in seen]
 
 
 @pytest.mark.slow
 def test_all_that_calibration_reads_is_counted() -> None:
     covariances = highway_input_covariances(WEIGHTS, OPTIONS, CALIBRATION_TEXT)
-    for found, inputs in zip(covariances, _inputs_of_each_highway(), strict=True):
+    for covariance, inputs in zip(covariances, _inputs_of_each_highway(), strict=True):
         expected = inputs.T @ inputs / len(inputs)
-        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(covariance, expected.numpy(), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -72,20 +72,20 @@ def test_no_other_factors_are_nearer_on_real_inputs(rank: int) -> None:
     """The least error of a rank is in the singular values of W X^T, for inputs X (Eckart and Young)."""
     factored = _alone(WEIGHTS, rank)
     for layer, inputs in enumerate(_inputs_of_each_highway()):
-        matrix, made = (
+        matrix, factors = (
             to_dense(highway_matrices(w.token_layer)[layer]).astype(np.float64) for w in (WEIGHTS, factored)
         )
-        error = np.linalg.norm((matrix - made) @ inputs.numpy().T)
+        error = np.linalg.norm((matrix - factors) @ inputs.numpy().T)
         least = np.linalg.norm(np.linalg.svd(matrix @ inputs.numpy().T, compute_uv=False)[rank:])
         assert least <= error <= 1.02 * least  # the ridge moves it a little
-        assert np.linalg.matrix_rank(made, tol=1e-4) == rank
+        assert np.linalg.matrix_rank(factors, tol=1e-4) == rank
 
 
 def test_of_full_rank_nothing_changes() -> None:
     factored = Bilm(OPTIONS, _alone(WEIGHTS, 17)).eval()
     assert all(isinstance(layer, nn.Sequential) for layer in factored.char_cnn.highways)
-    for own, dense in zip(factored.embed(SENTENCES), DENSE.embed(SENTENCES), strict=True):
-        np.testing.assert_allclose(own, dense, atol=1e-5)
+    for actual, dense in zip(factored.embed(SENTENCES), DENSE.embed(SENTENCES), strict=True):
+        np.testing.assert_allclose(actual, dense, atol=1e-5)
 
 
 def test_inference_is_as_training() -> None:
@@ -104,8 +104,8 @@ def test_kept_as_they_are(tmp_path: Path) -> None:
     bilm = _compressed(3)
     bilm.save(tmp_path)
     again = Bilm.from_files(tmp_path / "options.json", tmp_path / "weights.hdf5")
-    for own, other in zip(bilm.embed(SENTENCES), again.embed(SENTENCES), strict=True):
-        assert np.array_equal(own, other)
+    for first, second in zip(bilm.embed(SENTENCES), again.embed(SENTENCES), strict=True):
+        assert np.array_equal(first, second)
     with h5py.File(tmp_path / "weights.hdf5") as file:
         assert set(file["CNN_high_1"]) == {"W_left", "W_right", "b_carry", "b_transform"}
         assert file["CNN_high_1/W_left"].shape == (17, 3) and file["CNN_high_1/W_right"].shape == (3, 34)
@@ -132,12 +132,12 @@ def test_broken_files(name: str, shape: tuple[int, int] | None, message: str, tm
 
 
 def test_size() -> None:
-    dense, own = size_report(WEIGHTS, OPTIONS), size_report(_compressed(3).weights(), OPTIONS)
+    dense, compressed = size_report(WEIGHTS, OPTIONS), size_report(_compressed(3).weights(), OPTIONS)
     saved = 2 * (34 * 17 - 3 * (34 + 17))
-    assert own.around_saved == saved and dense.around_saved == 0
-    assert dense.around_parameters - own.around_parameters == saved
-    assert dense.around_multiply_adds - own.around_multiply_adds == saved
-    assert own.encoder_ratio == pytest.approx(dense.encoder_parameters / own.encoder_parameters)
+    assert compressed.around_saved == saved and dense.around_saved == 0
+    assert dense.around_parameters - compressed.around_parameters == saved
+    assert dense.around_multiply_adds - compressed.around_multiply_adds == saved
+    assert compressed.encoder_ratio == pytest.approx(dense.encoder_parameters / compressed.encoder_parameters)
 
 
 def test_report() -> None:
@@ -145,9 +145,9 @@ def test_report() -> None:
     report = compression_report(WEIGHTS, compress(WEIGHTS, OPTIONS, compression), OPTIONS)
     assert [row.layer for row in report.highways] == [0, 1]
     for row in report.highways:
-        own = row.factorization
-        assert own.shape == (34, 17) and own.rank == 3 and own.parameters == 3 * (34 + 17)
-        assert 0 < own.input_error < own.error < 1
+        factorization = row.factorization
+        assert factorization.shape == (34, 17) and factorization.rank == 3 and factorization.parameters == 3 * (34 + 17)
+        assert 0 < factorization.input_error < factorization.error < 1
     fewer = compression_report(
         WEIGHTS, compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="input")), OPTIONS
     )
@@ -161,12 +161,15 @@ def test_report() -> None:
 )
 def test_alone(before: BilmWeights) -> None:
     """The biLSTM stays unchanged, dense or factored."""
-    made = compress(before, OPTIONS, Compression(method="whitened_svd", targets=[], highway_rank=3))
+    compressed = compress(before, OPTIONS, Compression(method="whitened_svd", targets=[], highway_rank=3))
     for key, lstm in before.lstms.items():
         for target, matrix in lstm.matrices.items():
-            assert made.lstms[key].matrices[target] is matrix
-    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(made.token_layer)] == [3, 3]
-    report = compression_report(before, made, OPTIONS)
+            assert compressed.lstms[key].matrices[target] is matrix
+    assert [isinstance(matrix, Factors) and matrix.rank for matrix in highway_matrices(compressed.token_layer)] == [
+        3,
+        3,
+    ]
+    report = compression_report(before, compressed, OPTIONS)
     assert report.matrices == () and len(report.highways) == 2
     assert report.activation_error.overall > 0
 
@@ -207,9 +210,9 @@ def test_a_primed_state_is_not_kept() -> None:
 def test_distillation_is_on_words_of_its_own() -> None:
     """The student reads its own highway layers' vectors, and makes up for part of their error."""
     factored = _alone(WEIGHTS, 1)
-    made = distill(WEIGHTS, factored, OPTIONS, Distillation(text=str(CALIBRATION_TEXT), steps=40))
-    assert made.before > 0.001 and made.after < 0.9 * made.before
-    assert isinstance(highway_matrices(made.weights.token_layer)[0], Factors)
+    distilled = distill(WEIGHTS, factored, OPTIONS, Distillation(text=str(CALIBRATION_TEXT), steps=40))
+    assert distilled.before > 0.001 and distilled.after < 0.9 * distilled.before
+    assert isinstance(highway_matrices(distilled.weights.token_layer)[0], Factors)
 
 
 @pytest.mark.parametrize(

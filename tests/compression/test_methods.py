@@ -31,15 +31,15 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 VARIANTS = [(name, setting) for name in method_names() for setting in SETTINGS.get(name, [{}])]
 
 
-def _error(matrix: np.ndarray, made: Factors | Pruned) -> float:
-    return float(np.linalg.norm(matrix.astype(np.float64) - to_dense(_doubled(made))))
+def _error(matrix: np.ndarray, factors: Factors | Pruned) -> float:
+    return float(np.linalg.norm(matrix.astype(np.float64) - to_dense(_doubled(factors))))
 
 
-def _doubled(made: Factors | Pruned) -> Factors | Pruned:
+def _doubled(factors: Factors | Pruned) -> Factors | Pruned:
     """Factors in float64, so that their product is not rounded."""
-    if isinstance(made, Pruned):
-        return made
-    return Factors(made.left.astype(np.float64), made.right.astype(np.float64))
+    if isinstance(factors, Pruned):
+        return factors
+    return Factors(factors.left.astype(np.float64), factors.right.astype(np.float64))
 
 
 def _optimum(matrix: np.ndarray, rank: int) -> float:
@@ -63,16 +63,16 @@ def test_every_method(name: str, setting: dict[str, Any], matrix: np.ndarray, da
     rank = data.draw(st.integers(1, min(matrix.shape)))
     statistics = _statistics(data, matrix)
     method = method_named(name, setting)
-    made = method.factorize(matrix, rank, statistics)
-    arrays = [made.left, made.right] if isinstance(made, Factors) else [made.values]
+    factors = method.factorize(matrix, rank, statistics)
+    arrays = [factors.left, factors.right] if isinstance(factors, Factors) else [factors.values]
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
-    assert made.shape == matrix.shape
+    assert factors.shape == matrix.shape
     norm = float(np.linalg.norm(matrix.astype(np.float64)))
-    if isinstance(made, Factors):
-        assert made.rank == rank and made.blocks == 1
-        assert _error(matrix, made) >= _optimum(matrix, rank) - 1e-5 * norm
+    if isinstance(factors, Factors):
+        assert factors.rank == rank and factors.blocks == 1
+        assert _error(matrix, factors) >= _optimum(matrix, rank) - 1e-5 * norm
     else:
-        assert made.size <= rank * sum(matrix.shape)
+        assert factors.size <= rank * sum(matrix.shape)
     any_rank = method.prepare(matrix, statistics)
     any_rank.factors(1)
     for again in (method.factorize(matrix, rank, statistics), any_rank.factors(rank)):
@@ -111,8 +111,10 @@ def test_all_ranks_take_one_decomposition(name: str, monkeypatch: pytest.MonkeyP
 
 
 def _weighted_error(method: Method, matrix: np.ndarray, rank: int, statistics: CalibrationStatistics) -> float:
-    made = to_dense(_doubled(method.factorize(matrix, rank, statistics)))
-    return float(np.linalg.norm(method.weighted_matrix(matrix, statistics) - method.weighted_matrix(made, statistics)))
+    product = to_dense(_doubled(method.factorize(matrix, rank, statistics)))
+    return float(
+        np.linalg.norm(method.weighted_matrix(matrix, statistics) - method.weighted_matrix(product, statistics))
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -125,12 +127,12 @@ def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: s
     root = np.real(sqrtm(c + ridge * mean * np.eye(len(c)))) if mean > 0 else np.eye(len(c))
     whole = matrix.astype(np.float64) @ root
     norm = float(np.linalg.norm(whole))
-    own, plain = (
+    weighted, plain = (
         np.linalg.norm(whole - to_dense(_doubled(method.factorize(matrix, rank, CalibrationStatistics(c)))) @ root)
         for method in (WhitenedSvd(ridge=ridge), method_named("svd"))
     )
-    assert own <= plain + 1e-4 * norm
-    assert own == pytest.approx(_optimum(whole, rank), abs=1e-4 * norm)
+    assert weighted <= plain + 1e-4 * norm
+    assert weighted == pytest.approx(_optimum(whole, rank), abs=1e-4 * norm)
 
 
 @settings(max_examples=100, deadline=None)
@@ -142,9 +144,9 @@ def test_no_factors_have_a_lower_loss_than_those_of_kfac(matrix: np.ndarray, dat
     assert statistics.input_covariance is not None and statistics.output_covariance is not None
     left, right = (_root(c, ridge) for c in (statistics.output_covariance, statistics.input_covariance))
     whole = left @ matrix.astype(np.float64) @ right
-    made = method_named("kfac_svd", {"ridge": ridge, "output_ridge": ridge}).factorize(matrix, rank, statistics)
-    own = np.linalg.norm(whole - left @ to_dense(_doubled(made)) @ right)
-    assert own == pytest.approx(_optimum(whole, rank), abs=1e-3 * float(np.linalg.norm(whole)))
+    factors = method_named("kfac_svd", {"ridge": ridge, "output_ridge": ridge}).factorize(matrix, rank, statistics)
+    error = np.linalg.norm(whole - left @ to_dense(_doubled(factors)) @ right)
+    assert error == pytest.approx(_optimum(whole, rank), abs=1e-3 * float(np.linalg.norm(whole)))
 
 
 def _root(covariance: np.ndarray, ridge: float) -> np.ndarray:
@@ -175,9 +177,9 @@ def test_whitened_spends_nothing_on_inputs_that_never_come() -> None:
     rng = np.random.default_rng(0)
     matrix, inputs = rng.normal(size=(10, 6)).astype(np.float32), rng.normal(size=(50, 6))
     inputs[:, 2:] = 0
-    made = to_dense(WhitenedSvd(ridge=1e-9).factorize(matrix, 2, CalibrationStatistics(inputs.T @ inputs / 50)))
-    np.testing.assert_allclose(inputs @ made.T, inputs @ matrix.T, atol=1e-5)
-    assert np.abs(made - matrix).max() > 0.1
+    product = to_dense(WhitenedSvd(ridge=1e-9).factorize(matrix, 2, CalibrationStatistics(inputs.T @ inputs / 50)))
+    np.testing.assert_allclose(inputs @ product.T, inputs @ matrix.T, atol=1e-5)
+    assert np.abs(product - matrix).max() > 0.1
 
 
 def test_fisher_of_equal_rows_is_svd_and_heavy_rows_are_kept() -> None:
@@ -186,24 +188,24 @@ def test_fisher_of_equal_rows_is_svd_and_heavy_rows_are_kept() -> None:
     np.testing.assert_allclose(to_dense(equal), to_dense(method_named("svd").factorize(matrix, 3)), atol=1e-5)
     heavy = np.ones(12)
     heavy[:3] = 1e6
-    made = to_dense(FisherSvd().factorize(matrix, 3, CalibrationStatistics(row_weights=heavy)))
-    assert np.abs(made - matrix)[:3].max() < 1e-2 < np.abs(made - matrix)[3:].max()
+    product = to_dense(FisherSvd().factorize(matrix, 3, CalibrationStatistics(row_weights=heavy)))
+    assert np.abs(product - matrix)[:3].max() < 1e-2 < np.abs(product - matrix)[3:].max()
 
 
 def test_fisher_where_no_gradient_came() -> None:
     matrix = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    made = FisherSvd().factorize(matrix, 2, CalibrationStatistics(row_weights=np.zeros(5)))
-    np.testing.assert_allclose(to_dense(made), to_dense(method_named("svd").factorize(matrix, 2)), atol=1e-5)
+    factors = FisherSvd().factorize(matrix, 2, CalibrationStatistics(row_weights=np.zeros(5)))
+    np.testing.assert_allclose(to_dense(factors), to_dense(method_named("svd").factorize(matrix, 2)), atol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
 @given(matrices(), st.data())
 def test_pruning_keeps_the_largest(matrix: np.ndarray, data: st.DataObject) -> None:
     rank = data.draw(st.integers(1, min(matrix.shape)))
-    made = Prune().factorize(matrix, rank)
-    kept = made.values != 0
-    np.testing.assert_array_equal(made.values[kept], matrix[kept])
-    assert made.size == min(rank * sum(matrix.shape), np.count_nonzero(matrix))
+    pruned = Prune().factorize(matrix, rank)
+    kept = pruned.values != 0
+    np.testing.assert_array_equal(pruned.values[kept], matrix[kept])
+    assert pruned.size == min(rank * sum(matrix.shape), np.count_nonzero(matrix))
     if kept.any() and not kept.all():
         assert np.abs(matrix[kept]).min() >= np.abs(matrix[~kept]).max()
 
@@ -219,10 +221,10 @@ def test_semi_nmf(nonnegative: str, start: str, matrix: np.ndarray, data: st.Dat
     x = matrix.astype(np.float64)
     f, g, errors = method.alternate(x if nonnegative == "right" else x.T, rank)
     assert (g >= 0).all() and (np.diff(errors) <= 1e-9).all()
-    made = method.factorize(matrix, rank)
-    assert ((made.left if nonnegative == "left" else made.right) >= 0).all()
+    factors = method.factorize(matrix, rank)
+    assert ((factors.left if nonnegative == "left" else factors.right) >= 0).all()
     norm = float(np.linalg.norm(x))
-    assert _error(matrix, made) == pytest.approx(errors[-1] * norm, abs=1e-5 * norm)
+    assert _error(matrix, factors) == pytest.approx(errors[-1] * norm, abs=1e-5 * norm)
     assert f.shape[1] == g.shape[1] == rank
 
 
@@ -236,8 +238,8 @@ def test_semi_nmf_stops_when_it_no_longer_gains() -> None:
 def test_semi_nmf_finds_factors_that_exist() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(15, 2)) @ rng.exponential(size=(2, 40))
-    made = SemiNmf(nonnegative="right", iterations=3000, tolerance=1e-9).factorize(x.astype(np.float32), 2)
-    assert _error(x.astype(np.float32), made) < 0.02 * np.linalg.norm(x)
+    factors = SemiNmf(nonnegative="right", iterations=3000, tolerance=1e-9).factorize(x.astype(np.float32), 2)
+    assert _error(x.astype(np.float32), factors) < 0.02 * np.linalg.norm(x)
 
 
 def test_random_subspaces_differ_by_seed_and_are_worse() -> None:

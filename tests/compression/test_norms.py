@@ -22,8 +22,8 @@ OPTIONS, WEIGHTS = random_bilm().options, random_bilm().weights()
 def test_norms(matrix: np.ndarray) -> None:
     norms, w = Norms.of(matrix), matrix.astype(np.float64)
     expected = np.abs(w).sum(), np.linalg.norm(w), np.linalg.norm(w, 2), np.linalg.norm(w, "nuc"), np.std(w)
-    found = norms.l1, norms.frobenius, norms.spectral, norms.nuclear, norms.std
-    assert found == pytest.approx(expected, rel=1e-9)
+    actual = norms.l1, norms.frobenius, norms.spectral, norms.nuclear, norms.std
+    assert actual == pytest.approx(expected, rel=1e-9)
     if w.any():
         assert 1 - 1e-9 <= norms.effective_rank <= min(w.shape) * (1 + 1e-9)
 

@@ -39,18 +39,19 @@ def test_errors_are_those_of_encoders_that_run_whole(
     skips: bool, directions: list[str], layers: set[int], highways: int | None, what: str
 ) -> None:
     dense, read = DENSE[skips], READ[skips]
-    own = read.weights
+    weights = read.weights
     if directions and layers:
         chosen: dict[str, Any] = {"directions": directions, "layers": sorted(layers), "highway_rank": highways}
-        own = compress(own, dense.options, Compression(method="whitened_svd", rank=2, targets="all", **chosen))
+        weights = compress(weights, dense.options, Compression(method="whitened_svd", rank=2, targets="all", **chosen))
     if what == "char_cnn":
-        own = BilmWeights(own.token_layer, read.weights.lstms)
+        weights = BilmWeights(weights.token_layer, read.weights.lstms)
     if what == "biases":
-        own = BilmWeights(
-            own.token_layer, {**own.lstms, (1, 2): replace(own.lstms[1, 2], bias=own.lstms[1, 2].bias + 1)}
+        weights = BilmWeights(
+            weights.token_layer,
+            {**weights.lstms, (1, 2): replace(weights.lstms[1, 2], bias=weights.lstms[1, 2].bias + 1)},
         )
-    expected = activation_error(dense, Bilm(dense.options, own).eval(), SENTENCES).layers
-    np.testing.assert_allclose(np.sqrt(read.squared_errors(own)), expected, rtol=1e-4, atol=1e-6)
+    expected = activation_error(dense, Bilm(dense.options, weights).eval(), SENTENCES).layers
+    np.testing.assert_allclose(np.sqrt(read.squared_errors(weights)), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_what_has_not_changed_does_not_run(highways: int | None, directions: str
     compression = Compression(
         method="svd", rank=2, targets="all", layers=layers, directions=directions, highway_rank=highways
     )
-    own = compress(read.weights, read.options, compression)
+    compressed = compress(read.weights, read.options, compression)
     with patch.object(ProjectedLstm, "forward", autospec=True, side_effect=ProjectedLstm.forward) as forward:
-        read.squared_errors(own)
+        read.squared_errors(compressed)
     assert forward.call_count == runs

@@ -60,12 +60,12 @@ def test_a_loss_that_is_a_power_of_the_error_is_found(
     errors = np.concatenate([[1], 1 - np.cumsum(error_reductions)]).clip(0)
     losses = scale * errors**power
     factorization = _KnownLosses(Candidate(error_reductions, 51), losses.tolist())
-    found = candidates_by_outputs([(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization))[
-        factorization.reference
-    ]
-    assert found.cost == 51 and (np.diff(found.error_reductions) <= 1e-9 * scale).all()
+    candidate = candidates_by_outputs(
+        [(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization)
+    )[factorization.reference]
+    assert candidate.cost == 51 and (np.diff(candidate.error_reductions) <= 1e-9 * scale).all()
     if min(rank, len(error_reductions), (errors[1:] > 0.01).sum()) > 1:  # two ranks to look at
-        np.testing.assert_allclose(found.error_reductions, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
+        np.testing.assert_allclose(candidate.error_reductions, -np.diff(losses), rtol=1e-4, atol=1e-6 * scale)
 
 
 @example([1.0] * 4, [0.0, 1.0, 0.0, 1e-300] + [0.0] * 17, 3)
@@ -74,18 +74,18 @@ def test_error_reductions_never_rise(values: list[float], losses: list[float], r
     """For any losses, since the allocation needs it."""
     error_reductions = np.sort(values)[::-1] / sum(values)
     factorization = _KnownLosses(Candidate(error_reductions, 51), losses)
-    found = candidates_by_outputs([(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization))[
-        factorization.reference
-    ].error_reductions
-    assert np.isfinite(found).all() and (found >= -1e-9).all()
-    assert (np.diff(found) <= 1e-9 * max(1, found.max())).all()
+    candidate = candidates_by_outputs(
+        [(factorization, min(rank, len(error_reductions)))], WEIGHTS, _Probe(factorization)
+    )[factorization.reference].error_reductions
+    assert np.isfinite(candidate).all() and (candidate >= -1e-9).all()
+    assert (np.diff(candidate) <= 1e-9 * max(1, candidate.max())).all()
 
 
 def test_the_loss_is_the_activation_error() -> None:
-    own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
-    error = activation_error(DENSE, Bilm(OPTIONS, own).eval(), calibration_sentences(CALIBRATION_TEXT))
+    compressed = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
+    error = activation_error(DENSE, Bilm(OPTIONS, compressed).eval(), calibration_sentences(CALIBRATION_TEXT))
     expected = sum(layer**2 for layer in error.layers)
-    assert ElmoProbe(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(own) == pytest.approx(expected, rel=1e-5)
+    assert ElmoProbe(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(compressed) == pytest.approx(expected, rel=1e-5)
 
 
 def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
@@ -93,8 +93,10 @@ def test_of_a_long_text_the_beginning_is_looked_at(tmp_path: Path) -> None:
     lines = ["a few words .\n"] * 1250
     (tmp_path / "long.txt").write_text("".join([*lines, *["and others\n"] * 500]))
     (tmp_path / "beginning.txt").write_text("".join(lines))
-    own = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
-    one, other = (ElmoProbe(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(own) for name in ("long", "beginning"))
+    compressed = compress(WEIGHTS, OPTIONS, Compression(method="svd", rank=2, targets="all"))
+    one, other = (
+        ElmoProbe(WEIGHTS, OPTIONS, tmp_path / f"{name}.txt").loss(compressed) for name in ("long", "beginning")
+    )
     assert one == pytest.approx(other, rel=1e-4)
 
 
@@ -126,8 +128,8 @@ def test_a_real_elmo_is_nearer(method: str, targets: str, highways: str | None, 
         compression = Compression(
             method=method, targets=targets, budget={"share": 0.2}, allocation=allocation, highway_rank=highways
         )
-        own = Bilm(options, compress(weights, options, compression)).eval()
-        errors[allocation] = activation_error(dense, own, sentences).overall
+        compressed = Bilm(options, compress(weights, options, compression)).eval()
+        errors[allocation] = activation_error(dense, compressed, sentences).overall
     assert errors["outputs"] < most * errors["matrices"]
 
 

@@ -109,10 +109,10 @@ def trained_on_words(folder: Path, shared: bool) -> Trained:
 
 def datasets(path: Path) -> dict[str, np.ndarray]:
     """All datasets of an HDF5 file by their names."""
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
+        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return arrays
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Model:
                 highways.append([(_variable(f"W_{name}", (n, n)), _variable(f"b_{name}", (n,))) for name in names])
         with tf.variable_scope("CNN_proj"):
             projection = _variable("W_proj", (n, width)), _variable("b_proj", (width,))
-        found = []
+        cells = []
         for ids in self.tokens:
             ids = tf.reshape(ids, (-1, cnn["max_characters_per_token"]))
             embedded = tf.nn.embedding_lookup(table, ids)[None]
@@ -77,8 +77,8 @@ class Model:
             for (w_carry, b_carry), (w_transform, b_transform) in highways:
                 gate = tf.nn.sigmoid(x @ w_carry + b_carry)
                 x = gate * tf.nn.relu(x @ w_transform + b_transform) + (1 - gate) * x
-            found.append(x @ projection[0] + projection[1])
-        return found
+            cells.append(x @ projection[0] + projection[1])
+        return cells
 
     def _lstm(self, lstm: dict[str, Any], direction: int, tokens: Any) -> Any:
         n, p = lstm["dim"], lstm["projection_dim"]

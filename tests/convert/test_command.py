@@ -123,7 +123,7 @@ TWO = ("a.ckpt-1.index", "a.ckpt-1.data-00000-of-00001", "a.ckpt-20.index", "a.c
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "name"),
     [
         ("a.ckpt-1", "a.ckpt-1"),
         ("a.ckpt-20.index", "a.ckpt-20"),
@@ -132,12 +132,12 @@ TWO = ("a.ckpt-1.index", "a.ckpt-1.data-00000-of-00001", "a.ckpt-20.index", "a.c
         (".", "a.ckpt-20"),
     ],
 )
-def test_names_of_a_checkpoint(given: str, found: str, tmp_path: Path) -> None:
+def test_names_of_a_checkpoint(given: str, name: str, tmp_path: Path) -> None:
     """The state file may be from another machine; only the name in it counts."""
     _touch(tmp_path, *TWO)
     state = {"model_checkpoint_path": "/home/me/a.ckpt-20", "all_model_checkpoint_paths": "/home/me/a.ckpt-1"}
     (tmp_path / "checkpoint").write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in state.items()))
-    assert find_checkpoint(tmp_path / given) == tmp_path / found
+    assert find_checkpoint(tmp_path / given) == tmp_path / name
 
 
 def test_a_saved_model(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def test_other_sizes(changes: dict[str, Any], tmp_path: Path) -> None:
     form = "without a scope" if "n_layers" in changes else "TensorFlow 1.2"
     folder = _converted(_plan(model, form), tmp_path / "out")
     expected = datasets(model.folder / "elmo" / "weights.hdf5")
-    found = datasets(folder / "weights.hdf5")
-    assert found.keys() == {name for name in expected if not name.endswith(left_out or ("-",))}
-    assert all(np.array_equal(array, expected[name]) for name, array in found.items())
+    actual = datasets(folder / "weights.hdf5")
+    assert actual.keys() == {name for name in expected if not name.endswith(left_out or ("-",))}
+    assert all(np.array_equal(array, expected[name]) for name, array in actual.items())
     Bilm.from_files(folder / "options.json", folder / "weights.hdf5").embed([["a", "cat"]])
 
 
@@ -121,10 +121,10 @@ def test_perplexity_is_that_of_the_checkpoint(sampled: bool, model: Trained, tmp
             losses[name] += [
                 float(np.logaddexp.reduce(row) - row[word]) for row, word in zip(logits, targets, strict=True)
             ]
-    found = evaluate(folder / "options.json", folder / "weights.hdf5", [tmp_path / "text.txt"])
+    evaluation = evaluate(folder / "options.json", folder / "weights.hdf5", [tmp_path / "text.txt"])
     expected = [float(np.exp(np.mean(losses[name]))) for name in ("forward", "backward")]
-    assert [found.forward, found.backward] == pytest.approx(expected, rel=1e-5)
-    assert found.unknown == pytest.approx(0.2)
+    assert [evaluation.forward, evaluation.backward] == pytest.approx(expected, rel=1e-5)
+    assert evaluation.unknown == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -132,8 +132,8 @@ def test_a_word_level_model(shared: bool, tmp_path: Path) -> None:
     """Its vocabulary serves the table and the softmax, which may be the table itself."""
     model = trained_on_words(tmp_path / "bilm-tf", shared)
     folder = _converted(_plan(model), tmp_path / "out")
-    found, expected = datasets(folder / "weights.hdf5"), datasets(model.folder / "elmo" / "model.hdf5")
-    assert found.keys() == expected.keys() and all(np.array_equal(found[name], expected[name]) for name in found)
+    actual, expected = datasets(folder / "weights.hdf5"), datasets(model.folder / "elmo" / "model.hdf5")
+    assert actual.keys() == expected.keys() and all(np.array_equal(actual[name], expected[name]) for name in actual)
     softmax = datasets(folder / "softmax.hdf5")
     assert np.array_equal(softmax["softmax_w"], model.arrays["embedding" if shared else "softmax/W"])
     assert np.array_equal(softmax["softmax_b"], model.arrays["softmax/b"])
@@ -177,8 +177,8 @@ def test_without_a_vocabulary_there_is_no_softmax(model: Trained, tmp_path: Path
 def test_float16_is_written_if_asked_for(model: Trained, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     convert(_plan(model), tmp_path / "out", "float16")
-    found = datasets(tmp_path / "out" / "softmax.hdf5")["softmax_w"]
-    assert found.dtype == np.float16 and np.array_equal(found, model.arrays["softmax/W"].astype(np.float16))
+    matrix = datasets(tmp_path / "out" / "softmax.hdf5")["softmax_w"]
+    assert matrix.dtype == np.float16 and np.array_equal(matrix, model.arrays["softmax/W"].astype(np.float16))
 
 
 def _set(name: str, value: np.ndarray | None) -> Callable[[dict[str, np.ndarray]], None]:

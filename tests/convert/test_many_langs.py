@@ -109,8 +109,8 @@ def test_saved_again(elmo: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_precisions(precision: Literal["bfloat16", "int8"], elmo: Path) -> None:
     dense = np.concatenate([v.ravel() for v in Bilm.from_files(elmo).embed(SENTENCES)])
-    found = np.concatenate([v.ravel() for v in Bilm.from_files(elmo, precision=precision).embed(SENTENCES)])
-    assert np.linalg.norm(found - dense) < 0.1 * np.linalg.norm(dense)
+    close = np.concatenate([v.ravel() for v in Bilm.from_files(elmo, precision=precision).embed(SENTENCES)])
+    assert np.linalg.norm(close - dense) < 0.1 * np.linalg.norm(dense)
 
 
 def test_commands(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,9 +170,9 @@ def test_in_allennlp(folder: Path, elmo: Path, tmp_path: Path) -> None:
         indices = indexer.tokens_to_indices(tokens, known)
         padded = indexer.as_padded_tensor_dict(indices, {"elmo_tokens": 7})
         with torch.no_grad():
-            found = embedder(padded["elmo_tokens"].unsqueeze(0)).numpy()
-        assert found.shape == (1, 7, 12) and not found[0, 5:].any()
-        np.testing.assert_allclose(found[0, :5], Formulas(folder).vectors(SENTENCES[2]).mean(axis=0), atol=3e-5)
+            actual = embedder(padded["elmo_tokens"].unsqueeze(0)).numpy()
+        assert actual.shape == (1, 7, 12) and not actual[0, 5:].any()
+        np.testing.assert_allclose(actual[0, :5], Formulas(folder).vectors(SENTENCES[2]).mean(axis=0), atol=3e-5)
     assert indexer.as_padded_tensor_dict(indexer.get_empty_token_list(), {"elmo_tokens": 0})["elmo_tokens"].shape == (
         0, 13
     )  # fmt: skip

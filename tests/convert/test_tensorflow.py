@@ -80,8 +80,8 @@ def test_losses_and_vectors_are_tensorflows(
         float(np.exp(np.concatenate([judged[f"losses {direction} {number}"] for number in range(len(lines))]).mean()))
         for direction in (0, 1)
     ]
-    found = evaluate(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5", [folder / "text.txt"])
-    assert [found.forward, found.backward] == pytest.approx(expected, rel=1e-5)
+    evaluation = evaluate(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5", [folder / "text.txt"])
+    assert [evaluation.forward, evaluation.backward] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])

@@ -99,9 +99,9 @@ def test_commands(folder: Path) -> None:
     stock, ours = folder / "stock/model.tar.gz", folder / "ours/model.tar.gz"
 
     # as many steps in either arithmetic, from the same seeds
-    expected, found = (torch.load(path.parent / "best.th") for path in (stock, ours))
-    assert found.keys() == expected.keys()
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-2)
+    expected, actual = (torch.load(path.parent / "best.th") for path in (stock, ours))
+    assert actual.keys() == expected.keys()
+    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-2)
 
     scores, predictions = _in_process(stock, folder)
     evaluate = ("evaluate", stock, "dev.jsonl", "--output-file", "scores.json", "--batch-size", "5", *package)
@@ -121,8 +121,8 @@ def test_commands(folder: Path) -> None:
     _assert_equal_predictions(found_predictions, predictions)
 
 
-def _assert_equal_predictions(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    assert len(found) == len(expected) > 0
-    for one, other in zip(found, expected, strict=True):
+def _assert_equal_predictions(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(actual) == len(expected) > 0
+    for one, other in zip(actual, expected, strict=True):
         assert one["label"] == other["label"]
         assert one["probs"] == pytest.approx(other["probs"], abs=1e-4)

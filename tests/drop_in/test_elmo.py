@@ -70,10 +70,10 @@ def test_equal_vectors_states_and_gradients(
         theirs, expected = run()
         assert not counterparts(theirs)
         with drop_in():
-            ours, found = run()
+            ours, actual = run()
     cached = settings["vocab_to_cache"] is not None
     assert counterparts(ours) == (1 if cached else 2)
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(actual, expected, atol=2e-5, rtol=1e-4)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     assert [(name, p.shape) for name, p in ours.named_parameters()] == [
         (name, p.shape) for name, p in theirs.named_parameters()
@@ -152,10 +152,10 @@ def test_training_steps(elmo_files: Files, optimizer: Any) -> None:
 
     theirs, expected = train()
     with drop_in():
-        ours, found = train()
+        ours, actual = train()
         assert counterparts(ours) == 2
-    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
-    assert (found[0] - found[-1]).abs().max() > 1e-3
+    torch.testing.assert_close(actual, expected, atol=2e-4, rtol=1e-3)
+    assert (actual[0] - actual[-1]).abs().max() > 1e-3
     theirs.load_state_dict(ours.state_dict(), strict=True)
     with drop_in():
         fresh = _embedder(files, requires_grad=True, projection_dim=5).eval()
@@ -239,11 +239,11 @@ def test_gradcheck(elmo_files: Files) -> None:
 def test_reset_states(elmo_files: Files) -> None:
     lstm = _ElmoBiLm(*map(str, elmo_files()))._elmo_lstm
     inputs, mask = torch.ones(3, 4, 6), torch.ones(3, 4).bool()
-    found = {}
+    states = {}
     for with_drop_in in (False, True):
         with drop_in() if with_drop_in else nullcontext():
             lstm.reset_states()
             lstm(inputs, mask)
             lstm.reset_states(torch.tensor([True, False, True]))
-            found[with_drop_in] = lstm(inputs[:2], mask[:2]), *lstm._states
-    torch.testing.assert_close(found[True], found[False], atol=1e-5, rtol=0)
+            states[with_drop_in] = lstm(inputs[:2], mask[:2]), *lstm._states
+    torch.testing.assert_close(states[True], states[False], atol=1e-5, rtol=0)

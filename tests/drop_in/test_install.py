@@ -199,9 +199,9 @@ def test_weights_loaded_again(bilm: Any, elmo_files: Files) -> None:
         lstm(inputs, mask)
         lstm.load_weights(str(weights))
         lstm.reset_states()
-        found = lstm(inputs, mask)
+        actual = lstm(inputs, mask)
     lstm.reset_states()
-    torch.testing.assert_close(found, lstm(inputs, mask), atol=1e-5, rtol=0)
+    torch.testing.assert_close(actual, lstm(inputs, mask), atol=1e-5, rtol=0)
 
 
 def test_weights_written_after_words_were_cached(elmo_files: Files) -> None:
@@ -209,8 +209,8 @@ def test_weights_written_after_words_were_cached(elmo_files: Files) -> None:
     with drop_in():
         bilm = _ElmoBiLm(*map(str, elmo_files()), vocab_to_cache=["The", "cat"])
         bilm._token_embedder._projection.weight.data.mul_(2)
-        found = _vectors(bilm)
-    torch.testing.assert_close(found, _vectors(bilm), atol=1e-5, rtol=0)
+        actual = _vectors(bilm)
+    torch.testing.assert_close(actual, _vectors(bilm), atol=1e-5, rtol=0)
 
 
 def test_trained_writes_are_seen_after_eval(elmo_files: Files) -> None:
@@ -221,8 +221,8 @@ def test_trained_writes_are_seen_after_eval(elmo_files: Files) -> None:
         for parameter in elmo.parameters():
             parameter.data.mul_(1.5)
         elmo.eval()
-        found = _vectors(elmo._elmo_lstm)
-    torch.testing.assert_close(found, _vectors(elmo._elmo_lstm), atol=1e-5, rtol=0)
+        actual = _vectors(elmo._elmo_lstm)
+    torch.testing.assert_close(actual, _vectors(elmo._elmo_lstm), atol=1e-5, rtol=0)
 
 
 SOURCE = os.environ.get("ALLENNLP_SRC_DIR")

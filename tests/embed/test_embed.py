@@ -43,9 +43,9 @@ def _check(path: Path, lines: list[str], bilm: Bilm, keep: Keep) -> None:
         for number, line in enumerate(lines):
             layers = bilm.embed([line.split()])[0]
             expected = {"all": layers, "top": layers[-1], "average": layers.mean(axis=0)}[keep]
-            found = file[str(number)][()]
-            assert found.dtype == np.float32 and found.shape == expected.shape
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+            vectors = file[str(number)][()]
+            assert vectors.dtype == np.float32 and vectors.shape == expected.shape
+            np.testing.assert_allclose(vectors, expected, atol=1e-5)
         index = json.loads(file["sentence_to_index"][0])
     assert index == {line.strip(): str(number) for number, line in enumerate(lines)}
 
@@ -99,9 +99,9 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"out\.hdf5\.parts: "):
         embed_file(bilm, {"x": 2}, text, output, settings)
     first = min((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
-    made = first.stat().st_mtime_ns
+    written = first.stat().st_mtime_ns
     embed_file(bilm, {"x": 1}, text, output, settings, lambda _: times.append(first.stat().st_mtime_ns))
-    assert set(times[:-1]) == {made}
+    assert set(times[:-1]) == {written}
     _check(output, LINES, bilm, "all")
 
 
@@ -245,16 +245,16 @@ def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with h5py.File(tmp_path / "out.hdf5") as file:
         texts = list(file["sentence_to_index"])
     assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence alone has more
-    found = {sentence: number for text in texts for sentence, number in json.loads(text).items()}
-    assert found == {line.strip(): str(number) for number, line in enumerate(lines)}
+    places = {sentence: number for text in texts for sentence, number in json.loads(text).items()}
+    assert places == {line.strip(): str(number) for number, line in enumerate(lines)}
 
 
 def test_windows_of_long_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """End before they fill the memory."""
     monkeypatch.setattr(text_module, "MOST_CHARACTERS", 10)
     text = _text(tmp_path, ["a" * 9, "b", "c" * 30, "d"])
-    found = [len(window.sentences) for window in text_module.windows(text, 100, 100)]
-    assert found == [2, 1, 1]
+    sizes = [len(window.sentences) for window in text_module.windows(text, 100, 100)]
+    assert sizes == [2, 1, 1]
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,10 +273,10 @@ def test_words_of_a_long_line(pieces: list[str], data: st.DataObject) -> None:
         patch.setattr(text_module, "SPLIT_AT_ONCE", 1)
         patch.setattr(sentences, "SPLIT_AT_ONCE", 1)
         patch.setattr(text_module.LazyWords, "STEP", 4)
-        found, expected = split(line), line.split()
-        assert text_module._count(line) == len(found) == len(expected) and list(found) == expected
+        actual, expected = split(line), line.split()
+        assert text_module._count(line) == len(actual) == len(expected) and list(actual) == expected
         start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
-        assert found[start:stop] == expected[start:stop]
+        assert actual[start:stop] == expected[start:stop]
 
 
 def _allennlp_lines(path: Path) -> list[str]:
@@ -312,9 +312,9 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()
         assert main(["embed", str(pipe), str(output), *command]) == 0
-    said = capsys.readouterr().out
-    assert f"resuming with the parts in {output}.parts" in said
-    assert said.endswith(f"wrote {output}: 6 sentences, 6 of them from an earlier run\n")
+    printed = capsys.readouterr().out
+    assert f"resuming with the parts in {output}.parts" in printed
+    assert printed.endswith(f"wrote {output}: 6 sentences, 6 of them from an earlier run\n")
     _check(output, LINES, Bilm.from_files(options, weights), "all")
     assert [path.name for path in output.parent.iterdir()] == ["out.hdf5"]
 

@@ -79,20 +79,20 @@ def test_what_the_device_refuses(gpu: EmulatedGpu) -> None:
 
 
 def test_a_graph_runs_again_where_it_ran(gpu: EmulatedGpu) -> None:
-    factor, found = 2, torch.zeros(2, device=GPU)
+    factor, result = 2, torch.zeros(2, device=GPU)
     start = torch.ones(2, device=GPU)
 
     def run() -> None:
-        found.copy_(start * factor + found)
+        result.copy_(start * factor + result)
 
     replay = gpu.capture(run)
-    found.zero_()
+    result.zero_()
     factor = 5
     start.fill_(3)
     launches = gpu.launches
     replay()
     replay()
-    assert found.tolist() == [12, 12] and gpu.launches == launches + 2
+    assert result.tolist() == [12, 12] and gpu.launches == launches + 2
 
 
 LAYERS = [
@@ -108,8 +108,8 @@ LAYERS = [
 
 def _on_gpu(layer: Layer, module: lstm.BiLstmLayer, lengths: list[int]) -> list[Tensor]:
     inputs, sizes, (h, c) = layer.batch(lengths)
-    found, (h, c) = module(inputs.to(GPU), sizes, (h.to(GPU), c.to(GPU)))
-    return [found, h, c]
+    output, (h, c) = module(inputs.to(GPU), sizes, (h.to(GPU), c.to(GPU)))
+    return [output, h, c]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -117,10 +117,10 @@ def test_a_layer(layer: Layer, gpu: EmulatedGpu, in_graphs: bool) -> None:
     module = layer.build().to(GPU)
     for lengths in ([1], [20], [20, 17, 9, 8, 1], [3] * 80):
         inputs, sizes, state = layer.batch(lengths)
-        expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(own) for own in layer.weights()])
+        expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(weights) for weights in layer.weights()])
         with torch.inference_mode():
-            found = _on_gpu(layer, module, lengths)
-        for one, other in zip(found, expected, strict=True):
+            actual = _on_gpu(layer, module, lengths)
+        for one, other in zip(actual, expected, strict=True):
             assert one.device == torch.device(GPU)
             assert_close(one.cpu(), other, 1e-5)
 
@@ -141,8 +141,8 @@ def test_graphs_are_captured_again_for_other_parameters(gpu: EmulatedGpu, in_gra
     module, changed = layer.build().to(GPU), layer.build()
     with torch.no_grad():
         before = _on_gpu(layer, module, [9, 4])[0].cpu()
-        for own in (cast(ProjectedLstm, module.groups[0]), cast(ProjectedLstm, changed.groups[0])):
-            own.recurrent.left.mul_(2)
+        for lstm in (cast(ProjectedLstm, module.groups[0]), cast(ProjectedLstm, changed.groups[0])):
+            lstm.recurrent.left.mul_(2)
         after = _on_gpu(layer, module, [9, 4])[0].cpu()
         inputs, sizes, state = layer.batch([9, 4])
         torch.testing.assert_close(after, changed(inputs, sizes, state)[0], atol=1e-5, rtol=0)
@@ -200,9 +200,9 @@ def test_the_embedder(keys: dict[str, Any], elmo_files: Files, gpu: EmulatedGpu,
     for words in ([["The", "cat", "sat"], ["Yes"]], [["Yes", "The"], ["a", "b"]], [["The", "cat", "sat"], ["Yes"]]):
         ids = batch_to_ids(words)
         with torch.no_grad():
-            found = here(ids.to(GPU))
-        assert found.device == torch.device(GPU)
-        torch.testing.assert_close(found.cpu(), there(ids).detach(), atol=1e-5, rtol=1e-5)
+            actual = here(ids.to(GPU))
+        assert actual.device == torch.device(GPU)
+        torch.testing.assert_close(actual.cpu(), there(ids).detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_training_the_embedder(elmo_files: Files, gpu: EmulatedGpu) -> None:
@@ -265,8 +265,8 @@ def test_pretraining_goes_on(texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> 
     whole = _pretrained(texts, tmp_path / "whole", SHORT, GPU)
     with pytest.raises(_Cut):
         Trainer([texts[0]], [texts[1]], tmp_path / "cut", SHORT, device=torch.device(GPU)).run(cut, 0)
-    rest = _pretrained(texts, tmp_path / "cut", SHORT, GPU)
-    assert rest["weights_sha256"] == whole["weights_sha256"]
+    resumed = _pretrained(texts, tmp_path / "cut", SHORT, GPU)
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
 
 
 def test_a_budget_of_a_core(gpu: EmulatedGpu) -> None:
@@ -275,10 +275,10 @@ def test_a_budget_of_a_core(gpu: EmulatedGpu) -> None:
     core, text = CoreLstm.random([5, 17, 16]).eval(), torch.randn(12, 3, 5)
     compression = Compression(method="whitened_svd", targets="all", budget={"share": 0.6})
     expected = compress_core(core, compression, [text[:7], text[7:]]).weights()
-    found = compress_core(core.to(GPU), compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
+    weights = compress_core(core.to(GPU), compression, [text[:7].to(GPU), text[7:].to(GPU)]).weights()
     for key, lstm_weights in expected.lstms.items():
         for target, matrix in lstm_weights.matrices.items():
-            other = to_dense(found.lstms[key].matrices[target])
+            other = to_dense(weights.lstms[key].matrices[target])
             np.testing.assert_allclose(other, to_dense(matrix), atol=1e-4)
 
 
@@ -299,14 +299,14 @@ def test_embed(elmo_files: Files, texts: Texts, tmp_path: Path, gpu: EmulatedGpu
 def test_perplexity(texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool) -> None:
     trainer(texts, tmp_path / "elmo", SHORT).run()
     files = "--options", str(tmp_path / "elmo/options.json"), "--weights", str(tmp_path / "elmo/weights.hdf5")
-    found = []
+    perplexities = []
     for device in (GPU, "cpu"):
         out = tmp_path / f"{device}.json"
         assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--json", str(out), "--device", device]) == 0
         written = json.loads(out.read_text())
         assert ("gpu" in written["machine"]) == (device == GPU)
-        found.append([(row["forward"], row["backward"]) for row in written["perplexities"]])
-    assert found[0] == [pytest.approx(row, rel=1e-4) for row in found[1]]
+        perplexities.append([(row["forward"], row["backward"]) for row in written["perplexities"]])
+    assert perplexities[0] == [pytest.approx(row, rel=1e-4) for row in perplexities[1]]
 
 
 def test_bench(
@@ -346,7 +346,7 @@ def test_a_run(
     task: str, compression: dict[str, Any], tiny_sweep: TinySweep, tmp_path: Path, one_gpu: EmulatedGpu, in_graphs: bool
 ) -> None:
     """It is trained, judged and timed there, and its record says so."""
-    found = []
+    records = []
     for place, changes in (("here", {}), ("there", {"trainer.cuda_device": -1})):
         overrides = {task: {"trainer.num_epochs": 1, **changes}}
         sizes: dict[str, Any] = {"limit": 8, "latency_sentences": 1}
@@ -354,13 +354,13 @@ def test_a_run(
         run = expand(spec)[-1]
         launches = one_gpu.launches
         with workspace(tmp_path / place) as work:
-            found.append(execute(spec, run, work))
+            records.append(execute(spec, run, work))
         assert (one_gpu.launches > launches) == (place == "here")
-        assert not picked("stale", spec, torch.get_num_threads())(RecordStore(tmp_path / place).write(run, found[-1]))
+        assert not picked("stale", spec, torch.get_num_threads())(RecordStore(tmp_path / place).write(run, records[-1]))
         if place == "here":
             with workspace(tmp_path / place) as work:
-                assert measure_times(spec, run, work).timed.machine == found[-1].machine
-    here, there = found
+                assert measure_times(spec, run, work).timed.machine == records[-1].machine
+    here, there = records
     assert here.machine == there.machine.model_copy(update={"gpu": "an emulated GPU"})
     assert here.versions == there.versions | {"cuda": torch.version.cuda}
     assert (here.size, here.examples) == (there.size, there.examples)

@@ -36,12 +36,12 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _published(task: str) -> dict[str, Any]:
-    found = {}
+    configs = {}
     for key, value in PUBLISHED[task]["values"].items():
         for theirs, ours in _OURS.items():
             key = key.replace(theirs, ours)
-        found[key] = value
-    return found
+        configs[key] = value
+    return configs
 
 
 def _here(task: str) -> dict[str, Any]:
@@ -52,25 +52,25 @@ def _here(task: str) -> dict[str, Any]:
 
 def _listed(task: str) -> dict[str, dict[str, Any]]:
     """Each key at which the preset differs by the record, and its value here, where it is there."""
-    found: dict[str, dict[str, Any]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for difference in RECORD["differences"]:
         assert difference["what"] and difference["why"]
         keys = difference["keys"].get(task, {})
-        assert not keys.keys() & found.keys()
-        found |= keys
-    return found
+        assert not keys.keys() & described.keys()
+        described |= keys
+    return described
 
 
 @pytest.mark.parametrize("task", sorted(PUBLISHED))
 def test_nothing_differs_but_what_is_listed(task: str) -> None:
     published, here, listed = _published(task), _here(task), _listed(task)
     for key in published.keys() | here.keys():
-        own = {"here": here[key]} if key in here else {}
+        ours = {"here": here[key]} if key in here else {}
         theirs = {"here": published[key]} if key in published else {}
         if key in listed:
-            assert own == listed[key] != theirs, key
+            assert ours == listed[key] != theirs, key
         else:
-            assert own == theirs, key
+            assert ours == theirs, key
     assert listed.keys() <= published.keys() | here.keys()
 
 

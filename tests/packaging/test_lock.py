@@ -34,10 +34,10 @@ def pinned(name: str) -> dict[str, str]:
 def _requirements(package: str) -> Iterator[Requirement]:
     """What the installed release requires, on any platform."""
     try:
-        found = requires(package) or []
+        requirements = requires(package) or []
     except PackageNotFoundError:  # for another platform or Python
-        found = []
-    for requirement in map(Requirement, found):
+        requirements = []
+    for requirement in map(Requirement, requirements):
         marker = requirement.marker
         if marker is None or any(marker.evaluate(platform | {"extra": ""}) for platform in _PLATFORMS):
             yield requirement

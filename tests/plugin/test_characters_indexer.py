@@ -21,8 +21,8 @@ def _tensors(name: str, texts: list[list[str]], **parameters: Any) -> torch.Tens
     fields = [TextField([Token(word) for word in words], {"elmo": indexer}) for words in texts]
     batch = Batch([Instance({"text": field, "texts": ListField([field, field.empty_field()])}) for field in fields])
     batch.index_instances(Vocabulary())
-    found = batch.as_tensor_dict()
-    return torch.cat([found["text"]["elmo"]["elmo_tokens"], *found["texts"]["elmo"]["elmo_tokens"].unbind(1)])
+    tensors = batch.as_tensor_dict()
+    return torch.cat([tensors["text"]["elmo"]["elmo_tokens"], *tensors["texts"]["elmo"]["elmo_tokens"].unbind(1)])
 
 
 @given(st.lists(st.lists(_WORDS, max_size=6), min_size=1, max_size=3), st.sampled_from([{}, {"@@": 7}]))

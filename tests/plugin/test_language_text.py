@@ -84,8 +84,8 @@ def test_varied_lengths(tmp_path: Path) -> None:
     loader, _ = _loader(tmp_path, [["a"] * 6] * 20_000, steps=70, vary=True)
     random.seed(1)
     lengths = [batch["tokens"].shape[1] for batch in loader][:-1]
-    half = [length for length in lengths if length < 52]
-    assert 0.03 < len(half) / len(lengths) < 0.07 and min(lengths) >= 5
+    halved = [length for length in lengths if length < 52]
+    assert 0.03 < len(halved) / len(lengths) < 0.07 and min(lengths) >= 5
     mean = sum(lengths) / len(lengths)
     assert 66 < mean < 70.5 and abs(len(loader) - len(lengths)) < 0.03 * len(lengths)
     assert lengths != [batch["tokens"].shape[1] for batch in loader][:-1]

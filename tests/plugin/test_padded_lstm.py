@@ -40,8 +40,8 @@ def test_outputs_and_gradients_are_allennlps(layers: int) -> None:
     for name, value in theirs._module.named_parameters():
         kind, layer = name.removesuffix("_reverse").rsplit("_l", 1)
         place = "_backward_layers" if name.endswith("_reverse") else "_forward_layers"
-        own = ours.get_parameter(f"{place}.{layer}.{kind}_l0").grad
-        torch.testing.assert_close(own, value.grad, atol=1e-5, rtol=1e-5)
+        gradient = ours.get_parameter(f"{place}.{layer}.{kind}_l0").grad
+        torch.testing.assert_close(gradient, value.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_sequences_without_padding() -> None:

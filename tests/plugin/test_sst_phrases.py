@@ -16,8 +16,8 @@ Examples = list[tuple[tuple[str, ...], str]]
 
 
 def _read(reader: SstPhrasesReader | StanfordSentimentTreeBankDatasetReader, path: Path) -> Examples:
-    found = ((tuple(map(str, one["tokens"].tokens)), one["label"].label) for one in reader.read(str(path)))
-    return list(found)
+    instances = ((tuple(map(str, one["tokens"].tokens)), one["label"].label) for one in reader.read(str(path)))
+    return list(instances)
 
 
 @pytest.mark.parametrize("least", [1, 4])
@@ -33,5 +33,5 @@ def test_phrases_are_the_distinct_subtrees_that_are_long_enough(least: int) -> N
 
 
 def test_short_sentences_are_read_and_empty_lines_are_not() -> None:
-    found = list(phrases(["(3 (2 A) (3 gem))", "", "(3 (2 A) (3 gem))", "(1 (1 Dull) (2 (2 as) (2 dust)))"], 3))
-    assert found == [(["A", "gem"], "3"), (["Dull", "as", "dust"], "1")]
+    actual = list(phrases(["(3 (2 A) (3 gem))", "", "(3 (2 A) (3 gem))", "(1 (1 Dull) (2 (2 as) (2 dust)))"], 3))
+    assert actual == [(["A", "gem"], "3"), (["Dull", "as", "dust"], "1")]

@@ -44,13 +44,13 @@ def _ids(vocab: Vocabulary, sentences: list[list[str]], namespace: str = "elmo_w
 def test_vectors_are_allennlps_on_the_rows_of_the_table(tmp_path: Path) -> None:
     folder, vocab = write_word_level(tmp_path / "elmo"), Vocabulary()
     embedder = _embedder(folder, vocab, scalar_mix_parameters=[-9e10, -9e10, 1.0]).eval()
-    found, theirs = embedder(_ids(vocab, SENTENCES)), Theirs(folder)
-    for vectors, sentence in zip(found, SENTENCES, strict=True):
+    actual, theirs = embedder(_ids(vocab, SENTENCES)), Theirs(folder)
+    for vectors, sentence in zip(actual, SENTENCES, strict=True):
         np.testing.assert_allclose(vectors[: len(sentence)].detach(), theirs.vectors(sentence)[2], atol=1e-5)
     assert not embedder(_ids(vocab, [[], []])).numel()
     cached = _embedder(folder, vocab, cache_mb=1, scalar_mix_parameters=[-9e10, -9e10, 1.0]).eval()
     for _ in range(2):
-        torch.testing.assert_close(cached(_ids(vocab, SENTENCES)), found, atol=1e-5, rtol=0)
+        torch.testing.assert_close(cached(_ids(vocab, SENTENCES)), actual, atol=1e-5, rtol=0)
 
 
 def test_ids_are_the_encoders(tmp_path: Path) -> None:

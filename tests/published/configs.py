@@ -173,9 +173,9 @@ def bcn(folder: Path, elmo: Json) -> Json:
 
 def bcn_with_its_own_elmo(folder: Path, elmo: Json) -> Json:
     """As published: the model has the `Elmo` that other embedders wrap."""
-    own = {key: value for key, value in elmo.items() if key != "type"} | {"num_output_representations": 1}
+    ours = {key: value for key, value in elmo.items() if key != "type"} | {"num_output_representations": 1}
     embedders = {"tokens": _vectors(folder, trainable=False)}
-    return _bcn(folder, embedders, "elmo", use_input_elmo=True, elmo=own)
+    return _bcn(folder, embedders, "elmo", use_input_elmo=True, elmo=ours)
 
 
 def esim(folder: Path, elmo: Json) -> Json:

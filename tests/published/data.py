@@ -91,7 +91,7 @@ def _squad() -> str:
 
 def quac() -> str:
     """One dialogue."""
-    said = [
+    sentences = [
         ("Who saw Mary ?", "John", "x", "m"),
         ("Does she like it ?", "She likes it", "y", "n"),
         ("Is it new ?", "New York", "n", "y"),
@@ -100,7 +100,7 @@ def quac() -> str:
     questions = [
         {"id": f"d_q#{index}", "question": question, "yesno": yesno, "followup": followup,
          "answers": [_answer(answer)], "orig_answer": _answer(answer)}
-        for index, (question, answer, yesno, followup) in enumerate(said)
+        for index, (question, answer, yesno, followup) in enumerate(sentences)
     ]  # fmt: skip
     return json.dumps({"data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "id": "d", "qas": questions}]}]})
 

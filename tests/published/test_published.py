@@ -92,18 +92,18 @@ def _said(model: Any, reader: Any, path: str) -> Any:
     return [sanitize(model.eval().forward_on_instance(instance)) for instance in reader.read(path)]
 
 
-def _close(found: Any, expected: Any) -> None:
+def _close(actual: Any, expected: Any) -> None:
     if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
-        found, expected = list(found.values()), list(expected.values())
+        assert actual.keys() == expected.keys()
+        actual, expected = list(actual.values()), list(expected.values())
     if isinstance(expected, list):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
             _close(one, other)
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert actual == pytest.approx(expected, rel=1e-4, abs=1e-5)
     else:
-        assert found == expected
+        assert actual == expected
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -39,11 +39,11 @@ def _archive(**arrays: Any) -> bytes:
 def test_outputs_are_read_as_they_were_written() -> None:
     raw = OUTPUTS.to_bytes()
     assert raw == OUTPUTS.to_bytes()
-    found = _parsed(raw)
-    assert found.splits.keys() == {"test", "validation"}
+    outputs = _parsed(raw)
+    assert outputs.splits.keys() == {"test", "validation"}
     for split, expected in OUTPUTS.splits.items():
         for name in ("score", "log_likelihood", "cluster"):
-            one, other = getattr(found.splits[split], name), getattr(expected, name)
+            one, other = getattr(outputs.splits[split], name), getattr(expected, name)
             assert (one is None) == (other is None) and (one is None or np.array_equal(one, other))
 
 
@@ -51,8 +51,8 @@ def test_the_store_keeps_outputs_beside_the_record(tmp_path: Path) -> None:
     run = expand(SweepSpec.from_file(None, tasks=["sst"], methods=[]))[0]
     store = RecordStore(tmp_path)
     written = store.write(run, measurements(record(None, 0.4)).with_outputs(OUTPUTS))
-    found = store.outputs(written)
-    assert found is not None and np.array_equal(found.splits["test"].score, [1, 0, 0.5])
+    outputs = store.outputs(written)
+    assert outputs is not None and np.array_equal(outputs.splits["test"].score, [1, 0, 0.5])
     path = store.path(run).with_suffix(SUFFIX)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"found SHA-256 \w+"):

@@ -43,10 +43,10 @@ def test_only_small_batches_and_not_against_the_environment(monkeypatch: pytest.
 
 
 def _assert_plain(
-    layer: Layer, lengths: list[int], found: tuple[Tensor, tuple[Tensor, Tensor]], tolerance: float
+    layer: Layer, lengths: list[int], results: tuple[Tensor, tuple[Tensor, Tensor]], tolerance: float
 ) -> None:
-    expected = plain_layer(layer, *layer.batch(lengths), [PlainWeights.of(own) for own in layer.weights()])
-    for one, other in zip((found[0], *found[1]), expected, strict=True):
+    expected = plain_layer(layer, *layer.batch(lengths), [PlainWeights.of(weights) for weights in layer.weights()])
+    for one, other in zip((results[0], *results[1]), expected, strict=True):
         assert_close(one.cpu(), other, tolerance)
 
 
@@ -123,13 +123,13 @@ def test_equal_to_allennlp_on_the_same_device(device: str) -> None:
     layer = Layer(64, 16, DENSE, (3.0, 3.0), 1.0)
     theirs = ElmoLstm(16, 16, 64, 1, memory_cell_clip_value=3.0, state_projection_clip_value=3.0).to(device).eval()
     with torch.no_grad():
-        for name, own in zip(("forward_layer_0", "backward_layer_0"), layer.weights(), strict=True):
-            i, g, f, o = torch.from_numpy(own.bias).chunk(4)
+        for name, weights in zip(("forward_layer_0", "backward_layer_0"), layer.weights(), strict=True):
+            i, g, f, o = torch.from_numpy(weights.bias).chunk(4)
             cell = getattr(theirs, name)
-            cell.input_linearity.weight.copy_(_ifgo(torch.from_numpy(own.matrices["input"])))
-            cell.state_linearity.weight.copy_(_ifgo(torch.from_numpy(own.matrices["recurrent"])))
+            cell.input_linearity.weight.copy_(_ifgo(torch.from_numpy(weights.matrices["input"])))
+            cell.state_linearity.weight.copy_(_ifgo(torch.from_numpy(weights.matrices["recurrent"])))
             cell.state_linearity.bias.copy_(torch.cat([i, f + 1, g, o]))
-            cell.state_projection.weight.copy_(torch.from_numpy(own.matrices["projection"]))
+            cell.state_projection.weight.copy_(torch.from_numpy(weights.matrices["projection"]))
     packing = Packing.of(torch.tensor([9, 9]))
     inputs = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
     packed = packing.pack(inputs)
@@ -138,8 +138,8 @@ def test_equal_to_allennlp_on_the_same_device(device: str) -> None:
             torch.stack([packed, packed[packing.flip]]).to(device), packing.batch_sizes, None
         )[0]
         expected = theirs(inputs.to(device), torch.ones(2, 9, dtype=torch.bool).to(device))[0]
-    found = torch.cat([ours[0].cpu(), ours[1].cpu()[packing.flip]], dim=1)
-    torch.testing.assert_close(packing.unpack(found.unsqueeze(0))[0], expected.cpu(), atol=1e-5, rtol=0)
+    vectors = torch.cat([ours[0].cpu(), ours[1].cpu()[packing.flip]], dim=1)
+    torch.testing.assert_close(packing.unpack(vectors.unsqueeze(0))[0], expected.cpu(), atol=1e-5, rtol=0)
 
 
 def _ifgo(rows: Tensor) -> Tensor:

@@ -174,14 +174,14 @@ def test_activations_from_the_tiny_to_the_huge(gate: float, cell: float) -> None
     """All gates the same; a matrix of zeros before them, and one of ones behind, so that h is what a cell gives."""
     layer = Layer(16, 16, ((None, None, None), (None, None, None)), (None, None), 0.0)
     weights = layer.weights()
-    for own in weights:
-        own.bias[:] = gate
-        own.matrices["projection"][:, :] = torch.eye(16).numpy()  # type: ignore[index]
+    for direction in weights:
+        direction.bias[:] = gate
+        direction.matrices["projection"][:, :] = torch.eye(16).numpy()  # type: ignore[index]
     module = BiLstmLayer(weights[0], weights[1], None, None)
     inputs, sizes, state = torch.zeros(2, 1, 16), [1], (torch.zeros(2, 1, 16), torch.full((2, 1, 16), cell))
-    expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(own) for own in weights])
-    found = _outcome(module, (inputs, sizes, state))
-    for one, other in zip(found, expected, strict=True):
+    expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(direction) for direction in weights])
+    actual = _outcome(module, (inputs, sizes, state))
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=2e-6, atol=1e-9)
 
 
@@ -190,8 +190,8 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
     """And does not reach the neighbours."""
     inputs, sizes, state = WHOLE.batch([4, 4])
     inputs[:, place, 3] = torch.nan
-    found = _outcome(WHOLE.build(), (inputs, sizes, state))[0]
-    assert found[:, place::2].isnan().all() and found[:, 1 - place :: 2].isfinite().all()
+    output = _outcome(WHOLE.build(), (inputs, sizes, state))[0]
+    assert output[:, place::2].isnan().all() and output[:, 1 - place :: 2].isfinite().all()
 
 
 @pytest.mark.slow
@@ -201,10 +201,10 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
 def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
     batch = layer.batch(lengths)
     thresholds = RuntimeSettings(machine_code_ranks_per_sequence=rank)
-    exact, found = (_outcome(layer.build(precision, thresholds), batch)[0] for precision in PRECISIONS[:2])
+    exact, close = (_outcome(layer.build(precision, thresholds), batch)[0] for precision in PRECISIONS[:2])
     assume(not layer.all_clipped(exact))  # else nothing of the weights is left to see
-    assert not torch.equal(exact, found)
-    assert (found - exact).norm() / exact.norm() < 0.1
+    assert not torch.equal(exact, close)
+    assert (close - exact).norm() / exact.norm() < 0.1
 
 
 @needs_bfloat16

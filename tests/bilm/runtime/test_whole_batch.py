@@ -61,8 +61,8 @@ def test_equals_autograd_through_the_formula(layer: Layer, lengths: list[int], c
     inputs, sizes, (h, c) = layer.batch(lengths)
     batch = inputs.double(), sizes, (h.double(), c.double())
     assert isinstance(lstm.runtime(*batch), WholeBatchLstm)
-    found, expected = _results(lstm, lstm, batch), _results(EagerLstm(lstm, thresholds), lstm, batch)
-    for one, other in zip(found, expected, strict=True):
+    actual, expected = _results(lstm, lstm, batch), _results(EagerLstm(lstm, thresholds), lstm, batch)
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -93,9 +93,9 @@ def test_bfloat16_comes_close(ranks: tuple[Ranks, Ranks], machine_code: bool) ->
     lstm, batch = _lstm(layer, RuntimeSettings(machine_code=machine_code)), layer.batch([9, 9, 7, 3, 1])
     expected = _results(lstm, lstm, batch)
     with torch.autocast("cpu", torch.bfloat16):
-        found = _results(lstm, lstm, batch)
-    assert found[0].dtype == torch.bfloat16 and found[2].dtype == torch.float32
-    for one, other in zip(found, expected, strict=True):
+        actual = _results(lstm, lstm, batch)
+    assert actual[0].dtype == torch.bfloat16 and actual[2].dtype == torch.float32
+    for one, other in zip(actual, expected, strict=True):
         assert (one.float() - other).norm() < 0.02 * other.norm()
 
 
@@ -155,7 +155,7 @@ def test_machine_code_equals_pytorch(scale: float, dtype: torch.dtype, clip: flo
     plain = training_cells(48, clip, dtype, torch.float32, PYTORCH)
     assert type(native) is not type(plain)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
-    for one, other in zip(*(_cells(own, gates, before, dtype) for own in (native, plain)), strict=True):
+    for one, other in zip(*(_cells(cells, gates, before, dtype) for cells in (native, plain)), strict=True):
         assert_close(one, other, tolerance)
 
 
@@ -166,8 +166,8 @@ def test_threads_change_nothing() -> None:
         torch.set_num_threads(1)
         expected = _results(lstm, lstm, batch)
         torch.set_num_threads(2)
-        found = _results(lstm, lstm, batch)
+        actual = _results(lstm, lstm, batch)
     finally:
         torch.set_num_threads(before)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
