@@ -109,7 +109,7 @@ def bench(
     encoders: EncoderOptions,
     cases: CaseOptions,
     where: DeviceOptions,
-    picture: PlotOptions,
+    figure: PlotOptions,
     json_file: Annotated[Path | None, Option("--json", help="File for the results.")] = None,
     force: Force = False,
 ) -> None:
@@ -140,8 +140,8 @@ def bench(
     precisions = choices("--precisions", encoders.precisions, PRECISIONS)
     if json_file is not None:
         check_output("--json", json_file, inputs)
-    picture.check(inputs)
-    check_unused([json_file, picture.plot], force)
+    figure.check(inputs)
+    check_unused([json_file, figure.plot], force)
     device = where.use()
 
     console = Console(soft_wrap=True)
@@ -159,5 +159,5 @@ def bench(
     console.print("error: largest difference from AllenNLP's vectors, or from those with float32 weights")
     if json_file is not None:
         write_json(json_file, result.to_dict())
-    if picture.plot is not None:
-        plot_bench(result, picture.plot, picture.theme)
+    if figure.plot is not None:
+        plot_bench(result, figure.plot, figure.theme)

@@ -14,7 +14,7 @@ from elmo_mf.io import check_output, write_json
 
 def inspect(
     options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
-    picture: PlotOptions,
+    figure: PlotOptions,
     weights: Annotated[
         Path | None,
         Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json; dense, factored or pruned."),
@@ -41,10 +41,10 @@ def inspect(
     from elmo_mf.compression.spectra import plot_spectra, spectra_table
 
     files = files_of_command(options, weights)
-    picture.check(files.inputs)
+    figure.check(files.inputs)
     if json_file is not None:
         check_output("--json", json_file, files.inputs)
-    check_unused([json_file, picture.plot], force)
+    check_unused([json_file, figure.plot], force)
     facts = look(read_weights(files.weights, BilmOptions.from_file(files.options), files.vocabulary), gates)
     console = Console()
     if not console.is_terminal:
@@ -52,5 +52,5 @@ def inspect(
     console.print(spectra_table(facts))
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})
-    if picture.plot is not None:
-        plot_spectra(facts, files.weights.name, picture.plot, picture.theme)
+    if figure.plot is not None:
+        plot_spectra(facts, files.weights.name, figure.plot, figure.theme)
