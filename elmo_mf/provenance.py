@@ -7,9 +7,10 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elmo_mf.io import open_regular
+from elmo_mf.records.record import Machine, Provenance
 
 if TYPE_CHECKING:
     import torch
@@ -56,25 +57,23 @@ def regular_hash(path: str | Path, kind: str, expected: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(device: torch.device | None = None) -> dict[str, Any]:
+def provenance(device: torch.device | None = None) -> Provenance:
     """Return the versions of the packages that compute, and the machine, with its GPU if `device` is one."""
     import torch
 
     versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
     name = gpu_name(device)
     switches = {switch: os.environ[switch] for switch in SWITCHES if switch in os.environ}
-    return {
-        "versions": versions if name is None else versions | {"cuda": torch.version.cuda},
-        "machine": {
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "instructions": torch.backends.cpu.get_cpu_capability(),
-            "system": f"{platform.system()} {platform.machine()}",
-        }
-        | ({} if name is None else {"gpu": name})
-        | ({"environment": switches} if switches else {}),
-    }
+    machine = Machine(
+        cpu=_cpu_name(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        system=f"{platform.system()} {platform.machine()}",
+        gpu=name,
+        environment=switches or None,
+    )
+    return Provenance(versions=versions if name is None else versions | {"cuda": torch.version.cuda}, machine=machine)
 
 
 def gpu_name(device: torch.device | None) -> str | None:

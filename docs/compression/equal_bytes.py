@@ -66,7 +66,7 @@ def main(text: Path, calibration: Path, record: Path) -> None:
             facts = {"family": family, "share": share, "dtype": dtype, "bytes": stored.stat().st_size}
             stored_forms.append(facts | measured)
             print(stored_forms[-1], flush=True)
-    write_json(record, {"stored": stored_forms, "calibration": file_hash(calibration), **provenance()})
+    write_json(record, {"stored": stored_forms, "calibration": file_hash(calibration), **provenance().to_dict()})
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     record = {task: measure(arguments.data, arguments.glove, task) for task in ("sst", "snli", "squad")}
-    print(json.dumps({"tasks": record, **provenance(torch.device("cpu"))}, indent=1))
+    print(json.dumps({"tasks": record, **provenance(torch.device("cpu")).to_dict()}, indent=1))
 
 
 if __name__ == "__main__":

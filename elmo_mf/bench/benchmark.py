@@ -43,7 +43,12 @@ class BenchResult:
             }
             for case, timings in self.timings.items()
         ]
-        return {"encoder": self.encoder, "limits": self.limits.to_dict(), "cases": cases, **provenance(self.device)}
+        return {
+            "encoder": self.encoder,
+            "limits": self.limits.to_dict(),
+            "cases": cases,
+            **provenance(self.device).to_dict(),
+        }
 
 
 @contextmanager

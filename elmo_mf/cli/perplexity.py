@@ -65,4 +65,4 @@ def perplexity(
             f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
         )
     if json_file is not None:
-        write_json(json_file, {"perplexities": [one.to_dict() for one in evaluations], **provenance(device)})
+        write_json(json_file, {"perplexities": [one.to_dict() for one in evaluations], **provenance(device).to_dict()})

@@ -206,7 +206,7 @@ def _unquoted(value: str) -> str:
 
 
 def _write(folder: Path, title: str, facts: Mapping[str, str], more: str, use: str) -> None:
-    versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in provenance().versions.items() if version)
     parts = [
         f"---\n{_license(_cell(facts['licence']))}\nlibrary_name: elmo-mf\n---",
         f"# {title}",

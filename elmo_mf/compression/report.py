@@ -159,15 +159,25 @@ def compression_report(
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
+    size = size_report(compressed, options)
+    matrices, highways = compressed_matrices(dense, compressed, options, text)
     before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))
     return CompressionReport(
-        matrices=tuple(matrix_reports(dense, compressed, size, covariances)),
-        highways=tuple(_highway_reports(dense, compressed, options, text)),
+        matrices=matrices,
+        highways=highways,
         activation_error=activation_error(before, after, calibration_sentences(text)),
         size=size,
         predicted_speed_up=predicted_speed_up(size),
     )
+
+
+def compressed_matrices(
+    dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
+) -> tuple[tuple[MatrixReport, ...], tuple[HighwayReport, ...]]:
+    """Compare the matrices of the LSTMs, and those of the highway layers, as `compression_report` does."""
+    size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
+    highways = tuple(_highway_reports(dense, compressed, options, text))
+    return tuple(matrix_reports(dense, compressed, size, covariances)), highways
 
 
 def matrix_reports(

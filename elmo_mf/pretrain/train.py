@@ -369,5 +369,5 @@ class Trainer:
             "weights_sha256": file_hash(folder / "weights.hdf5"),
             "softmax_sha256": file_hash(folder / SOFTMAX_FILE),
             "device": str(self.device),
-            **provenance(self.device),
+            **provenance(self.device).to_dict(),
         }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -341,26 +340,6 @@ class Record(Measurements, _Identified):
     def file_name(self) -> str:
         """The name of the file that a sweep writes the record to."""
         return f"{run_name(self.run, self.id)}.json"
-
-
-Model = TypeVar("Model", bound=Data)
-
-
-def measured(model: type[Model], values: dict[str, Any]) -> Model:
-    """Check what a run measured.
-
-    Args:
-        model: The model of the values.
-        values: The values by field.
-
-    Returns:
-        The values as an object.
-
-    Raises:
-        InputError: A value is missing or is not what it should be.
-        TypeError: A value has no JSON form.
-    """
-    return validated_json(model, json.dumps(values), "measurements", "values with a JSON form")
 
 
 def read_record(path: Path) -> Record:

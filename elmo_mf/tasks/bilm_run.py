@@ -24,10 +24,11 @@ from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.provenance import file_hash
 from elmo_mf.records.identity import BILM, Baseline, EncoderIdentity, Split, View
 from elmo_mf.records.outputs import Outputs, SplitOutputs
+from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import bilm_gradients
 from elmo_mf.tasks.encoders import Encoder, encoder_of, encoder_versions
-from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
+from elmo_mf.tasks.frozen_encoder import frozen_encoder_times, measure_frozen_encoder
 from elmo_mf.tasks.producer import Measured, Producer, Times
 from elmo_mf.tasks.run_config import MOST_TOKENS
 from elmo_mf.tasks.run_data import data_facts, limited_data
@@ -86,7 +87,7 @@ class SoftmaxFiles:
 
 
 def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
-    """Return the record fields of an ELMo as a language model, its outputs, and its device.
+    """Score an ELMo as a language model, and measure it.
 
     Args:
         spec: The sweep.
@@ -108,16 +109,14 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
                 model, vocabulary, texts[split], lambda: workspace.step(Progress("scoring"))
             )
     primary, scored = task.score.primary, [chunk for line in texts[task.score.split] for chunk in line]
-    record = {
-        "scores": {primary: perplexity[task.score.split]},
-        "validation": {primary: perplexity["validation"]},
-        "best_epoch": 0,
-        "epochs": 0,
-        **data_facts(run, folder, workspace),
-        "examples": {split: len(lines) for split, lines in texts.items()},
-        **frozen_encoder_fields(spec, run, encoder, scored, workspace),
-    }
-    return record, Outputs(outputs), torch.device("cpu")
+    return Measured(
+        scores={primary: perplexity[task.score.split]},
+        validation={primary: perplexity["validation"]},
+        examples=Examples(**{split: len(lines) for split, lines in texts.items()}),
+        chance=data_facts(run, folder, workspace).chance,
+        encoder=measure_frozen_encoder(spec, run, encoder, scored, workspace),
+        outputs=Outputs(outputs),
+    )
 
 
 def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
@@ -170,7 +169,7 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     def make(folder: Path) -> None:
         task = load_task(run.task)
         lines = _lines(task, limited_data(spec, dense, workspace) / task.run_files["train"])
-        encoder = Encoder(spec.options, spec.weights, {})
+        encoder = Encoder(spec.options, spec.weights)
         model, vocabulary = _language_model(encoder, softmax_files(spec))
         sentences = _first([chunk for line in lines for chunk in line])
         corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)

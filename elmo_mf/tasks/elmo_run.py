@@ -10,10 +10,11 @@ from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import TRAINING, TUNING, EncoderIdentity, View, unless_first
 from elmo_mf.records.outputs import Outputs
+from elmo_mf.records.record import Latency, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency, task_gradients, trained_model, training
-from elmo_mf.tasks.encoders import elmo_facts, encoder_versions
-from elmo_mf.tasks.producer import Measured, Producer, Times
+from elmo_mf.tasks.encoders import elmo_info, encoder_versions
+from elmo_mf.tasks.producer import Measured, MeasuredEncoder, Producer, Times
 from elmo_mf.tasks.run_data import data_facts
 from elmo_mf.tasks.shared_activations import shared_activation_error
 from elmo_mf.tasks.spec import SweepSpec
@@ -22,7 +23,7 @@ from elmo_mf.tasks.trained_model import Trained, loader_of, trained, untrained
 
 
 def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
-    """Return the record fields of a task's model, its outputs, and its device.
+    """Train or load a task's model, score it, and measure its encoder.
 
     Args:
         spec: The sweep.
@@ -36,48 +37,43 @@ def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
             splits = dict.fromkeys((task.score.split, "validation"))
             scored = {split: model.score(run, split, workspace) for split in splits}
             instances = list(loader_of(loop, task.score.split).iter_instances())
-        encoder = _encoder_fields(spec, run, model, instances, workspace)
-        device = next(loop.model.parameters()).device
-    record = {
-        "scores": {name: scored[task.score.split].metrics[name] for name in task.score.metrics},
-        "validation": {name: metrics[f"best_validation_{name}"] for name in task.score.metrics},
-        "best_epoch": metrics["best_epoch"] + 1,
-        "epochs": metrics["epoch"] + 1,
-        "collapsed": model.collapsed,
-        "collapsed_attempts": model.attempts,
-        **data_facts(run, model.data, workspace),
-        **encoder,
-    }
-    return record, Outputs({split: one.outputs for split, one in scored.items()}), device
+        facts = data_facts(run, model.data, workspace)
+        return Measured(
+            scores={name: scored[task.score.split].metrics[name] for name in task.score.metrics},
+            validation={name: metrics[f"best_validation_{name}"] for name in task.score.metrics},
+            best_epoch=metrics["best_epoch"] + 1,
+            epochs=metrics["epoch"] + 1,
+            collapsed=model.collapsed,
+            collapsed_attempts=model.attempts,
+            examples=facts.examples,
+            chance=facts.chance,
+            encoder=_measured_encoder(spec, run, model, instances, workspace),
+            outputs=Outputs({split: one.outputs for split, one in scored.items()}),
+            device=next(loop.model.parameters()).device,
+        )
 
 
-def _encoder_fields(
+def _measured_encoder(
     spec: SweepSpec, run: Run, model: Trained, instances: list[Any], workspace: Workspace
-) -> dict[str, Any]:
-    """Return the record fields that describe the encoder."""
-    report, embedder = model.report, model.embedder
-    fields: dict[str, Any] = {
-        "size": None,
-        "activation_error": None,
-        "matrices": report.get("matrices", []),
-        **({"highways": report["highways"]} if report.get("highways") else {}),
-        "factorization_seconds": report.get("seconds"),
-        "latency": None,
-        "elmo": elmo_facts(spec) if run.identity.has_elmo else None,
-    }
+) -> MeasuredEncoder:
+    elmo = elmo_info(spec) if run.identity.has_elmo else None
+    embedder = model.embedder
     if embedder is None:
-        return fields
-    bilm = embedder.bilm
+        return MeasuredEncoder(elmo=elmo)
+    bilm, error = embedder.bilm, None
     with workspace.phase("scoring"):
         dense = _dense(spec, run, embedder)
-        error = None
         if dense is not None and run.identity.smaller is None:
             error = shared_activation_error(run, dense, bilm, instances, workspace)
-    return fields | {
-        "size": size_report(bilm.weights(), bilm.options).to_dict(),
-        "activation_error": error,
-        "latency": _times(spec, model.loop, embedder, instances, dense, workspace),
-    }
+    return MeasuredEncoder(
+        size=Size.model_validate(size_report(bilm.weights(), bilm.options).to_dict()),
+        activation_error=error,
+        matrices=model.report.matrices,
+        highways=model.report.highways or None,
+        factorization_seconds=model.report.seconds,
+        latency=_times(spec, model.loop, embedder, instances, dense, workspace),
+        elmo=elmo,
+    )
 
 
 def time_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
@@ -102,7 +98,7 @@ def _times(
     instances: list[Any],
     dense: Bilm | None,
     workspace: Workspace,
-) -> dict[str, Any]:
+) -> Latency:
     """Run `latency.measure` while no other run of the sweep computes."""
     with workspace.phase("measuring"), workspace.machine.exclusive():
         allennlp = latency.allennlp_encoder(spec.options, spec.weights, embedder.bilm.device)

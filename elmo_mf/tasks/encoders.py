@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import Field
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
 from elmo_mf.compression import compress, method_of, with_history
 from elmo_mf.compression.apply import compression_versions
 from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
-from elmo_mf.compression.report import compression_report
+from elmo_mf.compression.report import compressed_matrices
+from elmo_mf.compression.size import size_report
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.bundle import last_names
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.io import read_json
+from elmo_mf.io.reading import read_bytes
+from elmo_mf.io.validation import validated_json
+from elmo_mf.records.base_model import Data, Number
 from elmo_mf.records.identity import EncoderIdentity, unless_first
+from elmo_mf.records.record import ElmoInfo, HighwayLayer, LstmMatrix
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import shuffled
 from elmo_mf.tasks.spec import SweepSpec
 
 TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
 """Function that returns the file of a task's gradients in the dense encoder, after training a model with it."""
+
+
+class EncoderReport(Data):
+    """What the compression of an encoder did; the defaults are those of a dense one."""
+
+    matrices: list[LstmMatrix] = Field(default_factory=list)
+    """Each compressed matrix."""
+    highways: list[HighwayLayer] = Field(default_factory=list)
+    """Each compressed highway layer."""
+    seconds: Number | None = None
+    """Seconds of the compression."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,13 @@ class Encoder:
     Attributes:
         options: Its options.
         weights: Its weights.
-        report: Report of its compression; empty for a dense encoder.
+        report: Report of its compression.
         precision: Precision of its products. Defaults to float32.
     """
 
     options: str
     weights: str
-    report: dict[str, Any]
+    report: EncoderReport = field(default_factory=EncoderReport)
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
 
     def load(self, word_cache_mb: float = 0) -> Bilm:
@@ -61,9 +77,9 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
     precision = run.identity.precision or "float32"
     if run.identity.baseline == "smaller":
         files = spec.smaller_files()
-        return Encoder(str(files.options), str(files.weights), {})
+        return Encoder(str(files.options), str(files.weights))
     if run.compression is None and run.identity.baseline != "shuffled":
-        return Encoder(spec.options, spec.weights, {}, precision)
+        return Encoder(spec.options, spec.weights, precision=precision)
 
     def make(folder: Path) -> None:
         if run.compression is None:
@@ -96,27 +112,24 @@ def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     raise InputError(f"{run}: {method} needs gradients of a task model, which this task does not have")
 
 
-def elmo_facts(spec: SweepSpec) -> dict[str, Any]:
+def elmo_info(spec: SweepSpec) -> ElmoInfo:
     """Return the name and sizes of a sweep's ELMo, for records."""
     lstm = BilmOptions.from_file(spec.options).lstm
-    return {
-        "name": last_names(spec.weights, 2),
-        "layers": lstm.n_layers,
-        "cell": lstm.dim,
-        "projection": lstm.projection_dim,
-    }
+    return ElmoInfo(
+        name=last_names(spec.weights, 2), layers=lstm.n_layers, cell=lstm.dim, projection=lstm.projection_dim
+    )
 
 
 def _shuffle(spec: SweepSpec, folder: Path) -> None:
     options = BilmOptions.from_file(spec.options)
     Bilm(options, shuffled.shuffled(read_weights(spec.weights, options))).save(folder)
-    (folder / "report.json").write_text("{}", encoding="utf-8")
+    _write_report(folder, EncoderReport())
 
 
 def _read(folder: Path) -> Encoder:
-    report = read_json(folder / "report.json", "cached report", "what a compression did", most=MAX_JSON_BYTES)
-    if not isinstance(report, dict):
-        raise InputError(f"{folder / 'report.json'}: found no object, expected what a compression did")
+    path, content = folder / "report.json", "what a compression did"
+    raw = read_bytes(path, "cached report", content, most=MAX_JSON_BYTES)
+    report = validated_json(EncoderReport, raw, str(path), content)
     BilmOptions.from_file(folder / "options.json")
     return Encoder(str(folder / "options.json"), str(folder / "weights.hdf5"), report)
 
@@ -131,7 +144,17 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     started = time.perf_counter()
     compressed = compress(dense, options, compression)
     seconds = time.perf_counter() - started
-    report = compression_report(dense, compressed, options, Path(compression.calibration or CALIBRATION_TEXT))
-    workspace.cache.make_room(4 * report.size.encoder_parameters)
+    text = Path(compression.calibration or CALIBRATION_TEXT)
+    matrices, highways = compressed_matrices(dense, compressed, options, text)
+    workspace.cache.make_room(4 * size_report(compressed, options).encoder_parameters)
     Bilm(with_history(options, compression), compressed).save(folder)
-    (folder / "report.json").write_text(json.dumps(report.to_dict() | {"seconds": round(seconds, 2)}), encoding="utf-8")
+    report = EncoderReport(
+        matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],
+        highways=[HighwayLayer.model_validate(layer.to_dict()) for layer in highways],
+        seconds=round(seconds, 2),
+    )
+    _write_report(folder, report)
+
+
+def _write_report(folder: Path, report: EncoderReport) -> None:
+    (folder / "report.json").write_text(report.model_dump_json(), encoding="utf-8")

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from elmo_mf.bilm.packing import State
 from elmo_mf.lm.core import CoreLstm
+from elmo_mf.records.record import Batch, Latency, Times
 from elmo_mf.tasks.latency import times
 
 if TYPE_CHECKING:
     from elmo_mf.plugin.awd_lstm import AwdLstm
 
-_STREAMS, _STEPS = 32, 70  # of the large batch
+_STEPS = 70  # of the large batch
 _REPEATS = 20  # of a single step, which takes less than a millisecond
 
 Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
 
 
-def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> dict[str, Any]:
-    """Return times in milliseconds in the form of `latency.measure`, where the encoder is the core.
+def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> Latency:
+    """Measure times as `latency.measure` does, where the encoder is the core.
 
     The dense encoder is always `torch.nn.LSTM`, even for a dense core. Batch size 1 is a generation step of one word;
     batch size 32 is the scoring of 32 streams of 70 words.
@@ -38,8 +39,11 @@ def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int,
     model.requires_grad_(False)
     core = model.core.inference() if device.type == "cpu" else model.core
     lstms = [lstm.to(device) for lstm in dense.to_torch()]
-    result: dict[str, Any] = {"encoder": {}, "model": {}}
-    for streams, steps, repeats in ((1, 1, _REPEATS), (_STREAMS, _STEPS, 1)):
+    core_times: dict[Batch, Times] = {}
+    model_times: dict[Batch, Times] = {}
+    regimes: tuple[tuple[Batch, int, int], ...] = (("1", 1, _REPEATS), ("32", _STEPS, 1))
+    for batch, steps, repeats in regimes:
+        streams = int(batch)
         count = samples if streams == 1 else max(1, samples // 8)
         generator = torch.Generator().manual_seed(0)
         shape = streams, steps + 1
@@ -48,9 +52,9 @@ def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int,
         state = [(torch.zeros(1, streams, lstm.hidden_size, device=device),) * 2 for lstm in lstms]
         runs = [partial(_core_only, model.embed(tokens[:, :-1]).transpose(0, 1), state) for tokens in batches]
         whole = [partial(_whole, model, tokens, state) for tokens in batches]
-        for part, kind in (("encoder", runs), ("model", whole)):
-            result[part][str(streams)] = times(kind, core, partial(_torch_core, lstms), rounds, repeats)
-    return result
+        core_times[batch] = times(runs, core, partial(_torch_core, lstms), rounds, repeats)
+        model_times[batch] = times(whole, core, partial(_torch_core, lstms), rounds, repeats)
+    return Latency(encoder=core_times, model=model_times)
 
 
 def _core_only(inputs: Tensor, state: list[State], core: Core) -> None:

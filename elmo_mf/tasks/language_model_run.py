@@ -5,28 +5,27 @@ The dense model is trained once per task and seed and cached; every compression 
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from elmo_mf.compression.report import matrix_reports
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.lm.core_calibration import core_activation_error, core_input_covariances
 from elmo_mf.records.identity import TRAINING, EncoderIdentity, View
+from elmo_mf.records.record import ActivationError, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import finetuning, language_model_gradients
 from elmo_mf.tasks import training as dense_training
 from elmo_mf.tasks.encoders import encoder_versions
 from elmo_mf.tasks.language_model_latency import measure
 from elmo_mf.tasks.language_model_training import LanguageModelTraining
-from elmo_mf.tasks.producer import Measured, Producer, Times
+from elmo_mf.tasks.producer import Measured, MeasuredEncoder, Producer, Times
 from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig
 
 
 def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
-    """Return the record fields of a language model, no outputs, and its device.
+    """Train or load a language model, compress and score it, and measure its times.
 
     Args:
         spec: The sweep.
@@ -38,7 +37,7 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> M
     scored_split = training.task.score.split
     compression, seen, scored = run.compression, list[Tensor](), list[Tensor]()
     seconds = error = None
-    matrices: list[dict[str, Any]] = []
+    matrices: list[LstmMatrix] = []
     if compression is not None:
         with workspace.phase("encoder"):
             # before tuning changes the embeddings
@@ -52,22 +51,26 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> M
         if compression is not None:
             before, after = training.dense.weights(), training.model.core.weights()
             reports = matrix_reports(before, after, size, core_input_covariances(training.dense, seen))
-            matrices = [matrix.to_dict() for matrix in reports]
-            error = core_activation_error(training.dense, training.model.core, scored).to_dict()
-    record = {
-        "scores": scores,
-        "validation": validation,
-        "best_epoch": training.trained["best_epoch"] + 1,
-        "epochs": training.trained["epoch"] + 1,
-        **data_facts(run, training.data, workspace),
-        "size": size.to_dict(),
-        "activation_error": error,
-        "matrices": matrices,
-        "factorization_seconds": seconds,
-        "latency": _times(spec, training, workspace),
-        "elmo": None,
-    }
-    return record, None, training.device
+            matrices = [LstmMatrix.model_validate(matrix.to_dict()) for matrix in reports]
+            difference = core_activation_error(training.dense, training.model.core, scored)
+            error = ActivationError.model_validate(difference.to_dict())
+    facts = data_facts(run, training.data, workspace)
+    return Measured(
+        scores=scores,
+        validation=validation,
+        best_epoch=training.trained["best_epoch"] + 1,
+        epochs=training.trained["epoch"] + 1,
+        examples=facts.examples,
+        chance=facts.chance,
+        encoder=MeasuredEncoder(
+            size=Size.model_validate(size.to_dict()),
+            activation_error=error,
+            matrices=matrices,
+            factorization_seconds=seconds,
+            latency=_times(spec, training, workspace),
+        ),
+        device=training.device,
+    )
 
 
 def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
@@ -89,7 +92,7 @@ def time_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> Time
     return _times(spec, training, workspace), training.device
 
 
-def _times(spec: SweepSpec, training: LanguageModelTraining, workspace: Workspace) -> dict[str, Any]:
+def _times(spec: SweepSpec, training: LanguageModelTraining, workspace: Workspace) -> Latency:
     """Measure times while no other run of the sweep computes."""
     with workspace.phase("measuring"), workspace.machine.exclusive():
         return measure(training.model, training.dense, training.device, spec.latency_sentences, spec.latency_rounds)

@@ -18,8 +18,8 @@ from torch.utils.benchmark import Timer
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.records.record import BATCHES, Batch, Latency, Times
 
-BATCH_SIZES = (1, 32)
 Example = TypeVar("Example")
 
 
@@ -30,7 +30,7 @@ def measure(
     sentences: int,
     rounds: int,
     allennlp: Callable[[Tensor], object] | None = None,
-) -> dict[str, Any]:
+) -> Latency:
     """Measure milliseconds per batch, median and 95th percentile, and the speed-up over dense and over AllenNLP.
 
     Args:
@@ -42,30 +42,29 @@ def measure(
         allennlp: See `allennlp_encoder`; None to leave it out.
 
     Returns:
-        `{"encoder": {"1": {...}, "32": {...}}, "model": {...}}`, each with the result of `times`; without `model` if
-        the vectors of `dense` have another size than those of the model's encoder.
+        The times; without those of the model if the vectors of `dense` have another size than those of the model's
+        encoder.
     """
     model.eval()
     embedder = embedder_of(model)
     compressed = embedder.bilm
     by_length = sorted(instances, key=_length)
-    result: dict[str, Any] = {"encoder": {}}
-    if dense is None or dense.options.output_dim == compressed.options.output_dim:  # they can take turns in the model
-        result["model"] = {}
-    for size in BATCH_SIZES:
-        batches = _batches(by_length, size, sentences if size == 1 else max(1, sentences // 8), model)
+    in_turns = dense is None or dense.options.output_dim == compressed.options.output_dim
+    encoder: dict[Batch, Times] = {}
+    whole: dict[Batch, Times] = {}
+    for size in BATCHES:
+        batches = _batches(by_length, int(size), sentences if size == "1" else max(1, sentences // 8), model)
         inputs = [_encoder_inputs(model, embedder, batch) for batch in batches]
-        encoder = [partial(_encode, ids) for ids in inputs]
-        result["encoder"][str(size)] = times(encoder, compressed, dense, rounds, allennlp=allennlp)
-        if "model" in result:
-            whole = [partial(_forward, model, embedder, batch) for batch in batches]
-            result["model"][str(size)] = times(whole, compressed, dense, rounds)
-    return result
+        encoder[size] = times([partial(_encode, ids) for ids in inputs], compressed, dense, rounds, allennlp=allennlp)
+        if in_turns:
+            calls = [partial(_forward, model, embedder, batch) for batch in batches]
+            whole[size] = times(calls, compressed, dense, rounds)
+    return Latency(encoder=encoder, model=whole or None)
 
 
 def measure_encoder(
     sentences: Sequence[list[str]], encoder: Bilm, dense: Bilm | None, files: tuple[str, str], count: int, rounds: int
-) -> dict[str, Any]:
+) -> Latency:
     """Measure the times of an encoder alone, as `measure` does.
 
     Args:
@@ -75,17 +74,14 @@ def measure_encoder(
         files: Options and weights of the dense encoder, for AllenNLP's.
         count: Number of sentences timed at batch size 1.
         rounds: Number of times each batch is timed.
-
-    Returns:
-        Results of `times` by batch size.
     """
     by_length, theirs = sorted(sentences, key=len), allennlp_encoder(*files, encoder.device)
-    result = {}
-    for size in BATCH_SIZES:
-        batches = _chosen(by_length, size, count if size == 1 else max(1, count // 8))
+    found: dict[Batch, Times] = {}
+    for size in BATCHES:
+        batches = _chosen(by_length, int(size), count if size == "1" else max(1, count // 8))
         inputs = [[encoder.token_ids(batch).to(encoder.device)] for batch in batches]
-        result[str(size)] = times([partial(_encode, ids) for ids in inputs], encoder, dense, rounds, allennlp=theirs)
-    return result
+        found[size] = times([partial(_encode, ids) for ids in inputs], encoder, dense, rounds, allennlp=theirs)
+    return Latency(encoder=found)
 
 
 def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:
@@ -187,7 +183,7 @@ def times(
     rounds: int,
     repeats: int = 1,
     allennlp: object | None = None,
-) -> dict[str, float]:
+) -> Times:
     """Time every call with each encoder, alternating between the encoders.
 
     Args:
@@ -197,12 +193,8 @@ def times(
         rounds: Number of times each call is timed.
         repeats: Number of executions that each time is the mean of. Defaults to 1.
         allennlp: AllenNLP's encoder; None to leave it out.
-
-    Returns:
-        `median_ms` and `p95_ms` of `encoder`; `dense_median_ms` and `dense_p95_ms`; `speed_up`, the median of the
-        ratios of dense time to time, pair by pair; and with AllenNLP `allennlp_median_ms` and `allennlp_speed_up`.
     """
-    encoders = {"own": encoder, "dense": dense, "allennlp": allennlp}
+    encoders = {"compressed": encoder, "dense": dense, "allennlp": allennlp}
     encoders = {name: one for name, one in encoders.items() if one is not None}
     timers = [{name: _timer(call, one) for name, one in encoders.items()} for call in calls]
     measured: dict[str, list[float]] = {name: [] for name in encoders}
@@ -211,18 +203,17 @@ def times(
             for name, timer in each.items():
                 measured[name].append(timer.timeit(repeats).median * 1000)  # after a warm-up
     ms = {name: np.array(values) for name, values in measured.items()}
-    ms.setdefault("dense", ms["own"])
-    result = {
-        "median_ms": np.median(ms["own"]),
-        "p95_ms": np.percentile(ms["own"], 95),
-        "dense_median_ms": np.median(ms["dense"]),
-        "dense_p95_ms": np.percentile(ms["dense"], 95),
-        "speed_up": np.median(ms["dense"] / ms["own"]),
-    }
-    if "allennlp" in ms:
-        result["allennlp_median_ms"] = np.median(ms["allennlp"])
-        result["allennlp_speed_up"] = np.median(ms["allennlp"] / ms["own"])
-    return {name: float(value) for name, value in result.items()}
+    compressed, theirs = ms["compressed"], ms.get("allennlp")
+    before = ms.get("dense", compressed)
+    return Times(
+        median_ms=float(np.median(compressed)),
+        p95_ms=float(np.percentile(compressed, 95)),
+        dense_median_ms=float(np.median(before)),
+        dense_p95_ms=float(np.percentile(before, 95)),
+        speed_up=float(np.median(before / compressed)),
+        allennlp_median_ms=None if theirs is None else float(np.median(theirs)),
+        allennlp_speed_up=None if theirs is None else float(np.median(theirs / compressed)),
+    )
 
 
 def _timer(call: Callable[[Any], object], encoder: object) -> Timer:

@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import EncoderIdentity, View
 from elmo_mf.records.outputs import Outputs
+from elmo_mf.records.record import ActivationError, ElmoInfo, Examples, HighwayLayer, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig
 
-Measured: TypeAlias = tuple[dict[str, Any], Outputs | None, torch.device]
-"""Record fields, the outputs if the runs have any, and the device."""
-Times: TypeAlias = tuple[dict[str, Any], torch.device]
+Times: TypeAlias = tuple[Latency, torch.device]
 """The field `latency` of a record, and the device."""
+
+
+@dataclass(frozen=True)
+class MeasuredEncoder:
+    """What a run measures of its encoder: fields of `Measurements`, with the values of a baseline without one."""
+
+    size: Size | None = None
+    activation_error: ActivationError | None = None
+    matrices: list[LstmMatrix] = field(default_factory=list)
+    highways: list[HighwayLayer] | None = None
+    factorization_seconds: float | None = None
+    latency: Latency | None = None
+    elmo: ElmoInfo | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run measures: fields of `Measurements`, and the following.
+
+    Attributes:
+        encoder: The fields that describe the encoder.
+        outputs: What each example contributes to the scores; None where it is not kept.
+        device: Device that the scores were computed on; None for the CPU.
+    """
+
+    scores: dict[str, float]
+    validation: dict[str, float]
+    examples: Examples
+    chance: float
+    encoder: MeasuredEncoder
+    outputs: Outputs | None = None
+    device: torch.device | None = None
+    best_epoch: int = 0
+    epochs: int = 0
+    collapsed: bool = False
+    collapsed_attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cache
 
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.provenance import provenance
-from elmo_mf.records.record import Provenance, Record, Retimed, measured
+from elmo_mf.records.record import Provenance, Record, Retimed
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks.spec import SweepSpec
@@ -32,9 +32,8 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
 
     @cache
     def here(task: str) -> Provenance:
-        values = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
-        values["machine"]["threads"] = threads
-        return measured(Provenance, values)
+        found = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
+        return found.model_copy(update={"machine": found.machine.model_copy(update={"threads": threads})})
 
     def wanted(record: Record) -> bool:
         return record.latency is not None and (choice == "all" or record.timing != here(record.run.task))

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.io import read_json
+from elmo_mf.io.reading import read_bytes
+from elmo_mf.io.validation import validated_json
+from elmo_mf.records.base_model import Data, Number
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import Split
+from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.chance import CHANCES
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
+
+
+class DataFacts(Data):
+    """What the scores of a run are compared with."""
+
+    examples: Examples
+    """Number of examples of each split."""
+    chance: Number
+    """Primary metric of a model that knows nothing."""
 
 
 def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
@@ -61,7 +71,7 @@ def _dealt(task: TaskConfig, examples: list[Example], path: Path) -> dict[Split,
     return parts
 
 
-def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
+def data_facts(run: Run, data: Path, workspace: Workspace) -> DataFacts:
     """Return the number of examples of each split and the chance score.
 
     Args:
@@ -73,18 +83,17 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> dict[str, Any]:
 
     def make(folder: Path) -> None:
         examples = {split: task.format.read(data / name) for split, name in task.run_files.items()}
-        facts = {
-            "examples": {split: len(read) for split, read in examples.items()},
-            "chance": CHANCES[task.score.chance](examples["train"], examples[task.score.split]),
-        }
-        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        facts = DataFacts(
+            examples=Examples(**{split: len(read) for split, read in examples.items()}),
+            chance=CHANCES[task.score.chance](examples["train"], examples[task.score.split]),
+        )
+        (folder / "facts.json").write_text(facts.model_dump_json(), encoding="utf-8")
 
     sources = run.identity.model_dump(mode="json", include={"data", "scoring"})
 
-    def read(folder: Path) -> dict[str, Any]:
-        facts = read_json(folder / "facts.json", "cached facts", "examples and chance", most=MAX_JSON_BYTES)
-        if not isinstance(facts, dict) or facts.keys() != {"examples", "chance"}:
-            raise InputError(f"{folder / 'facts.json'}: found other facts, expected examples and chance")
-        return facts
+    def read(folder: Path) -> DataFacts:
+        path, content = folder / "facts.json", "examples and chance"
+        raw = read_bytes(path, "cached facts", content, most=MAX_JSON_BYTES)
+        return validated_json(DataFacts, raw, str(path), content)
 
     return workspace.cache.load("facts", f"{task.name}-{digest(sources)[:16]}", make, read)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.experiments.cache import MAX_JSON_BYTES
 from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.io import read_json
+from elmo_mf.io.reading import read_bytes
+from elmo_mf.io.validation import validated_json
 from elmo_mf.plugin.activation_cache import ActivationCache
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.records.record import ActivationError
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
@@ -88,7 +89,9 @@ def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
             yield from _elmo_tokens(value)
 
 
-def shared_activation_error(run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace) -> Any:
+def shared_activation_error(
+    run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace
+) -> ActivationError:
     """Return the activation error on the first texts of the scored split, computed once for all seeds.
 
     Args:
@@ -101,10 +104,13 @@ def shared_activation_error(run: Run, dense: Bilm, compressed: Bilm, instances: 
 
     def make(folder: Path) -> None:
         error = activation_error(dense, compressed, first_sentences(instances))
-        (folder / "error.json").write_text(json.dumps(error.to_dict()), encoding="utf-8")
+        text = ActivationError.model_validate(error.to_dict()).model_dump_json()
+        (folder / "error.json").write_text(text, encoding="utf-8")
 
-    def read(folder: Path) -> Any:
-        return read_json(folder / "error.json", "cached errors", "an activation error", most=MAX_JSON_BYTES)
+    def read(folder: Path) -> ActivationError:
+        path, content = folder / "error.json", "an activation error"
+        raw = read_bytes(path, "cached errors", content, most=MAX_JSON_BYTES)
+        return validated_json(ActivationError, raw, str(path), content)
 
     return workspace.cache.load("errors", run.activations_id[:32], make, read)
 

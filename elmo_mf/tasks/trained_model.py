@@ -15,7 +15,7 @@ from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.encoders import encoder_of
+from elmo_mf.tasks.encoders import EncoderReport, encoder_of
 from elmo_mf.tasks.latency import embedder_of
 from elmo_mf.tasks.model_outputs import Scored, has_collapsed, scored
 from elmo_mf.tasks.run_config import model_config
@@ -45,7 +45,7 @@ class Trained(NamedTuple):
         embedder: `elmo_mf` embedder of the model; None if it reads no ELMo.
         metrics: Training metrics: `epoch` and `best_epoch`, from 0 on, and `best_validation_*`.
         data: Data folder.
-        report: Report of the encoder's compression; empty if the encoder is dense.
+        report: Report of the encoder's compression.
         collapsed: Whether the model learned nothing in any attempt.
         attempts: Number of trainings before this one, which collapsed.
         validation: Scores of the trained model on the validation split, if they are known.
@@ -55,7 +55,7 @@ class Trained(NamedTuple):
     embedder: ElmoMfTokenEmbedder | None
     metrics: dict[str, Any]
     data: Path
-    report: dict[str, Any]
+    report: EncoderReport
     collapsed: bool = False
     attempts: int = 0
     validation: Scored | None = None

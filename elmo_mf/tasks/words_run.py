@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from elmo_mf.errors import InputError
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import TRAINING, EncoderIdentity, Split, View, unless_first
@@ -15,7 +13,7 @@ from elmo_mf.tasks import training, word_overlap
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.probe import classifier, words
 from elmo_mf.tasks.probe.examples import probe_data
-from elmo_mf.tasks.producer import Measured, Producer
+from elmo_mf.tasks.producer import Measured, MeasuredEncoder, Producer
 from elmo_mf.tasks.run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import Probed, TaskConfig, load_task
@@ -27,7 +25,7 @@ _PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}
 
 
 def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
-    """Return the record fields of the baseline, its outputs, and its device.
+    """Fit and score the baseline.
 
     Args:
         spec: The sweep.
@@ -40,20 +38,15 @@ def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
         examples = {split: task.format.read(folder / name) for split, name in task.run_files.items()}
     with workspace.phase("scoring"):
         outputs = _outputs(task, examples)
-    record = {
-        "scores": _metrics(task, outputs[task.score.split]),
-        "validation": _metrics(task, outputs["validation"]),
-        "best_epoch": 0,
-        "epochs": 0,
-        **data_facts(run, folder, workspace),
-        "size": None,
-        "activation_error": None,
-        "matrices": [],
-        "factorization_seconds": None,
-        "latency": None,
-        "elmo": None,
-    }
-    return record, Outputs(outputs), torch.device("cpu")
+    facts = data_facts(run, folder, workspace)
+    return Measured(
+        scores=_metrics(task, outputs[task.score.split]),
+        validation=_metrics(task, outputs["validation"]),
+        examples=facts.examples,
+        chance=facts.chance,
+        encoder=MeasuredEncoder(),
+        outputs=Outputs(outputs),
+    )
 
 
 def _outputs(task: TaskConfig, examples: dict[Split, list[Example]]) -> dict[Split, SplitOutputs]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from elmo_mf.io.validation import validated_json
 from elmo_mf.leaderboard.aggregate import Board, boards
 from elmo_mf.records import Compression, Measurements, Record, RunIdentity, digest
-from elmo_mf.records.record import FORMAT, measured, parse_record
+from elmo_mf.records.record import FORMAT, parse_record
 
 MACHINE: dict[str, Any] = {
     "cpu": "a processor",
@@ -110,7 +111,8 @@ def boards_of(records: Iterable[dict[str, Any]]) -> list[Board]:
 
 def measurements(entry: dict[str, Any]) -> Measurements:
     """Return the measurements in a record."""
-    return measured(Measurements, {key: value for key, value in entry.items() if key not in ("format", "id", "run")})
+    values = {key: value for key, value in entry.items() if key not in ("format", "id", "run")}
+    return validated_json(Measurements, json.dumps(values), "measurements", "JSON")
 
 
 def write(folder: Path, records: list[dict[str, Any]]) -> Path:

@@ -194,8 +194,8 @@ def test_the_report_of_an_encoder(tiny_sweep: TinySweep, tmp_path: Path) -> None
     dense = Bilm.from_files(spec.options, spec.weights).weights().lstms[0, 0].dense().matrices
     both = np.concatenate([to_dense(dense["input"]), to_dense(dense["recurrent"])], axis=1).astype(np.float64)
     s = np.linalg.svd(both, compute_uv=False)
-    first = encoder.report["matrices"][0]
-    assert (first["target"], first["rank"], first["shape"]) == ("joint", 2, [48, 12])
-    assert first["error"] == pytest.approx(np.sqrt((s[2:] ** 2).sum() / (s**2).sum()), rel=1e-4)
-    assert first["energy"] == pytest.approx(1 - first["error"] ** 2)
-    assert first["norms"]["nuclear"] == pytest.approx(s.sum(), rel=1e-6)
+    first = encoder.report.matrices[0]
+    assert (first.target, first.rank, first.shape) == ("joint", 2, [48, 12])
+    assert first.error == pytest.approx(np.sqrt((s[2:] ** 2).sum() / (s**2).sum()), rel=1e-4)
+    assert first.energy == pytest.approx(1 - first.error**2)
+    assert first.norms.nuclear == pytest.approx(s.sum(), rel=1e-6)

@@ -56,10 +56,10 @@ def test_measured(model: _Model) -> None:
     assert len(other) > 0 and len(compressed) == len(other) + 2 * (4 + 1)  # and once more for the inputs of each batch
     assert {shape[0] for shape in other} == {1, 32}
     assert {shape[1] for shape in other if shape[0] == 1} == {9, 25, 41, 57}  # the middles of the four quarters
-    for part in ("encoder", "model"):
-        for times in result[part].values():
-            assert 0 < times["median_ms"] <= times["p95_ms"]
-            assert 0 < times["dense_median_ms"] <= times["dense_p95_ms"]
+    assert result.model is not None
+    for times in (*result.encoder.values(), *result.model.values()):
+        assert 0 < times.median_ms <= times.p95_ms
+        assert 0 < times.dense_median_ms <= times.dense_p95_ms
     assert model.embedder.bilm is not dense
     assert model.embedder.elmo_module.cache is not None and model.embedder.elmo_module.cache.bytes == 0
 
@@ -83,9 +83,9 @@ def test_allennlps_encoder_takes_its_turn(model: _Model, elmo_files: Any) -> Non
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
         assert torch.equal(theirs, repeated)
     result = measure(model, _instances([3] * 40), random_bilm(), sentences=2, rounds=1, allennlp=encoder)
-    for times in result["encoder"].values():
-        assert times["allennlp_median_ms"] > 0 and times["allennlp_speed_up"] > 0
-    assert not any(name.startswith("allennlp") for times in result["model"].values() for name in times)
+    assert result.model is not None
+    assert all(times.allennlp_median_ms and times.allennlp_speed_up for times in result.encoder.values())
+    assert all(times.allennlp_median_ms is times.allennlp_speed_up is None for times in result.model.values())
 
 
 def test_an_elmo_that_allennlp_refuses(elmo_files: Any) -> None:
@@ -95,8 +95,9 @@ def test_an_elmo_that_allennlp_refuses(elmo_files: Any) -> None:
 
 def test_dense_is_its_own_measure(model: _Model) -> None:
     result = measure(model, _instances([3] * 40), None, sentences=2, rounds=1)
-    assert all(times["speed_up"] == 1 for part in result.values() for times in part.values())
+    assert result.model is not None
+    assert all(times.speed_up == 1 for times in (*result.encoder.values(), *result.model.values()))
 
 
 def test_more_sentences_than_there_are(model: _Model) -> None:
-    assert measure(model, _instances([3, 4]), None, sentences=8, rounds=1)["model"]["32"]["median_ms"] > 0
+    assert measure(model, _instances([3, 4]), None, sentences=8, rounds=1).encoder.keys() == {"1", "32"}

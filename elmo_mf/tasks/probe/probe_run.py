@@ -13,9 +13,10 @@ from elmo_mf.experiments.runs import Progress
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.records.identity import PROBE, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
+from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
 from elmo_mf.tasks.encoders import Encoder, encoder_of, encoder_versions, no_gradients
-from elmo_mf.tasks.frozen_encoder import frozen_encoder_fields, frozen_encoder_times
+from elmo_mf.tasks.frozen_encoder import frozen_encoder_times, measure_frozen_encoder
 from elmo_mf.tasks.probe import classifier, words
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
@@ -30,7 +31,7 @@ _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)
 
 
 def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
-    """Return the record fields of a probe, its outputs, and its device.
+    """Fit and score a probe, and measure its encoder.
 
     Args:
         spec: The sweep.
@@ -48,16 +49,14 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     if task.probe is not None and task.probe.examples == "word":  # words of one sentence are not independent
         outputs = {split: replace(one, cluster=splits[split].sentence_numbers()) for split, one in outputs.items()}
     scored = splits[task.score.split].sentences
-    record = {
-        "scores": metrics(outputs, task.score.split),
-        "validation": metrics(outputs, "validation"),
-        "best_epoch": 0,
-        "epochs": 0,
-        "examples": {split: len(data.labels) for split, data in splits.items()},
-        "chance": _majority(splits["train"], splits[task.score.split]),
-        **frozen_encoder_fields(spec, run, encoder, [list(sentence) for sentence in scored], workspace),
-    }
-    return record, Outputs(outputs), torch.device("cpu")
+    return Measured(
+        scores=metrics(outputs, task.score.split),
+        validation=metrics(outputs, "validation"),
+        examples=Examples(**{split: len(data.labels) for split, data in splits.items()}),
+        chance=_majority(splits["train"], splits[task.score.split]),
+        encoder=measure_frozen_encoder(spec, run, encoder, [list(sentence) for sentence in scored], workspace),
+        outputs=Outputs(outputs),
+    )
 
 
 def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
