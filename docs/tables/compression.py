@@ -214,7 +214,9 @@ def _books() -> Rows:
     books, base = board("wikitext2-bilm", "books"), board("wikitext2-bilm", "base")
     body = []
     for name in sorted(books, key=lambda name: float(books[name]["score"])):
-        if books[name]["is_baseline"] or name.startswith("dense in") or name.startswith("random"):
+        run = board_records("wikitext2-bilm", "books", name)[0].run
+        random = run.compression is not None and run.compression.method == "random"
+        if books[name]["is_baseline"] or run.precision is not None or random:
             continue
         both = (_more(rows, name) if name in rows else "" for rows in (base, books))
         body.append([f"`{name}`", f"{books[name]['parameters']:,.0f}", *both])
