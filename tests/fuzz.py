@@ -320,7 +320,7 @@ def limit_memory() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", action="append", help="All by default.")
+    parser.add_argument("--target", action="append", help="A name, or `name=examples`. All by default.")
     parser.add_argument("--examples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="Where the input stays that something happened with.")
@@ -330,5 +330,6 @@ if __name__ == "__main__":
         folder.mkdir(exist_ok=True)
         known = targets(folder)
         limit_memory()
-        for name in arguments.target or known:
-            print(name, fuzz(known[name], arguments.examples, arguments.seed, folder), flush=True)
+        for target in arguments.target or known:
+            name, _, examples = target.partition("=")
+            print(name, fuzz(known[name], int(examples or arguments.examples), arguments.seed, folder), flush=True)
