@@ -212,9 +212,14 @@ def test_rank_correlations_are_scipys(n: int, data: st.DataObject) -> None:
         assert np.isnan(interval.value) and interval.p is None and not interval.excludes_zero
         return
     assert interval.value == pytest.approx(stats.spearmanr(x, y).statistic)
-    test = stats.permutation_test(
-        (x,), lambda one: stats.spearmanr(one, y).statistic, permutation_type="pairings", n_resamples=np.inf
-    )
+
+    def correlations(one: np.ndarray, axis: int) -> np.ndarray:
+        ranks = stats.rankdata(one, axis=axis)
+        found: np.ndarray = stats.pearsonr(ranks, np.broadcast_to(stats.rankdata(y), ranks.shape), axis=axis).statistic
+        return found
+
+    test = stats.permutation_test((x,), correlations, permutation_type="pairings", n_resamples=np.inf, vectorized=True)
+    assert test.statistic == pytest.approx(interval.value)
     larger = np.abs(test.null_distribution) >= abs(interval.value) - 1e-9
     assert interval.p == pytest.approx(larger.mean())
 
