@@ -91,7 +91,7 @@ def test_the_interval_is_scipys() -> None:
     expected = stats.bootstrap((difference,), np.mean, n_resamples=9999, method="percentile", rng=rng)
     assert loss.estimate == pytest.approx(difference.mean())
     interval = expected.confidence_interval
-    assert (loss.low, loss.high) == pytest.approx((interval.low, interval.high), abs=0.5)
+    assert (loss.low, loss.high) == pytest.approx((interval.low, interval.high), abs=0.26)  # an example is 0.25
 
 
 @pytest.mark.slow

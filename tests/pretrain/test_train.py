@@ -153,13 +153,15 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
 def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None:
     """Held-out text of another language does not become likelier while the model memorizes its training text."""
     texts[1].write_text("white black blue green red\n" * 20)
-    settings = replace(TINY, epochs=60, patience=2, learning_rate=0.03, schedule="constant", softmax="full")
+    settings = replace(
+        TINY, epochs=60, patience=2, learning_rate=0.03, schedule="constant", softmax="full", dtype="float32"
+    )
     record = trainer(texts, tmp_path / "out", settings).run()
     means = [epoch["forward"] * epoch["backward"] for epoch in record["perplexity_by_epoch"]]
     best = means.index(min(means))
     assert len(means) == best + 3 < 60
     exported = record["held_out_perplexity"]
-    assert exported["forward"] == pytest.approx(record["perplexity_by_epoch"][best]["forward"], rel=1e-2)
+    assert exported["forward"] == pytest.approx(record["perplexity_by_epoch"][best]["forward"], rel=1e-5)
 
 
 def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_mixed_precision_learns_what_full_precision_does(
     for settings in (full, replace(full, mixed=mixed)):
         record = trainer(texts, tmp_path / settings.mixed, settings, device).run()
         perplexity.append(record["held_out_perplexity"]["forward"])
-    assert perplexity[0] != perplexity[1] == pytest.approx(perplexity[0], rel=0.1)
+    assert perplexity[0] != perplexity[1] == pytest.approx(perplexity[0], rel=0.05)
 
 
 def test_tensorboard_logs(texts: Texts, tmp_path: Path) -> None:
