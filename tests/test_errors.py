@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elmo_mf.errors import missing, shown
+from elmo_mf.errors import InputError, any_of, check_finite, missing, one_line, one_of, shown
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,26 @@ def test_a_missing_file(name: str, hint: str, tmp_path: Path) -> None:
 )
 def test_values_are_shown_in_one_short_line(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_valid_values_are_listed() -> None:
+    assert one_of("Sst", ["sst", "snli"]) == "expected one of sst, snli; did you mean sst?"
+    assert any_of(5, ["sst", "snli"]) == "expected any of sst, snli"
+
+
+def test_errors_of_other_libraries_take_a_short_line() -> None:
+    assert one_line(KeyError("a\nb")) == "KeyError: 'a\\nb'"
+    assert one_line(ValueError("two\n lines"), 15) == "ValueError: two"
+
+
+def test_messages_are_printable_and_short() -> None:
+    assert str(InputError("a\n\u202eb")) == r"a\n\u202eb"
+    assert str(InputError("x" * 5000)) == "x" * 500 + " ... " + "x" * 500
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite(value: float) -> None:
+    check_finite("loss", 1.0, "try again")
+    with pytest.raises(InputError) as error:
+        check_finite("loss", value, "try again")
+    assert str(error.value) == f"loss: found {value}, expected a finite number; try again"
