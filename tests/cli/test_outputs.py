@@ -104,7 +104,7 @@ def test_files_of_others_are_not_replaced(
     before = sorted(tmp_path.rglob("*"))
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"elmo-mf: error: {name}: the file already exists, expected a new name")
+    assert error.startswith(f"elmo-mf: error: {name}: already exists")
     assert error.count("\n") == 1 and Path(name).read_text() == "mine" and sorted(tmp_path.rglob("*")) == before
 
 

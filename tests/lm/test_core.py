@@ -184,7 +184,7 @@ def test_all_targets_of_a_language_model_are_two() -> None:
 
 def test_a_method_that_looks_at_inputs_needs_some() -> None:
     core = CoreLstm.random([20, 8])
-    with pytest.raises(InputError, match="found whitened_svd"):
+    with pytest.raises(InputError, match="method: whitened_svd"):
         compress_core(core, Compression(method="whitened_svd", rank=2, targets="all"))
     compress_core(core, Compression(method="whitened_svd", rank=2, targets="all"), [torch.randn(9, 2, 20)])
 
