@@ -39,11 +39,11 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
     explanations = [one for one in map(explain, all_boards) if len(one.costs)]
     if not explanations:
         raise InputError(
-            f"{folder / 'records'}: found no compression of one target beside a dense encoder of the same seed, "
-            "expected some: elmo-mf sweep --targets input,recurrent,projection"
+            f"{folder / 'records'}: found no compression of a single target with a dense encoder of the same seed, "
+            "expected some, as elmo-mf sweep --targets input,recurrent,projection runs them"
         )
     summary = findings_of(all_boards)
-    answers = "\n".join(["## Board by board", "", board_table(summary), "", *findings(explanations)])
+    answers = "\n".join(["## By board", "", board_table(summary), "", *findings(explanations)])
     parts = ["# What compresses, and why", *answer_lines(summary), _HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
         for explanation in explanations:
@@ -52,14 +52,14 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
     return folder / "EXPLAIN.md", summary, explanations
 
 
-_HEADER = """The analysis of Winata et al. 2019 on the records beside this file, rebuilt by `elmo-mf explain`. Of the
-paper's terms, additive recurrence is the target `input`, multiplicative recurrence the target `recurrent`;
-`projection` is ELMo's own. The two answers are over all models with compressions of one target by plain SVD, on tasks
-that can tell encoders apart: losses are in nats, and each model counts as one, whose boards are averaged. Below, a loss
-is by how much the compressed encoder is worse than the dense one with the same seed, in points, or for language models
-in nats a word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs.
-Intervals are of 95 %. A board on which `input` and `recurrent` together cost nothing gives no ratio of their costs;
-this rule was added after the first results had been seen."""
+_HEADER = """This file repeats the analysis of Winata et al. 2019 for the records next to it; `elmo-mf explain`
+rebuilds it. The paper's additive recurrence is the target `input`, its multiplicative recurrence the target
+`recurrent`; `projection` occurs only in ELMo. The two answers are over all models with compressions of one target by
+plain SVD, on tasks that can distinguish encoders: losses are in nats, and each model counts once, with the average of
+its boards. Below, a loss is the amount by which the compressed encoder is worse than the dense one with the same seed,
+in points, or for language models in nats per word (of the logarithm of perplexity); activation error is the relative
+error of the LSTM layers' outputs. Intervals are 95 % intervals. A board on which `input` and `recurrent` together cost
+nothing gives no ratio of their costs; this rule was added after the first results had been seen."""
 
 
 def answer_lines(summary: Findings) -> list[str]:
@@ -74,7 +74,7 @@ def answer_lines(summary: Findings) -> list[str]:
     norms = summary.norms.mean
     return [
         f"**Does compressing the input's matrices cost more than the recurrent ones? {_all_agree(verdicts)}.** "
-        + (f"It costs {times}." if known else "No model has both."),
+        + (f"It costs {times}." if known else "No model has compressions of both."),
         f"**Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
         f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
         f"{norms.n} models.",
@@ -134,18 +134,18 @@ def findings(explanations: list[Explanation]) -> list[str]:
 def _additive(explanation: Explanation) -> str:
     one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.scoring)
     if one.n < 2:
-        return f"- **Additive matters more, {task}: nothing to say**: too few pairs of `input` and `recurrent`."
+        return f"- **Additive recurrence costs more, {task}: no result**: too few pairs of `input` and `recurrent`."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
     return (
-        f"- **Additive matters more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} more "
-        f"than `recurrent` at the same method, size, layers and seed, and more in {explanation.dearer} of {one.n} "
+        f"- **Additive recurrence costs more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} "
+        f"more than `recurrent` at the same method, size, layers and seed, and more in {explanation.dearer} of {one.n} "
         f"pairs{_over(one)}."
     )
 
 
 def _over(one: Interval) -> str:
     """Describe the seeds that a mean's interval is over."""
-    return ", of one seed, which has no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
+    return ", with one seed and so no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
 
 
 def _norms(explanation: Explanation) -> str:
@@ -153,8 +153,8 @@ def _norms(explanation: Explanation) -> str:
     known = [row for row in rows if row.outcome in (LOSS, ACTIVATION) and not np.isnan(row.spearman.value)]
     if not known:
         return (
-            f"- **Norms tell, {title}: nothing to say**: fewer than five compressions of one target that share no "
-            "matrix, or norms that are all the same."
+            f"- **Norms predict costs, {title}: no result**: there are fewer than five compressions of one target that "
+            "share no matrix, or all norms are equal."
         )
     clear = [row for row in known if row.spearman.excludes_zero]
     rising = [row for row in clear if row.spearman.value > 0]
@@ -163,12 +163,12 @@ def _norms(explanation: Explanation) -> str:
     if rising:
         parts.append(f"A larger norm goes with a larger error or loss, by Spearman's correlation: {_named(rising)}.")
     if falling:
-        parts.append(f"Against the paper, a larger norm goes with a smaller one: {_named(falling)}.")
+        parts.append(f"Contrary to the paper, a larger norm goes with a smaller error or loss: {_named(falling)}.")
     if not clear:
         best = max(known, key=lambda row: abs(row.spearman.value))
         parts.append(
-            "No norm's Spearman correlation with a loss or an activation error is clear of zero over "
-            f"{best.spearman.n} compressions; the largest is {_named([best])}."
+            "No norm's Spearman correlation with a loss or an activation error has an interval that excludes zero, "
+            f"over {best.spearman.n} compressions; the largest is {_named([best])}."
         )
     verdict = (
         "agrees in part" if rising and falling else "agrees" if rising else "disagrees" if falling else "undecided"
@@ -177,9 +177,10 @@ def _norms(explanation: Explanation) -> str:
     matrices.sort(key=lambda row: -abs(row.spearman.value))
     if matrices:
         parts.append(
-            f"With the matrices' own error, which comes from the same singular values: {_named(matrices[:2])}."
+            "Correlations with the matrices' own error, which depends on the same singular values: "
+            f"{_named(matrices[:2])}."
         )
-    return f"- **Norms tell, {title}: {verdict}.** {' '.join(parts)}"
+    return f"- **Norms predict costs, {title}: {verdict}.** {' '.join(parts)}"
 
 
 def _named(rows: list[Correlation]) -> str:
@@ -194,13 +195,13 @@ def _most_expensive(explanation: Explanation) -> str:
     rows, first = sorted(_dicts(explanation.costs), key=lambda row: -row["activation_per"]), explanation.first
     unit = Unit.of_loss(explanation.board.scoring)
     dear, cheap = (
-        f"`{row['target']}` of layer {row['layers']} "
+        f"`{row['target']}` of {'all layers' if row['layers'] == 'all' else 'layer ' + row['layers']} "
         f"({row['activation_per']:.2f} and {unit.signed(row['loss_per'])} {unit.name})"
         for row in (rows[0], rows[-1])
     )
     text = (
-        f"- **Dearest, {markdown(explanation.board.title)}**: by activation error per 100,000 parameters saved {dear}, "
-        f"cheapest {cheap}."
+        f"- **Most expensive, {markdown(explanation.board.title)}**: {dear}, by activation error per 100,000 "
+        f"parameters saved; the cheapest is {cheap}."
     )
     if first.n < 2:
         return text
@@ -216,17 +217,18 @@ def _section(explanation: Explanation) -> str:
     norms = norm_table(explanation).to_markdown(index=False, disable_numparse=True, colalign=_alignment(7, 2))
     return f"""## {markdown(board.title)}
 
-What each target costs: the loss in {unit} with its standard error over seeds, the activation error,
-and both for every 100,000 parameters saved.
+The cost of each target: the loss in {unit} with its standard error over seeds, the activation error,
+and both per 100,000 parameters saved.
 
 {costs}{_mixed(explanation)}
 
-What norms say, over the compressions above of one method and size (loss, activation error), and over all matrices of
-the lowest-ranked plain SVD (matrix error, error on inputs). No matrix is in two of these compressions: one of all
-layers is left out beside those of each. Norms are those of the dense matrices, the mean over directions; L1, Frobenius
-and nuclear norm also grow with a matrix's size, and what a matrix loses comes from the same singular values as its
-norms. The paper expects that all rise. p is of Spearman's, two-sided, by all permutations up to eight values. A dozen
-correlations a task are looked at, so that one in twenty is clear of zero by chance.
+Correlations with norms, over the compressions above of one method and size (loss, activation error), and over all
+matrices of the plain SVD with the lowest rank (matrix error, error on inputs). No matrix is in two of these
+compressions: a compression of all layers is left out if there are compressions of each. Norms are those of the dense
+matrices, averaged over directions; L1, Frobenius and nuclear norm also grow with a matrix's size, and the error of a
+matrix depends on the same singular values as its norms. The paper expects all correlations to be positive. p is the
+two-sided p value of Spearman's correlation, by all permutations for up to eight values. A dozen correlations are
+computed per task, and by chance one in twenty excludes zero.
 
 {norms}
 
@@ -280,7 +282,7 @@ def norm_table(explanation: Explanation) -> pd.DataFrame:
             "Pearson": [_interval(row.pearson) for row in rows],
             "Spearman": [_interval(row.spearman) for row in rows],
             "p": [_p(row.spearman) for row in rows],
-            "clear of zero": [_clear(row.spearman) for row in rows],
+            "excludes zero": [_excludes_zero(row.spearman) for row in rows],
         }
     )
 
@@ -289,8 +291,8 @@ def _p(one: Interval) -> str:
     return "" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
 
 
-def _clear(one: Interval) -> str:
-    return "" if not one.excludes_zero else "yes" if one.value > 0 else "yes, falling"
+def _excludes_zero(one: Interval) -> str:
+    return "" if not one.excludes_zero else "yes" if one.value > 0 else "yes, negative"
 
 
 def norm_summary(explanation: Explanation) -> pd.DataFrame:

@@ -24,10 +24,14 @@ def in_short(board: Board) -> str:
         return "nothing to compare yet."
     if not board.trust.recommends:
         return "nothing to recommend: baselines were not run."
-    where = "the validation data that is scored here" if board.scoring.split == "validation" else "validation data"
+    where = (
+        "the validation data, which is also the scored split"
+        if board.scoring.split == "validation"
+        else "validation data"
+    )
     taken = [row for row in compared if row.recommended]
     if taken:
-        return f"take {_described(taken[0], board)}: the fastest encoder that is non-inferior to dense on {where}."
+        return f"choose {_described(taken[0], board)}: the fastest encoder that is non-inferior to dense on {where}."
     known = [row for row in compared if not math.isnan(row.validation_gain)]
     if not known:
         return "nothing was compared on validation data."

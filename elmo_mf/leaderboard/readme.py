@@ -52,43 +52,44 @@ def write_figures(boards: Sequence[Board], folder: Path) -> None:
 
 _TITLE = """# Leaderboard
 
-Compressed encoders against the dense one, from the records beside this file. Open `index.html` beside it in a browser
-to sort and filter the tables, for more columns, and to look into the records."""
+Compressed encoders compared with the dense one, from the records next to this file. Open `index.html` in a browser to
+sort and filter the tables, for more columns, and to inspect the records."""
 
 NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval; the ± of a score
-  is half of its 95 % interval. Where runs kept what each test example contributes, intervals include the choice of the
-  test examples (of documents, where examples share them) and of the seeds, as crossed random effects (Dorfman, Berbaum
-  and Metz 1992); elsewhere the seeds alone. What seeds vary by is shrunk towards what most encoders of the table have,
-  robustly (Smyth 2004; Phipson et al. 2016). In figures, the dotted line is the dense encoder, and a bar the interval
-  of the difference to it.
+  is half of its 95 % interval. If runs stored each test example's contribution, intervals include the choice of the
+  test examples (or of documents, if examples share them) and of the seeds, as crossed random effects (Dorfman, Berbaum
+  and Metz 1992); otherwise that of the seeds alone. Seed variances are shrunk robustly towards the table's median
+  (Smyth 2004; Phipson et al. 2016). In figures, the dotted line is the dense encoder, and a bar is the interval of the
+  difference to it.
 - **verdict**: *equivalent* is not worse than dense by the margin or more, *better* is better than dense, *worse* is
-  worse and not equivalent; *undecided* says what it would take to decide. All verdicts of a table hold together with 95
-  % confidence (Holm 1979), so that a verdict needs more than the interval beside it. A table whose dense encoder does
-  not beat every baseline, or is not ten half widths above an encoder of shuffled weights, gives none; one without
-  baselines recommends nothing. The encoder that is recommended was chosen on other data, so the verdict in its sentence
-  is that of its interval alone.
+  worse and not equivalent; *undecided* says what it would take to decide. All verdicts of a table hold simultaneously
+  with 95 % confidence (Holm 1979), so that a verdict requires more than the interval in its row. A table gives no
+  verdicts if its dense encoder does not beat every baseline, or if it is not better than an encoder of shuffled weights
+  by ten half widths; a table without baselines gives no recommendation. The recommended encoder was chosen on other
+  data, so the verdict in its sentence is that of its interval alone.
 - **★** marks the fastest encoder (by its times at batch 1 and 32) of those that are not inferior to dense on
-  *validation* data; its numbers are from the scored split. **◆** is the Pareto front, where no encoder is as good with
-  fewer multiply-adds; **†** a score within two standard errors of chance.
-- **evidence** is seeds x test examples, or seeds alone; or examples alone, where nothing is trained. A run that
-  collapsed, whose model learned nothing from its inputs, is counted and never averaged.
+  *validation* data; its numbers are from the scored split. **◆** marks the Pareto front, on which no encoder is as good
+  with fewer multiply-adds; **†** marks a score within two standard errors of chance.
+- **evidence** is seeds x test examples, or only seeds, or, if nothing is trained, only examples. A run that collapsed,
+  whose model learned nothing from its inputs, is counted but never averaged.
 - **MB** counts the whole encoder, with the character CNN, or a language model's embedding and softmax. **times as
-  fast** is the encoder's, from characters; for a language model batch 1 is a step of generation. Against AllenNLP or
-  `torch.nn.LSTM` it includes what this project's runtime gains for dense, too, as the dense row shows. Both are timed
-  in turns in one process, on sentences of the scored split.
-- A **baseline** stands below the encoders: what takes an encoder's place, to show what the task's score would be
-  without one that knows anything; or a smaller ELMo that was pretrained at its size, which dense does not have to beat.
+  fast** refers to the encoder, from characters; for a language model, batch 1 is a step of generation. Compared with
+  AllenNLP or `torch.nn.LSTM` it includes the gain of this project's runtime, which the dense row shows separately. Both
+  are timed alternately in one process, on sentences of the scored split.
+- A **baseline**, below the encoders, replaces the encoder to show the task's score without a trained one; or it is a
+  smaller ELMo that was pretrained at its size, which dense does not have to beat.
 - **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense
   encoder with the same seed, or on several kinds. The machine alone changes a score about as much as another seed does,
-  and the interval does not include that. Where three seeds or more have a dense encoder on the same kind of machine,
-  the difference is over these alone.
+  which the interval does not include. If at least three seeds have a dense encoder on the same kind of machine, the
+  difference is over these seeds alone.
 - `index.html` has more columns: **activation error** is |compressed - dense| / |dense| of the LSTM layers' outputs on
   sentences of the scored split; **parameters** and **smaller** count the LSTMs only; **multiply-adds** are per token
   and those of the whole encoder. Pruned matrices have fewer parameters but take as long as dense ones. A **budget** is
   allocated by the effect of each matrix's error on the LSTM layers' outputs, or **by matrices**, by the errors of the
-  matrices themselves; **highways** are those of the character CNN."""
+  matrices themselves, or **by loss**, by their predicted effect on the loss; **highways** are those of the character
+  CNN."""
 
 
 _LANGUAGE_MODEL = (
@@ -149,7 +150,7 @@ def _remarks(board: Board) -> str:
     if all(row.compressed or row.is_baseline for row in board.rows):
         notes.append("There is no dense encoder to compare with yet.")
     if board.trains and max(row.seeds for row in board.rows) == 1:
-        notes.append("There is one seed only: small differences are noise.")
+        notes.append("There is only one seed: small differences are noise.")
     if len(board.origin.timed) > 1:
         notes.append("Times are from several machines: do not compare milliseconds, and compare speed-ups with care.")
     if board.first.run.is_language_model:
@@ -158,7 +159,7 @@ def _remarks(board: Board) -> str:
     if any(file.limit is not None for _, file in board.first.run.data.items()):
         notes.append("The splits are cut to these sizes: do not compare the scores with published ones.")
     if board.scoring.split == "validation":
-        notes.append("The scored split also selected the best epoch of each run, and what is recommended.")
+        notes.append("The scored split was also used to select the best epoch of each run and the recommended encoder.")
     return "".join(f" {note}" for note in notes)
 
 
@@ -167,5 +168,5 @@ def _fine_tuning_remark(tuned: list[Row]) -> list[str]:
     if any(row.comparable for row in tuned):
         return ["Fine-tuned models are compared with the dense model that was fine-tuned in the same way."]
     if tuned:
-        return ["**Fine-tuned models were trained for longer than the dense model, and get no mark.**"]
+        return ["**Fine-tuned models were trained for longer than the dense model, and are not marked.**"]
     return []

@@ -187,7 +187,7 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
         return Trust(False, f"No verdicts: {reason}.")
     shuffled = baselines[baselines["baseline_of"] == "shuffled"]
     if not len(shuffled):
-        return Trust(True, "Dense beats every baseline. An encoder of shuffled weights was not run.")
+        return Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
     return _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
 
 
@@ -195,11 +195,11 @@ def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
     """Compare the range in which everything happens with the intervals."""
     compared = rows[rows["comparable"]]
     half_width = float(((compared["high"] - compared["low"]) / 2).median())
-    reach = f"from dense to an encoder of shuffled weights it is {unit.text(distance)} {unit.name}"
+    reach = f"{unit.text(distance)} {unit.name} better than an encoder of shuffled weights"
     if math.isnan(half_width):
-        return Trust(True, f"Dense beats every baseline; {reach}.")
+        return Trust(True, f"Dense beats every baseline; it is {reach}.")
     wide = f"the intervals' half width of {unit.text(half_width, 1)}"
     if distance < _TIMES * half_width:
-        return Trust(False, f"No verdicts: {reach}, less than ten times {wide}.")
+        return Trust(False, f"No verdicts: dense is only {reach}, less than ten times {wide}.")
     times = f"{distance / half_width:.0f}" if distance < _MANY_TIMES * half_width else f"more than {_MANY_TIMES:,}"
-    return Trust(True, f"Dense beats every baseline; {reach}, {times} times {wide}.")
+    return Trust(True, f"Dense beats every baseline; it is {reach}, {times} times {wide}.")

@@ -90,7 +90,7 @@ def test_additive_against_multiplicative(cost: float, verdict: str) -> None:
     explanation = explain(boards_of(records)[0])
     assert explanation.additive.n == 6
     text = findings([explanation])[0]
-    assert "Additive matters more, The task sst" in text and f": {verdict}.**" in text
+    assert "Additive recurrence costs more, The task sst" in text and f": {verdict}.**" in text
 
 
 def test_norms_against_activation_errors() -> None:
@@ -176,9 +176,9 @@ def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
         entry["activation_error"]["all"] = 1 + sign * 0.1 * norm
         records.append(entry)
     explanation = explain(boards_of(records)[0])
-    (norms,) = (line for line in findings([explanation]) if "Norms tell" in line)
-    assert f": {verdict}.**" in norms and ("Against the paper" in norms) == (sign < 0) and "p 0.003" in norms
-    assert set(norm_table(explanation)["clear of zero"]) == {"yes" if sign > 0 else "yes, falling"}
+    (norms,) = (line for line in findings([explanation]) if "Norms predict" in line)
+    assert f": {verdict}.**" in norms and ("Contrary to the paper" in norms) == (sign < 0) and "p 0.003" in norms
+    assert set(norm_table(explanation)["excludes zero"]) == {"yes" if sign > 0 else "yes, negative"}
 
 
 def test_seeds_are_not_pairs() -> None:
@@ -186,7 +186,7 @@ def test_seeds_are_not_pairs() -> None:
     records = _records(0.05)
     alone = explain(boards_of([one for one in records if one["run"]["seed"] == 1])[0])
     assert alone.additive.n == 2 and alone.additive.value == pytest.approx(0.04) and np.isnan(alone.additive.low)
-    assert ": undecided.**" in findings([alone])[0] and "of one seed, which has no interval" in findings([alone])[0]
+    assert ": undecided.**" in findings([alone])[0] and "with one seed" in findings([alone])[0]
     rng = np.random.default_rng(0)
     for entry in records:
         entry["scores"]["accuracy"] += rng.normal() / 100
@@ -256,7 +256,7 @@ def test_too_few_to_say() -> None:
     assert np.isnan(correlation(np.ones(9), np.arange(9.0)).value)
     records = [record(None, 0.5, 1), _one("input", 0, 1, 0.4, 1.0)]
     explanation = explain(boards_of(records)[0])
-    assert [("nothing to say" in text) for text in findings([explanation])] == [True, True, False]
+    assert [("no result" in text) for text in findings([explanation])] == [True, True, False]
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ def test_in_short(tmp_path: Path) -> None:
     words = [_words(0.1 + seed / 1e4, seed) for seed in (0, 1, 2)]
     assert "nothing to recommend: baselines were not run." in line_of(*dense, *good)
     line = line_of(*dense, *words, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
-    assert "take `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
+    assert "choose `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
     assert line.endswith("the fastest encoder that is non-inferior to dense on validation data.")
     line = line_of(*dense, *words, *bad)
     assert (
@@ -187,12 +187,13 @@ def test_what_is_taken_is_chosen_on_validation_data(tmp_path: Path) -> None:
     records += [_words(0.3 + seed / 1e5, seed) for seed in (1, 2, 3)]
     page = _page(tmp_path, *records)
     assert (
-        "take `svd all rank 8` (-2.0 [-2.0, -2.0] points from dense, worse;" in page and "**svd all rank 8** ★" in page
+        "choose `svd all rank 8` (-2.0 [-2.0, -2.0] points from dense, worse;" in page
+        and "**svd all rank 8** ★" in page
     )
     for entry in records:
         entry["run"]["scoring"]["split"] = "validation"
     scored = _page(tmp_path / "validation", *records)
-    assert "take `svd all rank 4`" in scored and "on the validation data that is scored here." in scored
+    assert "choose `svd all rank 4`" in scored and "also the scored split." in scored
 
 
 @pytest.mark.parametrize("language_model", [False, True])
