@@ -17,7 +17,7 @@ from elmo_mf.io import check_output
 _BEGINNING = 1000  # characters
 
 Output = Annotated[Path | None, Option("--out", "--output", help="The same as OUTPUT.")]
-Force = Annotated[bool, Option("--force", help="Replace files that exist already, without asking.")]
+Force = Annotated[bool, Option("--force", help="Replace existing files without asking.")]
 
 
 def the_output(argument: Path | None, option: Path | None) -> Path:
@@ -47,7 +47,7 @@ def check_unused(paths: Iterable[Path | None], force: bool) -> None:
         return
     if sys.stdin and sys.stdin.isatty() and confirm(f"replace {printable(', '.join(map(str, there)))}?", err=True):
         return
-    raise InputError(f"{there[0]}: the file already exists, expected a new name, or --force to replace it")
+    raise InputError(f"{there[0]}: already exists; choose another name, or use --force to replace it")
 
 
 def check_own(marks: Mapping[Path, str], force: bool) -> None:

@@ -101,7 +101,7 @@ def test_norms_against_activation_errors() -> None:
     _, norms, dearest = findings([explanation])
     assert "agrees" in norms and "nuclear with activation error" in norms
     assert rows["nuclear", LOSS].spearman.value < 0
-    assert "saved `projection` of layer 1 (" in dearest and "cheapest `input` of layer 0 (" in dearest
+    assert ": `projection` of layer 1 (" in dearest and "cheapest is `input` of layer 0 (" in dearest
     assert explanation.first.n == 9 and explanation.first.value == pytest.approx(0, abs=1e-3)
     assert (MATRIX not in {outcome for _, outcome in rows}) and len(explanation.points[INPUTS]) == 0
 
@@ -332,6 +332,6 @@ def test_nothing_to_explain(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no records"):
         write_explanation(tmp_path)
     old = write(tmp_path / "old", [record(None, 0.5), record(4, 0.4)])
-    with pytest.raises(InputError, match="one target"):
+    with pytest.raises(InputError, match="found no compression"):
         write_explanation(old)
     assert not (old / "EXPLAIN.md").exists()

@@ -65,7 +65,7 @@ def test_header_says_where_times_are_from(tmp_path: Path) -> None:
 def test_remarks(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.21), record(4, 0.20))
     assert "**The dense encoder itself is at chance: this table shows nothing.**" in page and "21.0 †" in page
-    assert "one seed only" in page and "nothing to recommend" in page
+    assert "only one seed" in page and "nothing to recommend" in page
     cut = record(4, 0.35)
     cut["run"]["data"]["train"]["limit"] = 100
     page = _page(tmp_path / "cut", cut)
