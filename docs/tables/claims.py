@@ -372,7 +372,7 @@ def _highways() -> Iterator[str]:
     yield f"is off by half ({error:.2f}), and what it gives for the words of a text by {input_error:.2f}"
     dense = board("syntax-probe", "base")["dense"]["megabytes"]
     sizes = [1e-6 * _compressed(name)["encoder_bytes"] for name in (_SHARED, _BASE)]
-    yield f"is {dense / sizes[0]:.1f} times smaller than dense in place of {dense / sizes[1]:.1f}"
+    yield f"is {dense / sizes[0]:.1f} times smaller than dense instead of {dense / sizes[1]:.1f}"
 
 
 def _shared_budgets(perplexities: dict[str, tuple[float, float]]) -> Iterator[str]:
@@ -416,13 +416,13 @@ def _longer() -> Iterator[str]:
             ("input", "recurrent"),
             "are {:.1f} to {:.1f} times as large and their effective ranks {:.0f} to {:.0f} of 128",
         ),
-        (("projection",), "are {:.1f} to {:.1f} times as large, and {:.0f} to {:.0f} in place of"),
+        (("projection",), "are {:.1f} to {:.1f} times as large, and {:.0f} to {:.0f} instead of"),
     ):
         longer, other = ([one for one in norms[name] if one["target"] in targets] for name in ("longer", "embedded"))
         ratios = [one["frobenius"] / two["frobenius"] for one, two in zip(longer, other, strict=True)]
         ranks, fewer = ([one["effective_rank"] for one in norms] for norms in (longer, other))
         yield text.format(min(ratios), max(ratios), min(ranks), max(ranks))
-        yield f"in place of {min(fewer):.0f} to {max(fewer):.0f}."
+        yield f"instead of {min(fewer):.0f} to {max(fewer):.0f}."
 
 
 def _limits() -> Iterator[str]:

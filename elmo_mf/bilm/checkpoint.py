@@ -252,7 +252,7 @@ def _words(
     path = given or vocabulary_beside(weights)
     if path is None:
         expected = f"the vocabulary of {whose}: {', '.join(VOCABULARIES)}, or another that is given"
-        raise InputError(f"{weights.parent}: found no vocabulary beside {weights.name}, expected {expected}")
+        raise InputError(f"{weights.parent}: found no vocabulary next to {weights.name}, expected {expected}")
     vocabulary = read(path)
     if len(vocabulary) != n_words:
         raise InputError(

@@ -84,7 +84,7 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
     words_file = vocabulary or vocabulary_beside(path)
     if words_file is None:
         expected = f"{', '.join(VOCABULARIES)}, or another that is given"
-        raise InputError(f"{path.parent}: found no vocabulary beside {path.name}, expected {expected}")
+        raise InputError(f"{path.parent}: found no vocabulary next to {path.name}, expected {expected}")
     words = read_rows(words_file)
     vectors = _read_vectors(path, layer.output_dim)
     if len(words) != len(vectors):

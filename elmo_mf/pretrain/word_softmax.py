@@ -22,7 +22,7 @@ from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import NumbersFile, as_stored, write_numbers
 
 SOFTMAX_FILE = "softmax.hdf5"
-_EXPECTED = "the softmax that elmo-mf pretrain writes beside its weights"
+_EXPECTED = "the softmax that elmo-mf pretrain writes next to its weights"
 _WEIGHT_AND_BIAS = {"full": ("weight", "bias"), "sampled": ("softmax_w", "softmax_b")}
 _ROWS = 256  # whose logits are computed at once: there may be hundreds of thousands of words
 

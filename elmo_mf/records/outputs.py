@@ -86,7 +86,7 @@ def parse_outputs(raw: bytes, sha256: str, where: str) -> Outputs:
     Raises:
         InputError: The content is not that of the record, or is no file of outputs.
     """
-    expected = "the outputs of the record beside it"
+    expected = "the outputs of the record next to it"
     if (computed := hashlib.sha256(raw).hexdigest()) != sha256:
         raise InputError(f"{where}: found SHA-256 {computed[:16]}, expected {sha256[:16]}, {expected}")
     arrays: dict[Split, dict[str, Array]] = {}

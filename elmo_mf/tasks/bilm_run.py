@@ -64,7 +64,7 @@ class SoftmaxFiles:
         files = cls(folder / SOFTMAX_FILE, folder / VOCABULARY_FILE)
         for path in files.paths:
             if not is_regular(path):
-                raise missing(path, "file", "the softmax of the ELMo, and its words, beside the weights")
+                raise missing(path, "file", "the softmax of the ELMo, and its words, next to the weights")
         return files
 
     @property
