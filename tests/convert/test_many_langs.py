@@ -286,7 +286,7 @@ def test_options_that_do_not_fit(change: Callable[[dict[str, Any]], object], mes
 
 def test_words_that_are_missing(elmo: Path) -> None:
     (elmo / "vocabulary.txt").unlink()
-    with pytest.raises(InputError, match="vocabulary beside"):
+    with pytest.raises(InputError, match="found no vocabulary"):
         Bilm.from_files(elmo)
 
 
