@@ -3,9 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-UV ?= uv
 # torch is left out, since its builds and their packages differ between platforms
-RESOLVE = echo "torch ; python_version < '3'" | $(UV) pip compile --no-config --override - --universal \
+RESOLVE = echo "torch ; python_version < '3'" | $(BIN)/uv pip compile --no-config --override - --universal \
 	--python-version 3.11.5 --generate-hashes --no-annotate --no-header --quiet
 
 .PHONY: leaderboard test test-fast setup lock lint docs tables clean
@@ -22,7 +21,7 @@ test-fast: $(READY)  ## the tests to run while working: under two minutes on two
 
 setup: $(READY)
 
-lock:  ## resolve requirements*.in with uv; new releases only with `make lock UPGRADE=--upgrade`
+lock: $(READY)  ## resolve requirements*.in; new releases only with `make lock UPGRADE=--upgrade`
 	$(RESOLVE) $(UPGRADE) requirements.in -o requirements.lock
 	$(RESOLVE) $(UPGRADE) requirements-dev.in --constraint requirements.lock -o requirements-dev.lock
 

@@ -74,8 +74,8 @@ class InputError(ValueError):
 
 
 INSTALLATION = {
-    "allennlp": "AllenNLP 2.10.1, installed as docs/install.md describes",
-    "allennlp_models": "AllenNLP's models 2.10.1, installed as docs/install.md describes",
+    "allennlp": "AllenNLP 2.10.1: elmo-mf setup-allennlp",
+    "allennlp_models": "AllenNLP's models 2.10.1: elmo-mf setup-allennlp",
     "_jsonnet": "the package jsonnet: pip install jsonnet",
 }
 """How to install what some commands need, by the name of the module."""

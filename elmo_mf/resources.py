@@ -1,4 +1,4 @@
-"""Paths of the configs, tasks and embedded weights, in a checkout or in an installed wheel."""
+"""Paths of the configs, tasks, embedded weights and the lock, in a checkout or in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def share() -> Path:
-    """Return the folder that contains `jsonnet/`, `tasks/` and `weights/`."""
+    """Return the folder that contains `jsonnet/`, `tasks/`, `weights/` and `requirements.lock`."""
     installed = _PACKAGE / "share"
     return installed if installed.is_dir() else _PACKAGE.parent
 

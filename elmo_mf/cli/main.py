@@ -25,6 +25,7 @@ from elmo_mf.cli import (
     perplexity,
     pretrain,
     recommend,
+    setup_allennlp,
     sweep,
     tasks,
     terminal,
@@ -60,6 +61,7 @@ for command, summary in (
     (perplexity.perplexity, "Score an ELMo as a language model."),
     (pretrain.pretrain, "Pretrain an ELMo on plain text."),
     (recommend.recommend, "Recommend an encoder for each task."),
+    (setup_allennlp.setup_allennlp, "Install AllenNLP beside elmo-mf."),
     (sweep.sweep, "Train, score and time a grid of encoders and tasks."),
     (tasks.tasks, "List the tasks."),
 ):

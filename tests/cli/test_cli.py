@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+import typer
 from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression, __version__
@@ -21,7 +22,7 @@ from tests.conftest import ROOT, small_data
 from tests.records.samples import record, write
 
 Files = Callable[..., tuple[Path, Path]]
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def _run(*arguments: str | Path) -> int:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
+from tests.packaging.environments import closure, required
 
 LOCKS = {"requirements.in": "requirements.lock", "requirements-dev.in": "requirements-dev.lock"}
 _PINNED = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)(?: ; [^\\\n]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
-_PLATFORMS = tuple({"sys_platform": name, "platform_system": system} for name, system in (
-    ("linux", "Linux"), ("darwin", "Darwin"), ("win32", "Windows"),
-))  # fmt: skip
 
 
 def asked(name: str) -> list[Requirement]:
@@ -29,27 +25,6 @@ def pinned(name: str) -> dict[str, str]:
     """Release of each package of a lock."""
     text = (ROOT / name).read_text(encoding="utf-8")
     return {canonicalize_name(package): version for package, version, _ in _PINNED.findall(text)}
-
-
-def _requirements(package: str) -> Iterator[Requirement]:
-    """What the installed release requires, on any platform."""
-    try:
-        requirements = requires(package) or []
-    except PackageNotFoundError:  # for another platform or Python
-        requirements = []
-    for requirement in map(Requirement, requirements):
-        marker = requirement.marker
-        if marker is None or any(marker.evaluate(platform | {"extra": ""}) for platform in _PLATFORMS):
-            yield requirement
-
-
-def closure(packages: set[str]) -> set[str]:
-    """The packages, and all that they lead to except through torch."""
-    reached: set[str] = set()
-    while new := packages - reached - {"torch"}:
-        reached |= new
-        packages = {canonicalize_name(requirement.name) for name in new for requirement in _requirements(name)}
-    return reached
 
 
 @pytest.mark.parametrize("lock", LOCKS.values())
@@ -66,7 +41,9 @@ def test_a_lock_has_what_is_asked_for_and_nothing_else(source: str, lock: str) -
     versions = pinned(lock)
     for requirement in requirements:
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
-    assert set(versions) == closure({canonicalize_name(requirement.name) for requirement in requirements})
+    assert set(versions) == closure(
+        {canonicalize_name(requirement.name) for requirement in requirements}, without=["torch"]
+    )
 
 
 def test_the_locks_agree() -> None:
@@ -82,7 +59,7 @@ def test_releases_fit_each_other() -> None:
     unmet = [
         f"{name} {version} requires {requirement}, the locks have {versions[needed]}"
         for name, version in versions.items()
-        for requirement in _requirements(name)
+        for requirement in required(name)
         if (needed := canonicalize_name(requirement.name)) in versions
         and not requirement.specifier.contains(versions[needed], prereleases=True)
     ]

@@ -1,67 +1,61 @@
-"""A wheel in a fresh environment, used outside the checkout.
-
-The environment sees this one's third-party packages through a path entry, which runs none of their `.pth` files, so
-that `elmo_mf` and its patches come from the wheel alone.
-"""
+"""The wheel in environments of its own, outside the checkout: with no more than it requires, and with AllenNLP."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import sysconfig
-import venv
+import tarfile
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from elmo_mf.cli.setup_allennlp import ALLENNLP
 from tests.conftest import ROOT
+from tests.packaging.environments import closure, make_environment, repack, run, site_packages
+from tests.packaging.test_lock import pinned
+from tests.records.samples import record, write
 
 pytestmark = pytest.mark.slow
 
+NOWHERE = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "PATH": "/proc/none"}
+"""A home in which nobody can write, and no programs."""
+
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, and the wheel made from it."""
     out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    return next(out.glob("*.whl"))
+    _build(ROOT, "--outdir", out)
+    return out
 
 
 @pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel."""
-    folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    site = next((folder / "lib").glob("python*/site-packages"))
-    (site / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    return python
+def wheel(dist: Path) -> Path:
+    return next(dist.glob("*.whl"))
 
 
-def _run(cwd: Path, *command: str | Path, path: str | None = None) -> str:
-    """What a command prints; it finds no packages through this process's `PYTHONPATH`, but through `path`."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {} if path is None else {"PYTHONPATH": path}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def _build(folder: Path, *options: str | Path) -> None:
+    run(folder, sys.executable, "-m", "build", "--no-isolation", *options, folder)
 
 
-def _short_sweep(folder: Path) -> list[str]:
-    """Arguments of a sweep of two runs, which writes to `out`."""
-    (folder / "short.jsonnet").write_text(
-        "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
-    )
-    return "sweep short.jsonnet --tasks sst --ranks 4 --limit 16 --output out".split()
+def _metadata(wheel: Path) -> list[Requirement]:
+    """What the wheel requires."""
+    archive = zipfile.ZipFile(wheel)
+    content = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA")))
+    return [Requirement(line) for line in message_from_bytes(content).get_all("Requires-Dist") or ()]
+
+
+def _sums(wheel: Path) -> dict[str, int]:
+    return {file.filename: file.CRC for file in zipfile.ZipFile(wheel).infolist()}
 
 
 def test_contents(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    names = _sums(wheel).keys()
     share = "elmo_mf/share"
     for name in (
         "elmo_mf_compat.pth",
@@ -73,6 +67,7 @@ def test_contents(wheel: Path) -> None:
         f"{share}/jsonnet/sst.jsonnet",
         f"{share}/jsonnet/lib/demo.libsonnet",
         f"{share}/jsonnet/sweeps/demo.jsonnet",
+        f"{share}/requirements.lock",
         f"{share}/tasks/squad/task.toml",
         f"{share}/tasks/squad/demo/train.json",
         f"{share}/weights/demo/weights.hdf5",
@@ -84,21 +79,87 @@ def test_contents(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_checkout_and_source_distribution_give_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    _build(ROOT, "--wheel", "--outdir", tmp_path)
+    assert _sums(next(tmp_path.glob("*.whl"))) == _sums(wheel)
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames()}
+    assert {"README.md", "requirements.lock", "tests"} <= tops
+    assert not {name for name in tops if name.endswith("cache") or name in (".venv", "runs")}
+
+
 def test_allennlp_is_not_a_dependency(wheel: Path) -> None:
-    archive = zipfile.ZipFile(wheel)
-    metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
-    required = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
-    assert required and not any("allennlp" in line for line in required)
+    required = _metadata(wheel)
+    assert required and not [requirement for requirement in required if "allennlp" in requirement.name]
 
 
-def test_sweep_and_leaderboard_outside_the_checkout(python: Path, tmp_path: Path) -> None:
-    where = _run(tmp_path, python, "-c", "import elmo_mf; print(elmo_mf.__file__)")
-    assert str(ROOT) not in where and str(python.parent.parent) in where
-    script = python.with_name("elmo-mf")
-    _run(tmp_path, script, *_short_sweep(tmp_path))
-    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").glob("*.json")]
-    assert sorted(record["run"].get("compression") is None for record in records) == [False, True]
-    assert "svd all rank 4" in _run(tmp_path, script, "leaderboard", "out")
+COMMANDS = """
+import sys
+from pathlib import Path
+
+import elmo_mf
+from elmo_mf.cli.main import main
+from elmo_mf.resources import demo_options, demo_weights
+
+assert Path(elmo_mf.__file__).is_relative_to(sys.prefix)
+elmo = [str(demo_options()), str(demo_weights())]
+small = ["--cell", "8", "--projection", "4", "--epochs", "1"]
+for arguments in (
+    ["compress", *elmo, "--rank", "4", "--out", "factored"],
+    ["inspect", *elmo, "--plot", "spectra.svg"],
+    ["embed", "text.txt", "vectors.hdf5", "--options", elmo[0], "--weights", elmo[1]],
+    ["pretrain", "text.txt", "--valid", "text.txt", "--out", "own", *small],
+    ["perplexity", "text.txt", "--options", "own/options.json", "--weights", "own/weights.hdf5", "--rank", "2"],
+    ["leaderboard", "sweep"],
+    ["tasks"],
+):
+    assert main(arguments) == 0, arguments
+for command in ("sweep demo --output new", "gradients sst gradients.hdf5", "setup-allennlp --dry-run"):
+    assert main(command.split()) == 2, command
+"""
+
+
+@pytest.fixture(scope="module")
+def declared(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the wheel and what it requires, and nothing else."""
+    needed = closure(canonicalize_name(one.name) for one in _metadata(wheel) if one.marker is None)
+    return make_environment(tmp_path_factory.mktemp("declared"), wheel, needed)
+
+
+def test_commands_with_what_the_wheel_requires(declared: Path, tmp_path: Path) -> None:
+    """They need no package that is not declared, no AllenNLP, no home and no other program."""
+    (tmp_path / "text.txt").write_text("a cat sat\nthe dog ran home\n" * 20, encoding="utf-8")
+    (tmp_path / "commands.py").write_text(COMMANDS, encoding="utf-8")
+    write(tmp_path / "sweep", [record(rank, score) for rank, score in ((None, 0.5), (4, 0.4))])
+    environment = NOWHERE | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([declared, "commands.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    assert done.stderr.count("expected AllenNLP 2.10.1: elmo-mf setup-allennlp\n") == 2
+    assert "found neither pip in this environment nor uv" in done.stderr
+    assert {"factored", "spectra.svg", "vectors.hdf5", "own"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_script_is_there(declared: Path, tmp_path: Path) -> None:
+    assert run(tmp_path, declared.with_name("elmo-mf"), "--version").startswith("elmo-mf ")
+
+
+@pytest.fixture(scope="module")
+def complete(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the users' lock, in which `elmo-mf setup-allennlp` has installed AllenNLP.
+
+    First with pip, then, pip being gone, with uv; nothing is downloaded.
+    """
+    index = tmp_path_factory.mktemp("index")
+    for requirement in ALLENNLP:
+        repack(requirement.partition("==")[0], index)
+    packages = {*pinned("requirements.lock"), *closure(["torch"]), "pip"}
+    python = make_environment(tmp_path_factory.mktemp("complete"), wheel, packages)
+    setup = (python.with_name("elmo-mf"), "setup-allennlp", "--yes")
+    assert run(index, *setup, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(index)).endswith("\nallennlp 2.10.1\n")
+    (site_packages(python) / "pip").unlink()
+    variables = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(index), "PATH": str(Path(sys.executable).parent)}
+    assert run(index, *setup, **variables).endswith("\nallennlp 2.10.1\n")
+    return python
 
 
 WORKER = """
@@ -110,35 +171,25 @@ if __name__ == "__main__":
 """
 
 
-def test_allennlp_is_cured(python: Path, tmp_path: Path) -> None:
+def test_allennlp_is_cured(complete: Path, tmp_path: Path) -> None:
     """Its own script, and a worker process, import what needs the patches."""
-    script = Path(sys.executable).with_name("allennlp")
-    assert _run(tmp_path, python, script, "--version").startswith("allennlp 2.10.1")
+    assert run(tmp_path, complete.with_name("allennlp"), "--version").startswith("allennlp 2.10.1")
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
-    assert _run(tmp_path, python, "worker.py") == "allennlp_models.rc.tools.narrativeqa\n"
+    assert run(tmp_path, complete, "worker.py") == "allennlp_models.rc.tools.narrativeqa\n"
 
 
-@pytest.fixture(scope="module")
-def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pip install --target` makes: a folder on the path, in which no `.pth` file is read."""
-    folder = tmp_path_factory.mktemp("target")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    return folder
+SWEEP = "{overrides: {sst: {'trainer.num_epochs': 1}}, latency_sentences: 2, latency_rounds: 1}"
 
 
-def _without_pth(target: Path, cwd: Path, *arguments: str) -> str:
-    """Python that finds packages through `PYTHONPATH` alone, as do its worker processes."""
-    return _run(cwd, sys.executable, "-S", *arguments, path=f"{target}:{sysconfig.get_path('purelib')}")
-
-
-def test_plugin_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
-    code = "import elmo_mf.plugin; print(elmo_mf.plugin.__file__)"
-    assert _without_pth(target, tmp_path, "-c", code).startswith(str(target))
-
-
-def test_commands_where_no_pth_is_read(target: Path, tmp_path: Path) -> None:
-    """The sweep's trainings run in worker processes."""
-    assert _without_pth(target, tmp_path, "-m", "elmo_mf.compat", "--version").startswith("allennlp 2.10.1")
-    _without_pth(target, tmp_path, "-m", "elmo_mf", *_short_sweep(tmp_path))
-    assert len(list((tmp_path / "out" / "records").glob("*.json"))) == 2
+def test_sweep_and_leaderboard_where_no_pth_is_read(complete: Path, tmp_path: Path) -> None:
+    """Python finds packages through `PYTHONPATH` alone, as do the worker processes in which the models are trained."""
+    path = str(site_packages(complete))
+    (tmp_path / "short.jsonnet").write_text(SWEEP, encoding="utf-8")
+    where = "import elmo_mf; print(elmo_mf.__file__)"
+    assert run(tmp_path, complete, "-S", "-c", where, PYTHONPATH=path).startswith(path)
+    assert run(tmp_path, complete, "-S", "-m", "elmo_mf.compat", "--version", PYTHONPATH=path) == "allennlp 2.10.1\n"
+    sweep = "sweep short.jsonnet --tasks sst --ranks 4 --limit 16 --output out".split()
+    run(tmp_path, complete, "-S", "-m", "elmo_mf", *sweep, PYTHONPATH=path)
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").glob("*.json")]
+    assert sorted(record["run"].get("compression") is None for record in records) == [False, True]
+    assert "svd all rank 4" in run(tmp_path, complete.with_name("elmo-mf"), "leaderboard", "out")
