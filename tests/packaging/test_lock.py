@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from elmo_mf.cli.setup_allennlp import ALLENNLP
 from tests.conftest import ROOT
 from tests.packaging.environments import closure, required
 
@@ -69,3 +71,20 @@ def test_releases_fit_each_other() -> None:
 def test_the_checkout_installs_both() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "--require-hashes -r requirements.lock -r requirements-dev.lock" in makefile
+
+
+def test_uv_overrides_what_allennlp_requires() -> None:
+    """With the releases of the lock and of requirements.torch, or with nothing where elmo-mf does without a package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["dependency-groups"]["allennlp"] == list(ALLENNLP)
+    (torch,) = asked("requirements.torch")
+    locked = {name: f"=={version}" for name, version in pinned("requirements.lock").items()}
+    locked["torch"] = str(torch.specifier)
+    needed = {
+        canonicalize_name(one.name) for package in ("allennlp", "allennlp-models") for one in required(package)
+    } - {"allennlp"}
+    overrides = [Requirement(line) for line in project["tool"]["uv"]["override-dependencies"]]
+    exact = {one.name: str(one.specifier) for one in overrides if one.marker is None}
+    assert exact == {name: locked[name] for name in needed & locked.keys()}
+    left_out = {one.name for one in overrides if one.marker is not None and not one.marker.evaluate()}
+    assert left_out == needed - locked.keys()
