@@ -2,7 +2,7 @@
 
 from elmo_mf.compat import install
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 install()
 
