@@ -1,0 +1,56 @@
+"""The Dockerfile's steps fit the checkout; building it needs Docker and its registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+
+from packaging.specifiers import SpecifierSet
+
+from elmo_mf.cli.setup_allennlp import ALLENNLP
+from tests.conftest import ROOT
+
+LINES = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _steps(instruction: str) -> list[list[str]]:
+    return [shlex.split(line)[1:] for line in LINES if line.startswith(f"{instruction} ")]
+
+
+def _copied() -> set[str]:
+    return {source for words in _steps("COPY") if not words[0].startswith("--") for source in words[:-1]}
+
+
+def test_it_copies_what_the_wheel_is_made_of() -> None:
+    build = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    project = PROJECT["project"]
+    needed = {"pyproject.toml", project["readme"], *project["license-files"], *build["packages"]}
+    assert _copied() == needed | build["force-include"].keys() | {"requirements.torch"}
+    assert all((ROOT / name).exists() for name in _copied())
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {line[1:] for line in kept if line.startswith("!")} == _copied()
+
+
+def test_it_installs_the_same_as_the_command() -> None:
+    installs = [words[words.index("install") + 1 :] for words in _steps("RUN") if "install" in words]
+    assert installs == [
+        ["-r", "requirements.torch"],
+        ["--no-deps", "--require-hashes", "-r", "requirements.lock"],
+        ["--no-deps", *ALLENNLP],
+        ["--no-deps", "."],
+    ]
+
+
+def test_its_python_is_one_that_the_package_supports() -> None:
+    versions = {re.sub(r"python:([\d.]+)-slim", r"\1", words[0]) for words in _steps("FROM")}
+    assert len(versions) == 1 and SpecifierSet(PROJECT["project"]["requires-python"]).contains(versions.pop())
+
+
+def test_it_runs_the_command_without_root() -> None:
+    (user,) = _steps("USER")
+    assert any(words[0] == "useradd" and words[-1] == user[0] for words in _steps("RUN"))
+    (entry,) = (line.removeprefix("ENTRYPOINT ") for line in LINES if line.startswith("ENTRYPOINT "))
+    assert json.loads(entry)[0] in PROJECT["project"]["scripts"]
