@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.compression import Compression, method_names
+from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import ROOT
 from tests.records.samples import record, signed, write
 
 _MODEL_CODE = ("torch", "h5py", "allennlp", "elmo_mf.bilm")
+_ELMO = [str(demo_options()), str(demo_weights())]
 
 _EVERY_MODULE = """
 import importlib, pkgutil, sys
@@ -71,11 +73,25 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
         ["tasks"],
         ["compress", "a", "b", "--rank", "x", "--out", "c"],
         ["compress", "a", "b", "--rank", "4", "--out", "c"],
+        ["compress", *_ELMO, "--rank", "64", "--out", "c"],
+        ["compress", *_ELMO, "--method", "x", "--rank", "4", "--out", "c"],
+        ["compress", *_ELMO, "--rank", "4", "--evaluation", "gone.txt", "--out", "c"],
+        ["sweep", "--tasks", "x"],
+        ["sweep", "--methods", "x"],
+        ["gradients", "x", "out.hdf5"],
+        ["pretrain", "gone.txt", "--valid", "gone.txt", "--out", "c"],
+        ["perplexity", "gone.txt"],
+        ["embed", "gone.txt", "out.hdf5"],
+        ["bench", "--size", "x"],
+        ["bench", "--precisions", "x"],
+        ["accelerate", "damaged.tar.gz", "--out", "x"],
+        ["accelerate", "damaged.tar.gz", "--out", "x", "--precision", "x"],
         ["inspect", "missing.json", "missing.hdf5"],
         ["accelerate", "missing.tar.gz", "--out", "x"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(word for word in words if "/" not in word),
 )
 def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
     """Its import takes most of the time of a command that fails at once."""
+    (tmp_path / "damaged.tar.gz").write_bytes(b"no archive")
     assert "torch" not in _imported(_COMMAND, *words, cwd=tmp_path)

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import atomic_path, open_regular, output_errors, read_json
-from elmo_mf.storage.state_dict import read_state_dict
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG, WEIGHTS, META, VOCABULARY = "config.json", "weights.th", "meta.json", "vocabulary"
 _BEST = "best.th"  # the weights in the folder of a training
@@ -53,6 +52,10 @@ class ModelArchive:
         Raises:
             InputError: The file is damaged, or holds something else.
         """
+        from torch import Tensor
+
+        from elmo_mf.storage.state_dict import read_state_dict
+
         state = read_state_dict(self.weights, f"{self.source}: {self.weights.name}")
         for name, value in state.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
@@ -179,6 +182,8 @@ def write_archive(path: Path, archive: ModelArchive, config: Mapping[str, Any], 
         folder = temporary.parent / "members"
         folder.mkdir()
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        import torch
+
         torch.save(dict(state), folder / WEIGHTS)
         files = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS, **_others(archive)}
         with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elmo_mf.acceleration.search import Row, SearchResult
+from elmo_mf.acceleration.form_search import Row, SearchResult
 from elmo_mf.figures import COLORS, MARKERS, save, themed
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.checkpoint_files import VOCABULARY, checkpoint_files
+from elmo_mf.bilm.choices import STATE_POLICIES
+from elmo_mf.bilm.choices import StatePolicy as StatePolicy
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing, State
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Number of the encoder's results, part of a run's identity: raised when what the encoder computes changes."""
-
-StatePolicy = Literal["zero", "carried", "primed"]
-STATE_POLICIES: tuple[StatePolicy, ...] = ("zero", "carried", "primed")
 
 
 class Activations(NamedTuple):

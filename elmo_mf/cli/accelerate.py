@@ -110,8 +110,10 @@ def accelerate(
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     check_installed("allennlp")
-    with _stock_allennlp(run.include_package or []):
-        content = _accelerate(model, out, run, compression, searched, figure, stock)
+    from elmo_mf.acceleration.archive import open_archive
+
+    with open_archive(model) as archive, _stock_allennlp(run.include_package or []):
+        content = _accelerate(archive, out, run, compression, searched, figure, stock)
     if json_file is not None:
         write_json(json_file, content)
     before = f"; the original: {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
@@ -121,7 +123,7 @@ def accelerate(
 
 
 def _accelerate(
-    model: Path,
+    archive: ModelArchive,
     out: Path,
     run: RunOptions,
     compression: Compression | None,
@@ -129,18 +131,17 @@ def _accelerate(
     figure: PlotOptions,
     stock: bool,
 ) -> dict[str, Any]:
-    from elmo_mf.acceleration import EncoderSettings, StockSettings, load_stock, open_archive
+    from elmo_mf.acceleration import EncoderSettings, StockSettings, load_stock
     from elmo_mf.bilm import BilmOptions
 
     known = StockSettings()
     if run.elmo_options is not None:
         known = StockSettings.of_options(BilmOptions.from_file(run.elmo_options))
     settings = EncoderSettings(compression, cast(Any, run.precision), cast(Any, run.state), run.word_cache)
-    with open_archive(model) as archive:
-        original = load_stock(archive, known)
-        if searched.data is None:
-            return _convert(out, archive, original, settings, stock)
-        return _search(out, archive, original, settings, searched, figure, stock)
+    original = load_stock(archive, known)
+    if searched.data is None:
+        return _convert(out, archive, original, settings, stock)
+    return _search(out, archive, original, settings, searched, figure, stock)
 
 
 def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
@@ -155,8 +156,7 @@ def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOp
             raise InputError(f"{option}: found {path}, which does not exist, expected a file")
     if not model.exists():
         raise missing(model, "model archive", "a model archive of AllenNLP")
-    from elmo_mf.bilm.encoder import STATE_POLICIES
-    from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
+    from elmo_mf.bilm.choices import PRECISIONS, STATE_POLICIES
 
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:

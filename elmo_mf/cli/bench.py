@@ -126,23 +126,26 @@ def bench(
       elmo-mf bench --options options.json --weights weights.hdf5 --device cuda
     """
     check_installed("allennlp")
-    import torch
+    from elmo_mf.bench.sizes import published_options
+    from elmo_mf.bilm.choices import PRECISIONS
 
-    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
-    from elmo_mf.bench.display import bench_table, plot_bench
-    from elmo_mf.bilm.runtime.packed_linear import PRECISIONS
-    from elmo_mf.cli.console import Console
-    from elmo_mf.provenance import gpu_name
-
-    given = encoders.given()
+    given, compressions = encoders.given(), encoders.compressions()
+    if given is None:
+        published_options(encoders.size)
     inputs = () if given is None else given.inputs
-    chosen, compressions = cases.cases(), encoders.compressions()
     precisions = choices("--precisions", encoders.precisions, PRECISIONS)
     if json_file is not None:
         check_output("--json", json_file, inputs)
     figure.check(inputs)
     check_unused([json_file, figure.plot], force)
-    device = where.use()
+    import torch
+
+    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
+    from elmo_mf.bench.display import bench_table, plot_bench
+    from elmo_mf.cli.console import Console
+    from elmo_mf.provenance import gpu_name
+
+    chosen, device = cases.cases(), where.use()
 
     console = Console(soft_wrap=True)
     if not console.is_terminal:

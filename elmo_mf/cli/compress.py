@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from elmo_mf.cli.compression_options import AllCompressionOptions
 from elmo_mf.cli.elmo_files import files_of_command
+from elmo_mf.cli.files import check_texts
 from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
@@ -74,20 +75,22 @@ def compress(
     inputs = (*files.inputs, how.calibration, evaluation, how.gradients, how.distill)
     check_folder("--out", out, (*_FILES, VOCABULARY, _CHECKPOINT), inputs)
     check_unused((out / name for name in (*_FILES, *([VOCABULARY] if files.vocabulary else []))), force)
+    check_texts([how.calibration, evaluation])
     compression = how.compression()
     if compression is None and dtype != "int8":
         raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 is required")
     parsed = BilmOptions.from_file(files.options)
     before = read_weights(files.weights, parsed, files.vocabulary)
+    from elmo_mf.compression import check_compression, with_history
+
+    if compression is not None:
+        check_compression(before, compression)
     # only now those that import torch: what was wrong so far is said at once
     from elmo_mf.bilm import Bilm
-    from elmo_mf.compression import check_compression, with_history
     from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
     from elmo_mf.compression.model_card import Source, write_compressed_card
     from elmo_mf.compression.report import compression_report
 
-    if compression is not None:
-        check_compression(before, compression)
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
     noted = parsed if compression is None else with_history(parsed, compression)

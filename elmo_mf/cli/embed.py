@@ -11,6 +11,7 @@ from typer import Argument, Option
 from elmo_mf.cli.compression_options import CompressionOptions
 from elmo_mf.cli.devices import DeviceOptions
 from elmo_mf.cli.elmo_files import ElmoOptions
+from elmo_mf.cli.files import check_texts
 from elmo_mf.cli.output_options import Output, the_output
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.terminal import echo
@@ -103,6 +104,7 @@ def embed(
       elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
     output = the_output(output, out)
+    check_texts([text] if not (fasta or vocabulary) else [])
     from elmo_mf.bilm import Bilm
     from elmo_mf.embed.fasta import read_fasta
     from elmo_mf.embed.job import KEEP, EmbedSettings, check_new

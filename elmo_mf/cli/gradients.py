@@ -55,15 +55,16 @@ def gradients(
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from elmo_mf.tasks.task_config import load_task
+
+    known = load_task(task)
     from elmo_mf.storage.resumable import mark_folder
     from elmo_mf.tasks.grid import expand
     from elmo_mf.tasks.spec import SweepSpec
-    from elmo_mf.tasks.task_config import load_task
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
     spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
-    known = load_task(task)
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
         raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")

@@ -12,6 +12,7 @@ from typer import Argument, Context, Option
 from elmo_mf.cli import completion
 from elmo_mf.cli.compression_options import budget, rank
 from elmo_mf.cli.devices import DeviceOptions
+from elmo_mf.cli.files import check_texts
 from elmo_mf.cli.output_options import Force, check_unused
 from elmo_mf.cli.progress_bar import progress_bar
 from elmo_mf.cli.start_options import StartOptions, given_names
@@ -117,6 +118,7 @@ def pretrain(
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
       elmo-mf pretrain own.txt --valid valid.txt --out tuned --from options.json weights.hdf5 --learning-rate 3e-4
     """
+    check_texts([*train, *valid])
     from elmo_mf.bilm.options import BilmOptions
     from elmo_mf.compression.model_card import licence_on_card, write_pretrained_card
     from elmo_mf.pretrain.train import Trainer

@@ -297,12 +297,16 @@ def _retime(
 def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
     """Return all runs of a sweep; with `fetch`, missing published files are downloaded first."""
     from elmo_mf.cli.fetch import download_entry
-    from elmo_mf.tasks.grid import expand
+    from elmo_mf.compression import method_named
     from elmo_mf.tasks.published_files import missing_files
 
+    for method in spec.methods:
+        method_named(method)
     missing = missing_files(spec)
     for entry in missing if fetch else []:
         download_entry(entry.kind, entry.name, entry.folder)
+    from elmo_mf.tasks.grid import expand
+
     try:
         return expand(spec)
     except InputError as error:

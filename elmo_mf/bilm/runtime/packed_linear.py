@@ -14,8 +14,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-Precision = Literal["float32", "bfloat16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+from elmo_mf.bilm.choices import PRECISIONS as PRECISIONS
+from elmo_mf.bilm.choices import Precision as Precision
+
 Activation = Literal["none", "sigmoid", "tanh"]
 
 
