@@ -306,7 +306,7 @@ def test_the_published_sizes_need_no_file(folder: Path, tmp_path: Path, capsys: 
     shutil.copy(folder / "sizes.json", folder / "cnn_50_100_512_4096_sample.json")
     assert main(["convert", str(folder), "--out", str(tmp_path / "out")]) == 0
     (folder / "cnn_50_100_512_4096_sample.json").unlink()
-    assert main(["convert", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert main(["convert", str(folder), "--out", str(tmp_path / "out"), "--force"]) == 2
     assert "expected (16384, 512)" in capsys.readouterr().err
 
 
