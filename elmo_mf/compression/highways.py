@@ -47,7 +47,7 @@ def _check_rank(reference: HighwayReference, rank: int, allow_larger: bool) -> N
     if rank >= reference.break_even and not allow_larger:
         raise InputError(
             f"compression.highway_rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even "
-            f"rank of {reference}, at which factors save nothing; set `allow_larger` to accept it"
+            f"rank of {reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it"
         )
 
 
