@@ -217,7 +217,9 @@ def sweep(
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
-    runs = _runs(spec, fetch)
+    if only_report and fetch and _tell_downloads(spec):
+        return
+    runs = _runs(spec, fetch and not only_report)
     status = status_of(spec, runs, output)
     if only_report:
         _report(spec, status, runs, mode)
@@ -292,6 +294,16 @@ def _retime(
                 todo, output, where, RetimedRecords(store, wanted), view, fail_fast=fail_fast, remember_failures=False
             )
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
+
+
+def _tell_downloads(spec: SweepSpec) -> bool:
+    """Say what --fetch would download before the runs can be listed, and return whether there is anything."""
+    from elmo_mf.tasks.published_files import missing_files
+
+    missing = missing_files(spec)
+    for entry in missing:
+        echo(f"would download {entry.kind} {entry.name} into {entry.folder}")
+    return bool(missing)
 
 
 def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:

@@ -49,6 +49,10 @@ def test_files_of_ones_own_are_left_alone(tmp_path: Path) -> None:
     assert [one.name for one in missing_files(spec)] == ["sst"]
 
 
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_sweep_that_fetches(
     tmp_path: Path,
     elmo_files: Callable[..., tuple[Path, Path]],
@@ -76,9 +80,15 @@ def test_a_sweep_that_fetches(
         monkeypatch.setitem(CATALOGUES["data"], "sst", (Source(f"{server.address}/sst.zip", trees, sha256),))
         elmo = tuple(Source(f"{server.address}/{name}", {"": name}) for name in ("options.json", "weights.hdf5"))
         monkeypatch.setitem(CATALOGUES["weights"], "small", elmo)
-        for expected in (3, 3):  # requests; the second time, all files exist
-            capsys.readouterr()
-            assert main([*command, "--fetch"]) == 0
-            assert len(server.ranges) == expected
-            assert "2 runs: 0 recorded" in capsys.readouterr().out
+        capsys.readouterr()
+        assert main([*command, "--fetch"]) == 0 and not server.ranges
+        assert capsys.readouterr().out == (
+            "would download weights small into weights/small\nwould download data sst into data/sst\n"
+        )
+        monkeypatch.setattr("elmo_mf.experiments.scheduler.run_sweep", _interrupted)
+        for _ in range(2):  # the second time, all files exist
+            assert main([*(word for word in command if word != "--dry-run"), "--fetch"]) == 130
+            assert len(server.ranges) == 3
+        assert main([*command, "--fetch"]) == 0
+        assert "2 runs: 0 recorded" in capsys.readouterr().out
     assert main(command) == 0
