@@ -23,7 +23,7 @@ def in_short(board: Board) -> str:
     if not compared:
         return "nothing to compare yet."
     if not board.trust.recommends:
-        return "nothing to recommend: baselines were not run."
+        return f"nothing to recommend. {markdown(board.trust.remark)}"
     where = (
         "the validation data, which is also the scored split"
         if board.scoring.split == "validation"

@@ -187,8 +187,14 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
         return Trust(False, f"No verdicts: {reason}.")
     shuffled = baselines[baselines["baseline_of"] == "shuffled"]
     if not len(shuffled):
-        return Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
-    return _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
+        trust = Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
+    else:
+        trust = _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
+    run = set(baselines["baseline_of"])
+    if trust.decides and "words" in run and "no-encoder" not in run:
+        remark = f"{trust.remark} No model without an ELMo was run, so no encoder is recommended."
+        return Trust(True, remark, recommends=False)
+    return trust
 
 
 def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:

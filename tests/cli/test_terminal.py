@@ -36,7 +36,7 @@ def _records(folder: Path) -> Path:
         one["run"]["compression"]["targets"] = ["input"]
         records.append(one)
     baseline = record(None, 0.2)
-    baseline["run"]["baseline"] = "words"
+    baseline["run"]["baseline"] = "no-encoder"
     other = record(None, 0.3)
     other["run"]["config"][f"[/b] {_ESCAPES}"] = _ESCAPES
     return write(folder, [*records, baseline, other])

@@ -159,7 +159,7 @@ def test_in_short(tmp_path: Path) -> None:
     dense, good, bad = seeds(None, 0.40, 0.42, 0.41), seeds(8, 0.401, 0.421, 0.4105), seeds(4, 0.20, 0.21, 0.21)
     assert "nothing to compare yet" in line_of(*dense)
     words = [_words(0.1 + seed / 1e4, seed) for seed in (0, 1, 2)]
-    assert "nothing to recommend: baselines were not run." in line_of(*dense, *good)
+    assert "nothing to recommend. Baselines were not run" in line_of(*dense, *good)
     line = line_of(*dense, *words, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
     assert "choose `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
     assert line.endswith("the fastest encoder that is non-inferior to dense on validation data.")
@@ -172,7 +172,7 @@ def test_in_short(tmp_path: Path) -> None:
 def _words(score: float, seed: int) -> dict[str, Any]:
     """Build a record of a baseline."""
     entry = record(None, score, seed)
-    entry["run"]["baseline"] = "words"
+    entry["run"]["baseline"] = "no-encoder"
     return signed(entry)
 
 

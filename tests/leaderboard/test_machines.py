@@ -77,7 +77,7 @@ def test_marks(dense: list[dict[str, Any]], compressed: list[dict[str, Any]], ma
     assert tuple("mixed" in row["marks"] for row in rows) == marked
     assert list(tidy([board])["mixed"]) == list(marked)
     words = record(None, 0.1, 0, machine=dense[0])
-    words["run"]["baseline"] = "words"
+    words["run"]["baseline"] = "no-encoder"
     records = [*_records(dense, compressed, [0.4] * len(compressed)), signed(words)]
     assert ("another kind of machine than dense ‡" in summary(boards_of(records))) == marked[1]
 

@@ -187,6 +187,15 @@ def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], de
     assert not any(row.pareto_front or row.recommended for row in board.rows if row.is_baseline)
 
 
+def test_nothing_is_recommended_before_a_model_without_an_elmo_was_run(tmp_path: Path) -> None:
+    """Words alone say little of what a task's model makes of word vectors."""
+    lacking = _trusted(tmp_path / "lacking", {"words": 0.5, "shuffled": 0.4})
+    complete = _trusted(tmp_path / "complete", {"words": 0.5, "shuffled": 0.4, "no-encoder": 0.5})
+    assert lacking.trust.decides and complete.trust.decides and complete.trust.recommends
+    assert not lacking.trust.recommends and not any(row.recommended for row in lacking.rows)
+    assert "No model without an ELMo was run" in lacking.trust.remark
+
+
 @pytest.mark.parametrize("retrained", [False, True])
 def test_baselines_are_shown_with_every_view(tmp_path: Path, retrained: bool) -> None:
     """Except shuffled weights, which have views; alone, they have a board of their own."""
@@ -257,7 +266,7 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
         entry["latency"]["encoder"]["32"]["median_ms"] = milliseconds
     unchecked = _board(tmp_path / "unchecked", *entries, margin=2)
     assert not any(row.recommended for row in unchecked.rows) and "nothing to recommend" in in_short(unchecked)
-    board = _board(tmp_path / "checked", *entries, _baseline(task, "words", 0.40), margin=2)
+    board = _board(tmp_path / "checked", *entries, _baseline(task, "no-encoder", 0.40), margin=2)
     assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 8"]
     assert {row.encoder for row in board.rows if row.not_inferior} == {"svd all rank 8", "svd all rank 16"}
     assert recommendations(unchecked) == []
@@ -282,6 +291,6 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     entries += [task.entry(None, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
     row = _row(_board(tmp_path, *entries), "dense in int8")
     assert (row.verdict, row.compressed, row.method) == ("equivalent", True, "int8")
-    entries.append(_baseline(task, "words", 0.4))
+    entries.append(_baseline(task, "no-encoder", 0.4))
     (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
     assert chosen.use == "precision: 'int8'"
