@@ -91,7 +91,7 @@ def cell_group(direction: int, layer: int) -> str:
 
     Args:
         direction: 0 for forward, 1 for backward.
-        layer: Number of the layer, from 0 on.
+        layer: Number of the layer, counted from 0.
     """
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 

@@ -116,7 +116,7 @@ class UnicodeCnnOptions:
 
     Attributes:
         cnn: Sizes of the character CNN.
-        characters: The characters by their ids, counted from 0 on.
+        characters: The characters by their ids, counted from 0.
         n_words: Number of words, `n_tokens_vocab` in `options.json`.
         word_dim: Width of the words' vectors.
     """

@@ -25,7 +25,7 @@ _BOUNDS = dict(zip(BOUNDS, (BEGIN, END), strict=True))
 
 @dataclass(frozen=True)
 class UnicodeIds:
-    """The ids of a token: that of the word, and `most_characters` of its characters, all counted from 1 on.
+    """The ids of a token: that of the word, and `most_characters` of its characters, all counted from 1.
 
     Attributes:
         words: The words, of which `<oov>` stands for all others.

@@ -20,7 +20,7 @@ UNUSED = "!!!MAXTERMID"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Distinct words, each of which has its place as its id, counted from 0 on.
+    """Distinct words, each of which has its place as its id, counted from 0.
 
     `</S>`, `<S>` and `<UNK>` are among them, and come first where the words were counted.
     """

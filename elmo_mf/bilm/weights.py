@@ -202,7 +202,7 @@ def with_highway(char_cnn: Mapping[str, Array], layer: int, matrix: Matrix) -> d
 
     Args:
         char_cnn: Arrays of a character CNN, see `highway_matrices`; they stay unchanged.
-        layer: Number of the highway layer, from 0 on.
+        layer: Number of the highway layer, counted from 0.
         matrix: [W_carry; W_transform] (2n, n), outputs first, dense or factored.
     """
     group = f"CNN_high_{layer}"

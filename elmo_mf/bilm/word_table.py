@@ -15,7 +15,7 @@ from elmo_mf.errors import InputError
 class WordTable(TokenLayer):
     """Looks words up in a table; a word that is not in the vocabulary has the vector of `<UNK>`.
 
-    The id of a word is its place in the vocabulary, counted from 1 on, as in bilm-tf's `TokenBatcher`.
+    The id of a word is its place in the vocabulary, counted from 1, as in bilm-tf's `TokenBatcher`.
 
     Args:
         arrays: The dataset `embedding`, (words, p).

@@ -32,7 +32,7 @@ class Live:
 
     Args:
         folder: The output folder.
-        margin: The largest loss that is taken for none. Defaults to 1.
+        margin: The largest loss treated as negligible. Defaults to 1.
     """
 
     def __init__(self, folder: Path, margin: float = MARGIN) -> None:
@@ -99,7 +99,7 @@ def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PA
     Args:
         folder: Output folder of a sweep.
         port: Port; 0 for any free one.
-        margin: The largest loss that is taken for none, see `boards`.
+        margin: The largest loss treated as negligible, see `boards`.
         patience: Seconds, see `bounded_server.PATIENCE`.
 
     Raises:

@@ -55,7 +55,7 @@ def setup_allennlp(
 
 
 def _commands(lock: Path) -> list[list[str]]:
-    """The lock is complete but for torch, on which elmo-mf depends itself; so no requirement is followed."""
+    """The lock is complete except for torch, on which elmo-mf depends itself; so no requirement is followed."""
     install = [*_installer(), "--no-deps"]
     return [
         [*install, "--require-hashes", "--requirement", str(lock)],
@@ -94,8 +94,8 @@ def _ask(yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InputError("--yes: not given, expected it where there is no terminal to ask on")
-    typer.confirm("Go on?", abort=True)
+        raise InputError("--yes: required where there is no terminal to ask on")
+    typer.confirm("Continue?", abort=True)
 
 
 def _run(command: list[str]) -> None:

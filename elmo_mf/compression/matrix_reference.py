@@ -61,7 +61,7 @@ class MatrixPlace:
 
     Attributes:
         direction: `forward` or `backward`.
-        layer: Number of the layer, from 0 on.
+        layer: Number of the layer, counted from 0.
         target: Which of the layer's matrices.
     """
 
@@ -86,7 +86,7 @@ class MatrixReference(_FactorCosts):
 
     Attributes:
         direction: 0 for forward, 1 for backward.
-        layer: Number of the layer, from 0 on.
+        layer: Number of the layer, counted from 0.
         target: Which of the layer's matrices.
         shape: Rows and columns, outputs first.
         blocks: 4 where each gate has factors of its own, else 1.
@@ -145,7 +145,7 @@ class HighwayReference(_FactorCosts):
     """Both gates of a highway layer as one matrix, (2n, n).
 
     Attributes:
-        layer: Number of the highway layer, from 0 on.
+        layer: Number of the highway layer, counted from 0.
         shape: Rows and columns, outputs first.
         blocks: 1: both gates share their factors.
     """

@@ -173,7 +173,7 @@ class Board:
         origin: ELMos, data, machines and versions behind the records.
         scores: Scores on the scored split.
         trust: Whether the board gives verdicts, and what its baselines say.
-        margin: The largest loss that is taken for none, in points or in the unit of the metric.
+        margin: The largest loss treated as negligible, in points or in the unit of the metric.
         setting: Number of the board among those of its task.
         setting_name: What distinguishes the board's setting from others of its task; empty where there is one.
     """
@@ -251,7 +251,7 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
     Args:
         records: The records.
         outputs: Returns the outputs of a record. By default there are none, and intervals are over seeds alone.
-        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit. Defaults to 1.
+        margin: The largest loss treated as negligible: in points, or for perplexity in its own unit. Defaults to 1.
 
     Returns:
         The boards by task and setting.

@@ -66,13 +66,13 @@ class ExportedBoard(Data):
     split: str
     """The split that is scored."""
     margin: float
-    """The largest loss that is taken for none, in points or in the unit of the metric."""
+    """Largest loss treated as negligible, in points or in the unit of the metric."""
     remark: str
     """What the baselines say of the table."""
     chance: float
     """The score of a model that knows nothing."""
     setting: str
-    """Number of the table among those of the task, from 1 on: each has its own data, ELMo and config."""
+    """Number of the table among those of the task, counted from 1: each has its own data, ELMo and config."""
     rows: list[ExportedRow]
     """Encoders, best score first."""
 

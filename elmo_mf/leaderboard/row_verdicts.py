@@ -39,7 +39,7 @@ class BoardScores:
         first: The first record.
         scored: Scores on the scored split.
         validation: Scores on the validation split.
-        margin: The largest loss that is taken for none, in the unit of the board.
+        margin: The largest loss treated as negligible, in the unit of the board.
     """
 
     first: Record

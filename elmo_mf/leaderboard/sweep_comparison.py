@@ -87,7 +87,7 @@ def compare(first: Path, second: Path, *, margin: float = MARGIN) -> list[Compar
     Args:
         first: An output folder.
         second: Another.
-        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit. Defaults to 1.
+        margin: The largest loss treated as negligible: in points, or for perplexity in its own unit. Defaults to 1.
 
     Returns:
         A comparison for each task that both have.

@@ -37,7 +37,7 @@ def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
 
     Args:
         improvements: How much better than dense each encoder is, in the unit of the margin.
-        margin: The largest loss that is taken for none.
+        margin: The largest loss treated as negligible.
     """
     doubts = [doubt(improvement, margin) for improvement in improvements]
     decided = [Verdict("undecided")] * len(improvements)
@@ -79,7 +79,7 @@ def needs(improvement: Estimate, margin: float, level: float) -> str:
 
     Args:
         improvement: How much better than dense the encoder is, with its variance components.
-        margin: The largest loss that is taken for none.
+        margin: The largest loss treated as negligible.
         level: Level of the test.
     """
     if math.isnan(improvement.error):

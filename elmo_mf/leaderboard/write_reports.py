@@ -22,7 +22,7 @@ def write_reports(folder: Path, kinds: Sequence[str] = (), margin: float = MARGI
     Args:
         folder: An output folder of sweeps.
         kinds: Kinds of exports, see `elmo_mf.leaderboard.exports.KINDS`.
-        margin: The largest loss that is taken for none: in points, or for perplexity in its own unit.
+        margin: The largest loss treated as negligible: in points, or for perplexity in its own unit.
 
     Returns:
         The files, without the figures, and the boards.

@@ -83,7 +83,7 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
             vocabulary: The model's vocabulary, with the words of the ELMo.
 
         Returns:
-            `elmo_tokens`, a list with the id of each token, counted from 1 on.
+            `elmo_tokens`, a list with the id of each token, counted from 1.
 
         Raises:
             InputError: The vocabulary has no words of an ELMo.

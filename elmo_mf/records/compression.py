@@ -148,7 +148,7 @@ class Compression(Data):
     """Any of `input`, `recurrent` and `projection`; a list, or one text joined by `+`, or "all". `joint` stands for
     input and recurrent as one matrix, whose factors share their left part."""
     layers: Annotated[tuple[int, ...] | Literal["all"], BeforeValidator(_parse_layers)] = "all"
-    """Layer numbers from 0 on, or "all"."""
+    """Layer numbers counted from 0, or "all"."""
     directions: Annotated[tuple[Direction, ...] | Literal["all"], BeforeValidator(_parse_directions)] = "all"
     """Any of `forward` and `backward`, or "all"."""
     allow_larger: bool = False

@@ -139,7 +139,7 @@ class CompressedMatrix(Data):
     """Size and errors of a compressed matrix."""
 
     layer: Count
-    """Number of the layer, from 0 on."""
+    """Number of the layer, counted from 0."""
     shape: Annotated[list[Count], Field(min_length=2, max_length=2)]
     """Rows and columns."""
     rank: Count | None

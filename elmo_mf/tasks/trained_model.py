@@ -43,7 +43,7 @@ class Trained(NamedTuple):
     Attributes:
         loop: AllenNLP's training loop, completed, with the best weights.
         embedder: `elmo_mf` embedder of the model; None if it reads no ELMo.
-        metrics: Training metrics: `epoch` and `best_epoch`, from 0 on, and `best_validation_*`.
+        metrics: Training metrics: `epoch` and `best_epoch`, counted from 0, and `best_validation_*`.
         data: Data folder.
         report: Report of the encoder's compression.
         collapsed: Whether the model learned nothing in any attempt.

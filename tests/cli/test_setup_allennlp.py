@@ -29,7 +29,7 @@ def test_dry_run_prints_the_commands(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setup-allennlp"]) == 2
-    assert "--yes: not given" in capsys.readouterr().err
+    assert "error: --yes: " in capsys.readouterr().err
 
 
 def test_it_says_which_releases_are_replaced(tmp_path: Path) -> None:

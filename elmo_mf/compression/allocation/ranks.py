@@ -18,8 +18,8 @@ class Candidate:
     """A matrix that shares a budget with others.
 
     Attributes:
-        error_reductions: How much each further rank, from 1 on, lowers the squared error; in falling order, and as many
-            as there are ranks to choose from.
+        error_reductions: How much each further rank, starting with 1, lowers the squared error; in falling order, and
+            as many as there are ranks to choose from.
         cost: Parameters of one rank.
     """
 

@@ -119,7 +119,7 @@ class Method(ABC):
             statistics: What the method asks for by its attributes `needs_*`.
 
         Returns:
-            One number for each rank from 1 on, never rising.
+            One number for each rank, starting with 1, never rising.
         """
         return singular_values(self.weighted_matrix(matrix, statistics)) ** 2
 

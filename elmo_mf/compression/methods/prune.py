@@ -28,7 +28,7 @@ class Prune(Method):
 
         Args:
             matrix: (m, n).
-            rank: Rank r of factors with as many parameters, from 1 on.
+            rank: Rank r of factors with as many parameters, at least 1.
             statistics: Unused.
 
         Returns:
@@ -48,7 +48,7 @@ class Prune(Method):
             statistics: Unused.
 
         Returns:
-            The sum for each rank, from 1 on.
+            The sum for each rank, starting with 1.
         """
         squares = np.sort(matrix.astype(np.float64).ravel() ** 2)[::-1]
         step = sum(matrix.shape)
