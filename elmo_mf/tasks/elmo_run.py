@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.compression import size_report
 from elmo_mf.experiments.workspace import Workspace
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import TRAINING, TUNING, EncoderIdentity, View, unless_first
 from elmo_mf.records.outputs import Outputs
-from elmo_mf.records.record import Latency, Size
+from elmo_mf.records.record import Latency
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import latency, task_gradients, trained_model, training
-from elmo_mf.tasks.encoders import elmo_info, encoder_versions
+from elmo_mf.tasks.encoders import encoder_versions, measured_encoder
 from elmo_mf.tasks.producer import Measured, MeasuredEncoder, Producer, Times
 from elmo_mf.tasks.run_data import data_facts
 from elmo_mf.tasks.shared_activations import shared_activation_error
@@ -56,24 +55,16 @@ def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
 def _measured_encoder(
     spec: SweepSpec, run: Run, model: Trained, instances: list[Any], workspace: Workspace
 ) -> MeasuredEncoder:
-    elmo = elmo_info(spec) if run.identity.has_elmo else None
     embedder = model.embedder
     if embedder is None:
-        return MeasuredEncoder(elmo=elmo)
+        return MeasuredEncoder()
     bilm, error = embedder.bilm, None
     with workspace.phase("scoring"):
         dense = _dense(spec, run, embedder)
         if dense is not None and run.identity.smaller is None:
             error = shared_activation_error(run, dense, bilm, instances, workspace)
-    return MeasuredEncoder(
-        size=Size.model_validate(size_report(bilm.weights(), bilm.options).to_dict()),
-        activation_error=error,
-        matrices=model.report.matrices,
-        highways=model.report.highways or None,
-        factorization_seconds=model.report.seconds,
-        latency=_times(spec, model.loop, embedder, instances, dense, workspace),
-        elmo=elmo,
-    )
+    times = _times(spec, model.loop, embedder, instances, dense, workspace)
+    return measured_encoder(spec, bilm, model.report, error, times)
 
 
 def time_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:

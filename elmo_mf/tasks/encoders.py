@@ -24,9 +24,10 @@ from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
 from elmo_mf.records.base_model import Data, Number
 from elmo_mf.records.identity import EncoderIdentity, unless_first
-from elmo_mf.records.record import ElmoInfo, HighwayLayer, LstmMatrix
+from elmo_mf.records.record import ActivationError, ElmoInfo, HighwayLayer, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import shuffled
+from elmo_mf.tasks.producer import MeasuredEncoder
 from elmo_mf.tasks.spec import SweepSpec
 
 TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
@@ -88,6 +89,29 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
             _make(spec, run, workspace, gradients, folder)
 
     return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=precision)
+
+
+def measured_encoder(
+    spec: SweepSpec, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
+) -> MeasuredEncoder:
+    """Combine what was measured of an encoder.
+
+    Args:
+        spec: The sweep.
+        bilm: The encoder.
+        report: Report of its compression.
+        error: Error of its layers' outputs; None if it is dense.
+        latency: Its times.
+    """
+    return MeasuredEncoder(
+        size=Size.model_validate(size_report(bilm.weights(), bilm.options).to_dict()),
+        activation_error=error,
+        matrices=report.matrices,
+        highways=report.highways or None,
+        factorization_seconds=report.seconds,
+        latency=latency,
+        elmo=elmo_info(spec),
+    )
 
 
 def encoder_versions(encoder: EncoderIdentity) -> dict[str, int]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.compression import size_report
 from elmo_mf.compression.activation_error import activation_error
 from elmo_mf.experiments.workspace import Workspace
-from elmo_mf.records.record import ActivationError, Latency, Size
+from elmo_mf.records.record import ActivationError, Latency
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.encoders import Encoder, elmo_info
+from elmo_mf.tasks.encoders import Encoder, measured_encoder
 from elmo_mf.tasks.latency import measure_encoder
 from elmo_mf.tasks.producer import MeasuredEncoder
 from elmo_mf.tasks.spec import SweepSpec
@@ -40,15 +39,8 @@ def measure_frozen_encoder(
             chosen = np.linspace(0, len(scored) - 1, min(_SENTENCES, len(scored))).astype(int)
             difference = activation_error(dense, bilm, [scored[index] for index in chosen])
             error = ActivationError.model_validate(difference.to_dict())
-    return MeasuredEncoder(
-        size=Size.model_validate(size_report(bilm.weights(), bilm.options).to_dict()),
-        activation_error=error,
-        matrices=encoder.report.matrices,
-        highways=encoder.report.highways or None,
-        factorization_seconds=encoder.report.seconds,
-        latency=frozen_encoder_times(spec, run, encoder, scored, workspace),
-        elmo=elmo_info(spec),
-    )
+    latency = frozen_encoder_times(spec, run, encoder, scored, workspace)
+    return measured_encoder(spec, bilm, encoder.report, error, latency)
 
 
 def frozen_encoder_times(
