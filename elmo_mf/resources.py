@@ -1,4 +1,4 @@
-"""Paths of the configs, tasks, embedded weights and the lock, in a checkout or in an installed wheel."""
+"""Paths of the configs, tasks, weights, recommended encoders and lock, in a checkout or in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def share() -> Path:
-    """Return the folder that contains `jsonnet/`, `tasks/`, `weights/` and `requirements.lock`."""
+    """Return the folder that contains `jsonnet/`, `leaderboard/`, `tasks/`, `weights/` and `requirements.lock`."""
     installed = _PACKAGE / "share"
     return installed if installed.is_dir() else _PACKAGE.parent
 
@@ -27,3 +27,8 @@ def base_elmo() -> tuple[Path, Path]:
     """Return the options and weight files of the larger embedded ELMo; its softmax is in the same folder."""
     folder = share() / "weights" / "base"
     return folder / "options.json", folder / "weights.hdf5"
+
+
+def published_recommendations() -> Path:
+    """Return the file of the encoders that the published leaderboard recommends."""
+    return share() / "leaderboard" / "recommended.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,9 +13,14 @@ from elmo_mf.cli.terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard.margin import MARGIN
 
+if TYPE_CHECKING:
+    from elmo_mf.leaderboard.recommended import Recommendations
+
 
 def recommend(
-    folder: Path = typer.Argument(Path("leaderboard"), help="Output folder of a sweep, or a leaderboard."),
+    folder: Path | None = typer.Argument(
+        None, help="Output folder of a sweep; by default, the published leaderboard.", show_default=False
+    ),
     margin: float = typer.Option(
         MARGIN, help="Largest loss treated as negligible: points, or units of perplexity.", min=0
     ),
@@ -41,21 +47,33 @@ def recommend(
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
-    from elmo_mf.escape import plain
-    from elmo_mf.leaderboard.aggregate import boards
-    from elmo_mf.leaderboard.headline import in_short
-    from elmo_mf.leaderboard.read_records import outputs_of, records_of
-    from elmo_mf.leaderboard.recommend import described, recommendations
-
-    by_board = {}
-    for board in boards(records_of(folder), outputs_of(folder), margin):
-        chosen = recommendations(board)
-        by_board[board.name] = [{"aim": one.aim, "encoder": one.row.encoder, "use": one.use} for one in chosen]
-        echo(plain(board.title))
-        for one in chosen:
-            echo(f"  {one.aim:<6} {plain(one.row.encoder)}: {plain(described(one.row, board))}")
-            echo(f"         {plain(one.use)}")
-        if not chosen:
-            echo(f"  {plain(in_short(board))}")
+    found = _published(margin) if folder is None else _of_records(folder, margin)
+    for board in found.boards.values():
+        echo(board.title)
+        for one in board.encoders:
+            echo(f"  {one.aim:<6} {one.encoder}: {one.result}")
+            echo(f"         {one.use}")
+        if board.reason is not None:
+            echo(f"  {board.reason}")
     if json_file is not None:
-        write_json(json_file, by_board)
+        write_json(json_file, found.to_dict())
+
+
+def _of_records(folder: Path, margin: float) -> Recommendations:
+    from elmo_mf.leaderboard.aggregate import boards
+    from elmo_mf.leaderboard.read_records import outputs_of, records_of
+    from elmo_mf.leaderboard.recommend import recommended
+
+    return recommended(boards(records_of(folder), outputs_of(folder), margin), margin)
+
+
+def _published(margin: float) -> Recommendations:
+    """Read the recommendations that were published with the board, whose records are not part of the package."""
+    from elmo_mf.leaderboard.recommended import read_recommendations
+    from elmo_mf.resources import published_recommendations
+
+    found = read_recommendations(published_recommendations())
+    if margin != found.margin:
+        expected = f"{found.margin:g} for the published leaderboard, or a FOLDER with records"
+        raise InputError(f"--margin: found {margin:g}, expected {expected}")
+    return found

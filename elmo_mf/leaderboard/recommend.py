@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
+from elmo_mf.escape import plain
 from elmo_mf.leaderboard.aggregate import Board, Row
+from elmo_mf.leaderboard.headline import in_short
+from elmo_mf.leaderboard.recommended import (
+    AIMS,
+    Aim,
+    BoardRecommendations,
+    Recommendations,
+    RecommendedEncoder,
+)
 from elmo_mf.leaderboard.table import interval, over_reference
 from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records.command_line import compress_command
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.record import BATCHES
-
-Aim = Literal["safe", "small", "fast"]
-AIMS: tuple[Aim, ...] = get_args(Aim)
-"""Criteria for choosing an encoder: the least loss, the fewest bytes, or the shortest times."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,26 @@ def recommendations(board: Board) -> list[Recommendation]:
     }
     chosen = {aim: min(good, key=best[aim]) for aim in AIMS if good}
     return [Recommendation(aim, row, use_of(row, board)) for aim, row in chosen.items()]
+
+
+def recommended(boards: Sequence[Board], margin: float) -> Recommendations:
+    """Return the recommended encoders of some boards in words, for a terminal or a file.
+
+    Args:
+        boards: The boards.
+        margin: The margin that they were built with.
+    """
+    return Recommendations(margin=margin, boards={board.name: _in_words(board) for board in boards})
+
+
+def _in_words(board: Board) -> BoardRecommendations:
+    encoders = [
+        RecommendedEncoder(aim=one.aim, encoder=one.row.encoder, result=described(one.row, board), use=one.use)
+        for one in recommendations(board)
+    ]
+    return BoardRecommendations(
+        title=board.title, encoders=encoders, reason=None if encoders else plain(in_short(board))
+    )
 
 
 def use_of(row: Row, board: Board) -> str:

@@ -18,6 +18,7 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import size_report
+from elmo_mf.resources import published_recommendations
 from tests.conftest import ROOT, small_data
 from tests.records.samples import record, write
 
@@ -539,5 +540,19 @@ def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_pat
     assert lines[place + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
     assert any(line.startswith("  nothing to recommend. No verdicts: ") for line in lines)
     found = json.loads((tmp_path / "recommended.json").read_text())
-    assert [one["aim"] for one in found["syntax-probe"]] == ["safe", "small", "fast"] and found["sst"] == []
+    aims = {name: [one["aim"] for one in board["encoders"]] for name, board in found["boards"].items()}
+    assert aims["syntax-probe"] == ["safe", "small", "fast"] and aims["sst"] == []
+    assert (tmp_path / "recommended.json").read_bytes() == published_recommendations().read_bytes()
     assert _run("recommend", str(tmp_path)) == 2
+
+
+def test_recommend_without_records(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published encoders are part of the package, at the margin of the board."""
+    monkeypatch.chdir(tmp_path)
+    assert _run("recommend", "--json", "recommended.json") == 0
+    assert "\n  safe   " in capsys.readouterr().out
+    assert Path("recommended.json").read_bytes() == published_recommendations().read_bytes()
+    expected = "expected 1 for the published leaderboard, or a FOLDER with records\n"
+    assert _fails(capsys, "recommend", "--margin", "2") == f"elmo-mf: error: --margin: found 2, {expected}"

@@ -67,6 +67,7 @@ def test_contents(wheel: Path) -> None:
         f"{share}/jsonnet/sst.jsonnet",
         f"{share}/jsonnet/lib/demo.libsonnet",
         f"{share}/jsonnet/sweeps/demo.jsonnet",
+        f"{share}/leaderboard/recommended.json",
         f"{share}/requirements.lock",
         f"{share}/tasks/squad/task.toml",
         f"{share}/tasks/squad/demo/train.json",
@@ -111,6 +112,7 @@ for arguments in (
     ["pretrain", "text.txt", "--valid", "text.txt", "--out", "own", *small],
     ["perplexity", "text.txt", "--options", "own/options.json", "--weights", "own/weights.hdf5", "--rank", "2"],
     ["leaderboard", "sweep"],
+    ["recommend"],
     ["tasks"],
 ):
     assert main(arguments) == 0, arguments
