@@ -75,11 +75,22 @@ def _commands(program: str) -> list[tuple[str, list[str]]]:
     return commands
 
 
+def _examples() -> list[tuple[str, list[str]]]:
+    """Name and words of each example in the help of a command."""
+    group = typer.main.get_command(app)
+    return [
+        (f"{name} --help", shlex.split(line)[1:])
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        for line in map(str.strip, command.help.splitlines())
+        if line.startswith("elmo-mf ")
+    ]
+
+
 def _id(value: object) -> str:
     return " ".join(value)[:60] if isinstance(value, list) else str(value)[:40]
 
 
-@pytest.mark.parametrize(("page", "words"), _commands("elmo-mf"), ids=_id)
+@pytest.mark.parametrize(("page", "words"), [*_commands("elmo-mf"), *_examples()], ids=_id)
 def test_commands_are_such_as_there_are(page: str, words: list[str]) -> None:
     """Subcommand, options and kinds of values."""
     group = typer.main.get_command(app)
@@ -92,7 +103,7 @@ def test_commands_are_such_as_there_are(page: str, words: list[str]) -> None:
 
 def test_commands_that_are_not() -> None:
     """So that the test above can fail, and looks at something."""
-    assert len(_commands("elmo-mf")) > 15
+    assert len(_commands("elmo-mf")) > 15 and len(_examples()) > 50
     for line in ("sweeep", "sweep --rank 4", "pretrain --out x", "compress a b --out c --dense yes no"):
         with pytest.raises(Exception, match=r"(?i)no such|missing|unexpected"):
             test_commands_are_such_as_there_are("", line.split())
@@ -121,7 +132,11 @@ _NEEDS_MORE = {
     "bench": "minutes",
     "paper": "the published weights",
 }
-_RUN = [f"docs/{name}.md" for name in ("how-to", "encoder", "factorization", "language-models", "sweeps")]
+_HELP = "compare compress embed explain gradients inspect leaderboard perplexity recommend sweep tasks"
+_RUN = [
+    *(f"docs/{name}.md" for name in ("how-to", "encoder", "factorization", "language-models", "sweeps")),
+    *(f"{name} --help" for name in _HELP.split()),
+]
 _PUBLISHED = ("leaderboard leaderboard", "explain leaderboard", "recommend leaderboard")
 """Commands that have a test, and write where they read."""
 
@@ -130,11 +145,15 @@ def _runnable(page: str) -> list[list[str]]:
     """What a page has to type, sweeps as far as what they would run."""
     names = [path.stem for path in (ROOT / "jsonnet" / "sweeps" / "published").glob("*.jsonnet")]
     found = []
-    for words in (words for place, words in _commands("elmo-mf") if place == page):
+    for words in (words for place, words in [*_commands("elmo-mf"), *_examples()] if place == page):
         if _NEEDS_MORE.keys() & set(words) or " ".join(words).startswith(_PUBLISHED):
             continue
         if words[0] == "sweep" and not {"--dry-run", "--status", "--retime"} & set(words):
             words = [*words, "--dry-run"]
+        if "--distill" in words:
+            words = [*words, "--distill-steps", "2"]
+        if words[0] == "gradients":
+            words = [*words, "--limit", "8"]
         for name in names if any("$name" in word for word in words) else [""]:
             found.append([word.replace("$name", name) for word in words])
     return found
@@ -142,7 +161,7 @@ def _runnable(page: str) -> list[list[str]]:
 
 @pytest.fixture
 def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the pages assume it: an ELMo, texts, data and two sweeps."""
+    """A folder as the pages assume it: an ELMo, texts, data and sweeps."""
     files = elmo_files(dim=320, projection_dim=256, filters=[[1, 150], [2, 150]])
     shutil.make_archive(str(tmp_path / "norwegian"), "zip", files[0].parent)
     for file in files:
@@ -155,10 +174,13 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
     (tmp_path / "data" / "words").mkdir()
     with gzip.open(tmp_path / "data" / "words" / "glove.6B.100d.txt.gz", "wt") as vectors:
         vectors.write(f"a{' 0.5' * 100}\n")
-    for name in ("sentences", "train", "valid", "test"):
+    for name in ("my-elmo", "seqvec"):
+        (tmp_path / name).symlink_to(ROOT / "weights" / "base")
+    for name in ("sentences", "text", "train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text("a few words that come again\nand again and again\n" * 40)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\na\nfew\nwords\n")
-    for seed, name in enumerate(("mine", "other", "demo"), start=1):
+    (tmp_path / "proteins.fasta").write_text(">one\nMKV\n>two\nSEQ\n")
+    for name, seed in {"mine": 1, "other": 2, "demo": 3, "before": 1, "after": 2, "why": 3}.items():
         (tmp_path / "runs" / name / "records").mkdir(parents=True)
         for path in (ROOT / "leaderboard" / "records").glob(f"ptb-*-seed-{seed}-*.json"):
             shutil.copy(path, tmp_path / "runs" / name / "records")
@@ -169,9 +191,17 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _RUN)
 def test_commands_run(page: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """One after the other: some need what others wrote. The tutorial's have a test of their own."""
+    """One after the other: some need what others wrote. The tutorial's have a test of their own.
+
+    Those of help texts run on the ELMo that a clone contains.
+    """
+    if page.endswith("--help"):
+        for file in (ROOT / "weights" / "base").iterdir():
+            (place / file.name).unlink(missing_ok=True)
+            (place / file.name).symlink_to(file)
     for words in _runnable(page):
-        shutil.rmtree(place / "small", ignore_errors=True)
+        if words[-2:] == ["--out", "small"]:
+            shutil.rmtree(place / "small", ignore_errors=True)
         (place / "vectors.hdf5").unlink(missing_ok=True)
         assert main(words) == 0, (words, capfd.readouterr().err)
 

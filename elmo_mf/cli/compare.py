@@ -37,7 +37,7 @@ def compare(
 
     \b
       elmo-mf compare runs/before runs/after
-      elmo-mf compare leaderboard runs/mine --json differences.json
+      elmo-mf compare runs/before runs/after --margin 2 --json differences.json
     """
     from elmo_mf.io import check_output, write_json
     from elmo_mf.leaderboard.sweep_comparison import compare as compare_folders

@@ -57,13 +57,13 @@ def compress(
     Examples:
 
     \b
-      elmo-mf compress options.json weights.hdf5 --rank 64 --out elmo-r64
-      elmo-mf compress norwegian.zip --rank 64 --out norwegian-r64
+      elmo-mf compress options.json weights.hdf5 --rank 32 --out elmo-r32
+      elmo-mf compress norwegian.zip --rank 32 --out norwegian-r32
       elmo-mf compress options.json weights.hdf5 --method whitened_svd --budget 10% --highway-rank budget --out small
-      elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out elmo-r32
+      elmo-mf compress options.json weights.hdf5 --method whitened_svd --rank 32 --distill text.txt --out distilled
       elmo-mf compress options.json weights.hdf5 --budget 25% --method whitened_svd --dtype int8 --out smallest
       elmo-mf compress options.json weights.hdf5 --dtype int8 --out rounded
-      elmo-mf compress options.json weights.hdf5 --rank 64 --dense --out for-stock-allennlp
+      elmo-mf compress options.json weights.hdf5 --rank 32 --dense --out for-stock-allennlp
     """
     from elmo_mf.bilm import BilmOptions, read_weights
     from elmo_mf.bilm.checkpoint import DTYPES

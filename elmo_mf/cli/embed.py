@@ -100,7 +100,7 @@ def embed(
     \b
       elmo-mf embed sentences.txt vectors.hdf5 --top
       elmo-mf embed sentences.txt vectors.hdf5 --options norwegian.zip
-      elmo-mf embed proteins.fasta vectors.hdf5 --fasta --average --pool mean --options options.json --weights w.hdf5
+      elmo-mf embed proteins.fasta vectors.hdf5 --options seqvec --fasta --average --pool mean
       elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
     output = the_output(output, out)

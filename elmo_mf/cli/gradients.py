@@ -47,7 +47,7 @@ def gradients(
     Examples:
 
     \b
-      elmo-mf gradients sst sst-gradients.hdf5
+      elmo-mf gradients sst sst-gradients.hdf5 --options options.json --weights weights.hdf5
       elmo-mf compress options.json weights.hdf5 --method fisher_svd --gradients sst-gradients.hdf5 --rank 8 --out small
       elmo-mf gradients wikitext2-bilm gradients.hdf5 --data data --options options.json --weights weights.hdf5
       elmo-mf compress options.json weights.hdf5 --method kfac_svd --gradients gradients.hdf5 --rank 32 --out small

@@ -43,6 +43,7 @@ def perplexity(
       elmo-mf perplexity valid.txt --method whitened_svd --rank 32
       elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5
       elmo-mf perplexity valid.txt --options my-elmo/options.json --weights my-elmo/weights.hdf5 --rank 16
+      elmo-mf compress my-elmo/options.json my-elmo/weights.hdf5 --rank 16 --dtype int8 --out small
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
     """
     check_texts(texts)

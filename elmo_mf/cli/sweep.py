@@ -202,7 +202,7 @@ def sweep(
       elmo-mf sweep published/probes --data data --workers 2 --output leaderboard
       elmo-mf sweep published/probes --data data --output leaderboard --status
       elmo-mf sweep published/probes --data data --output leaderboard --retime stale
-      elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 64,128 --seeds 1,2,3
+      elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 16,32 --seeds 1,2,3
       elmo-mf sweep paper --fetch --output runs/paper
       elmo-mf sweep --list
     """
