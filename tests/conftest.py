@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
 
 # the same examples in every run; others with `pytest --hypothesis-profile=explore`
 settings.register_profile("explore", deadline=None)

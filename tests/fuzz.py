@@ -24,15 +24,13 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.compression import compress
-from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
+from elmo_mf.compression.calibration import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.records.record import read_record
 from elmo_mf.resources import share
 from elmo_mf.storage.numbers import CHECKSUM, checksum_of
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import TaskConfig, load_task
+from elmo_mf.tasks import SweepSpec, TaskConfig, expand, load_task
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from tests.conftest import random_bilm, raw_options
 from tests.fuzz_files import file_targets
 from tests.fuzz_records import read_and_report, signed_mutant
@@ -133,7 +131,7 @@ class Weights:
         self.options = BilmOptions.from_dict(raw_options())
         bilm = random_bilm()
         if factored:
-            from elmo_mf.compression import Compression
+            from elmo_mf.records import Compression
 
             bilm = type(bilm)(
                 bilm.options, compress(bilm.weights(), bilm.options, Compression(method="svd", rank=2, targets="all"))

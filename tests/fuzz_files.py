@@ -17,22 +17,22 @@ import torch
 
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
-from elmo_mf.compression.model_card import CARD_FILE, licence_on_card
+from elmo_mf.compression import licence_on_card
+from elmo_mf.compression._model_card import CARD_FILE
+from elmo_mf.embed import TextFile
 from elmo_mf.embed._parts import Parts, window_digest
-from elmo_mf.embed.text import TextFile, Window, windows
+from elmo_mf.embed._text import Window, windows
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.cache import Cache
-from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Heartbeat, Leases
-from elmo_mf.experiments.machine_lock import MachineLock
-from elmo_mf.fetch.fetch import Lock
+from elmo_mf.experiments import Failures, Heartbeat, Leases
+from elmo_mf.experiments._cache import Cache
+from elmo_mf.experiments._machine_lock import MachineLock
+from elmo_mf.fetch._fetch import Lock
 from elmo_mf.io.locks import holding
 from elmo_mf.io.sentences import read_sentences
 from elmo_mf.io.zip_archive import extract
-from elmo_mf.pretrain.settings import PretrainSettings
-from elmo_mf.pretrain.train import Trainer
-from elmo_mf.pretrain.word_softmax import read_softmax, word_softmax, write_softmax
-from elmo_mf.tasks.word_vector_file import check_word_vectors
+from elmo_mf.pretrain import PretrainSettings, Trainer, read_softmax, write_softmax
+from elmo_mf.pretrain.word_softmax import word_softmax
+from elmo_mf.tasks._word_vector_file import check_word_vectors
 from tests.conftest import random_bilm, raw_options
 
 if TYPE_CHECKING:

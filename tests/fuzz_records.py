@@ -9,23 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elmo_mf.analysis import cost_table, findings
+from elmo_mf.analysis._explanation import norm_table
 from elmo_mf.analysis.correlations import explain
-from elmo_mf.analysis.explanation import cost_table, findings, norm_table
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
-from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.charts import figure, methods_of
+from elmo_mf.leaderboard import Board, boards, compare, records_of, table, verdict
+from elmo_mf.leaderboard._charts import figure, methods_of
+from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.exports import KINDS
-from elmo_mf.leaderboard.page.page_data import page_data
-from elmo_mf.leaderboard.page.write_page import as_json
-from elmo_mf.leaderboard.read_records import records_of
+from elmo_mf.leaderboard.page import as_json, page_data
 from elmo_mf.leaderboard.readme import about, header, summary
-from elmo_mf.leaderboard.sweep_comparison import compare, verdict
-from elmo_mf.leaderboard.table import table
-from elmo_mf.leaderboard.vega import draw
 from elmo_mf.records.record import read_record
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.status import seconds_of
+from elmo_mf.tasks import SweepSpec
+from elmo_mf.tasks._status import seconds_of
 from tests.leaderboard.test_hostile import full
 from tests.records.samples import record, signed, write
 

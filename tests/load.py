@@ -20,13 +20,10 @@ import time
 from pathlib import Path
 
 from elmo_mf.cli.main import main
-from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.runs import Report, Result
-from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
+from elmo_mf.experiments import Outcome, Report, Result, View, run_sweep
+from elmo_mf.experiments.executors import LocalExecutor
 from elmo_mf.records import Measurements, Record, RecordStore, Run
-from elmo_mf.tasks.execution import PRELOAD
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import PRELOAD, SweepSpec, expand
 from tests.conftest import ROOT
 from tests.records.samples import measurements, record, write
 

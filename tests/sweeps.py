@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.experiments.executors.local import LocalExecutor
-from elmo_mf.experiments.runs import MeasuredT, Work
-from elmo_mf.experiments.scheduler import Outcome, View, run_sweep
+from elmo_mf.experiments import MeasuredT, Outcome, View, Work, run_sweep
+from elmo_mf.experiments.executors import LocalExecutor
 from elmo_mf.records import Measurements, Record, RecordStore, Run
-from elmo_mf.tasks.execution import PRELOAD, TaskWork
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import task_names
+from elmo_mf.tasks import PRELOAD, SweepSpec, TaskWork, expand, task_names
 from tests.conftest import random_bilm, small_data
 
 TinySweep = Callable[..., SweepSpec]

@@ -18,8 +18,8 @@ import typer
 
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import read_compression
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override
-from elmo_mf.tasks.task_config import TaskConfig, task_names
+from elmo_mf.tasks import TaskConfig, task_names
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet, override
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]

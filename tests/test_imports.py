@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.compression import Compression, method_names
+from elmo_mf.compression import method_names
+from elmo_mf.records import Compression
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import ROOT
 from tests.records.samples import record, signed, write

@@ -19,11 +19,11 @@ from allennlp.commands.train import train_model
 from allennlp.common import Params
 from allennlp.common.plugins import import_plugins
 
-from elmo_mf.bench.sizes import published_options
+from elmo_mf.bench import published_options
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.initialization import random_weights
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {"sst": 8544, "snli": 8000, "squad": 1500, "tagger": 8000}

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.compression.calibration.row_weights import write_row_weights
+from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.io import write_json
 from elmo_mf.io.sentences import read_with_hash
-from elmo_mf.pretrain.corpus import Corpus
-from elmo_mf.pretrain.evaluate import evaluate, read_language_model
+from elmo_mf.pretrain import Corpus
+from elmo_mf.pretrain._evaluate import evaluate, read_language_model
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.resources import base_elmo
-from elmo_mf.tasks.bilm_gradients import loss_gradients
+from elmo_mf.tasks._bilm_gradients import loss_gradients
 
 HIGHWAY_RANKS = {0.5: 160, 0.25: 64, 0.125: 64, 0.0625: 64}
 """Ranks of the highway layer by share of the budget, for `kfac_svd`, whose budgets by the loss leave it out."""

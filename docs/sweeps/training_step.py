@@ -20,13 +20,12 @@ from typing import Any
 
 import torch
 
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.provenance import provenance
 from elmo_mf.resources import share
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.shared_activations import share_activations
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.trained_model import untrained
+from elmo_mf.tasks import SweepSpec, expand
+from elmo_mf.tasks._shared_activations import share_activations
+from elmo_mf.tasks._trained_model import untrained
 
 LSTMS: dict[str, dict[str, Any]] = {
     "lstm": {"type": "lstm"},

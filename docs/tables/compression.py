@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from docs.tables.page import DOCS, Rows, Tables, read_json
-from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.read_records import outputs_of, records_of
+from elmo_mf.leaderboard import Board, boards, outputs_of, records_of
 from elmo_mf.records import Record
 from elmo_mf.records.compression import parse_compression
 from elmo_mf.records.identity import EncoderIdentity

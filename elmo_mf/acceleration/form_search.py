@@ -10,16 +10,16 @@ from typing import Any
 from allennlp.data import Instance
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from elmo_mf.acceleration.example_scores import Goal, evaluate, goal_of
-from elmo_mf.acceleration.load import LoadedModel
+from elmo_mf.acceleration._example_scores import Goal, evaluate, goal_of
+from elmo_mf.acceleration._load import LoadedModel
+from elmo_mf.acceleration._write_archive import accelerated, encoder_parameters, with_precision
 from elmo_mf.acceleration.model_comparison import Comparison, resolution_of
 from elmo_mf.acceleration.replace_encoder import EncoderSettings
 from elmo_mf.acceleration.speed import Speed, speeds
-from elmo_mf.acceleration.write_archive import accelerated, encoder_parameters, with_precision
-from elmo_mf.bilm.runtime.packed_linear import Precision, supports
-from elmo_mf.compression import Compression, Distillation
+from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.io import read_bytes, write_text
+from elmo_mf.records import Compression, Distillation
 
 SHARES = (0.5, 0.25, 0.125, 0.0625)
 """Budgets of the compressed candidates, mild to harsh, as shares of the dense biLSTM's parameters."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from elmo_mf.acceleration.example_scores import LOSS, Counters, Evaluation, Goal
+from elmo_mf.acceleration._example_scores import LOSS, Counters, Evaluation, Goal
 from elmo_mf.bilm.weights import Array
 
 DRAWS = 2000

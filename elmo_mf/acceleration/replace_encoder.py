@@ -8,12 +8,13 @@ from typing import Any
 from allennlp.modules.elmo import Elmo, _ElmoBiLm
 from torch import nn
 
-from elmo_mf.acceleration.stock import ENCODER, StockSettings, options_of, stock_elmos, weights_of
+from elmo_mf.acceleration._stock import ENCODER, StockSettings, options_of, stock_elmos, weights_of
 from elmo_mf.bilm.encoder import Bilm, StatePolicy
-from elmo_mf.bilm.runtime.packed_linear import Precision
-from elmo_mf.compression import Compression, compress, with_history
+from elmo_mf.bilm.runtime import Precision
+from elmo_mf.compression import compress, with_history
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.token_embedder import ElmoModule
+from elmo_mf.records import Compression
 
 
 @dataclass(frozen=True)

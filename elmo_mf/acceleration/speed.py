@@ -14,11 +14,11 @@ from allennlp.data import Instance
 from allennlp.models import Model
 from pydantic import BaseModel, ConfigDict
 
-from elmo_mf.acceleration.example_scores import reset_states
-from elmo_mf.acceleration.load import LoadedModel
-from elmo_mf.bench.measure import interleaved
+from elmo_mf.acceleration._example_scores import reset_states
+from elmo_mf.acceleration._load import LoadedModel
+from elmo_mf.bench import interleaved
 from elmo_mf.bilm.characters import batch_to_ids
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 
 BATCHES = (1, 32)
 """Sizes of the batches that are timed."""

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.machines import machine_kind
+from elmo_mf.leaderboard import Board, machine_kind
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import Scoring

@@ -14,15 +14,7 @@ from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, character_ids
 from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.runtime.packed_linear import (
-    PackedLinear,
-    Precision,
-    QuantizedLinear,
-    full_precision,
-    packs,
-    supports,
-    unquantized,
-)
+from elmo_mf.bilm.runtime import PackedLinear, Precision, QuantizedLinear, full_precision, packs, supports, unquantized
 from elmo_mf.bilm.runtime_settings import default_settings
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from elmo_mf.addresses import local_path
+from elmo_mf.bilm._priming import primed_state, priming_sentences
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import token_lists
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
@@ -22,8 +23,7 @@ from elmo_mf.bilm.choices import StatePolicy as StatePolicy
 from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing, State
-from elmo_mf.bilm.priming import primed_state, priming_sentences
-from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.runtime import PRECISIONS, Precision, supports
 from elmo_mf.bilm.token_embeddings import read_token_embeddings
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.token_layers import token_layer
@@ -64,7 +64,7 @@ class Bilm(nn.Module):
         state: The LSTMs' state at the start of a batch. `zero`: zeros, so that a sentence's vectors depend on nothing
             else. `carried`: the state at the end of the sentence in the same row of the previous batch, as in bilm-tf
             and AllenNLP; `reset_state` drops it. `primed`: one fixed state, the one at the end of a text (see
-            `priming.py`); it is read from the checkpoint if it has one, else computed here, and stored by `save`.
+            `_priming.py`); it is read from the checkpoint if it has one, else computed here, and stored by `save`.
             Defaults to `zero`.
         word_cache_mb: Memory in MB for word vectors in inference, see `WordVectors`. Defaults to 0.
         precision: Precision of the weights in inference on a CPU: `float32`; `bfloat16`; or `int8` for the character

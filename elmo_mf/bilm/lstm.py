@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime.choice import Runtimes
-from elmo_mf.bilm.runtime.packed_linear import Precision, supports
-from elmo_mf.bilm.runtime.protocol import Runtime
+from elmo_mf.bilm.runtime import Precision, Runtime, Runtimes, supports
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import same_structure
 from elmo_mf.bilm.weights import JOINT, TARGETS, LstmWeights

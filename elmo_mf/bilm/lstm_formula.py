@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.bilm.lstm_cell import clipped, lstm_cell
+from elmo_mf.bilm._lstm_cell import clipped, lstm_cell
 from elmo_mf.bilm.packing import State, join_final_states
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear

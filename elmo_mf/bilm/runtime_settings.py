@@ -129,7 +129,7 @@ def use_settings(**changes: Any) -> Iterator[RuntimeSettings]:
         **changes: Fields of `RuntimeSettings`.
 
     Example:
-        >>> from elmo_mf.bilm.runtime import use_settings
+        >>> from elmo_mf.bilm.runtime_settings import use_settings
         >>> with use_settings(machine_code=False) as settings:
         ...     settings.machine_code
         False

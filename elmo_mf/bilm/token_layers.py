@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, UnicodeCnnOptions
-from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.bilm.runtime import Precision
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.unicode_cnn import UnicodeCnn
 from elmo_mf.bilm.weights import BilmWeights

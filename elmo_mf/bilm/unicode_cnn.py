@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.options import UnicodeCnnOptions
-from elmo_mf.bilm.runtime.packed_linear import Precision
+from elmo_mf.bilm.runtime import Precision
 from elmo_mf.bilm.unicode_ids import PADDING, UnicodeIds
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import Array

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument, Option
 
-from elmo_mf.cli.compression_options import AllCompressionOptions
-from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._compression_options import AllCompressionOptions
+from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, check_installed, missing, one_line, one_of
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.acceleration import EncoderSettings, LoadedModel, ModelArchive
-    from elmo_mf.compression import Compression
+    from elmo_mf.records import Compression
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def accelerate(
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     check_installed("allennlp")
-    from elmo_mf.acceleration.archive import open_archive
+    from elmo_mf.acceleration import open_archive
 
     with open_archive(model) as archive, _stock_allennlp(run.include_package or []):
         content = _accelerate(archive, out, run, compression, searched, figure, stock)
@@ -252,7 +252,7 @@ def _search(
         read_instances,
         search,
     )
-    from elmo_mf.cli import accelerate_report as report
+    from elmo_mf.cli import _accelerate_report as report
     from elmo_mf.storage.resumable import mark_folder
 
     assert searched.data is not None

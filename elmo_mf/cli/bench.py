@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from elmo_mf.cli import completion
-from elmo_mf.cli.devices import DeviceOptions
-from elmo_mf.cli.elmo_files import files_of_command
-from elmo_mf.cli.lists import choices, integers, texts
-from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
+from elmo_mf.cli import _completion
+from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._elmo_files import files_of_command
+from elmo_mf.cli._lists import choices, integers, texts
+from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.errors import check_installed
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.bench.cases import Case
+    from elmo_mf.bench import Case
     from elmo_mf.bilm.checkpoint_files import CheckpointFiles
-    from elmo_mf.compression import Compression
+    from elmo_mf.records import Compression
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class EncoderOptions:
     size: Annotated[
         str,
         Option(
-            autocompletion=completion.one_of(lambda: ("small", "medium", "original")),
+            autocompletion=_completion.one_of(lambda: ("small", "medium", "original")),
             help="Size of random weights: small, medium or original.",
         ),
     ] = "original"
@@ -42,12 +42,12 @@ class EncoderOptions:
     targets: Annotated[
         str,
         Option(
-            autocompletion=completion.some_of(completion.targets, ",+"),
+            autocompletion=_completion.some_of(_completion.targets, ",+"),
             help="Comma-separated target sets, each joined by +.",
         ),
     ] = "all"
     method: Annotated[
-        str, Option(autocompletion=completion.one_of(completion.methods), help="Factorization method.")
+        str, Option(autocompletion=_completion.one_of(_completion.methods), help="Factorization method.")
     ] = "svd"
     highway_rank: Annotated[
         int | None, Option(min=1, help="Rank of the character CNN's highway layers, the same at every rank.")
@@ -98,7 +98,7 @@ class CaseOptions:
 
     def cases(self) -> list[Case]:
         """Return every combination of part, length and batch size."""
-        from elmo_mf.bench.cases import PARTS, cases
+        from elmo_mf.bench import PARTS, cases
 
         parts = choices("--parts", self.parts, PARTS)
         batches, lengths = integers("--batches", self.batches, least=1), integers("--lengths", self.lengths, least=1)
@@ -126,7 +126,7 @@ def bench(
       elmo-mf bench --options options.json --weights weights.hdf5 --device cuda
     """
     check_installed("allennlp")
-    from elmo_mf.bench.sizes import published_options
+    from elmo_mf.bench import published_options
     from elmo_mf.bilm.choices import PRECISIONS
 
     given, compressions = encoders.given(), encoders.compressions()
@@ -140,9 +140,8 @@ def bench(
     check_unused([json_file, figure.plot], force)
     import torch
 
-    from elmo_mf.bench.benchmark import elmo_of_size, run_bench
-    from elmo_mf.bench.display import bench_table, plot_bench
-    from elmo_mf.cli.console import Console
+    from elmo_mf.bench import bench_table, elmo_of_size, plot_bench, run_bench
+    from elmo_mf.cli._console import Console
     from elmo_mf.provenance import gpu_name
 
     chosen, device = cases.cases(), where.use()

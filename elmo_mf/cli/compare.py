@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.margin import MARGIN
+from elmo_mf.leaderboard import MARGIN
 
 if TYPE_CHECKING:
-    from elmo_mf.leaderboard.sweep_comparison import Comparison
+    from elmo_mf.leaderboard import Comparison
 
 
 def compare(
@@ -40,7 +40,7 @@ def compare(
       elmo-mf compare runs/before runs/after --margin 2 --json differences.json
     """
     from elmo_mf.io import check_output, write_json
-    from elmo_mf.leaderboard.sweep_comparison import compare as compare_folders
+    from elmo_mf.leaderboard import compare as compare_folders
 
     if not isfinite(margin):
         raise InputError(f"--margin: found {margin}, expected a number")
@@ -57,10 +57,8 @@ def compare(
 def _print(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from elmo_mf.cli.console import Console
-    from elmo_mf.leaderboard.machines import SIGN
-    from elmo_mf.leaderboard.sweep_comparison import verdict
-    from elmo_mf.leaderboard.units import Unit
+    from elmo_mf.cli._console import Console
+    from elmo_mf.leaderboard import SIGN, Unit, verdict
 
     unit, console = Unit.of(comparison.scoring), Console()
     shown = Table(title=f"{comparison.title}: {unit.title}", title_justify="left", box=None, pad_edge=False)

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from elmo_mf.cli.compression_options import AllCompressionOptions
-from elmo_mf.cli.elmo_files import files_of_command
-from elmo_mf.cli.files import check_texts
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.progress_bar import progress_bar
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._compression_options import AllCompressionOptions
+from elmo_mf.cli._elmo_files import files_of_command
+from elmo_mf.cli._files import check_texts
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._progress_bar import progress_bar
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write_json
 
 if TYPE_CHECKING:
     from elmo_mf.bilm import BilmOptions, BilmWeights
-    from elmo_mf.compression import Compression, Distillation
-    from elmo_mf.compression.recovery.distillation import Distilled
-    from elmo_mf.compression.report import CompressionReport
+    from elmo_mf.compression import CompressionReport
+    from elmo_mf.compression.recovery import Distilled
+    from elmo_mf.records import Compression, Distillation
 
 _FILES = ("options.json", "weights.hdf5", "report.json", "MODEL_CARD.md")
 _CHECKPOINT = "distill.pt"
@@ -87,9 +87,8 @@ def compress(
         check_compression(before, compression)
     # only now those that import torch: what was wrong so far is said at once
     from elmo_mf.bilm import Bilm
-    from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-    from elmo_mf.compression.model_card import Source, write_compressed_card
-    from elmo_mf.compression.report import compression_report
+    from elmo_mf.compression import Source, compression_report, write_compressed_card
+    from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 
     text = evaluation or how.calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
@@ -151,7 +150,7 @@ def _distilled(
 ) -> Distilled:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    from elmo_mf.compression.recovery.distillation import checkpoint_size, distill
+    from elmo_mf.compression.recovery import checkpoint_size, distill
 
     size = checkpoint_size(after)
     check_space("--out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
@@ -173,7 +172,7 @@ def _distilled(
 def _print(report: CompressionReport, token_layer: str, seconds: float, distilled: Distilled | None) -> None:
     from rich.table import Table
 
-    from elmo_mf.cli.console import Console
+    from elmo_mf.cli._console import Console
 
     columns = ("matrix", "shape", "rank", "params", "share", "energy", "error", "inputs")
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 0, 0, 1))  # fits 80 columns

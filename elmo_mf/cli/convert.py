@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, is_regular
 
@@ -70,7 +70,7 @@ def convert(
     from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
     from elmo_mf.bilm.options import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
-    from elmo_mf.compression.model_card import write_converted_card
+    from elmo_mf.compression import write_converted_card
     from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, open_checkpoint, plan
     from elmo_mf.convert import convert as write
 
@@ -109,7 +109,7 @@ def convert(
 
 
 def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None, force: bool) -> None:
-    from elmo_mf.compression.model_card import write_converted_card
+    from elmo_mf.compression import write_converted_card
     from elmo_mf.convert import read_many_langs
 
     check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument, Option
 
-from elmo_mf.cli.compression_options import CompressionOptions
-from elmo_mf.cli.devices import DeviceOptions
-from elmo_mf.cli.elmo_files import ElmoOptions
-from elmo_mf.cli.files import check_texts
-from elmo_mf.cli.output_options import Output, the_output
-from elmo_mf.cli.progress_bar import progress_bar
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._compression_options import CompressionOptions
+from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._elmo_files import ElmoOptions
+from elmo_mf.cli._files import check_texts
+from elmo_mf.cli._output_options import Output, the_output
+from elmo_mf.cli._progress_bar import progress_bar
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, check_space, output_errors, staging
 
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from elmo_mf.bilm import Bilm, StatePolicy
     from elmo_mf.bilm.checkpoint_files import CheckpointFiles
-    from elmo_mf.bilm.runtime.packed_linear import Precision
-    from elmo_mf.compression import Compression
-    from elmo_mf.embed.job import EmbedSettings
-    from elmo_mf.embed.text import TextFile
+    from elmo_mf.bilm.runtime import Precision
+    from elmo_mf.embed import EmbedSettings, TextFile
+    from elmo_mf.records import Compression
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,7 @@ def embed(
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
     from elmo_mf.bilm import Bilm
-    from elmo_mf.embed.fasta import read_fasta
-    from elmo_mf.embed.job import KEEP, EmbedSettings, check_new
-    from elmo_mf.embed.text import TextFile
+    from elmo_mf.embed import KEEP, EmbedSettings, TextFile, check_new, read_fasta
     from elmo_mf.provenance import file_hash
 
     keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
@@ -194,7 +191,7 @@ def _run(
 ) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    from elmo_mf.embed.job import embed_file
+    from elmo_mf.embed import embed_file
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]} sentences/s"), TimeRemainingColumn())
     with progress_bar(*columns) as bar:

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli import completion
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.progress_bar import progress_bar
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli import _completion
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._progress_bar import progress_bar
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import check_folder
 
 if TYPE_CHECKING:
-    from elmo_mf.fetch.catalogue import Kind, Source
-    from elmo_mf.fetch.download import ProgressCallback
+    from elmo_mf.fetch import Kind, ProgressCallback, Source
 
 
 def fetch(
-    kind: str = typer.Argument(autocompletion=completion.one_of(completion.kinds), help="weights, data, or words."),
+    kind: str = typer.Argument(autocompletion=_completion.one_of(_completion.kinds), help="weights, data, or words."),
     name: str = typer.Argument(
-        autocompletion=completion.published,
+        autocompletion=_completion.published,
         help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d.",
     ),
     out: Path | None = typer.Option(
@@ -45,8 +44,7 @@ def fetch(
       elmo-mf fetch data snli
       elmo-mf fetch data sst --out corpora/sst --mirror /mnt/downloads
     """
-    from elmo_mf.fetch.catalogue import CATALOGUES
-    from elmo_mf.fetch.fetch import foreign_files
+    from elmo_mf.fetch import CATALOGUES, foreign_files
 
     if kind not in CATALOGUES:
         raise InputError(f"KIND: found {kind!r}, {one_of(kind, CATALOGUES)}")
@@ -71,10 +69,9 @@ def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = Non
     Returns:
         The new files.
     """
-    from elmo_mf.fetch.catalogue import CATALOGUES
-    from elmo_mf.fetch.fetch import LOCK
-    from elmo_mf.fetch.fetch import fetch as fetch_into
-    from elmo_mf.tasks.published_files import content_check
+    from elmo_mf.fetch import CATALOGUES, LOCK
+    from elmo_mf.fetch import fetch as fetch_into
+    from elmo_mf.tasks import content_check
 
     with progress_bar() as bars:
 

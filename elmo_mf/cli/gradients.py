@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli import completion
-from elmo_mf.cli.elmo_files import elmo_keys
-from elmo_mf.cli.output_options import Force, Output, check_unused, the_output
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli import _completion
+from elmo_mf.cli._elmo_files import elmo_keys
+from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
     from elmo_mf.records.run import Run
-    from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks import SweepSpec
 
 
 def gradients(
     task: str = typer.Argument(
-        autocompletion=completion.one_of(completion.tasks), help="Name of a task, see elmo-mf tasks."
+        autocompletion=_completion.one_of(_completion.tasks), help="Name of a task, see elmo-mf tasks."
     ),
     output: Path | None = typer.Argument(None, metavar="OUTPUT", help="HDF5 file to write."),
     out: Output = None,
@@ -55,12 +55,11 @@ def gradients(
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.tasks.task_config import load_task
+    from elmo_mf.tasks import load_task
 
     known = load_task(task)
     from elmo_mf.storage.resumable import mark_folder
-    from elmo_mf.tasks.grid import expand
-    from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks import SweepSpec, expand
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
@@ -91,13 +90,10 @@ def gradients(
 
 
 def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
-    from elmo_mf.experiments.workspace import workspace
-    from elmo_mf.tasks.bilm_run import gradients_of as own_gradients
-    from elmo_mf.tasks.preflight import check_needs
-    from elmo_mf.tasks.task_config import load_task
-    from elmo_mf.tasks.trained_model import gradients_of
+    from elmo_mf.experiments import workspace
+    from elmo_mf.tasks import check_needs, gradients_of, load_task, own_gradients_of
 
-    gradients = own_gradients if load_task(run.task).kind == "bilm" else gradients_of
+    gradients = own_gradients_of if load_task(run.task).kind == "bilm" else gradients_of
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with workspace(folder) as work, atomic_path(output) as path:
         # a copy: if the process is killed from here on, the same command still has the original

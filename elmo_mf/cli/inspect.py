@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from elmo_mf.cli.elmo_files import files_of_command
-from elmo_mf.cli.output_options import Force, PlotOptions, check_unused
+from elmo_mf.cli._elmo_files import files_of_command
+from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.io import check_output, write_json
 
 
@@ -36,9 +36,9 @@ def inspect(
       elmo-mf inspect options.json weights.hdf5 --no-gates --plot spectra.svg --json spectra.json
     """
     from elmo_mf.bilm import BilmOptions, read_weights
-    from elmo_mf.cli.console import Console
-    from elmo_mf.compression.inspection import inspect as look
-    from elmo_mf.compression.spectra import plot_spectra, spectra_table
+    from elmo_mf.cli._console import Console
+    from elmo_mf.compression import inspect as look
+    from elmo_mf.compression import plot_spectra, spectra_table
 
     files = files_of_command(options, weights)
     figure.check(files.inputs)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli.output_options import Force, check_own
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._output_options import Force, check_own
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.margin import MARGIN
+from elmo_mf.leaderboard import MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from elmo_mf.leaderboard.aggregate import Board
+    from elmo_mf.leaderboard import Board
 
 MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
@@ -58,7 +58,7 @@ def leaderboard(
         _serve(folder, port, margin)
         return
     check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
-    from elmo_mf.leaderboard.write_reports import write_reports
+    from elmo_mf.leaderboard import write_reports
 
     written, boards = write_reports(folder, export.split(",") if export else [], margin)
     for board in boards:
@@ -67,7 +67,7 @@ def leaderboard(
 
 
 def _serve(folder: Path, port: int, margin: float) -> None:
-    from elmo_mf.cli.page_server import server
+    from elmo_mf.cli._page_server import server
 
     with server(folder, port, margin) as serving:
         echo(f"http://127.0.0.1:{serving.server_port}/ shows {folder}; press Ctrl+C to stop")
@@ -76,9 +76,8 @@ def _serve(folder: Path, port: int, margin: float) -> None:
 
 def _print(board: Board) -> None:
     """Print the first columns, as many as fit next to the encoder's on a terminal of 80 characters."""
-    from elmo_mf.cli.console import Console
-    from elmo_mf.leaderboard.table import reference, table
-    from elmo_mf.leaderboard.units import Unit
+    from elmo_mf.cli._console import Console
+    from elmo_mf.leaderboard import Unit, reference, table
 
     frame = table(board).assign(verdict=[row.verdict for row in board.rows])
     titles = {

@@ -11,6 +11,7 @@ import typer
 
 from elmo_mf import __version__
 from elmo_mf.cli import (
+    _terminal,
     accelerate,
     bench,
     compare,
@@ -28,10 +29,9 @@ from elmo_mf.cli import (
     setup_allennlp,
     sweep,
     tasks,
-    terminal,
 )
-from elmo_mf.cli.files import on_this_machine
-from elmo_mf.cli.option_groups import with_groups
+from elmo_mf.cli._files import on_this_machine
+from elmo_mf.cli._option_groups import with_groups
 from elmo_mf.errors import INSTALLATION, InputError, not_installed
 
 _INTERRUPTED = 130
@@ -70,7 +70,7 @@ for command, summary in (
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        terminal.echo(f"elmo-mf {__version__}")
+        _terminal.echo(f"elmo-mf {__version__}")
         raise typer.Exit
 
 
@@ -90,28 +90,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 for success, 1 for failed runs, 2 for bad input, 130 after an interruption.
     """
-    terminal.set_up()
+    _terminal.set_up()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_none_empty(given)
         app(args=given, prog_name="elmo-mf")
     except InputError as error:
-        terminal.echo(f"elmo-mf: error: {error}", err=True)
+        _terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in INSTALLATION:
             raise
-        terminal.echo(f"elmo-mf: error: {not_installed(module)}", err=True)
+        _terminal.echo(f"elmo-mf: error: {not_installed(module)}", err=True)
         return 2
     except OSError as error:  # not converted elsewhere
         where = f"{error.filename}: " if error.filename else ""
-        terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
+        _terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2
     except SystemExit as error:
         if error.code == _INTERRUPTED:
-            terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
+            _terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
         return error.code if isinstance(error.code, int) else 1
     return 0
 
@@ -131,7 +131,7 @@ def _interruption(arguments: Sequence[str]) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    terminal.echo(f"elmo-mf: warning: {message}", err=True)
+    _terminal.echo(f"elmo-mf: warning: {message}", err=True)
 
 
 def entry() -> None:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from elmo_mf.cli.compression_options import CompressionOptions
-from elmo_mf.cli.devices import DeviceOptions
-from elmo_mf.cli.elmo_files import ElmoOptions
-from elmo_mf.cli.files import check_texts
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._compression_options import CompressionOptions
+from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._elmo_files import ElmoOptions
+from elmo_mf.cli._files import check_texts
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
 
 
@@ -47,8 +47,7 @@ def perplexity(
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
     """
     check_texts(texts)
-    from elmo_mf.pretrain.evaluate import VOCABULARY_FILE, evaluate_each
-    from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE
+    from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE, evaluate_each
     from elmo_mf.provenance import provenance
     from elmo_mf.resources import base_elmo
 

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
-from elmo_mf.cli import completion
-from elmo_mf.cli.compression_options import budget, rank
-from elmo_mf.cli.devices import DeviceOptions
-from elmo_mf.cli.files import check_texts
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.progress_bar import progress_bar
-from elmo_mf.cli.start_options import StartOptions, given_names
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli import _completion
+from elmo_mf.cli._compression_options import budget, rank
+from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._files import check_texts
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._progress_bar import progress_bar
+from elmo_mf.cli._start_options import StartOptions, given_names
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
-from elmo_mf.pretrain.settings import PretrainSettings
+from elmo_mf.pretrain import PretrainSettings
 
 if TYPE_CHECKING:
-    from elmo_mf.pretrain.progress import StepMetrics
-    from elmo_mf.pretrain.train import Trainer
+    from elmo_mf.pretrain import StepMetrics, Trainer
 
 _FILES = (
     "options.json",
@@ -47,7 +46,7 @@ class LowRankOptions:
     targets: Annotated[
         str,
         Option(
-            autocompletion=completion.some_of(completion.targets, "+"),
+            autocompletion=_completion.some_of(_completion.targets, "+"),
             help="With --rank or --budget: the matrices to factorize.",
         ),
     ] = "all"
@@ -120,8 +119,8 @@ def pretrain(
     """
     check_texts([*train, *valid])
     from elmo_mf.bilm.options import BilmOptions
-    from elmo_mf.compression.model_card import licence_on_card, write_pretrained_card
-    from elmo_mf.pretrain.train import Trainer
+    from elmo_mf.compression import licence_on_card, write_pretrained_card
+    from elmo_mf.pretrain import Trainer
 
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.margin import MARGIN
+from elmo_mf.leaderboard import MARGIN
 
 if TYPE_CHECKING:
-    from elmo_mf.leaderboard.recommended import Recommendations
+    from elmo_mf.leaderboard import Recommendations
 
 
 def recommend(
@@ -60,16 +60,14 @@ def recommend(
 
 
 def _of_records(folder: Path, margin: float) -> Recommendations:
-    from elmo_mf.leaderboard.aggregate import boards
-    from elmo_mf.leaderboard.read_records import outputs_of, records_of
-    from elmo_mf.leaderboard.recommend import recommended
+    from elmo_mf.leaderboard import boards, outputs_of, recommended, records_of
 
     return recommended(boards(records_of(folder), outputs_of(folder), margin), margin)
 
 
 def _published(margin: float) -> Recommendations:
     """Read the recommendations that were published with the board, whose records are not part of the package."""
-    from elmo_mf.leaderboard.recommended import read_recommendations
+    from elmo_mf.leaderboard import read_recommendations
     from elmo_mf.resources import published_recommendations
 
     found = read_recommendations(published_recommendations())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
 

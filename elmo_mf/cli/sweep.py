@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from elmo_mf.cli import completion
-from elmo_mf.cli.elmo_files import elmo_keys
-from elmo_mf.cli.lists import integers, texts
-from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli import _completion
+from elmo_mf.cli._elmo_files import elmo_keys
+from elmo_mf.cli._lists import integers, texts
+from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 if TYPE_CHECKING:
+    from elmo_mf.experiments import Heartbeat, Outcome
     from elmo_mf.experiments.executors import Executor
-    from elmo_mf.experiments.leases import Heartbeat
-    from elmo_mf.experiments.scheduler import Outcome
     from elmo_mf.records import Measurements, Record, Run
-    from elmo_mf.tasks.spec import SweepSpec
-    from elmo_mf.tasks.status import Status
+    from elmo_mf.tasks import Status, SweepSpec
 
 
 @dataclass(frozen=True)
@@ -40,18 +38,18 @@ class GridOptions:
     tasks: Annotated[
         str | None,
         Option(
-            autocompletion=completion.some_of(completion.tasks),
+            autocompletion=_completion.some_of(_completion.tasks),
             help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks.",
         ),
     ] = None
     methods: Annotated[
         str | None,
-        Option(autocompletion=completion.some_of(completion.methods), help="Comma-separated; svd by default."),
+        Option(autocompletion=_completion.some_of(_completion.methods), help="Comma-separated; svd by default."),
     ] = None
     targets: Annotated[
         str | None,
         Option(
-            autocompletion=completion.some_of(completion.targets, ",+"),
+            autocompletion=_completion.some_of(_completion.targets, ",+"),
             help="Comma-separated target sets, each joined by +; by default all, the three targets together.",
         ),
     ] = None
@@ -72,7 +70,7 @@ class GridOptions:
 
     def spec(self, file: Path | None) -> SweepSpec:
         """Read a sweep file, or take the defaults, and replace the keys whose options are given."""
-        from elmo_mf.tasks.spec import SweepSpec
+        from elmo_mf.tasks import SweepSpec
 
         values: dict[str, Any] = {
             name: texts(f"--{name}", value) for name, value in self._lists("tasks", "methods", "targets")
@@ -111,10 +109,10 @@ class ExecutorOptions:
             output: The output folder.
         """
         if self.ray is None:
-            from elmo_mf.tasks.execution import TaskWork, local_executor
+            from elmo_mf.tasks import TaskWork, local_executor
 
             return local_executor(TaskWork(spec), output, self.workers, self.threads, preload=_preload())
-        from elmo_mf.tasks.portable import ray_executor
+        from elmo_mf.tasks import ray_executor
 
         return ray_executor(spec, runs, self.ray, self.cpus, self.gpus, self.threads)
 
@@ -168,7 +166,7 @@ def sweep(
     file: Annotated[
         Path | None,
         Argument(
-            autocompletion=completion.one_of(completion.sweeps),
+            autocompletion=_completion.one_of(_completion.sweeps),
             help="Sweep file (jsonnet), or a name that --list shows; options on the command line replace its keys.",
         ),
     ] = None,
@@ -210,7 +208,7 @@ def sweep(
         for name, text in named_sweeps().items():
             echo(f"{name}: {text}")
         return
-    from elmo_mf.tasks.status import status_of
+    from elmo_mf.tasks import status_of
 
     mode.check(where)
     only_report = mode.dry_run or mode.status
@@ -243,10 +241,10 @@ def _execute(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Execute the runs that are not recorded."""
-    from elmo_mf.cli.live_view import live_view
-    from elmo_mf.experiments.scheduler import joined, run_sweep
+    from elmo_mf.cli._live_view import live_view
+    from elmo_mf.experiments import joined, run_sweep
     from elmo_mf.records.store import RecordStore
-    from elmo_mf.tasks.preflight import check_needs
+    from elmo_mf.tasks import check_needs
 
     done = len(status.recorded)
     if not quiet:
@@ -272,12 +270,10 @@ def _retime(
     spec: SweepSpec, status: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
 ) -> None:
     """Measure the times of a sweep's recorded runs again."""
-    from elmo_mf.cli.live_view import live_view
-    from elmo_mf.experiments.scheduler import joined, run_sweep
+    from elmo_mf.cli._live_view import live_view
+    from elmo_mf.experiments import joined, run_sweep
     from elmo_mf.records.store import RecordStore
-    from elmo_mf.tasks.execution import TimingWork, local_executor
-    from elmo_mf.tasks.preflight import check_needs
-    from elmo_mf.tasks.retime import RetimedRecords, picked
+    from elmo_mf.tasks import RetimedRecords, TimingWork, check_needs, local_executor, picked
 
     where = local_executor(TimingWork(spec), output, 1, threads, preload=_preload())
     wanted, store = picked(choice, spec, where.threads), RecordStore(output)
@@ -298,7 +294,7 @@ def _retime(
 
 def _tell_downloads(spec: SweepSpec) -> bool:
     """Say what --fetch would download before the runs can be listed, and return whether there is anything."""
-    from elmo_mf.tasks.published_files import missing_files
+    from elmo_mf.tasks import missing_files
 
     missing = missing_files(spec)
     for entry in missing:
@@ -310,14 +306,14 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
     """Return all runs of a sweep; with `fetch`, missing published files are downloaded first."""
     from elmo_mf.cli.fetch import download_entry
     from elmo_mf.compression import method_named
-    from elmo_mf.tasks.published_files import missing_files
+    from elmo_mf.tasks import missing_files
 
     for method in spec.methods:
         method_named(method)
     missing = missing_files(spec)
     for entry in missing if fetch else []:
         download_entry(entry.kind, entry.name, entry.folder)
-    from elmo_mf.tasks.grid import expand
+    from elmo_mf.tasks import expand
 
     try:
         return expand(spec)
@@ -330,7 +326,7 @@ def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
 
 def _preload() -> list[str]:
     """Return modules to import once for all processes of runs, among them the main module of the sweep."""
-    from elmo_mf.tasks.execution import PRELOAD
+    from elmo_mf.tasks import PRELOAD
 
     return ["elmo_mf.cli.main", *PRELOAD]
 
@@ -398,7 +394,7 @@ def _estimate(status: Status) -> str:
 
 
 def _tell_cost(spec: SweepSpec, runs: list[Run]) -> None:
-    from elmo_mf.tasks.status import cost_of
+    from elmo_mf.tasks import cost_of
 
     cost = cost_of(spec, runs)
     echo(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elmo_mf.cli.output_options import Force, check_unused
-from elmo_mf.cli.terminal import echo
+from elmo_mf.cli._output_options import Force, check_unused
+from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.tasks.task_config import TaskConfig
+    from elmo_mf.tasks import TaskConfig
 
 
 def tasks(
@@ -30,7 +30,7 @@ def tasks(
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
-    from elmo_mf.tasks.task_config import load_task, task_names
+    from elmo_mf.tasks import load_task, task_names
 
     known = [load_task(name) for name in task_names()]
     for task in known:

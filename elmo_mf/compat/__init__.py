@@ -23,7 +23,7 @@ class _Finder:
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not name.startswith("allennlp"):
             return None
-        from elmo_mf.compat.patches import patched_spec
+        from elmo_mf.compat._patches import patched_spec
 
         return patched_spec(name, path, target)
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression.allocation.budget import parameters_within
-from elmo_mf.compression.allocation.ranks import allocate_ranks
-from elmo_mf.compression.allocation.sensitivity import MatrixFactorization, candidates_by_outputs
-from elmo_mf.compression.calibration.encoder_probe import ElmoProbe, EncoderProbe
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
-from elmo_mf.compression.calibration.output_covariances import read_output_covariances
-from elmo_mf.compression.calibration.row_weights import read_row_weights
+from elmo_mf.compression._highways import HighwayFactorization, highway_factorizations
+from elmo_mf.compression._matrix_factorization import LstmFactorization
+from elmo_mf.compression.allocation import MatrixFactorization, allocate_ranks, candidates_by_outputs, parameters_within
+from elmo_mf.compression.calibration import (
+    CALIBRATION_TEXT,
+    ElmoProbe,
+    EncoderProbe,
+    read_output_covariances,
+    read_row_weights,
+)
 from elmo_mf.compression.check import check_compression
-from elmo_mf.compression.highways import HighwayFactorization, highway_factorizations
-from elmo_mf.compression.matrix_factorization import LstmFactorization
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_named, method_of
 from elmo_mf.compression.recovery import distillation

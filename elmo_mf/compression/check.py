@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression.allocation.budget import parameters_within
-from elmo_mf.compression.highways import check_highways
+from elmo_mf.compression._highways import check_highways
+from elmo_mf.compression.allocation import parameters_within
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import method_of
 from elmo_mf.errors import InputError

@@ -18,8 +18,7 @@ from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, TABLE, Layout, 
 from elmo_mf.convert.tf_checkpoint import Checkpoint
 from elmo_mf.errors import InputError
 from elmo_mf.io import write_json
-from elmo_mf.pretrain.evaluate import VOCABULARY_FILE
-from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, softmax_of, write_softmax
+from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE, softmax_of, write_softmax
 from elmo_mf.storage.numbers import show_shape
 
 _CHARACTERS = "char_embed"

@@ -16,7 +16,7 @@ from typing import TextIO
 import h5py
 import numpy as np
 
-from elmo_mf.embed.text import text_writer
+from elmo_mf.embed._text import text_writer
 
 MOST_CHARACTERS = 1 << 30
 """Largest number of characters of one string, unless a single sentence has more."""

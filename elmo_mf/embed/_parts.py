@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.embed.text import Window
+from elmo_mf.embed._text import Window
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, open_regular, write_json
 from elmo_mf.provenance import file_hash

@@ -3,8 +3,6 @@
 The caller supplies the runs (`Run`) and the function that executes one (`Work`).
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from elmo_mf.experiments.runs import Progress, Report, Result, Run, Work
-
-__all__ = ["Progress", "Report", "Result", "Run", "Work"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

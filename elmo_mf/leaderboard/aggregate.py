@@ -12,14 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from elmo_mf.leaderboard.machines import machine_kind
-from elmo_mf.leaderboard.margin import MARGIN
-from elmo_mf.leaderboard.origin import Origin
-from elmo_mf.leaderboard.row_verdicts import BoardScores, Trust, evaluate_rows
-from elmo_mf.leaderboard.score_estimates import Scores
-from elmo_mf.leaderboard.setting_names import setting_names
-from elmo_mf.leaderboard.statistics import ENOUGH
-from elmo_mf.leaderboard.verdicts import VerdictName
+from elmo_mf.leaderboard._machines import machine_kind
+from elmo_mf.leaderboard._margin import MARGIN
+from elmo_mf.leaderboard._origin import Origin
+from elmo_mf.leaderboard._row_verdicts import BoardScores, Trust, evaluate_rows
+from elmo_mf.leaderboard._score_estimates import Scores
+from elmo_mf.leaderboard._setting_names import setting_names
+from elmo_mf.leaderboard._statistics import ENOUGH
+from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, RunIdentity, Scoring

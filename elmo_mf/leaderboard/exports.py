@@ -13,10 +13,10 @@ import pandas as pd
 from elmo_mf import escape
 from elmo_mf.errors import InputError, any_of, visible
 from elmo_mf.io import atomic_path
+from elmo_mf.leaderboard._machines import SIGN
+from elmo_mf.leaderboard._table import table
+from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard.aggregate import SPEED_COLUMNS, Board, Row, Speed
-from elmo_mf.leaderboard.machines import SIGN
-from elmo_mf.leaderboard.table import table
-from elmo_mf.leaderboard.units import Unit
 from elmo_mf.records import Compression
 from elmo_mf.records.base_model import Data
 

@@ -11,13 +11,13 @@ import pandas as pd
 from elmo_mf.escape import markdown
 from elmo_mf.figures import darkened, picture
 from elmo_mf.io import write_text
+from elmo_mf.leaderboard._charts import figure, methods_of
+from elmo_mf.leaderboard._headline import in_short
+from elmo_mf.leaderboard._origin import Origin
+from elmo_mf.leaderboard._table import table
+from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.aggregate import Board, Row
-from elmo_mf.leaderboard.charts import figure, methods_of
-from elmo_mf.leaderboard.headline import in_short
-from elmo_mf.leaderboard.origin import Origin
-from elmo_mf.leaderboard.table import table
-from elmo_mf.leaderboard.units import Unit
-from elmo_mf.leaderboard.vega import draw
 
 
 def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from elmo_mf.errors import InputError
+from elmo_mf.leaderboard._machines import machine_kind, machine_text
+from elmo_mf.leaderboard._margin import MARGIN
+from elmo_mf.leaderboard._row_verdicts import BoardScores, as_improvement
+from elmo_mf.leaderboard._score_estimates import Scores
+from elmo_mf.leaderboard._setting_names import short
+from elmo_mf.leaderboard._statistics import estimates
+from elmo_mf.leaderboard._verdicts import Verdict, verdicts
 from elmo_mf.leaderboard.aggregate import Board, boards
-from elmo_mf.leaderboard.machines import machine_kind, machine_text
-from elmo_mf.leaderboard.margin import MARGIN
 from elmo_mf.leaderboard.read_records import outputs_of, records_of
-from elmo_mf.leaderboard.row_verdicts import BoardScores, as_improvement
-from elmo_mf.leaderboard.score_estimates import Scores
-from elmo_mf.leaderboard.setting_names import short
-from elmo_mf.leaderboard.statistics import estimates
-from elmo_mf.leaderboard.verdicts import Verdict, verdicts
 from elmo_mf.records.identity import Scoring
 from elmo_mf.records.labels import encoder_names, leaves
 from elmo_mf.records.record import Record
@@ -36,7 +36,7 @@ class ComparedEncoder:
         low: Lower end of the difference's 95 % interval; nan with one seed.
         high: Upper end of the difference's 95 % interval; nan with one seed.
         same: Whether all scores are the same.
-        verdict: What can be said of the second against the first, see `elmo_mf.leaderboard.verdicts`.
+        verdict: What can be said of the second against the first, see `elmo_mf.leaderboard._verdicts`.
         mixed: Whether any seed was scored on different kinds of machine.
         timed_apart: Whether times are from several machines.
         speed: How many times as fast the second sweep's encoder is.

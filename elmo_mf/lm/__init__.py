@@ -1,6 +1,5 @@
 """Language models whose core, a stack of LSTMs, can be compressed: the paper's first setting."""
 
-from elmo_mf.lm.compress import compress_core
-from elmo_mf.lm.core import CoreLstm
+import lazy_loader
 
-__all__ = ["CoreLstm", "compress_core"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

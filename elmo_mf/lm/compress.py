@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from elmo_mf.compression.apply import factorize, reads_text
-from elmo_mf.compression.check import check_compression
-from elmo_mf.compression.methods.base import method_of
+from elmo_mf.compression import check_compression, factorize, method_of, reads_text
 from elmo_mf.errors import InputError
+from elmo_mf.lm._core_calibration import CoreProbe
 from elmo_mf.lm.core import CoreLstm
-from elmo_mf.lm.core_calibration import CoreProbe
 from elmo_mf.records.compression import Compression
 
 

@@ -35,7 +35,7 @@ from elmo_mf.bilm.weights import (
     reorder_gates,
     reorder_rows,
 )
-from elmo_mf.lm.trained_matrix import TrainedMatrix
+from elmo_mf.lm._trained_matrix import TrainedMatrix
 
 _SWAP = (0, 2, 1, 3)  # PyTorch's gates i, f, g, o from i, g, f, o, and back
 _LANES = 16  # the kernels need a number of cells that is a multiple of it

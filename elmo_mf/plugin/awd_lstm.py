@@ -13,11 +13,9 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime.packed_linear import packs
+from elmo_mf.bilm.runtime import packs
 from elmo_mf.compression import read_compression
-from elmo_mf.lm.compress import compress_core
-from elmo_mf.lm.core import CoreLstm, core_sizes
-from elmo_mf.lm.softmax import PackedSoftmax
+from elmo_mf.lm import CoreLstm, PackedSoftmax, compress_core, core_sizes
 from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes, shapes_being_loaded
 
 

@@ -1,1 +1,5 @@
 """Pretraining of small biLMs from plain text, exported in the official layout."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

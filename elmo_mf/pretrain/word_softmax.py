@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled
-from elmo_mf.pretrain.cross_entropy import cross_entropy
+from elmo_mf.pretrain._cross_entropy import cross_entropy
 from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import NumbersFile, as_stored, write_numbers
@@ -63,7 +63,7 @@ def word_softmax(kind: SoftmaxKind, dim: int, n_words: int) -> nn.Module:
         return _AdaptiveSoftmax(dim, n_words, cutoffs, div_value=2.0)
     if kind == "full":
         return _FullSoftmax(dim, n_words)
-    from elmo_mf.pretrain.sampled_softmax import SampledSoftmax
+    from elmo_mf.pretrain._sampled_softmax import SampledSoftmax
 
     return SampledSoftmax(n_words, dim, num_samples=min(4096, n_words - 1), sparse=False)
 

@@ -1,6 +1,6 @@
 """Runs, their records, and the store of records."""
 
-from elmo_mf.records.compression import Compression, Distillation, FineTuning
+from elmo_mf.records.compression import Budget, Compression, Distillation, FineTuning
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import RunIdentity
 from elmo_mf.records.outputs import Outputs, SplitOutputs
@@ -9,6 +9,7 @@ from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
 
 __all__ = [
+    "Budget",
     "Compression",
     "Distillation",
     "FineTuning",

@@ -9,11 +9,12 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import Compression, FineTuning, check_compression, method_of, with_file_hashes
+from elmo_mf.compression import check_compression, method_of, with_file_hashes
 from elmo_mf.errors import InputError, missing
 from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
+from elmo_mf.records import Compression, FineTuning
 from elmo_mf.records.identity import (
     ENCODER,
     Baseline,
@@ -26,7 +27,7 @@ from elmo_mf.records.identity import (
     View,
 )
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.run_config import run_config
+from elmo_mf.tasks._run_config import run_config
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
 
@@ -100,7 +101,7 @@ def _elmo(spec: SweepSpec, with_softmax: bool) -> ElmoFiles:
     files = ElmoFiles(options=file_hash(spec.options), weights=file_hash(spec.weights))
     if not with_softmax:
         return files
-    from elmo_mf.tasks.bilm_run import softmax_files
+    from elmo_mf.tasks._bilm_run import softmax_files
 
     return files.model_copy(update=softmax_files(spec).hashes())
 
@@ -120,7 +121,7 @@ def _bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) 
     Raises:
         InputError: There is no such baseline, or the smaller ELMo predicts other words.
     """
-    from elmo_mf.tasks.bilm_run import softmax_files
+    from elmo_mf.tasks._bilm_run import softmax_files
 
     if encoder.baseline not in (None, "shuffled", "smaller"):
         raise InputError(f"baselines: found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
@@ -188,14 +189,14 @@ def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
 def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
     """Return the version of each part of this project that a score depends on."""
     from elmo_mf.bilm import encoder as dense_encoder
-    from elmo_mf.tasks.producers import producer_of
+    from elmo_mf.tasks._producers import producer_of
 
     inputs = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
     return inputs | producer_of(task, encoder.baseline).versions(task, encoder, view)
 
 
 def _core(model: dict[str, Any]) -> BilmWeights:
-    from elmo_mf.lm.core import core_sizes, zero_weights
+    from elmo_mf.lm import core_sizes, zero_weights
 
     return zero_weights(core_sizes(*(model[key] for key in ("embedding_dim", "hidden_size", "num_layers"))))
 

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from elmo_mf.bilm.checkpoint_files import CheckpointFiles, files_in_folder
-from elmo_mf.compression import Compression, read_compression
+from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError, any_of
 from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import unexpected, validated, words
+from elmo_mf.records import Compression
 from elmo_mf.records.identity import Baseline, Precision, Split, View
 from elmo_mf.resources import demo_options, demo_weights
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.task_config import SPLITS, TaskConfig, load_task, task_names
 
 

@@ -12,8 +12,8 @@ from allennlp.commands.train import train_model
 from allennlp.common import Params
 from allennlp.common.plugins import import_plugins
 
-from elmo_mf.tasks.jsonnet import task_config
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
+from elmo_mf.tasks._jsonnet import task_config
 from tests.conftest import small_data
 
 Files = tuple[Path, Path]

@@ -17,7 +17,7 @@ from elmo_mf.acceleration import (
     open_archive,
     write_accelerated,
 )
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from tests.acceleration.models import TAGGER, stock_config, trained
 from tests.conftest import ROOT, random_bilm
 

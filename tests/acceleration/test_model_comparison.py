@@ -17,6 +17,7 @@ from elmo_mf.acceleration import (
     Evaluation,
     Goal,
     LoadedModel,
+    Loss,
     StockSettings,
     accelerated,
     evaluate,
@@ -24,10 +25,10 @@ from elmo_mf.acceleration import (
     open_archive,
     read_instances,
 )
-from elmo_mf.acceleration.example_scores import EXAMPLES, LOSS, Counters, goal_of, reset_states
-from elmo_mf.acceleration.model_comparison import Loss, resolution_of
-from elmo_mf.compression import Compression
+from elmo_mf.acceleration._example_scores import EXAMPLES, LOSS, Counters, goal_of, reset_states
+from elmo_mf.acceleration.model_comparison import resolution_of
 from elmo_mf.errors import InputError
+from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER
 

@@ -16,6 +16,7 @@ from allennlp.modules.elmo_lstm import ElmoLstm
 from elmo_mf.acceleration import (
     Candidate,
     EncoderSettings,
+    Loss,
     Row,
     Speed,
     StockSettings,
@@ -26,9 +27,8 @@ from elmo_mf.acceleration import (
     read_instances,
     search,
 )
-from elmo_mf.acceleration.model_comparison import Loss
 from elmo_mf.cli.main import main
-from elmo_mf.compression import Compression
+from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER
 from tests.drop_in.install import drop_in

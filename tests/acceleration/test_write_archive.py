@@ -28,8 +28,8 @@ from elmo_mf.acceleration import (
     write_accelerated,
     write_stock,
 )
-from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
+from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER, stock_config, trained
 from tests.conftest import random_bilm

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import stats
 
+from elmo_mf.analysis import findings, write_explanation
+from elmo_mf.analysis._explanation import draw_bars, norm_table, plot_explanation
 from elmo_mf.analysis.correlations import (
     ACTIVATION,
     INPUTS,
@@ -29,9 +31,8 @@ from elmo_mf.analysis.correlations import (
     mean_interval,
     rank_correlation,
 )
-from elmo_mf.analysis.explanation import draw_bars, findings, norm_table, plot_explanation, write_explanation
-from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
+from elmo_mf.records import Compression
 from elmo_mf.records.record import LstmMatrix
 from tests.records.samples import boards_of, record, signed, write
 

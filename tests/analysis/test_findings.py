@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from elmo_mf.analysis.explanation import answer_lines, board_table
-from elmo_mf.analysis.findings import NORM, additive, compressions_of, findings_of, norm_correlation
-from elmo_mf.compression import Compression
+from elmo_mf.analysis import answer_lines
+from elmo_mf.analysis._explanation import board_table
+from elmo_mf.analysis._findings import NORM, additive, compressions_of, findings_of, norm_correlation
+from elmo_mf.records import Compression
 from tests.records.samples import boards_of, record
 
 _NORMS = ("l1", "frobenius", "spectral", "nuclear", "std", "effective_rank")

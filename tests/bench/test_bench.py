@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from elmo_mf.bench.benchmark import elmo_of_size
-from elmo_mf.bench.cases import PARTS, Case, Part, cases, character_ids, token_vectors
-from elmo_mf.bench.limits import measure_limits
-from elmo_mf.bench.measure import measure, work
-from elmo_mf.bench.sizes import SIZES, published_options
-from elmo_mf.bench.variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
+from elmo_mf.bench import PARTS, Case, cases, elmo_of_size, published_options
+from elmo_mf.bench._cases import Part, character_ids, token_vectors
+from elmo_mf.bench._limits import measure_limits
+from elmo_mf.bench._measure import measure, work
+from elmo_mf.bench._sizes import SIZES
+from elmo_mf.bench._variants import BASELINE, AllenNlp, Ours, TorchLstm, Variant, WordCache
 from elmo_mf.bilm import BilmOptions
-from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision, supports
+from elmo_mf.bilm.runtime import PRECISIONS, Precision, supports
 from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.cli.main import main
-from elmo_mf.compression import Compression
+from elmo_mf.records import Compression
 from elmo_mf.records.labels import compression_label
 
 Files = Callable[..., tuple[Path, Path]]

@@ -13,8 +13,7 @@ from torch import Tensor
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.packing import Packing, State
-from elmo_mf.bilm.runtime.packed_linear import Precision
-from elmo_mf.bilm.runtime.protocol import Runtime
+from elmo_mf.bilm.runtime import Precision, Runtime
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.weights import LstmWeights, Matrix, Target
 from tests.bilm.reference import PlainWeights, plain_lstm

@@ -10,9 +10,9 @@ import pytest
 import torch
 from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
-from elmo_mf.bench.variants import token_layer
+from elmo_mf.bench._variants import token_layer
 from elmo_mf.bilm import Bilm, StatePolicy
-from elmo_mf.bilm.runtime import packed_linear
+from elmo_mf.bilm.runtime import _packed_linear
 from tests.conftest import random_bilm
 
 SHAPES: list[dict[str, Any]] = [
@@ -43,7 +43,7 @@ def test_activations_over_several_batches(
     tolerance = 1e-5
     if "scale" in shape:  # LSTMs that amplify rounding, as the processor has it; token vectors are equal
         tolerance = 1e-4
-        monkeypatch.setattr(packed_linear, "supports", lambda _: False)
+        monkeypatch.setattr(_packed_linear, "supports", lambda _: False)
     ours, theirs = _both(elmo_files(**shape), state)
     for sentences in BATCHES:
         ids = batch_to_ids(sentences)

@@ -15,9 +15,9 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.encoder import StatePolicy
-from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.compression import compress
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 from elmo_mf.errors import InputError
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import random_bilm

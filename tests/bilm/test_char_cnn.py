@@ -15,8 +15,7 @@ from elmo_mf.bilm import Bilm
 from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
-from elmo_mf.bilm.runtime import packed_linear
-from elmo_mf.bilm.runtime.packed_linear import PackedLinear, Precision, QuantizedLinear, unquantized
+from elmo_mf.bilm.runtime import PackedLinear, Precision, QuantizedLinear, _packed_linear, unquantized
 from tests.conftest import random_bilm
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]
@@ -51,7 +50,7 @@ def test_many_words_run_some_at_a_time(cnn: CharCnn) -> None:
 
 def test_without_onednn(cnn: CharCnn, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = _inference(cnn)
-    monkeypatch.setattr(packed_linear, "supports", lambda _: False)
+    monkeypatch.setattr(_packed_linear, "supports", lambda _: False)
     torch.testing.assert_close(_inference(cnn), expected, atol=1e-6, rtol=1e-6)
 
 
@@ -124,7 +123,7 @@ def test_the_highways_are_less_precise_too(precision: Precision, kinds: list[typ
 
 
 def _skip_without(precision: Precision) -> None:
-    if not packed_linear.supports(precision):
+    if not _packed_linear.supports(precision):
         pytest.skip(f"needs a processor with {precision} products")
 
 

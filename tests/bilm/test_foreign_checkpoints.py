@@ -16,7 +16,7 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
 from elmo_mf.compression import method_named, method_names
-from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
+from elmo_mf.compression.calibration import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 

@@ -16,7 +16,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import StatePolicy
 from elmo_mf.bilm.characters import batch_to_ids, character_ids
 from elmo_mf.bilm.chunks import embed_in_chunks
-from elmo_mf.bilm.runtime.packed_linear import Precision, supports
+from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.plugin import ElmoMfTokenEmbedder
 from tests.conftest import random_bilm
@@ -32,7 +32,7 @@ def test_special_tokens_and_characters() -> None:
 def test_special_tokens_everywhere(tmp_path: Path) -> None:
     """In `embed`, in pieces, and in what pretraining reads."""
     from elmo_mf.bilm.vocabulary import Vocabulary
-    from elmo_mf.pretrain.corpus import Corpus
+    from elmo_mf.pretrain import Corpus
 
     bilm = random_bilm()
     bilm.save(tmp_path)

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm import clear_derived_caches, lstm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.runtime import choice
-from elmo_mf.bilm.runtime.packed_linear import Precision, supports
-from elmo_mf.bilm.runtime.packed_lstm import PackedLstm
+from elmo_mf.bilm.runtime import Precision, _choice, supports
+from elmo_mf.bilm.runtime._packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import TARGETS
@@ -340,7 +339,7 @@ def test_a_module_that_has_run_can_be_copied_and_saved() -> None:
 def test_without_onednn(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
     expected = _run(layer.build(settings=PYTORCH), layer.batch([5, 4, 2]))
-    for module in (lstm, choice):
+    for module in (lstm, _choice):
         monkeypatch.setattr(module, "supports", lambda _: False)
     torch.testing.assert_close(_run(layer.build("bfloat16"), layer.batch([5, 4, 2])), expected, atol=1e-5, rtol=0)
 

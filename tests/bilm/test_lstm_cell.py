@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elmo_mf.bilm import lstm_cell as cell
-from elmo_mf.bilm.lstm_cell import lstm_cell
+from elmo_mf.bilm import _lstm_cell as cell
+from elmo_mf.bilm._lstm_cell import lstm_cell
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks
 from tests.gpu import needs_gpu
 

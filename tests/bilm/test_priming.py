@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.bilm import priming
+from elmo_mf.bilm import _priming
 from elmo_mf.bilm.checkpoint import read_weights, write_weights
 from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.weights import BilmWeights
@@ -29,7 +29,7 @@ def _primed(**changes: object) -> Bilm:
 def test_equals_a_carried_state_that_read_the_text() -> None:
     primed, carried = _primed(), random_bilm()
     carried = Bilm(carried.options, carried.weights(), "carried")
-    for sentence in priming.priming_sentences():
+    for sentence in _priming.priming_sentences():
         carried.embed([sentence])
     np.testing.assert_allclose(primed.embed(SENTENCES[:1])[0], carried.embed(SENTENCES[:1])[0], atol=1e-6)
 
@@ -46,7 +46,7 @@ def test_is_stored_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     bilm = _primed()
     bilm.save(tmp_path)
     files = tmp_path / "options.json", tmp_path / "weights.hdf5"
-    monkeypatch.setattr(priming, "PRIMING_TEXT", tmp_path / "nothing.txt")  # it is not read again
+    monkeypatch.setattr(_priming, "PRIMING_TEXT", tmp_path / "nothing.txt")  # it is not read again
     again = Bilm.from_files(*files, state="primed")
     for key, value in bilm.state_dict().items():
         if "primed" in key:

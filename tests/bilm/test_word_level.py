@@ -22,7 +22,7 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
 from elmo_mf.compression import size_report
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.word_softmax import write_softmax
+from elmo_mf.pretrain import write_softmax
 from elmo_mf.records.compression import Budget
 from tests.bilm.word_level import SENTENCES, WORDS, Theirs, write_word_level
 from tests.conftest import random_bilm

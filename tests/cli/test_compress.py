@@ -11,8 +11,8 @@ import pytest
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
-from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression import activation_error
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 from tests.bilm.test_checkpoint import numbers_of
 from tests.io.test_atomic import in_a_child
 
@@ -116,22 +116,22 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The disk must have room for two checkpoints, or one more beside that of an interrupted run."""
-    from elmo_mf.compression.recovery import distillation as distill
+    from elmo_mf.compression import recovery
 
     (tmp_path / "t.txt").write_text("a b c\nd e\n" * 5)
     command = ["--distill", str(tmp_path / "t.txt"), "--distill-steps", "2"]
     files, out = elmo_files(), tmp_path / "out"
     checkpoint, sizes = out / "distill.pt", list[int]()
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.compression.report.compression_report", _interrupted)
+        patch.setattr("elmo_mf.compression.compression_report", _interrupted)
         if resumed:
             assert _compress(files, out, 2, *command) == 130
             sizes.append(checkpoint.stat().st_size)
-    size = distill.checkpoint_size(Bilm.from_files(*files, Compression(method="svd", rank=2, targets="all")).weights())
+    size = recovery.checkpoint_size(Bilm.from_files(*files, Compression(method="svd", rank=2, targets="all")).weights())
     assert all(size <= actual for actual in sizes)
     usage = shutil.disk_usage(tmp_path)._replace(free=(1 if resumed else 2) * size - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(distill, "distill", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(recovery, "distill", lambda *_: pytest.fail("it began"))
     assert _compress(files, out, 2, *command) == 2
     assert "--out: found 0.0 MB free on the disk" in capsys.readouterr().err
     assert checkpoint.exists() is resumed

@@ -12,8 +12,8 @@ import torch
 from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
 from elmo_mf.io import exclusive
-from elmo_mf.tasks import shared_activations, trained_model
-from elmo_mf.tasks.training import train
+from elmo_mf.tasks import _shared_activations, _trained_model
+from elmo_mf.tasks._training import train
 from tests.conftest import random_bilm, small_data
 
 
@@ -67,11 +67,11 @@ def test_an_interrupted_run_is_resumed(
     Path("g.hdf5").rename("whole.hdf5")
     capfd.readouterr()
 
-    interrupt(command, monkeypatch, trained_model, "row_weights")
+    interrupt(command, monkeypatch, _trained_model, "row_weights")
     assert capfd.readouterr().err.endswith("elmo-mf: interrupted; run the same command again to resume\n")
     assert not Path("g.hdf5").exists()
 
-    monkeypatch.setattr(shared_activations, "write_activations", unexpected)
+    monkeypatch.setattr(_shared_activations, "write_activations", unexpected)
     assert main(command) == 0
     assert "resuming from g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
@@ -83,7 +83,7 @@ def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.M
     """The next command uses the parts of a run that was killed at its end, and trains nothing."""
     interrupt(command, monkeypatch, command_module, "remove_folder")
     written = content(Path("g.hdf5"))
-    monkeypatch.setattr(trained_model, "training_loop", unexpected)
+    monkeypatch.setattr(_trained_model, "training_loop", unexpected)
     assert main(command) == 0
     assert content(Path("g.hdf5")) == written and names() == ["data", "elmo", "g.hdf5"]
 
@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_leaves_nothing(
                 parameter.fill_(float("nan"))
         return metrics
 
-    monkeypatch.setattr(trained_model, "train", diverged)
+    monkeypatch.setattr(_trained_model, "train", diverged)
     assert "gradients: loss: found nan, expected a finite number" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 
@@ -124,8 +124,8 @@ def test_wrong_data_is_reported_before_the_training(
 ) -> None:
     """The error comes first, and the work of an earlier run is kept."""
     if resumed:
-        interrupt(command, monkeypatch, trained_model, "row_weights")
-    monkeypatch.setattr(trained_model, "training_loop", unexpected)
+        interrupt(command, monkeypatch, _trained_model, "row_weights")
+    monkeypatch.setattr(_trained_model, "training_loop", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:
         file.write("(3 (2 It) (9 works))\n")

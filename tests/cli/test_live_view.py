@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from elmo_mf.cli.live_view import _Live, live_view
-from elmo_mf.experiments.runs import Progress
-from elmo_mf.experiments.scheduler import Outcome
+from elmo_mf.cli._live_view import _Live, live_view
+from elmo_mf.experiments import Outcome, Progress
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, expand
 from tests.records.samples import parsed, record
 
 

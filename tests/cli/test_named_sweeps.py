@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
 from elmo_mf.cli.main import main
-from elmo_mf.cli.named_sweeps import named_sweeps, sweep_file
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
 

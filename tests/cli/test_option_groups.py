@@ -10,7 +10,7 @@ import typer
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from elmo_mf.cli.option_groups import with_groups
+from elmo_mf.cli._option_groups import with_groups
 from elmo_mf.errors import InputError
 
 

@@ -209,7 +209,7 @@ def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("elmo_mf.leaderboard.write_reports.write_page", full)
+    monkeypatch.setattr("elmo_mf.leaderboard._write_reports.write_page", full)
     assert main(["leaderboard", str(folder), "--export", "csv"]) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
@@ -231,9 +231,9 @@ def test_an_interrupted_command_says_that_it_can_be_resumed(
         raise KeyboardInterrupt
 
     places = {
-        "embed": "elmo_mf.embed.job.embed_file", "pretrain": "elmo_mf.pretrain.train.Trainer.run",
-        "compress": "elmo_mf.compression.recovery.distillation.distill", "fetch": "elmo_mf.fetch.fetch.fetch",
-        "sweep": "elmo_mf.experiments.scheduler.run_sweep",
+        "embed": "elmo_mf.embed.embed_file", "pretrain": "elmo_mf.pretrain.Trainer.run",
+        "compress": "elmo_mf.compression.recovery.distill", "fetch": "elmo_mf.fetch.fetch",
+        "sweep": "elmo_mf.experiments.run_sweep",
     }  # fmt: skip
     monkeypatch.setattr(places[command], interrupted)
     (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from elmo_mf.cli import terminal
-from elmo_mf.cli.console import Console
+from elmo_mf.cli import _terminal
+from elmo_mf.cli._console import Console
 from elmo_mf.cli.leaderboard import fitted_table
 from elmo_mf.cli.main import main
-from elmo_mf.leaderboard.units import Unit
+from elmo_mf.leaderboard import Unit
 from tests.records.samples import MACHINE, record, write
 
 Files = Callable[..., tuple[Path, Path]]
@@ -62,7 +62,7 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
     for path in other.glob("records/00013*"):
         path.unlink()
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
     options, weights = map(str, elmo_files("\u2713"))
     sweep = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(folder)]
     for words in (
@@ -86,8 +86,8 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
 def test_characters_without_a_replacement_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    terminal.set_up()
-    terminal.echo("a ★ \u20ac \udcff\n\x1b[31m")
+    _terminal.set_up()
+    _terminal.echo("a ★ \u20ac \udcff\n\x1b[31m")
     stream.flush()
     assert stream.buffer.getvalue() == b"a * \\u20ac \\udcff\\n\\x1b[31m\n"
 

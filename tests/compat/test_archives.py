@@ -38,7 +38,7 @@ def before_3_11_4(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a Python whose `tarfile` has no extraction filters."""
     from allennlp.models import archival
 
-    from elmo_mf.compat.patches import PATCHES
+    from elmo_mf.compat._patches import PATCHES
 
     monkeypatch.delattr(tarfile, "data_filter")
     monkeypatch.setattr(tarfile.TarFile, "extraction_filter", None)

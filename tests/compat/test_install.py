@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
 from tests.conftest import ROOT, small_data
 
 pytestmark = pytest.mark.slow

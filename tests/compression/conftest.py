@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.compression import compress
-from elmo_mf.compression.activation_error import activation_error
+from elmo_mf.compression import activation_error, compress
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import ROOT
 

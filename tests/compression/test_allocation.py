@@ -20,7 +20,7 @@ from elmo_mf.compression import (
     read_compression,
     size_report,
 )
-from elmo_mf.compression.allocation.ranks import Candidate, allocate_ranks
+from elmo_mf.compression.allocation import Candidate, allocate_ranks
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 

@@ -13,7 +13,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression import CalibrationStatistics, compress, method_named
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences, input_covariances
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences, input_covariances
 from elmo_mf.errors import InputError
 from tests.compression.conftest import error_of
 from tests.conftest import random_bilm

@@ -15,7 +15,6 @@ from elmo_mf import Compression
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.compression import (
-    Distillation,
     break_even_rank,
     compress,
     method_named,
@@ -25,6 +24,7 @@ from elmo_mf.compression import (
     with_file_hashes,
 )
 from elmo_mf.errors import InputError
+from elmo_mf.records import Distillation
 from elmo_mf.records.labels import compression_label
 from tests.conftest import random_bilm
 

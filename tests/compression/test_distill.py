@@ -13,10 +13,11 @@ import torch
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.weights import BilmWeights, Pruned, to_dense
-from elmo_mf.compression import Distillation, compress, read_compression
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT
-from elmo_mf.compression.recovery.distillation import Distilled, distill
+from elmo_mf.compression import compress, read_compression
+from elmo_mf.compression.calibration import CALIBRATION_TEXT
+from elmo_mf.compression.recovery import Distilled, distill
 from elmo_mf.errors import InputError
+from elmo_mf.records import Distillation
 from elmo_mf.storage.resumable import save_state
 from tests.compression.conftest import error_of
 from tests.conftest import random_bilm

@@ -12,7 +12,7 @@ from elmo_mf import Compression
 from elmo_mf.bilm import Factors
 from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.compression import CalibrationStatistics, compress, method_named
-from elmo_mf.compression.calibration.row_weights import RowWeights, read_row_weights, write_row_weights
+from elmo_mf.compression.calibration import RowWeights, read_row_weights, write_row_weights
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
-from elmo_mf.compression import check_compression, compress, read_compression, size_report
-from elmo_mf.compression.calibration.highway_covariances import highway_input_covariances
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
-from elmo_mf.compression.recovery.distillation import distill
-from elmo_mf.compression.report import compression_report
+from elmo_mf.compression import check_compression, compress, compression_report, read_compression, size_report
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences, highway_input_covariances
+from elmo_mf.compression.recovery import distill
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Distillation
 from elmo_mf.records.labels import compression_label, targets_label

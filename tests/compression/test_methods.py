@@ -13,10 +13,10 @@ from scipy.linalg import sqrtm
 
 from elmo_mf.bilm import Factors, Pruned
 from elmo_mf.bilm.weights import to_dense
-from elmo_mf.compression import method_named, method_names, register
+from elmo_mf.compression import CalibrationStatistics, Method, method_named, method_names, register
 from elmo_mf.compression._decomposition import square_root, svd
 from elmo_mf.compression.methods import _truncation as svd_method
-from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_versions
+from elmo_mf.compression.methods.base import NO_STATISTICS, method_versions
 from elmo_mf.compression.methods.fisher_svd import FisherSvd
 from elmo_mf.compression.methods.prune import Prune
 from elmo_mf.compression.methods.semi_nmf import SemiNmf

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from elmo_mf import Bilm
 from elmo_mf.cli.main import main
-from elmo_mf.compression.model_card import licence_on_card
+from elmo_mf.compression import licence_on_card
 from elmo_mf.provenance import file_hash
 
 Files = Callable[..., tuple[Path, Path]]

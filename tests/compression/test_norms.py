@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from elmo_mf import Compression
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import compress
-from elmo_mf.compression.inspection import MatrixFacts, inspect
+from elmo_mf.compression import compress, inspect
+from elmo_mf.compression._inspection import MatrixFacts
 from elmo_mf.compression.norms import Norms
 from tests.compression.matrices import matrices
 from tests.conftest import random_bilm

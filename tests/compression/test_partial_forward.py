@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import compress
-from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.calibration.partial_forward import PartialForward
+from elmo_mf.compression import activation_error, compress
+from elmo_mf.compression.calibration._partial_forward import PartialForward
 from tests.conftest import random_bilm
 
 SENTENCES = [

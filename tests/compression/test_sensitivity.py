@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import BilmWeights, Factors
-from elmo_mf.compression import compress
-from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.allocation.ranks import Candidate
-from elmo_mf.compression.allocation.sensitivity import candidates_by_outputs
-from elmo_mf.compression.calibration.encoder_probe import ElmoProbe
-from elmo_mf.compression.calibration.input_covariances import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.compression import activation_error, compress
+from elmo_mf.compression.allocation import Candidate, candidates_by_outputs
+from elmo_mf.compression.calibration import CALIBRATION_TEXT, ElmoProbe, calibration_sentences
 from elmo_mf.compression.matrix_reference import HighwayReference
 from elmo_mf.resources import demo_options, demo_weights
 from tests.conftest import random_bilm

@@ -18,7 +18,7 @@ from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
 from elmo_mf.convert import Checkpoint, Conversion, convert, plan
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.evaluate import evaluate
+from elmo_mf.pretrain._evaluate import evaluate
 from tests.bilm.word_level import Theirs
 from tests.convert.conftest import FORMS, WORDS, Trained, datasets, renamed, trained, trained_on_words
 

@@ -24,7 +24,7 @@ from allennlp.modules.token_embedders import TokenEmbedder
 import elmo_mf.plugin  # noqa: F401  registers what the config names
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import _character_tables
-from elmo_mf.bilm.runtime import use_settings
+from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from tests.convert.many_langs import CHARACTERS, SENTENCES, SIZES, WORDS, Formulas, write_folder

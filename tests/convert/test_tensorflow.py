@@ -15,7 +15,7 @@ import pytest
 
 from elmo_mf import Bilm
 from elmo_mf.cli.main import main
-from elmo_mf.pretrain.evaluate import evaluate
+from elmo_mf.pretrain._evaluate import evaluate
 from tests.conftest import ROOT, raw_options
 
 pytestmark = [

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
+from elmo_mf.embed import KEEP, EmbedSettings, TextFile, _job, embed_file
 from elmo_mf.embed import _index as index_module
-from elmo_mf.embed import job
-from elmo_mf.embed import text as text_module
-from elmo_mf.embed.job import KEEP, EmbedSettings, Keep, embed_file
-from elmo_mf.embed.text import TextFile, split
+from elmo_mf.embed import _text as text_module
+from elmo_mf.embed._job import Keep
+from elmo_mf.embed._text import split
 from elmo_mf.errors import InputError
 from elmo_mf.io import sentences
 from tests.conftest import pipe_of, random_bilm
@@ -186,7 +186,7 @@ def test_a_result_whose_parts_are_left(
     text, output = _text(tmp_path, LINES).path, tmp_path / "out.hdf5"
     command = ["embed", str(text), str(output), "--options", str(options), "--weights", str(weights)]
     with monkeypatch.context() as patch:
-        patch.setattr(job, "remove_folder", _raise)
+        patch.setattr(_job, "remove_folder", _raise)
         with pytest.raises(_Cut):
             main(command)
     written = output.read_bytes()
@@ -202,19 +202,19 @@ def test_a_result_whose_parts_are_left(
 def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it came there, it is not overwritten, and the parts are kept."""
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
-    real = job.join_parts
+    real = _job.join_parts
 
     def join(*arguments: Any) -> None:
         real(*arguments)
         output.write_text("precious")
 
-    monkeypatch.setattr(job, "join_parts", join)
+    monkeypatch.setattr(_job, "join_parts", join)
     for _ in range(2):
         with pytest.raises(InputError, match=r"out\.hdf5: .*exists"):
             embed_file(random_bilm(), {}, text, output, EmbedSettings())
         assert output.read_text() == "precious"
     output.unlink()
-    monkeypatch.setattr(job, "join_parts", real)
+    monkeypatch.setattr(_job, "join_parts", real)
     assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 6
 
 
@@ -230,8 +230,8 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path) -> None:
 
 
 def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = job.join_parts
-    monkeypatch.setattr(job, "join_parts", lambda files, index, path: real(files[1:], index, path))
+    real = _job.join_parts
+    monkeypatch.setattr(_job, "join_parts", lambda files, index, path: real(files[1:], index, path))
     with pytest.raises(InputError, match=r"out\.hdf5: .*4 lines"):
         embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings(window_lines=2))
     assert not (tmp_path / "out.hdf5").exists()
@@ -307,7 +307,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
     content, output = "".join(f"{line}\r\n" for line in LINES).encode(), tmp_path / "v" / "out.hdf5"
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
-        patch.setattr(job, "join_parts", _raise)
+        patch.setattr(_job, "join_parts", _raise)
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()
@@ -340,7 +340,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     elmo = ["--options", str(options), "--weights", str(weights), "--rank", "2"]
     assert main(["embed", str(text), str(out), "--top", *elmo]) == 0
     assert capsys.readouterr().out == f"wrote {out}: 6 sentences\n"
-    from elmo_mf.compression import Compression
+    from elmo_mf.records import Compression
 
     _check(out, LINES, Bilm.from_files(options, weights, Compression(method="svd", rank=2, targets="all")), "top")
     within = Compression(method="svd", targets="input", budget={"parameters": 2500}, highway_rank=3)

@@ -23,23 +23,20 @@ from allennlp.modules.token_embedders import TokenEmbedder
 from torch import Tensor
 
 from elmo_mf import Compression
-from elmo_mf.bench import benchmark
-from elmo_mf.bench.limits import measure_limits
+from elmo_mf.bench import _benchmark
+from elmo_mf.bench._limits import measure_limits
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.cli.main import main
-from elmo_mf.experiments.workspace import workspace
-from elmo_mf.lm.compress import compress_core
-from elmo_mf.lm.core import CoreLstm
-from elmo_mf.pretrain.settings import PretrainSettings
-from elmo_mf.pretrain.train import Trainer
+from elmo_mf.experiments import workspace
+from elmo_mf.lm import CoreLstm, compress_core
+from elmo_mf.pretrain import PretrainSettings, Trainer
 from elmo_mf.records import RecordStore
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.measurement import execute, measure_times
-from elmo_mf.tasks.retime import picked
+from elmo_mf.tasks import expand, picked
+from elmo_mf.tasks._measurement import execute, measure_times
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
 from tests.emulated.device import GPU, EmulatedGpu, register
@@ -313,7 +310,7 @@ def test_bench(
     elmo_files: Files, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = partial(measure_limits, copy_bytes=2**14, square_size=8)
-    monkeypatch.setattr(benchmark, "measure_limits", small)
+    monkeypatch.setattr(_benchmark, "measure_limits", small)
     options, weights = map(str, elmo_files())
     files = ["bench", "--options", options, "--weights", weights, "--json", str(tmp_path / "bench.json")]
     sizes = ["--ranks", "2", "--parts", "characters,lstm,encoder", "--batches", "1,3", "--lengths", "5"]

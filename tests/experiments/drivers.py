@@ -11,8 +11,8 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from elmo_mf.experiments.executors.local import CONTEXT, start_server
-from elmo_mf.tasks.execution import PRELOAD
+from elmo_mf.experiments.executors._local import CONTEXT, start_server
+from elmo_mf.tasks import PRELOAD
 
 
 @contextlib.contextmanager

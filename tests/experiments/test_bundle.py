@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.bundle import Bundle, clear_unused, is_there, last_names, private_folder, unpack
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import Bundle, last_names, workspace
+from elmo_mf.experiments._bundle import clear_unused, is_there, private_folder, unpack
 from elmo_mf.io.locks import holding
 from elmo_mf.provenance import file_hash
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.measurement import execute
-from elmo_mf.tasks.portable import PortableSweep
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, expand
+from elmo_mf.tasks._measurement import execute
+from elmo_mf.tasks._portable import PortableSweep
 from tests.sweeps import TinySweep, records_here
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.cache import Cache
-from elmo_mf.experiments.machine_lock import MachineLock
+from elmo_mf.experiments._cache import Cache
+from elmo_mf.experiments._machine_lock import MachineLock
 from tests.conftest import ROOT
 
 
@@ -211,7 +211,7 @@ _SHARED = ("running", "cache", "cache/encoders")
 _USER = """
 import encodings.utf_8_sig, json, os, sys  # whose files only root may be able to read
 from pathlib import Path
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments._workspace import workspace
 from elmo_mf.io import write_text
 from elmo_mf.io.locks import acquire
 output = Path(sys.argv[1])

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from elmo_mf.experiments.machine_lock import MachineLock
+from elmo_mf.experiments._machine_lock import MachineLock
 
 _CONTEXT = get_context("spawn")
 

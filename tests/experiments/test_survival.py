@@ -17,15 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Leases
-from elmo_mf.experiments.runs import Progress, Report, Result
+from elmo_mf.experiments import Failures, Leases, Progress, Report, Result
 from elmo_mf.io import OutputError
 from elmo_mf.records import Measurements, Run
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.execution import TaskWork
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, TaskWork, expand
 from tests.experiments.drivers import driver
 from tests.records.samples import measurements, record
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here

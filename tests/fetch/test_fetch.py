@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.fetch import download as downloads
-from elmo_mf.fetch.catalogue import DATA, WEIGHTS, Source
-from elmo_mf.fetch.fetch import fetch
+from elmo_mf.fetch import Source, fetch
+from elmo_mf.fetch import _download as downloads
+from elmo_mf.fetch._catalogue import DATA, WEIGHTS
 from elmo_mf.io import OutputError, exclusive
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
 from tests.fetch.server import Server, serving
 from tests.fuzz import mutated_bytes
 from tests.io.test_zip_archive import zip_of

@@ -18,24 +18,20 @@ from allennlp.common import Params
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
 from elmo_mf.bilm.weights import to_dense
-from elmo_mf.compression import Compression
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.plugin import PaddedLstm
-from elmo_mf.records import FineTuning, Measurements, Outputs, Run, SplitOutputs
+from elmo_mf.records import Compression, FineTuning, Measurements, Outputs, Run, SplitOutputs
 from elmo_mf.records.identity import Split
 from elmo_mf.resources import base_elmo, demo_options, demo_weights
-from elmo_mf.tasks.execution import TaskWork
+from elmo_mf.tasks import SweepSpec, TaskWork, expand, load_task
+from elmo_mf.tasks._language_model_training import LanguageModelTraining
+from elmo_mf.tasks._shuffled import shuffled
+from elmo_mf.tasks._training import plugins
+from elmo_mf.tasks._word_overlap import fit_overlap, overlap_outputs
 from elmo_mf.tasks.formats import FORMATS, Example
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.language_model_training import LanguageModelTraining
 from elmo_mf.tasks.probe.examples import probe_data
 from elmo_mf.tasks.probe.features import features, layer_vectors
 from elmo_mf.tasks.probe.words import words_alone
-from elmo_mf.tasks.shuffled import shuffled
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
-from elmo_mf.tasks.training import plugins
-from elmo_mf.tasks.word_overlap import fit_overlap, overlap_outputs
 from tests.conftest import ROOT, small_data
 
 Arrays = dict[str, np.ndarray]

@@ -31,30 +31,30 @@ from threadpoolctl import threadpool_limits
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import encoder
-from elmo_mf.bilm.runtime.packed_linear import supports
+from elmo_mf.bilm.runtime import supports
 from elmo_mf.cli.main import main
 from elmo_mf.compression import apply, method_named, method_names
 from elmo_mf.compression.recovery import distillation
-from elmo_mf.pretrain import train as pretrain
+from elmo_mf.pretrain import _train as pretrain
 from elmo_mf.records import Measurements
 from elmo_mf.resources import base_elmo
 from elmo_mf.tasks import (
-    bilm_gradients,
-    bilm_run,
-    finetuning,
-    language_model_gradients,
-    shuffled,
-    task_gradients,
-    trained_model,
-    training,
-    word_overlap,
-    words_run,
+    SweepSpec,
+    TaskWork,
+    _bilm_gradients,
+    _bilm_run,
+    _finetuning,
+    _language_model_gradients,
+    _shuffled,
+    _task_gradients,
+    _trained_model,
+    _training,
+    _word_overlap,
+    _words_run,
+    expand,
 )
-from elmo_mf.tasks.execution import TaskWork
 from elmo_mf.tasks.formats import FORMATS
-from elmo_mf.tasks.grid import expand
 from elmo_mf.tasks.probe import classifier, words
-from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import ROOT, small_data
 from tests.golden.task_entries import TASK_ENTRIES, Arrays, floats, trained_by_allennlp
 
@@ -64,19 +64,19 @@ MODULES: dict[str, ModuleType] = {
     "compression": apply,
     "distillation": distillation,
     "pretraining": pretrain,
-    "task": training,
-    "gradients": task_gradients,
-    "own-gradients": bilm_gradients,
-    "language-model": training,
-    "language-model-gradients": language_model_gradients,
-    "finetuning": finetuning,
-    "tuned": trained_model,
-    "shuffled": shuffled,
+    "task": _training,
+    "gradients": _task_gradients,
+    "own-gradients": _bilm_gradients,
+    "language-model": _training,
+    "language-model-gradients": _language_model_gradients,
+    "finetuning": _finetuning,
+    "tuned": _trained_model,
+    "shuffled": _shuffled,
     "words": words,
-    "word-overlap": word_overlap,
-    "words-run": words_run,
+    "word-overlap": _word_overlap,
+    "words-run": _words_run,
     "probe": classifier,
-    "bilm": bilm_run,
+    "bilm": _bilm_run,
 }
 
 # of the norm of an array: rounding differs between processors (AVX2, AVX-512) and between versions of Python

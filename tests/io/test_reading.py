@@ -162,7 +162,7 @@ BROKEN = Path("/proc/self/mem")  # a regular file whose first byte cannot be rea
 
 def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
     """A read error, as on a failing disk, is one line that names the file."""
-    from elmo_mf.compression.calibration.row_weights import read_row_weights
+    from elmo_mf.compression.calibration import read_row_weights
     from elmo_mf.provenance import file_hash
     from elmo_mf.tasks.formats import FORMATS
     from tests.conftest import random_bilm
@@ -185,8 +185,7 @@ def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "~\ud800/x", "x" * 5000, "a\nb", "\ud800/x"])
 def test_names_that_no_file_has(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from elmo_mf.tasks.grid import expand
-    from elmo_mf.tasks.spec import SweepSpec
+    from elmo_mf.tasks import SweepSpec, expand
 
     monkeypatch.chdir(tmp_path)
     keys = {"method": "svd", "rank": 2, "targets": "all"}

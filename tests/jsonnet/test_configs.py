@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from allennlp.commands import main as allennlp
 
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
-from elmo_mf.tasks.task_config import load_task, task_names
+from elmo_mf.tasks import load_task, task_names
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from tests.conftest import ROOT, small_data
 
 pytestmark = pytest.mark.slow

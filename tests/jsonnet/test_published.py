@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from docs.tables.page import read_json
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet, override, task_config
-from elmo_mf.tasks.task_config import load_task
-from elmo_mf.tasks.training import training_loop
+from elmo_mf.tasks import load_task
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet, override, task_config
+from elmo_mf.tasks._training import training_loop
 from tests.conftest import ROOT, small_data
 
 pytestmark = pytest.mark.slow

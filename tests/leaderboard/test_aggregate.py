@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
+from elmo_mf.leaderboard._setting_names import setting_names
 from elmo_mf.leaderboard.aggregate import pareto_front
-from elmo_mf.leaderboard.setting_names import setting_names
 from elmo_mf.records.labels import encoder_label
 from tests.records.samples import boards_of, parsed, record, signed
 

@@ -16,12 +16,12 @@ import vl_convert
 from jsonschema import Draft7Validator
 from scipy.stats import t
 
-from elmo_mf.compression import Compression
 from elmo_mf.figures import COLORS, THEMES
-from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.charts import figure, methods_of, plots
-from elmo_mf.leaderboard.points import AXES, Point, points
+from elmo_mf.leaderboard import Board
+from elmo_mf.leaderboard._charts import figure, methods_of, plots
+from elmo_mf.leaderboard._points import AXES, Point, points
 from elmo_mf.leaderboard.readme import write_figures
+from elmo_mf.records import Compression
 from tests.conftest import ROOT
 from tests.records.samples import boards_of, record, signed
 
@@ -218,7 +218,7 @@ def test_both_themes(tmp_path: Path) -> None:
 _LIMITED = """
 import resource, sys
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.vega import draw
+from elmo_mf.leaderboard._vega import draw
 hard = 8_000_000_000 if sys.argv[1] == "hard" else resource.getrlimit(resource.RLIMIT_AS)[1]
 resource.setrlimit(resource.RLIMIT_AS, (8_000_000_000, hard))
 try:

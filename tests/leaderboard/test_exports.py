@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard import Board
 from elmo_mf.leaderboard.exports import KINDS, Export, write_exports
 from elmo_mf.records import Record
 from tests.conftest import ROOT

@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from elmo_mf.cli.main import main
 from elmo_mf.figures import THEMES
-from elmo_mf.leaderboard.write_reports import write_reports
+from elmo_mf.leaderboard import write_reports
 from elmo_mf.records.store import RecordStore
 from tests.records.samples import MACHINE, record, signed, write
 
@@ -97,8 +97,8 @@ def _each() -> list[dict[str, Any]]:
 def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Hostile records are left out with a warning, or shown as text in every format and on the terminal."""
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.analysis.explanation.in_both_themes", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.leaderboard.page.write_page.libraries", lambda: dict.fromkeys(
+    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
+    monkeypatch.setattr("elmo_mf.leaderboard.page._write_page.libraries", lambda: dict.fromkeys(
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
     folder, one_setting = write(tmp_path / "all", [*dense, *_each()]), write(tmp_path / "one", [*dense, full()])

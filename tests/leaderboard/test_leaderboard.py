@@ -9,8 +9,8 @@ import pytest
 
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.table import columns
-from elmo_mf.leaderboard.write_reports import write_reports
+from elmo_mf.leaderboard import write_reports
+from elmo_mf.leaderboard._table import columns
 from tests.conftest import ROOT
 from tests.records.samples import MACHINE, boards_of, record, signed, write
 

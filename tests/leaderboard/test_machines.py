@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elmo_mf.analysis import cost_table, write_explanation
 from elmo_mf.analysis.correlations import explain
-from elmo_mf.analysis.explanation import cost_table, write_explanation
 from elmo_mf.cli.main import main
-from elmo_mf.leaderboard.aggregate import Board
+from elmo_mf.leaderboard import Board, compare, machine_kind, table
+from elmo_mf.leaderboard._machines import machine_text
 from elmo_mf.leaderboard.exports import tidy
-from elmo_mf.leaderboard.machines import machine_kind, machine_text
-from elmo_mf.leaderboard.page.page_data import page_data
+from elmo_mf.leaderboard.page import page_data
 from elmo_mf.leaderboard.readme import summary
-from elmo_mf.leaderboard.sweep_comparison import compare
-from elmo_mf.leaderboard.table import table
 from elmo_mf.records.record import Machine
 from tests.analysis.test_explain import _one
 from tests.records.samples import MACHINE, boards_of, parsed, record, signed, write

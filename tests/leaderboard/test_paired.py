@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from elmo_mf.leaderboard.paired import Array, components, components_of_seeds
-from elmo_mf.leaderboard.score_estimates import Scores
-from elmo_mf.leaderboard.statistics import estimates
+from elmo_mf.leaderboard._paired import Array, components, components_of_seeds
+from elmo_mf.leaderboard._score_estimates import Scores
+from elmo_mf.leaderboard._statistics import estimates
 from elmo_mf.records.outputs import SplitOutputs
 
 

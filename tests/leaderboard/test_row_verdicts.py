@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from elmo_mf.leaderboard.aggregate import Board, ReadOutputs, Row, boards
-from elmo_mf.leaderboard.headline import in_short
-from elmo_mf.leaderboard.read_records import outputs_of, records_of
+from elmo_mf.leaderboard import Board, boards, outputs_of, records_of, table
+from elmo_mf.leaderboard._headline import in_short
+from elmo_mf.leaderboard._recommend import recommendations, use_of
+from elmo_mf.leaderboard._table import columns, evidence
+from elmo_mf.leaderboard.aggregate import ReadOutputs, Row
 from elmo_mf.leaderboard.readme import about, summary
-from elmo_mf.leaderboard.recommend import recommendations, use_of
-from elmo_mf.leaderboard.table import columns, evidence, table
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.packed import Records
 from tests.records.samples import parsed, record, signed

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import f, t, ttest_1samp
 
-from elmo_mf.leaderboard.paired import Array, components, components_of_seeds
-from elmo_mf.leaderboard.statistics import estimates, moderated
+from elmo_mf.leaderboard._paired import Array, components, components_of_seeds
+from elmo_mf.leaderboard._statistics import estimates, moderated
 
 
 def test_few_encoders_have_students_interval() -> None:

@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard.sweep_comparison import compare, verdict
+from elmo_mf.leaderboard import compare, verdict
 from tests.records.samples import record, write
 
 FIRST = {1: (0.40, 0.33), 2: (0.42, 0.35), 3: (0.41, 0.36)}

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from elmo_mf.cli.main import main
-from elmo_mf.leaderboard.paired import Array, components, components_of_seeds
-from elmo_mf.leaderboard.statistics import Estimate, estimates
-from elmo_mf.leaderboard.verdicts import Verdict, doubt, is_not_inferior, verdicts
+from elmo_mf.leaderboard._paired import Array, components, components_of_seeds
+from elmo_mf.leaderboard._statistics import Estimate, estimates
+from elmo_mf.leaderboard._verdicts import Verdict, doubt, is_not_inferior, verdicts
 from tests.leaderboard.test_statistics import board
 
 

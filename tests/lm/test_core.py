@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from elmo_mf.bilm.lstm import ProjectedLstm
-from elmo_mf.bilm.runtime.packed_linear import supports
+from elmo_mf.bilm.runtime import supports
 from elmo_mf.bilm.weights import JOINT, Factors, Pruned
-from elmo_mf.compression import Compression, check_compression, read_compression
+from elmo_mf.compression import check_compression, read_compression
 from elmo_mf.errors import InputError
-from elmo_mf.lm.compress import compress_core
-from elmo_mf.lm.core import CoreLstm
+from elmo_mf.lm import CoreLstm, compress_core
+from elmo_mf.records import Compression
 
 State = list[tuple[Tensor, Tensor]]
 TARGETS = st.sampled_from(["input", "recurrent", "all", "joint"])

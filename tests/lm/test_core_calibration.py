@@ -11,10 +11,9 @@ from torch import nn
 
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.weights import BilmWeights, Factors
-from elmo_mf.compression import Compression
-from elmo_mf.lm.compress import compress_core
-from elmo_mf.lm.core import CoreLstm
-from elmo_mf.lm.core_calibration import CoreProbe, core_activation_error, core_input_covariances
+from elmo_mf.lm import CoreLstm, compress_core, core_activation_error, core_input_covariances
+from elmo_mf.lm._core_calibration import CoreProbe
+from elmo_mf.records import Compression
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from elmo_mf.bilm.runtime.packed_linear import supports
-from elmo_mf.lm.softmax import PackedSoftmax
+from elmo_mf.bilm.runtime import supports
+from elmo_mf.lm import PackedSoftmax
 
 
 @pytest.mark.skipif(not supports("float32"), reason="needs oneDNN")

@@ -10,7 +10,7 @@ import torch
 from allennlp.data import Vocabulary
 from torch import Tensor, nn
 
-from elmo_mf.bilm.runtime import packed_linear
+from elmo_mf.bilm.runtime import _packed_linear
 from elmo_mf.bilm.weights import Factors
 from elmo_mf.plugin import AwdLstm
 
@@ -69,7 +69,7 @@ def test_perplexity_is_that_of_a_plain_loop(steps: int, samples: int | None) -> 
 @pytest.mark.parametrize("onednn", [True, False])
 def test_a_changed_softmax_is_noticed(onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not onednn:
-        monkeypatch.setattr(packed_linear, "supports", lambda _: False)
+        monkeypatch.setattr(_packed_linear, "supports", lambda _: False)
     model, outputs = _model().eval(), torch.randn(3, 2, 16)
     for changed in (model.embedding.weight, model.softmax.softmax_b):
         with torch.no_grad():

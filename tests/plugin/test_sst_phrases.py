@@ -10,7 +10,7 @@ from nltk.tree import Tree
 
 from elmo_mf.plugin.sst_phrases import SstPhrasesReader
 from elmo_mf.sentiment_trees import phrases
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
 
 Examples = list[tuple[tuple[str, ...], str]]
 

@@ -22,7 +22,7 @@ from allennlp.predictors import Predictor
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.compression import apply as application
-from elmo_mf.compression.calibration.row_weights import RowWeights, write_row_weights
+from elmo_mf.compression.calibration import RowWeights, write_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.plugin import awd_lstm, token_embedder
 from elmo_mf.plugin.stored_shapes import EncoderShapes

@@ -19,8 +19,8 @@ from allennlp.modules.token_embedders import TokenEmbedder
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.compression import size_report
 from elmo_mf.errors import InputError
-from elmo_mf.tasks.jsonnet import task_config
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import load_task
+from elmo_mf.tasks._jsonnet import task_config
 from tests.conftest import small_data
 
 Files = Callable[..., tuple[Path, Path]]

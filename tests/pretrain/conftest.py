@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from elmo_mf.pretrain.settings import PretrainSettings
-from elmo_mf.pretrain.train import Trainer
+from elmo_mf.pretrain import PretrainSettings, Trainer
 
 TINY = PretrainSettings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
 Texts = tuple[Path, Path]

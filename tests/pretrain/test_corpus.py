@@ -13,8 +13,8 @@ from elmo_mf.bilm import vocabulary as vocabulary_module
 from elmo_mf.bilm.characters import batch_to_ids, character_ids
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.errors import InputError
-from elmo_mf.lm.unigram import unigram_perplexity
-from elmo_mf.pretrain.corpus import Corpus
+from elmo_mf.lm import unigram_perplexity
+from elmo_mf.pretrain import Corpus
 
 sentences = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9), min_size=1, max_size=30)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from elmo_mf.pretrain.cross_entropy import cross_entropy
+from elmo_mf.pretrain._cross_entropy import cross_entropy
 from elmo_mf.pretrain.word_softmax import word_softmax
 from tests.gpu import on_each_device
 

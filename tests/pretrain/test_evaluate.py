@@ -16,10 +16,10 @@ import torch
 from elmo_mf.bilm import Bilm
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.cli.main import main
-from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.evaluate import Evaluation, evaluate
+from elmo_mf.pretrain._evaluate import Evaluation, evaluate
 from elmo_mf.provenance import file_hash
+from elmo_mf.records import Compression
 from tests.conftest import ROOT, pipe_of
 from tests.pretrain.conftest import TINY, Texts, replace, trainer, write_texts
 

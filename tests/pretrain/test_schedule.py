@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elmo_mf.pretrain.schedule import scheduler
+from elmo_mf.pretrain._schedule import scheduler
 from elmo_mf.pretrain.settings import SCHEDULES, Schedule
 
 

@@ -21,15 +21,14 @@ import torch
 from elmo_mf.bilm import Bilm, read_weights
 from elmo_mf.bilm.weights import Factors, Pruned
 from elmo_mf.cli.main import main
-from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain.evaluate import evaluate
-from elmo_mf.pretrain.model import perplexities
-from elmo_mf.pretrain.progress import StepMetrics
-from elmo_mf.pretrain.settings import SOFTMAXES, PretrainSettings, SoftmaxKind
-from elmo_mf.pretrain.start import Start
-from elmo_mf.pretrain.train import CHECKPOINT, Trainer
+from elmo_mf.pretrain import PretrainSettings, Start, StepMetrics, Trainer
+from elmo_mf.pretrain._evaluate import evaluate
+from elmo_mf.pretrain._model import perplexities
+from elmo_mf.pretrain._train import CHECKPOINT
+from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 from elmo_mf.provenance import file_hash
+from elmo_mf.records import Compression
 from tests.bilm.word_level import write_word_level
 from tests.conftest import ROOT
 from tests.pretrain.conftest import TINY, Texts, replace, trainer, write_texts

@@ -19,10 +19,10 @@ from elmo_mf.bilm.weights import Factors
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.io import exclusive
+from elmo_mf.pretrain import PretrainSettings, StepMetrics, Trainer
 from elmo_mf.pretrain._command import command_line
-from elmo_mf.pretrain.progress import StepMetrics
-from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, PretrainSettings, SoftmaxKind
-from elmo_mf.pretrain.train import CHECKPOINT, Trainer
+from elmo_mf.pretrain._train import CHECKPOINT
+from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, SoftmaxKind
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.storage.resumable import load_state, save_state
@@ -306,7 +306,7 @@ def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
     for place in places:
         for new in rng.sample(STRANGE, 3):
             state = _changed(good, place, new)
-            monkeypatch.setattr("elmo_mf.pretrain.train.load_state", lambda *_, state=state: state)
+            monkeypatch.setattr("elmo_mf.pretrain._train.load_state", lambda *_, state=state: state)
             run.model.load_state_dict(fresh)
             run.scheduler.last_epoch = 0
             try:
@@ -399,7 +399,7 @@ def test_the_result_appears_together(texts: Texts, tmp_path: Path, monkeypatch: 
     out = tmp_path / "out"
     command = ["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", str(out), *COMMAND]
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.compression.model_card.write_pretrained_card", full)
+        patch.setattr("elmo_mf.compression.write_pretrained_card", full)
         assert main(command) == 2
     assert {path.name for path in out.iterdir()} == {CHECKPOINT}
     assert main(command) == 0
@@ -442,7 +442,7 @@ def test_a_resumed_run_needs_less_room(texts: Texts, tmp_path: Path) -> None:
 def test_outputs_that_cannot_be_written(
     path: str, texts: Texts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("elmo_mf.pretrain.train.Trainer", None)  # before anything is read
+    monkeypatch.setattr("elmo_mf.pretrain.Trainer", None)  # before anything is read
     out = path.format(text=texts[0])
     assert main(["pretrain", str(texts[0]), "--valid", str(texts[1]), "--out", out, *COMMAND]) == 2
     error = capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from elmo_mf.io.validation import validated_json
-from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard import Board, boards
 from elmo_mf.records import Compression, Measurements, Record, RunIdentity, digest
 from elmo_mf.records.record import FORMAT, parse_record
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer
 
-from elmo_mf.cli.compression_options import AllCompressionOptions
+from elmo_mf.cli._compression_options import AllCompressionOptions
 from elmo_mf.cli.main import app
-from elmo_mf.compression import Compression, Distillation
+from elmo_mf.records import Compression, Distillation
 from elmo_mf.records.command_line import compress_command, compress_options
 
 

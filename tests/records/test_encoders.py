@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from elmo_mf.analysis.correlations import explain
-from elmo_mf.leaderboard.plot_lines import lines_of
-from elmo_mf.leaderboard.sweep_comparison import compare
+from elmo_mf.leaderboard import compare
+from elmo_mf.leaderboard._plot_lines import lines_of
 from elmo_mf.records.labels import encoder_names
 from tests.records.samples import boards_of, parsed, record, signed, write
 

@@ -14,8 +14,7 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.records import Outputs, RecordStore, SplitOutputs
 from elmo_mf.records.outputs import SUFFIX, parse_outputs
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, expand
 from tests.records.samples import measurements, record
 
 OUTPUTS = Outputs(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from elmo_mf.leaderboard.aggregate import boards
+from elmo_mf.leaderboard import boards, records_of
 from elmo_mf.leaderboard.exports import export
-from elmo_mf.leaderboard.page.page_data import page_data
-from elmo_mf.leaderboard.read_records import records_of
+from elmo_mf.leaderboard.page import page_data
 from elmo_mf.records.packed import PackedRecord, Records, select
 from tests.records.samples import parsed, record, write
 

@@ -13,8 +13,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.records.record import Measurements, read_record
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, expand
 from tests.records.samples import measurements, parsed, record, signed
 
 

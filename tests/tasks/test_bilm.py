@@ -18,21 +18,16 @@ from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.lstm_formula import in_file_order
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
-from elmo_mf.leaderboard.aggregate import boards
-from elmo_mf.pretrain.corpus import Batch, Corpus
-from elmo_mf.pretrain.evaluate import evaluate, read_language_model
-from elmo_mf.pretrain.model import LanguageModel
-from elmo_mf.pretrain.train import Trainer
+from elmo_mf.experiments import workspace
+from elmo_mf.leaderboard import boards
+from elmo_mf.pretrain import Batch, Corpus, LanguageModel, Trainer
+from elmo_mf.pretrain._evaluate import evaluate, read_language_model
 from elmo_mf.records import RecordStore
-from elmo_mf.tasks.bilm_gradients import loss_gradients
-from elmo_mf.tasks.bilm_run import line_perplexities
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.measurement import measure_times
-from elmo_mf.tasks.portable import PortableSweep
-from elmo_mf.tasks.preflight import check_needs
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.status import cost_of
+from elmo_mf.tasks import SweepSpec, check_needs, cost_of, expand
+from elmo_mf.tasks._bilm_gradients import loss_gradients
+from elmo_mf.tasks._bilm_run import line_perplexities
+from elmo_mf.tasks._measurement import measure_times
+from elmo_mf.tasks._portable import PortableSweep
 from tests.pretrain.conftest import TINY, replace, trainer, write_texts
 from tests.sweeps import TinySweep, records_here
 

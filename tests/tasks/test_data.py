@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.records.identity import Split
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.run_data import limited_data
-from elmo_mf.tasks.task_config import load_task
-from elmo_mf.tasks.word_overlap import LENGTHS, Overlap, fit_overlap, nearest_span, overlap_outputs
+from elmo_mf.tasks import expand, load_task
+from elmo_mf.tasks._run_data import limited_data
+from elmo_mf.tasks._word_overlap import LENGTHS, Overlap, fit_overlap, nearest_span, overlap_outputs
 from tests.sweeps import TinySweep
 
 _CONTEXT = "The abbey was built by monks in 1146. It burned down in 1540, and the town bought its stones."

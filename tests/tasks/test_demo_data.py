@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.records.identity import Split
-from elmo_mf.tasks.task_config import TaskConfig, load_task, task_names
+from elmo_mf.tasks import TaskConfig, load_task, task_names
 
 
 @pytest.mark.parametrize("name", task_names())

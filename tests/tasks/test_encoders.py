@@ -14,19 +14,17 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import TARGETS, BilmWeights, to_dense
-from elmo_mf.compression import compress, method_named, method_names
-from elmo_mf.compression.activation_error import activation_error
-from elmo_mf.compression.calibration.row_weights import read_row_weights
+from elmo_mf.compression import activation_error, compress, method_named, method_names
+from elmo_mf.compression.calibration import read_row_weights
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
-from elmo_mf.tasks.encoders import encoder_of
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.shared_activations import first_sentences
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_gradients import row_weights
-from elmo_mf.tasks.trained_model import gradients_of, trained
+from elmo_mf.tasks import SweepSpec, expand, gradients_of
+from elmo_mf.tasks._encoders import encoder_of
+from elmo_mf.tasks._shared_activations import first_sentences
+from elmo_mf.tasks._task_gradients import row_weights
+from elmo_mf.tasks._trained_model import trained
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -72,7 +70,7 @@ def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypa
         labels.append(compression_label(compression))
         return compress(weights, options, compression)
 
-    monkeypatch.setattr("elmo_mf.tasks.encoders.compress", noted)
+    monkeypatch.setattr("elmo_mf.tasks._encoders.compress", noted)
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
-from elmo_mf.tasks.chance import majority_accuracy, random_span_f1
+from elmo_mf.tasks import load_task, task_names
+from elmo_mf.tasks._chance import majority_accuracy, random_span_f1
+from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.formats import FORMATS, Example
-from elmo_mf.tasks.jsonnet import evaluate_jsonnet
-from elmo_mf.tasks.task_config import load_task, task_names
 from tests.conftest import ROOT
 
 

@@ -20,10 +20,7 @@ from elmo_mf.records.identity import EncoderIdentity
 from elmo_mf.records.labels import encoder_label
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
-from elmo_mf.tasks import grid
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task, task_names
+from elmo_mf.tasks import SweepSpec, expand, grid, load_task, task_names
 from tests.conftest import ROOT, small_data
 
 
@@ -152,7 +149,7 @@ def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> N
     spec = _spec(tasks=["sst"])
     before = set(_ids(spec))
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.tasks.training.VERSION", 2)
+        patch.setattr("elmo_mf.tasks._training.VERSION", 2)
         assert not before & set(_ids(spec))
     real = load_task("sst")
     other = real.score.model_copy(update={"primary": "accuracy3"})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
 from elmo_mf.tasks import _sandbox as sandbox
-from elmo_mf.tasks.jsonnet import Sandbox, evaluate_jsonnet, override
+from elmo_mf.tasks._jsonnet import Sandbox, evaluate_jsonnet, override
 from tests.conftest import ROOT
 
 
@@ -133,7 +133,7 @@ def test_a_sandbox_that_waits_is_ended(tmp_path: Path) -> None:
 def test_a_limit_that_is_lower_already(tmp_path: Path) -> None:
     (tmp_path / "f.jsonnet").write_text("{ a: 1 }")
     script = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
-    script += "from pathlib import Path; from elmo_mf.tasks.jsonnet import evaluate_jsonnet\n"
+    script += "from pathlib import Path; from elmo_mf.tasks._jsonnet import evaluate_jsonnet\n"
     script += f"print(evaluate_jsonnet(Path({str(tmp_path / 'f.jsonnet')!r})))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout == "{'a': 1}\n", done.stderr
@@ -147,7 +147,7 @@ def test_accents_in_a_locale_without_them(name: str, tmp_path: Path) -> None:
     (folder / "là.libsonnet").write_text("{ a: 'é' }")
     (folder / name).write_text("import 'là.libsonnet'", encoding="utf-8")
     (folder / "bad.jsonnet").write_text("error 'un été'", encoding="utf-8")
-    script = "import sys; from pathlib import Path; from elmo_mf.tasks.jsonnet import evaluate_jsonnet\n"
+    script = "import sys; from pathlib import Path; from elmo_mf.tasks._jsonnet import evaluate_jsonnet\n"
     script += "print(ascii(evaluate_jsonnet(Path(sys.argv[1]))))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
 

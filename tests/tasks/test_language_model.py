@@ -12,16 +12,14 @@ import torch
 
 from elmo_mf.bilm.weights import TARGETS
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
-from elmo_mf.lm.core import CoreLstm
+from elmo_mf.experiments import workspace
+from elmo_mf.lm import CoreLstm
 from elmo_mf.records import FineTuning
-from elmo_mf.tasks.chance import unigram_chance
+from elmo_mf.tasks import SweepSpec, expand, load_task
+from elmo_mf.tasks._chance import unigram_chance
+from elmo_mf.tasks._language_model_training import LanguageModelTraining
+from elmo_mf.tasks._run_config import run_config
 from elmo_mf.tasks.formats import Example
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.language_model_training import LanguageModelTraining
-from elmo_mf.tasks.run_config import run_config
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -119,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_the_run(what: str, tiny_sweep: TinySweep
 
 def test_gradients_are_those_of_the_loss(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """E[(dL/dw)^2], summed over rows, equals that of PyTorch's LSTM, window by window."""
-    from elmo_mf.compression.calibration.row_weights import read_row_weights
+    from elmo_mf.compression.calibration import read_row_weights
 
     spec = _spec(tiny_sweep, methods=[])
     (run,) = expand(spec)

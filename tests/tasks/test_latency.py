@@ -13,7 +13,7 @@ from allennlp.data.token_indexers import ELMoTokenCharactersIndexer
 from allennlp.data.tokenizers import Token
 
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
-from elmo_mf.tasks.latency import allennlp_encoder, measure
+from elmo_mf.tasks._latency import allennlp_encoder, measure
 from tests.conftest import random_bilm
 
 

@@ -21,15 +21,12 @@ import pytest
 
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks import SweepSpec, check_needs, expand, load_task
+from elmo_mf.tasks._run_data import limited_data
+from elmo_mf.tasks._word_vector_file import check_word_vectors
 from elmo_mf.tasks.formats import Contents, SnliJsonl
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.preflight import check_needs
-from elmo_mf.tasks.run_data import limited_data
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
-from elmo_mf.tasks.word_vector_file import check_word_vectors
 from tests.conftest import small_data
 from tests.records.samples import measurements, record
 from tests.sweeps import TinySweep

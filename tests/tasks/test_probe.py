@@ -15,22 +15,18 @@ from sklearn.preprocessing import StandardScaler
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import workspace
 from elmo_mf.records import Outputs, RecordStore
 from elmo_mf.records.record import parse_record
+from elmo_mf.tasks import check_needs, cost_of, expand, load_task, picked
+from elmo_mf.tasks._measurement import execute, measure_times
+from elmo_mf.tasks._portable import PortableSweep
+from elmo_mf.tasks._shuffled import shuffled
 from elmo_mf.tasks.formats import Example
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.measurement import execute, measure_times
-from elmo_mf.tasks.portable import PortableSweep
-from elmo_mf.tasks.preflight import check_needs
 from elmo_mf.tasks.probe.classifier import STRENGTHS, fit, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import features, layer_vectors, word_vectors
 from elmo_mf.tasks.probe.words import words_alone
-from elmo_mf.tasks.retime import picked
-from elmo_mf.tasks.shuffled import shuffled
-from elmo_mf.tasks.status import cost_of
-from elmo_mf.tasks.task_config import load_task
 from tests.conftest import random_bilm
 from tests.records.samples import record, signed
 from tests.sweeps import TinySweep, records_here

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.cli.main import main
-from elmo_mf.fetch.catalogue import CATALOGUES, Source
+from elmo_mf.fetch import CATALOGUES, Source
 from elmo_mf.resources import share
-from elmo_mf.tasks.published_files import missing_files
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, missing_files
 from tests.conftest import small_data
 from tests.fetch.server import serving
 
@@ -85,7 +84,7 @@ def test_a_sweep_that_fetches(
         assert capsys.readouterr().out == (
             "would download weights small into weights/small\nwould download data sst into data/sst\n"
         )
-        monkeypatch.setattr("elmo_mf.experiments.scheduler.run_sweep", _interrupted)
+        monkeypatch.setattr("elmo_mf.experiments.run_sweep", _interrupted)
         for _ in range(2):  # the second time, all files exist
             assert main([*(word for word in command if word != "--dry-run"), "--fetch"]) == 130
             assert len(server.ranges) == 3

@@ -9,16 +9,12 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.runs import Progress, Result, Work
-from elmo_mf.experiments.scheduler import run_sweep
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import Progress, Result, Work, run_sweep, workspace
 from elmo_mf.records import Retimed, Run, read_record
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.execution import TimingWork
-from elmo_mf.tasks.grid import expand, same_form
-from elmo_mf.tasks.measurement import measure_times
-from elmo_mf.tasks.retime import RetimedRecords, picked
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import RetimedRecords, SweepSpec, TimingWork, expand, picked
+from elmo_mf.tasks._measurement import measure_times
+from elmo_mf.tasks.grid import same_form
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, executor_here, records_here
 
 pytestmark = pytest.mark.slow

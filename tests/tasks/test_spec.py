@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from elmo_mf.compression import Compression
 from elmo_mf.errors import InputError
+from elmo_mf.records import Compression
 from elmo_mf.records.labels import compression_label
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec
 
 ODD: list[Any] = [
     None, True, -1, 0, 5, 10**400, 1.5, float("nan"), "", "x", "\0", [], {}, [[]], {"a": {}}, [1, "2"], [None],

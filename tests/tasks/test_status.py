@@ -7,16 +7,12 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from elmo_mf.experiments.failures import Failures
-from elmo_mf.experiments.leases import Leases
-from elmo_mf.experiments.runs import Progress
+from elmo_mf.experiments import Failures, Leases, Progress
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
 from elmo_mf.sentiment_trees import phrases
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.status import Cost, cost_of, seconds_of, status_of
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import SweepSpec, cost_of, expand, load_task, status_of
+from elmo_mf.tasks._status import Cost, seconds_of
 from tests.records.samples import measurements, record
 
 

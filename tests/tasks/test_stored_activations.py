@@ -13,7 +13,7 @@ from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.encoder import Activations, Bilm
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.activation_cache import ActivationCache, sentence_key, split_sentences
-from elmo_mf.tasks.stored_activations import StoredActivations, write_activations
+from elmo_mf.tasks._stored_activations import StoredActivations, write_activations
 from tests.conftest import random_bilm
 from tests.fuzz import mutated_bytes
 

@@ -12,16 +12,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from elmo_mf.bilm import Bilm
-from elmo_mf.compression import Compression, size_report
-from elmo_mf.experiments.runs import Progress
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.compression import size_report
+from elmo_mf.experiments import Progress, workspace
 from elmo_mf.provenance import file_hash
+from elmo_mf.records import Compression
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.measurement import execute
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import SweepSpec, expand, load_task
+from elmo_mf.tasks._measurement import execute
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here, run_here, tiny_sweep_in
 from tests.tasks.test_language_model import SMALL
 
@@ -160,7 +158,7 @@ def test_a_score_is_what_allennlp_evaluates(recorded: Callable[[str], Recorded],
     from allennlp.common import Params
     from allennlp.common.plugins import import_plugins
 
-    from elmo_mf.tasks.run_config import run_config
+    from elmo_mf.tasks._run_config import run_config
 
     spec, _, (_, record) = recorded("sst")
     run = expand(spec)[1]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
-from elmo_mf.tasks.task_config import SPLITS, TaskConfig, load_task, task_names
+from elmo_mf.tasks import TaskConfig, load_task, task_names
+from elmo_mf.tasks.task_config import SPLITS
 
 CARD = """
 title = "A task"

@@ -14,10 +14,8 @@ from elmo_mf.compression import method_named, method_names
 from elmo_mf.records.compression import HIGHWAY_METHOD
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo
+from elmo_mf.tasks import SweepSpec, expand, load_task
 from elmo_mf.tasks.formats import FORMATS
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.spec import SweepSpec
-from elmo_mf.tasks.task_config import load_task
 from tests.conftest import ROOT
 
 _TEXT = str(ROOT / "tasks/ptb/demo/test.txt")
@@ -37,20 +35,20 @@ _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.bilm.encoder": lambda run: True,
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
-    "elmo_mf.tasks.bilm_gradients": _uses_gradients_of("bilm"),
-    "elmo_mf.tasks.bilm_run": lambda run: _kind(run) == "bilm",
-    "elmo_mf.tasks.finetuning": lambda run: run.finetune is not None,
-    "elmo_mf.tasks.language_model_gradients": _uses_gradients_of("language-model"),
+    "elmo_mf.tasks._bilm_gradients": _uses_gradients_of("bilm"),
+    "elmo_mf.tasks._bilm_run": lambda run: _kind(run) == "bilm",
+    "elmo_mf.tasks._finetuning": lambda run: run.finetune is not None,
+    "elmo_mf.tasks._language_model_gradients": _uses_gradients_of("language-model"),
     "elmo_mf.tasks.probe.classifier": lambda run: _kind(run) == "probe" or _words(run, "snli"),
     "elmo_mf.tasks.probe.words": lambda run: _words(run, "snli", "sst", "snli-probe", "sst-probe"),
-    "elmo_mf.tasks.shuffled": lambda run: run.identity.baseline == "shuffled",
-    "elmo_mf.tasks.task_gradients": _uses_gradients_of("elmo"),
-    "elmo_mf.tasks.trained_model": lambda run: run.identity.view == "tuned",
-    "elmo_mf.tasks.training": lambda run: _kind(run) in ("elmo", "language-model"),
-    "elmo_mf.tasks.word_overlap": lambda run: _words(run, "squad"),
-    "elmo_mf.tasks.words_run": lambda run: _words(run, "snli", "squad", "sst"),
+    "elmo_mf.tasks._shuffled": lambda run: run.identity.baseline == "shuffled",
+    "elmo_mf.tasks._task_gradients": _uses_gradients_of("elmo"),
+    "elmo_mf.tasks._trained_model": lambda run: run.identity.view == "tuned",
+    "elmo_mf.tasks._training": lambda run: _kind(run) in ("elmo", "language-model"),
+    "elmo_mf.tasks._word_overlap": lambda run: _words(run, "squad"),
+    "elmo_mf.tasks._words_run": lambda run: _words(run, "snli", "squad", "sst"),
 }
-_OF_NO_RUN = {"elmo_mf.pretrain.train"}
+_OF_NO_RUN = {"elmo_mf.pretrain._train"}
 
 
 def _words(run: Run, *tasks: str) -> bool:

@@ -10,9 +10,8 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.records import RecordStore
 from elmo_mf.records.outputs import SplitOutputs
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.model_outputs import has_collapsed
-from elmo_mf.tasks.task_config import load_task
+from elmo_mf.tasks import expand, load_task
+from elmo_mf.tasks._model_outputs import has_collapsed
 from tests.conftest import random_bilm, small_data
 from tests.sweeps import TinySweep, records_here
 

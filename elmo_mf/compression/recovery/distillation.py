@@ -21,7 +21,7 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.weights import BilmWeights, to_dense
-from elmo_mf.compression.calibration.input_covariances import MAX_TOKENS, batches
+from elmo_mf.compression.calibration import MAX_TOKENS, batches
 from elmo_mf.errors import check_finite
 from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state

@@ -1,30 +1,5 @@
 """Executors of runs: processes on this machine (`local`) or a Ray cluster (`cluster`)."""
 
-from __future__ import annotations
+import lazy_loader
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Generic
-
-from elmo_mf.experiments.runs import MeasuredT, Progress, Result, RunT
-
-
-class Executor(ABC, Generic[RunT, MeasuredT]):
-    """Executes runs, without access to records, leases or the remaining runs."""
-
-    @property
-    @abstractmethod
-    def slots(self) -> int:
-        """Number of runs that can be in progress at a time."""
-
-    @abstractmethod
-    def start(self, run: RunT) -> None:
-        """Start a run."""
-
-    @abstractmethod
-    def events(self, timeout: float) -> Iterator[tuple[RunT, Progress | Result[MeasuredT]]]:
-        """Yield events of runs in progress, waiting at most `timeout` seconds; a run's last event is its `Result`."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End the runs in progress and discard their results."""
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

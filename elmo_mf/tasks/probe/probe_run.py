@@ -9,23 +9,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elmo_mf.experiments.runs import Progress
-from elmo_mf.experiments.workspace import Workspace
+from elmo_mf.experiments import Progress, Workspace
 from elmo_mf.records.identity import PROBE, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.encoders import Encoder, encoder_of, encoder_versions, no_gradients
-from elmo_mf.tasks.frozen_encoder import frozen_encoder_times, measure_frozen_encoder
+from elmo_mf.tasks._encoders import Encoder, encoder_of, encoder_versions, no_gradients
+from elmo_mf.tasks._frozen_encoder import frozen_encoder_times, measure_frozen_encoder
+from elmo_mf.tasks._producer import Measured, Producer, Times
+from elmo_mf.tasks._run_data import limited_data
+from elmo_mf.tasks._word_vector_file import read_word_vectors
 from elmo_mf.tasks.probe import classifier, words
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import Vectors, features, layer_vectors, word_vectors
-from elmo_mf.tasks.producer import Measured, Producer, Times
-from elmo_mf.tasks.run_data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
-from elmo_mf.tasks.word_vector_file import read_word_vectors
 
 _LSTM_LAYERS, _TOKEN_LAYER = slice(1, None), slice(0, 1)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import Packing
-from elmo_mf.bilm.runtime.choice import suits_graphs
-from elmo_mf.bilm.runtime.cuda_graphs import CudaGraphLstm
+from elmo_mf.bilm.runtime._choice import suits_graphs
+from elmo_mf.bilm.runtime._cuda_graphs import CudaGraphLstm
 from elmo_mf.bilm.runtime_settings import Launches, RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights

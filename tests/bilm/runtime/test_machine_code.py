@@ -15,8 +15,8 @@ from torch import Tensor
 from elmo_mf.bilm import runtime_settings
 from elmo_mf.bilm.lstm import BiLstmLayer
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime.machine_code import MachineCodeLstm
-from elmo_mf.bilm.runtime.packed_linear import PRECISIONS, Precision
+from elmo_mf.bilm.runtime import PRECISIONS, Precision
+from elmo_mf.bilm.runtime._machine_code import MachineCodeLstm
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, STRUCTURES, Layer, Ranks, assert_equal, plain_layer, runtime
 from tests.bilm.reference import PlainWeights
@@ -25,8 +25,8 @@ pytest.importorskip("llvmlite")
 from llvmlite import ir
 
 from elmo_mf.bilm.runtime.kernel import compiled
-from elmo_mf.bilm.runtime.kernel.emit_recurrence import emit
-from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter
+from elmo_mf.bilm.runtime.kernel._emit_recurrence import emit
+from elmo_mf.bilm.runtime.kernel._emitter import POINTER, Address, Emitter
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.task import Task
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from elmo_mf.bilm.lstm import ProjectedLstm
 from elmo_mf.bilm.packing import State
-from elmo_mf.bilm.runtime.autograd_recurrence import Recurrence
-from elmo_mf.bilm.runtime.eager import EagerLstm
-from elmo_mf.bilm.runtime.training_cells import TrainingCells, training_cells
-from elmo_mf.bilm.runtime.whole_batch import WholeBatchLstm
+from elmo_mf.bilm.runtime._autograd_recurrence import Recurrence
+from elmo_mf.bilm.runtime._eager import EagerLstm
+from elmo_mf.bilm.runtime._training_cells import TrainingCells, training_cells
+from elmo_mf.bilm.runtime._whole_batch import WholeBatchLstm
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from tests.bilm.layers import DENSE, FACTORED, Layer, Ranks, assert_close, runtime
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.executors.cluster import PortableWork, RayExecutor, connect
-from elmo_mf.experiments.runs import Progress, Report, Result
-from elmo_mf.experiments.scheduler import run_sweep
+from elmo_mf.experiments import Progress, Report, Result, run_sweep
+from elmo_mf.experiments.executors import RayExecutor, connect
+from elmo_mf.experiments.executors._cluster import PortableWork
 from elmo_mf.records import Measurements, Run
 from elmo_mf.records.store import RecordStore
-from elmo_mf.tasks.grid import expand
-from elmo_mf.tasks.portable import PortableSweep
-from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks import SweepSpec, expand
+from elmo_mf.tasks._portable import PortableSweep
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here
 
 pytestmark = pytest.mark.cluster

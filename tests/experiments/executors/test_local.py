@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from elmo_mf.experiments.executors.local import LocalExecutor, available_cores
-from elmo_mf.experiments.runs import Progress, Report, Result
-from elmo_mf.experiments.workspace import workspace
+from elmo_mf.experiments import Progress, Report, Result, workspace
+from elmo_mf.experiments.executors import LocalExecutor
+from elmo_mf.experiments.executors._local import available_cores
 from elmo_mf.records.run import Run
-from elmo_mf.tasks.execution import PRELOAD
-from elmo_mf.tasks.grid import expand
+from elmo_mf.tasks import PRELOAD, expand
 from tests.conftest import ROOT
 from tests.sweeps import TinySweep, executor_here
 

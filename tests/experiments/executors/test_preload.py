@@ -18,7 +18,7 @@ def asked():
     return False
 
 torch.cuda.is_available = asked
-import elmo_mf.tasks.run_imports
+import elmo_mf.tasks._run_imports
 from elmo_mf.experiments.executors import preload
 assert not torch.cuda.is_initialized()
 assert not preload.driver_asked() or "allennlp.commands.train" not in sys.modules
@@ -32,7 +32,7 @@ class Driver:
         return {after} if "colorsys" in sys.modules else {before}
 
 ctypes.CDLL = lambda name, *_, load=ctypes.CDLL, **__: Driver() if name == "libcuda.so.1" else load(name)
-from elmo_mf.experiments.executors.preload import preload
+from elmo_mf.experiments.executors._preload import preload
 assert "colorsys" not in sys.modules
 preload(lambda: __import__("colorsys"))
 print("colorsys" in sys.modules)

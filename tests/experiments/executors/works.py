@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from elmo_mf.experiments.runs import Report, Result
+from elmo_mf.experiments import Report, Result
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from elmo_mf.cli.bounded_server import MOST_BYTES, MOST_CONNECTIONS, BoundedHandler, BoundedServer
+from elmo_mf.cli._bounded_server import MOST_BYTES, MOST_CONNECTIONS, BoundedHandler, BoundedServer
 
 _LONG = b"x" * 50_000_000
 _REQUEST = b"GET /short HTTP/1.1\r\nHost: localhost:1\r\n"

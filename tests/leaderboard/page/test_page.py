@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from elmo_mf.compression import Compression
 from elmo_mf.figures import THEMES
-from elmo_mf.leaderboard.aggregate import boards
-from elmo_mf.leaderboard.page import write_page as page_module
-from elmo_mf.leaderboard.page.page_data import page_data
-from elmo_mf.leaderboard.page.write_page import write_page
-from elmo_mf.leaderboard.read_records import records_of
+from elmo_mf.leaderboard import boards, records_of
+from elmo_mf.leaderboard.page import _write_page as page_module
+from elmo_mf.leaderboard.page import page_data, write_page
+from elmo_mf.records import Compression
 from tests.leaderboard.page.conftest import Opens
 from tests.leaderboard.test_hostile import hostile
 from tests.records.samples import MACHINE, boards_of, parsed, record, signed, write

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from elmo_mf.cli.bounded_server import BoundedServer
-from elmo_mf.cli.page_server import MOST_LINES, server
+from elmo_mf.cli._bounded_server import BoundedServer
+from elmo_mf.cli._page_server import MOST_LINES, server
 from elmo_mf.errors import InputError
 from elmo_mf.io.locks import acquire
 from tests.leaderboard.page.conftest import Opens

@@ -11,8 +11,8 @@ import llvmlite.binding as llvm
 import torch
 from llvmlite import ir
 
-from elmo_mf.bilm.runtime.kernel.emit_recurrence import emit
-from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter, Integer
+from elmo_mf.bilm.runtime.kernel._emit_recurrence import emit
+from elmo_mf.bilm.runtime.kernel._emitter import POINTER, Address, Emitter, Integer
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.task import Job, Task
 

@@ -11,10 +11,10 @@ from functools import cache
 
 from llvmlite import ir
 
+from elmo_mf.bilm.runtime.kernel._emitter import POINTER, Address, Emitter, Integer, Vector
+from elmo_mf.bilm.runtime.kernel._sigmoid_tanh import sigmoid_denominator, tanh_fraction
 from elmo_mf.bilm.runtime.kernel.compiled import Kernel
-from elmo_mf.bilm.runtime.kernel.emitter import POINTER, Address, Emitter, Integer, Vector
 from elmo_mf.bilm.runtime.kernel.kernel_config import VECTORS
-from elmo_mf.bilm.runtime.kernel.sigmoid_tanh import sigmoid_denominator, tanh_fraction
 from elmo_mf.bilm.runtime.kernel.task import CellTask
 
 

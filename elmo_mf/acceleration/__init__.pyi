@@ -1,0 +1,42 @@
+from ._example_scores import Evaluation, Goal, evaluate
+from ._figure import plot_search
+from ._load import LoadedModel, load_stock, read_instances
+from ._stock import StockSettings
+from ._write_archive import accelerated, encoder_parameters, write_accelerated, write_stock
+from .archive import ModelArchive, open_archive
+from .form_search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
+from .model_comparison import Comparison, Loss
+from .replace_encoder import EncoderSettings, accelerate
+from .speed import Speed, peak_memory, speeds, vector_difference
+
+__all__ = [
+    "Candidate",
+    "Comparison",
+    "EncoderSettings",
+    "Evaluation",
+    "Goal",
+    "LoadedModel",
+    "Loss",
+    "ModelArchive",
+    "Row",
+    "SearchResult",
+    "Speed",
+    "StockSettings",
+    "accelerate",
+    "accelerated",
+    "candidates",
+    "encoder_parameters",
+    "evaluate",
+    "fastest",
+    "in_sequence",
+    "load_stock",
+    "open_archive",
+    "peak_memory",
+    "plot_search",
+    "read_instances",
+    "search",
+    "speeds",
+    "vector_difference",
+    "write_accelerated",
+    "write_stock",
+]

@@ -1,0 +1,101 @@
+"""A complete benchmark: weights, variants, cases and results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from elmo_mf.bench._cases import Case
+from elmo_mf.bench._limits import Limits, measure_limits
+from elmo_mf.bench._measure import Timing, measure
+from elmo_mf.bench._sizes import published_options
+from elmo_mf.bench._variants import AllenNlp, Ours, TorchLstm, Variant, WordCache
+from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.bilm.runtime import Precision, supports
+from elmo_mf.provenance import provenance
+from elmo_mf.records import Compression
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Timings of a benchmark by case."""
+
+    encoder: str
+    device: torch.device
+    limits: Limits
+    timings: dict[Case, list[Timing]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, with versions and a description of the machine."""
+        cases = [
+            {
+                "part": case.part,
+                "batch": len(case.lengths),
+                "lengths": list(case.lengths),
+                "variants": [timing.to_dict(self.limits) for timing in timings],
+            }
+            for case, timings in self.timings.items()
+        ]
+        return {
+            "encoder": self.encoder,
+            "limits": self.limits.to_dict(),
+            "cases": cases,
+            **provenance(self.device).to_dict(),
+        }
+
+
+@contextmanager
+def elmo_of_size(size: str) -> Iterator[tuple[Path, Path]]:
+    """Provide the options file and weight file of a random ELMo of a published size, deleted after the context."""
+    options = published_options(size)
+    with TemporaryDirectory() as folder:
+        Bilm(options, random_weights(options, seed=0)).save(folder)
+        yield Path(folder) / "options.json", Path(folder) / "weights.hdf5"
+
+
+def run_bench(
+    encoder: str,
+    files: tuple[Path, Path],
+    compressions: list[Compression],
+    precisions: list[Precision],
+    cases: list[Case],
+    device: torch.device,
+    budget: float,
+    done: Callable[[Case, list[Timing], Limits], None] = lambda *_: None,
+) -> BenchResult:
+    """Compare AllenNLP's encoder with the dense and the compressed ones in every case.
+
+    Args:
+        encoder: Name of the encoder in the result.
+        files: Options file and weight file of a dense ELMo.
+        compressions: Compressions to compare.
+        precisions: Precisions to run in addition to float32, on a CPU; those that it does not support natively are
+            skipped.
+        cases: Cases to run.
+        device: Device to run on.
+        budget: Time in seconds to spend on each case.
+        done: Called after each case with its timings and the limits of the machine.
+
+    Raises:
+        InputError: A file or a compression is invalid.
+    """
+    dense = Ours(*files, None, device)
+    variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
+    variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
+    lower = [p for p in precisions if p != "float32" and supports(p)] if device.type == "cpu" else []
+    for ours in [dense, *(Ours(*files, compression, device) for compression in compressions)]:
+        variants += [ours, *(ours.in_precision(precision) for precision in lower)]
+    if device.type == "cpu" and any(case.part == "characters" for case in cases):
+        variants.append(WordCache(*files, dense.size))
+    limits, timings = measure_limits(device), {}
+    for case in cases:
+        timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
+        done(case, timings[case], limits)
+    return BenchResult(encoder, device, limits, timings)

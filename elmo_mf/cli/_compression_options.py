@@ -1,0 +1,202 @@
+"""Options that describe a compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from elmo_mf.cli import _completion
+from elmo_mf.errors import InputError
+
+if TYPE_CHECKING:
+    from elmo_mf.records import Compression
+
+_BUDGETS = ("parameters", "bytes", "multiply_adds")
+
+
+@dataclass(frozen=True)
+class CompressionOptions:
+    """Options that `compress`, `embed` and `perplexity` share."""
+
+    rank: Annotated[
+        str | None,
+        Option(help="Rank of the factors, such as 64, or one for each target, such as input=64,projection=128."),
+    ] = None
+    budget: Annotated[
+        str | None,
+        Option(
+            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N, multiply_adds=N per "
+            "token, or a percentage of the dense parameters, such as 10%."
+        ),
+    ] = None
+    allocation: Annotated[
+        str,
+        Option(
+            help="How a budget weighs the matrices' errors: outputs, by their effect on the outputs; matrices, all "
+            "alike; or loss, by their predicted effect on the loss, with kfac_svd."
+        ),
+    ] = "outputs"
+    method: Annotated[
+        str, Option(autocompletion=_completion.one_of(_completion.methods), help="Factorization method.")
+    ] = "svd"
+    targets: Annotated[
+        str,
+        Option(
+            autocompletion=_completion.some_of(_completion.targets, "+"),
+            help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent) joined by +, or "
+            "all.",
+        ),
+    ] = "all"
+    highway_rank: Annotated[
+        str | None,
+        Option(
+            help="Also factorize the character CNN's highway layers, at this rank, or, with the value budget, within "
+            "--budget; without --rank and --budget, factorize nothing else."
+        ),
+    ] = None
+
+    def compression(self) -> Compression | None:
+        """Return the compression, or None if no option asks for one.
+
+        Raises:
+            InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
+        """
+        from elmo_mf.compression import read_compression
+
+        more = self._more()
+        if self.rank is not None and self.budget is not None:
+            raise InputError("--rank and --budget are mutually exclusive")
+        if self.rank is not None or self.budget is not None:
+            size = {"rank": rank(self.rank), "budget": budget(self.budget)}
+            return read_compression({"method": self.method, "targets": self.targets, **size, **more})
+        for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
+            if value != default:
+                raise InputError(f"{option} requires --rank or --budget")
+        return None if self.highway_rank is None else read_compression(more)
+
+    def _more(self) -> dict[str, Any]:
+        return {"highway_rank": highway_rank(self.highway_rank), "allocation": self.allocation}
+
+
+@dataclass(frozen=True)
+class AllCompressionOptions(CompressionOptions):
+    """All options of a compression, for `compress`."""
+
+    granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
+    layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"
+    directions: Annotated[str, Option(help="forward, backward or all.")] = "all"
+    setting: Annotated[list[str], Option(help="Setting of the method, as name=value; can be repeated.")] = field(
+        default_factory=list
+    )
+    calibration: Annotated[
+        Path | None,
+        Option(
+            help="Tokenised text, one sentence per line, for whitened_svd, budgets and --highway-rank; by default a "
+            "short text that comes with elmo-mf."
+        ),
+    ] = None
+    gradients: Annotated[
+        Path | None, Option(help="File written by elmo-mf gradients, for fisher_svd and kfac_svd.")
+    ] = None
+    distill: Annotated[
+        Path | None,
+        Option(help="Tokenised text on which to train the factors to reproduce the outputs of the dense encoder."),
+    ] = None
+    distill_steps: Annotated[
+        int, Option(min=1, help="Number of distillation steps; an interrupted run is resumed.")
+    ] = 1000
+    allow_larger: Annotated[bool, Option(help="Accept ranks that save no parameters.")] = False
+
+    def _more(self) -> dict[str, Any]:
+        return super()._more() | {
+            "granularity": self.granularity,
+            "layers": _layers(self.layers),
+            "directions": self.directions,
+            "settings": settings(self.setting),
+            "calibration": self.calibration and str(self.calibration),
+            "gradients": self.gradients and str(self.gradients),
+            "distill": self.distill and {"text": str(self.distill), "steps": self.distill_steps},
+            "allow_larger": self.allow_larger,
+        }
+
+
+def _layers(text: str) -> list[int] | str:
+    if text == "all":
+        return text
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"--layers: found {text}, expected all or layer numbers such as 0,1")
+    return [int(part) for part in parts]
+
+
+def highway_rank(text: str | None) -> int | str | None:
+    """Parse `128` or `budget`.
+
+    Raises:
+        InputError: The text is neither.
+    """
+    if text is None or text == "budget":
+        return text
+    if not text.isdecimal():
+        raise InputError(f"--highway-rank: found {text!r}, expected an integer, or budget")
+    return int(text)
+
+
+def rank(text: str | None) -> int | dict[str, int] | None:
+    """Parse `64` or `input=64,projection=128`.
+
+    Raises:
+        InputError: The text is neither.
+    """
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and number.isdecimal() for name, _, number in pairs):
+        raise InputError(
+            f"--rank: found {text!r}, expected an integer, or one per target such as input=64,recurrent=32"
+        )
+    return {name: int(number) for name, _, number in pairs}
+
+
+def budget(text: str | None) -> dict[str, float] | None:
+    """Parse `500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
+
+    Raises:
+        InputError: The text is none of these.
+    """
+    if text is None:
+        return None
+    if text.endswith("%") and text[:-1].replace(".", "", 1).isdecimal():
+        return {"share": float(text[:-1]) / 100}
+    kind, _, number = text.rpartition("=")
+    if not number.isdecimal() or kind not in ("", *_BUDGETS):
+        kinds = ", ".join(f"{name}=NUMBER" for name in _BUDGETS)
+        raise InputError(f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage")
+    return {kind or "parameters": int(number)}
+
+
+def settings(texts: list[str]) -> dict[str, Any]:
+    """Parse texts of the form `name=value`; values that look like numbers become numbers.
+
+    Raises:
+        InputError: A text has another form.
+    """
+    parsed: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--setting: found {text!r}, expected name=value")
+        parsed[name] = _number(value)
+    return parsed
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

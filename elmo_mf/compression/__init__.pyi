@@ -1,0 +1,57 @@
+from ._activation_error import ActivationError, activation_error
+from ._inspection import inspect
+from ._model_card import Source, licence_on_card, write_compressed_card, write_converted_card, write_pretrained_card
+from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
+from ._spectra import plot_spectra, spectra_table
+from .apply import compress, compression_versions, factorize, reads_text
+from .check import check_compression
+from .file_hashes import with_file_hashes, with_history
+from .matrix_reference import break_even_rank, matrix_references
+from .methods.base import (
+    CalibrationStatistics,
+    Method,
+    method_named,
+    method_names,
+    method_of,
+    read_compression,
+    register,
+)
+from .size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, lstm_size, size_report
+
+__all__ = [
+    "BYTES_PER_PARAMETER",
+    "ActivationError",
+    "CalibrationStatistics",
+    "CompressionReport",
+    "MatrixSize",
+    "Method",
+    "SizeReport",
+    "Source",
+    "activation_error",
+    "break_even_rank",
+    "check_compression",
+    "compress",
+    "compressed_matrices",
+    "compression_report",
+    "compression_versions",
+    "factorize",
+    "inspect",
+    "licence_on_card",
+    "lstm_size",
+    "matrix_references",
+    "matrix_reports",
+    "method_named",
+    "method_names",
+    "method_of",
+    "plot_spectra",
+    "read_compression",
+    "reads_text",
+    "register",
+    "size_report",
+    "spectra_table",
+    "with_file_hashes",
+    "with_history",
+    "write_compressed_card",
+    "write_converted_card",
+    "write_pretrained_card",
+]

@@ -1,0 +1,30 @@
+from ._encoder_probe import ElmoProbe, EncoderProbe
+from ._highway_covariances import highway_input_covariances
+from ._input_covariances import (
+    CALIBRATION_TEXT,
+    MAX_TOKENS,
+    InputCovariances,
+    batches,
+    calibration_sentences,
+    input_covariances,
+)
+from ._output_covariances import OutputCovariances, outputs_of, read_output_covariances
+from ._row_weights import RowWeights, read_row_weights, write_row_weights
+
+__all__ = [
+    "CALIBRATION_TEXT",
+    "MAX_TOKENS",
+    "ElmoProbe",
+    "EncoderProbe",
+    "InputCovariances",
+    "OutputCovariances",
+    "RowWeights",
+    "batches",
+    "calibration_sentences",
+    "highway_input_covariances",
+    "input_covariances",
+    "outputs_of",
+    "read_output_covariances",
+    "read_row_weights",
+    "write_row_weights",
+]

@@ -1,0 +1,65 @@
+"""Probes: what a compression measures of a dense encoder on a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.bilm.weights import Array, BilmWeights
+from elmo_mf.compression.calibration._highway_covariances import highway_input_covariances
+from elmo_mf.compression.calibration._input_covariances import (
+    InputCovariances,
+    calibration_sentences,
+    input_covariances,
+)
+from elmo_mf.compression.calibration._partial_forward import PartialForward
+
+_LOSS_TOKENS = 5_000  # every matrix reads them once more
+
+
+class EncoderProbe(Protocol):
+    """Measurements of dense LSTMs on a text."""
+
+    def input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
+        """Input covariances of the matrices, by (direction, layer)."""
+
+    def highway_input_covariances(self) -> list[Array]:
+        """Input covariances of the character CNN's highway layers."""
+
+    def loss(self, weights: BilmWeights) -> float:
+        """Squared error of the model's outputs with other weights, relative to the dense outputs."""
+
+
+class ElmoProbe:
+    """Measurements of an ELMo. Tasks mix the outputs of its layers, so the loss is the sum over the layers.
+
+    Args:
+        weights: Weights of the dense encoder.
+        options: Its options.
+        text: Tokenised, one sentence per line. The first 50,000 tokens are read, and for the loss the first 5,000.
+
+    Raises:
+        InputError: From all methods: the text cannot be read or has no words.
+    """
+
+    def __init__(self, weights: BilmWeights, options: BilmOptions, text: Path) -> None:
+        self.weights, self.options, self.text = weights, options, text
+
+    def input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
+        """Input covariances of the biLSTM's matrices, by (direction, layer)."""
+        return input_covariances(self.weights, self.options, self.text)
+
+    def highway_input_covariances(self) -> list[Array]:
+        """Input covariances of the highway layers."""
+        return highway_input_covariances(self.weights, self.options, self.text)
+
+    def loss(self, weights: BilmWeights) -> float:
+        """Relative squared error of the layers' outputs, summed over the layers."""
+        return float(self._partial_forward.squared_errors(weights).sum())
+
+    @cached_property
+    def _partial_forward(self) -> PartialForward:
+        return PartialForward(self.weights, self.options, calibration_sentences(self.text, _LOSS_TOKENS))

@@ -1,0 +1,12 @@
+from ._cluster import RayExecutor, connect
+from ._executor import Executor
+from ._local import LocalExecutor
+from ._preload import preload
+
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "RayExecutor",
+    "connect",
+    "preload",
+]

@@ -1,0 +1,108 @@
+"""Which encoder to take, by what it is for, and what to type for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from elmo_mf.escape import plain
+from elmo_mf.leaderboard._headline import in_short
+from elmo_mf.leaderboard._recommended import (
+    AIMS,
+    Aim,
+    BoardRecommendations,
+    Recommendations,
+    RecommendedEncoder,
+)
+from elmo_mf.leaderboard._table import interval, over_reference
+from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard.aggregate import Board, Row
+from elmo_mf.records.command_line import compress_command
+from elmo_mf.records.compression import Compression
+from elmo_mf.records.record import BATCHES
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Encoder recommended for an aim.
+
+    Attributes:
+        aim: What it is best at.
+        row: The encoder. It was chosen on validation data; its numbers are those of the scored split.
+        use: What to type, or to write into a config.
+    """
+
+    aim: Aim
+    row: Row
+    use: str
+
+
+def recommendations(board: Board) -> list[Recommendation]:
+    """Return an encoder for each aim, of those that are not inferior to dense on validation data.
+
+    There are none where the board gives no verdicts, or where no encoder is shown to be non-inferior.
+    """
+    if not (board.trust.decides and board.trust.recommends):
+        return []
+    good = [row for row in board.rows if row.comparable and row.not_inferior]
+    best: dict[Aim, Callable[[Row], float]] = {
+        "safe": lambda row: -row.validation_gain,
+        "small": lambda row: row.megabytes,
+        "fast": lambda row: not row.recommended,
+    }
+    chosen = {aim: min(good, key=best[aim]) for aim in AIMS if good}
+    return [Recommendation(aim, row, use_of(row, board)) for aim, row in chosen.items()]
+
+
+def recommended(boards: Sequence[Board], margin: float) -> Recommendations:
+    """Return the recommended encoders of some boards in words, for a terminal or a file.
+
+    Args:
+        boards: The boards.
+        margin: The margin that they were built with.
+    """
+    return Recommendations(margin=margin, boards={board.name: _in_words(board) for board in boards})
+
+
+def _in_words(board: Board) -> BoardRecommendations:
+    encoders = [
+        RecommendedEncoder(aim=one.aim, encoder=one.row.encoder, result=described(one.row, board), use=one.use)
+        for one in recommendations(board)
+    ]
+    return BoardRecommendations(
+        title=board.title, encoders=encoders, reason=None if encoders else plain(in_short(board))
+    )
+
+
+def use_of(row: Row, board: Board) -> str:
+    """Return what to type for a compressed encoder, or to write into a config or into Python."""
+    parts = []
+    if row.compression is not None and board.first.run.is_language_model:
+        values = row.compression.model_copy(update={"finetune": None}).to_dict()
+        arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        parts.append(f"compress_core(core, Compression({arguments}))")
+    elif row.compression is not None:
+        parts.append(_compress(row.compression, row.identity.task_gradients, board.task))
+    if row.identity.tuning is not None:
+        parts.append(f"then fine-tuning for {row.identity.tuning.epochs} epochs")
+    if row.identity.precision is not None:
+        parts.append(f"precision: '{row.identity.precision}'")
+    return ", ".join(parts)
+
+
+def _compress(compression: Compression, task_gradients: bool, task: str) -> str:
+    """Return the command that compresses, after the one for the gradients that a sweep computes itself."""
+    if not task_gradients:
+        return compress_command(compression)
+    file = "gradients.hdf5"
+    first = f"elmo-mf gradients {task} {file} --options options.json --weights weights.hdf5"
+    return f"{first} && {compress_command(compression.model_copy(update={'gradients': file}))}"
+
+
+def described(row: Row, board: Board) -> str:
+    """Describe what an encoder loses and saves."""
+    unit, speeds = Unit.of(board.scoring), [over_reference(row, board, batch) for batch in BATCHES]
+    times = "" if any(map(math.isnan, speeds)) else f", {speeds[0]:.1f} and {speeds[1]:.1f} times as fast"
+    within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
+    return f"{unit.signed(row.difference)}{within} {unit.name}, {row.megabytes:.1f} MB{times}"

@@ -1,0 +1,211 @@
+"""Intervals, verdicts and the headline's choice for the rows of a board."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from elmo_mf.leaderboard._paired import NAN, Components, components_of_seeds
+from elmo_mf.leaderboard._score_estimates import Run, Scores
+from elmo_mf.leaderboard._statistics import Estimate, estimates
+from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard._verdicts import is_not_inferior, verdicts
+from elmo_mf.records.record import BATCHES, Record
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether a board's verdicts can be trusted.
+
+    Attributes:
+        decides: Whether the board gives verdicts.
+        remark: What its baselines say, for the first line.
+        recommends: Whether the board recommends an encoder where it gives verdicts.
+    """
+
+    decides: bool
+    remark: str
+    recommends: bool = True
+
+
+@dataclass(frozen=True)
+class BoardScores:
+    """Scores that intervals and verdicts are computed from.
+
+    Attributes:
+        first: The first record.
+        scored: Scores on the scored split.
+        validation: Scores on the validation split.
+        margin: The largest loss treated as negligible, in the unit of the board.
+    """
+
+    first: Record
+    scored: Scores
+    validation: Scores
+    margin: float
+
+    @property
+    def sign(self) -> int:
+        """1 where higher scores are better, -1 where lower ones are."""
+        return 1 if self.first.run.scoring.higher_is_better else -1
+
+    @property
+    def recorded_margin(self) -> float:
+        """The margin in the unit of the recorded scores."""
+        return self.margin / Unit.of(self.first.run.scoring).factor
+
+
+def evaluate_rows(rows: pd.DataFrame, runs: pd.DataFrame, scores: BoardScores) -> Trust:
+    """Add intervals, verdicts and the choice of the headline to the rows of a board, by the name of the encoder.
+
+    Args:
+        rows: A row per encoder.
+        runs: A row per run.
+        scores: What was scored.
+    """
+    grouped = {str(name): group for name, group in runs.groupby("encoder")}
+    known_runs = {str(name): _known(group) for name, group in grouped.items()}
+    _add_intervals(rows, {name: scores.scored.components(pairs) for name, pairs in known_runs.items()}, "score_")
+    pairs = _pairs(rows, grouped)
+    differences = {name: scores.scored.components(*both) for name, both in pairs.items()}
+    rows["examples"] = [one.units if one else 0 for one in (differences.get(str(name)) for name in rows.index)]
+    known = _add_intervals(rows, differences, "")
+    _add_intervals(rows, {name: scores.scored.nats(*both) for name, both in pairs.items()}, "nats_")
+
+    trust = _trust(rows, scores)
+    _add_verdicts(rows, known, scores, trust.decides)
+    _choose(rows, pairs, scores)
+    if not (trust.decides and trust.recommends):
+        rows["recommended"] = False
+    return trust
+
+
+def _known(group: pd.DataFrame) -> list[Run]:
+    learned = group[group["score"].notna()]
+    return list(zip(learned["key"], learned["seed"], strict=True))
+
+
+def _pairs(rows: pd.DataFrame, grouped: dict[str, pd.DataFrame]) -> dict[str, tuple[list[Run], list[Run]]]:
+    """Return the runs of each encoder that are compared, and what each is compared with."""
+    dense = dict(zip(rows.index, rows["key"], strict=True))
+    pairs = {}
+    for name, row in rows.iterrows():
+        group = grouped[str(name)]
+        if not (row["compressed"] or row["is_baseline"]) or row["baseline"] not in dense:
+            continue
+        compared = group[group["difference"].notna()]
+        seeds = list(compared["seed"])
+        runs = [(row["key"], seed) for seed in seeds]
+        if row["baseline_of"] == "words" and len(group) == 1:  # needs no seed: it is compared with dense of each
+            others = _known(grouped[row["baseline"]])
+            pairs[str(name)] = [(row["key"], seed) for seed in group["seed"]] * len(others), others
+        else:
+            pairs[str(name)] = runs, [(dense[row["baseline"]], seed) for seed in seeds]
+    return pairs
+
+
+def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], prefix: str) -> dict[str, Estimate]:
+    """Add the ends of the 95 % intervals, and return the estimates that there are.
+
+    Baselines say nothing of how much encoders vary between seeds, and share their variances among themselves.
+    """
+    known: dict[str, Estimate] = {}
+    for is_baseline in (False, True):
+        names = rows.index[rows["is_baseline"] == is_baseline]
+        present = {name: one for name, one in parts.items() if one is not None and name in names}
+        known |= zip(present, estimates(list(present.values())), strict=True)
+    for column, sign in (("low", -1), ("high", 1)):
+        ends = {name: one.mean + sign * one.half_width() for name, one in known.items()}
+        rows[prefix + column] = [ends.get(str(name), NAN) for name in rows.index]
+    means = {name: one.mean for name, one in known.items()}
+    if prefix == "nats_":
+        rows["nats"] = [means.get(str(name), NAN) for name in rows.index]
+    elif not prefix:
+        rows["difference"] = [means.get(str(name), old) for name, old in rows["difference"].items()]
+    return known
+
+
+def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], scores: BoardScores, decides: bool) -> None:
+    rows["verdict"], rows["needs"] = "", ""
+    names = [name for name in known if rows.at[name, "comparable"]] if decides else []
+    improvements = [as_improvement(known[name], scores) for name in names]
+    for name, verdict in zip(names, verdicts(improvements, scores.recorded_margin), strict=True):
+        rows.at[name, "verdict"], rows.at[name, "needs"] = verdict.name, verdict.needs
+
+
+def as_improvement(one: Estimate, scores: BoardScores) -> Estimate:
+    """Turn an estimate so that more is better; one seed of a model that was trained says nothing of other seeds."""
+    if one.parts.seeds == 1 and scores.first.epochs:
+        one = estimates([components_of_seeds(np.array([one.mean]))])[0]
+    return replace(one, parts=replace(one.parts, mean=scores.sign * one.mean))
+
+
+def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], scores: BoardScores) -> None:
+    """Mark what is not inferior to dense on validation data, and the fastest of these."""
+    parts = {name: scores.validation.components(*both) for name, both in pairs.items() if both[0]}
+    present = {name: one for name, one in parts.items() if one is not None and rows.at[name, "comparable"]}
+    improvements = [as_improvement(one, scores) for one in estimates(list(present.values()))]
+    means = dict(zip(present, (improvement.mean for improvement in improvements), strict=True))
+    rows["validation_gain"] = [means.get(str(name), NAN) for name in rows.index]
+    good = {
+        name
+        for name, improvement in zip(present, improvements, strict=True)
+        if is_not_inferior(improvement, scores.recorded_margin)
+    }
+    rows["not_inferior"] = [str(name) in good for name in rows.index]
+    times = rows[[f"encoder_{batch}_median" for batch in BATCHES]].prod(axis=1, skipna=False)
+    cost = times if times[rows["not_inferior"]].notna().any() else rows["multiply_adds"]
+    fastest = cost[rows["not_inferior"]].dropna()
+    rows["recommended"] = rows.index == (fastest.idxmin() if len(fastest) else "")
+
+
+_MANY_TIMES = 1000
+_TIMES = 10  # half widths between dense and an encoder of shuffled weights, for a table that can tell encoders apart
+
+
+def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
+    """Compare dense with the baselines."""
+    unit = Unit.of(scores.first.run.scoring)
+    baselines = rows[rows["is_baseline"] & (rows["baseline_of"] != "smaller")]  # a smaller ELMo may well be as good
+    dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
+    if len(dense) and dense["at_chance"].iloc[0]:
+        return Trust(False, "The dense encoder itself is at chance: this table shows nothing.")
+    if not len(baselines):
+        if scores.first.run.is_language_model:  # compared with chance, a unigram model
+            return Trust(True, "")
+        return Trust(True, "Baselines were not run, so no encoder is recommended.", recommends=False)
+    if not len(dense):
+        return Trust(True, "")
+    improvements = scores.sign * baselines["difference"]
+    unbeaten = baselines[~(improvements + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
+    if len(unbeaten):
+        names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
+        reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) is not shown to beat {names}"
+        return Trust(False, f"No verdicts: {reason}.")
+    shuffled = baselines[baselines["baseline_of"] == "shuffled"]
+    if not len(shuffled):
+        trust = Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
+    else:
+        trust = _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
+    run = set(baselines["baseline_of"])
+    if trust.decides and "words" in run and "no-encoder" not in run:
+        remark = f"{trust.remark} No model without an ELMo was run, so no encoder is recommended."
+        return Trust(True, remark, recommends=False)
+    return trust
+
+
+def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
+    """Compare the range in which everything happens with the intervals."""
+    compared = rows[rows["comparable"]]
+    half_width = float(((compared["high"] - compared["low"]) / 2).median())
+    reach = f"{unit.text(distance)} {unit.name} better than an encoder of shuffled weights"
+    if math.isnan(half_width):
+        return Trust(True, f"Dense beats every baseline; it is {reach}.")
+    wide = f"the intervals' half width of {unit.text(half_width, 1)}"
+    if distance < _TIMES * half_width:
+        return Trust(False, f"No verdicts: dense is only {reach}, less than ten times {wide}.")
+    times = f"{distance / half_width:.0f}" if distance < _MANY_TIMES * half_width else f"more than {_MANY_TIMES:,}"
+    return Trust(True, f"Dense beats every baseline; it is {reach}, {times} times {wide}.")

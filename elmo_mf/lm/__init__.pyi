@@ -1,0 +1,16 @@
+from ._core_calibration import core_activation_error, core_input_covariances
+from ._softmax import PackedSoftmax
+from ._unigram import unigram_perplexity
+from .compress import compress_core
+from .core import CoreLstm, core_sizes, zero_weights
+
+__all__ = [
+    "CoreLstm",
+    "PackedSoftmax",
+    "compress_core",
+    "core_activation_error",
+    "core_input_covariances",
+    "core_sizes",
+    "unigram_perplexity",
+    "zero_weights",
+]

@@ -1,0 +1,113 @@
+"""Calibration of a language model's core: input covariances, activation errors and the loss of other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elmo_mf.bilm.packing import State
+from elmo_mf.bilm.weights import Array, BilmWeights
+from elmo_mf.compression import ActivationError
+from elmo_mf.compression.calibration import InputCovariances
+from elmo_mf.lm.core import CoreLstm
+
+
+@torch.no_grad()
+def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tuple[int, int], InputCovariances]:
+    """Compute the input covariances of a core's matrices, by (direction, layer).
+
+    Args:
+        core: The dense core.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
+    """
+    core.eval()
+    sums: dict[int, Tensor] = {}
+    tokens, widths = 0, list[int]()
+    state: list[State] | None = None
+    for x in inputs:
+        outputs, after = core(x, state)
+        befores = [x.new_zeros(1, *output.shape[1:]) for output in outputs] if state is None else [h for h, _ in state]
+        layers = [x, *outputs[:-1]]
+        widths = [layer.shape[2] for layer in layers]
+        for index, (layer, output, before) in enumerate(zip(layers, outputs, befores, strict=True)):
+            rows = torch.cat([layer, torch.cat([before, output[:-1]])], dim=2).flatten(0, 1).double()
+            product = rows.T @ rows
+            sums[index] = sums[index] + product if index in sums else product
+        tokens += x.shape[0] * x.shape[1]
+        state = after
+    empty = np.zeros((0, 0))
+    return {
+        (0, index): InputCovariances(total.cpu().numpy() / tokens, empty, widths[index])
+        for index, total in sums.items()
+    }
+
+
+@torch.no_grad()
+def core_activation_error(dense: CoreLstm, compressed: CoreLstm, inputs: Sequence[Tensor]) -> ActivationError:
+    """Compare the layers' outputs of two cores, as `activation_error` does for ELMos.
+
+    Args:
+        dense: The dense core.
+        compressed: The compressed one, of the same sizes.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
+    """
+    return ActivationError.of_squares(_squared_errors(_outputs(dense, inputs), compressed, inputs))
+
+
+class CoreProbe:
+    """Measurements of a core; the loss is the squared error of the last layer's outputs, which the softmax reads.
+
+    Args:
+        core: The dense core.
+        weights: The core's weights. Other weights are run from the first layer that is not the same object.
+        inputs: Tensors (steps, sequences, d), each the continuation of the one before.
+    """
+
+    def __init__(self, core: CoreLstm, weights: BilmWeights, inputs: Sequence[Tensor]) -> None:
+        self.core, self.weights, self.inputs = core, weights, inputs
+
+    def input_covariances(self) -> dict[tuple[int, int], InputCovariances]:
+        """Compute the input covariances of the core's matrices, by (direction, layer)."""
+        return core_input_covariances(self.core, self.inputs)
+
+    def highway_input_covariances(self) -> list[Array]:
+        """Return an empty list, because there is no character CNN."""
+        return []
+
+    @torch.no_grad()
+    def loss(self, weights: BilmWeights) -> float:
+        """Compute the squared error of the last layer's outputs with other weights, relative to the dense outputs."""
+        lstms = list(weights.lstms.values())
+        first = min(weights.first_other_layer(self.weights, 0), len(lstms) - 1)
+        other = CoreLstm(lstms[first:]).to(self.inputs[0].device)
+        inputs = [outputs[first - 1] for outputs in self._dense] if first else self.inputs
+        return float(_squared_errors([outputs[first:] for outputs in self._dense], other, inputs)[-1])
+
+    @cached_property
+    def _dense(self) -> list[list[Tensor]]:
+        return list(_outputs(self.core, self.inputs))
+
+
+def _squared_errors(wanted: Iterable[list[Tensor]], other: CoreLstm, inputs: Iterable[Tensor]) -> Array:
+    """Compute the squared error (|other - dense|_F / |dense|_F)^2 of each layer."""
+    squares = [
+        np.array(
+            [[float((b - a).square().sum()), float(a.square().sum())] for a, b in zip(dense, outputs, strict=True)]
+        )
+        for dense, outputs in zip(wanted, _outputs(other, inputs), strict=True)
+    ]
+    total = np.sum(squares, axis=0)
+    return np.asarray(total[:, 0] / total[:, 1])
+
+
+def _outputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield each layer's outputs on one part of the text after the other."""
+    core.eval()
+    state: list[State] | None = None
+    for x in inputs:
+        outputs, state = core(x, state)
+        yield outputs

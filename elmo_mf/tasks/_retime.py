@@ -1,0 +1,62 @@
+"""Repeated timing of recorded runs: selection of the runs and update of their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from elmo_mf.errors import InputError, any_of
+from elmo_mf.provenance import provenance
+from elmo_mf.records.record import Provenance, Record, Retimed
+from elmo_mf.records.run import Run
+from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks._training import training_device
+from elmo_mf.tasks.spec import SweepSpec
+
+CHOICES = ("stale", "all")
+
+
+def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
+    """Return a function that selects the records to time again on this machine, among those that have times.
+
+    Args:
+        choice: `stale` for times from another machine, other versions or another number of threads; or `all`.
+        spec: The sweep of the records, whose overrides may choose a GPU.
+        threads: Number of threads that runs use here.
+
+    Raises:
+        InputError: The choice is unknown.
+    """
+    if choice not in CHOICES:
+        raise InputError(f"--retime: found {choice!r}, {any_of(choice, CHOICES)}")
+
+    @cache
+    def here(task: str) -> Provenance:
+        found = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
+        return found.model_copy(update={"machine": found.machine.model_copy(update={"threads": threads})})
+
+    def wanted(record: Record) -> bool:
+        return record.latency is not None and (choice == "all" or record.timing != here(record.run.task))
+
+    return wanted
+
+
+class RetimedRecords:
+    """Store of records whose times are measured again; see `Store` in the scheduler.
+
+    Args:
+        store: The records.
+        wanted: Selects the records to time again; see `picked`.
+    """
+
+    def __init__(self, store: RecordStore, wanted: Callable[[Record], bool]) -> None:
+        self._store, self._wanted = store, wanted
+
+    def read(self, run: Run) -> Record | None:
+        """Return the run's record; None if it is to be timed again."""
+        record = self._store.read(run)
+        return None if record is None or self._wanted(record) else record
+
+    def write(self, run: Run, times: Retimed) -> Record:
+        """Replace the times in a run's record and keep the rest."""
+        return self._store.update(run, times)

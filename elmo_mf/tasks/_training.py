@@ -1,0 +1,113 @@
+"""AllenNLP's training loop in this process, which reports progress and yields to measurements of other runs."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from typing import Any
+
+import torch
+
+from elmo_mf.determinism import deterministic
+from elmo_mf.errors import InputError
+from elmo_mf.experiments import Progress, Workspace
+from elmo_mf.tasks.task_config import TaskConfig
+
+VERSION = 1
+"""Version of the training of a task's model, part of a run's identity; raised when its result changes."""
+
+
+@cache
+def plugins() -> None:
+    """Import AllenNLP's plugins and ours once, because searching their folders takes a second."""
+    from allennlp.common.plugins import import_plugins
+    from allennlp.common.util import import_module_and_submodules
+
+    import_plugins()
+    import_module_and_submodules("elmo_mf.plugin")
+
+
+def training_device(cuda_device: int | None = None) -> torch.device:
+    """Return the device on which AllenNLP trains.
+
+    Args:
+        cuda_device: The config's `trainer.cuda_device`; None for the first GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: The GPU does not exist.
+    """
+    from allennlp.common.util import int_to_device
+
+    gpus = torch.cuda.device_count()
+    chosen = (0 if gpus else -1) if cuda_device is None else cuda_device
+    if not isinstance(chosen, int) or chosen >= gpus:
+        raise InputError(f"trainer.cuda_device: found {chosen!r}, expected -1 or the number of one of {gpus} GPUs")
+    device: torch.device = int_to_device(chosen)
+    return device
+
+
+def training_loop(config: dict[str, Any], work: str) -> Any:
+    """Return AllenNLP's `TrainModel` for a config, with the data loaders and the model.
+
+    Args:
+        config: AllenNLP config.
+        work: Folder for AllenNLP's files.
+    """
+    from allennlp.commands.train import TrainModel
+    from allennlp.common import Params
+    from allennlp.common.util import prepare_environment
+
+    plugins()
+    params = Params(copy.deepcopy(config))  # `from_params` empties it
+    prepare_environment(params)
+    return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
+
+
+def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
+    """Run the loop, reporting progress and yielding to measurements between batches.
+
+    Args:
+        loop: AllenNLP's training loop.
+        task: The task.
+        workspace: Workspace of the run.
+
+    Returns:
+        The loop's metrics.
+    """
+    from allennlp.training.callbacks import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        metric: float | None = None
+
+        def on_batch(
+            self,
+            trainer: Any,
+            batch_inputs: Any,
+            batch_outputs: Any,
+            batch_metrics: dict[str, Any],
+            epoch: int,
+            batch_number: int,
+            is_training: bool,
+            *_: Any,
+            **__: Any,
+        ) -> None:
+            if not is_training:
+                workspace.machine.yield_to_measurement()
+                return
+            share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
+            workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
+
+        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
+            self.metric = metrics.get(f"validation_{task.score.primary}")
+
+    loop.trainer._callbacks.append(Watch(loop.serialization_dir))
+    with deterministic():
+        metrics: dict[str, Any] = loop.run()
+    return metrics
+
+
+def _length(loader: Any) -> int:
+    try:
+        return max(1, len(loader))
+    except TypeError:  # a lazy reader has no length
+        return 1

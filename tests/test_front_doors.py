@@ -1,0 +1,80 @@
+"""What packages show to others: their front doors, and modules without an underscore."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+_FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "elmo_mf").rglob("*.py")
+}
+_PACKAGES = {name for name, path in _FILES.items() if path.name == "__init__.py"}
+_LAZY = sorted(name for name in _PACKAGES if _FILES[name].with_suffix(".pyi").exists())
+# one module for each command, method and format: users type their names
+_CATALOGUES = {"elmo_mf.cli", "elmo_mf.compression.methods", "elmo_mf.tasks.formats"}
+
+
+def _package(module: str) -> str:
+    return module if module in _PACKAGES else module.rpartition(".")[0]
+
+
+def _imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield modules of the project and names that a file imports from them; a whole module has an empty name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("elmo_mf"):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full, "") if full in _FILES else (node.module, alias.name)
+
+
+def _from_elsewhere() -> list[tuple[str, str, str]]:
+    """Return importer, module and name of each import from a package that is not the importer's own or a parent."""
+    return [
+        (importer, module, name)
+        for importer, path in _FILES.items()
+        for module, name in _imports(path)
+        if not f"{_package(importer)}.".startswith(f"{_package(module)}.")
+    ]
+
+
+def test_private_modules_are_imported_in_their_own_package() -> None:
+    private = [(importer, module) for importer, module, _ in _from_elsewhere() if "._" in module]
+    assert not private
+
+
+def test_modules_without_an_underscore_are_for_others() -> None:
+    used = {module for _, module, _ in _from_elsewhere()}
+    shown = re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    for module in _FILES.keys() - _PACKAGES:
+        package, _, file = module.rpartition(".")
+        known = module in used or any(f"{name}.".startswith(f"{module}.") for name in shown)
+        assert file.startswith("_") or known or package in {"elmo_mf", *_CATALOGUES}, module
+
+
+@pytest.mark.parametrize("package", _LAZY)
+def test_front_doors(package: str) -> None:
+    """Each name exists, and others import it from here."""
+    door = import_module(package)
+    stub = ast.parse(_FILES[package].with_suffix(".pyi").read_text(encoding="utf-8"))
+    origin = {
+        alias.name: f"{package}.{node.module}"
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert origin and sorted(origin) == sorted(door.__all__)
+    assert all(hasattr(door, name) for name in origin)
+    past = [
+        (importer, module, name)
+        for importer, module, name in _from_elsewhere()
+        if origin.get(name) == module and not f"{importer}.".startswith(f"{package}.")
+    ]
+    assert not past
