@@ -68,7 +68,7 @@ def _uses_machine_code(layer: Layer, lengths: list[int], precision: Precision = 
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(layers, batches, st.sampled_from([1, 3, 1000]), st.integers(1, 10_000))
 def test_equals_the_plain_formula(layer: Layer, lengths: list[int], rank: int, cache: int) -> None:
     """With any batch size from which the input's factor is applied in steps, and any number of steps at once."""
@@ -196,7 +196,7 @@ def test_what_is_no_number_stays_visible(place: int) -> None:
 
 @pytest.mark.slow
 @needs_bfloat16
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(layer=layers, lengths=batches, rank=st.sampled_from([1, 1000]))
 def test_bfloat16_is_close(layer: Layer, lengths: list[int], rank: int) -> None:
     batch = layer.batch(lengths)
