@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,10 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 # tests run beside each other, on tensors so small that threads would wait for one another most of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from elmo_mf import extensions
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.compression.methods import base
 from elmo_mf.tasks import load_task
 
 # the same examples in every run; others with `pytest --hypothesis-profile=explore`
@@ -66,6 +70,26 @@ def elmo_files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         return tmp_path / name / "options.json", tmp_path / name / "weights.hdf5"
 
     return write
+
+
+def documented_method() -> str:
+    """The file with a method of one's own that the documentation shows."""
+    page = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n([^`]*@register\(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return str(block)
+
+
+@pytest.fixture
+def nothing_included(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no other test meet the methods and tasks that a test includes."""
+    monkeypatch.setattr(extensions, "_included", {})
+    modules = set(sys.modules)
+    yield
+    for name in [name for name, registered in base._METHODS.items() if registered.sha256 is not None]:
+        del base._METHODS[name]
+    for name in set(sys.modules) - modules:
+        if name.startswith(("elmo_mf_included_", "my_")):
+            del sys.modules[name]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from elmo_mf.cli import _completion
+from elmo_mf.cli._include_option import Include
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class CompressionOptions:
         ),
     ] = None
 
+    include: Include = field(default_factory=list)
+
     def compression(self) -> Compression | None:
         """Return the compression, or None if no option asks for one.
 
@@ -65,7 +68,9 @@ class CompressionOptions:
             InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
         """
         from elmo_mf.compression import read_compression
+        from elmo_mf.extensions import include
 
+        include(self.include)
         more = self._more()
         if self.rank is not None and self.budget is not None:
             raise InputError("--rank and --budget are mutually exclusive")

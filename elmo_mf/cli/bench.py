@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from typer import Option
 from elmo_mf.cli import _completion
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import files_of_command
+from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._lists import choices, integers, texts
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.errors import check_installed
@@ -55,6 +56,7 @@ class EncoderOptions:
     precisions: Annotated[
         str, Option(help="Comma-separated precisions of the weights; float32 is always included.")
     ] = "float32,bfloat16,int8"
+    include: Include = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -70,7 +72,9 @@ class EncoderOptions:
     def compressions(self) -> list[Compression]:
         """Return the compressions to time against the dense encoder."""
         from elmo_mf.compression import read_compression
+        from elmo_mf.extensions import include
 
+        include(self.include)
         keys = {"method": self.method, "allow_larger": True, "highway_rank": self.highway_rank}
         return [
             read_compression(keys | {"rank": rank, "targets": target})

@@ -11,6 +11,7 @@ import typer
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
+from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
@@ -35,6 +36,7 @@ def gradients(
     weights: Path | None = typer.Option(None, help="Weights of the ELMo, HDF5."),
     seed: int = typer.Option(13, help="Random seed of the training."),
     limit: int | None = typer.Option(None, help="Maximum number of examples per split."),
+    include: Include = [],  # noqa: B006 - Typer reads it
     force: Force = False,
 ) -> None:
     """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
@@ -55,15 +57,19 @@ def gradients(
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from elmo_mf.extensions import include as include_all
     from elmo_mf.tasks import load_task
 
+    include_all(include)
     known = load_task(task)
     from elmo_mf.storage.resumable import mark_folder
     from elmo_mf.tasks import SweepSpec, expand
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
-    spec = SweepSpec.from_file(file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, **changes)
+    spec = SweepSpec.from_file(
+        file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, include=include, **changes
+    )
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
         raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
+from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._lists import integers, texts
 from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
 from elmo_mf.cli._output_options import Force, check_unused
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Options that replace keys of a sweep file; None keeps a key."""
+    """Options that replace keys of a sweep file, or are added to them as `--include` is; None keeps a key."""
 
     tasks: Annotated[
         str | None,
@@ -67,6 +68,7 @@ class GridOptions:
         ),
     ] = None
     weights: Annotated[Path | None, Option(help="Weights of the ELMo, HDF5.")] = None
+    include: Include = field(default_factory=list)
 
     def spec(self, file: Path | None) -> SweepSpec:
         """Read a sweep file, or take the defaults, and replace the keys whose options are given."""
@@ -78,7 +80,7 @@ class GridOptions:
         values |= {name: integers(f"--{name}", value) for name, value in self._lists("ranks", "seeds")}
         values |= {name: str(path) for name in ("data", "glove") if (path := getattr(self, name))}
         values |= elmo_keys(self.options, self.weights)
-        return SweepSpec.from_file(file, limit=self.limit, **values)
+        return SweepSpec.from_file(file, limit=self.limit, include=self.include, **values)
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
         return ((name, value) for name in names if (value := getattr(self, name)) is not None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def tasks(
     json_file: Path | None = typer.Option(None, "--json", help="Also write the list to this file."),
+    include: Include = [],  # noqa: B006 - Typer reads it
     force: Force = False,
 ) -> None:
     """List the tasks with their metric, files and licence.
@@ -30,8 +32,10 @@ def tasks(
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
+    from elmo_mf.extensions import include as include_all
     from elmo_mf.tasks import load_task, task_names
 
+    include_all(include)
     known = [load_task(name) for name in task_names()]
     for task in known:
         echo(f"{task.name}: {task.title}")

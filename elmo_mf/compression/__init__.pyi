@@ -10,6 +10,7 @@ from .matrix_reference import break_even_rank, matrix_references
 from .methods.base import (
     CalibrationStatistics,
     Method,
+    method_hash,
     method_named,
     method_names,
     method_of,
@@ -40,6 +41,7 @@ __all__ = [
     "lstm_size",
     "matrix_references",
     "matrix_reports",
+    "method_hash",
     "method_named",
     "method_names",
     "method_of",

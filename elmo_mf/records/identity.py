@@ -24,6 +24,8 @@ Precision = Literal["bfloat16", "int8"]
 ENCODER, TRAINING, PROBE, BILM, TUNING = "encoder", "training", "probe", "bilm", "tuning"
 """Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
 a language model, and of the view `tuned`."""
+SHARED_VERSIONS = ENCODER, TRAINING, PROBE, BILM, TUNING
+"""All of them."""
 
 
 def unless_first(versions: Mapping[str, int]) -> dict[str, int]:
@@ -104,6 +106,8 @@ class EncoderIdentity(Data):
     """How the encoder is compressed, files by their SHA-256; null for the dense encoder."""
     task_gradients: bool = False
     """Whether the method used gradients of the run's own task and seed."""
+    method_file: Text | None = None
+    """SHA-256 of the file of a method from outside this project; null for the methods of this project."""
     finetune: FineTuning | None = None
     """Fine-tuning of a dense language model; that of a compressed one is part of `compression`."""
     baseline: Baseline | None = None
@@ -175,6 +179,7 @@ class RunIdentity(EncoderIdentity):
         return EncoderIdentity.model_construct(
             compression=self.compression,
             task_gradients=self.task_gradients,
+            method_file=self.method_file,
             finetune=self.finetune,
             baseline=self.baseline,
             smaller=self.smaller,
@@ -227,7 +232,7 @@ class RunIdentity(EncoderIdentity):
     @property
     def _shared_versions(self) -> tuple[str, ...]:
         """Names of the versions that a dense run has too."""
-        return ENCODER, TRAINING, PROBE, BILM, TUNING, self.scoring.format
+        return *SHARED_VERSIONS, self.scoring.format
 
     @property
     def encoder_versions(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ _BASELINES: dict[Baseline, str] = {
 _PHRASES = {
     "calibration": "calibrated on {}",
     "gradients": "gradients {}",
+    "method_file": "from file {}",
     "distill.text": "on {}",
     "distill.learning_rate": "at {}",
     "finetune.learning_rate": "at {}",
@@ -137,6 +138,8 @@ def _settings(encoder: EncoderIdentity) -> dict[str, Any]:
         settings["distill"] = compression.distill.model_dump()
     if tuning is not None:
         settings["finetune"] = tuning.model_dump()
+    if encoder.method_file is not None:
+        settings["method_file"] = encoder.method_file
     return settings | ({"gradients": "own"} if encoder.task_gradients else {})
 
 

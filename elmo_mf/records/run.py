@@ -61,7 +61,8 @@ class Run:
     def encoder_id(self) -> str:
         """Digest of what the encoder depends on; seeds share it unless the method uses the task's gradients."""
         identity = self.identity
-        fields = {"elmo", "compression", "baseline", "precision"} | ({"smaller"} if identity.smaller else set())
+        fields = {"elmo", "compression", "baseline", "precision"}
+        fields |= {name for name in ("smaller", "method_file") if getattr(identity, name) is not None}
         if identity.task_gradients:
             return digest(identity.model_copy(update={"finetune": None}).to_dict())
         return digest(identity.model_dump(mode="json", include=fields) | {"versions": identity.encoder_versions})

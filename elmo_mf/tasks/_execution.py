@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
+from elmo_mf.compression import method_hash
+from elmo_mf.errors import InputError
 from elmo_mf.experiments import MeasuredT, Report, Result, Work, Workspace, attempt
 from elmo_mf.experiments.executors import LocalExecutor
+from elmo_mf.extensions import include
 from elmo_mf.records import Measurements, Retimed, Run
 from elmo_mf.tasks.spec import SweepSpec
 
@@ -29,7 +32,15 @@ class _SpecWork(ABC, Generic[MeasuredT]):
 
     def __call__(self, run: Run, output: Path, report: Report) -> Result[MeasuredT]:
         """Execute a run with scratch and cache below `output`."""
-        return attempt(self._execute, run, output, report, int(self.spec.cache_mb * 1e6))
+        return attempt(self._included, run, output, report, int(self.spec.cache_mb * 1e6))
+
+    def _included(self, run: Run, workspace: Workspace) -> MeasuredT:
+        include(self.spec.include)
+        compression = run.compression
+        if compression is not None and method_hash(compression.method) != run.identity.method_file:
+            expected = "the one that the sweep started with; start it again"
+            raise InputError(f"compression.method: found another file of {compression.method}, expected {expected}")
+        return self._execute(run, workspace)
 
     @abstractmethod
     def _execute(self, run: Run, workspace: Workspace) -> MeasuredT: ...

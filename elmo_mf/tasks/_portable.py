@@ -9,6 +9,7 @@ from pathlib import Path
 
 from elmo_mf.experiments import Bundle, Report, Result, last_names
 from elmo_mf.experiments.executors import RayExecutor, connect
+from elmo_mf.extensions import files_to_include
 from elmo_mf.records import Compression, Measurements, Run, RunIdentity
 from elmo_mf.tasks._bilm_run import softmax_files
 from elmo_mf.tasks._execution import TaskWork
@@ -16,6 +17,7 @@ from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
 
 _SMALLER = "smaller"  # folder of the ELMo of that baseline
+_INCLUDED = "included"  # folder of the files and folders of the sweep's `include`
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class PortableRun:
         options, weights = place(self.spec.options), place(self.spec.weights)
         smaller = self.spec.smaller and place(self.spec.smaller)
         changes = {"options": options, "weights": weights, "glove": words, "data": data, "smaller": smaller}
-        return self.spec.model_copy(update=changes), run
+        include = tuple(place(one) if one.startswith(f"{_INCLUDED}/") else one for one in self.spec.include)
+        return self.spec.model_copy(update=changes | {"include": include}), run
 
     def __call__(self, folder: Path, output: Path, report: Report) -> Result[Measurements]:
         """Execute the run; see `PortableWork`."""
@@ -90,7 +93,8 @@ class PortableSweep:
         data = spec.data and f"data/{last_names(spec.data, 1)}"
         smaller = spec.smaller and _SMALLER
         changes = {"options": options, "weights": weights, "glove": words, "data": data, "smaller": smaller}
-        self.spec = spec.model_copy(update=changes | {"compressions": ()})
+        include = tuple(self._add_included(number, name) for number, name in enumerate(spec.include))
+        self.spec = spec.model_copy(update=changes | {"include": include, "compressions": ()})
         for run in runs:
             if run.compression is not None:
                 _renamed(run.compression, self.bundle.add)
@@ -100,6 +104,16 @@ class PortableSweep:
         """Return a run of the sweep without paths."""
         compression = None if run.compression is None else _renamed(run.compression, self.bundle.add)
         return PortableRun(self.spec, run.identity, compression)
+
+    def _add_included(self, number: int, name: str) -> str:
+        """Add a file or folder of the sweep's `include`, and return its new name; a module has to be there already."""
+        path = Path(name)
+        if not path.exists():
+            return name
+        below = f"{_INCLUDED}/{number}/{path.resolve().name}"
+        for file in files_to_include(path):
+            self.bundle.add_as(below if file == path else f"{below}/{file.relative_to(path).as_posix()}", file)
+        return below
 
     def _add_data(self, spec: SweepSpec, run: Run, scratch: Path) -> None:
         """Add the data, cut to the limits; the receiver cuts it again without effect.

@@ -9,7 +9,7 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import check_compression, method_of, with_file_hashes
+from elmo_mf.compression import check_compression, method_hash, method_of, with_file_hashes
 from elmo_mf.errors import InputError, missing
 from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
@@ -79,7 +79,11 @@ def expand(spec: SweepSpec) -> list[Run]:
         }
         dense_run = validated(RunIdentity, values, f"{name}: its run")
         for compression, identity in zip(compressions, hashed, strict=True):
-            encoder = EncoderIdentity(compression=identity, task_gradients=_takes_gradients(compression))
+            encoder = EncoderIdentity(
+                compression=identity,
+                task_gradients=_takes_gradients(compression),
+                method_file=_method_file(compression),
+            )
             runs += _runs(spec, task, dense_run, encoder, compression)
             if compression is None:
                 for tuning in _tunings(compressions):
@@ -181,6 +185,11 @@ def _takes_gradients(compression: Compression | None) -> bool:
     return compression is not None and method_of(compression).takes_gradients and compression.gradients is None
 
 
+def _method_file(compression: Compression | None) -> str | None:
+    """Return the hash of the file of a method from outside this project."""
+    return None if compression is None else method_hash(compression.method)
+
+
 def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
     """Return each fine-tuning once; dense models are fine-tuned in the same way for comparison."""
     return list(dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None))
@@ -217,6 +226,7 @@ def same_form(run: Run) -> Run:
     encoder = EncoderIdentity(
         compression=run.identity.compression and run.identity.compression.model_copy(update=changes),
         task_gradients=run.identity.task_gradients and not by_svd,
+        method_file=None if by_svd else run.identity.method_file,
     )
     fields = _fields(load_task(run.task), encoder, run.identity.view)
     return Run(run.identity.model_copy(update=fields), compression.model_copy(update=changes))

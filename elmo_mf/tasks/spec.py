@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from elmo_mf.bilm.checkpoint_files import CheckpointFiles, files_in_folder
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError, any_of
+from elmo_mf.extensions import include
 from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.records import Compression
@@ -20,7 +21,7 @@ from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.task_config import SPLITS, TaskConfig, load_task, task_names
 
 
-def _listed(value: object) -> object:
+def _listed(value: object) -> tuple[Any, ...]:
     """Convert a list or a single value to a tuple."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
@@ -107,6 +108,9 @@ class SweepSpec(BaseModel):
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    include: Annotated[tuple[_Path, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
+    """Python files, folders and modules with methods and tasks from outside this package, see
+    `elmo_mf.extensions.include`."""
     tasks: Annotated[_Texts, AfterValidator(_not_empty)]
     """Names of tasks; by default all that train a model, or with `options` those of them with an ELMo."""
     methods: _Texts = ("svd",)
@@ -165,7 +169,7 @@ class SweepSpec(BaseModel):
 
         Args:
             path: A jsonnet file; None for the defaults.
-            **changes: Values that replace the file's unless they are None.
+            **changes: Values that replace the file's unless they are None; those of `include` are added to it.
 
         Returns:
             The specification.
@@ -193,12 +197,17 @@ class SweepSpec(BaseModel):
         """
         if not isinstance(raw, dict):
             raise InputError(f"{where}: found no object, expected a sweep's keys")
+        if "include" in raw:
+            changes["include"] = [*_listed(raw["include"]), *(changes.get("include") or ())]
         return validated(cls, raw | {key: value for key, value in changes.items() if value is not None}, where)
 
     @model_validator(mode="before")
     @classmethod
     def _fill_defaults(cls, raw: Any) -> Any:
-        """Fill in the embedded ELMo and the tasks that the sweep's ELMo can be used for."""
+        """Include methods and tasks; fill in the embedded ELMo and the tasks that the sweep's ELMo can be used for."""
+        included = _listed(raw.get("include", ()))
+        if all(isinstance(name, str) for name in included):
+            include(included)  # before the names of tasks are checked
         filled = {
             key: value for key, value in raw.items() if key not in ("options", "weights") or value not in (None, "")
         }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from elmo_mf.errors import InputError, any_of, one_of
+from elmo_mf.extensions import included_folders, installed_folders
 from elmo_mf.io import read_toml
 from elmo_mf.io.validation import NOTHING, unexpected, validated, words
 from elmo_mf.records.base_model import MetricName
@@ -134,9 +136,13 @@ class TaskConfig(_Table):
 
     @property
     def config(self) -> Path:
-        """Jsonnet file of the AllenNLP config, which tasks without a model of their own do not have."""
+        """Jsonnet file of the AllenNLP config, which tasks without a model of their own do not have.
+
+        It lies in the folder of the task, or is one of this project's.
+        """
         assert self.config_name is not None
-        return self.folder.parent.parent / self.config_name
+        own = self.folder / self.config_name
+        return own if own.exists() else share() / self.config_name
 
     @property
     def format(self) -> DataFormat:
@@ -180,8 +186,9 @@ class TaskConfig(_Table):
 
     @property
     def demo_data(self) -> Path:
-        """Folder of the demo data."""
-        return self.folder.parent / self.data_name / "demo"
+        """Folder of the data that is read unless another is named: `demo` in the task's folder, or that itself."""
+        folder = self.folder if self.data.of is None else _folder(self.data.of)
+        return folder / "demo" if (folder / "demo").is_dir() else folder
 
     @classmethod
     def from_file(cls, path: Path) -> TaskConfig:
@@ -195,8 +202,35 @@ class TaskConfig(_Table):
 
 
 def task_names() -> list[str]:
-    """Return the names of all tasks, sorted."""
-    return sorted(path.parent.name for path in (share() / "tasks").glob("*/task.toml"))
+    """Return the names of all tasks, sorted.
+
+    Raises:
+        InputError: Two tasks have one name.
+    """
+    return sorted(_folders())
+
+
+def _folders() -> dict[str, Path]:
+    """Return the folder of each task: of this package, of entry points, and of what was included."""
+    folders: dict[str, Path] = {}
+    for config in _configs():
+        if config.parent != folders.setdefault(config.parent.name, config.parent):
+            found = f"found the name of the task in {folders[config.parent.name]}"
+            raise InputError(f"{config}: {found}, expected another name for the folder")
+    return folders
+
+
+def _configs() -> Iterator[Path]:
+    yield from (share() / "tasks").glob("*/task.toml")
+    for folder in dict.fromkeys([*installed_folders("elmo_mf.tasks"), *included_folders()]):
+        yield from (*folder.glob("task.toml"), *folder.glob("*/task.toml"))
+
+
+def _folder(name: str) -> Path:
+    folders = _folders()
+    if name not in folders:
+        raise InputError(f"tasks: found {name!r}, {any_of(name, sorted(folders))}")
+    return folders[name]
 
 
 def load_task(name: str) -> TaskConfig:
@@ -205,6 +239,4 @@ def load_task(name: str) -> TaskConfig:
     Raises:
         InputError: The task is unknown; the message lists the known ones.
     """
-    if name not in task_names():
-        raise InputError(f"tasks: found {name!r}, {any_of(name, task_names())}")
-    return TaskConfig.from_file(share() / "tasks" / name / "task.toml")
+    return TaskConfig.from_file(_folder(name) / "task.toml")

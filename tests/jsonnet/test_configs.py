@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from allennlp.commands import main as allennlp
 
+from elmo_mf.errors import InputError
 from elmo_mf.tasks import load_task, task_names
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet
-from tests.conftest import ROOT, small_data
+from tests.conftest import ROOT, documented_method, small_data
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +54,28 @@ def test_train_evaluate_predict(task: str, tmp_path: Path, monkeypatch: pytest.M
     files = tmp_path / "in.jsonl", "--output-file", tmp_path / "out.jsonl"
     _run(monkeypatch, "predict", out / "model.tar.gz", *files, "--predictor", predictor, "--silent")
     assert isinstance(json.loads((tmp_path / "out.jsonl").read_text())[answer], str)
+
+
+@pytest.mark.usefixtures("nothing_included")
+def test_a_method_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AllenNLP's own option is enough."""
+    (tmp_path / "my_methods.py").write_text(documented_method())
+    monkeypatch.syspath_prepend(tmp_path)
+    data, out = small_data("sst", tmp_path / "data", 8), tmp_path / "out"
+    compression = {"method": "longest_columns", "rank": 4, "targets": "input"}
+    changes: dict[str, Any] = {
+        "trainer.num_epochs": 1, "model.text_field_embedder.token_embedders.elmo_mf.compression": compression
+    }  # fmt: skip
+    changes |= {f"{split}_data_path": str(data / file) for split, file in load_task("sst").files.items()}
+    train: list[str | Path] = ["train", "jsonnet/sst.jsonnet", "-s", out, "-o", json.dumps(changes)]
+    with pytest.raises(InputError, match="longest_columns"):
+        _run(monkeypatch, *train)
+    shutil.rmtree(out)
+    _run(monkeypatch, *train, "--include-package", "my_methods")
+    scores = tmp_path / "scores.json"
+    evaluate: list[str | Path] = ["evaluate", out / "model.tar.gz", data / "dev.txt", "--output-file", scores]
+    _run(monkeypatch, *evaluate, "--include-package", "my_methods")
+    assert 0 <= json.loads(scores.read_text())["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("task", sorted(INPUTS))

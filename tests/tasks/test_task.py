@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
+from elmo_mf.resources import share
 from elmo_mf.tasks import TaskConfig, load_task, task_names
 from elmo_mf.tasks.task_config import SPLITS
 
@@ -61,7 +62,11 @@ def test_sizes_of_the_demo_data() -> None:
 def test_a_card(tmp_path: Path) -> None:
     task = TaskConfig.from_file(_card(tmp_path, CARD))
     assert (task.name, task.files) == ("mine", {"train": "train.txt", "validation": "dev.txt"})
-    assert task.config == tmp_path / "jsonnet" / "a.jsonnet" and task.demo_data == tmp_path / "tasks" / "mine" / "demo"
+    assert task.config == share() / "jsonnet" / "a.jsonnet" and task.demo_data == task.folder
+    (task.folder / "jsonnet").mkdir()
+    (task.folder / "jsonnet" / "a.jsonnet").touch()
+    (task.folder / "demo").mkdir()
+    assert task.config == task.folder / "jsonnet" / "a.jsonnet" and task.demo_data == task.folder / "demo"
 
 
 @pytest.mark.parametrize(

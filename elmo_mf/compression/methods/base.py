@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, ClassVar, TypeVar
 
@@ -16,7 +18,10 @@ from elmo_mf import errors
 from elmo_mf.bilm.weights import Array, Factors, Pruned
 from elmo_mf.compression._decomposition import singular_values
 from elmo_mf.errors import InputError
+from elmo_mf.extensions import installed, load
+from elmo_mf.provenance import file_hash
 from elmo_mf.records.compression import Compression, parse_compression
+from elmo_mf.records.identity import SHARED_VERSIONS
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ NO_STATISTICS = CalibrationStatistics()
 class Method(ABC):
     """A factorization method: it turns a matrix (m, n) into factors (m, r) and (r, n) whose product is close to it.
 
-    A subclass in a file of this folder, decorated with `@register("name")`, is a method of that name everywhere. If it
-    is a dataclass, its fields are the method's settings.
+    A subclass in a file of this folder, decorated with `@register("name")`, is a method of that name everywhere, and so
+    is one in another file that `elmo_mf.extensions.include` has imported. If it is a dataclass, its fields are the
+    method's settings.
 
     Attributes:
         VERSION: Version of what the method computes; raise it when results change, so that recorded runs with this
@@ -176,54 +182,127 @@ def balanced(left: Array, right: Array) -> Factors:
     return Factors((left * columns).astype(np.float32), (right * rows).astype(np.float32))
 
 
-_METHODS: dict[str, type[Method]] = {}
+_PACKAGE = "elmo_mf.compression.methods"
 _FILES = {"random": "random_subspace"}
 """Methods whose file in this folder has another name than theirs."""
+_RESERVED = ("compression", "distillation", "finetuning", "gradients", "shuffled", *SHARED_VERSIONS)
+"""Names that other parts have among a run's versions."""
 M = TypeVar("M", bound=type[Method])
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A registered method.
+
+    Attributes:
+        method: Its class.
+        file: The file that it is defined in; None if that is unknown, as in a notebook.
+        sha256: SHA-256 of the file; None for the methods of this package, whose `VERSION` stands for it.
+    """
+
+    method: type[Method]
+    file: Path | None
+    sha256: str | None
+
+
+_METHODS: dict[str, _Registered] = {}
 
 
 def register(name: str) -> Callable[[M], M]:
     """Return a class decorator that registers a method under a name.
 
     Args:
-        name: The name; its file in this folder has the same, so that it is found without importing the others.
+        name: The name, an identifier. A file in this folder has the same, so that it is found without importing the
+            others.
 
     Raises:
-        TypeError: The class has no `VERSION`.
+        InputError: The class has no `VERSION`, or another method has the name.
     """
 
     def add(method: M) -> M:
         if type(getattr(method, "VERSION", None)) is not int:
-            raise TypeError(f"{method.__name__}: a registered method needs VERSION, an integer")
-        _METHODS[name] = method
+            raise InputError(
+                f"{method.__name__}: found no VERSION, expected an integer, as for every registered method"
+            )
+        file = _file_of(method)
+        _check_name(name, method, file)
+        sha256 = None if file is None or _is_ours(method) else file_hash(file)
+        _METHODS[name] = _Registered(method, file, sha256)
         return method
 
     return add
 
 
+def _file_of(method: type[Method]) -> Path | None:
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
+def _is_ours(method: type[Method]) -> bool:
+    return method.__module__.startswith(f"{_PACKAGE}.")
+
+
+def _check_name(name: str, method: type[Method], file: Path | None) -> None:
+    """Reject a name that another method has; a class may take the place of an earlier version of itself."""
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()) or name in _RESERVED:
+        expected = f"an identifier other than {', '.join(_RESERVED)}"
+        raise InputError(f"{method.__name__}: found the name {name!r}, expected {expected}")
+    if not _is_ours(method) and _FILES.get(name, name) in _files():
+        raise InputError(f"{method.__name__}: found the name {name!r}, which a method of elmo-mf has, expected another")
+    known = _METHODS.get(name)
+    if known is not None and (known.file, known.method.__qualname__) != (file, method.__qualname__):
+        whose = f"{known.method.__qualname__} in {known.file or known.method.__module__}"
+        raise InputError(f"{method.__name__}: found the name {name!r}, which {whose} has, expected another")
+
+
 def method_names() -> list[str]:
-    """Return the names of all registered methods, sorted."""
+    """Return the names of all methods, sorted: those of this package, of entry points, and those registered."""
     for file in _files():
-        import_module(f"elmo_mf.compression.methods.{file}")
-    return sorted(_METHODS)
+        import_module(f"{_PACKAGE}.{file}")
+    return sorted({*_METHODS, *installed("elmo_mf.methods")})
 
 
-def method_versions() -> dict[str, int]:
-    """Return the version of each registered method by name, for the identities of runs."""
-    return {name: _METHODS[name].VERSION for name in method_names()}
+def method_hash(name: str) -> str | None:
+    """Return the SHA-256 of the file of a method from outside this package, for the identities of runs.
+
+    Args:
+        name: Name of the method.
+
+    Returns:
+        The hash; None for the methods of this package.
+
+    Raises:
+        InputError: No method has this name, or its file is unknown.
+    """
+    registered = _registered(name)
+    if registered.sha256 is None and not _is_ours(registered.method):
+        raise InputError(
+            f"compression.method: found {name}, which is defined in no file, expected one that include finds"
+        )
+    return registered.sha256
 
 
 @cache
 def _files() -> list[str]:
-    return [module.name for module in iter_modules(import_module("elmo_mf.compression.methods").__path__)]
+    modules = iter_modules(import_module(_PACKAGE).__path__)
+    return [module.name for module in modules if module.name != "base" and not module.name.startswith("_")]
 
 
-def _is_registered(name: str) -> bool:
-    """Return whether a method is registered, importing only its file if possible."""
-    file = _FILES.get(name, name)
-    if name not in _METHODS and file in _files():
-        import_module(f"elmo_mf.compression.methods.{file}")
-    return name in _METHODS or name in method_names()
+def _registered(name: str) -> _Registered:
+    """Return the method of a name, importing only its file.
+
+    Raises:
+        InputError: No method has this name.
+    """
+    if name not in _METHODS:
+        file, points = _FILES.get(name, name), installed("elmo_mf.methods")
+        if file in _files():
+            import_module(f"{_PACKAGE}.{file}")
+        elif name in points:
+            load(points[name])
+    if name not in _METHODS:
+        raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
+    return _METHODS[name]
 
 
 def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
@@ -243,9 +322,7 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
         >>> method_named("random", {"seed": 7})
         RandomSubspace(seed=7)
     """
-    if not isinstance(name, str) or not _is_registered(name):
-        raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
-    kind = _METHODS[name]
+    kind = _registered(name).method
     known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
     for key in settings or {}:
         if key not in known:

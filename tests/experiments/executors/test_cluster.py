@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from elmo_mf.compression import method_hash
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import Progress, Report, Result, run_sweep
 from elmo_mf.experiments.executors import RayExecutor, connect
@@ -19,6 +20,7 @@ from elmo_mf.records import Measurements, Run
 from elmo_mf.records.store import RecordStore
 from elmo_mf.tasks import SweepSpec, expand
 from elmo_mf.tasks._portable import PortableSweep
+from tests.conftest import documented_method
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, records_here
 
 pytestmark = pytest.mark.cluster
@@ -95,6 +97,25 @@ def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path:
     scores = {record.id: record.scores for record in RecordStore(output).records()}
     assert [scores[run.id] for run in runs] == expected
     assert {path.name for path in output.iterdir()} == {"records"}
+
+
+@pytest.mark.usefixtures("nothing_included")
+def test_a_method_of_ones_own_is_sent(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """The machines get the file or the folder that defines it, and not the driver's."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my_methods.py").write_text(documented_method())
+    keys: dict[str, Any] = {"tasks": ["sst-probe"], "methods": ["longest_columns"], "include": [str(tmp_path / "mine")]}
+    spec, output = tiny_sweep(**keys), tmp_path / "out"
+    runs = expand(spec)
+    cluster.add_node(num_cpus=1)
+    executor = _executor(spec, cluster, tmp_path / "scratch", lambda work: work)
+    shutil.rmtree(tmp_path / "mine")
+    outcomes = run_sweep(runs, output, executor, RecordStore(output))
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert {record.run.method_file for record in RecordStore(output).records()} == {
+        None,
+        method_hash("longest_columns"),
+    }
 
 
 def test_failures_come_back_with_their_log(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
