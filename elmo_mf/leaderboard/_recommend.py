@@ -1,4 +1,4 @@
-"""Which encoder to take, by what it is for, and what to type for it."""
+"""Which encoder to take, by what it is for."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from elmo_mf.leaderboard._recommended import (
 )
 from elmo_mf.leaderboard._table import interval, over_reference
 from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard.aggregate import Board, Row
-from elmo_mf.records.command_line import compress_command
-from elmo_mf.records.compression import Compression
 from elmo_mf.records.record import BATCHES
 
 
@@ -73,31 +72,6 @@ def _in_words(board: Board) -> BoardRecommendations:
     return BoardRecommendations(
         title=board.title, encoders=encoders, reason=None if encoders else plain(in_short(board))
     )
-
-
-def use_of(row: Row, board: Board) -> str:
-    """Return what to type for a compressed encoder, or to write into a config or into Python."""
-    parts = []
-    if row.compression is not None and board.first.run.is_language_model:
-        values = row.compression.model_copy(update={"finetune": None}).to_dict()
-        arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        parts.append(f"compress_core(core, Compression({arguments}))")
-    elif row.compression is not None:
-        parts.append(_compress(row.compression, row.identity.task_gradients, board.task))
-    if row.identity.tuning is not None:
-        parts.append(f"then fine-tuning for {row.identity.tuning.epochs} epochs")
-    if row.identity.precision is not None:
-        parts.append(f"precision: '{row.identity.precision}'")
-    return ", ".join(parts)
-
-
-def _compress(compression: Compression, task_gradients: bool, task: str) -> str:
-    """Return the command that compresses, after the one for the gradients that a sweep computes itself."""
-    if not task_gradients:
-        return compress_command(compression)
-    file = "gradients.hdf5"
-    first = f"elmo-mf gradients {task} {file} --options options.json --weights weights.hdf5"
-    return f"{first} && {compress_command(compression.model_copy(update={'gradients': file}))}"
 
 
 def described(row: Row, board: Board) -> str:

@@ -16,6 +16,7 @@ from elmo_mf.io import atomic_path
 from elmo_mf.leaderboard._machines import SIGN
 from elmo_mf.leaderboard._table import table
 from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard.aggregate import SPEED_COLUMNS, Board, Row, Speed
 from elmo_mf.records import Compression
 from elmo_mf.records.base_model import Data
@@ -35,6 +36,8 @@ class ExportedRow(Data):
     """Name on the board."""
     compression: Compression | None
     """How it is compressed, files by their SHA-256; null for the dense encoder."""
+    use: str
+    """What to type for it, or to write into a config or into Python; empty for a baseline or the dense encoder."""
     marks: dict[str, bool]
     """Whether it is compressed, a baseline, the fastest of those that are not inferior on validation data, one of
     these, on the Pareto front, at chance, of mixed machines."""
@@ -80,7 +83,7 @@ class ExportedBoard(Data):
 class Export(Data):
     """The whole file."""
 
-    format: Literal[3]
+    format: Literal[4]
     """Version of the file's format."""
     boards: list[ExportedBoard]
     """Boards by task."""
@@ -122,11 +125,12 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
 
 
 def tidy(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return a row per encoder of each board: columns of `Board.frame`, and `task`, `metric` and `setting`."""
+    """Return a row per encoder of each board: columns of `Board.frame`, and `task`, `metric`, `setting` and `use`."""
     frames = []
     for board in boards:
         frame = board.frame[["encoder", "verdict", "needs", *_MARKS, *_COUNTS, *_NUMBERS, *SPEED_COLUMNS]].copy()
         frame[list(_COUNTS)] = frame[list(_COUNTS)].astype(int)
+        frame.insert(1, "use", [use_of(row, board) for row in board.rows])
         for position, (name, value) in enumerate(
             (("task", board.task), ("metric", board.scoring.primary), ("setting", str(board.setting)))
         ):
@@ -137,7 +141,7 @@ def tidy(boards: Sequence[Board]) -> pd.DataFrame:
 
 def _csv(boards: Sequence[Board], path: Path) -> None:
     frame = tidy(boards)
-    for name in ("task", "metric", "setting", "encoder", "needs"):
+    for name in ("task", "metric", "setting", "encoder", "use", "needs"):
         frame[name] = frame[name].map(escape.csv)
     frame.to_csv(path, index=False)
 
@@ -182,7 +186,7 @@ def _json(boards: Sequence[Board], path: Path) -> None:
 
 def export(boards: Sequence[Board]) -> Export:
     """Return the content of the JSON export."""
-    return Export(format=3, boards=[_exported_board(board) for board in boards])
+    return Export(format=4, boards=[_exported_board(board) for board in boards])
 
 
 def _exported_board(board: Board) -> ExportedBoard:
@@ -197,11 +201,11 @@ def _exported_board(board: Board) -> ExportedBoard:
         remark=board.trust.remark,
         chance=float(board.chance),
         setting=str(board.setting),
-        rows=[_exported_row(row) for row in board.rows],
+        rows=[_exported_row(row, board) for row in board.rows],
     )
 
 
-def _exported_row(row: Row) -> ExportedRow:
+def _exported_row(row: Row, board: Board) -> ExportedRow:
     times = {
         f"{part}_{batch}_{field.name}": _number(getattr(speed, field.name))
         for (part, batch), speed in row.speeds.items()
@@ -210,6 +214,7 @@ def _exported_row(row: Row) -> ExportedRow:
     return ExportedRow(
         encoder=row.encoder,
         compression=row.compression,
+        use=use_of(row, board),
         verdict=row.verdict or None,
         needs=row.needs,
         marks={name: bool(getattr(row, name)) for name in _MARKS},

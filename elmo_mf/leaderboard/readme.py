@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from elmo_mf.escape import markdown
+from elmo_mf.escape import code, markdown
 from elmo_mf.figures import darkened, picture
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard._charts import figure, methods_of
@@ -16,6 +16,7 @@ from elmo_mf.leaderboard._headline import in_short
 from elmo_mf.leaderboard._origin import Origin
 from elmo_mf.leaderboard._table import table
 from elmo_mf.leaderboard._units import Unit
+from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.aggregate import Board, Row
 
@@ -117,12 +118,24 @@ def _section(board: Board) -> str:
     alternative = f"{Unit.of(board.scoring).title} against speed, size and rank: {board.title}"
     frame = table(board, markdown, "**{}**")
     frame.columns = pd.Index([markdown(str(name)) for name in frame.columns])
+    commands = _commands(board)
     partial = np.array([row.is_partial for row in board.rows])
     parts = [f"## {markdown(board.title)}", about(board), picture(f"board-{board.name}", alternative)]
     if partial.all() or not partial.any():
-        return "\n\n".join([*parts, _rows(frame)])
+        return "\n\n".join([*parts, _rows(frame), *commands])
     folded = f"<details><summary>Encoders with some layers or directions compressed: {partial.sum()}</summary>"
-    return "\n\n".join([*parts, _rows(frame[~partial]), folded, _rows(frame[partial]), "</details>"])
+    return "\n\n".join([*parts, _rows(frame[~partial]), folded, _rows(frame[partial]), "</details>", *commands])
+
+
+def _commands(board: Board) -> list[str]:
+    """Return a folded table of what creates each encoder; nothing for a board of dense ones and baselines."""
+    uses = {row.encoder: use for row in board.rows if (use := use_of(row, board))}
+    if not uses:
+        return []
+    commands = [code(use).replace("|", r"\|") for use in uses.values()]
+    cells = pd.DataFrame({"encoder": map(markdown, uses), "command or setting": commands})
+    rows = str(cells.to_markdown(index=False, disable_numparse=True))
+    return ["<details><summary>Command or setting for each encoder</summary>", rows, "</details>"]
 
 
 def _rows(frame: pd.DataFrame) -> str:

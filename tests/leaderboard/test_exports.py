@@ -43,6 +43,7 @@ def test_tables(kind: str, tmp_path: Path) -> None:
         ("squad", "1", "dense"), ("sst", "1", "dense"), ("sst", "1", "svd all rank 4"), ("sst", "2", "dense"),
     ]  # fmt: skip
     row = frame.loc[("sst", "1", "svd all rank 4")]
+    assert row["use"].startswith("elmo-mf compress options.json weights.hdf5 --method svd ")
     assert (row["metric"], row["seeds"], row["parameters"]) == ("accuracy", 2, 40)
     assert row["score"] == pytest.approx(0.34) and row["difference"] == pytest.approx(-0.07)
     assert row["encoder_1_speed_up"] == 2 and pd.isna(row["encoder_1_original"])
@@ -69,6 +70,7 @@ def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
     squad, first, second = value["boards"]
     assert (squad["metric"], first["setting"], second["setting"]) == ("f1", "1", "2")
     dense, compressed = first["rows"]
+    assert dense["use"] == "" and compressed["use"].endswith(" --targets all --rank 4 --out small")
     assert dense["compression"] is None and compressed["compression"]["rank"] == 4
     assert (
         compressed["verdict"] == "worse" and dense["verdict"] is None and compressed["times"]["model_32_median"] == 10

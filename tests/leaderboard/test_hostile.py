@@ -34,6 +34,7 @@ _ALLOWED = {
     "list_item_close", "paragraph_open", "paragraph_close", "table_open", "table_close", "thead_open", "thead_close",
     "tbody_open", "tbody_close", "tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close", "text",
     "text_special", "code_inline", "strong_open", "strong_close", "em_open", "em_close", "softbreak", "html_inline",
+    "html_block",
 }  # fmt: skip
 
 
@@ -126,6 +127,8 @@ def _check_markdown(text: str) -> None:
     assert text.replace("\n", "").isprintable()
     for token in _tokens(MarkdownIt("commonmark").enable("table").parse(text)):
         assert token.type in _ALLOWED, (token.type, token.content)
+        if token.type == "html_block":
+            assert re.fullmatch(r"<details><summary>[\w ]+</summary>\n|</details>\n", token.content)
         if token.type == "html_inline":
             assert re.fullmatch(r'</?picture>|<source [^<>]*>|<img alt="[^"<>]*" src="[a-z0-9-]+\.svg">', token.content)
     headings = re.findall(r"^#.*", text, re.MULTILINE)

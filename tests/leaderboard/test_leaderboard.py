@@ -22,7 +22,7 @@ def _page(folder: Path, *records: dict[str, object]) -> str:
 def test_table(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
-    header, _, dense, compressed = rows
+    header, _, dense, compressed, *_ = rows
     assert header == [
         "encoder", "accuracy %", "vs dense", "verdict", "MB", "times as fast as dense, batch 1 / 32",
         "sentences a second", "evidence",
@@ -81,7 +81,7 @@ def test_a_language_models_table(tmp_path: Path) -> None:
         entry["run"]["elmo"] = None
     page = _page(tmp_path, *records)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
-    assert [row[:3] for row in rows if not row[0].startswith(":")] == [
+    assert [row[:3] for row in rows if not row[0].startswith(":")][:4] == [
         ["encoder", "perplexity", "vs dense"],
         ["dense ◆", "100.00", ""],
         ["svd all rank 8 ◆", "110.25", "+10.25"],
@@ -118,8 +118,22 @@ def test_partial_encoders_are_folded(tmp_path: Path, others: int) -> None:
         tmp_path, partial, *(record(8, 0.3) for _ in range(others)), *(record(None, 0.4) for _ in range(others))
     )
     folded = page.find("<details><summary>Encoders with some layers or directions compressed: 1</summary>")
+    table, _, _ = page.partition("<details><summary>Command")
     assert (folded > page.find("| svd all rank 8 ")) if others else (folded < 0)
-    assert page.count("| svd all layers 0 rank 4 ") == 1 and folded < page.find("| svd all layers 0 rank 4 ")
+    assert table.count("| svd all layers 0 rank 4 ") == 1 and folded < page.find("| svd all layers 0 rank 4 ")
+
+
+def test_commands_for_the_encoders(tmp_path: Path) -> None:
+    """They are below a table, folded; a vertical bar in one is no cell's end."""
+    odd = record(8, 0.38)
+    odd["run"]["compression"] |= {"method": "whitened_svd", "calibration": "a|b"}
+    page = _page(tmp_path, record(None, 0.40), record(4, 0.39), odd)
+    lines = page[page.index("<summary>Command or setting for each encoder</summary>") :].splitlines()
+    rows = {name.strip(): use.strip() for name, use in (line[2:-2].split(" | ") for line in lines[4:6])}
+    assert rows["svd all rank 4"] == (
+        "`elmo-mf compress options.json weights.hdf5 --method svd --targets all --rank 4 --out small`"
+    )
+    assert r" --calibration 'a\|b' " in rows["whitened_svd all rank 8"] and "dense" not in rows
 
 
 def test_highways_alone(tmp_path: Path) -> None:

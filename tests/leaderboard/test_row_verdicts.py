@@ -15,8 +15,9 @@ from scipy import stats
 
 from elmo_mf.leaderboard import Board, boards, outputs_of, records_of, table
 from elmo_mf.leaderboard._headline import in_short
-from elmo_mf.leaderboard._recommend import recommendations, use_of
+from elmo_mf.leaderboard._recommend import recommendations
 from elmo_mf.leaderboard._table import columns, evidence
+from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard.aggregate import ReadOutputs, Row
 from elmo_mf.leaderboard.readme import about, summary
 from elmo_mf.records.outputs import Outputs, SplitOutputs
@@ -281,7 +282,8 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     entry, _ = task.entry(8, 0.70, run={"task_gradients": True})
     row = replace(chosen["fast"].row, identity=parsed(entry).run.encoder)
     gradients, compress = use_of(row, board).split(" && ")
-    assert gradients == f"elmo-mf gradients {board.task} gradients.hdf5 --options options.json --weights weights.hdf5"
+    files = "--options options.json --weights weights.hdf5"
+    assert gradients == f"elmo-mf gradients {board.task} gradients.hdf5 --data data {files}"
     assert compress == f"elmo-mf compress options.json weights.hdf5 {options} --gradients gradients.hdf5 --out small"
 
 

@@ -14,6 +14,7 @@ from elmo_mf.leaderboard._headline import lead
 from elmo_mf.leaderboard._machines import SIGN
 from elmo_mf.leaderboard._points import AXES, points, rounded
 from elmo_mf.leaderboard._table import columns
+from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.readme import NOTES, about, header
@@ -103,6 +104,7 @@ def _board(board: Board, methods: Sequence[str]) -> dict[str, Any]:
                 "verdict": row.verdict,
                 "cells": [[column.texts[index], rounded(column.numbers[index])] for column in shown],
                 "point": point,
+                "use": use_of(row, board),
                 "records": behind[row.key],
             }
             for index, (row, point) in enumerate(zip(board.rows, points(board), strict=True))

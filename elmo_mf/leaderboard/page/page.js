@@ -265,12 +265,24 @@ function showRecord(index) {
 const seedOf = (index) => (board.files ? board.files[index][0] : board.records[index].run.seed);
 
 function openRecord(row) {
-  const { point, records } = board.rows[row];
+  const { point, use, records } = board.rows[row];
   $("record-title").textContent = `${point.encoder}: ${board.title}`;
   fill($("seed"), records.map((index) => [String(index), String(seedOf(index))]));
   $("seed").value = String(records[0]);
+  $("use").hidden = !use;
+  $("command").textContent = printable(use);
   showRecord(records[0]);
   $("record").showModal();
+}
+
+async function copyCommand() {
+  try {
+    await navigator.clipboard.writeText($("command").textContent);
+    $("copy").textContent = "Copied";
+    setTimeout(() => ($("copy").textContent = "Copy"), 2000);
+  } catch { // where the browser allows no access to the clipboard
+    getSelection().selectAllChildren($("command"));
+  }
 }
 
 // --- all of it
@@ -336,6 +348,7 @@ $("axis").addEventListener("change", () => {
 $("every").addEventListener("change", () => board && showColumns());
 addEventListener("resize", showScrolling);
 $("seed").addEventListener("change", () => showRecord(Number($("seed").value)));
+$("copy").addEventListener("click", copyCommand);
 $("tables").addEventListener("click", (event) => {
   const button = event.target.closest(".open");
   if (button) openRecord(Number(button.dataset.row));

@@ -183,6 +183,20 @@ def test_a_click_shows_the_records(opens: Opens, address: str) -> None:
     expect(button).to_be_focused()
 
 
+def test_the_command_for_an_encoder_can_be_copied(opens: Opens, address: str) -> None:
+    page = opens(f"{address}#sst", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="svd all rank 8", exact=True).click()
+    expected = "elmo-mf compress options.json weights.hdf5 --method svd --targets all --rank 8 --out small"
+    expect(page.locator("#command")).to_have_text(expected)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == expected
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="dense", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#use")).to_be_hidden()
+
+
 def test_a_click_on_a_point_too(opens: Opens, address: str) -> None:
     page = opens(f"{address}#sst")
     page.locator(f"{_POINTS}[aria-label='svd all rank 16']").click()
