@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from elmo_mf.cli._console import Console
 
 
 def explain(
@@ -35,6 +34,7 @@ def explain(
       elmo-mf explain runs/why
     """
     from elmo_mf.cli._console import Console
+    from elmo_mf.cli._fitted_table import fitted_table
 
     if json_file is not None:
         check_output("--json", json_file)
@@ -46,23 +46,24 @@ def explain(
     path, summary, explanations = write_explanation(folder)
     console = Console()
     for explanation in explanations:
-        _print(console, explanation.board.title, cost_table(explanation))
-        _print(console, "Spearman's correlations; *: the interval excludes zero", norm_summary(explanation))
-    for line in [*findings(explanations), *answer_lines(summary)]:
-        console.print(plain(line), soft_wrap=True)
+        title, costs = _narrow(explanation.board.title, cost_table(explanation))
+        norms = norm_summary(explanation)
+        console.print(fitted_table(title, costs, console.width, left=3, gap=1), "")
+        console.print(fitted_table("Spearman's correlations; *: the interval excludes zero", norms, console.width), "")
+    for line in map(plain, [*findings(explanations), *answer_lines(summary)]):
+        wrapped = textwrap.wrap(line, console.width, subsequent_indent="  ") if console.is_terminal else [line]
+        console.print("\n".join(wrapped), soft_wrap=True)
     if json_file is not None:
         of_boards = {explanation.board.name: explanation.to_dict() for explanation in explanations}
         write_json(json_file, {"all": summary.to_dict(), **of_boards})
     echo(f"wrote {path}")
 
 
-def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in frame.columns:
-        shown.add_column(str(name))
-    for row in frame.itertuples(index=False):
-        shown.add_row(*map(str, row))
-    console.print(shown)
-    console.print()
+def _narrow(title: str, costs: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Return a table of costs with its title, of fewer columns: targets with their layers, and seeds in the title."""
+    layers = [f" {layer}" if layer != "all" else "" for layer in costs["layer"]]
+    narrow = costs.drop(columns="layer").assign(target=costs["target"] + layers).rename(columns={"target": "matrices"})
+    if costs["seeds"].nunique() > 1:
+        return title, narrow
+    seeds = costs["seeds"].iloc[0]
+    return f"{title}; {seeds} seed{'' if seeds == '1' else 's'}", narrow.drop(columns="seeds")

@@ -11,6 +11,8 @@ from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.io import check_output, write_json
 
+_WIDEST = 1000  # characters, beyond those of any terminal
+
 
 def inspect(
     options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
@@ -49,7 +51,11 @@ def inspect(
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    console.print(spectra_table(facts))
+    table = spectra_table(facts)
+    if console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum <= console.width:
+        console.print(table)
+    else:
+        console.print(spectra_table(facts, norms=False), "", spectra_table(facts, ranks=False), sep="\n")
     if json_file is not None:
         write_json(json_file, {"matrices": [one.to_dict() for one in facts]})
     if figure.plot is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +14,10 @@ from elmo_mf.errors import InputError
 from elmo_mf.leaderboard import MARGIN
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
-
     from elmo_mf.leaderboard import Board
 
 MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
-_ENCODER, _GAP = 18, 2
-"""Characters that names of encoders may be shortened to by line breaks, and between two columns."""
 
 
 def leaderboard(
@@ -77,6 +71,7 @@ def _serve(folder: Path, port: int, margin: float) -> None:
 def _print(board: Board) -> None:
     """Print the first columns, as many as fit next to the encoder's on a terminal of 80 characters."""
     from elmo_mf.cli._console import Console
+    from elmo_mf.cli._fitted_table import fitted_table
     from elmo_mf.leaderboard import Unit, reference, table
 
     frame = table(board).assign(verdict=[row.verdict for row in board.rows])
@@ -94,24 +89,3 @@ def _print(board: Board) -> None:
     if len(frame) > MOST_ROWS:
         console.print(f"and {len(frame) - MOST_ROWS:,} more, in README.md and index.html")
     console.print()
-
-
-def fitted_table(title: str, cells: pd.DataFrame, width: int) -> Table:
-    """Build a table without the last columns that would leave the first one too little of the width.
-
-    Args:
-        title: Title of the table.
-        cells: Its cells by column.
-        width: Width of the terminal, in characters.
-    """
-    from rich.table import Table
-
-    widths = [max(len(str(text)) for text in (name, *cells[name])) + _GAP for name in cells]
-    widths[0] = min(widths[0], _ENCODER)
-    kept = max(1, sum(total - _GAP <= width for total in itertools.accumulate(widths)))
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for number, name in enumerate(cells.columns[:kept]):
-        shown.add_column(str(name), justify="right" if number else "left", no_wrap=number > 0)
-    for row in cells.iloc[:, :kept].itertuples(index=False):
-        shown.add_row(*map(str, row))
-    return shown

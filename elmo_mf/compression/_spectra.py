@@ -15,27 +15,40 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def spectra_table(facts: list[MatrixFacts]) -> Table:
-    """Build a table with one row for each matrix, and its gates below it."""
+def spectra_table(facts: list[MatrixFacts], *, ranks: bool = True, norms: bool = True) -> Table:
+    """Build a table with one row for each matrix, and its gates below it.
+
+    Args:
+        facts: What `inspect` computed.
+        ranks: Whether to include shapes, forms and ranks.
+        norms: Whether to include norms.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    titles = ("shape", "form", "eff. rank", "90 %", "99 %", "L1", "Frobenius", "spectral", "nuclear", "std")
     table.add_column("matrix", no_wrap=True)
+    titles = [*(_RANKS if ranks else ()), *(_NORMS if norms else ())]
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for one in facts:
-        norms = one.norms
-        table.add_row(
-            one.name if one.gate is None else f"  gate {one.gate}",
-            f"{one.shape[0]} x {one.shape[1]}",
-            one.form,
-            f"{norms.effective_rank:.1f}",
-            str(one.rank_for(0.9)),
-            str(one.rank_for(0.99)),
-            *(f"{value:.4g}" for value in (norms.l1, norms.frobenius, norms.spectral, norms.nuclear, norms.std)),
-        )
+        cells = [*(_ranks(one) if ranks else ()), *(_norms(one) if norms else ())]
+        table.add_row(one.name if one.gate is None else f"  gate {one.gate}", *cells)
     return table
+
+
+_RANKS = ("shape", "form", "eff. rank", "90 %", "99 %")
+_NORMS = ("L1", "Frobenius", "spectral", "nuclear", "std")
+
+
+def _ranks(one: MatrixFacts) -> list[str]:
+    rows, columns = one.shape
+    ranks = (one.rank_for(0.9), one.rank_for(0.99))
+    return [f"{rows} x {columns}", one.form, f"{one.norms.effective_rank:.1f}", *map(str, ranks)]
+
+
+def _norms(one: MatrixFacts) -> list[str]:
+    norms = one.norms
+    return [f"{value:.4g}" for value in (norms.l1, norms.frobenius, norms.spectral, norms.nuclear, norms.std)]
 
 
 def plot_spectra(facts: list[MatrixFacts], title: str, path: Path, theme: str = "light") -> None:

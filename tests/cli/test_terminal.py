@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from elmo_mf.cli import _terminal
 from elmo_mf.cli._console import Console
-from elmo_mf.cli.leaderboard import fitted_table
+from elmo_mf.cli._fitted_table import fitted_table
 from elmo_mf.cli.main import main
 from elmo_mf.leaderboard import Unit
 from tests.records.samples import MACHINE, record, write
@@ -81,6 +82,22 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
         if words[0] == "leaderboard":
             marks = "★◆±†" if encoding == "utf-8" else "*^+"
             assert all(mark in output for mark in marks)
+
+
+@pytest.mark.slow
+def test_tables_on_a_terminal_of_80_characters(
+    elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No column is cut, and no line is broken by the terminal."""
+    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    options, weights = map(str, elmo_files())
+    for words in (["inspect", options, weights], ["explain", str(_records(tmp_path / "run"))]):
+        assert main(words) == 0
+        lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+        assert len(lines) > 10 and "\u2026" not in "".join(lines)
+        assert [line for line in lines if len(line) > 80] in ([], lines[-1:])  # the last names the files
 
 
 def test_characters_without_a_replacement_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
