@@ -39,6 +39,8 @@ def compressions(calibration: Path, gradients: Path) -> Iterator[tuple[str, str,
         yield "whitened_svd", "int8", whitened
         by_loss = {"allocation": "loss", "gradients": str(gradients), "highway_rank": highway_rank}
         yield "kfac_svd", "int8", Compression(method="kfac_svd", **known, **by_loss)
+        in_order = Compression(method="kfac_svd", inputs="compressed", **known, **by_loss)
+        yield "kfac_svd in order", "int8", in_order
 
 
 def write_gradients(path: Path, text: Path) -> None:

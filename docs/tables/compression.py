@@ -193,7 +193,7 @@ def _equal_bytes() -> Rows:
         [
             f"{one['bytes'] / 1e6:.2f}",
             f"{one['bytes'] / dense['bytes']:.0%}",
-            "dense" if one["share"] is None else f"`{one['family']}`, {100 * one['share']:g} %",
+            "dense" if one["share"] is None else f"{_family(one['family'])}, {100 * one['share']:g} %",
             one["dtype"],
             f"{one['forward']:.1f}, {one['backward']:.1f}",
             f"{_mean(one) / _mean(dense) - 1:z.1%}",
@@ -201,6 +201,12 @@ def _equal_bytes() -> Rows:
         for one in stored
     ]
     return [["MB", "of dense in float16", "encoder", "stored as", "forward, backward", "more than dense"], *body]
+
+
+def _family(name: str) -> str:
+    """Return the method as code, and what follows it."""
+    method, *more = name.split(" ", 1)
+    return " ".join([f"`{method}`", *more])
 
 
 def _mean(one: Row) -> float:

@@ -91,6 +91,13 @@ class AllCompressionOptions(CompressionOptions):
     """All options of a compression, for `compress`."""
 
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
+    inputs: Annotated[
+        str,
+        Option(
+            help="Inputs that factors are fitted to: dense, those of the dense encoder; or compressed, those that a "
+            "matrix gets from the factors before it, which takes longer and loses less; for whitened_svd and kfac_svd."
+        ),
+    ] = "dense"
     layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"
     directions: Annotated[str, Option(help="forward, backward or all.")] = "all"
     setting: Annotated[list[str], Option(help="Setting of the method, as name=value; can be repeated.")] = field(
@@ -118,6 +125,7 @@ class AllCompressionOptions(CompressionOptions):
     def _more(self) -> dict[str, Any]:
         return super()._more() | {
             "granularity": self.granularity,
+            "inputs": self.inputs,
             "layers": _layers(self.layers),
             "directions": self.directions,
             "settings": settings(self.setting),

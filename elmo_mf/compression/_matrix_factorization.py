@@ -12,6 +12,8 @@ from elmo_mf.compression.allocation import Candidate
 from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.compression.methods.base import CalibrationStatistics, Factorizer, Method
 
+_RIDGE = 1e-3  # as a share of the mean squared input
+
 
 @dataclass(frozen=True)
 class LstmFactorization:
@@ -21,13 +23,13 @@ class LstmFactorization:
         reference: Which matrix.
         method: The factorization method.
         statistics: Calibration statistics of the matrix.
-        dense: Weights that contain the dense matrix.
+        matrix: The dense matrix, (m, n).
     """
 
     reference: MatrixReference
     method: Method
     statistics: CalibrationStatistics
-    dense: BilmWeights
+    matrix: Array
 
     @cached_property
     def candidate(self) -> Candidate:
@@ -48,6 +50,22 @@ class LstmFactorization:
     def _error_reductions(self) -> Array:
         return np.asarray(np.sum([block.error_reductions[: self._most] for block in self._blocks], axis=0))
 
+    def fitted(self, own: Array, cross: Array) -> LstmFactorization:
+        """Replace the matrix W by the M with the least E|W x - M x'|^2, whose factors fit inputs x' in place of x.
+
+        By the normal equations, M = W E[x x'^T] E[x' x'^T]^(-1). Additions to both diagonals keep M close to W for
+        inputs that calibration did not see.
+
+        Args:
+            own: E[x' x'^T], (n, n).
+            cross: E[x x'^T], (n, n).
+        """
+        ridge = _RIDGE * np.trace(own) / len(own) * np.eye(len(own))
+        outputs = self.matrix.astype(np.float64) @ (cross + ridge)
+        matrix = np.linalg.solve(own + ridge, outputs.T).T  # own is symmetric
+        statistics = replace(self.statistics, input_covariance=own)
+        return replace(self, matrix=matrix.astype(np.float32), statistics=statistics)
+
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:
         """Replace the matrix of `weights` by factors."""
         key = self.reference.key
@@ -63,9 +81,8 @@ class LstmFactorization:
 
     @cached_property
     def _blocks(self) -> list[Factorizer]:
-        matrix = self.reference.matrix(self.dense)
-        parts = np.array_split(np.arange(len(matrix)), self.reference.blocks)
-        return [self.method.prepare(matrix[rows], self.statistics.of_rows(rows)) for rows in parts]
+        parts = np.array_split(np.arange(len(self.matrix)), self.reference.blocks)
+        return [self.method.prepare(self.matrix[rows], self.statistics.of_rows(rows)) for rows in parts]
 
     def _replaced(self, lstm: LstmWeights, matrix: Factors | Pruned) -> LstmWeights:
         if self.reference.target == JOINT and isinstance(matrix, Pruned):  # it has no factor to share

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression import _in_order
 from elmo_mf.compression._highways import HighwayFactorization, highway_factorizations
 from elmo_mf.compression._matrix_factorization import LstmFactorization
 from elmo_mf.compression.allocation import MatrixFactorization, allocate_ranks, candidates_by_outputs, parameters_within
@@ -67,6 +68,8 @@ def compression_versions(compression: Compression) -> dict[str, int]:
     versions = {"compression": VERSION, compression.method: method_of(compression).VERSION}
     if compression.highway_rank is not None:
         versions |= unless_first({HIGHWAY_METHOD: method_named(HIGHWAY_METHOD).VERSION})
+    if compression.inputs == "compressed":
+        versions |= unless_first({"in-order": _in_order.VERSION})
     if compression.distill is not None:
         versions["distillation"] = distillation.VERSION
     return versions
@@ -88,12 +91,18 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
     """
     method, references = method_of(compression), matrix_references(weights, compression)
     statistics = _statistics(weights, compression, method, references, probe) if references else {}
-    lstms = (LstmFactorization(reference, method, statistics[reference], weights) for reference in references)
+    lstms = (
+        LstmFactorization(reference, method, statistics[reference], reference.matrix(weights))
+        for reference in references
+    )
     highways: Iterable[HighwayFactorization] = ()
     if compression.highway_rank is not None:
         highways = highway_factorizations(weights, probe.highway_input_covariances())
+    ranks = _ranks(weights, compression, lstms, highways, probe)
+    if compression.inputs == "compressed":
+        return _in_order.factorized_in_order(weights, ranks, probe)
     factored = weights
-    for factorization, rank in _ranks(weights, compression, lstms, highways, probe):
+    for factorization, rank in ranks:
         factored = factorization.factored(factored, rank)
     return factored
 
@@ -101,7 +110,7 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
 def reads_text(compression: Compression) -> bool:
     """Return whether a text has to be read to factorize the LSTMs."""
     by_outputs = compression.budget is not None and compression.allocation == "outputs"
-    return by_outputs or method_of(compression).needs_inputs
+    return by_outputs or compression.inputs == "compressed" or method_of(compression).needs_inputs
 
 
 def _ranks(

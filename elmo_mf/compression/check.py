@@ -28,6 +28,9 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
     if compression.allocation == "loss" and not method.needs_output_covariance:
         found = f"loss with {compression.method}, which does not predict it"
         raise InputError(f"compression.allocation: found {found}, expected outputs or matrices")
+    if compression.inputs == "compressed" and not method.needs_inputs:
+        found = f"compressed with {compression.method}, which uses no inputs"
+        raise InputError(f"compression.inputs: found {found}, expected dense")
     _check_kind(compression, language_model)
     if compression.highway_rank is not None:
         check_highways(weights, compression.highway_rank, compression.allow_larger)

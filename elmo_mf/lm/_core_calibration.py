@@ -12,7 +12,7 @@ from torch import Tensor
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression import ActivationError
-from elmo_mf.compression.calibration import InputCovariances
+from elmo_mf.compression.calibration import InputCovariances, PairedCovariances
 from elmo_mf.lm.core import CoreLstm
 
 
@@ -24,26 +24,34 @@ def core_input_covariances(core: CoreLstm, inputs: Iterable[Tensor]) -> dict[tup
         core: The dense core.
         inputs: Tensors (steps, sequences, d), each the continuation of the one before.
     """
-    core.eval()
     sums: dict[int, Tensor] = {}
     tokens, widths = 0, list[int]()
+    for layers in _gate_inputs(core, inputs):
+        widths = [x.shape[1] for x, _ in layers]
+        for index, (x, h) in enumerate(layers):
+            rows = torch.cat([x, h], dim=1).double()
+            product = rows.T @ rows
+            sums[index] = sums[index] + product if index in sums else product
+        tokens += len(rows)
+    return {(0, index): _covariances(total, tokens, widths[index]) for index, total in sums.items()}
+
+
+def _gate_inputs(core: CoreLstm, inputs: Iterable[Tensor]) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Yield each layer's inputs x_t (tokens, d) and h_{t-1} (tokens, n), on one part of the text after the other."""
+    core.eval()
     state: list[State] | None = None
     for x in inputs:
         outputs, after = core(x, state)
         befores = [x.new_zeros(1, *output.shape[1:]) for output in outputs] if state is None else [h for h, _ in state]
-        layers = [x, *outputs[:-1]]
-        widths = [layer.shape[2] for layer in layers]
-        for index, (layer, output, before) in enumerate(zip(layers, outputs, befores, strict=True)):
-            rows = torch.cat([layer, torch.cat([before, output[:-1]])], dim=2).flatten(0, 1).double()
-            product = rows.T @ rows
-            sums[index] = sums[index] + product if index in sums else product
-        tokens += x.shape[0] * x.shape[1]
+        yield [
+            (layer.flatten(0, 1), torch.cat([before, output[:-1]]).flatten(0, 1))
+            for layer, output, before in zip([x, *outputs[:-1]], outputs, befores, strict=True)
+        ]
         state = after
-    empty = np.zeros((0, 0))
-    return {
-        (0, index): InputCovariances(total.cpu().numpy() / tokens, empty, widths[index])
-        for index, total in sums.items()
-    }
+
+
+def _covariances(total: Tensor, tokens: int, width: int) -> InputCovariances:
+    return InputCovariances(total.cpu().numpy() / tokens, np.zeros((0, 0)), width)
 
 
 @torch.no_grad()
@@ -77,6 +85,20 @@ class CoreProbe:
     def highway_input_covariances(self) -> list[Array]:
         """Return an empty list, because there is no character CNN."""
         return []
+
+    @torch.no_grad()
+    def paired_covariances(self, weights: BilmWeights, layer: int) -> dict[tuple[int, int], PairedCovariances]:
+        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+        other = CoreLstm(list(weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
+        dense = CoreLstm(list(self.weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
+        sums, tokens, width = list[Tensor](), 0, 0
+        for expected, found in zip(*(_gate_inputs(core, self.inputs) for core in (dense, other)), strict=True):
+            x, y = (torch.cat(layers[-1], dim=1).double() for layers in (expected, found))
+            products = [y.T @ y, x.T @ y]
+            sums = [a + b for a, b in zip(sums, products, strict=True)] if sums else products
+            tokens, width = tokens + len(y), found[-1][0].shape[1]
+        own, cross = (_covariances(total, tokens, width) for total in sums)
+        return {(0, layer): PairedCovariances(own, cross)}
 
     @torch.no_grad()
     def loss(self, weights: BilmWeights) -> float:

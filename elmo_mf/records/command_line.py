@@ -26,6 +26,7 @@ def compress_options(compression: Compression) -> list[str]:
         "--layers": None if one.layers == "all" else ",".join(map(str, one.layers)),
         "--directions": None if one.directions == "all" else "+".join(one.directions),
         "--allocation": None if one.allocation == "outputs" else one.allocation,
+        "--inputs": None if one.inputs == "dense" else one.inputs,
         "--granularity": None if one.granularity == "stacked" else one.granularity,
         "--calibration": one.calibration,
         "--gradients": one.gradients,

@@ -175,6 +175,10 @@ class Compression(Data):
     """How a budget weighs the error of a matrix: `outputs` by its measured effect on the layers' outputs on the
     calibration text; `matrices` by its squared relative error; `loss` by its predicted effect on the loss, for methods
     that use output covariances."""
+    inputs: Literal["dense", "compressed"] = "dense"
+    """Inputs that factors are fitted to: those of the dense model, or, one matrix after the other, those that each gets
+    from the factors before it, so that later factors correct errors of earlier ones; for methods that
+    use input covariances."""
 
     if TYPE_CHECKING:  # what the validators accept, for type checkers
 
@@ -196,6 +200,7 @@ class Compression(Data):
             finetune: FineTuning | None = None,
             highway_rank: int | str | None = None,
             allocation: str = "outputs",
+            inputs: str = "dense",
         ) -> None: ...
 
     @model_validator(mode="before")
@@ -239,7 +244,7 @@ class Compression(Data):
             raise unexpected(
                 "method", words(f"{self.method!r} without targets"), f"{HIGHWAY_METHOD}, for highway layers"
             )
-        for name in ("rank", "budget", "gradients", "layers", "directions", "granularity", "settings"):
+        for name in ("rank", "budget", "gradients", "layers", "directions", "granularity", "settings", "inputs"):
             field = type(self).model_fields[name]
             found = getattr(self, name)
             if found != field.get_default(call_default_factory=True):

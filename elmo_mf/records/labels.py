@@ -80,6 +80,8 @@ def _lstm_parts(compression: Compression) -> list[str]:
         parts.append("+".join(compression.directions))
     if compression.granularity == "gate":
         parts.append("by gate")
+    if compression.inputs == "compressed":
+        parts.append("in order")
     return [*parts, size_label(compression)]
 
 

@@ -93,6 +93,7 @@ FORMS: list[list[str]] = [
     ["--rank", "2", "--targets", "joint+projection", "--method", "whitened_svd"],
     ["--rank", "input=2,projection=3", "--targets", "input+projection"],
     ["--rank", "1", "--granularity", "gate"],
+    ["--rank", "2", "--method", "whitened_svd", "--inputs", "compressed"],
     ["--rank", "2", "--method", "prune"],
     ["--rank", "2", "--method", "semi_nmf", "--setting", "nonnegative=right", "--setting", "iterations=9"],
     ["--budget", "60%"],

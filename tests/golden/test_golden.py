@@ -33,7 +33,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import encoder
 from elmo_mf.bilm.runtime import supports
 from elmo_mf.cli.main import main
-from elmo_mf.compression import apply, method_named, method_names
+from elmo_mf.compression import _in_order, apply, method_named, method_names
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.pretrain import _train as pretrain
 from elmo_mf.records import Measurements
@@ -63,6 +63,7 @@ MODULES: dict[str, ModuleType] = {
     "encoder": encoder,
     "compression": apply,
     "distillation": distillation,
+    "in-order": _in_order,
     "pretraining": pretrain,
     "task": _training,
     "gradients": _task_gradients,
@@ -301,6 +302,9 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "compression: budget": partial(_compression, options=("--budget=10%", "--method=whitened_svd")),
     "compression: budget by matrices": partial(_compression, options=("--budget=10%", "--allocation=matrices")),
     "compression: budget by loss": _by_loss,
+    "in-order: joint": partial(
+        _compression, options=("--rank=8", "--method=whitened_svd", "--targets=joint+projection", "--inputs=compressed")
+    ),
     "compression: highways": partial(_compression, options=("--highway-rank=8",)),
     "distillation: svd": partial(_distillation, options=("--rank=8",), sentences=100, steps=2),  # three batches
     "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune"), sentences=12, steps=3),

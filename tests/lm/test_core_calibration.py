@@ -70,6 +70,37 @@ def test_activation_error(core: CoreLstm) -> None:
     assert error.overall == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-4)
 
 
+def test_factors_in_order_lose_less(core: CoreLstm) -> None:
+    text = [torch.randn(40, 8, 5) for _ in range(3)]
+    plain, in_order = (
+        core_activation_error(
+            core,
+            compress_core(core, Compression(method="whitened_svd", rank=3, targets="all", inputs=inputs), text),
+            text,
+        )
+        for inputs in ("dense", "compressed")
+    )
+    assert in_order.layers[0] == pytest.approx(plain.layers[0], rel=0.05)
+    assert in_order.layers[-1] < plain.layers[-1]
+
+
+def test_moments_of_other_weights(core: CoreLstm) -> None:
+    text = torch.randn(9, 3, 5)
+    parts = [text[:4], text[4:]]
+    small = compress_core(core, Compression(method="svd", rank=2, targets="all")).weights()
+    probe = CoreProbe(core, core.weights(), parts)
+    for layer in range(3):
+        paired = probe.paired_covariances(small, layer)[0, layer]
+        own = core_input_covariances(CoreLstm(list(small.lstms.values())), parts)[0, layer]
+        np.testing.assert_allclose(paired.own.gates, own.gates, atol=1e-6)
+        with torch.no_grad():
+            x, y = (
+                ([text, *model(text)[0]])[layer].flatten(0, 1) for model in (core, CoreLstm([*small.lstms.values()]))
+            )
+        expected = (x.double().T @ y.double() / len(x)).numpy()
+        np.testing.assert_allclose(paired.cross.of("input"), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("layers", [[0], [1], [2], [0, 2], [1, 2]])
 def test_the_loss_is_that_of_what_the_softmax_reads(layers: list[int], core: CoreLstm) -> None:
     """The loss is measured by running the layers from the first changed one on."""

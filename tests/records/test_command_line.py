@@ -38,6 +38,7 @@ def _parsed(words: list[str]) -> Compression | None:
         {"method": "semi_nmf", "rank": 2, "targets": "input", "settings": {"iterations": 7}, "granularity": "gate"},
         {"method": "fisher_svd", "rank": 2, "targets": "input", "gradients": "g.hdf5", "allow_larger": True},
         {"method": "svd", "rank": 2, "targets": "input", "distill": Distillation(text="t.txt", steps=9)},
+        {"method": "whitened_svd", "rank": 2, "targets": "input", "inputs": "compressed"},
         {"highway_rank": 64},
     ],
     ids=str,

@@ -33,6 +33,7 @@ def _uses_gradients_of(kind: str) -> Callable[[Run], bool]:
 # the runs whose scores depend on the VERSION of a module
 _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.bilm.encoder": lambda run: True,
+    "elmo_mf.compression._in_order": lambda run: bool(run.compression and run.compression.inputs == "compressed"),
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
     "elmo_mf.tasks._bilm_gradients": _uses_gradients_of("bilm"),
@@ -74,13 +75,14 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> list[SweepSpec]:
     glove.write_text("the 1 2\n", encoding="utf-8")
     shared: dict[str, Any] = {"glove": str(glove), "ranks": [4]}
     distilled = {"method": "svd", "rank": 3, "targets": "all", "highway_rank": 8, "distill": {"text": _TEXT}}
+    in_order = {"method": "whitened_svd", "rank": 3, "targets": "all", "inputs": "compressed"}
     tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {}}
     options, weights = map(str, base_elmo())
     keys: list[dict[str, Any]] = [
         {"tasks": ["snli", "squad", "sst"], "views": ["retrained", "swapped", "tuned"], "preset": "board",
          "methods": ["fisher_svd"], "baselines": _BASELINES, "precisions": ["int8"]},
         {"tasks": ["snli-probe", "sst-probe"], "methods": ["whitened_svd"], "baselines": _BASELINES},
-        {"tasks": ["sst"], "methods": [], "compressions": [distilled]},
+        {"tasks": ["sst"], "methods": [], "compressions": [distilled, in_order]},
         {"tasks": ["ptb"], "methods": ["fisher_svd", "nmf", "prune", "random", "semi_nmf"], "compressions": [tuned]},
         {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "baselines": ["shuffled"],
          "options": options, "weights": weights},

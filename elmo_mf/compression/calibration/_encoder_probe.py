@@ -12,12 +12,14 @@ from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression.calibration._highway_covariances import highway_input_covariances
 from elmo_mf.compression.calibration._input_covariances import (
     InputCovariances,
+    PairedCovariances,
     calibration_sentences,
     input_covariances,
 )
 from elmo_mf.compression.calibration._partial_forward import PartialForward
 
 _LOSS_TOKENS = 5_000  # every matrix reads them once more
+_PAIRED_TOKENS = 20_000  # as does every layer and target
 
 
 class EncoderProbe(Protocol):
@@ -29,6 +31,9 @@ class EncoderProbe(Protocol):
     def highway_input_covariances(self) -> list[Array]:
         """Input covariances of the character CNN's highway layers."""
 
+    def paired_covariances(self, weights: BilmWeights, layer: int) -> Mapping[tuple[int, int], PairedCovariances]:
+        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+
     def loss(self, weights: BilmWeights) -> float:
         """Squared error of the model's outputs with other weights, relative to the dense outputs."""
 
@@ -39,7 +44,8 @@ class ElmoProbe:
     Args:
         weights: Weights of the dense encoder.
         options: Its options.
-        text: Tokenised, one sentence per line. The first 50,000 tokens are read, and for the loss the first 5,000.
+        text: Tokenised, one sentence per line. The first 50,000 tokens are read, for the loss the first 5,000, and for
+            paired covariances the first 20,000.
 
     Raises:
         InputError: From all methods: the text cannot be read or has no words.
@@ -56,6 +62,10 @@ class ElmoProbe:
         """Input covariances of the highway layers."""
         return highway_input_covariances(self.weights, self.options, self.text)
 
+    def paired_covariances(self, weights: BilmWeights, layer: int) -> Mapping[tuple[int, int], PairedCovariances]:
+        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+        return self._paired_forward.paired_covariances(weights, layer)
+
     def loss(self, weights: BilmWeights) -> float:
         """Relative squared error of the layers' outputs, summed over the layers."""
         return float(self._partial_forward.squared_errors(weights).sum())
@@ -63,3 +73,7 @@ class ElmoProbe:
     @cached_property
     def _partial_forward(self) -> PartialForward:
         return PartialForward(self.weights, self.options, calibration_sentences(self.text, _LOSS_TOKENS))
+
+    @cached_property
+    def _paired_forward(self) -> PartialForward:
+        return PartialForward(self.weights, self.options, calibration_sentences(self.text, _PAIRED_TOKENS))

@@ -5,7 +5,7 @@ The text is tokenised, one sentence per line; by default `calibration.txt` in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -50,6 +50,19 @@ class InputCovariances:
         return self.gates[part, part]
 
 
+@dataclass(frozen=True)
+class PairedCovariances:
+    """Second moments of inputs behind compressed matrices, x', and of these with the dense model's inputs, x.
+
+    Attributes:
+        own: E[x' x'^T].
+        cross: E[x x'^T].
+    """
+
+    own: InputCovariances
+    cross: InputCovariances
+
+
 def input_covariances(
     weights: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
 ) -> dict[tuple[int, int], InputCovariances]:
@@ -65,7 +78,7 @@ def input_covariances(
     """
     bilm = Bilm(options, weights).eval()
     recorder = _Recorder(bilm)
-    with recorder:
+    with recorder.recorded:
         for batch in batches(calibration_sentences(text), _BATCH_TOKENS):
             bilm(bilm.token_ids(batch))
             recorder.end_batch()
@@ -96,11 +109,47 @@ def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[s
         yield batch
 
 
+class RecordedInputs:
+    """Records the inputs of each product of LSTMs while these run step by step, as with gradients enabled.
+
+    Args:
+        lstms: The LSTMs, which are recorded inside a `with` statement.
+    """
+
+    def __init__(self, lstms: Iterable[ProjectedLstm]) -> None:
+        self._linears = dict.fromkeys(linear for lstm in lstms for linear in _linears(lstm))  # each once
+        self._inputs: dict[StackedLinear, list[Tensor]] = {}
+
+    def __enter__(self) -> RecordedInputs:
+        def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            assert isinstance(module, StackedLinear)
+            self._inputs.setdefault(module, []).append(arguments[0].detach())
+
+        self._handles = [linear.register_forward_pre_hook(hook) for linear in self._linears]
+        self._mode = torch.enable_grad()
+        self._mode.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._mode.__exit__(*error)
+        for handle in self._handles:
+            handle.remove()
+
+    def take(self, lstm: ProjectedLstm) -> dict[str, Tensor]:
+        """Return what one LSTM read since the last call.
+
+        Returns:
+            As `gates` [x_t; h_{t-1}], (directions, tokens, d + p); with a projection, as `cells` its inputs,
+            (directions, tokens, n).
+        """
+        x, h, *cells = (torch.cat(self._inputs.pop(linear), dim=1) for linear in _linears(lstm))
+        return {"gates": torch.cat([x, h], dim=2)} | ({"cells": cells[0]} if cells else {})
+
+
 class _Recorder:
-    """Records the inputs of each product of a biLM while it runs step by step, as with gradients enabled."""
+    """Adds up the input covariances of a biLM."""
 
     def __init__(self, bilm: Bilm) -> None:
-        self.inputs: dict[StackedLinear, list[Tensor]] = {}
         self.sums: dict[tuple[int, int, str], Tensor] = {}
         self.tokens = 0
         self.groups = [
@@ -108,33 +157,16 @@ class _Recorder:
             for layer, module in enumerate(bilm.layers)
             for first, group in enumerate(cast(BiLstmLayer, module).groups)
         ]
-
-    def __enter__(self) -> None:
-        def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            assert isinstance(module, StackedLinear)
-            self.inputs.setdefault(module, []).append(arguments[0].detach())
-
-        self.handles = [
-            linear.register_forward_pre_hook(hook) for _, _, group in self.groups for linear in _linears(group)
-        ]
-        self.mode = torch.enable_grad()
-        self.mode.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self.mode.__exit__(*error)
-        for handle in self.handles:
-            handle.remove()
+        self.recorded = RecordedInputs(group for _, _, group in self.groups)
 
     def end_batch(self) -> None:
         for layer, first, group in self.groups:
-            x, h, *cells = (torch.cat(self.inputs[linear], dim=1) for linear in _linears(group))
-            for name, stacked in zip(("gates", "cells"), (torch.cat([x, h], dim=2), *cells), strict=False):
+            for name, stacked in self.recorded.take(group).items():
                 for index, rows in enumerate(stacked):
                     key = first + index, layer, name
                     product = rows.T @ rows
                     self.sums[key] = self.sums[key] + product if key in self.sums else product.double()
-        self.tokens += x.shape[1]
-        self.inputs.clear()
+        self.tokens += stacked.shape[1]
 
     def covariances(self) -> dict[tuple[int, int], InputCovariances]:
         means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}

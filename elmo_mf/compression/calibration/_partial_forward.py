@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,12 @@ from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.weights import Array, BilmWeights, LstmWeights
 from elmo_mf.bilm.word_vectors import WordVectors
-from elmo_mf.compression.calibration._input_covariances import batches
+from elmo_mf.compression.calibration._input_covariances import (
+    InputCovariances,
+    PairedCovariances,
+    RecordedInputs,
+    batches,
+)
 
 _BATCH_TOKENS = 5000
 
@@ -59,6 +64,54 @@ class PartialForward:
                 for k, output in enumerate(outputs, first):
                     errors[k] += passage.squared_norm(output - passage.layers[k + 1][[direction]])
         return np.asarray(errors / self._norms)
+
+    def paired_covariances(self, weights: BilmWeights, layer: int) -> dict[tuple[int, int], PairedCovariances]:
+        """Compute second moments of the inputs that a layer's matrices have with other weights and with the dense ones.
+
+        Args:
+            weights: The other weights.
+            layer: Number of the layer.
+
+        Returns:
+            The moments by (direction, layer), for this layer.
+        """
+        return {(direction, layer): self._paired(weights, direction, layer) for direction in (0, 1)}
+
+    def _paired(self, weights: BilmWeights, direction: int, layer: int) -> PairedCovariances:
+        dense, other = self._dense[direction, layer], self._lstm(weights, direction, layer)
+        own, cross = dict[str, Array](), dict[str, Array]()
+        tokens = 0
+        for passage, read in zip(self.passages, self._inputs(weights, direction, layer), strict=True):
+            sizes = passage.packing.batch_sizes
+            with RecordedInputs([dense, other]) as recorded:
+                dense(passage.layers[layer][[direction]], sizes, None)
+                expected = recorded.take(dense)
+                other(read, sizes, None)
+                found = recorded.take(other)
+            for name, (rows,) in found.items():
+                own[name] = own.get(name, 0) + (rows.T @ rows).double().numpy()
+                cross[name] = cross.get(name, 0) + (expected[name][0].T @ rows).double().numpy()
+            tokens += read.shape[1]
+        width, nothing = read.shape[2], np.empty((0, 0))
+        return PairedCovariances(
+            *(
+                InputCovariances(sums["gates"] / tokens, sums.get("cells", nothing) / tokens, width)
+                for sums in (own, cross)
+            )
+        )
+
+    @torch.no_grad()
+    def _inputs(self, weights: BilmWeights, direction: int, layer: int) -> Iterator[Tensor]:
+        """What a layer reads with other weights, (1, tokens, p) for each passage."""
+        same = weights.token_layer is self.weights.token_layer
+        tokens = None if same else token_layer(self.options, weights).eval()
+        first = min(layer, weights.first_other_layer(self.weights, direction)) if same else 0
+        lstms = [self._lstm(weights, direction, k) for k in range(first, layer)]
+        for passage in self.passages:
+            read = passage.layers[first] if tokens is None else passage.token_vectors(tokens)
+            skips, sizes = self.options.lstm.use_skip_connections, passage.packing.batch_sizes
+            outputs, _ = run_layers(lstms, read[[direction]], sizes, None, skips, first)
+            yield outputs[-1] if outputs else read[[direction]]
 
     def _lstm(self, weights: BilmWeights, direction: int, layer: int) -> ProjectedLstm:
         lstm = weights.lstms[direction, layer]

@@ -1,0 +1,49 @@
+"""Factorization in the order of the matrices' use, each fitted to the inputs that it gets from factors before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from elmo_mf.bilm.weights import BilmWeights, Target
+from elmo_mf.compression._matrix_factorization import LstmFactorization
+from elmo_mf.compression.allocation import MatrixFactorization
+from elmo_mf.compression.calibration import EncoderProbe
+
+VERSION = 1
+"""Version of what the fit computes, part of the identities of runs that use it."""
+
+_ORDER: tuple[Target, ...] = ("joint", "input", "recurrent", "projection")
+
+
+def factorized_in_order(
+    weights: BilmWeights, ranks: Iterable[tuple[MatrixFactorization, int]], probe: EncoderProbe
+) -> BilmWeights:
+    """Factorize matrices one after the other, from the token layer to the last layer.
+
+    Args:
+        weights: Weights of the dense model.
+        ranks: Each matrix with its rank, in any order.
+        probe: Reads the model's text, once for each layer and target.
+
+    Returns:
+        Weights that share the arrays of all other matrices with the dense ones.
+    """
+    factored, lstms = weights, list[tuple[LstmFactorization, int]]()
+    for one, rank in ranks:
+        if isinstance(one, LstmFactorization):
+            lstms.append((one, rank))
+        else:  # a highway layer, before all LSTMs
+            factored = one.factored(factored, rank)
+    for (layer, _), group in groupby(sorted(lstms, key=_place), _place):
+        paired = probe.paired_covariances(factored, layer)
+        for one, rank in group:
+            moments, target = paired[one.reference.key], one.reference.target
+            fitted = one.fitted(moments.own.of(target), moments.cross.of(target))
+            factored = fitted.factored(factored, rank)
+    return factored
+
+
+def _place(entry: tuple[LstmFactorization, int]) -> tuple[int, int]:
+    reference = entry[0].reference
+    return reference.layer, _ORDER.index(reference.target)
