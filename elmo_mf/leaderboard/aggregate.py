@@ -217,6 +217,11 @@ class Board:
         return self.first.chance
 
     @property
+    def has_recommendation(self) -> bool:
+        """Whether a compressed encoder is recommended."""
+        return any(row.recommended for row in self.rows)
+
+    @property
     def name(self) -> str:
         """Unique name, for files and links."""
         return self.task if self.setting == 1 else f"{self.task}-{self.setting}"
@@ -243,7 +248,9 @@ ReadOutputs = Callable[[Record], Outputs | None]
 
 
 def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, margin: float = MARGIN) -> list[Board]:
-    """Build the boards of some records, ELMo's tasks first; each record is read once.
+    """Build the boards of some records; each record is read once.
+
+    Boards with a recommended encoder come first, and those without verdicts last; among equals, those of ELMo's tasks.
 
     Baselines that have no views are trained. Boards of the other views of the same task show them too, and the view
     `retrained` has no board of its own where it has nothing else. Baselines without an ELMo are on the boards of all.
@@ -254,7 +261,7 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
         margin: The largest loss treated as negligible: in points, or for perplexity in its own unit. Defaults to 1.
 
     Returns:
-        The boards by task and setting.
+        The boards.
 
     Examples:
         >>> from pathlib import Path
@@ -270,11 +277,12 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
     for setting in _settings(records, outputs):
         run = setting.first.run
         tasks.setdefault((run.is_language_model, run.task), {})[_name(run)] = setting
-    return [
+    built = [
         board
         for _, settings in sorted(tasks.items())
         for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records, margin)
     ]
+    return sorted(built, key=lambda board: (not board.has_recommendation, not board.trust.decides))
 
 
 def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]:

@@ -109,9 +109,8 @@ def header(boards: Sequence[Board]) -> str:
 
 
 def summary(boards: Sequence[Board]) -> str:
-    """Return a sentence per task, those with verdicts first: what to take, and why."""
-    ordered = sorted(boards, key=lambda board: not board.trust.decides)
-    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in ordered)])
+    """Return a sentence per task: what to take, and why."""
+    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in boards)])
 
 
 def _section(board: Board) -> str:

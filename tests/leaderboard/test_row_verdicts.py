@@ -71,8 +71,8 @@ def _row(board: Board, name: str) -> Row:
     return next(row for row in board.rows if row.encoder == name)
 
 
-def _baseline(task: _Task, name: str, accuracy: float, seed: int = 1) -> _Entry:
-    entry, outputs = task.entry(None, accuracy, seed, run={"baseline": name})
+def _baseline(simulated: _Task, name: str, accuracy: float, seed: int = 1, **changes: Any) -> _Entry:
+    entry, outputs = simulated.entry(None, accuracy, seed, run={"baseline": name}, **changes)
     if name in ("no-encoder", "words"):
         entry["elmo"] = None
         del entry["run"]["elmo"]
@@ -252,10 +252,18 @@ def test_cross_entropy_is_compared_example_by_example(tmp_path: Path) -> None:
     assert texts[[one.encoder for one in board.rows].index("svd all rank 8")].startswith(f"{row.nats:+.4f} [")
 
 
-def test_boards_with_verdicts_are_summed_up_first(tmp_path: Path) -> None:
-    without, decided = (_trusted(tmp_path / str(words), {"words": words}) for words in (0.72, 0.5))
-    lines = summary([without, decided]).splitlines()
-    assert lines[2] == f"- **{decided.title}**: {in_short(decided)}" and "No verdicts" in lines[3]
+def test_boards_that_recommend_come_first_and_those_without_verdicts_last(tmp_path: Path) -> None:
+    simulated, entries = _Task(), []
+    for task, words in (("snli", 0.72), ("sst", 0.5)):
+        entries += [simulated.entry(rank, 0.7, seed, task=task) for rank in (None, 8) for seed in (1, 2, 3)]
+        entries += [_baseline(simulated, "no-encoder", 0.5, seed, task=task) for seed in (1, 2, 3)]
+        entries.append(_baseline(simulated, "words", words, task=task))
+    ordered = boards(*_written(tmp_path, *entries))
+    assert [board.task for board in ordered] == ["sst", "snli"]
+    assert [board.has_recommendation for board in ordered] == [True, False]
+    assert [board.trust.decides for board in ordered] == [True, False]
+    lines = summary(ordered).splitlines()[2:]
+    assert lines == [f"- **{board.title}**: {in_short(board)}" for board in ordered]
 
 
 def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> None:
