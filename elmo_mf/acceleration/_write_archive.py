@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from allennlp.modules.elmo import _ElmoBiLm
@@ -21,6 +21,9 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.runtime import Precision
 from elmo_mf.io import write_json
 from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes
+
+if TYPE_CHECKING:
+    from allennlp.models import Model
 
 _SAME = 1e-6  # relative change of a parameter in conversion, which is rounding
 
@@ -140,12 +143,12 @@ def _stock_encoder(encoder: Bilm, folder: Path) -> _ElmoBiLm:
     return _ElmoBiLm(str(folder / "options.json"), str(folder / "weights.hdf5"))
 
 
-def _encoder_of(model: Any, path: str) -> nn.Module:
+def _encoder_of(model: Model, path: str) -> nn.Module:
     encoder: nn.Module = getattr(_embedder(model, path)._elmo, ENCODER)
     return encoder
 
 
-def _embedder(model: Any, path: str) -> ElmoTokenEmbedder:
+def _embedder(model: Model, path: str) -> ElmoTokenEmbedder:
     return model.get_submodule(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from allennlp.modules.elmo import Elmo, _ElmoBiLm
 from torch import nn
@@ -15,6 +15,9 @@ from elmo_mf.compression import compress, with_history
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.token_embedder import ElmoModule
 from elmo_mf.records import Compression
+
+if TYPE_CHECKING:
+    from allennlp.models import Model
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class EncoderSettings:
 
 
 def accelerate(
-    model: Any,
+    model: Model,
     compression: Compression | None = None,
     precision: Precision = "float32",
     state: StatePolicy = "carried",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.experiments import Workspace
@@ -19,6 +19,10 @@ from elmo_mf.tasks._shared_activations import shared_activation_error
 from elmo_mf.tasks._trained_model import Trained, loader_of, trained, untrained
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
+
+if TYPE_CHECKING:
+    from allennlp.commands.train import TrainModel
+    from allennlp.data import Instance
 
 
 def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
@@ -53,7 +57,7 @@ def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
 
 
 def _measured_encoder(
-    spec: SweepSpec, run: Run, model: Trained, instances: list[Any], workspace: Workspace
+    spec: SweepSpec, run: Run, model: Trained, instances: list[Instance], workspace: Workspace
 ) -> MeasuredEncoder:
     embedder = model.embedder
     if embedder is None:
@@ -84,9 +88,9 @@ def time_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
 
 def _times(
     spec: SweepSpec,
-    loop: Any,
+    loop: TrainModel,
     embedder: ElmoMfTokenEmbedder,
-    instances: list[Any],
+    instances: list[Instance],
     dense: Bilm | None,
     workspace: Workspace,
 ) -> Latency:

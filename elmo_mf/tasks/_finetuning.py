@@ -13,6 +13,8 @@ from elmo_mf.experiments import Progress, Workspace
 from elmo_mf.records.compression import FineTuning
 
 if TYPE_CHECKING:
+    from allennlp.data import DataLoader
+
     from elmo_mf.plugin.awd_lstm import AwdLstm
 
 VERSION = 1
@@ -22,7 +24,9 @@ _ADVICE = "try a lower finetune.learning_rate"
 
 
 @deterministic()
-def finetune(model: AwdLstm, loader: Any, config: dict[str, Any], settings: FineTuning, workspace: Workspace) -> None:
+def finetune(
+    model: AwdLstm, loader: DataLoader, config: dict[str, Any], settings: FineTuning, workspace: Workspace
+) -> None:
     """Train a language model by Adam, with a learning rate that falls linearly to zero.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +20,16 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.record import BATCHES, Batch, Latency, Times
 
+if TYPE_CHECKING:
+    from allennlp.data import Instance
+    from allennlp.models import Model
+
 Example = TypeVar("Example")
 
 
 def measure(
-    model: Any,
-    instances: Sequence[Any],
+    model: Model,
+    instances: Sequence[Instance],
     dense: Bilm | None,
     sentences: int,
     rounds: int,
@@ -107,23 +111,23 @@ def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callab
     return run
 
 
-def embedder_of(model: Any) -> ElmoMfTokenEmbedder:
+def embedder_of(model: Model) -> ElmoMfTokenEmbedder:
     """Return the first `elmo_mf` embedder of a model."""
     return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
 
 
-def _length(instance: Any) -> int:
+def _length(instance: Instance) -> int:
     return sum(field.sequence_length() for field in instance.fields.values() if hasattr(field, "sequence_length"))
 
 
-def on_its_device(tensors: dict[str, Any], model: Any) -> dict[str, Any]:
+def on_its_device(tensors: dict[str, Any], model: Model) -> dict[str, Any]:
     """Move a batch to the device of the model's parameters."""
     from allennlp.nn.util import move_to_device
 
     return dict(move_to_device(tensors, next(model.parameters()).device))
 
 
-def _batches(by_length: list[Any], size: int, count: int, model: Any) -> list[dict[str, Any]]:
+def _batches(by_length: list[Instance], size: int, count: int, model: Model) -> list[dict[str, Any]]:
     """Return `count` batches of examples spread evenly over the lengths."""
     from allennlp.data.batch import Batch
 
@@ -159,12 +163,12 @@ def _encode(inputs: list[Tensor], encoder: Callable[[Tensor], object]) -> None:
         encoder(ids)
 
 
-def _forward(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], bilm: Bilm) -> None:
+def _forward(model: Model, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any], bilm: Bilm) -> None:
     with _running(embedder, bilm):
         model(**batch)
 
 
-def _encoder_inputs(model: Any, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any]) -> list[Tensor]:
+def _encoder_inputs(model: Model, embedder: ElmoMfTokenEmbedder, batch: dict[str, Any]) -> list[Tensor]:
     """Return the character ids that the model passes to its encoder for a batch."""
     seen: list[Tensor] = []
     hook = embedder.bilm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ from elmo_mf.errors import InputError
 from elmo_mf.records.outputs import Array, SplitOutputs
 from elmo_mf.tasks._latency import on_its_device
 from elmo_mf.tasks.task_config import TaskConfig
+
+if TYPE_CHECKING:
+    from allennlp.data import DataLoader
+    from allennlp.models import Model
 
 _PROBABILITIES = ("class_probabilities", "label_probs", "probs")  # what AllenNLP's classifiers call them
 _LEAST = 1e-12
@@ -27,7 +31,7 @@ class Scored(NamedTuple):
     outputs: SplitOutputs
 
 
-def scored(model: Any, loader: Any, task: TaskConfig, file: Path, pause: Callable[[], None]) -> Scored:
+def scored(model: Model, loader: DataLoader, task: TaskConfig, file: Path, pause: Callable[[], None]) -> Scored:
     """Score a model on a split, as AllenNLP's `evaluate` does, with the outputs in the order of the loader.
 
     Args:

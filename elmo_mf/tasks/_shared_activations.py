@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -21,11 +21,15 @@ from elmo_mf.records.run import Run
 from elmo_mf.tasks._stored_activations import StoredActivations, write_activations
 from elmo_mf.tasks.spec import SweepSpec
 
+if TYPE_CHECKING:
+    from allennlp.commands.train import TrainModel
+    from allennlp.data import Instance, Vocabulary
+
 _TEXTS = 300
 
 
 def share_activations(
-    spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+    spec: SweepSpec, run: Run, loop: TrainModel, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
     """Compute a frozen encoder's activations on the data, once for all runs that share them.
 
@@ -43,7 +47,7 @@ def share_activations(
 
 
 def _share_activations(
-    spec: SweepSpec, run: Run, loop: Any, embedder: ElmoMfTokenEmbedder, workspace: Workspace
+    spec: SweepSpec, run: Run, loop: TrainModel, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
     bilm = embedder.bilm
     frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
@@ -66,7 +70,7 @@ def _share_activations(
     embedder.elmo_module.cache = ActivationCache(0, stored)
 
 
-def _character_ids(instances: Iterable[Any], vocabulary: Any) -> Iterator[Tensor]:
+def _character_ids(instances: Iterable[Instance], vocabulary: Vocabulary) -> Iterator[Tensor]:
     """Yield the encoder's inputs for the instances, each (sentences, longest, characters)."""
     from allennlp.common.util import lazy_groups_of
     from allennlp.data.batch import Batch
@@ -88,7 +92,7 @@ def _elmo_tokens(tensors: Any) -> Iterator[Tensor]:
 
 
 def shared_activation_error(
-    run: Run, dense: Bilm, compressed: Bilm, instances: list[Any], workspace: Workspace
+    run: Run, dense: Bilm, compressed: Bilm, instances: list[Instance], workspace: Workspace
 ) -> ActivationError:
     """Return the activation error on the first texts of the scored split, computed once for all seeds.
 
@@ -113,7 +117,7 @@ def shared_activation_error(
     return workspace.cache.load("errors", run.activations_id[:32], make, read)
 
 
-def first_sentences(instances: list[Any]) -> list[list[str]]:
+def first_sentences(instances: list[Instance]) -> list[list[str]]:
     """Return the tokenized texts of the first instances, at most 300."""
     fields = [field for instance in instances[:_TEXTS] for field in instance.fields.values()]
     texts = [[token.text for token in field.tokens] for field in fields if getattr(field, "tokens", None)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,12 +13,15 @@ from elmo_mf.io import read_json
 from elmo_mf.plugin.stored_shapes import StoredShapes
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
+if TYPE_CHECKING:
+    from allennlp.models import Model
+
 VOCABULARY = "vocabulary"
 _WEIGHTS, _TRAINING = "model.pt", "training.json"
 _MOST_BYTES = 100_000
 
 
-def write_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder, training: dict[str, Any]) -> None:
+def write_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder, training: dict[str, Any]) -> None:
     """Write a trained model, without its encoder.
 
     Args:
@@ -33,7 +36,7 @@ def write_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder, trainin
     (folder / _TRAINING).write_text(json.dumps(training), encoding="utf-8")
 
 
-def read_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder) -> dict[str, Any]:
+def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> dict[str, Any]:
     """Read the parameters of a model, except those of its encoder.
 
     Args:
@@ -57,7 +60,7 @@ def read_model(folder: Path, model: Any, embedder: ElmoMfTokenEmbedder) -> dict[
     return training
 
 
-def _without_encoder(model: Any, embedder: ElmoMfTokenEmbedder) -> dict[str, torch.Tensor]:
+def _without_encoder(model: Model, embedder: ElmoMfTokenEmbedder) -> dict[str, torch.Tensor]:
     """Return the state of a model except its encoder and what describes that."""
     encoder = [module for module in embedder.modules() if module is embedder.bilm or isinstance(module, StoredShapes)]
     prefixes = tuple(f"{name}." for name, module in model.named_modules() if any(module is one for one in encoder))

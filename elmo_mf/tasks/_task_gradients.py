@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,10 @@ from elmo_mf.errors import check_finite
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.tasks._latency import on_its_device
 
+if TYPE_CHECKING:
+    from allennlp.data import DataLoader, Instance
+    from allennlp.models import Model
+
 VERSION = 1
 """Version of a task's gradients, part of a run's identity; raised when they change."""
 
@@ -30,7 +34,7 @@ EXAMPLES = 400
 _ADVICE = "the task's model did not learn; try another seed or more examples"
 
 
-def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWeights:
+def row_weights(model: Model, embedder: ElmoMfTokenEmbedder, loader: DataLoader) -> RowWeights:
     """Compute E[(dL/dw)^2], summed over each row of each matrix, on the first training examples.
 
     Args:
@@ -64,7 +68,7 @@ def row_weights(model: Any, embedder: ElmoMfTokenEmbedder, loader: Any) -> RowWe
     return RowWeights({key: total / len(instances) for key, total in sums.items()})
 
 
-def _loss(model: Any, instance: Any) -> torch.Tensor:
+def _loss(model: Model, instance: Instance) -> torch.Tensor:
     from allennlp.data.batch import Batch
 
     batch = Batch([instance])

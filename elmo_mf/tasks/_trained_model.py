@@ -7,7 +7,7 @@ import copy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.experiments import Workspace
@@ -26,6 +26,10 @@ from elmo_mf.tasks._task_gradients import EXAMPLES, row_weights
 from elmo_mf.tasks._training import train, training_loop
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
+
+if TYPE_CHECKING:
+    from allennlp.commands.train import TrainModel
+    from allennlp.data import DataLoader
 
 VERSION = 1
 """Version of the view `tuned`, part of a run's identity; raised when its scores change."""
@@ -51,7 +55,7 @@ class Trained(NamedTuple):
         validation: Scores of the trained model on the validation split, if they are known.
     """
 
-    loop: Any
+    loop: TrainModel
     embedder: ElmoMfTokenEmbedder | None
     metrics: dict[str, Any]
     data: Path
@@ -76,7 +80,7 @@ class Trained(NamedTuple):
         return scored(self.loop.model, loader, task, self.data / task.run_files[split], pause)
 
 
-def loader_of(loop: Any, split: Split) -> Any:
+def loader_of(loop: TrainModel, split: Split) -> DataLoader:
     """Return the loop's data loader of a split that is not trained on."""
     return loop.evaluation_data_loader if split == "test" else loop.trainer._validation_data_loader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,11 @@ from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import Progress, Workspace
 from elmo_mf.tasks.task_config import TaskConfig
+
+if TYPE_CHECKING:
+    from allennlp.commands.train import TrainModel
+    from allennlp.data import DataLoader
+    from allennlp.training import GradientDescentTrainer
 
 VERSION = 1
 """Version of the training of a task's model, part of a run's identity; raised when its result changes."""
@@ -46,7 +51,7 @@ def training_device(cuda_device: int | None = None) -> torch.device:
     return device
 
 
-def training_loop(config: dict[str, Any], work: str) -> Any:
+def training_loop(config: dict[str, Any], work: str) -> TrainModel:
     """Return AllenNLP's `TrainModel` for a config, with the data loaders and the model.
 
     Args:
@@ -63,7 +68,7 @@ def training_loop(config: dict[str, Any], work: str) -> Any:
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
 
 
-def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
+def train(loop: TrainModel, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
     """Run the loop, reporting progress and yielding to measurements between batches.
 
     Args:
@@ -81,7 +86,7 @@ def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
 
         def on_batch(
             self,
-            trainer: Any,
+            trainer: GradientDescentTrainer,
             batch_inputs: Any,
             batch_outputs: Any,
             batch_metrics: dict[str, Any],
@@ -97,7 +102,7 @@ def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
             share = (epoch + min(1.0, batch_number / _length(trainer.data_loader))) / trainer._num_epochs
             workspace.step(Progress("training", share, batch_metrics.get("loss"), self.metric))
 
-        def on_epoch(self, trainer: Any, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
+        def on_epoch(self, trainer: GradientDescentTrainer, metrics: dict[str, Any], epoch: int, **_: Any) -> None:
             self.metric = metrics.get(f"validation_{task.score.primary}")
 
     loop.trainer._callbacks.append(Watch(loop.serialization_dir))
@@ -106,7 +111,7 @@ def train(loop: Any, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
     return metrics
 
 
-def _length(loader: Any) -> int:
+def _length(loader: DataLoader) -> int:
     try:
         return max(1, len(loader))
     except TypeError:  # a lazy reader has no length
