@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -77,6 +78,22 @@ def documented_method() -> str:
     page = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n([^`]*@register\(.*?)^```", page, re.MULTILINE | re.DOTALL)
     return str(block)
+
+
+def write_reviews(folder: Path) -> Path:
+    """Write the task with texts of one's own that the documentation shows, and its data."""
+    page = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
+    (card,) = re.findall(r'^```toml\n([^`]*format = "labelled-texts".*?)^```', page, re.MULTILINE | re.DOTALL)
+    folder.mkdir(parents=True)
+    (folder / "task.toml").write_text(card)
+    rng = np.random.default_rng(0)
+    for name, count in {"train": 60, "dev": 20, "test": 20}.items():
+        kinds = rng.integers(2, size=count)
+        words = [rng.choice([["dull", "poor", "weak"], ["fine", "great", "clever"]][kind]) for kind in kinds]
+        texts = [f'A {word} film, "really",\nif not the best. Number {number}.' for number, word in enumerate(words)]
+        table = pd.DataFrame({"id": range(count), "review": texts, "stars": 1 + 4 * kinds})
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return folder
 
 
 @pytest.fixture

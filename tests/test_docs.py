@@ -20,7 +20,7 @@ from elmo_mf.cli.main import app, main
 from elmo_mf.compression import read_compression
 from elmo_mf.tasks import TaskConfig, task_names
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet, override
-from tests.conftest import ROOT, documented_method
+from tests.conftest import ROOT, documented_method, write_reviews
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
@@ -179,6 +179,7 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
         (tmp_path / name).symlink_to(ROOT / "weights" / "base")
     for name in ("sentences", "text", "train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text("a few words that come again\nand again and again\n" * 40)
+    write_reviews(tmp_path / "my-reviews")
     (tmp_path / "my_methods.py").write_text(documented_method())
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\na\nfew\nwords\n")
     (tmp_path / "proteins.fasta").write_text(">one\nMKV\n>two\nSEQ\n")

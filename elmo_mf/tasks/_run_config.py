@@ -59,11 +59,14 @@ def run_config(
         without_elmo: Whether the model reads word vectors alone.
         options: File of the ELMo's sizes. Defaults to that of the sweep's ELMo.
     """
+    columns = {"columns": task.columns} if task.columns else {}
     if task.probe is not None:
-        return {"probe": task.probe.model_dump()}
+        return {"probe": task.probe.model_dump(), **columns}
     if task.kind == "bilm":
         return {"max_tokens": MOST_TOKENS}
-    values: dict[str, Any] = {"data": data, "seed": seed}
+    values: dict[str, Any] = {"data": data, "seed": seed, **columns}
+    if columns:
+        values["files"] = task.run_files
     if task.kind == "elmo":
         dim = 0 if without_elmo else BilmOptions.from_file(options or spec.options).output_dim
         values |= {"options_file": elmo[0], "weight_file": elmo[1], "elmo_dim": dim, "cache_mb": 0}

@@ -21,7 +21,7 @@ from elmo_mf.tasks.task_config import Probed, TaskConfig, load_task
 VERSION = 1
 """Version of these runs, part of their identity; raised when their scores change."""
 
-_PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "snli-jsonl": "pair"}
+_PROBES: Mapping[str, Probed] = {"ptb-trees": "text", "labelled-texts": "text", "snli-jsonl": "pair"}
 
 
 def measure_words(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:

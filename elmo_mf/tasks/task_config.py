@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -16,14 +16,18 @@ from elmo_mf.records.base_model import MetricName
 from elmo_mf.records.identity import Scoring, Split
 from elmo_mf.records.record import TaskInfo
 from elmo_mf.resources import share
-from elmo_mf.tasks.formats import FORMATS, DataFormat
+from elmo_mf.tasks.formats import FORMATS, DataFormat, LabelledTexts
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Kind = Literal["elmo", "language-model", "probe", "bilm"]
 Probed = Literal["text", "pair", "word"]
-
+_PROBED: dict[Probed, tuple[str, ...]] = {
+    "text": ("ptb-trees", LabelledTexts.NAME), "pair": ("snli-jsonl",), "word": ("ptb-trees",)
+}  # fmt: skip
+"""Formats of the data in which a probe finds what it classifies."""
 
 _MOST_BYTES = 100_000
+_CLASSIFIER = "jsonnet/text_classification.jsonnet"
 
 
 def _below(name: str) -> str:
@@ -38,6 +42,7 @@ def _size(name: str) -> int:
     return len(name.encode())
 
 
+_UNKNOWN = "not stated"
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
 _File = Annotated[_Text, AfterValidator(_below)]
 
@@ -56,15 +61,19 @@ class DataConfig(_Table):
 
     Attributes:
         of: Name of the task whose data it is, if the task has none of its own.
+        text: Name of the column of texts, in the format `labelled-texts`.
+        label: Name of the column of labels, in the format `labelled-texts`.
     """
 
     of: _File | None = None
-    format: Literal["ptb-trees", "snli-jsonl", "squad-json", "text-lines"]
+    format: Literal["ptb-trees", "snli-jsonl", "squad-json", "text-lines", "labelled-texts"]
     train: _File
     validation: _File
     test: _File | None = None
-    source: _Text
-    licence: _Text
+    text: _Text = "text"
+    label: _Text = "label"
+    source: _Text = _UNKNOWN
+    licence: _Text = _UNKNOWN
 
     @property
     def files(self) -> dict[Split, str]:
@@ -115,6 +124,19 @@ class TaskConfig(_Table):
     score: ScoreConfig
     folder: Path
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults(cls, raw: Any) -> Any:
+        """Fill in how texts with labels are classified and scored."""
+        data = raw.get("data")
+        if not isinstance(data, dict) or data.get("format") != LabelledTexts.NAME:
+            return raw
+        scored = {"split": "test" if "test" in data else "validation", "primary": "accuracy", "chance": "majority"}
+        defaults: dict[str, Any] = {"score": {**scored, "metrics": {"accuracy": "higher", "loss": "lower"}}}
+        if raw.get("kind", "elmo") == "elmo":
+            defaults["config"] = _CLASSIFIER
+        return defaults | raw
+
     @model_validator(mode="after")
     def _check_choices(self) -> TaskConfig:
         for name, found, wanted in (
@@ -123,6 +145,9 @@ class TaskConfig(_Table):
         ):
             if (found is not None) != wanted:
                 raise unexpected(name, NOTHING if found is None else words("one"), "one" if wanted else "none")
+        if self.probe is not None and self.data.format not in _PROBED[self.probe.examples]:
+            expected = f"{' or '.join(_PROBED[self.probe.examples])}, for the probe of a {self.probe.examples}"
+            raise unexpected("data.format", self.data.format, expected)
         for name, known in (("split", list(self.data.files)), ("primary", list(self.score.metrics))):
             value = getattr(self.score, name)
             if value not in known:
@@ -147,7 +172,14 @@ class TaskConfig(_Table):
     @property
     def format(self) -> DataFormat:
         """Format of the data files."""
+        if self.data.format == LabelledTexts.NAME:
+            return LabelledTexts(**self.columns)
         return FORMATS[self.data.format]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of the columns `text` and `label` of the data; none in formats without columns."""
+        return {"text": self.data.text, "label": self.data.label} if self.data.format == LabelledTexts.NAME else {}
 
     @property
     def files(self) -> dict[Split, str]:

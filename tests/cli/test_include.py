@@ -18,7 +18,7 @@ from elmo_mf.compression.methods import base
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks.task_config import task_names
-from tests.conftest import ROOT, documented_method
+from tests.conftest import ROOT, documented_method, write_reviews
 
 METHOD = "longest_columns"
 _TASK = """
@@ -230,3 +230,49 @@ def test_a_task_whose_name_is_taken(here: Path, capsys: pytest.CaptureFixture[st
     (here / "tasks" / "sst" / "task.toml").write_text(_TASK)
     assert main(["tasks", "--include", "tasks"]) == 2
     assert f"{here}/tasks/sst/task.toml: found the name of the task in {ROOT}" in capsys.readouterr().err
+
+
+_FAST = "latency_sentences: 1, latency_rounds: 1"
+
+
+def _scores(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the scores of each record, by its view and whether it is of a compressed encoder, a baseline or dense."""
+    scores = {}
+    for path in (folder / "runs" / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        run = record["run"]
+        kind = run.get("baseline", "svd" if "compression" in run else "dense")
+        scores[run.get("view", "retrained"), kind] = record["scores"]
+        assert record["examples"] == {"train": 60, "validation": 20, "test": 20}
+    return scores
+
+
+@pytest.mark.slow
+def test_texts_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The documented task is probed."""
+    write_reviews(here / "my-reviews")
+    (here / "sweep.jsonnet").write_text(f"{{ baselines: ['words'], {_FAST} }}")
+    command = ["sweep", "sweep.jsonnet", "--include", "my-reviews", "--tasks", "my-reviews", "--ranks", "8"]
+    assert main([*command, "--output", "runs", "--quiet"]) == 0, capsys.readouterr().err
+    scores = _scores(here)
+    assert set(scores) == {("retrained", kind) for kind in ("dense", "svd", "words")}
+    assert scores["retrained", "words"]["accuracy"] == 1 and scores["retrained", "dense"]["accuracy"] > 0.8
+    (name,) = (here / "runs" / "records").glob("*words*.json")
+    assert json.loads(name.read_text())["run"]["config"]["columns"] == {"text": "review", "label": "stars"}
+
+
+@pytest.mark.slow
+def test_a_model_of_texts_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same without the lines of the probe, in two views."""
+    card = write_reviews(here / "my-reviews") / "task.toml"
+    card.write_text(card.read_text().replace('kind = "probe"\nprobe.examples = "text"\n', ""))
+    overrides = "overrides: { 'my-reviews': { 'trainer.num_epochs': 1 } }"
+    (here / "sweep.jsonnet").write_text(
+        f"{{ include: 'my-reviews', tasks: 'my-reviews', views: ['retrained', 'swapped'], {overrides}, {_FAST} }}"
+    )
+    command = ["sweep", "sweep.jsonnet", "--ranks", "8", "--output", "runs", "--quiet"]
+    assert main(command) == 0, capsys.readouterr().err
+    scores = _scores(here)
+    assert set(scores) == {(view, kind) for view in ("retrained", "swapped") for kind in ("dense", "svd")}
+    assert all(set(one) == {"accuracy", "loss"} for one in scores.values())
+    assert main(["leaderboard", "runs"]) == 0

@@ -69,6 +69,7 @@ _FILES = {
     "ptb-trees": "\ufeff(3 (2 It) (3 works))\r\n\r\n(0 (2 (2 U.S.) (2 -LRB-)) (1 n't))\r(4 é)\n  (2  (2 a)\t(2 b)) \n",
     "snli-jsonl": "\n\n".join(map(json.dumps, _PAIRS)),
     "squad-json": json.dumps(_SQUAD),
+    "labelled-texts": '\ufeffid,label,text\r\n\r\n1, pos,"It\u2028is, ""so"",\nfine"\r2,0,é b\n3,neg,c\n',
     "text-lines": "\n the <unk> film \n\nis  N\u2028quiet\r\n= title =\n",
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from allennlp.data import DatasetReader
 from allennlp.data.fields import IndexField, TextField
@@ -15,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
+from elmo_mf.plugin import SpacyRulesTokenizer
 from elmo_mf.tasks import load_task, task_names
 from elmo_mf.tasks._chance import majority_accuracy, random_span_f1
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet
-from elmo_mf.tasks.formats import FORMATS, Example
+from elmo_mf.tasks.formats import FORMATS, Example, LabelledText, LabelledTexts
 from tests.conftest import ROOT
 
 
@@ -154,7 +157,7 @@ def test_unreadable_files(kind: str, tmp_path: Path) -> None:
         FORMATS[kind].read(tmp_path / "null")
 
 
-@pytest.mark.parametrize("kind", sorted(FORMATS))
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {"labelled-texts"}))
 @pytest.mark.parametrize(
     ("start", "what"), [(b"PAR1", "a Parquet file"), (b"\x1f\x8b\x08", "a file compressed by gzip")]
 )
@@ -162,6 +165,76 @@ def test_files_that_are_no_text(kind: str, start: bytes, what: str, tmp_path: Pa
     (tmp_path / "data").write_bytes(start + b"rest")
     with pytest.raises(InputError, match=f"data: found {what}"):
         FORMATS[kind].read(tmp_path / "data")
+
+
+_ROWS = [('It is, "so",\nfine.', "pos"), ("a\u2028b\té", "neg"), ("c", "pos")]
+
+
+@pytest.mark.parametrize("form", ["lines", "csv", "tsv", "parquet"])
+def test_labelled_texts(form: str, tmp_path: Path) -> None:
+    """Each form has the same examples, whatever the file's name, and so has what is written."""
+    table, path = pd.DataFrame([{"n": 1, "t": text, "y": label} for text, label in _ROWS]), tmp_path / "data"
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra parquet")
+        table.to_parquet(path)
+    elif form == "lines":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_csv(path, index=False, sep="\t" if form == "tsv" else ",")
+    data_format = LabelledTexts(text="t", label="y")
+    assert [tuple(one.raw) for one in data_format.read(path)] == _ROWS
+    data_format.cut(path, tmp_path / "cut", 2)
+    assert [tuple(one.raw) for one in data_format.read(tmp_path / "cut")] == _ROWS[:2]
+    text_reader = DatasetReader.by_name("text_classification_json")(
+        tokenizer=SpacyRulesTokenizer(), text_key="t", label_key="y"
+    )
+    instances = list(text_reader.read(tmp_path / "cut"))
+    assert [instance["label"].label for instance in instances] == ["pos", "neg"]
+    kinds = [("labels of integers", 1, "1"), ("and truth values", True, "True")]
+    for text, label, expected in kinds:
+        path.write_text(json.dumps({"t": text, "y": label}))
+        assert [one.raw for one in data_format.read(path)] == [LabelledText(text, expected)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "a"}', "line 1: found the columns 'text', expected text and label"),
+        ('{"text": "a", "label": "b"}\n\n{"text": " ", "label": "b"}', "line 3: text: found ' ', expected a text with"),
+        ('{"text": 3, "label": "b"}', "line 1: text: found 3, expected a text with words"),
+        ('{"text": "\\ud800", "label": "b"}', "line 1: text: found"),
+        ('{"text": "a", "label": null}', "line 1: label: found None, expected a text, an integer or a truth value"),
+        ('{"text": "a", "label": 1.5}', "line 1: label: found 1.5"),
+        ('{"text": "a", "label": ""}', "line 1: label: found ''"),
+        ('{"text": "a", "text": "b", "label": 1}', "line 1: found"),
+        ('{"text": "a"', "line 1: found"),
+        ('[{"text": "a", "label": 1}]', "line 1: found"),
+        ("[" * 100_000, "line 1: found"),
+        ("a,b\n1,2\n", "line 2: found the columns 'a', 'b', expected text and label"),
+        ("text,label\na,b,c\n", "line 2: found 3 fields, expected 2, as in the header"),
+        ('text,label\n"a\nb",c\n"d" e,f\n', "line 4: found no row of CSV"),
+        ("text,label\n\n,b\n", "line 3: text: found '', expected a text with words"),
+        ("text,text\na,b\n", "line 1: found a column twice"),
+        ("text,label\n", "found no examples"),
+        ("\n", "found no examples"),
+        ("PAR1 and more", "found no Parquet that can be read"),
+    ],
+)
+def test_errors_of_labelled_texts(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_text(content)
+    with pytest.raises(InputError) as error:
+        FORMATS["labelled-texts"].read(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").write_text("PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        InputError, match=r"data: found Parquet without pyarrow, expected pip install 'elmo-mf\[parquet\]'"
+    ):
+        FORMATS["labelled-texts"].read(tmp_path / "data")
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abc"), min_size=1))
@@ -179,7 +252,13 @@ def test_random_span() -> None:
     assert random_span_f1(train, [Example("red green", ("t", "x y z u v w", qa))]) == 0
 
 
-TASKS = {"ptb-trees": "sst", "snli-jsonl": "snli", "squad-json": "squad", "text-lines": "ptb"}
+TASKS = {
+    "ptb-trees": "sst",
+    "snli-jsonl": "snli",
+    "squad-json": "squad",
+    "text-lines": "ptb",
+    "labelled-texts": "text_classification",
+}
 MARKS = st.sampled_from(["", "", "\ufeff"])
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 
@@ -219,6 +298,10 @@ def _pairs(labels: st.SearchStrategy[Any], texts: st.SearchStrategy[Any]) -> st.
     return st.fixed_dictionaries({"gold_label": labels, "sentence1": texts, "sentence2": texts}).map(json.dumps)
 
 
+def _rows(labels: st.SearchStrategy[Any], texts: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    return st.fixed_dictionaries({"label": labels, "text": texts}).map(json.dumps)
+
+
 @st.composite
 def _squads(draw: st.DrawFn) -> str:
     """Draw paragraphs whose answers are any of their spans, including whitespace, and sometimes off by one."""
@@ -241,6 +324,9 @@ FILES = {
         _pairs(LABELS, TEXTS), _pairs(LABELS | st.sampled_from([1, None, [], "x"]), TEXTS | ODD_TEXTS)
     ),
     "squad-json": _squads(),
+    "labelled-texts": _lines(
+        _rows(LABELS, TEXTS), _rows(LABELS | st.sampled_from([1, True, None, ""]), TEXTS | ODD_TEXTS)
+    ),
     "text-lines": _lines(TEXTS, st.sampled_from(["\0", "It\0 works", "a\x1cb", "\t\u2028", " a", "  a  b "])),
 }
 

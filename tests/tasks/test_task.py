@@ -96,6 +96,11 @@ def test_a_card(tmp_path: Path) -> None:
         ("[data]", "[dates]", "data: "),
         ('chance = "majority"', "chance = [1]", "score.chance: found [1]"),
         ('primary = "accuracy"', "", "score.primary: "),
+        (
+            'config = "jsonnet/a.jsonnet"',
+            'kind = "probe"\nprobe.examples = "pair"',
+            "data.format: found 'ptb-trees', expected snli-jsonl, for the probe of a pair",
+        ),
     ],
 )
 def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ class DataFormat(ABC):
         """Return the name of the document that an example is from; None where examples have none."""
         return None
 
+    def is_binary(self, start: bytes) -> bool:
+        """Return whether a file with these first bytes is no text and has this format all the same."""
+        return False
+
     def contents(self, path: Path) -> Contents:
         """Read and check a whole file.
 
@@ -88,7 +92,7 @@ class DataFormat(ABC):
         with open_regular(path, "data file", "a split of a task") as file:
             start = file.read(8)
         for magic, kind in _MAGIC.items():
-            if start.startswith(magic):
+            if start.startswith(magic) and not self.is_binary(start):
                 raise InputError(f"{path}: found {kind}, expected {self.expected}")
         contents = self.parse(path)
         if not contents.examples:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from elmo_mf.errors import InputError
-from elmo_mf.tasks.formats import Example
+from elmo_mf.tasks.formats import Example, LabelledText
 from elmo_mf.tasks.task_config import Probed
 
 Sentence = tuple[str, ...]
@@ -48,36 +47,30 @@ def probe_data(kind: Probed, examples: Sequence[Example]) -> ProbeData:
         words = [_ends(example.raw) for example in examples]
         labels = [label for _, ends in words for label in ends]
         return ProbeData([sentence for sentence, _ in words], np.zeros((len(labels), 0), np.int64), np.array(labels))
-    read = _leaves if kind == "text" else _pair
+    read = _text if kind == "text" else _pair
     places: dict[Sentence, int] = {}
     rows = [[places.setdefault(sentence, len(places)) for sentence in read(example.raw)] for example in examples]
     return ProbeData(list(places), np.array(rows), np.array([example.label for example in examples]))
 
 
-def check_format(kind: Probed, data_format: str) -> None:
-    """Check that a probe can read a data format.
-
-    Raises:
-        InputError: It cannot.
-    """
-    expected = "snli-jsonl" if kind == "pair" else "ptb-trees"
-    if data_format != expected:
-        raise InputError(f"data.format: found {data_format}, expected {expected}, for the probe of a {kind}")
-
-
-def _leaves(tree: str) -> list[Sentence]:
+def _text(raw: str | LabelledText) -> list[Sentence]:
+    """Return the words of a tree or a text."""
+    if isinstance(raw, LabelledText):
+        return [_words(raw.text)]
     from nltk.tree import Tree
 
-    return [tuple(Tree.fromstring(tree).leaves())]
+    return [tuple(Tree.fromstring(raw).leaves())]
 
 
 def _pair(line: str) -> list[Sentence]:
+    row = json.loads(line)
+    return [_words(row["sentence1"]), _words(row["sentence2"])]
+
+
+def _words(text: str) -> Sentence:
     from elmo_mf.plugin.tokenizer import english
 
-    row = json.loads(line)
-    return [
-        tuple(token.text for token in english()(row[key]) if not token.is_space) for key in ("sentence1", "sentence2")
-    ]
+    return tuple(token.text for token in english()(text) if not token.is_space)
 
 
 def _ends(tree: str) -> tuple[Sentence, list[str]]:
