@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typer import Option
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class CompressionOptions:
 
         include(self.include)
         more = self._more()
+        if "gradients" not in more:
+            check_no_gradients(self.method)
         if self.rank is not None and self.budget is not None:
             raise InputError("--rank and --budget are mutually exclusive")
         if self.rank is not None or self.budget is not None:
@@ -81,6 +85,10 @@ class CompressionOptions:
             if value != default:
                 raise InputError(f"{option} requires --rank or --budget")
         return None if self.highway_rank is None else read_compression(more)
+
+    def option_names(self) -> Mapping[str, str]:
+        """Return the options by the keys of a compression that they set."""
+        return COMPRESSION
 
     def _more(self) -> dict[str, Any]:
         return {"highway_rank": highway_rank(self.highway_rank), "allocation": self.allocation}
@@ -100,9 +108,9 @@ class AllCompressionOptions(CompressionOptions):
     ] = "dense"
     layers: Annotated[str, Option(help="Comma-separated layer numbers, or all.")] = "all"
     directions: Annotated[str, Option(help="forward, backward or all.")] = "all"
-    setting: Annotated[list[str], Option(help="Setting of the method, as name=value; can be repeated.")] = field(
-        default_factory=list
-    )
+    setting: Annotated[
+        list[str], Option(metavar="NAME=VALUE", help="Setting of the method, as name=value; can be repeated.")
+    ] = field(default_factory=list)
     calibration: Annotated[
         Path | None,
         Option(
@@ -136,6 +144,20 @@ class AllCompressionOptions(CompressionOptions):
         }
 
 
+def check_no_gradients(method: str) -> None:
+    """Check the method of a command without an option for the gradients.
+
+    Raises:
+        InputError: The method requires them, or is unknown.
+    """
+    from elmo_mf.compression import method_named
+
+    known = method_named(method)
+    if known.needs_gradients or known.needs_output_covariance:
+        expected = "another method, or the weights that elmo-mf compress --gradients writes"
+        raise InputError(f"--method: found {method}, expected {expected}")
+
+
 def _layers(text: str) -> list[int] | str:
     if text == "all":
         return text
@@ -153,8 +175,8 @@ def highway_rank(text: str | None) -> int | str | None:
     """
     if text is None or text == "budget":
         return text
-    if not text.isdecimal():
-        raise InputError(f"--highway-rank: found {text!r}, expected an integer, or budget")
+    if not _is_positive(text):
+        raise InputError(f"--highway-rank: found {text!r}, expected a positive integer, or budget")
     return int(text)
 
 
@@ -164,12 +186,12 @@ def rank(text: str | None) -> int | dict[str, int] | None:
     Raises:
         InputError: The text is neither.
     """
-    if text is None or text.isdecimal():
+    if text is None or _is_positive(text):
         return None if text is None else int(text)
     pairs = [part.partition("=") for part in text.split(",")]
-    if not all(name and number.isdecimal() for name, _, number in pairs):
+    if not all(name and _is_positive(number) for name, _, number in pairs):
         raise InputError(
-            f"--rank: found {text!r}, expected an integer, or one per target such as input=64,recurrent=32"
+            f"--rank: found {text!r}, expected a positive integer, or one for each target such as input=64,recurrent=32"
         )
     return {name: int(number) for name, _, number in pairs}
 
@@ -182,13 +204,19 @@ def budget(text: str | None) -> dict[str, float] | None:
     """
     if text is None:
         return None
-    if text.endswith("%") and text[:-1].replace(".", "", 1).isdecimal():
+    if text.endswith("%") and text[:-1].replace(".", "", 1).isdecimal() and 0 < float(text[:-1]) < 100:
         return {"share": float(text[:-1]) / 100}
     kind, _, number = text.rpartition("=")
-    if not number.isdecimal() or kind not in ("", *_BUDGETS):
+    if not _is_positive(number) or kind not in ("", *_BUDGETS):
         kinds = ", ".join(f"{name}=NUMBER" for name in _BUDGETS)
-        raise InputError(f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage")
+        raise InputError(
+            f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage below 100%"
+        )
     return {kind or "parameters": int(number)}
+
+
+def _is_positive(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
 
 
 def settings(texts: list[str]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 A command takes few parameters, such as `compression: CompressionOptions` or `settings: PretrainSettings`, and the same
 classes serve several commands or the Python API. A group is a dataclass, whose fields are annotated as Typer's
 parameters are (`Annotated[int, Option(...)]`), or a pydantic model, whose fields give the help text and the bounds.
+Errors name its options if it has a method `option_names`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
@@ -20,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from elmo_mf.cli import _completion
+from elmo_mf.cli._option_names import NamesOptions, options_named
 from elmo_mf.errors import InputError
 from elmo_mf.io.validation import first_error
 
@@ -46,7 +49,9 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
             name: _build(hints[name], {option.name: values.pop(option.name) for option in options})
             for name, options in groups.items()
         }
-        command(**values, **built)
+        named = [group.option_names() for group in built.values() if isinstance(group, NamesOptions)]
+        with options_named(dict(ChainMap(*map(dict, named)))):
+            command(**values, **built)
 
     keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in flat]
     vars(run)["__signature__"] = inspect.Signature(keyword)

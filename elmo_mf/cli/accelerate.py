@@ -40,7 +40,7 @@ class RunOptions:
         Option(help="options.json of the ELMo, for clipping and activation; those of all published ELMos by default."),
     ] = None
     include_package: Annotated[
-        list[str] | None, Option(help="Module with the model's own classes; can be repeated.")
+        list[str] | None, Option(metavar="MODULE", help="Module with the model's own classes; can be repeated.")
     ] = None
 
 

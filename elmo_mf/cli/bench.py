@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from elmo_mf.cli import _completion
+from elmo_mf.cli._compression_options import check_no_gradients
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._lists import choices, integers, texts
+from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.errors import check_installed
 from elmo_mf.io import check_output, write_json
@@ -69,12 +72,17 @@ class EncoderOptions:
             return None
         return files_of_command(self.options, self.weights)
 
+    def option_names(self) -> Mapping[str, str]:
+        """Return the options by the keys of a compression that they set."""
+        return COMPRESSION | {"compression.rank": "--ranks"}
+
     def compressions(self) -> list[Compression]:
         """Return the compressions to time against the dense encoder."""
         from elmo_mf.compression import read_compression
         from elmo_mf.extensions import include
 
         include(self.include)
+        check_no_gradients(self.method)
         keys = {"method": self.method, "allow_larger": True, "highway_rank": self.highway_rank}
         return [
             read_compression(keys | {"rank": rank, "targets": target})

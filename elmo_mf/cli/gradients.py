@@ -12,6 +12,7 @@ import typer
 from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
 from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
@@ -61,15 +62,17 @@ def gradients(
     from elmo_mf.tasks import load_task
 
     include_all(include)
-    known = load_task(task)
+    with options_named({"tasks": "TASK"}):
+        known = load_task(task)
     from elmo_mf.storage.resumable import mark_folder
     from elmo_mf.tasks import SweepSpec, expand
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
-    spec = SweepSpec.from_file(
-        file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, include=include, **changes
-    )
+    with options_named({"sweep.limit": "--limit" if limit is not None else "sweep.limit", "sweep.seeds": "--seed"}):
+        spec = SweepSpec.from_file(
+            file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, include=include, **changes
+        )
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
         raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from elmo_mf import __version__
 from elmo_mf.cli import (
@@ -37,6 +38,18 @@ from elmo_mf.errors import INSTALLATION, InputError, not_installed
 _INTERRUPTED = 130
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
 
+
+class _Command(TyperCommand):
+    """Command whose help shows no Python type, such as `list[Path]`, of an argument with several values."""
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)
+        for one in params:
+            if one.nargs != 1 and one.param_type_name == "argument":
+                vars(one)["display_type_rich"] = lambda ctx: None
+        return params
+
+
 app = typer.Typer(
     name="elmo-mf",
     help="Factorize ELMo's biLSTM, run it in AllenNLP, and rank the results.",
@@ -65,7 +78,7 @@ for command, summary in (
     (sweep.sweep, "Train, score and time a grid of encoders and tasks."),
     (tasks.tasks, "List the tasks."),
 ):
-    app.command(short_help=summary)(on_this_machine(with_groups(command)))
+    app.command(cls=_Command, short_help=summary)(on_this_machine(with_groups(command)))
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import budget, rank
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._files import check_texts
+from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._start_options import StartOptions, given_names
@@ -52,6 +53,10 @@ class LowRankOptions:
     ] = "all"
     budget: Annotated[str | None, Option(help="Train low-rank factors within a budget, as in compress.")] = None
 
+    def option_names(self) -> Mapping[str, str]:
+        """Return the options by the keys of a compression that they set."""
+        return COMPRESSION
+
     def keys(self) -> dict[str, Any] | None:
         """Return the keys of `Compression`, or None for dense weights.
 
@@ -73,7 +78,9 @@ class LowRankOptions:
 def pretrain(
     context: Context,
     train: Annotated[list[Path], Argument(help="Tokenised text, one sentence per line; files are read in this order.")],
-    valid: Annotated[list[Path], Option(help="Held-out text in the same form; can be given several times.")],
+    valid: Annotated[
+        list[Path], Option(metavar="PATH", help="Held-out text in the same form; can be given several times.")
+    ],
     out: Annotated[
         Path,
         Option(

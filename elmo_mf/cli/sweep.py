@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,10 +77,17 @@ class GridOptions:
         values: dict[str, Any] = {
             name: texts(f"--{name}", value) for name, value in self._lists("tasks", "methods", "targets")
         }
-        values |= {name: integers(f"--{name}", value) for name, value in self._lists("ranks", "seeds")}
+        least = {"ranks": 1, "seeds": 0}
+        values |= {name: integers(f"--{name}", value, least[name]) for name, value in self._lists(*least)}
         values |= {name: str(path) for name in ("data", "glove") if (path := getattr(self, name))}
         values |= elmo_keys(self.options, self.weights)
         return SweepSpec.from_file(file, limit=self.limit, include=self.include, **values)
+
+    def option_names(self) -> Mapping[str, str]:
+        """Return the options that are given, by the keys of a sweep or of its compressions that they set."""
+        keys = {"tasks": "tasks", "limit": "sweep.limit", "seeds": "sweep.seeds", "ranks": "compression.rank",
+                "methods": "compression.method", "targets": "compression.targets"}  # fmt: skip
+        return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) is not None}
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
         return ((name, value) for name in names if (value := getattr(self, name)) is not None)

@@ -15,6 +15,7 @@ from elmo_mf.extensions import include
 from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.records import Compression
+from elmo_mf.records.base_model import MOST_INT
 from elmo_mf.records.identity import Baseline, Precision, Split, View
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet
@@ -78,6 +79,8 @@ def _check_limit(limit: object) -> object:
 def _check_count(field: str, count: object) -> None:
     if count is not None and (type(count) is not int or count < 1):
         raise unexpected(field, count, "a positive integer")
+    if count is not None and count > MOST_INT:
+        raise unexpected(field, count, f"at most {MOST_INT}")
 
 
 def _files_in(options: str) -> dict[str, str]:

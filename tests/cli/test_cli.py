@@ -174,7 +174,7 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rank", "0"], "rank: found 0"),
+        (["--rank", "0"], "--rank: found '0'"),
         (["--rank", "5"], "break-even"),
         (["--rank", "x"], "--rank: found 'x'"),
         (["--rank", "input=2"], "rank: "),
@@ -185,33 +185,33 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half'"),
         (
             ["--rank", "2", "--highway-rank", "budget"],
-            "rank: found 'budget'",
+            "--highway-rank: found 'budget'",
         ),
         (
             ["--highway-rank", "budget"],
-            "highway_rank: found 'budget'",
+            "--highway-rank: found 'budget'",
         ),
-        (["--rank", "2", "--allocation", "matrices"], "allocation: found matrices"),
-        (["--budget", "60%", "--allocation", "rows"], "allocation: found 'rows'"),
+        (["--rank", "2", "--allocation", "matrices"], "--allocation: found matrices"),
+        (["--budget", "60%", "--allocation", "rows"], "--allocation: found 'rows'"),
         (["--budget", "many"], "--budget: found 'many'"),
         (["--budget", "flops=9"], "--budget: found 'flops=9'"),
-        (["--budget", "100"], "budget: found 100 parameters"),
-        (["--rank", "2", "--method", "svdd"], "method: found 'svdd'"),
+        (["--budget", "100"], "--budget: found 100 parameters"),
+        (["--rank", "2", "--method", "svdd"], "--method: found 'svdd'"),
         (["--rank", "2", "--setting", "ridge"], "--setting: found 'ridge'"),
         (["--rank", "2", "--setting", "ridge=1"], "the key 'ridge'"),
-        (["--rank", "2", "--targets", "inputs"], "targets: found 'inputs'"),
+        (["--rank", "2", "--targets", "inputs"], "--targets: found 'inputs'"),
         (["--rank", "2", "--layers", "x"], "--layers: found x"),
-        (["--rank", "2", "--layers", "7"], "layers: found 7"),
+        (["--rank", "2", "--layers", "7"], "--layers: found 7"),
         (
             ["--rank", "2", "--dtype", "int4"],
             "--dtype: found int4",
         ),
-        (["--rank", "2", "--granularity", "row"], "granularity: found 'row'"),
+        (["--rank", "2", "--granularity", "row"], "--granularity: found 'row'"),
         (["--rank", "2", "--calibration", "gone.txt"], "gone.txt: "),
         (["--rank", "2", "--evaluation", "gone.txt"], "gone.txt: "),
-        (["--rank", "2", "--distill", "gone.txt"], "distill.text: found gone.txt"),
-        (["--rank", "2", "--method", "fisher_svd"], "gradients: "),
-        (["--rank", "2", "--method", "fisher_svd", "--gradients", "g"], "gradients: found g"),
+        (["--rank", "2", "--distill", "gone.txt"], "--distill: found gone.txt"),
+        (["--rank", "2", "--method", "fisher_svd"], "--gradients: "),
+        (["--rank", "2", "--method", "fisher_svd", "--gradients", "g"], "--gradients: found g"),
     ],
 )
 def test_compress_errors(
@@ -381,9 +381,9 @@ def test_a_sweep_into_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys:
         (["--tasks", "mnist"], "tasks: found 'mnist'"),
         (["--tasks", "sst,"], "--tasks: found 'sst,'"),
         (["--ranks", "4,x"], "--ranks: found '4,x'"),
-        (["--ranks", "0"], "rank: found 0"),
+        (["--ranks", "0"], "--ranks: found '0'"),
         (["--targets", "input+hidden"], "targets: found 'hidden'"),
-        (["--methods", "magic"], "method: found 'magic'"),
+        (["--methods", "magic"], "--methods: found 'magic'"),
         (["--limit", "0"], "limit: found 0"),
         (["--data", "gone"], "no such data file"),
         (["--tasks", "sst", "--retime", "old"], "--retime: found 'old'"),
@@ -430,10 +430,10 @@ def test_pretrain_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([train, "--valid", train, "--schedule", "steps"], "--schedule: found 'steps'"),
         ([train, "--valid", train, "--mixed", "float16"], "--mixed: found float16 on a CPU"),
         ([train, "--valid", train, "--mixed", "int8"], "--mixed: found 'int8'"),
-        ([train, "--valid", train, "--rank", "0"], "compression.rank: found 0"),
+        ([train, "--valid", train, "--rank", "0"], "--rank: found '0'"),
         ([train, "--valid", train, "--seed", "-1"], "--seed: found -1"),
         ([train, "--valid", train, "--seed", str(2**64)], "--seed: found 18446744073709551616"),
-        ([train, "--valid", train, "--rank", "9", "--budget", "9"], "compression.rank: found 9 "),
+        ([train, "--valid", train, "--rank", "9", "--budget", "9"], "--rank: found 9 "),
         ([train, "--valid", train, "--vocabulary", train], "t.txt: line 1: found 'a b c'"),
     ]
     for arguments, message in cases:
@@ -529,6 +529,31 @@ def test_completion_and_exit_codes_are_told(
     shown = capsys.readouterr().out
     assert "Exit status: 0 " in shown
     assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]  # no summary is cut
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_no_python_types(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(command, "--help") == 0
+    assert not re.findall(r"list\[.*", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("bench --size small --ranks 9999 --targets projektion", "--targets: found 'projektion', expected any of "),
+        ("bench --size small --method fisher_svd", "--method: found fisher_svd, expected another method, "),
+        ("gradients sts out.hdf5", "TASK: found 'sts', expected any of "),
+        ("gradients sst out.hdf5 --limit 0", "--limit: found 0, expected a positive integer"),
+        (f"gradients sst out.hdf5 --limit {10**20}", f"--limit: found {10**20}, expected at most "),
+        ("sweep --tasks sst --ranks 0 --dry-run", "--ranks: found '0', expected integers of at least 1 "),
+        ("sweep --tasks sst --methods sdv --dry-run", "--methods: found 'sdv', expected one of "),
+    ],
+)  # fmt: skip
+def test_errors_name_options(
+    words: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _fails(capsys, *words.split()).startswith(f"elmo-mf: error: {error}")
 
 
 def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_errors(
 def test_an_unknown_method(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without `--include` the method is as unknown as any."""
     assert _compress() == 2
-    assert f"compression.method: found '{METHOD}', expected one of" in capsys.readouterr().err
+    assert f"--method: found '{METHOD}', expected one of" in capsys.readouterr().err
 
 
 def test_a_file_may_be_changed_and_included_again(here: Path) -> None:
