@@ -73,12 +73,26 @@ def test_the_checkout_installs_both() -> None:
     assert "--require-hashes -r requirements.lock -r requirements-dev.lock" in makefile
 
 
+def test_uv_sync_keeps_what_make_installs() -> None:
+    """The developers' tools, and the extras of the users' lock."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    tools = {one.name: pinned("requirements-dev.lock")[one.name] for one in asked("requirements-dev.in")}
+    tools |= {
+        name: pinned("requirements.lock")[name]
+        for name in (Requirement(line).name for line in (*extras["native"], *extras["parquet"]))
+    }
+    assert project["dependency-groups"]["dev"] == [f"{name}=={version}" for name, version in tools.items()]
+    assert project["tool"]["uv"]["default-groups"] == ["allennlp", "dev"]
+
+
 def test_uv_overrides_what_allennlp_requires() -> None:
-    """With the releases of the lock and of requirements.torch, or with nothing where elmo-mf does without a package."""
+    """With the releases of the locks and requirements.torch, or with nothing where elmo-mf does without a package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["dependency-groups"]["allennlp"] == list(ALLENNLP)
     (torch,) = asked("requirements.torch")
     locked = {name: f"=={version}" for name, version in pinned("requirements.lock").items()}
+    locked["pytest"] = f"=={pinned('requirements-dev.lock')['pytest']}"  # an override replaces the tool's release too
     locked["torch"] = str(torch.specifier)
     needed = {
         canonicalize_name(one.name) for package in ("allennlp", "allennlp-models") for one in required(package)
