@@ -15,7 +15,8 @@ def use_of(row: Row, board: Board) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         parts.append(f"compress_core(core, Compression({arguments}))")
     elif row.compression is not None:
-        parts.append(_compress(row.compression, row.identity.task_gradients, board))
+        include = "" if row.identity.method_file is None else " --include FILE"  # whose path no record has
+        parts.append(_compress(row.compression, row.identity.task_gradients, board) + include)
     if row.identity.tuning is not None:
         epochs = row.identity.tuning.epochs
         parts.append(f"then fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")

@@ -175,7 +175,8 @@ def test_a_sweep(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base._METHODS.pop(METHOD)
     for command in (["leaderboard", "runs"], ["compare", "runs", "runs"], ["recommend", "runs"], ["explain", "runs"]):
         assert main(command) == 0, capsys.readouterr().err
-    assert f"{METHOD} input rank 4" in (here / "runs" / "README.md").read_text()
+    given = f"--method {METHOD} --targets input --rank 4 --out small --include FILE"
+    assert given in (here / "runs" / "README.md").read_text()
     assert _sweep() == 2
 
 
