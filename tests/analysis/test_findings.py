@@ -68,6 +68,12 @@ def test_input_against_recurrent(ratio: float, verdict: str) -> None:
         assert f"recurrent ones? {verdict}.**" in answer_lines(summary)[0]
 
 
+@pytest.mark.parametrize(("data", "mark"), [("demo", "**DEMO: "), ("data", "**Do")])
+def test_answers_from_demo_data_say_so(data: str, mark: str) -> None:
+    boards = boards_of(one | {"data": data} for task in ("sst", "snli", "squad") for one in _model(task, 3.0, _RISING))
+    assert all(line.startswith(mark) for line in answer_lines(findings_of(boards)))
+
+
 def test_equal_parameters_are_other_ranks() -> None:
     """The input's matrix is larger, so that at equal parameters its rank is lower and it costs more."""
     (board,) = boards_of(_model("sst", 1.0, _RISING))
