@@ -37,7 +37,7 @@ def claims() -> Iterator[tuple[str, str]]:
         "compression.md": itertools.chain(
             _errors(), _allocation(), _scores(), _language(), _elmo(), _highways(), _longer()
         ),
-        "performance.md": itertools.chain(_limits(), _precisions(), _gpu(), _gpu_in_short(), _pretraining()),
+        "performance.md": itertools.chain(_limits(), _precisions(), _memory(), _gpu(), _gpu_in_short(), _pretraining()),
     }.items():
         for text in texts:
             yield page, text
@@ -472,6 +472,19 @@ def _precisions() -> Iterator[str]:
     yield f"the character CNN alone {characters['bfloat16']} times as fast with `bfloat16`"
     yield f"and {characters['int8']} with `int8`"
     yield f"the whole encoder at the lower rank of each table {encoder['bfloat16']} and {encoder['int8']} times"
+
+
+def _memory() -> Iterator[str]:
+    rows = [row for row in read_json("compression/memory.json")["memory"] if row["stored"] == "int8"]
+    loading, held = (
+        {(row["elmo"], row["precision"], row["keep_float32"]): f"{row[field]:.0f}" for row in rows}
+        for field in ("loading_mb", "resident_mb")
+    )
+    for elmo in ("original", "base"):
+        only, both, float32 = (held[elmo, *form] for form in (("int8", False), ("int8", True), ("float32", True)))
+        yield f"{only} MB instead of {both} with `keep_float32` and {float32} in `float32`"
+    only, both = (loading["original", "int8", keep] for keep in (False, True))
+    yield f"{only} MB at most while it is loaded, instead of {both}"
 
 
 def _precisions_in_short() -> Iterator[str]:

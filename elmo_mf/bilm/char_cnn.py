@@ -14,12 +14,23 @@ from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.characters import PADDING, character_ids
 from elmo_mf.bilm.derived_cache import DerivedCache
 from elmo_mf.bilm.options import CharCnnOptions
-from elmo_mf.bilm.runtime import PackedLinear, Precision, QuantizedLinear, full_precision, packs, supports, unquantized
+from elmo_mf.bilm.runtime import (
+    PackedLinear,
+    Precision,
+    Product,
+    QuantizedLinear,
+    full_precision,
+    packs,
+    refuse_gradients,
+    supports,
+    unquantized,
+)
 from elmo_mf.bilm.runtime_settings import default_settings
+from elmo_mf.bilm.stacked_linear import shape_of
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, Factors, highway_matrices, with_highway
 
-M = TypeVar("M", nn.Linear, nn.Conv1d)
+M = TypeVar("M", "_Linear", nn.Conv1d)
 _ACTIVATION = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -57,9 +68,9 @@ class CharCnn(TokenLayer):
         for index, matrix in enumerate(highway_matrices(arrays)):
             bias = np.concatenate([arrays[f"CNN_high_{index}/b_{gate}"] for gate in HIGHWAY_GATES])
             self.highways.append(_linear(matrix, bias))
-        self.projection: nn.Linear | None = None
+        self.projection: _Linear | None = None
         if "CNN_proj/W_proj" in arrays:
-            self.projection = nn.Linear(len(arrays["CNN_proj/W_proj"]), projection_dim)
+            self.projection = _Linear(len(arrays["CNN_proj/W_proj"]), projection_dim)
             _fill(self.projection, arrays["CNN_proj/W_proj"].T, arrays["CNN_proj/b_proj"])
         self.width, self.output_dim = options.max_characters_per_token, projection_dim
         self.padding = PADDING + 1
@@ -134,12 +145,28 @@ class CharCnn(TokenLayer):
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
         return self._packed.get(parameters, lambda: [self._pack(layer) for layer in layers])
 
+    def keep_only_copies(self) -> None:
+        """Free the parameters that have copies in a lower precision, see `Bilm`."""
+        if self.precision != "float32":
+            for layer in self.products:
+                for linear in _linears(layer):
+                    linear.keep_only(self._packed_linear(linear))
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether `arrays` gives rounded numbers, because there are only copies in a lower precision."""
+        return any(linear.product is not None for layer in self.products for linear in _linears(layer))
+
     def _pack(self, layer: nn.Module) -> Callable[[Tensor], Tensor]:
-        dtype = unquantized(self.precision)
         if isinstance(layer, nn.Sequential):
-            right, left = (self._pack(factor) for factor in layer)
+            right, left = map(self._packed_linear, _linears(layer))
             return lambda x: left(right(x))
-        assert isinstance(layer, nn.Linear)
+        return self._packed_linear(cast(_Linear, layer))
+
+    def _packed_linear(self, layer: _Linear) -> Product:
+        if layer.product is not None:
+            return layer.product
+        dtype = unquantized(self.precision)
         weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
         if self.precision == "int8" and layer in self.highways:
             return QuantizedLinear(weight, bias, dtype)
@@ -165,7 +192,7 @@ class CharCnn(TokenLayer):
         if self.projection is None:
             return arrays
         return arrays | {
-            "CNN_proj/W_proj": _array(self.projection.weight).T,
+            "CNN_proj/W_proj": _array(self.projection.numbers()).T,
             "CNN_proj/b_proj": _array(self.projection.bias),
         }
 
@@ -203,22 +230,44 @@ def _array(parameter: Tensor | nn.Module) -> Array:
     return parameter.detach().cpu().numpy().copy()
 
 
-def _linear(matrix: Array | Factors, bias: Array) -> nn.Linear | nn.Sequential:
+class _Linear(nn.Linear):
+    """A product whose weight may be kept in a lower precision only."""
+
+    product: Product | None = None
+
+    def keep_only(self, product: Product) -> None:
+        """Free the weight; from now on it is read from a product of the same weight, and `forward` is refused."""
+        self.product, self.weight = product, shape_of(self.weight)
+
+    def numbers(self) -> Tensor:
+        """Return the weight, (out, in)."""
+        return self.weight.detach() if self.product is None else self.product.numbers()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.product is not None:
+            refuse_gradients()
+        return super().forward(x)
+
+
+def _linears(layer: nn.Module) -> list[_Linear]:
+    """Return the layer, or its factors, right one first."""
+    return cast(list[_Linear], list(layer) if isinstance(layer, nn.Sequential) else [layer])
+
+
+def _linear(matrix: Array | Factors, bias: Array) -> _Linear | nn.Sequential:
     """Build the product with a matrix, or with its right factor and then its left one."""
     m, n = matrix.shape
     if not isinstance(matrix, Factors):
-        return _fill(nn.Linear(n, m), matrix, bias)
-    right, left = nn.Linear(n, matrix.rank, bias=False), nn.Linear(matrix.rank, m)
+        return _fill(_Linear(n, m), matrix, bias)
+    right, left = _Linear(n, matrix.rank, bias=False), _Linear(matrix.rank, m)
     return nn.Sequential(_fill(right, matrix.right, None), _fill(left, matrix.left, bias))
 
 
 def _matrix(layer: nn.Module) -> tuple[Array | Factors, Array]:
     """Return the arguments that `_linear` was called with."""
-    if isinstance(layer, nn.Sequential):
-        right, left = cast(list[nn.Linear], list(layer))
-        return Factors(_array(left.weight), _array(right.weight)), _array(left.bias)
-    assert isinstance(layer, nn.Linear)
-    return _array(layer.weight), _array(layer.bias)
+    *rights, left = _linears(layer)
+    numbers = _array(left.numbers())
+    return Factors(numbers, _array(rights[0].numbers())) if rights else numbers, _array(left.bias)
 
 
 def _fill(module: M, weight: Array, bias: Array | None) -> M:

@@ -22,9 +22,12 @@ words are in `vocabulary.txt`, one per line, white space included.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,15 @@ from elmo_mf.bilm.weights import (
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled
 from elmo_mf.storage import hdf5_file
-from elmo_mf.storage.numbers import NumbersFile, as_stored, show_shape, write_numbers, write_rounded
+from elmo_mf.storage.numbers import (
+    SCALE,
+    NumbersFile,
+    as_stored,
+    show_shape,
+    whole_numbers,
+    write_numbers,
+    write_rounded,
+)
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 FLOAT_DTYPES = ("float16", "float32")
@@ -122,6 +133,24 @@ def read_weights(path: str | Path, options: BilmOptions, vocabulary: str | Path 
         >>> sorted(forward.matrices)
         ['input', 'projection', 'recurrent']
     """
+    with stored_weights(path, options, vocabulary) as stored:
+        return BilmWeights(stored.token_layer, dict(stored.lstms), stored.vocabulary)
+
+
+@contextmanager
+def stored_weights(
+    path: str | Path, options: BilmOptions, vocabulary: str | Path | None = None
+) -> Iterator[StoredWeights]:
+    """Open a checkpoint, of which parts are read when they are used, so that not all have to be in memory at once.
+
+    Args:
+        path: See `read_weights`.
+        options: See `read_weights`.
+        vocabulary: See `read_weights`.
+
+    Raises:
+        InputError: See `read_weights`; on a dataset, when it is used.
+    """
     path = Path(path)
     check_settled(path.parent)
     layout = _layout(options)
@@ -130,13 +159,46 @@ def read_weights(path: str | Path, options: BilmOptions, vocabulary: str | Path 
         reader.refuse_surplus(layout.surplus() | _surplus_layers(options))
         reader.refuse_other_history(options)
         reader.check_size(_all_names(options, layout))
-        token_layer = layout.read(reader)
-        lstms = {
-            (direction, layer): _read_lstm(reader, cell_group(direction, layer), options)
-            for direction in (0, 1)
-            for layer in range(options.lstm.n_layers)
-        }
-    return BilmWeights(token_layer, lstms, words)
+        yield StoredWeights(reader, layout, words)
+
+
+class StoredWeights:
+    """The weights in an open checkpoint. They have the attributes of `BilmWeights`, which are read at each use.
+
+    Attributes:
+        lstms: See `BilmWeights`.
+        vocabulary: See `BilmWeights`.
+    """
+
+    def __init__(self, reader: _Reader, layout: _Layout, vocabulary: Vocabulary | None) -> None:
+        self._reader, self._layout = reader, layout
+        self.lstms: Mapping[tuple[int, int], LstmWeights] = _StoredLstms(reader, layout.options)
+        self.vocabulary = vocabulary
+
+    @property
+    def token_layer(self) -> dict[str, Array]:
+        """See `BilmWeights`."""
+        return self._layout.read(self._reader)
+
+    def scales(self) -> dict[str, Array]:
+        """Read the scales of all matrices that are stored in int8, by the names of their datasets."""
+        names = filter(self._reader.has, _all_names(self._layout.options, self._layout))
+        in_int8 = (name for name in names if self._reader.dtype(name) == "int8")
+        return {name: self._reader.read(f"{name}{SCALE}", (-1,)) for name in in_int8}
+
+
+class _StoredLstms(Mapping[tuple[int, int], LstmWeights]):
+    def __init__(self, reader: _Reader, options: BilmOptions) -> None:
+        self._reader, self._options = reader, options
+
+    def __getitem__(self, key: tuple[int, int]) -> LstmWeights:
+        return _read_lstm(self._reader, cell_group(*key), self._options)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return itertools.product((0, 1), range(self._options.lstm.n_layers))
+
+    def __len__(self) -> int:
+        return 2 * self._options.lstm.n_layers
 
 
 def _all_names(options: BilmOptions, layout: _Layout) -> Iterator[str]:
@@ -330,6 +392,7 @@ def write_weights(
     weights: BilmWeights,
     dtype: str = "float32",
     compressions: Sequence[Mapping[str, Any]] | None = None,
+    scales: Mapping[str, Array] | None = None,
 ) -> None:
     """Write a checkpoint atomically, dense matrices in the official layout and others as described above.
 
@@ -341,6 +404,7 @@ def write_weights(
         dtype: `float32`, `float16`, or `int8` for the matrices with all other numbers in float16. Defaults to float32.
         compressions: What was done to the weights, see `BilmOptions.compressions`; `read_weights` then rejects options
             that say something else. None to record nothing.
+        scales: See `StoredWeights`; matrices that are still products with these scales are written with them in int8.
 
     Raises:
         InputError: A value does not fit in `dtype`, or is not a number.
@@ -358,7 +422,8 @@ def write_weights(
         for name, array in arrays.items():
             where, packing = f"{path}: {name}", "gzip" if name.endswith("_pruned") else None
             if dtype == "int8" and _is_matrix(name):
-                write_rounded(file, name, as_stored(array, "float32", where), packing)
+                known = None if scales is None else scales.get(name)
+                write_rounded(file, name, as_stored(array, "float32", where), packing, known)
             else:
                 write_numbers(file, name, as_stored(array, "float16" if dtype == "int8" else dtype, where), packing)
 
@@ -366,6 +431,37 @@ def write_weights(
 def _is_matrix(name: str) -> bool:
     """Whether a dataset is that of a product, not a bias, a state or a table."""
     return name.rpartition("/")[2].startswith("W_")
+
+
+def rounded_to(weights: BilmWeights, scales: Mapping[str, Array]) -> BilmWeights:
+    """Return the weights with each matrix rounded to multiples of the scales that it was stored with.
+
+    Args:
+        weights: Weights that are close to those of the checkpoint.
+        scales: See `StoredWeights`.
+    """
+    arrays = {name: _rounded(array, scales.get(name)) for name, array in weights.token_layer.items()}
+    lstms = {}
+    for key, lstm in weights.lstms.items():
+        of_lstm = {name.removeprefix(f"{cell_group(*key)}/"): numbers for name, numbers in scales.items()}
+        matrices = {target: _rounded_matrix(target, matrix, of_lstm) for target, matrix in lstm.matrices.items()}
+        lstms[key] = replace(lstm, matrices=matrices)
+    return replace(weights, token_layer=arrays, lstms=lstms)
+
+
+def _rounded_matrix(target: Target, matrix: Matrix, scales: Mapping[str, Array]) -> Matrix:
+    name = _NAMES[target]
+    if isinstance(matrix, Factors):
+        left, right = _rounded(matrix.left.T, scales.get(f"{name}_right")), scales.get(f"{name}_left")
+        return Factors(left.T, _rounded(matrix.right.T, right).T)
+    if isinstance(matrix, Pruned):
+        return Pruned(_rounded(matrix.values.T, scales.get(f"{name}_pruned")).T)
+    stacked = scales.get(_NAMES[JOINT]) if target in _STACKED else None
+    return _rounded(matrix.T, scales.get(name, stacked)).T
+
+
+def _rounded(array: Array, scales: Array | None) -> Array:
+    return array if scales is None else np.asarray(whole_numbers(array, scales) * scales)
 
 
 def _digests(compressions: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from elmo_mf.addresses import local_path
 from elmo_mf.bilm._priming import primed_state, priming_sentences
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import token_lists
-from elmo_mf.bilm.checkpoint import read_weights, write_weights
+from elmo_mf.bilm.checkpoint import StoredWeights, read_weights, rounded_to, stored_weights, write_weights
 from elmo_mf.bilm.checkpoint_files import VOCABULARY, checkpoint_files
 from elmo_mf.bilm.choices import STATE_POLICIES
 from elmo_mf.bilm.choices import StatePolicy as StatePolicy
@@ -69,8 +69,12 @@ class Bilm(nn.Module):
         word_cache_mb: Memory in MB for word vectors in inference, see `WordVectors`. Defaults to 0.
         precision: Precision of the weights in inference on a CPU: `float32`; `bfloat16`; or `int8` for the character
             CNN's highway layers and for large dense matrices of the gates, with all others in bfloat16. Characters and
-            convolutions are always in float32, and parameters stay in float32. If the processor lacks the instructions,
-            a warning is issued and float32 is used. Defaults to float32.
+            convolutions are always in float32. If the processor lacks the instructions, a warning is issued and float32
+            is used. Defaults to float32.
+        keep_float32: Whether weights in a lower precision are kept in float32 too, for training and other devices. If
+            not, `forward` raises an error where gradients are needed. `weights`, `save`, `state_dict` and moves to
+            another device or type then convert the weights to float32: to the numbers of the checkpoint if that is
+            stored in int8, else to rounded ones, with which the vectors are the same. Defaults to True.
 
     Packed copies of the parameters, and word vectors, are kept between calls. A change of a parameter is detected
     exactly, except for writes that PyTorch does not count; see `clear_derived_caches`.
@@ -92,10 +96,11 @@ class Bilm(nn.Module):
     def __init__(
         self,
         options: BilmOptions,
-        weights: BilmWeights,
+        weights: BilmWeights | StoredWeights,
         state: StatePolicy = "zero",
         word_cache_mb: float = 0,
         precision: Precision = "float32",
+        keep_float32: bool = True,
     ) -> None:
         super().__init__()
         for field, found, expected in (("state", state, STATE_POLICIES), ("precision", precision, PRECISIONS)):
@@ -106,20 +111,28 @@ class Bilm(nn.Module):
         self.options = options
         self.state_policy = state
         self.word_cache_mb = word_cache_mb
+        self.precision, self.keep_float32 = precision, keep_float32
+        self._has_only_copies = not keep_float32 and precision != "float32" and supports(precision)
+        self._scales: Mapping[str, Array] = {}
         layer = token_layer(options, weights, precision)
         self._token_layer = layer.kind
         self.add_module(layer.kind, layer)
-        self.layers = nn.ModuleList(
-            BiLstmLayer(
-                weights.lstms[0, k], weights.lstms[1, k], options.lstm.cell_clip, options.lstm.proj_clip, precision
-            )
-            for k in range(options.lstm.n_layers)
-        )
+        if self._has_only_copies:
+            layer.keep_only_copies()
+        self.layers, primed = nn.ModuleList(), list[tuple[_Primed, _Primed]]()
+        for k in range(options.lstm.n_layers):
+            lstms = weights.lstms[0, k], weights.lstms[1, k]
+            self.layers.append(BiLstmLayer(*lstms, options.lstm.cell_clip, options.lstm.proj_clip, precision))
+            primed.append((lstms[0].primed, lstms[1].primed))
+            del lstms
+            if self._has_only_copies:
+                cast(BiLstmLayer, self.layers[k]).keep_only_copies()
+        self.register_load_state_dict_post_hook(_keep_only_copies_again)  # type: ignore[no-untyped-call]
         self.register_buffer("_bounds", layer.bounds(), persistent=False)
         self.carried_state: list[State] | None = None
         self._word_vectors = WordVectors(word_cache_mb)
         if state == "primed":
-            h, c = _stored_state(weights) or primed_state(self, priming_sentences())
+            h, c = _stored_state(primed) or primed_state(self, priming_sentences())
             self.register_buffer("_primed_h", h)
             self.register_buffer("_primed_c", c)
 
@@ -133,6 +146,7 @@ class Bilm(nn.Module):
         word_cache_mb: float = 0,
         precision: Precision = "float32",
         vocabulary: str | Path | None = None,
+        keep_float32: bool = False,
     ) -> Bilm:
         """Read a checkpoint, dense or factored, and compress it.
 
@@ -146,6 +160,7 @@ class Bilm(nn.Module):
             precision: See `Bilm`.
             vocabulary: The vocabulary of a word table or a Unicode CNN, likewise; by default the one in the folder of
                 the other files.
+            keep_float32: See `Bilm`. Defaults to False.
 
         Returns:
             The encoder, in evaluation mode.
@@ -156,13 +171,17 @@ class Bilm(nn.Module):
         """
         with checkpoint_files(options_file, weight_file, vocabulary) as files:
             options = BilmOptions.from_file(files.options)
+            if compression is None:
+                with stored_weights(files.weights, options, files.vocabulary) as stored:
+                    bilm = cls(options, stored, state, word_cache_mb, precision, keep_float32).eval()
+                    bilm._scales = stored.scales()
+                return bilm
             weights = read_weights(files.weights, options, files.vocabulary)
-        if compression is not None:
-            from elmo_mf.compression import compress, with_history
+        from elmo_mf.compression import compress, with_history
 
-            weights = compress(weights, options, compression)
-            options = with_history(options, compression)
-        return cls(options, weights, state, word_cache_mb, precision).eval()
+        weights = compress(weights, options, compression)
+        options = with_history(options, compression)
+        return cls(options, weights, state, word_cache_mb, precision, keep_float32).eval()
 
     @property
     def output_dim(self) -> int:
@@ -402,7 +421,40 @@ class Bilm(nn.Module):
         if self.state_policy == "primed":
             h, c = (cast(Tensor, part).cpu().numpy() for part in (self._primed_h, self._primed_c))
             lstms = {(d, k): replace(w, primed=(h[k, d], c[k, d])) for (d, k), w in lstms.items()}
-        return BilmWeights(self.token_layer.arrays(), lstms, self.vocabulary)
+        weights = BilmWeights(self.token_layer.arrays(), lstms, self.vocabulary)
+        return rounded_to(weights, self._scales) if self._has_only_copies else weights
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Return the parameters, see `torch.nn.Module.state_dict`; without `keep_float32`, see `Bilm`."""
+        if not self._has_only_copies:
+            return super().state_dict(*args, **kwargs)
+        return self._in_float32().state_dict(*args, **kwargs)
+
+    def _in_float32(self) -> Bilm:
+        return Bilm(self.options, self.weights(), self.state_policy, self.word_cache_mb, self.precision)
+
+    def _restore_float32(self) -> None:
+        """Give each parameter its numbers again."""
+        whole, trained = self._in_float32().train(self.training), dict(self.named_parameters())
+        for name, parameter in whole.named_parameters():
+            parameter.requires_grad_(trained[name].requires_grad)
+        self.add_module(self._token_layer, whole.token_layer)
+        self.layers, self._has_only_copies = whole.layers, False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Bilm:
+        if self._has_only_copies:
+            before, after = self.token_layer.embedding, fn(self.token_layer.embedding.detach())
+            if (before.device, before.dtype) == (after.device, after.dtype):
+                return self  # copies cannot be moved
+            self._restore_float32()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        if self._has_only_copies:
+            self._restore_float32()
+        self._scales = {}
+        super()._load_from_state_dict(*args, **kwargs)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> None:
         """Write `options.json` and `weights.hdf5`, all or nothing; `from_files` reads them back.
@@ -419,24 +471,32 @@ class Bilm(nn.Module):
             InputError: See `write_weights`.
         """
         with atomic_files(folder) as staging:
-            write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions)
+            write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions, self._scales)
             write_json(staging / "options.json", self.options.to_dict())
             if self.vocabulary is not None:
                 self.vocabulary.save(staging / VOCABULARY)
 
 
+_Primed: TypeAlias = tuple[Array, Array] | None
 _ID_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint64, torch.uint32, torch.uint16)
 
 
-def _stored_state(weights: BilmWeights) -> tuple[Tensor, Tensor] | None:
+def _stored_state(primed: Sequence[tuple[_Primed, _Primed]]) -> tuple[Tensor, Tensor] | None:
     """A checkpoint's primed h (n_layers, 2, p) and c (n_layers, 2, n); None if any part is missing."""
-    stacked = []
-    for part in range(2):
-        layers = []
-        for layer in range(len(weights.lstms) // 2):
-            states = [weights.lstms[direction, layer].primed for direction in (0, 1)]
-            if any(state is None for state in states):
-                return None
-            layers.append(np.stack([state[part] for state in states if state is not None]))
-        stacked.append(torch.from_numpy(np.stack(layers)))
-    return stacked[0], stacked[1]
+    stored = [[state for state in states if state is not None] for states in primed]
+    if any(len(states) < 2 for states in stored):
+        return None
+    h, c = (torch.from_numpy(np.array([[s[part] for s in states] for states in stored])) for part in range(2))
+    return h, c
+
+
+def _keep_only_copies_again(module: nn.Module, _: object) -> None:
+    """Free loaded parameters, see `Bilm`."""
+    bilm = cast(Bilm, module)
+    if bilm.keep_float32 or bilm.precision == "float32" or not supports(bilm.precision):
+        return
+    if bilm.device.type == "cpu" and bilm.token_layer.embedding.dtype == torch.float32:
+        bilm.token_layer.keep_only_copies()
+        for layer in bilm.layers:
+            cast(BiLstmLayer, layer).keep_only_copies()
+        bilm._has_only_copies = True

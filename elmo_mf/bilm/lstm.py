@@ -64,6 +64,11 @@ class ProjectedLstm(LstmFormula):
         """
         return self._runtimes.choose(self, inputs, batch_sizes, state)
 
+    def keep_only_copies(self) -> None:
+        """Free the parameters that have copies in a lower precision, see `Bilm`."""
+        if self.precision != "float32":
+            self._runtimes.keep_only_copies(self)
+
 
 class BiLstmLayer(nn.Module):
     """Both directions of one layer: one `ProjectedLstm` if their matrices have the same structure, else two.
@@ -115,6 +120,11 @@ class BiLstmLayer(nn.Module):
             hs.append(h)
             cs.append(c)
         return torch.cat(outputs), (torch.cat(hs), torch.cat(cs))
+
+    def keep_only_copies(self) -> None:
+        """Free the parameters that have copies in a lower precision, see `Bilm`."""
+        for group in self.groups:
+            cast(ProjectedLstm, group).keep_only_copies()
 
     def weights(self) -> list[LstmWeights]:
         """Return the weights of the forward and of the backward direction."""

@@ -51,8 +51,8 @@ class LstmFormula(nn.Module):
     ) -> None:
         super().__init__()
         self.shared = JOINT in weights[0].matrices
-        inputs, recurrents = zip(*map(_input_and_recurrent, weights), strict=True)
-        self.input, self.recurrent = StackedLinear(inputs, settings), StackedLinear(recurrents, settings)
+        self.input = StackedLinear(list(map(_input, weights)), settings)
+        self.recurrent = StackedLinear(list(map(_recurrent, weights)), settings)
         projections = [w.matrices["projection"] for w in weights if "projection" in w.matrices]
         self.projection = StackedLinear(projections, settings) if projections else None
         self._given = [w.bias.astype(np.float32) for w in weights]
@@ -137,13 +137,19 @@ def in_file_order(rows: Array) -> Array:
     return reorder_rows(rows, _IGFO)
 
 
-def _input_and_recurrent(weights: LstmWeights) -> tuple[Matrix, Matrix]:
-    """Return W_x and W_h; for L [R_x R_h], R_x and the factors of L R_h."""
-    matrices = weights.matrices
-    if JOINT not in matrices:
-        return reorder_gates(matrices["input"], _IFOG), reorder_gates(matrices["recurrent"], _IFOG)
-    joint, p = cast(Factors, reorder_gates(matrices[JOINT], _IFOG)), weights.state_size
-    return joint.right[:, :-p], Factors(joint.left, joint.right[:, -p:])
+def _input(weights: LstmWeights) -> Matrix:
+    """Return W_x; for L [R_x R_h], R_x."""
+    if JOINT not in weights.matrices:
+        return reorder_gates(weights.matrices["input"], _IFOG)
+    return cast(Factors, weights.matrices[JOINT]).right[:, : -weights.state_size]
+
+
+def _recurrent(weights: LstmWeights) -> Matrix:
+    """Return W_h; for L [R_x R_h], the factors of L R_h."""
+    if JOINT not in weights.matrices:
+        return reorder_gates(weights.matrices["recurrent"], _IFOG)
+    joint = cast(Factors, reorder_gates(weights.matrices[JOINT], _IFOG))
+    return Factors(joint.left, joint.right[:, -weights.state_size :])
 
 
 def _forget_bias(bias: Array) -> Array:

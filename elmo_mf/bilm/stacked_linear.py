@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from elmo_mf.bilm.runtime_settings import RuntimeSettings, default_settings
 from elmo_mf.bilm.weights import Array, Factors, Matrix, Pruned
 
+Part: TypeAlias = Literal["left", "right"]
+"""A factor; a dense matrix is a left one."""
+
+
+class Copies(Protocol):
+    """Copies of the matrices in the form in which a product reads them."""
+
+    def numbers(self, part: Part, direction: int) -> Tensor:
+        """Return a factor of one direction, (in, out), in float32."""
+
 
 class StackedLinear(nn.Module):
     """`G` matrices applied to `G` inputs in one batched product, without a bias.
 
     Dense matrices are one parameter `left` (G, in, out); factored ones are two, `right` (G, in, blocks * r) and `left`
     (G, r, out), and their product is never formed. Pruned matrices run like dense ones; training leaves their zeros.
+    After `keep_only`, the parameters are shapes without numbers, and `forward` cannot be called.
 
     Args:
         matrices: One (out, in) matrix for each direction, all of the same structure, see `same_structure`.
@@ -40,14 +51,31 @@ class StackedLinear(nn.Module):
             right = nn.Parameter(_stack([cast(Factors, matrix).right for matrix in matrices]))
         self.right = right
         self.left = nn.Parameter(_stack(lefts))
+        self.mask: Tensor | None
         mask = self.left.detach() != 0 if isinstance(matrices[0], Pruned) else None
         self.register_buffer("mask", mask, persistent=False)
+        self._copies: Copies | None = None
         self.register_load_state_dict_post_hook(_restore_mask)  # type: ignore[no-untyped-call]
 
     @property
     def rank(self) -> int | None:
         """Rank of the factors; None for dense matrices."""
         return None if self.right is None else int(self.left.shape[1])
+
+    def keep_only(self, copies: Copies) -> None:
+        """Free the parameters; from now on the numbers are read from copies of them."""
+        self.left = shape_of(self.left)
+        self.right = None if self.right is None else shape_of(self.right)
+        if self.mask is not None:
+            self.mask = self.mask.to("meta")
+        self._copies = copies
+
+    def numbers(self, part: Part, direction: int) -> Tensor:
+        """Return a factor of one direction, (in, out), in float32."""
+        if self._copies is not None:
+            return self._copies.numbers(part, direction)
+        parameter = cast(Tensor, self.left if part == "left" else self.right)
+        return parameter[direction].detach()
 
     def forward(
         self, inputs: Tensor, add: Tensor | None = None, add_between: Tensor | None = None, overwrite_add: bool = False
@@ -88,7 +116,7 @@ class StackedLinear(nn.Module):
     def _masked_left(self) -> Tensor:
         left: Tensor = self.left
         if self.mask is not None and torch.is_grad_enabled():
-            left = left * cast(Tensor, self.mask)
+            left = left * self.mask
         return left
 
     def _product(self, inputs: Tensor, matrices: Tensor) -> Tensor:
@@ -109,9 +137,11 @@ class StackedLinear(nn.Module):
 
     def matrices(self) -> list[Matrix]:
         """Return the matrices, outputs first, with the structure that they were given in."""
-        lefts = [_unstack(left) for left in self.left]
+        directions = range(len(self.left))
+        lefts = [_unstack(self.numbers("left", direction)) for direction in directions]
         if self.right is not None:
-            return [Factors(left, _unstack(right)) for left, right in zip(lefts, self.right, strict=True)]
+            rights = [_unstack(self.numbers("right", direction)) for direction in directions]
+            return [Factors(*factors) for factors in zip(lefts, rights, strict=True)]
         return list(lefts) if self.mask is None else [Pruned(left) for left in lefts]
 
 
@@ -120,6 +150,11 @@ def _restore_mask(module: nn.Module, _: object) -> None:
     linear = cast(StackedLinear, module)
     if linear.mask is not None:
         linear.mask = linear.left.detach() != 0
+
+
+def shape_of(parameter: Tensor) -> nn.Parameter:
+    """Return a parameter of the same shape that has no numbers and takes no memory."""
+    return nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
 
 
 def same_structure(first: Matrix | None, second: Matrix | None) -> bool:
@@ -146,8 +181,11 @@ def bmm_in_parts(inputs: Tensor, matrices: Tensor, parts: int) -> Tensor:
 
 
 def _stack(matrices: list[Array]) -> Tensor:
-    return torch.from_numpy(np.stack([np.ascontiguousarray(matrix.T, dtype=np.float32) for matrix in matrices]))
+    stacked = np.empty((len(matrices), *matrices[0].T.shape), np.float32)
+    for place, matrix in zip(stacked, matrices, strict=True):
+        place[:] = matrix.T
+    return torch.from_numpy(stacked)
 
 
-def _unstack(parameter: Tensor) -> Array:
-    return parameter.detach().cpu().numpy().T.copy()
+def _unstack(matrix: Tensor) -> Array:
+    return matrix.cpu().numpy().T.copy()

@@ -57,6 +57,9 @@ class TokenLayer(nn.Module, ABC):
     def arrays(self) -> dict[str, Array]:
         """Return the parameters as the datasets that they came from."""
 
+    def keep_only_copies(self) -> None:
+        """Free the parameters that have copies in a lower precision, see `Bilm`."""
+
     def ids(self, sentences: Iterable[Iterable[str]]) -> Tensor:
         """Turn tokenised sentences into ids.
 

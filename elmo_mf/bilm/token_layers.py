@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elmo_mf.bilm.char_cnn import CharCnn
+from elmo_mf.bilm.checkpoint import StoredWeights
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, UnicodeCnnOptions
 from elmo_mf.bilm.runtime import Precision
 from elmo_mf.bilm.token_layer import TokenLayer
@@ -12,7 +13,9 @@ from elmo_mf.bilm.word_table import WordTable
 from elmo_mf.errors import InputError
 
 
-def token_layer(options: BilmOptions, weights: BilmWeights, precision: Precision = "float32") -> TokenLayer:
+def token_layer(
+    options: BilmOptions, weights: BilmWeights | StoredWeights, precision: Precision = "float32"
+) -> TokenLayer:
     """Build a token layer.
 
     Args:

@@ -91,7 +91,8 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         word_cache_mb: Size of the cache of a frozen encoder's word vectors (the character CNN's outputs), in megabytes.
             Defaults to 0, for no cache.
         precision: Precision of the encoder's products in inference on a CPU: `float32`, `bfloat16` or `int8`, see
-            `Bilm`. Defaults to `float32`.
+            `Bilm`. In a trained model that is loaded, a frozen encoder has no float32 copies of these weights. Defaults
+            to `float32`.
         stored: Name of an encoder in the weights of a trained model, as `elmo-mf accelerate` writes it; the files and
             the compression are then unused.
         vocab_to_cache: Argument of `elmo_token_embedder`; rejected.
@@ -145,7 +146,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             raise InputError("token_embeddings: cannot be combined with `requires_grad`")
         files = files_of_config(options_file, weight_file) if stored is None else [stored]
         words = saved_words(vocab, namespace)
-        bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision)
+        bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision, requires_grad)
         if token_embeddings is not None and weights_being_loaded() is None:
             bilm.use_token_embeddings(token_embeddings, token_vocabulary)
         if vocab is not None and isinstance(bilm.token_layer, UnicodeCnn):
@@ -167,20 +168,25 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
         stored: str | None,
         compression: dict[str, Any] | None,
         words: ElmoVocabulary | None,
-        *rest: Any,
+        state: Any,
+        word_cache_mb: float,
+        precision: Any,
+        requires_grad: bool,
     ) -> Bilm:
         """Build the encoder from the files or, when a trained model is loaded, from the shapes in its weights."""
+        rest = state, word_cache_mb, precision
         shapes = shapes_being_loaded(compression, files)
         if shapes is not None:
             options = BilmOptions.from_dict(shapes.options)
             bilm = shapes.built(lambda weights: Bilm(options, replace(weights, vocabulary=words), *rest).eval())
+            bilm.keep_float32 = requires_grad  # from the moment when the parameters are loaded
         elif stored is not None:
             expected = "options_file and weight_file: only a trained model's archive has the key"
             raise InputError(f"stored: found {stored!r}, expected {expected}")
         else:
             wanted = None if compression is None else read_compression(compression)
             weight_file = files[1] if len(files) > 1 else None
-            bilm = Bilm.from_files(files[0], weight_file, wanted, *rest)
+            bilm = Bilm.from_files(files[0], weight_file, wanted, *rest, keep_float32=True)
         self._form = StoredShapes(
             EncoderShapes.of(bilm.weights(), files=files, compression=compression, options=bilm.options.to_dict())
         )

@@ -55,7 +55,13 @@ def as_stored(values: np.ndarray, dtype: str, where: str) -> np.ndarray:
     return stored
 
 
-def write_rounded(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
+def write_rounded(
+    file: h5py.File,
+    name: str,
+    values: np.ndarray,
+    compression: str | None = None,
+    scales: np.ndarray | None = None,
+) -> None:
     """Add numbers to a new file as int8, with the scales that turn them back into numbers.
 
     The largest magnitude in each entry of the last axis becomes 127, so that rounding adds at most 1/254 of it.
@@ -65,12 +71,29 @@ def write_rounded(file: h5py.File, name: str, values: np.ndarray, compression: s
         name: Name of the dataset; the scales are in another, whose name ends in `SCALE`.
         values: Finite numbers in float32.
         compression: HDF5's compression; None for none.
+        scales: Scales to keep if all numbers are products of them and whole numbers; others are computed.
     """
-    largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), initial=0)
-    scales = (largest / _MOST_INT8).astype(np.float32)
-    rounded = np.rint(np.divide(values, scales, out=np.zeros_like(values, np.float32), where=scales > 0))
-    write_numbers(file, name, np.clip(rounded, -_MOST_INT8, _MOST_INT8).astype(np.int8), compression)
+    if scales is None or not _are_products(values, scales):
+        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), initial=0)
+        scales = (largest / _MOST_INT8).astype(np.float32)
+    write_numbers(file, name, whole_numbers(values, scales), compression)
     write_numbers(file, f"{name}{SCALE}", scales)
+
+
+def _are_products(values: np.ndarray, scales: np.ndarray) -> bool:
+    return scales.shape == values.shape[-1:] and np.array_equal(whole_numbers(values, scales) * scales, values)
+
+
+def whole_numbers(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Return the int8 numbers whose products with the scales are closest to the values.
+
+    Args:
+        values: Numbers in float32.
+        scales: Scale of each entry of the last axis, float32.
+    """
+    rounded = np.divide(values, scales, out=np.zeros_like(values, np.float32), where=scales > 0)
+    whole: np.ndarray = np.clip(np.rint(rounded), -_MOST_INT8, _MOST_INT8).astype(np.int8)
+    return whole
 
 
 def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
@@ -232,7 +255,8 @@ class NumbersFile(contextlib.ExitStack):
         scales = self.read(scale, whole.shape[-1:])
         if (scales < 0).any():
             self.fail(scale, "a negative scale", "0 or more")
-        return np.asarray(whole * scales)
+        whole *= scales
+        return whole
 
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -20,6 +20,7 @@ from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
 from elmo_mf.bilm import Bilm
+from elmo_mf.bilm.runtime import supports
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.compression import apply as application
 from elmo_mf.compression.calibration import RowWeights, write_row_weights
@@ -166,6 +167,20 @@ def test_pruned_weights_stay_zero_when_an_archive_is_trained_further(outside: Pa
     after = [to_dense(lstm.matrices["recurrent"]) for lstm in embedder.bilm.weights().lstms.values()]
     for old, new in zip(before, after, strict=True):
         assert (old == 0).any() and ((old == 0) == (new == 0)).all() and (old != new).any()
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_a_frozen_encoder_is_loaded_in_its_precision_only(requires_grad: bool, outside: Path, tmp_path: Path) -> None:
+    if not supports("int8"):
+        pytest.skip("needs a processor with int8 products")
+    keys = {"precision": "int8", "requires_grad": requires_grad}
+    archive, expected = _trained(outside, tmp_path / "out", elmo_mf=keys)
+    loaded = _loaded(archive)
+    bilm = loaded._model._text_field_embedder.token_embedder_elmo_mf.bilm
+    assert any(parameter.is_meta for parameter in bilm.parameters()) == (not requires_grad)
+    np.testing.assert_allclose(_said(loaded), expected, rtol=1e-6)
+    weights = torch.load(tmp_path / "out" / "best.th", weights_only=True)
+    assert loaded._model.state_dict().keys() == weights.keys()
 
 
 def test_two_encoders_of_one_model(outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,13 @@ from elmo_mf.bilm.lstm_formula import LstmFormula
 from elmo_mf.bilm.packing import State
 from elmo_mf.bilm.runtime._cuda_graphs import CudaGraphLstm
 from elmo_mf.bilm.runtime._eager import EagerLstm
+from elmo_mf.bilm.runtime._kept_copies import CpuRuntimes
 from elmo_mf.bilm.runtime._machine_code import MachineCodeLstm
-from elmo_mf.bilm.runtime._packed_linear import Precision, supports
+from elmo_mf.bilm.runtime._packed_linear import Precision, refuse_gradients, supports
 from elmo_mf.bilm.runtime._packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime._protocol import Runtime
 from elmo_mf.bilm.runtime._whole_batch import WholeBatchLstm
 from elmo_mf.bilm.runtime_settings import RuntimeSettings, default_settings
-
-
-class _CpuRuntimes(NamedTuple):
-    packed: PackedLstm
-    machine_code: MachineCodeLstm | None
 
 
 class Runtimes(nn.Module):
@@ -38,8 +34,19 @@ class Runtimes(nn.Module):
         super().__init__()
         self.precision: Precision = precision
         self.settings = default_settings() if settings is None else settings
-        self._cpu = DerivedCache[_CpuRuntimes]()
+        self._cpu = DerivedCache[CpuRuntimes]()
         self._graphs = DerivedCache[CudaGraphLstm]()
+        self._only: CpuRuntimes | None = None
+
+    def keep_only_copies(self, lstm: LstmFormula) -> None:
+        """Free the parameters that have copies for inference on a CPU; the layer then runs only there.
+
+        Args:
+            lstm: The layer.
+        """
+        self._cpu.clear()
+        self._only = self._build_for_cpu(lstm)
+        self._only.keep_only_copies(lstm)
 
     def choose(self, lstm: LstmFormula, inputs: Tensor, batch_sizes: list[int], state: State) -> Runtime:
         """Return the fastest runtime for a call.
@@ -54,7 +61,16 @@ class Runtimes(nn.Module):
             inputs: See `Runtime`.
             batch_sizes: See `Runtime`.
             state: See `Runtime`.
+
+        Raises:
+            InputError: Gradients are needed, and only copies of the parameters are kept.
         """
+        if self._only is not None:
+            if lstm.needs_gradients(inputs, *state):
+                refuse_gradients()
+            packed, machine_code = self._only
+            suits = machine_code is not None and (packed.stacks or machine_code.suits(batch_sizes[0]))
+            return cast(Runtime, machine_code if suits else packed)
         if not lstm.needs_gradients(inputs, *state):
             if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports(self.precision):
                 packed, machine_code = self._cpu.get(lstm.parameters(), lambda: self._build_for_cpu(lstm))
@@ -68,10 +84,10 @@ class Runtimes(nn.Module):
             return WholeBatchLstm(lstm, self.settings)
         return EagerLstm(lstm, self.settings)
 
-    def _build_for_cpu(self, lstm: LstmFormula) -> _CpuRuntimes:
+    def _build_for_cpu(self, lstm: LstmFormula) -> CpuRuntimes:
         packed = PackedLstm(lstm, self.precision, self.settings)
         machine_code = None if packed.quantizes else MachineCodeLstm.build(lstm, packed.directions, self.settings)
-        return _CpuRuntimes(packed, machine_code)
+        return CpuRuntimes(packed, machine_code)
 
 
 def suits_graphs(device: torch.device, sequences: int, settings: RuntimeSettings) -> bool:

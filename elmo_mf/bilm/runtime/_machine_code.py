@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,7 +23,8 @@ from elmo_mf.bilm.runtime._packed_linear import full_precision
 from elmo_mf.bilm.runtime._packed_lstm import PackedDirection
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
-from elmo_mf.bilm.stacked_linear import StackedLinear
+from elmo_mf.bilm.stacked_linear import Part, StackedLinear
+from elmo_mf.bilm.weights import Target
 
 
 def kernel_config(lstm: LstmFormula, dtype: torch.dtype, settings: RuntimeSettings) -> KernelConfig | None:
@@ -176,6 +178,30 @@ class MachineCodeLstm:
         torch.mm(inputs.to(self.config.dtype), self.directions[direction].right("input"), out=factored[:, :rank])
         return factored
 
+    def has_copies(self, target: Target) -> bool:
+        """Return whether the code reads copies of a matrix, which it does with the input's factors only."""
+        return target != "input" or self.joint_config is not None
+
+    def numbers(self, target: Target, part: Part, direction: int) -> Tensor:
+        """Return a factor as it is multiplied, in float32.
+
+        Args:
+            target: Which matrix, see `has_copies`.
+            part: Which of its factors; a dense matrix is a left one.
+            direction: Which direction's.
+
+        Returns:
+            (in, out).
+        """
+        if target == "input":
+            if part == "right" or self.joint_config is None:
+                return self.directions[direction].numbers(target, part)
+            return self.joint_config.gates_of_panels(
+                self._input_lefts[direction], self.lstm.input.left.shape[1]
+            ).float()
+        linear = cast(StackedLinear, self.lstm.recurrent if target == "recurrent" else self.lstm.projection)
+        return self._panels[direction].numbers(linear, target, part, self.config).float()
+
     @cached_property
     def _biases(self) -> list[Tensor]:
         return [bias[0].detach().contiguous() for bias in self.lstm.bias]
@@ -184,7 +210,8 @@ class MachineCodeLstm:
     def _input_lefts(self) -> list[Tensor]:
         config = self.joint_config
         assert config is not None
-        return [config.gate_panels(left.detach(), config.input_width) for left in self.lstm.input.left]
+        lefts = (self.lstm.input.numbers("left", direction) for direction in range(len(self.directions)))
+        return [config.gate_panels(left, config.input_width) for left in lefts]
 
     @cached_property
     def _panels(self) -> list[_Panels]:
@@ -213,11 +240,22 @@ class _Panels:
         projection_left = config.panels(left, config.projection_width)
         return cls(recurrent_right, recurrent, config.panels(right, config.n), projection_left)
 
+    def numbers(self, linear: StackedLinear, target: Target, part: Part, config: KernelConfig) -> Tensor:
+        """Return a factor, (in, out)."""
+        rows, columns = cast(Tensor, linear.left if part == "left" else linear.right).shape[1:]
+        if target == "recurrent" and part == "left":
+            return config.gates_of_panels(self.recurrent, rows)
+        if target == "recurrent":
+            padded = config.unpanelled(cast(Tensor, self.recurrent_right), (rows, config.right_width))
+            return config.unpadded(padded)
+        inner = linear.right is not None and part == "left"
+        return config.unpanelled(cast(Tensor, self.projection_left if inner else self.projection), (rows, columns))
+
 
 def _factors(linear: StackedLinear, direction: int) -> tuple[Tensor, Tensor | None]:
     """Left and right factor, or a dense matrix and None; (in, out) each."""
-    right = linear.right
-    return linear.left[direction].detach(), None if right is None else right[direction].detach()
+    right = None if linear.right is None else linear.numbers("right", direction)
+    return linear.numbers("left", direction), right
 
 
 def _address(tensor: Tensor | None) -> int | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.choices import PRECISIONS as PRECISIONS
 from elmo_mf.bilm.choices import Precision as Precision
+from elmo_mf.errors import InputError
 
 Activation = Literal["none", "sigmoid", "tanh"]
 
@@ -28,6 +29,9 @@ class Product(Protocol):
 
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
         """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
+
+    def numbers(self) -> Tensor:
+        """Return the weight (out, in) in float32; a product with it is the same."""
 
 
 class PackedLinear:
@@ -42,6 +46,10 @@ class PackedLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None, rows: int = 16) -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
         self.bias = None if bias is None else bias.to(weight.dtype).contiguous()
+        self._rows = rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedLinear, (self.weight.to_dense(), self.bias, self._rows)
 
     def __call__(self, x: Tensor, activation: Activation = "none") -> Tensor:
         """Multiply `x` (rows, in), add the bias and apply an activation; returns (rows, out)."""
@@ -53,6 +61,11 @@ class PackedLinear:
         """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, add, self.weight, None, "add")
         return result
+
+    def numbers(self) -> Tensor:
+        """Return the weight, see `Product`."""
+        weight: Tensor = self.weight.to_dense()
+        return weight.float()
 
 
 class QuantizedLinear:
@@ -68,12 +81,16 @@ class QuantizedLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
+        self._largest = weight.abs().amax(dim=1, keepdim=True)
         scale = _scale(weight)
         self.weight = torch.ops.onednn.qlinear_prepack((weight / scale).round_().to(torch.int8).contiguous(), None)
         self.scale = scale.view(-1)
         self.zero_points = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = (torch.zeros(len(weight)) if bias is None else bias).to(dtype)
         self.dtype = dtype
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuantizedLinear, (self.numbers(), self.bias, self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply `x` (rows, in) and add the bias; returns (rows, out)."""
@@ -89,6 +106,16 @@ class QuantizedLinear:
             quantized, 1.0, 128, self.weight, self.scale, self.zero_points, None, 1.0, 0, self.dtype, "none", [], ""
         )
         return torch.addcmul(add, product, scale.to(self.dtype))
+
+    def numbers(self) -> Tensor:
+        """Return the weight, see `Product`.
+
+        The largest magnitude of each output is exact: the product of 127 and the scale may be rounded to another, which
+        would have another scale.
+        """
+        whole = self.weight.to_dense().T
+        numbers = whole * self.scale.view(-1, 1)
+        return torch.where(whole.abs() == 127, self._largest * whole.sign(), numbers)
 
 
 def unquantized(precision: Precision) -> torch.dtype:
@@ -123,6 +150,16 @@ def packs(inputs: Tensor, parameters: Iterable[Tensor]) -> bool:
     """Return whether packed products can replace those with `parameters`: in float32 on a CPU, without gradients."""
     recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs, *parameters))
     return not recorded and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
+
+
+def refuse_gradients() -> NoReturn:
+    """Refuse a call that needs gradients of weights that are kept in a lower precision only.
+
+    Raises:
+        InputError: Always.
+    """
+    expected = "torch.no_grad(), requires_grad_(False), or an encoder that was loaded with keep_float32=True"
+    raise InputError(f"precision: found a call that needs gradients, with weights in no other, expected {expected}")
 
 
 def full_precision() -> AbstractContextManager[None]:

@@ -35,7 +35,7 @@ from elmo_mf.bilm.runtime._packed_linear import (
     unquantized,
 )
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
-from elmo_mf.bilm.stacked_linear import StackedLinear
+from elmo_mf.bilm.stacked_linear import Part, StackedLinear
 from elmo_mf.bilm.weights import GATES, Target
 
 PackedLayout = Literal["joint", "separate", "stacked"]
@@ -64,6 +64,11 @@ class PackedLstm:
         """Run the recurrence, see `Runtime`."""
         with full_precision():
             return self._run(inputs, batch_sizes, state)
+
+    @property
+    def stacks(self) -> bool:
+        """Whether steps of few sequences run in the layout `stacked`, which multiplies the parameters themselves."""
+        return self._min_separate > 1
 
     def layout(self, sequences: int) -> PackedLayout:
         """Return the layout in which a step of so many sequences runs."""
@@ -118,6 +123,7 @@ class PackedDirection:
     def __init__(self, lstm: LstmFormula, index: int, precision: Precision, settings: RuntimeSettings) -> None:
         self.lstm, self.index, self.precision, self.settings = lstm, index, precision, settings
         self.dtype = unquantized(precision)
+        self._rights: dict[Target, Tensor] = {}
 
     def __call__(
         self, inputs: Tensor, batch_sizes: list[int], h: Tensor, c: Tensor, joint: bool
@@ -205,19 +211,33 @@ class PackedDirection:
 
     def right(self, target: Target) -> Tensor:
         """Return a right factor of the gates, (in, r)."""
+        if target not in self._rights:
+            linear = self.lstm.input if target == "input" else self.lstm.recurrent
+            self._rights[target] = linear.numbers("right", self.index).to(self.dtype)
         return self._rights[target]
+
+    def numbers(self, target: Target, part: Part) -> Tensor:
+        """Return a factor (in, out) as it is multiplied, in float32.
+
+        Args:
+            target: Which matrix.
+            part: Which of its factors; a dense matrix is a left one.
+        """
+        if target == "projection":
+            assert self.lstm.projection is not None
+            inner = self.lstm.projection.right is not None and part == "left"
+            return self._projection_left.float() if inner else self._projection.numbers().T
+        if part == "right":
+            return self.right(target).float()
+        if target == "recurrent":
+            return self._recurrent.numbers().T
+        products = [self._input] if self.lstm.input.blocks == 1 else self._input_blocks
+        return torch.cat([product.numbers() for product in products]).T
 
     def quantizes(self, linear: StackedLinear) -> bool:
         """Return whether a matrix of the gates is kept as integers."""
         dense = linear.right is None and not self.lstm.shared
         return self.precision == "int8" and dense and linear.left[0].numel() >= self.settings.quantized_numbers
-
-    @cached_property
-    def _rights(self) -> dict[str, Tensor]:
-        factors = {"input": self.lstm.input.right, "recurrent": self.lstm.recurrent.right}
-        return {
-            target: right[self.index].detach().to(self.dtype) for target, right in factors.items() if right is not None
-        }
 
     @cached_property
     def _input(self) -> Product:
@@ -226,7 +246,7 @@ class PackedDirection:
     @cached_property
     def _input_blocks(self) -> list[Product]:
         """Each gate's own left factor."""
-        lefts = self._weight(self.lstm.input.left).chunk(GATES)
+        lefts = self._left(self.lstm.input).chunk(GATES)
         return [
             PackedLinear(left.to(self.dtype), bias) for left, bias in zip(lefts, self._bias.chunk(GATES), strict=True)
         ]
@@ -238,7 +258,7 @@ class PackedDirection:
     @cached_property
     def _joint(self) -> tuple[PackedLinear, PackedLinear]:
         """The left factors of input and recurrent side by side: rows of i, f, o, and rows of g."""
-        left = torch.cat([self._weight(self.lstm.input.left), self._weight(self.lstm.recurrent.left)], dim=1)
+        left = torch.cat([self._left(self.lstm.input), self._left(self.lstm.recurrent)], dim=1)
         rows = 3 * self.lstm.cell_size
         return (
             PackedLinear(left[:rows].to(self.dtype), self._bias[:rows]),
@@ -249,17 +269,17 @@ class PackedDirection:
     def _projection(self) -> Product:
         """The projection, or its right factor."""
         assert self.lstm.projection is not None
-        first = self.lstm.projection.left if self.lstm.projection.right is None else self.lstm.projection.right
-        return PackedLinear(self._weight(first).to(self.dtype))
+        first: Part = "left" if self.lstm.projection.right is None else "right"
+        return PackedLinear(self.lstm.projection.numbers(first, self.index).T.to(self.dtype))
 
     @cached_property
     def _projection_left(self) -> Tensor:
         assert self.lstm.projection is not None
-        return self.lstm.projection.left[self.index].detach().to(self.dtype)
+        return self.lstm.projection.numbers("left", self.index).to(self.dtype)
 
     def _packed(self, linear: StackedLinear, bias: Tensor | None) -> Product:
         """A dense matrix, or a left factor."""
-        weight = self._weight(linear.left)
+        weight = self._left(linear)
         if self.quantizes(linear):
             return QuantizedLinear(weight, bias, self.dtype)
         return PackedLinear(weight.to(self.dtype), bias)
@@ -268,9 +288,9 @@ class PackedDirection:
     def _bias(self) -> Tensor:
         return self.lstm.bias[self.index, 0].detach()
 
-    def _weight(self, stacked: Tensor) -> Tensor:
-        """This direction's matrix, outputs first."""
-        return stacked[self.index].detach().T
+    def _left(self, linear: StackedLinear) -> Tensor:
+        """This direction's dense matrix or left factor, outputs first."""
+        return linear.numbers("left", self.index).T
 
 
 def _clip_(values: Tensor, bound: float | None) -> Tensor:

@@ -148,6 +148,15 @@ class KernelConfig:
         pairs = padded.view(depth // rows, rows, -1).transpose(1, 2)
         return torch.cat([panel.flatten() for panel in torch.split(pairs, self.panel * self.lanes, dim=1)])
 
+    def unpanelled(self, panels: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the weight of this shape, (in, out), that `panels` has laid out."""
+        rows, width = 2 if self.bf16 else 1, self.padded(shape[1])
+        depth = panels.numel() // width
+        widths = [panel.numel() for panel in torch.split(torch.arange(width), self.panel * self.lanes)]
+        parts = torch.split(panels, [depth * columns for columns in widths])
+        pairs = torch.cat([part.view(depth // rows, -1, rows) for part in parts], dim=1)
+        return pairs.transpose(1, 2).reshape(depth, width)[: shape[0], : shape[1]]
+
     def blockwise(self, values: Tensor) -> Tensor:
         """Pad each block of columns (..., blocks * r), giving (..., right_width)."""
         assert self.recurrent_rank is not None
@@ -155,7 +164,20 @@ class KernelConfig:
         padded[..., : self.recurrent_rank] = values.reshape(*values.shape[:-1], self.blocks, -1)
         return padded.flatten(-2)
 
+    def unpadded(self, values: Tensor) -> Tensor:
+        """Return the values (..., blocks * r) that `blockwise` has padded."""
+        return values.reshape(*values.shape[:-1], self.blocks, -1)[..., : self.recurrent_rank].flatten(-2)
+
     def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
         """Lay out a weight (in, 4n) of the gates, with the four gates of the same memory cells next to each other."""
-        columns = torch.arange(4 * self.n).view(4, -1, self.lanes).transpose(0, 1).flatten()
-        return self.panels(weight[:, columns], depth)
+        return self.panels(weight[:, self._gate_columns], depth)
+
+    def gates_of_panels(self, panels: Tensor, rows: int) -> Tensor:
+        """Return the weight (rows, 4n) that `gate_panels` has laid out."""
+        weight = panels.new_empty(rows, 4 * self.n)
+        weight[:, self._gate_columns] = self.unpanelled(panels, (rows, 4 * self.n))
+        return weight
+
+    @property
+    def _gate_columns(self) -> Tensor:
+        return torch.arange(4 * self.n).view(4, -1, self.lanes).transpose(0, 1).flatten()
