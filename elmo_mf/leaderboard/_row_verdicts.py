@@ -180,7 +180,8 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
     if not len(dense):
         return Trust(True, "")
     improvements = scores.sign * baselines["difference"]
-    unbeaten = baselines[~(improvements + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0)]
+    beaten = improvements + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0
+    unbeaten = baselines[~beaten | (_has_a_model_of_its_own(baselines, scores) & (baselines["seeds"] == 1))]
     if len(unbeaten):
         names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
         reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) is not shown to beat {names}"
@@ -195,6 +196,15 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
         remark = f"{trust.remark} No model without an ELMo was run, so no encoder is recommended."
         return Trust(True, remark, recommends=False)
     return trust
+
+
+def _has_a_model_of_its_own(baselines: pd.DataFrame, scores: BoardScores) -> pd.Series:
+    """Which baselines were trained apart from dense; one seed of these says nothing of other seeds."""
+    kinds = baselines["baseline_of"]
+    if not scores.first.epochs:
+        return kinds.isna()
+    apart = scores.first.run.view == "retrained"
+    return (kinds == "no-encoder") | (apart & (kinds != "words"))
 
 
 def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:

@@ -197,6 +197,16 @@ def test_nothing_is_recommended_before_a_model_without_an_elmo_was_run(tmp_path:
     assert "No model without an ELMo was run" in lacking.trust.remark
 
 
+def test_one_seed_of_a_model_without_an_elmo_is_not_beaten(tmp_path: Path) -> None:
+    """Models that are trained apart differ between seeds, of which one says nothing."""
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 8: 0.69}, 3)
+    one = _board(tmp_path / "one", *entries, _baseline(task, "no-encoder", 0.5))
+    three = _board(tmp_path / "three", *entries, *(_baseline(task, "no-encoder", 0.5, seed) for seed in (1, 2, 3)))
+    assert not one.trust.decides and "is not shown to beat no ELMo" in one.trust.remark
+    assert three.trust.decides
+
+
 @pytest.mark.parametrize("retrained", [False, True])
 def test_baselines_are_shown_with_every_view(tmp_path: Path, retrained: bool) -> None:
     """Except shuffled weights, which have views; alone, they have a board of their own."""
@@ -275,7 +285,8 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
         entry["latency"]["encoder"]["32"]["median_ms"] = milliseconds
     unchecked = _board(tmp_path / "unchecked", *entries, margin=2)
     assert not any(row.recommended for row in unchecked.rows) and "nothing to recommend" in in_short(unchecked)
-    board = _board(tmp_path / "checked", *entries, _baseline(task, "no-encoder", 0.40), margin=2)
+    entries += [_baseline(task, "no-encoder", 0.40, seed) for seed in (1, 2, 3)]
+    board = _board(tmp_path / "checked", *entries, margin=2)
     assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 8"]
     assert {row.encoder for row in board.rows if row.not_inferior} == {"svd all rank 8", "svd all rank 16"}
     assert recommendations(unchecked) == []
@@ -301,6 +312,6 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     entries += [task.entry(None, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
     row = _row(_board(tmp_path, *entries), "dense in int8")
     assert (row.verdict, row.compressed, row.method) == ("equivalent", True, "int8")
-    entries.append(_baseline(task, "no-encoder", 0.4))
+    entries += [_baseline(task, "no-encoder", 0.4, seed) for seed in (1, 2, 3)]
     (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
     assert chosen.use == "precision: 'int8'"
