@@ -64,7 +64,7 @@ def answer_lines(summary: Findings) -> list[str]:
     costs = {"rank": summary.at_rank, "number of parameters": summary.at_parameters, "error": summary.at_error}
     known = {name: finding for name, finding in costs.items() if finding.boards}
     times = ", ".join(
-        f"{_times(finding.mean)} times as much at equal {name} ({finding.mean.n} models)"
+        f"{_times(finding.mean)} times as much at equal {name} ({_models(finding.mean)})"
         for name, finding in known.items()
     )
     verdicts = {name: _direction(finding.mean) for name, finding in known.items()}
@@ -75,7 +75,7 @@ def answer_lines(summary: Findings) -> list[str]:
         + (f"It costs {times}." if known else "No model has compressions of both."),
         f"**{demo}Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
         f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
-        f"{norms.n} models.",
+        f"{_models(norms)}.",
     ]
 
 
@@ -83,6 +83,10 @@ def _all_demo(found: Sequence[Finding]) -> bool:
     """Return whether the answers are from demo data alone, which the titles of boards say."""
     titles = [title for one in found for title in one.boards]
     return bool(titles) and all(title.startswith("DEMO: ") for title in titles)
+
+
+def _models(one: Interval) -> str:
+    return "1 model" if one.n == 1 else f"{one.n} models"
 
 
 def _times(one: Interval) -> str:
