@@ -12,6 +12,7 @@ RUN /opt/elmo-mf/bin/pip install --no-deps allennlp==2.10.1 allennlp-models==2.1
 COPY pyproject.toml README.md LICENSE elmo_mf_compat.pth ./
 COPY elmo_mf elmo_mf
 COPY jsonnet jsonnet
+COPY leaderboard/recommended.json leaderboard/recommended.json
 COPY tasks tasks
 COPY weights weights
 RUN /opt/elmo-mf/bin/pip install --no-deps .

@@ -141,15 +141,20 @@ def _input(weights: LstmWeights) -> Matrix:
     """Return W_x; for L [R_x R_h], R_x."""
     if JOINT not in weights.matrices:
         return reorder_gates(weights.matrices["input"], _IFOG)
-    return cast(Factors, weights.matrices[JOINT]).right[:, : -weights.state_size]
+    return _joint(weights).right[:, : -weights.state_size]
 
 
 def _recurrent(weights: LstmWeights) -> Matrix:
     """Return W_h; for L [R_x R_h], the factors of L R_h."""
     if JOINT not in weights.matrices:
         return reorder_gates(weights.matrices["recurrent"], _IFOG)
-    joint = cast(Factors, reorder_gates(weights.matrices[JOINT], _IFOG))
+    joint = _joint(weights)
     return Factors(joint.left, joint.right[:, -weights.state_size :])
+
+
+def _joint(weights: LstmWeights) -> Factors:
+    """Return L [R_x R_h], of which both factors have an order of gates if each gate has factors of its own."""
+    return cast(Factors, reorder_gates(weights.matrices[JOINT], _IFOG))
 
 
 def _forget_bias(bias: Array) -> Array:

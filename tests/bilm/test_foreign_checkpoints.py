@@ -128,7 +128,7 @@ def test_no_projections_and_everything_else(
         assert main(["compress", *given, *more, "--out", str(out)]) == 0, capsys.readouterr().err
         assert main(["inspect", str(out / "options.json"), str(out / "weights.hdf5")]) == 0
     assert main(["compress", *given, "--rank", "3", "--targets", "projection", "--out", str(tmp_path / "x")]) == 2
-    assert "compression.targets: found projection" in capsys.readouterr().err
+    assert "--targets: found projection" in capsys.readouterr().err
     bench = ["bench", "--options", given[0], "--weights", given[1], "--seconds", "0", "--batches", "1"]
     assert main([*bench, "--lengths", "3", "--ranks", "2"]) == 2
     assert "found weights that AllenNLP cannot read" in capsys.readouterr().err

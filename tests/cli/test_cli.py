@@ -287,7 +287,7 @@ def test_gradients(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"wrote {out / 'g.hdf5'}\n" and [p.name for p in out.iterdir()] == ["g.hdf5"]
     method: list[str | Path] = ["--method", "fisher_svd", "--gradients", out / "g.hdf5"]
     assert _run("compress", options, weights, "--rank", "2", *method, "--out", tmp_path / "r2") == 0
-    assert "tasks: found 'mnist'" in _fails(capsys, "gradients", "mnist", out / "h.hdf5")
+    assert "TASK: found 'mnist'" in _fails(capsys, "gradients", "mnist", out / "h.hdf5")
     assert "TASK: found ptb, a language model" in _fails(capsys, "gradients", "ptb", out / "h.hdf5")
 
 

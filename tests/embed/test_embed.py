@@ -359,7 +359,7 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ([str(tmp_path / "empty.txt"), out], "empty.txt: "),
         ([str(tmp_path / "latin.txt"), out], "latin.txt: line 2: "),
         ([str(tmp_path / "t.txt"), out, "--top", "--average"], "--top and --average"),
-        ([str(tmp_path / "t.txt"), out, "--rank", "999"], "compression.rank: found 999"),
+        ([str(tmp_path / "t.txt"), out, "--rank", "999"], "--rank: found 999"),
         (
             [str(tmp_path / "t.txt"), out, "--options", "o.json"],
             "o.json: ",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,9 @@ def test_latex(tmp_path: Path) -> None:
 
 
 def test_latex_shows_names_literally(tmp_path: Path) -> None:
-    boards = _boards()
-    boards[0].frame["encoder"] = r"a_1 <b> & {50 %} $|\#"
-    (path,) = write_exports(boards[:1], tmp_path, ["tex"])
+    board = _boards()[0]
+    named = replace(board, frame=board.frame.assign(encoder=r"a_1 <b> & {50 %} $|\#"))
+    (path,) = write_exports([named], tmp_path, ["tex"])
     row = path.read_text(encoding="utf-8").splitlines()[5]
     assert row.startswith(r"a\_1 $<$b$>$ \& \{50 \%\} \$$|$\textbackslash \# ")
 

@@ -256,7 +256,7 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     report = json.loads((small / "report.json").read_text())
     assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in own["matrices"]]
     assert main(["compress", *files, *how[:2], "--rank", "2", "--out", str(tmp_path / "none")]) == 2
-    assert "compression.gradients: " in capsys.readouterr().err
+    assert "--gradients: " in capsys.readouterr().err
     with h5py.File(gradients, "a") as file:
         del file["forward/1/gates_covariance"]
     assert main(["compress", *files, *how, "--out", str(tmp_path / "none")]) == 2

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 import pytest
 
+from elmo_mf import extensions
 from elmo_mf.compression import method_named, method_names
 from elmo_mf.records.compression import HIGHWAY_METHOD
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo
 from elmo_mf.tasks import SweepSpec, expand, load_task
 from elmo_mf.tasks.formats import FORMATS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_reviews
 
 _TEXT = str(ROOT / "tasks/ptb/demo/test.txt")
 _BASELINES = ["shuffled", "token-layer", "no-encoder", "words"]
@@ -68,11 +69,12 @@ def _factored(run: Run, method: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> list[SweepSpec]:
+def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]:
     """Sweeps with runs that use each version."""
     folder = tmp_path_factory.mktemp("versions")
     glove = folder / "glove.txt"
     glove.write_text("the 1 2\n", encoding="utf-8")
+    reviews = write_reviews(folder / "my-reviews")
     shared: dict[str, Any] = {"glove": str(glove), "ranks": [4]}
     distilled = {"method": "svd", "rank": 3, "targets": "all", "highway_rank": 8, "distill": {"text": _TEXT}}
     in_order = {"method": "whitened_svd", "rank": 3, "targets": "all", "inputs": "compressed"}
@@ -86,8 +88,11 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> list[SweepSpec]:
         {"tasks": ["ptb"], "methods": ["fisher_svd", "nmf", "prune", "random", "semi_nmf"], "compressions": [tuned]},
         {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "baselines": ["shuffled"],
          "options": options, "weights": weights},
+        {"tasks": ["my-reviews"], "methods": [], "data": str(reviews.parent), "include": [str(reviews)]},
     ]  # fmt: skip
-    return [SweepSpec.from_file(None, **shared, **one) for one in keys]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extensions, "_included", {})  # no other test meets the task
+        yield [SweepSpec.from_file(None, **shared, **one) for one in keys]
 
 
 def test_every_version_is_listed() -> None:

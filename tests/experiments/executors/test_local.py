@@ -123,7 +123,7 @@ import os, signal, sys
 from pathlib import Path
 from multiprocessing import forkserver
 from elmo_mf.errors import InputError
-from elmo_mf.experiments.executors import local
+from elmo_mf.experiments.executors import _local
 from tests.experiments.executors.works import LightRun, nothing
 
 server, kills, most = forkserver._forkserver, [], int(sys.argv[1])
@@ -135,7 +135,7 @@ def killed():
         kills.append(os.kill(server._forkserver_pid, signal.SIGKILL))
 
 server.ensure_running = killed
-executor = local.LocalExecutor(nothing, Path(sys.argv[2]), 1, 1)
+executor = _local.LocalExecutor(nothing, Path(sys.argv[2]), 1, 1)
 try:
     executor.start(LightRun("a run"))
     print(next(executor.events(500))[1].error or "ran")
@@ -158,10 +158,10 @@ def test_a_server_that_is_killed_at_its_start(kills: int, output: str, tmp_path:
 _STARTED = """
 import signal
 from multiprocessing import forkserver
-from elmo_mf.experiments.executors import local
+from elmo_mf.experiments.executors import _local
 
 before = signal.getsignal(signal.SIGINT)
-local.start_server(["time"])
+_local.start_server(["time"])
 pid = forkserver._forkserver._forkserver_pid
 with open(f"/proc/{pid}/status") as file:
     ignored = next(int(line.split()[1], 16) for line in file if line.startswith("SigIgn"))

@@ -19,9 +19,9 @@ def asked():
 
 torch.cuda.is_available = asked
 import elmo_mf.tasks._run_imports
-from elmo_mf.experiments.executors import preload
+from elmo_mf.experiments.executors import _preload
 assert not torch.cuda.is_initialized()
-assert not preload.driver_asked() or "allennlp.commands.train" not in sys.modules
+assert not _preload.driver_asked() or "allennlp.commands.train" not in sys.modules
 """
 
 _DRIVER = """
