@@ -23,12 +23,7 @@ Group = Literal["elmo_mf.methods", "elmo_mf.tasks"]
 """Groups of entry points."""
 
 _MOST_BYTES = 10_000_000  # of a Python file
-_SKIPPED = (
-    "_",
-    "test",
-    "conftest",
-    "setup",
-)  # first letters of the files and modules that AllenNLP skips, and two more
+_SKIPPED = ("_", "test", "conftest", "setup")  # AllenNLP skips names that begin with the first two
 _EXPECTED = "a Python file, a folder or an importable module"
 _included: dict[Path, None] = {}
 

@@ -1,4 +1,4 @@
-"""Factorization in the order of the matrices' use, each fitted to the inputs that it gets from factors before it."""
+"""Factorization of matrices in the order of their use, each fitted to the inputs that earlier factors give it."""
 
 from __future__ import annotations
 

@@ -199,12 +199,10 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
 
 
 def _has_a_model_of_its_own(baselines: pd.DataFrame, scores: BoardScores) -> pd.Series:
-    """Which baselines were trained apart from dense; one seed of these says nothing of other seeds."""
-    kinds = baselines["baseline_of"]
-    if not scores.first.epochs:
-        return kinds.isna()
-    apart = scores.first.run.view == "retrained"
-    return (kinds == "no-encoder") | (apart & (kinds != "words"))
+    """Return which baselines have a model that was trained without dense; one seed says nothing of its other seeds."""
+    kinds, trains = baselines["baseline_of"], bool(scores.first.epochs)
+    retrained = scores.first.run.view == "retrained"
+    return trains & ((kinds == "no-encoder") | (retrained & (kinds != "words")))
 
 
 def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
