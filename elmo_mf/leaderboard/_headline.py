@@ -47,8 +47,8 @@ def lead(board: Board) -> str:
     total = sum(count.values())
     verdicts = f"Of {total} encoders, at a margin of {markdown(unit.amount(board.margin))}: {counts}." if total else ""
     sentence = in_short(board)
-    remark = board.trust.decides and board.trust.remark
-    return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(remark or "")) if part)
+    remark = board.trust.remark if board.trust.decides and board.trust.recommends else ""  # else in the sentence
+    return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(remark)) if part)
 
 
 def _described(row: Row, board: Board) -> str:
