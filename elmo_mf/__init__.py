@@ -6,27 +6,24 @@ __version__ = "0.2.0"
 
 install()
 
-TYPE_CHECKING = False  # not typing's: every Python start of the environment imports this file
-if TYPE_CHECKING:
-    from elmo_mf.acceleration import accelerate
-    from elmo_mf.bilm import Bilm
-    from elmo_mf.records.compression import Compression
-
-__all__ = ["Bilm", "Compression", "__version__", "accelerate"]
+# without lazy_loader, whose import takes time: every Python start of the environment imports this file
+_MODULES = {
+    "Bilm": "elmo_mf.bilm",
+    "Compression": "elmo_mf.records.compression",
+    "accelerate": "elmo_mf.acceleration",
+    "compress_checkpoint": "elmo_mf.compression",
+}
+__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint"]
 
 
 def __getattr__(name: str) -> object:
     """Import the public names on first use."""
-    if name == "Bilm":
-        from elmo_mf.bilm import Bilm
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Bilm
-    if name == "Compression":
-        from elmo_mf.records.compression import Compression
+    return getattr(import_module(_MODULES[name]), name)
 
-        return Compression
-    if name == "accelerate":
-        from elmo_mf.acceleration import accelerate
 
-        return accelerate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 from elmo_mf.addresses import local_path
-from elmo_mf.errors import missing
 from elmo_mf.io.paths import expanded
 
 _WRITTEN_OR_FOLDERS = (
@@ -26,17 +25,6 @@ _running: ContextVar[ExitStack] = ContextVar("running")
 def until_the_end(context: AbstractContextManager[T]) -> T:
     """Enter a context, such as that of a temporary folder, which is left when the running command ends."""
     return _running.get().enter_context(context)
-
-
-def check_texts(texts: Iterable[Path | None]) -> None:
-    """Check before PyTorch is imported that texts exist; None stands for one that is not given.
-
-    Raises:
-        InputError: One of them does not.
-    """
-    for text in texts:
-        if text is not None and not text.exists():
-            raise missing(text, "text file", "one tokenised sentence per line")
 
 
 def on_this_machine(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,12 +11,12 @@ from typer import Argument, Option
 from elmo_mf.cli._compression_options import CompressionOptions
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
-from elmo_mf.cli._files import check_texts
 from elmo_mf.cli._output_options import Output, the_output
 from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, check_space, output_errors, staging
+from elmo_mf.io.sentences import check_texts
 
 if TYPE_CHECKING:
     import torch

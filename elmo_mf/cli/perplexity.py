@@ -10,10 +10,10 @@ from typer import Argument, Option
 from elmo_mf.cli._compression_options import CompressionOptions
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
-from elmo_mf.cli._files import check_texts
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
+from elmo_mf.io.sentences import check_texts
 
 
 def perplexity(

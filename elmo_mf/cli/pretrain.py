@@ -12,7 +12,6 @@ from typer import Argument, Context, Option
 from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import budget, rank
 from elmo_mf.cli._devices import DeviceOptions
-from elmo_mf.cli._files import check_texts
 from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._progress_bar import progress_bar
@@ -20,6 +19,7 @@ from elmo_mf.cli._start_options import StartOptions, given_names
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
+from elmo_mf.io.sentences import check_texts
 from elmo_mf.pretrain import PretrainSettings
 
 if TYPE_CHECKING:

@@ -1,4 +1,5 @@
 from ._activation_error import ActivationError, activation_error
+from ._checkpoint_compression import COMPRESSED_FILES, CompressedCheckpoint, compress_checkpoint
 from ._inspection import inspect
 from ._model_card import Source, licence_on_card, write_compressed_card, write_converted_card, write_pretrained_card
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
@@ -21,8 +22,10 @@ from .size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, lstm_size, size_r
 
 __all__ = [
     "BYTES_PER_PARAMETER",
+    "COMPRESSED_FILES",
     "ActivationError",
     "CalibrationStatistics",
+    "CompressedCheckpoint",
     "CompressionReport",
     "MatrixSize",
     "Method",
@@ -32,6 +35,7 @@ __all__ = [
     "break_even_rank",
     "check_compression",
     "compress",
+    "compress_checkpoint",
     "compressed_matrices",
     "compression_report",
     "compression_versions",

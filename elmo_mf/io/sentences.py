@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, missing
 from elmo_mf.io import TextLines
 
 _EXPECTED = "one tokenised sentence per line"
@@ -15,6 +15,17 @@ SPLIT_AT_ONCE = 1 << 16  # characters; longer lines are split word by word, to s
 WORD = re.compile(r"\S+")  # splits at the same white space as `str.split`
 MOST_WORDS = 1_000_000_000
 """Largest number of words in a text that is kept in memory."""
+
+
+def check_texts(texts: Iterable[str | Path | None]) -> None:
+    """Check before the work, and before PyTorch is imported, that texts exist; None stands for one that is not given.
+
+    Raises:
+        InputError: One of them does not.
+    """
+    for text in texts:
+        if text is not None and not Path(text).exists():
+            raise missing(Path(text), "text file", _EXPECTED)
 
 
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:

@@ -123,7 +123,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     files, out = elmo_files(), tmp_path / "out"
     checkpoint, sizes = out / "distill.pt", list[int]()
     with monkeypatch.context() as patch:
-        patch.setattr("elmo_mf.compression.compression_report", _interrupted)
+        patch.setattr("elmo_mf.compression._report.compression_report", _interrupted)
         if resumed:
             assert _compress(files, out, 2, *command) == 130
             sizes.append(checkpoint.stat().st_size)

@@ -1,0 +1,8 @@
+from .acceleration import accelerate
+from .bilm import Bilm
+from .compression import compress_checkpoint
+from .records.compression import Compression
+
+__version__: str
+
+__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint"]
