@@ -12,8 +12,9 @@ _MODULES = {
     "Compression": "elmo_mf.records.compression",
     "accelerate": "elmo_mf.acceleration",
     "compress_checkpoint": "elmo_mf.compression",
+    "perplexity": "elmo_mf.pretrain",
 }
-__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint"]
+__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint", "perplexity"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,9 @@
 from .acceleration import accelerate
 from .bilm import Bilm
 from .compression import compress_checkpoint
+from .pretrain import perplexity
 from .records.compression import Compression
 
 __version__: str
 
-__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint"]
+__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint", "perplexity"]

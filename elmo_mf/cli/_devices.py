@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
-
-from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -28,14 +27,12 @@ class DeviceOptions:
         """
         import torch
 
+        from elmo_mf.devices import usable_device
+
         if self.threads:
             torch.set_num_threads(self.threads)
-        try:
-            device = torch.device(self.device)
-            torch.empty(1, device=device)
-        except Exception as error:
-            reason = str(error).splitlines()[0][:80]
-            raise InputError(
-                f"--device: found {self.device} ({reason}), expected cpu, or cuda where there is a GPU"
-            ) from None
-        return device
+        return usable_device(self.device)
+
+    def option_names(self) -> Mapping[str, str]:
+        """Return the option of the device by the name that errors have for it."""
+        return {"device": "--device"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -14,6 +14,9 @@ from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
 from elmo_mf.io.sentences import check_texts
+
+if TYPE_CHECKING:
+    from elmo_mf.pretrain import Evaluation
 
 
 def perplexity(
@@ -47,8 +50,8 @@ def perplexity(
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
     """
     check_texts(texts)
-    from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE, evaluate_each
-    from elmo_mf.provenance import provenance
+    from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE
+    from elmo_mf.pretrain import perplexity as compute
     from elmo_mf.resources import base_elmo
 
     files = elmo.files(base_elmo())
@@ -58,13 +61,16 @@ def perplexity(
         check_unused([json_file], force)
     device = where.use()
     compression = compress.compression()
-    evaluations = []
-    compressions = [None] if compression is None else [None, compression]
-    for one in evaluate_each(files.options, files.weights, texts, compressions, softmax, device, max_tokens, limit):
-        evaluations.append(one)
-        echo(
-            f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "
-            f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
-        )
+    result = compute(
+        texts, files.options, files.weights, compressions=[] if compression is None else [compression],
+        softmax=softmax, device=device, max_tokens=max_tokens, limit=limit, done=_print,
+    )  # fmt: skip
     if json_file is not None:
-        write_json(json_file, {"perplexities": [one.to_dict() for one in evaluations], **provenance(device).to_dict()})
+        write_json(json_file, result.to_dict())
+
+
+def _print(one: Evaluation) -> None:
+    echo(
+        f"{one.encoder}: forward {one.forward:.2f}, backward {one.backward:.2f} on {one.words:,} words "
+        f"({one.unknown:.1%} unknown), {one.parameters:,} biLSTM parameters"
+    )

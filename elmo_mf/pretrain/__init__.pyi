@@ -1,6 +1,7 @@
 from ._corpus import Batch, Corpus
-from ._evaluate import VOCABULARY_FILE, evaluate_each
+from ._evaluate import VOCABULARY_FILE, Evaluation
 from ._model import LanguageModel
+from ._perplexity import Perplexities, perplexity
 from ._progress import StepMetrics
 from ._train import Trainer
 from .settings import PretrainSettings
@@ -12,12 +13,14 @@ __all__ = [
     "VOCABULARY_FILE",
     "Batch",
     "Corpus",
+    "Evaluation",
     "LanguageModel",
+    "Perplexities",
     "PretrainSettings",
     "Start",
     "StepMetrics",
     "Trainer",
-    "evaluate_each",
+    "perplexity",
     "read_softmax",
     "softmax_of",
     "write_softmax",
