@@ -11,10 +11,11 @@ _MODULES = {
     "Bilm": "elmo_mf.bilm",
     "Compression": "elmo_mf.records.compression",
     "accelerate": "elmo_mf.acceleration",
+    "benchmark": "elmo_mf.bench",
     "compress_checkpoint": "elmo_mf.compression",
     "perplexity": "elmo_mf.pretrain",
 }
-__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint", "perplexity"]
+__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,5 @@
 from .acceleration import accelerate
+from .bench import benchmark
 from .bilm import Bilm
 from .compression import compress_checkpoint
 from .pretrain import perplexity
@@ -6,4 +7,4 @@ from .records.compression import Compression
 
 __version__: str
 
-__all__ = ["Bilm", "Compression", "accelerate", "compress_checkpoint", "perplexity"]
+__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,13 +19,24 @@ from elmo_mf.bench._variants import AllenNlp, Ours, TorchLstm, Variant, WordCach
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.runtime import Precision, supports
-from elmo_mf.provenance import provenance
+from elmo_mf.provenance import gpu_name, provenance
 from elmo_mf.records import Compression
+from elmo_mf.tabular import Tabular
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
-class BenchResult:
-    """Timings of a benchmark by case."""
+@dataclass(frozen=True, repr=False)
+class BenchResult(Tabular):
+    """Timings of a benchmark by case.
+
+    Attributes:
+        encoder: Name of the ELMo.
+        device: Device on which it ran.
+        limits: Limits of the machine.
+        timings: Timings of the encoders in each case.
+    """
 
     encoder: str
     device: torch.device
@@ -49,6 +60,30 @@ class BenchResult:
             "cases": cases,
             **provenance(self.device).to_dict(),
         }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each case and encoder; the columns from `median_ms` on are attributes of `Timing`."""
+        import pandas as pd
+
+        rows = [
+            {"part": case.part, "batch": len(case.lengths), "length": case.length, "encoder": timing.variant}
+            | {name: getattr(timing, name) for name in _MEASURED}
+            for case, timings in self.timings.items()
+            for timing in timings
+        ]
+        return pd.DataFrame(rows)
+
+    def notes(self) -> list[str]:
+        """Return the machine and its limits."""
+        machine = gpu_name(self.device) or f"{torch.get_num_threads()} threads"
+        return [f"{self.encoder}; {machine}; {self.limits}", *_LEGEND]
+
+
+_MEASURED = ("median_ms", "ratio", "gb_s", "gflop_s", "error")
+_LEGEND = (
+    "GFLOP/s: counts all words and windows that AllenNLP computes; above 100% where work is skipped",
+    "error: largest difference from AllenNLP's vectors, or from those with float32 weights",
+)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,13 +42,17 @@ class Case:
     def _bounds(self) -> int:
         return 0 if self.part == "lstm" else 2
 
-    def __str__(self) -> str:
+    @property
+    def length(self) -> str:
+        """Number of tokens of the sentences, as a text."""
         shortest, longest = min(self.lengths), max(self.lengths)
-        length = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
-        return f"{self.part}, batch {len(self.lengths)}, length {length}"
+        return f"{longest}" if shortest == longest else f"{shortest} to {longest}"
+
+    def __str__(self) -> str:
+        return f"{self.part}, batch {len(self.lengths)}, length {self.length}"
 
 
-def cases(parts: list[Part], batches: list[int], lengths: list[int], ragged: bool) -> list[Case]:
+def cases(parts: Sequence[Part], batches: Sequence[int], lengths: Sequence[int], ragged: bool) -> list[Case]:
     """List the cases of a benchmark: every part with every batch size and length.
 
     Args:

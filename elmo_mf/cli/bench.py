@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -22,7 +21,6 @@ from elmo_mf.errors import check_installed
 from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.bench import Case
     from elmo_mf.bilm.checkpoint_files import CheckpointFiles
     from elmo_mf.records import Compression
 
@@ -61,11 +59,6 @@ class EncoderOptions:
     ] = "float32,bfloat16,int8"
     include: Include = field(default_factory=list)
 
-    @property
-    def name(self) -> str:
-        """Name of the ELMo, for tables."""
-        return str(self.weights or self.options or f"{self.size}, random weights")
-
     def given(self) -> CheckpointFiles | None:
         """Find the ELMo's files, if they are given."""
         if self.options is None and self.weights is None:
@@ -74,7 +67,7 @@ class EncoderOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Return the options by the keys of a compression that they set."""
-        return COMPRESSION | {"compression.rank": "--ranks"}
+        return COMPRESSION | {"compression.rank": "--ranks", "size": "--size"}
 
     def compressions(self) -> list[Compression]:
         """Return the compressions to time against the dense encoder."""
@@ -108,13 +101,17 @@ class CaseOptions:
     ] = True
     seconds: Annotated[float, Option(min=0, help="Seconds to spend on each case; at least three rounds are run.")] = 10
 
-    def cases(self) -> list[Case]:
-        """Return every combination of part, length and batch size."""
-        from elmo_mf.bench import PARTS, cases
+    def grid(self) -> dict[str, Any]:
+        """Return the arguments of `benchmark` that choose the cases."""
+        from elmo_mf.bench import PARTS
 
-        parts = choices("--parts", self.parts, PARTS)
-        batches, lengths = integers("--batches", self.batches, least=1), integers("--lengths", self.lengths, least=1)
-        return cases(parts, batches, lengths, self.ragged)
+        return {
+            "parts": choices("--parts", self.parts, PARTS),
+            "batches": integers("--batches", self.batches, least=1),
+            "lengths": integers("--lengths", self.lengths, least=1),
+            "ragged": self.ragged,
+            "seconds": self.seconds,
+        }
 
 
 def bench(
@@ -150,27 +147,20 @@ def bench(
         check_output("--json", json_file, inputs)
     figure.check(inputs)
     check_unused([json_file, figure.plot], force)
-    import torch
-
-    from elmo_mf.bench import bench_table, elmo_of_size, plot_bench, run_bench
+    grid = cases.grid()
+    from elmo_mf.bench import bench_table, benchmark, plot_bench
     from elmo_mf.cli._console import Console
-    from elmo_mf.provenance import gpu_name
-
-    chosen, device = cases.cases(), where.use()
 
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console = Console(soft_wrap=True, width=120)
-    elmo = elmo_of_size(encoders.size) if given is None else nullcontext((given.options, given.weights))
-    with elmo as files:
-        result = run_bench(
-            encoders.name, files, compressions, precisions, chosen, device, cases.seconds,
-            lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
-        )  # fmt: skip
-    machine = gpu_name(device) or f"{torch.get_num_threads()} threads"
-    console.print(f"{encoders.name}; {machine}; {result.limits}")
-    console.print("GFLOP/s: counts all words and windows that AllenNLP computes; above 100% where work is skipped")
-    console.print("error: largest difference from AllenNLP's vectors, or from those with float32 weights")
+    result = benchmark(
+        encoders.options, encoders.weights, size=encoders.size, compressions=compressions, precisions=precisions,
+        device=where.use(), **grid,
+        done=lambda case, timings, limits: console.print(bench_table(case, timings, limits), ""),
+    )  # fmt: skip
+    for line in result.notes():
+        console.print(line)
     if json_file is not None:
         write_json(json_file, result.to_dict())
     if figure.plot is not None:
