@@ -14,8 +14,9 @@ _MODULES = {
     "benchmark": "elmo_mf.bench",
     "compress_checkpoint": "elmo_mf.compression",
     "perplexity": "elmo_mf.pretrain",
+    "read_leaderboard": "elmo_mf.leaderboard",
 }
-__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity"]
+__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity", "read_leaderboard"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,9 +2,10 @@ from .acceleration import accelerate
 from .bench import benchmark
 from .bilm import Bilm
 from .compression import compress_checkpoint
+from .leaderboard import read_leaderboard
 from .pretrain import perplexity
 from .records.compression import Compression
 
 __version__: str
 
-__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity"]
+__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity", "read_leaderboard"]

@@ -23,26 +23,27 @@ class Tabular(ABC):
         """Return what else there is to say, in sentences. Defaults to nothing."""
         return ()
 
+    def shown(self) -> pd.DataFrame:
+        """Return the table as it is shown. Defaults to that of `to_pandas`."""
+        return self.to_pandas()
+
     def __repr__(self) -> str:
-        table = self.to_pandas().to_string(index=False, float_format=_FLOAT, max_rows=_MOST_ROWS)
-        return "\n".join([table, *self.notes()])
+        table, notes = self._shortened()
+        return "\n".join([table.to_string(index=False, float_format=_FLOAT, na_rep=""), *notes])
 
     def _repr_html_(self) -> str:
-        return table_html(self.to_pandas(), self.notes())
+        import pandas as pd
 
+        table, notes = self._shortened()
+        with pd.option_context("display.max_colwidth", None):  # to_html has no argument for it
+            shown = table.to_html(index=False, border=0, float_format=_FLOAT, na_rep="")
+        return shown + "".join(f"\n<p>{html(note)}</p>" for note in notes)
 
-def table_html(table: pd.DataFrame, notes: Sequence[str] = (), title: str = "") -> str:
-    """Return a table and the notes below it as HTML for a notebook.
-
-    Args:
-        table: The table, whose index is not shown.
-        notes: Texts below it.
-        title: Text above it.
-    """
-    shown = table.head(_MOST_ROWS).to_html(index=False, border=0, float_format=_FLOAT, na_rep="")
-    more = [f"and {len(table) - _MOST_ROWS:,} more"] if len(table) > _MOST_ROWS else []
-    heading = f"<p><b>{html(title)}</b></p>\n" if title else ""
-    return heading + shown + "".join(f"\n<p>{html(note)}</p>" for note in [*more, *notes])
+    def _shortened(self) -> tuple[pd.DataFrame, list[str]]:
+        """Return the first rows of the table, and the texts below it."""
+        table = self.shown()
+        more = [f"and {len(table) - _MOST_ROWS:,} more"] if len(table) > _MOST_ROWS else []
+        return table.head(_MOST_ROWS), [*more, *self.notes()]
 
 
 _FLOAT = "{:.4g}".format

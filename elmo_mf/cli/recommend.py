@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
@@ -42,8 +42,6 @@ def recommend(
     """
     from elmo_mf.io import check_output, write_json
 
-    if not isfinite(margin):
-        raise InputError(f"--margin: found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
@@ -60,9 +58,10 @@ def recommend(
 
 
 def _of_records(folder: Path, margin: float) -> Recommendations:
-    from elmo_mf.leaderboard import boards, outputs_of, recommended, records_of
+    from elmo_mf.leaderboard import read_leaderboard
 
-    return recommended(boards(records_of(folder), outputs_of(folder), margin), margin)
+    with options_named({"margin": "--margin"}):
+        return read_leaderboard(folder, margin).recommended()
 
 
 def _published(margin: float) -> Recommendations:

@@ -1,3 +1,4 @@
+from ._leaderboard import BoardTable, Leaderboard, read_leaderboard
 from ._machines import SIGN, machine_kind
 from ._margin import MARGIN
 from ._recommend import recommended
@@ -13,13 +14,16 @@ __all__ = [
     "MARGIN",
     "SIGN",
     "Board",
+    "BoardTable",
     "Comparison",
+    "Leaderboard",
     "Recommendations",
     "Unit",
     "boards",
     "compare",
     "machine_kind",
     "outputs_of",
+    "read_leaderboard",
     "read_recommendations",
     "recommended",
     "records_of",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elmo_mf.io import atomic_files, check_folder
+from elmo_mf.leaderboard._leaderboard import read_leaderboard
 from elmo_mf.leaderboard._margin import MARGIN
-from elmo_mf.leaderboard.aggregate import Board, boards
+from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.exports import check_kinds, write_exports
 from elmo_mf.leaderboard.page import write_page
-from elmo_mf.leaderboard.read_records import outputs_of, records_of
 from elmo_mf.leaderboard.readme import write_leaderboard
 
 
@@ -33,7 +33,7 @@ def write_reports(folder: Path, kinds: Sequence[str] = (), margin: float = MARGI
     """
     check_kinds(kinds)
     check_folder("FOLDER", folder)
-    tables = boards(records_of(folder), outputs_of(folder), margin)
+    tables = list(read_leaderboard(folder, margin).boards)
     with atomic_files(folder) as staging:
         written = [write_leaderboard(tables, staging), write_page(staging, tables)]
         written += write_exports(tables, staging, kinds)
