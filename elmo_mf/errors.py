@@ -77,6 +77,7 @@ INSTALLATION = {
     "allennlp": "AllenNLP 2.10.1: elmo-mf setup-allennlp",
     "allennlp_models": "AllenNLP's models 2.10.1: elmo-mf setup-allennlp",
     "_jsonnet": "the package jsonnet: pip install jsonnet",
+    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "MLflow: pip install 'elmo-mf[mlflow]'"),
 }
 """How to install what some commands need, by the name of the module."""
 

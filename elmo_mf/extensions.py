@@ -1,4 +1,4 @@
-"""Methods and tasks from outside this package: the user's files, folders and modules, and entry points."""
+"""Methods, tasks and trackers from outside this package: the user's files, folders and modules, and entry points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elmo_mf.errors import InputError, one_line
 from elmo_mf.io import read_bytes
 from elmo_mf.io.paths import expanded
 
-Group = Literal["elmo_mf.methods", "elmo_mf.tasks"]
+Group = Literal["elmo_mf.methods", "elmo_mf.tasks", "elmo_mf.trackers"]
 """Groups of entry points."""
 
 _MOST_BYTES = 10_000_000  # of a Python file
@@ -29,7 +29,7 @@ _included: dict[Path, None] = {}
 
 
 def include(names: Iterable[str | Path]) -> None:
-    """Import methods from outside this package, and find tasks there.
+    """Import methods and trackers from outside this package, and find tasks there.
 
     A Python file is imported, and so are the files of a folder and the modules of a package, except those whose names
     begin with `_` or `test`. The task configs of a folder, `task.toml` and `*/task.toml`, become tasks.

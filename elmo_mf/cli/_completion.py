@@ -58,6 +58,13 @@ def sweeps() -> list[str]:
     return list(named_sweeps())
 
 
+def trackers() -> list[str]:
+    """Return the names of all experiment trackers."""
+    from elmo_mf.trackers import tracker_names
+
+    return tracker_names()
+
+
 def kinds() -> list[str]:
     """Return what `elmo-mf fetch` can download."""
     from elmo_mf.fetch import CATALOGUES

@@ -17,6 +17,7 @@ from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._start_options import StartOptions, given_names
 from elmo_mf.cli._terminal import echo
+from elmo_mf.cli._tracker_option import TrackerName
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
 from elmo_mf.io.sentences import check_texts
@@ -24,6 +25,7 @@ from elmo_mf.pretrain import PretrainSettings
 
 if TYPE_CHECKING:
     from elmo_mf.pretrain import StepMetrics, Trainer
+    from elmo_mf.trackers import Tracker
 
 _FILES = (
     "options.json",
@@ -104,13 +106,14 @@ def pretrain(
         ),
     ] = None,
     licence: Annotated[str | None, Option(help="Licence of the weights, for the model card.")] = None,
-    tensorboard: Annotated[bool, Option("--tensorboard", help="Write TensorBoard logs below the folder.")] = False,
+    tracker: TrackerName = None,
     force: Force = False,
 ) -> None:
     """Pretrain an ELMo on plain text and export it in the official layout.
 
     Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
-    versions) and MODEL_CARD.md. The same command, files and threads give the same weights, even when the command
+    versions) and MODEL_CARD.md; with --tracker, also logs: tensorboard to OUT/tensorboard, mlflow to OUT/mlflow.db or
+    where MLFLOW_TRACKING_URI says. The same command, files and threads give the same weights, even when the command
     resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are factorized by
     svd and the factors are trained. With --from, the training of another ELMo continues on the given text, with its
     softmax and vocabulary if it has them; a learning rate below the default then preserves more of what it learned.
@@ -119,7 +122,7 @@ def pretrain(
 
     \b
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out my-elmo
-      elmo-mf pretrain books.txt wiki.txt --valid valid.txt --out best --epochs 10 --patience 2 --tensorboard
+      elmo-mf pretrain books.txt wiki.txt --valid valid.txt --out best --epochs 10 --patience 2 --tracker tensorboard
       elmo-mf pretrain books/train.txt --valid books/valid.txt --out low-rank --cell 1024 --projection 128 --rank 32
       elmo-mf pretrain big.txt --valid valid.txt --out gpu --options options.json --device cuda --mixed bfloat16
       elmo-mf pretrain own.txt --valid valid.txt --out tuned --from options.json weights.hdf5 --learning-rate 3e-4
@@ -128,6 +131,7 @@ def pretrain(
     from elmo_mf.bilm.options import BilmOptions
     from elmo_mf.compression import licence_on_card, write_pretrained_card
     from elmo_mf.pretrain import Trainer
+    from elmo_mf.trackers import tracker_named
 
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":
@@ -143,6 +147,7 @@ def pretrain(
     )
     inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]
     check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
+    log = None if tracker is None else tracker_named(tracker, out)
     if not (out / _CHECKPOINT).exists():  # otherwise the run in the folder is resumed
         check_unused((out / name for name in _FILES), force)
     with exclusive(out, f"the run in {out}"):
@@ -155,7 +160,7 @@ def pretrain(
             inherited = licence_on_card(start.weight_file.parent) if start and licence is None else licence
             write_pretrained_card(folder, record, trainer.settings.options(), inherited)
 
-        record = _run(trainer, tensorboard, card)
+        record = _run(trainer, log, card)
     held_out = record["held_out_perplexity"]
     before = record.get("start", {}).get("held_out_perplexity")
     if before is not None:
@@ -166,7 +171,7 @@ def pretrain(
     )
 
 
-def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
+def _run(trainer: Trainer, tracker: Tracker | None, card: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     columns = [
@@ -188,4 +193,4 @@ def _run(trainer: Trainer, tensorboard: bool, card: Callable[[Path, dict[str, An
             if not bar.console.is_terminal and step.step % every == 0:
                 bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
 
-        return trainer.run(report, tensorboard=tensorboard, beside=card)
+        return trainer.run(report, tracker=tracker, beside=card)

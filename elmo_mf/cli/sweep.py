@@ -20,6 +20,7 @@ from elmo_mf.cli._lists import integers, texts
 from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
+from elmo_mf.cli._tracker_option import TrackerName
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
 
@@ -28,8 +29,9 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 if TYPE_CHECKING:
     from elmo_mf.experiments import Heartbeat, Outcome
     from elmo_mf.experiments.executors import Executor
-    from elmo_mf.records import Measurements, Record, Run
+    from elmo_mf.records import Measurements, Record, RecordStore, Run
     from elmo_mf.tasks import Status, SweepSpec
+    from elmo_mf.trackers import Tracker
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class ModeOptions:
     ] = None
     force: Force = False
 
-    def check(self, where: ExecutorOptions) -> None:
+    def check(self, where: ExecutorOptions, tracker: str | None) -> None:
         """Reject options that contradict each other.
 
         Raises:
@@ -162,7 +164,8 @@ class ModeOptions:
             check_output("--json", self.json_file)
             check_unused([self.json_file], self.force)
         others = {
-            "--workers": where.workers > 1, "--ray": where.ray, "--status": self.status, "--dry-run": self.dry_run
+            "--workers": where.workers > 1, "--ray": where.ray, "--tracker": tracker, "--status": self.status,
+            "--dry-run": self.dry_run,
         }  # fmt: skip
         for name in [name for name, given in others.items() if given and self.retime is not None]:
             raise InputError(f"--retime cannot be combined with {name}")
@@ -186,6 +189,7 @@ def sweep(
         Path,
         Option("--output", "--out", help="Output folder with the records; runs that are recorded there are skipped."),
     ] = Path("runs/sweep"),
+    tracker: TrackerName = None,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures only.")] = False,
     list_sweeps: Annotated[bool, Option("--list", help="List the named sweeps, and stop.")] = False,
 ) -> None:
@@ -195,6 +199,9 @@ def sweep(
     that the same command resumes an interrupted sweep, and several sweeps can share a folder at the same time.
     Runs that failed are listed with their log and are not run again without --retry-failed, unless their process was
     killed, or their machine ran out of memory or disk space.
+
+    --tracker also logs the recorded runs to an experiment tracker: tensorboard, to OUTPUT/tensorboard; or mlflow, to
+    OUTPUT/mlflow.db or where MLFLOW_TRACKING_URI says. Runs that are logged already are not logged again.
 
     Times are comparable on one machine only. --retime measures the times of recorded runs again, one after the other,
     on whatever machine they were scored: nothing is trained, and everything else in a record is kept.
@@ -207,6 +214,7 @@ def sweep(
       elmo-mf sweep --dry-run
       elmo-mf sweep --tasks sst --ranks 4,16 --targets input,input+recurrent --output runs/sst
       elmo-mf sweep published/probes --data data --workers 2 --output leaderboard
+      elmo-mf sweep demo --output runs/demo --tracker tensorboard
       elmo-mf sweep published/probes --data data --output leaderboard --status
       elmo-mf sweep published/probes --data data --output leaderboard --retime stale
       elmo-mf sweep --options options.json --weights weights.hdf5 --ranks 16,32 --seeds 1,2,3
@@ -218,14 +226,16 @@ def sweep(
             echo(f"{name}: {text}")
         return
     from elmo_mf.tasks import status_of
+    from elmo_mf.trackers import tracker_named
 
-    mode.check(where)
+    mode.check(where, tracker)
     only_report = mode.dry_run or mode.status
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
     if only_report and fetch and _tell_downloads(spec):
         return
+    log = None if tracker is None else tracker_named(tracker, output)
     runs = _runs(spec, fetch and not only_report)
     status = status_of(spec, runs, output)
     if only_report:
@@ -233,7 +243,7 @@ def sweep(
     elif mode.retime is not None:
         _retime(spec, status, output, where.threads, mode.retime, quiet, mode.fail_fast)
     else:
-        _execute(spec, status, runs, output, where, mode, quiet)
+        _execute(spec, status, runs, output, where, mode, quiet, log)
 
 
 def _report(spec: SweepSpec, status: Status, runs: list[Run], mode: ModeOptions) -> None:
@@ -247,13 +257,13 @@ def _report(spec: SweepSpec, status: Status, runs: list[Run], mode: ModeOptions)
 
 def _execute(
     spec: SweepSpec, status: Status, runs: list[Run], output: Path, where: ExecutorOptions, mode: ModeOptions,
-    quiet: bool,
+    quiet: bool, tracker: Tracker | None,
 ) -> None:  # fmt: skip
     """Execute the runs that are not recorded."""
     from elmo_mf.cli._live_view import live_view
     from elmo_mf.experiments import joined, run_sweep
     from elmo_mf.records.store import RecordStore
-    from elmo_mf.tasks import check_needs
+    from elmo_mf.tasks import TrackedRecords, check_needs
 
     done = len(status.recorded)
     if not quiet:
@@ -264,15 +274,29 @@ def _execute(
         store = RecordStore(output)
         for line in store.set_aside(status.problems):
             echo(f"elmo-mf: warning: {line}", err=True)
+        if tracker is not None:
+            _log(status.recorded, store, tracker, output)
         if todo:
             with joined(output):
                 check_needs(spec, todo, output, where.workers if where.ray is None else 0)
                 executor = where.executor(spec, todo, output)
-                with live_view(len(runs), done, quiet) as view:
+                with live_view(len(runs), done, quiet) as shown:
+                    view = shown if tracker is None else TrackedRecords(shown, tracker, output)
                     outcomes = run_sweep(
                         todo, output, executor, store, view, retry_failed=mode.retry_failed, fail_fast=mode.fail_fast
                     )
             _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
+
+
+def _log(runs: list[Run], store: RecordStore, tracker: Tracker, output: Path) -> None:
+    """Log runs that were recorded before."""
+    from elmo_mf.experiments import View, joined
+    from elmo_mf.tasks import TrackedRecords
+
+    log = TrackedRecords(View(), tracker, output)
+    with joined(output):
+        for record in filter(None, map(store.read, runs)):
+            log.log(record)
 
 
 def _retime(

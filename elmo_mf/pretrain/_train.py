@@ -26,19 +26,21 @@ from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain._corpus import Batch, Corpus
 from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain._model import LanguageModel, perplexities
-from elmo_mf.pretrain._progress import StepMetrics, TensorBoardLog
+from elmo_mf.pretrain._progress import StepMetrics, TrainingLog
 from elmo_mf.pretrain._schedule import scheduler
 from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.provenance import file_hash, provenance
+from elmo_mf.records import digest
 from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
+from elmo_mf.trackers import TrackedRun, Tracker, as_parameters
 
 VERSION = 2
 """Version of pretraining; raise it when its result changes, see `tests/golden`."""
 
-CHECKPOINT, LOGS = "checkpoint.pt", "tensorboard"
+CHECKPOINT = "checkpoint.pt"
 _MIXED = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -151,7 +153,7 @@ class Trainer:
         self,
         report: Callable[[StepMetrics], None] = lambda _: None,
         checkpoint_seconds: float = 120,
-        tensorboard: bool = False,
+        tracker: Tracker | None = None,
         beside: Callable[[Path, dict[str, Any]], None] = lambda folder, record: None,
     ) -> dict[str, Any]:
         """Train to the end and export the result.
@@ -159,7 +161,7 @@ class Trainer:
         Args:
             report: Called after each step.
             checkpoint_seconds: Shortest time in seconds between two checkpoints within an epoch.
-            tensorboard: Whether to write TensorBoard logs to the folder.
+            tracker: Where to log the metrics of every tenth step and the held-out perplexities. Defaults to nowhere.
             beside: Called with a folder and the record, to write more files of the result; all files appear together.
 
         Returns:
@@ -169,7 +171,7 @@ class Trainer:
             InputError: The loss has become NaN or infinite; the last checkpoint is kept.
             OutputError: A file cannot be written.
         """
-        log = TensorBoardLog(self.folder / LOGS if tensorboard else None, self.step)
+        log = TrainingLog(tracker, self._tracked_run(), self.step)
         first, saved_at = 0, time.monotonic()
         valid_batches = list(self.valid_corpus.batches(4 * self.settings.batch_tokens, None))
         self.model.train()
@@ -192,8 +194,11 @@ class Trainer:
                 self._validate(epoch, valid_batches)
                 log.epoch(self.step, self.history[-1])
                 self._checkpoint()
-        log.close()
+        log.finish()
         return self._export(valid_batches, beside)
+
+    def _tracked_run(self) -> TrackedRun:
+        return TrackedRun(self.folder.resolve().name, digest(self._identity), as_parameters(self.settings.to_dict()))
 
     def _train_step(self, batches: Sequence[Batch]) -> StepMetrics:
         """Run one step of the optimizer; the loss is the mean over all words that the batches predict."""

@@ -5,6 +5,7 @@ from ._preflight import check_needs
 from ._published_files import content_check, missing_files
 from ._retime import RetimedRecords, picked
 from ._status import Status, cost_of, status_of
+from ._tracking import TrackedRecords
 from ._trained_model import gradients_of
 from .grid import expand
 from .spec import SweepSpec
@@ -18,6 +19,7 @@ __all__ = [
     "TaskConfig",
     "TaskWork",
     "TimingWork",
+    "TrackedRecords",
     "check_needs",
     "content_check",
     "cost_of",

@@ -1,4 +1,4 @@
-"""Commands where AllenNLP or jsonnet is not installed: one line that says what to install."""
+"""Commands where AllenNLP, jsonnet or MLflow is not installed: one line that says what to install."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import ROOT
 
 
-def _without_allennlp(folder: Path) -> Path:
-    """Fill a folder with this environment's packages except AllenNLP's, and return it."""
+def _without(package: str, folder: Path) -> Path:
+    """Fill a folder with this environment's packages except one, and return it."""
     folder.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not path.name.startswith("allennlp") and path.suffix != ".pth":
+        if not path.name.startswith(package) and path.suffix != ".pth":
             (folder / path.name).symlink_to(path)
     return folder
 
@@ -36,7 +36,7 @@ def test_without_allennlp(command: str, tmp_path: Path) -> None:
     where = tmp_path / "here"
     where.mkdir()
     (where / "model.tar.gz").touch()
-    path = f"{ROOT}:{_without_allennlp(tmp_path / 'packages')}"
+    path = f"{ROOT}:{_without('allennlp', tmp_path / 'packages')}"
     done = subprocess.run(
         [sys.executable, "-S", "-m", "elmo_mf", *command.split()],
         cwd=where, env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
@@ -61,3 +61,13 @@ def test_without_jsonnet(tmp_path: Path) -> None:
         done.stderr
         == "elmo-mf: error: found no Python module _jsonnet, expected the package jsonnet: pip install jsonnet\n"
     )
+
+
+def test_without_mlflow(tmp_path: Path) -> None:
+    code = "from elmo_mf.trackers import tracker_named; tracker_named('mlflow', '.')"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": f"{ROOT}:{_without('mlflow', tmp_path / 'packages')}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    expected = "found no Python module mlflow, expected MLflow: pip install 'elmo-mf[mlflow]'"
+    assert done.stderr.splitlines()[-1] == f"elmo_mf.errors.InputError: {expected}"

@@ -26,6 +26,7 @@ from elmo_mf.pretrain.settings import SOFTMAXES, Mixed, SoftmaxKind
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.storage.resumable import load_state, save_state
+from elmo_mf.trackers import tracker_named
 from tests.conftest import pipe_of
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, replace, trainer
@@ -198,12 +199,16 @@ def test_mixed_precision_learns_what_full_precision_does(
     assert perplexity[0] != perplexity[1] == pytest.approx(perplexity[0], rel=0.05)
 
 
-def test_tensorboard_logs(texts: Texts, tmp_path: Path) -> None:
-    trainer(texts, tmp_path / "out", replace(TINY, epochs=3)).run(tensorboard=True)
-    (events,) = (tmp_path / "out" / "tensorboard").iterdir()
-    content = events.read_bytes()
-    for name in (b"train/perplexity", b"train/learning_rate", b"held_out/forward", b"held_out/backward"):
-        assert name in content
+def test_logs_of_a_tracker(texts: Texts, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "tensorboard" / "out"
+    for _ in range(2):  # the second finds it finished
+        run = trainer(texts, tmp_path / "out", replace(TINY, epochs=3))
+        run.run(tracker=tracker_named("tensorboard", tmp_path / "out"))
+        (events,) = folder.glob("events.*")
+        content = events.read_bytes()
+        for name in (b"train/perplexity", b"train/learning_rate", b"held_out/forward", b"held_out/backward", b"epochs"):
+            assert name in content
+        assert (folder / "finished.txt").exists()
 
 
 def test_several_texts_are_one(texts: Texts, tmp_path: Path) -> None:
