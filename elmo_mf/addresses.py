@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, check_installed, one_line
 from elmo_mf.io.paths import expanded
 
 _ADDRESS = re.compile(r"(https?|s3|gs|hf):/+(.+)")
+_ON_THE_HUB = re.compile(r"([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
+_OF_AN_ELMO = ["*.json", "*.hdf5", "*.h5", "vocab*", "*.md"]  # files of a repository on the Hub
 
 
 def local_path(path: str | Path) -> str:
     """Return the local path of a file that is given by a path or a URL.
 
-    A leading `~` and `file://` are expanded; the path need not exist. URLs (`http`, `https`, `s3`, `gs` and `hf`) are
-    downloaded into AllenNLP's cache; AllenNLP is imported for these only.
+    A leading `~` and `file://` are expanded; the path need not exist. URLs (`http`, `https`, `s3` and `gs`) are
+    downloaded into AllenNLP's cache; AllenNLP is imported for these only. From the Hugging Face Hub,
+    `hf://USER/NAME/FILE` is a file and `hf://USER/NAME` a folder with the files of an ELMo, in the client's own cache;
+    `@REVISION` may follow NAME.
 
     Raises:
         InputError: The URL cannot be read.
@@ -23,10 +27,32 @@ def local_path(path: str | Path) -> str:
     address = _ADDRESS.fullmatch(str(path))
     if address is None:
         return expanded(path)
+    scheme, location = address.groups()  # a Path keeps only one of the two slashes
+    if scheme == "hf":
+        return _from_the_hub(path, location)
     from allennlp.common.file_utils import cached_path
 
-    scheme, location = address.groups()  # a Path keeps only one of the two slashes
     try:
         return str(cached_path(f"{scheme}://{location}"))
     except Exception as error:  # any error of the library for this kind of URL
         raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected the URL of a file") from None
+
+
+def _from_the_hub(path: str | Path, location: str) -> str:
+    found = _ON_THE_HUB.fullmatch(location)
+    if found is None:
+        raise InputError(f"{path}: found no repository, expected hf://USER/NAME, with @REVISION and /FILE if need be")
+    check_installed("huggingface_hub")
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    repository, revision, file = found.groups()
+    try:
+        if file is not None:
+            return str(hf_hub_download(repository, file, revision=revision))
+        folder = str(snapshot_download(repository, revision=revision, allow_patterns=_OF_AN_ELMO))
+    except Exception as error:  # any error of the client or of its connection
+        expected = "the address of a file or of an ELMo on the Hub"
+        raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected {expected}") from None
+    if not Path(folder).is_dir():
+        raise InputError(f"{path}: found a repository without any files of an ELMo, expected one with them")
+    return folder

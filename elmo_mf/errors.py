@@ -76,6 +76,7 @@ class InputError(ValueError):
 INSTALLATION = {
     "allennlp": "AllenNLP 2.10.1: elmo-mf setup-allennlp",
     "allennlp_models": "AllenNLP's models 2.10.1: elmo-mf setup-allennlp",
+    "huggingface_hub": "Hugging Face's client: pip install 'elmo-mf[hub]'",
     "_jsonnet": "the package jsonnet: pip install jsonnet",
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "MLflow: pip install 'elmo-mf[mlflow]'"),
 }

@@ -130,6 +130,8 @@ _NEEDS_MORE = {
     "convert": "models of other programs; its own tests run it",
     "elmo/options.json": "what convert would have written",
     "dutch": "what convert would have written",
+    "hf://user/small-elmo": "the network",
+    "hf://user/small-elmo@rank-64": "the network",
     "bench": "minutes",
     "paper": "the published weights",
 }
@@ -150,6 +152,8 @@ def _runnable(page: str) -> list[list[str]]:
         if _NEEDS_MORE.keys() & set(words) or " ".join(words).startswith(_PUBLISHED):
             continue
         if words[0] == "sweep" and not {"--dry-run", "--status", "--retime"} & set(words):
+            words = [*words, "--dry-run"]
+        if words[0] == "upload" and "--dry-run" not in words:
             words = [*words, "--dry-run"]
         if "--distill" in words:
             words = [*words, "--distill-steps", "2"]

@@ -83,6 +83,7 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
         ["pretrain", "gone.txt", "--valid", "gone.txt", "--out", "c"],
         ["perplexity", "gone.txt"],
         ["embed", "gone.txt", "out.hdf5"],
+        ["upload", "gone", "user/name"],
         ["bench", "--size", "x"],
         ["bench", "--precisions", "x"],
         ["accelerate", "damaged.tar.gz", "--out", "x"],

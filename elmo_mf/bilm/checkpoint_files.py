@@ -56,7 +56,8 @@ def checkpoint_files(
     `vocabulary.txt`. The files of a zip may lie in one folder of it.
 
     Args:
-        options: `options.json`; or, without `weights`, a folder or a zip. A path or a URL (`https`, `s3`, `gs`, `hf`).
+        options: `options.json`; or, without `weights`, a folder, a zip, or a repository of the Hugging Face Hub as
+            `hf://USER/NAME`. A path or a URL (`https`, `s3`, `gs`, `hf`).
         weights: The HDF5 file, likewise.
         vocabulary: The vocabulary, likewise. Defaults to the one in the folder of the weights or of the options.
 

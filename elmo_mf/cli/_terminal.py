@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 from elmo_mf.errors import visible
@@ -16,7 +17,12 @@ _HANDLER = "elmo-mf-readable"
 
 
 def set_up() -> None:
-    """Let standard output and error replace characters that their encoding lacks by readable ones."""
+    """Let standard output and error replace characters that their encoding lacks by readable ones.
+
+    Hugging Face's client shows progress bars on terminals only.
+    """
+    if not (sys.stderr and sys.stderr.isatty()):
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     codecs.register_error(_HANDLER, _readable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

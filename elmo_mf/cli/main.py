@@ -30,6 +30,7 @@ from elmo_mf.cli import (
     setup_allennlp,
     sweep,
     tasks,
+    upload,
 )
 from elmo_mf.cli._files import on_this_machine
 from elmo_mf.cli._option_groups import with_groups
@@ -77,6 +78,7 @@ for command, summary in (
     (setup_allennlp.setup_allennlp, "Install AllenNLP beside elmo-mf."),
     (sweep.sweep, "Train, score and time a grid of encoders and tasks."),
     (tasks.tasks, "List the tasks."),
+    (upload.upload, "Upload an ELMo to the Hugging Face Hub."),
 ):
     app.command(cls=_Command, short_help=summary)(on_this_machine(with_groups(command)))
 

@@ -19,6 +19,7 @@ from elmo_mf.records.compression import Compression, parse_compression
 from elmo_mf.records.labels import compression_label
 
 CARD_FILE = "MODEL_CARD.md"
+_ON_THE_HUB = "README.md"
 NOT_STATED = "not stated"
 _UNKNOWN = "unknown"
 _LICENCE_TEXT = "license_text"
@@ -176,14 +177,23 @@ def write_converted_card(
 
 
 def licence_on_card(folder: Path) -> str:
-    """Read the licence on the card in a folder; `not stated` where there is none."""
-    path = folder / CARD_FILE
-    if not path.exists():
-        return NOT_STATED
-    text = read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
+    """Read the licence on the card in a folder; `not stated` where there is none.
+
+    Without a `MODEL_CARD.md`, the front matter of a `README.md` counts, which a card is on the Hugging Face Hub.
+    """
+    text = _card(folder / CARD_FILE)
+    if text is None:
+        front = re.match(r"---\n(.*?\n)---\n", _card(folder / _ON_THE_HUB) or "", re.DOTALL)
+        text = front[1] if front else ""
     lines = (re.search(rf"^{key}: (.+)$", text, re.MULTILINE) for key in (_LICENCE_TEXT, "license"))
     licence = next((_unquoted(_cell(line[1])) for line in lines if line), "")
     return licence if licence not in ("", _UNKNOWN) else NOT_STATED
+
+
+def _card(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    return read_bytes(path, "model card", "a text of a few pages", most=_MOST_BYTES).decode("utf-8", "replace")
 
 
 def _license(text: str) -> str:
