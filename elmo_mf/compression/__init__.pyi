@@ -5,6 +5,7 @@ from ._model_card import Source, licence_on_card, write_compressed_card, write_c
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
 from ._spectra import plot_spectra, spectra_table
 from .apply import compress, compression_versions, factorize, reads_text
+from .cells import remove_cells
 from .check import check_compression
 from .file_hashes import with_file_hashes, with_history
 from .matrix_reference import break_even_rank, matrix_references
@@ -53,6 +54,7 @@ __all__ = [
     "read_compression",
     "reads_text",
     "register",
+    "remove_cells",
     "size_report",
     "spectra_table",
     "with_file_hashes",
