@@ -43,13 +43,21 @@ def compressions(calibration: Path, gradients: Path) -> Iterator[tuple[str, str,
         yield "kfac_svd in order", "int8", in_order
 
 
-def write_gradients(path: Path, text: Path) -> None:
-    """Write the gradients of the ELMo's own loss."""
-    options, weights = base_elmo()
-    model, vocabulary = read_language_model(options, weights, None, weights.parent)
+def write_gradients(path: Path, text: Path, options: Path, weights: Path, beside: Path) -> None:
+    """Write the gradients of an ELMo's own loss, with the softmax and the vocabulary in the folder `beside`."""
+    model, vocabulary = read_language_model(options, weights, None, beside)
     corpus = Corpus(read_with_hash(text, 80, None)[0], vocabulary, model.bilm.token_layer.word_ids)
     rows, covariances = loss_gradients(model, corpus.batches(1000, None), corpus.characters, lambda: None)
     write_row_weights(path, rows, {"words": corpus.n_words}, covariances)
+
+
+def stored_form(bilm: Bilm, dtype: str, folder: Path, text: Path, beside: Path) -> dict[str, Any]:
+    """Store an encoder, read it back, and measure it."""
+    bilm.save(folder, dtype)
+    stored = folder / "weights.hdf5"
+    measured = evaluate(folder / "options.json", stored, [text], beside=beside).to_dict()
+    del measured["encoder"], measured["compression"]
+    return {"dtype": dtype, "bytes": stored.stat().st_size} | measured
 
 
 def main(text: Path, calibration: Path, record: Path) -> None:
@@ -58,15 +66,12 @@ def main(text: Path, calibration: Path, record: Path) -> None:
     stored_forms = []
     with tempfile.TemporaryDirectory() as temporary:
         gradients, folder = Path(temporary) / "gradients.hdf5", Path(temporary) / "elmo"
-        write_gradients(gradients, calibration)
+        write_gradients(gradients, calibration, options, weights, weights.parent)
         for family, dtype, compression in compressions(calibration, gradients):
-            Bilm.from_files(options, weights, compression=compression).save(folder, dtype)
-            stored = folder / "weights.hdf5"
-            measured = evaluate(folder / "options.json", stored, [text], beside=weights.parent).to_dict()
-            del measured["encoder"], measured["compression"]
+            bilm = Bilm.from_files(options, weights, compression=compression)
             share = None if compression is None or compression.budget is None else compression.budget.share
-            facts = {"family": family, "share": share, "dtype": dtype, "bytes": stored.stat().st_size}
-            stored_forms.append(facts | measured)
+            measured = stored_form(bilm, dtype, folder, text, weights.parent)
+            stored_forms.append({"family": family, "share": share} | measured)
             print(stored_forms[-1], flush=True)
     write_json(record, {"stored": stored_forms, "calibration": file_hash(calibration), **provenance().to_dict()})
 

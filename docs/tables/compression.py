@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -203,6 +203,31 @@ def _equal_bytes() -> Rows:
     return [["MB", "of dense in float16", "encoder", "stored as", "forward, backward", "more than dense"], *body]
 
 
+def _cells() -> Rows:
+    """Show perplexities by the number of memory cells and the share of the parameters."""
+
+    def cell(one: Row, dense: Row) -> str:
+        return f"{one['forward']:.1f}, {one['backward']:.1f} ({_mean(one) / _mean(dense) - 1:+z.1%})"
+
+    return _by_cells(cell)
+
+
+def _cell_speeds() -> Rows:
+    """Show the speed of the biLSTM for 1 and 32 sentences, by the number of cells and the share of the parameters."""
+    return _by_cells(lambda one, _: f"{one['speed_up_1']:.1f}, {one['speed_up_32']:.1f}")
+
+
+def _by_cells(show: Callable[[Row, Row], str]) -> Rows:
+    stored = _json("fewer-cells")["stored"]
+    dense, by_place = stored[0], {(one["cells"], one["share"]): one for one in stored}
+    shares = (None, 0.5, 0.25, 0.125, 0.0625)
+    body = []
+    for number in dict.fromkeys(one["cells"] for one in stored):
+        rows = (by_place.get((number, share)) for share in shares)
+        body.append([f"{number}", *("" if one is None else show(one, dense) for one in rows)])
+    return [["cells", "dense", *(f"{100 * share:g} %" for share in shares if share)], *body]
+
+
 def _family(name: str) -> str:
     """Return the method as code, and what follows it."""
     method, *more = name.split(" ", 1)
@@ -243,6 +268,8 @@ TABLES: Tables = {
     "elmo-targets": _elmo_targets,
     "elmo-budgets": _elmo_budgets,
     "equal-bytes": _equal_bytes,
+    "fewer-cells": _cells,
+    "fewer-cells-speed": _cell_speeds,
     "highways": _highways,
     "longer": _longer,
     "books": _books,
