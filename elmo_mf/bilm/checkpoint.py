@@ -9,7 +9,9 @@ close to `X`, in the orientation of `X` in the file (inputs first); `X_left` has
 factors. A pruned matrix is `X_pruned`, zeros included. `W_0`, which holds the input rows above the recurrent rows, is
 factored as a whole (the target `joint`), or split into `W_0_input` and `W_0_recurrent`, each dense, factored or pruned.
 A matrix may be int8 numbers, which the dataset `X_scale` turns into its own: each is multiplied by the scale of its
-entry in the last axis, an output or, in a left factor, a rank. Such a file has its other numbers in float16.
+entry in the last axis, an output or, in a left factor, a rank. Such a file has its other numbers in float16. With
+scales of two axes, each belongs to 32 entries of the first axis too, and the numbers are from -7 to 7, which a filter
+of HDF5 packs to four bits.
 An LSTM's group may hold `primed_h` and `primed_c`, the starting state of the state policy `primed`. In a highway layer,
 `W_left` and `W_right` are the factors of `W_carry` and `W_transform` side by side.
 
@@ -54,18 +56,20 @@ from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled
 from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import (
-    SCALE,
     NumbersFile,
     as_stored,
+    scaled,
     show_shape,
     whole_numbers,
+    write_in_four_bits,
     write_numbers,
     write_rounded,
 )
 
 N_CHARACTERS = 261  # rows of `char_embed`: 256 bytes and 5 special characters; the mask's row 0 is not stored
 FLOAT_DTYPES = ("float16", "float32")
-DTYPES = ("int8", *FLOAT_DTYPES)
+ROUNDED_DTYPES = ("int4", "int8")
+DTYPES = (*ROUNDED_DTYPES, *FLOAT_DTYPES)
 _HISTORY = "compressions"  # attribute: a digest of each, as a JSON list
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _NAMES: dict[Target, str] = {
@@ -181,10 +185,10 @@ class StoredWeights:
         return self._layout.read(self._reader)
 
     def scales(self) -> dict[str, Array]:
-        """Read the scales of all matrices that are stored in int8, by the names of their datasets."""
+        """Read the scales of all matrices that are stored in int8 or four bits, by the names of their datasets."""
         names = filter(self._reader.has, _all_names(self._layout.options, self._layout))
         in_int8 = (name for name in names if self._reader.dtype(name) == "int8")
-        return {name: self._reader.read(f"{name}{SCALE}", (-1,)) for name in in_int8}
+        return {name: self._reader.scales(name) for name in in_int8}
 
 
 class _StoredLstms(Mapping[tuple[int, int], LstmWeights]):
@@ -401,10 +405,11 @@ def write_weights(
     Args:
         path: HDF5 file.
         weights: What to write.
-        dtype: `float32`, `float16`, or `int8` for the matrices with all other numbers in float16. Defaults to float32.
+        dtype: `float32`, `float16`, or `int8` for the matrices with all other numbers in float16; or `int4` for the
+            LSTMs' matrices, unless they are pruned, with the others in int8. Defaults to float32.
         compressions: What was done to the weights, see `BilmOptions.compressions`; `read_weights` then rejects options
             that say something else. None to record nothing.
-        scales: See `StoredWeights`; matrices that are still products with these scales are written with them in int8.
+        scales: See `StoredWeights`; matrices that are still products with these scales are written with them in it.
 
     Raises:
         InputError: A value does not fit in `dtype`, or is not a number.
@@ -416,16 +421,19 @@ def write_weights(
         group = cell_group(direction, layer)
         arrays[f"{group}/B"] = lstm.bias
         arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
-    with atomic_path(path) as temporary, hdf5_file(temporary) as file:
+    with atomic_path(path) as temporary, hdf5_file(temporary, compact=dtype == "int4") as file:
         if compressions is not None:
             file.attrs[_HISTORY] = json.dumps(_digests(compressions))
         for name, array in arrays.items():
             where, packing = f"{path}: {name}", "gzip" if name.endswith("_pruned") else None
-            if dtype == "int8" and _is_matrix(name):
-                known = None if scales is None else scales.get(name)
-                write_rounded(file, name, as_stored(array, "float32", where), packing, known)
+            known = None if scales is None else scales.get(name)
+            if dtype not in ROUNDED_DTYPES or not _is_matrix(name):
+                stored = "float16" if dtype in ROUNDED_DTYPES else dtype
+                write_numbers(file, name, as_stored(array, stored, where), packing)
+            elif dtype == "int4" and name.startswith("RNN_") and packing is None:
+                write_in_four_bits(file, name, as_stored(array, "float32", where), known)
             else:
-                write_numbers(file, name, as_stored(array, "float16" if dtype == "int8" else dtype, where), packing)
+                write_rounded(file, name, as_stored(array, "float32", where), packing, known)
 
 
 def _is_matrix(name: str) -> bool:
@@ -456,12 +464,22 @@ def _rounded_matrix(target: Target, matrix: Matrix, scales: Mapping[str, Array])
         return Factors(left.T, _rounded(matrix.right.T, right).T)
     if isinstance(matrix, Pruned):
         return Pruned(_rounded(matrix.values.T, scales.get(f"{name}_pruned")).T)
-    stacked = scales.get(_NAMES[JOINT]) if target in _STACKED else None
-    return _rounded(matrix.T, scales.get(name, stacked)).T
+    if target in _STACKED and _NAMES[JOINT] in scales:
+        return _rounded_part(matrix.T, scales[_NAMES[JOINT]], target == "recurrent").T
+    return _rounded(matrix.T, scales.get(name)).T
+
+
+def _rounded_part(rows: Array, scales: Array, last: bool) -> Array:
+    """Round the first or the last rows of a matrix with these scales, as many as there are others."""
+    if scales.ndim == 1:
+        return _rounded(rows, scales)
+    other = np.zeros_like(rows)
+    both = _rounded(np.concatenate([other, rows] if last else [rows, other]), scales)
+    return both[len(rows) :] if last else both[: len(rows)]
 
 
 def _rounded(array: Array, scales: Array | None) -> Array:
-    return array if scales is None else np.asarray(whole_numbers(array, scales) * scales)
+    return array if scales is None else scaled(whole_numbers(array, scales), scales)
 
 
 def _digests(compressions: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -74,7 +74,7 @@ class Bilm(nn.Module):
         keep_float32: Whether weights in a lower precision are kept in float32 too, for training and other devices. If
             not, `forward` raises an error where gradients are needed. `weights`, `save`, `state_dict` and moves to
             another device or type then convert the weights to float32: to the numbers of the checkpoint if that is
-            stored in int8, else to rounded ones, with which the vectors are the same. Defaults to True.
+            stored in int8 or int4, else to rounded ones, with which the vectors are the same. Defaults to True.
 
     Packed copies of the parameters, and word vectors, are kept between calls. A change of a parameter is detected
     exactly, except for writes that PyTorch does not count; see `clear_derived_caches`.
@@ -465,7 +465,7 @@ class Bilm(nn.Module):
 
         Args:
             folder: Where to write them; it is created if needed.
-            dtype: `float32`, `float16` or `int8`, see `write_weights`. Defaults to float32.
+            dtype: `float32`, `float16`, `int8` or `int4`, see `write_weights`. Defaults to float32.
 
         Raises:
             InputError: See `write_weights`.

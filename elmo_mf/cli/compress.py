@@ -38,7 +38,8 @@ def compress(
     dtype: Annotated[
         str,
         Option(
-            help="Type of the stored weights: float32, float16, or int8 for the matrices, with a scale for each output."
+            help="Type of the stored weights: float32, float16, int8 for the matrices, with a scale for each output, "
+            "or int4 for the biLSTM's matrices, with a scale for 32 inputs of each output."
         ),
     ] = "float32",
     licence: Annotated[
@@ -61,6 +62,7 @@ def compress(
       elmo-mf compress options.json weights.hdf5 --dtype int8 --out rounded
       elmo-mf compress options.json weights.hdf5 --rank 32 --dense --out for-stock-allennlp
     """
+    from elmo_mf.bilm.checkpoint import ROUNDED_DTYPES
     from elmo_mf.bilm.checkpoint_files import VOCABULARY
     from elmo_mf.compression import COMPRESSED_FILES, compress_checkpoint
 
@@ -70,8 +72,8 @@ def compress(
         check_folder("out", out, written, (*files.inputs, how.calibration, evaluation, how.gradients, how.distill))
         check_unused((out / name for name in written), force)
         compression = how.compression()
-        if compression is None and dtype != "int8":
-            raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 is required")
+        if compression is None and dtype not in ROUNDED_DTYPES:
+            raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 or int4 is required")
         with _distillation(out, how) as (distilling, resumes):
             result = compress_checkpoint(
                 files.options, files.weights, out=out, compression=compression, evaluation=evaluation, dense=dense,

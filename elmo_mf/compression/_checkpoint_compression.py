@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm import BilmOptions, BilmWeights, read_weights
-from elmo_mf.bilm.checkpoint import DTYPES
+from elmo_mf.bilm.checkpoint import DTYPES, ROUNDED_DTYPES
 from elmo_mf.bilm.checkpoint_files import OPTIONS, VOCABULARY, CheckpointFiles, checkpoint_files
 from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.file_hashes import with_history
@@ -137,11 +137,11 @@ def compress_checkpoint(
         options: `options.json` of the ELMo; or, without `weights`, a folder or a zip with all its files.
         weights: Weights of the ELMo, HDF5.
         out: Folder for the result.
-        compression: What to factorize, how, and to which size. Defaults to nothing, with a `dtype` of int8.
+        compression: What to factorize, how, and to which size. Defaults to nothing, with a `dtype` of int8 or int4.
         evaluation: Tokenised text, one sentence per line, on which the errors in the report are measured. Defaults to
             the calibration text.
         dense: Whether to write rebuilt matrices in the official layout, for other programs. Defaults to False.
-        dtype: Type of the stored weights: `float32`, `float16` or `int8`. Defaults to float32.
+        dtype: Type of the stored weights: `float32`, `float16`, `int8` or `int4`. Defaults to float32.
         licence: Licence for the model card. Defaults to the one on the card of the weights.
         distilling: Called with the number of steps that a distillation has done, and its last loss.
         resumes: Called with the number of steps that an interrupted distillation, which is resumed, has done.
@@ -166,8 +166,8 @@ def compress_checkpoint(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, {one_of(dtype, DTYPES)}")
-    if compression is None and dtype != "int8":
-        raise InputError("compression: found none with the dtype float32, expected a compression, or int8")
+    if compression is None and dtype not in ROUNDED_DTYPES:
+        raise InputError(f"compression: found none with the dtype {dtype}, expected a compression, or int8 or int4")
     with checkpoint_files(options, weights) as files:
         text = None if evaluation is None else Path(evaluation)
         return _compress(files, Path(out), text, compression, dense, dtype, licence, distilling, resumes)
@@ -202,7 +202,7 @@ def _compress(
         after, seconds, distilled = _factorized(compression, parsed, before, out / _DISTILLATION, distilling, resumes)
         with atomic_files(out, obsolete=[_DISTILLATION] if distills else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
-            if dtype == "int8" and not dense:  # the report is on what was stored
+            if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored
                 after = read_weights(staging / WEIGHTS, noted, files.vocabulary)
             report = compression_report(before, after, parsed, text)
             title = parsed.token_layer.title

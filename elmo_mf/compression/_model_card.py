@@ -80,15 +80,15 @@ def write_compressed_card(
     """
     size, error = report.size, report.activation_error
     stored = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
-    label = "rounding to int8" if compression is None else _label(compression)
+    label = f"rounding to {dtype}" if compression is None else _label(compression)
     distill = None if compression is None else compression.distill
     facts = {
         "source": source.weights,
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "method": "rounded to int8, not factorized" if compression is None else f"{label} ({stored})",
-        "stored as": "matrices of int8 with a scale for each output, the rest float16" if dtype == "int8" else dtype,
+        "method": f"rounded to {dtype}, not factorized" if compression is None else f"{label} ({stored})",
+        "stored as": _STORED.get(dtype, dtype),
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds per token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
@@ -259,6 +259,11 @@ def _architecture(options: BilmOptions) -> str:
     return f"{lstm.n_layers} layers, {lstm.dim} cells and projections of {lstm.projection_dim} a direction"
 
 
+_STORED = {
+    "int8": "matrices of int8 with a scale for each output, the rest float16",
+    "int4": "matrices of the biLSTM in four bits with a scale for 32 inputs of each output, the others of int8, the "
+    "rest float16",
+}
 _ERRORS = (
     "Errors are relative: of the matrix in Frobenius norm, and of its products with real inputs. The activation error "
     "is |compressed - source| / |source| of the biLSTM layers' outputs."

@@ -23,7 +23,10 @@ CHECKSUM = "sha256"
 """Attribute of a dataset: the SHA-256, in hex, of its stored numbers in row-major order, little-endian."""
 FLOATS = ("float16", "float32", "float64")
 SCALE = "_scale"
-"""End of the name of the scales of a dataset of int8, one for each entry of its last axis, float32."""
+"""End of the name of the scales of a dataset of int8: one for each entry of its last axis, float32; or, of a matrix,
+one for each column of `GROUP` rows, float16."""
+GROUP = 32
+"""Rows of a matrix of which each column has a scale of its own in four bits."""
 MOST_NUMBERS = 1 << 28
 """Largest number of elements of a dataset that is read, unless the file is so large that it may really have more."""
 _LEAST_BYTES = 1  # of an element that is not compressed: int8
@@ -31,6 +34,9 @@ _MOST_FOR_NOTHING = 1 << 27  # elements of all datasets of a file, whatever its 
 _MOST_A_BYTE = 16  # elements per byte of the file; compressed zeros reach this
 _MOST_IN_A_CHUNK = 1 << 20  # elements of a chunk larger than its dataset: HDF5 reads whole chunks
 _MOST_INT8 = 127
+_MOST_INT4 = 7
+_BITS = 4
+_CLIPS = tuple(1 - step / 20 for step in range(9))  # of a group's largest magnitude; 0.6 is rarely the best
 _MOST_TEXT = 1 << 16  # bytes of an attribute
 
 
@@ -73,15 +79,46 @@ def write_rounded(
         compression: HDF5's compression; None for none.
         scales: Scales to keep if all numbers are products of them and whole numbers; others are computed.
     """
-    if scales is None or not _are_products(values, scales):
+    if scales is None or not _are_products(values, scales, values.shape[-1:]):
         largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), initial=0)
         scales = (largest / _MOST_INT8).astype(np.float32)
     write_numbers(file, name, whole_numbers(values, scales), compression)
     write_numbers(file, f"{name}{SCALE}", scales)
 
 
-def _are_products(values: np.ndarray, scales: np.ndarray) -> bool:
-    return scales.shape == values.shape[-1:] and np.array_equal(whole_numbers(values, scales) * scales, values)
+def write_in_four_bits(file: h5py.File, name: str, values: np.ndarray, scales: np.ndarray | None = None) -> None:
+    """Add a matrix to a new file as int8 from -7 to 7, of which HDF5 packs two in a byte, with scales for each group.
+
+    A group is a column of `GROUP` rows. Its scale is the one, among several, with the least squared error; numbers
+    beyond 7 scales are clipped.
+
+    Args:
+        file: The file.
+        name: Name of the dataset; the scales are in another, whose name ends in `SCALE`.
+        values: Finite numbers in float32, (m, n), not empty.
+        scales: Scales to keep if all numbers are products of them and whole numbers; others are computed.
+    """
+    if scales is None or not _are_products(values, scales, (-(-len(values) // GROUP), values.shape[1])):
+        scales = _group_scales(values)
+    whole = whole_numbers(values, scales)
+    dataset = file.create_dataset(name, data=whole, chunks=whole.shape, scaleoffset=_BITS)
+    dataset.attrs[CHECKSUM] = np.bytes_(checksum_of(whole))
+    write_numbers(file, f"{name}{SCALE}", as_stored(scales, "float16", f"{name}{SCALE}"))
+
+
+def _group_scales(values: np.ndarray) -> np.ndarray:
+    starts = np.arange(0, len(values), GROUP)
+    largest = np.maximum.reduceat(np.abs(values), starts) / _MOST_INT4
+    best, least = largest, np.full(largest.shape, np.inf)
+    for clip in _CLIPS:
+        scales = as_stored(clip * largest, "float16", "scales").astype(np.float32)
+        errors = np.add.reduceat((scaled(whole_numbers(values, scales), scales) - values) ** 2, starts)
+        best, least = np.where(errors < least, scales, best), np.minimum(errors, least)
+    return best
+
+
+def _are_products(values: np.ndarray, scales: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return scales.shape == shape and np.array_equal(scaled(whole_numbers(values, scales), scales), values)
 
 
 def whole_numbers(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -89,11 +126,27 @@ def whole_numbers(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
 
     Args:
         values: Numbers in float32.
-        scales: Scale of each entry of the last axis, float32.
+        scales: Scale of each entry of the last axis, or of each group, see `GROUP`, float32.
     """
-    rounded = np.divide(values, scales, out=np.zeros_like(values, np.float32), where=scales > 0)
-    whole: np.ndarray = np.clip(np.rint(rounded), -_MOST_INT8, _MOST_INT8).astype(np.int8)
+    spread, most = _of_rows(scales, len(values)), _MOST_INT8 if scales.ndim == 1 else _MOST_INT4
+    rounded = np.divide(values, spread, out=np.zeros_like(values, np.float32), where=spread > 0)
+    whole: np.ndarray = np.clip(np.rint(rounded), -most, most).astype(np.int8)
     return whole
+
+
+def scaled(whole: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Return the products of whole numbers with their scales, in float32.
+
+    Args:
+        whole: The numbers.
+        scales: See `whole_numbers`.
+    """
+    return np.asarray(whole * _of_rows(scales, len(whole)), dtype=np.float32)
+
+
+def _of_rows(scales: np.ndarray, rows: int) -> np.ndarray:
+    """Return scales of groups for each row."""
+    return scales if scales.ndim == 1 else np.repeat(scales, GROUP, axis=0)[:rows]
 
 
 def write_numbers(file: h5py.File, name: str, values: np.ndarray, compression: str | None = None) -> None:
@@ -235,7 +288,7 @@ class NumbersFile(contextlib.ExitStack):
         checksum = self._text(dataset, f"{name}: {CHECKSUM}", CHECKSUM)
         if checksum not in (None, checksum_of(stored)):
             self.fail(name, "numbers that do not match their checksum", "an unchanged file")
-        return self._scaled(name, array) if stored.dtype == np.int8 else array
+        return scaled(array, self.scales(name)) if stored.dtype == np.int8 else array
 
     def dtype(self, name: str) -> str:
         """Return the name of the type in which a dataset is stored.
@@ -245,18 +298,22 @@ class NumbersFile(contextlib.ExitStack):
         """
         return str(self._dataset(name, "a dataset").dtype.name)
 
-    def _scaled(self, name: str, whole: np.ndarray) -> np.ndarray:
-        """Multiply whole numbers by their scales."""
-        if whole.ndim == 0:
+    def scales(self, name: str) -> np.ndarray:
+        """Read the scales of a dataset of int8.
+
+        Raises:
+            InputError: They are missing, of another shape or type, or negative; see `read`.
+        """
+        shape, scale = self._dataset(name, "a dataset").shape, f"{name}{SCALE}"
+        if not shape:
             self.fail(name, "shape () of int8", "an axis whose entries have scales")
-        scale = f"{name}{SCALE}"
         if self.has(scale) and self.dtype(scale) == "int8":
             self.fail(scale, "dtype int8", f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}")
-        scales = self.read(scale, whole.shape[-1:])
+        by_group = len(shape) == 2 and self.has(scale) and self._dataset(scale, "scales").ndim == 2
+        scales = self.read(scale, (-(-shape[0] // GROUP), shape[1]) if by_group else shape[-1:])
         if (scales < 0).any():
             self.fail(scale, "a negative scale", "0 or more")
-        whole *= scales
-        return whole
+        return scales
 
     def _finite(self, name: str, stored: np.ndarray, dtype: str) -> np.ndarray:
         with np.errstate(over="ignore"):

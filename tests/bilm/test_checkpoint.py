@@ -268,6 +268,56 @@ def test_matrices_in_int8(elmo_files: Files, tmp_path: Path, compressed: dict[st
         np.testing.assert_allclose(scale, same[f"{name}_scale"], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "compressed", [{}, {"rank": 3}, {"rank": 3, "targets": "joint"}, {"rank": 3, "granularity": "gate"}]
+)
+def test_matrices_in_int4(elmo_files: Files, tmp_path: Path, compressed: dict[str, Any]) -> None:
+    """Each number is within half a step of its own, or clipped to 7 steps, the largest being 7 steps of a group."""
+    compression = Compression(**({"method": "svd", "targets": "all"} | compressed)) if compressed else None
+    exact, int8, rounded, again = (tmp_path / name for name in ("exact", "int8", "rounded", "again"))
+    bilm = Bilm.from_files(*elmo_files(dim=70, projection_dim=37), compression=compression)
+    bilm.save(exact)
+    bilm.save(int8, "int8")
+    bilm.save(rounded, "int4")
+    Bilm.from_files(rounded / "options.json", rounded / "weights.hdf5").save(again, "int4")
+    numbers, eighths, found, same = (numbers_of(one / "weights.hdf5") for one in (exact, int8, rounded, again))
+    assert found.keys() == eighths.keys() == same.keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, same[name])
+        if not name.startswith("RNN_") or "LSTMCell/W_" not in name:
+            np.testing.assert_array_equal(values, eighths[name])
+    for name in numbers:
+        if "LSTMCell/W_" in name:
+            _check_int4(numbers[name], found[name], found[f"{name}_scale"])
+    stored, larger = ((one / "weights.hdf5").stat().st_size for one in (rounded, int8))
+    matrices = sum(one.size for name, one in numbers.items() if "LSTMCell/W_" in name)
+    assert stored < larger - 0.3 * matrices
+
+
+def _check_int4(values: np.ndarray, found: np.ndarray, scales: np.ndarray) -> None:
+    assert found.dtype == np.int8 and np.abs(found).max() == 7
+    assert scales.dtype == np.float16 and scales.shape == (-(-len(values) // 32), values.shape[1])
+    for group, scale in enumerate(scales.astype(np.float32)):
+        rows = slice(32 * group, 32 * group + 32)
+        largest = np.abs(values[rows]).max(axis=0)
+        assert np.all((scale <= largest / 7 * 1.001) & (scale >= 0.59 * largest / 7))
+        off = np.abs(found[rows] * scale - values[rows])
+        assert np.all((off <= scale * (0.5 + 1e-4)) | (np.abs(found[rows]) == 7))
+        step = (largest / 7).astype(np.float16).astype(np.float32)
+        plain = np.clip(np.rint(values[rows] / step), -7, 7) * step
+        errors, plain_errors = (off**2).sum(axis=0), ((plain - values[rows]) ** 2).sum(axis=0)
+        assert np.all(errors <= plain_errors * (1 + 1e-4)) and (values.shape[1] < 32 or np.any(errors < plain_errors))
+
+
+def test_zeros_in_int4(tmp_path: Path) -> None:
+    bilm = random_bilm()
+    weights = bilm.weights()
+    np.asarray(weights.lstms[0, 0].matrices["projection"])[:] = 0
+    Bilm(bilm.options, weights).save(tmp_path, "int4")
+    read = Bilm.from_files(tmp_path / "options.json", tmp_path / "weights.hdf5").weights()
+    assert not np.asarray(read.lstms[0, 0].matrices["projection"]).any()
+
+
 def numbers_of(weights: Path) -> dict[str, np.ndarray]:
     numbers: dict[str, np.ndarray] = {}
     with h5py.File(weights) as file:
@@ -291,8 +341,24 @@ def test_wrong_scales(tmp_path: Path, scale: np.ndarray | None, message: str) ->
     assert message in _error(tmp_path / "options.json", tmp_path / "weights.hdf5")
 
 
-def test_numbers_in_int8_have_a_checksum(tmp_path: Path) -> None:
-    random_bilm().save(tmp_path, "int8")
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (np.ones((1, 4), np.float16), "W_P_0_scale: found shape (1, 4)"),
+        (np.ones((2, 5), np.float16), "W_P_0_scale: found shape (2, 5)"),
+        (np.full((1, 5), -1, np.float16), "W_P_0_scale: found a negative"),
+        (np.ones((1, 1, 5), np.float16), "W_P_0_scale: found shape (1, 1, 5)"),
+    ],
+)
+def test_wrong_scales_of_groups(tmp_path: Path, scale: np.ndarray, message: str) -> None:
+    random_bilm(projection_dim=5).save(tmp_path, "int4")
+    _replace(tmp_path / "weights.hdf5", f"{CELL}/W_P_0_scale", scale)
+    assert message in _error(tmp_path / "options.json", tmp_path / "weights.hdf5")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_rounded_numbers_have_a_checksum(tmp_path: Path, dtype: str) -> None:
+    random_bilm().save(tmp_path, dtype)
     with h5py.File(tmp_path / "weights.hdf5", "a") as file:
         file[f"{CELL}/W_0"][0, 0] ^= 1
     assert "W_0: found numbers that do not match" in _error(tmp_path / "options.json", tmp_path / "weights.hdf5")

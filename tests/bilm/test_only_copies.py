@@ -90,16 +90,17 @@ def test_vectors(precision: Precision, compression: str, settings: str, tmp_path
 
 @pytest.mark.parametrize(("precision", "settings"), FORMS)
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_a_checkpoint_in_int8_is_kept_exactly(
-    precision: Precision, compression: str, settings: str, tmp_path: Path
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_a_rounded_checkpoint_is_kept_exactly(
+    precision: Precision, compression: str, settings: str, dtype: str, tmp_path: Path
 ) -> None:
     _skip_without(precision)
-    folder = _saved(tmp_path, "int8", COMPRESSIONS[compression])
+    folder = _saved(tmp_path, dtype, COMPRESSIONS[compression])
     with use_settings(**SETTINGS[settings]):
         only = Bilm.from_files(folder, precision=precision)
         weights = read_weights(folder / "weights.hdf5", only.options)
         _assert_equal(only, Bilm(only.options, weights, precision=precision))
-    only.save(tmp_path / "again", "int8")
+    only.save(tmp_path / "again", dtype)
     before, after = (numbers_of(path / "weights.hdf5") for path in (folder, tmp_path / "again"))
     assert before.keys() == after.keys()
     for name, numbers in before.items():
@@ -113,11 +114,12 @@ def test_a_checkpoint_in_int8_is_kept_exactly(
 
 
 @pytest.mark.parametrize("compression", ["dense", "factors", "joint"])
-def test_saved_again(precision: Precision, compression: str, tmp_path: Path) -> None:
-    """From float32, int8 is rounded once more when it is saved, and stays."""
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_saved_again(precision: Precision, compression: str, dtype: str, tmp_path: Path) -> None:
+    """From float32, weights are rounded once more when they are saved, and stay."""
     only = Bilm.from_files(_saved(tmp_path, "float32", COMPRESSIONS[compression]), precision=precision)
-    only.save(tmp_path / "first", "int8")
-    Bilm.from_files(tmp_path / "first", precision=precision).save(tmp_path / "second", "int8")
+    only.save(tmp_path / "first", dtype)
+    Bilm.from_files(tmp_path / "first", precision=precision).save(tmp_path / "second", dtype)
     first, second = (numbers_of(tmp_path / name / "weights.hdf5") for name in ("first", "second"))
     assert all(np.array_equal(numbers, second[name]) for name, numbers in first.items())
 

@@ -138,19 +138,21 @@ def test_a_distillation_needs_room_for_its_checkpoints(
 
 
 @pytest.mark.parametrize("factorized", [True, False])
-def test_int8_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorized: bool) -> None:
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_rounded_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorized: bool, dtype: str) -> None:
     """The report is on the numbers that were stored, and smaller than in float16."""
     files, out, halves = elmo_files(dim=64, projection_dim=16), tmp_path / "out", tmp_path / "halves"
     how = ["--rank", "4"] if factorized else []
-    assert main(["compress", *map(str, files), *how, "--dtype", "int8", "--out", str(out)]) == 0
+    assert main(["compress", *map(str, files), *how, "--dtype", dtype, "--out", str(out)]) == 0
     report, card = json.loads((out / "report.json").read_text()), (out / "MODEL_CARD.md").read_text()
     dense, own = Bilm.from_files(*files), Bilm.from_files(out / "options.json", out / "weights.hdf5")
     found = activation_error(dense, own, calibration_sentences(CALIBRATION_TEXT))
-    assert report["activation_error"]["all"] == pytest.approx(found.overall) and report["dtype"] == "int8"
+    assert report["activation_error"]["all"] == pytest.approx(found.overall) and report["dtype"] == dtype
     assert (report["compression"] is None) == (not factorized) == (not own.options.compressions)
-    assert "matrices of int8" in card and ("rounded to int8, not factorized" in card) == (not factorized)
+    assert {"int8": "matrices of int8 with", "int4": "biLSTM in four bits"}[dtype] in card
+    assert (f"rounded to {dtype}, not factorized" in card) == (not factorized)
     if not factorized:
-        assert found.overall < 0.02
+        assert found.overall < {"int8": 0.02, "int4": 0.2}[dtype]
     own.save(halves, "float16")
     sizes = [sum(one.nbytes for one in numbers_of(folder / "weights.hdf5").values()) for folder in (out, halves)]
     assert sizes[0] < sizes[1]
