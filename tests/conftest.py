@@ -23,6 +23,7 @@ from elmo_mf import extensions
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.compression.methods import base
+from elmo_mf.progress import Advance, reported_to
 from elmo_mf.tasks import load_task
 
 # the same examples in every run; others with `pytest --hypothesis-profile=explore`
@@ -119,6 +120,33 @@ def pipe_of(content: bytes) -> Iterator[Path]:
         yield Path(f"/dev/fd/{reading}")
     finally:
         os.close(reading)
+
+
+@contextmanager
+def stages_call(
+    advanced: Callable[[float], object] = lambda done: None, begun: Callable[[str], object] = lambda name: None
+) -> Iterator[None]:
+    """Call functions at the beginning of each stage of a computation, and with the steps done after each of its steps.
+
+    Args:
+        advanced: Called with the number of steps that a stage has done.
+        begun: Called with the name of a stage.
+    """
+
+    @contextmanager
+    def reporter(name: str, steps: float, unit: str) -> Iterator[Advance]:
+        done = 0.0
+
+        def advance(steps: float = 1, note: str = "") -> None:
+            nonlocal done
+            done += steps
+            advanced(done)
+
+        begun(name)
+        yield advance
+
+    with reported_to(reporter):
+        yield
 
 
 def small_data(task: str, folder: Path, examples: int = 24) -> Path:

@@ -47,7 +47,7 @@ def write_gradients(path: Path, text: Path, options: Path, weights: Path, beside
     """Write the gradients of an ELMo's own loss, with the softmax and the vocabulary in the folder `beside`."""
     model, vocabulary = read_language_model(options, weights, None, beside)
     corpus = Corpus(read_with_hash(text, 80, None)[0], vocabulary, model.bilm.token_layer.word_ids)
-    rows, covariances = loss_gradients(model, corpus.batches(1000, None), corpus.characters, lambda: None)
+    rows, covariances = loss_gradients(model, corpus.batches(1000, None), corpus.characters)
     write_row_weights(path, rows, {"words": corpus.n_words}, covariances)
 
 

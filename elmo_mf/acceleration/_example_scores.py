@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from elmo_mf.acceleration._stock import ENCODER
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError, one_line, one_of
 from elmo_mf.plugin.token_embedder import ElmoModule
+from elmo_mf.progress import track
 
 LOSS, EXAMPLES = "loss", "examples"
 _SAME = 1e-4  # difference of a metric from the one that is computed from sums, which is rounding
@@ -111,15 +112,13 @@ class Counters:
         return self.metrics() | {LOSS: loss}
 
 
-def evaluate(
-    model: Model, instances: Sequence[Instance], advance: Callable[[], None] = lambda: None
-) -> tuple[Evaluation, Counters]:
+def evaluate(model: Model, instances: Sequence[Instance], name: str = "a model") -> tuple[Evaluation, Counters]:
     """Score a model on examples one at a time, which starts from fresh states of its encoders.
 
     Args:
         model: A model in evaluation mode.
         instances: The examples.
-        advance: Called after each example.
+        name: Name of the model in the progress. Defaults to "a model".
 
     Raises:
         InputError: The model cannot read the examples, or its metrics are not sums over examples.
@@ -128,13 +127,12 @@ def evaluate(
     counters = Counters(model)
     counters.clear()
     before, added = counters.read(), list[Counts]()
-    for instance in instances:
+    for instance in track(instances, f"scoring {name}", "examples"):
         loss = _loss(model, instance)
         after = counters.read()
         changed = {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
         added.append(changed | {LOSS: loss, EXAMPLES: 1})
         before = after
-        advance()
     names = tuple(sorted(set[str]().union(*added)))
     counts = np.array([[one.get(name, 0.0) for name in names] for one in added])
     scores, rebuilt = counters.metrics(), counters.metrics_of(names, counts.sum(axis=0))

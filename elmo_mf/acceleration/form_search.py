@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ SHARES = (0.5, 0.25, 0.125, 0.0625)
 """Budgets of the compressed candidates, mild to harsh, as shares of the dense biLSTM's parameters."""
 ORIGINAL = "original"
 _MOST_ROW = 1_000_000  # bytes
-Progress = Callable[[str, int], Callable[[], None]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,6 @@ def search(
     folder: Path,
     batch: int = 1,
     seconds: float = 2.0,
-    progress: Progress = lambda name, total: lambda: None,
 ) -> SearchResult:
     """Score the original and the candidates on the same examples, and choose the fastest that is shown to be as good.
 
@@ -160,7 +158,6 @@ def search(
         folder: Folder in which results are kept, so that an interrupted search is resumed.
         batch: Batch size whose speed decides. Defaults to 1.
         seconds: See `speeds`. Defaults to 2.
-        progress: Called with the name of what is scored and the number of examples; returns what to call after each.
 
     Returns:
         What was measured, and the winner.
@@ -168,12 +165,12 @@ def search(
     Raises:
         InputError: As in `evaluate`, `goal_of` and `fast_encoder`.
     """
-    evaluation, counters = evaluate(original.model, instances, progress(ORIGINAL, len(instances)))
+    evaluation, counters = evaluate(original.model, instances, ORIGINAL)
     goal = goal_of(metric, validation_metric, list(evaluation.scores))
     comparison = Comparison(evaluation, counters, goal)
     rows = [_original_row(original, evaluation.scores[goal.name])]
     for candidate in tried:
-        measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, seconds, progress)
+        measured = _Measured(original, candidate, instances, comparison, goal, tolerance, folder, seconds)
         try:
             measured_rows = [measured.row(precision) for precision in candidate.precisions]
         except InputError:
@@ -246,11 +243,10 @@ class _Measured:
         tolerance: float,
         folder: Path,
         seconds: float,
-        progress: Progress,
     ) -> None:
         self._original, self._candidate, self._instances = original, candidate, instances
         self._comparison, self._goal, self._tolerance = comparison, goal, tolerance
-        self._folder, self._seconds, self._progress = folder, seconds, progress
+        self._folder, self._seconds = folder, seconds
         self._model: LoadedModel | None = None
 
     def row(self, precision: Precision) -> Row:
@@ -267,7 +263,7 @@ class _Measured:
         return row
 
     def _measure(self, name: str, model: LoadedModel, precision: Precision) -> Row:
-        evaluation, _ = evaluate(model.model, self._instances, self._progress(name, len(self._instances)))
+        evaluation, _ = evaluate(model.model, self._instances, name)
         loss = self._comparison.loss(evaluation)
         return Row(
             name=name,

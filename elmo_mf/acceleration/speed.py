@@ -19,6 +19,7 @@ from elmo_mf.acceleration._load import LoadedModel
 from elmo_mf.bench import interleaved
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
+from elmo_mf.progress import track
 
 BATCHES = (1, 32)
 """Sizes of the batches that are timed."""
@@ -63,7 +64,7 @@ def speeds(
     """
     measured = []
     with torch.inference_mode():
-        for batch in BATCHES:
+        for batch in track(BATCHES, "timing", "batch sizes"):
             theirs, ours = (_encoder_run(loaded, batch) for loaded in (original, fast))
             before, after = _times(theirs, ours, seconds)
             speed = Speed(

@@ -18,6 +18,7 @@ from elmo_mf.escape import markdown
 from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed
 from elmo_mf.io import atomic_files, check_folder, write_text
 from elmo_mf.leaderboard import SIGN, Unit, boards, outputs_of, records_of
+from elmo_mf.progress import track
 from elmo_mf.records.record import NORMS
 
 _TARGETS = ("input", "recurrent", "projection")
@@ -43,7 +44,7 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
     answers = "\n".join(["## By board", "", board_table(summary), "", *findings(explanations)])
     parts = ["# What compresses, and why", *answer_lines(summary), _HEADER, answers, *map(_section, explanations)]
     with atomic_files(folder) as staging:
-        for explanation in explanations:
+        for explanation in track(explanations, "figures", "boards"):
             in_both_themes(partial(plot_explanation, explanation), staging, f"explain-{explanation.board.name}")
         write_text(staging / "EXPLAIN.md", "\n\n".join(parts) + "\n")
     return folder / "EXPLAIN.md", summary, explanations

@@ -121,6 +121,22 @@ def run_bench(
     Raises:
         InputError: A file or a compression is invalid.
     """
+    variants = _variants(files, compressions, precisions, cases, device)
+    limits, timings = measure_limits(device), {}
+    for case in cases:
+        timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
+        done(case, timings[case], limits)
+    return BenchResult(encoder, device, limits, timings)
+
+
+def _variants(
+    files: tuple[Path, Path],
+    compressions: list[Compression],
+    precisions: list[Precision],
+    cases: list[Case],
+    device: torch.device,
+) -> list[Variant]:
+    """Load the encoders to compare."""
     dense = Ours(*files, None, device)
     variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
     variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
@@ -129,8 +145,4 @@ def run_bench(
         variants += [ours, *(ours.in_precision(precision) for precision in lower)]
     if device.type == "cpu" and any(case.part == "characters" for case in cases):
         variants.append(WordCache(*files, dense.size))
-    limits, timings = measure_limits(device), {}
-    for case in cases:
-        timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
-        done(case, timings[case], limits)
-    return BenchResult(encoder, device, limits, timings)
+    return variants

@@ -13,6 +13,9 @@ from elmo_mf.bench._limits import Limits, seconds
 from elmo_mf.bench._variants import BASELINE, Variant, quantized
 from elmo_mf.bilm.runtime import Precision
 from elmo_mf.compression import MatrixSize
+from elmo_mf.progress import stage
+
+_WARM_UP = 20  # share of the progress, in per cent
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,15 @@ def measure(
     Returns:
         The timing of each variant.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), stage(f"timing {case}", 100, "%") as advance:
         runs = [variant.prepare(case, device) for variant in variants]
-        outputs = [run() for run in runs]
+        outputs = []
+        for run in runs:
+            outputs.append(run())
+            advance(_WARM_UP / len(runs))
         errors = _errors(variants, outputs)
         del outputs
-        times = interleaved(runs, device, budget, least_rounds)
+        times = interleaved(runs, device, budget, least_rounds, lambda share: advance((100 - _WARM_UP) * share))
     names = [variant.name for variant in variants]
     baseline = times[names.index(BASELINE)] if BASELINE in names else None
     return [
@@ -91,7 +97,11 @@ def measure(
 
 
 def interleaved(
-    runs: Sequence[Callable[[], object]], device: torch.device, budget: float, least_rounds: int
+    runs: Sequence[Callable[[], object]],
+    device: torch.device,
+    budget: float,
+    least_rounds: int,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> list[np.ndarray]:
     """Time functions that run in turns, each round starting with another one.
 
@@ -100,16 +110,20 @@ def interleaved(
         device: Device that they run on.
         budget: Seconds to spend.
         least_rounds: Smallest number of rounds, whatever they take.
+        advance: Called with the share of the whole that each call was.
 
     Returns:
         The seconds of each function's calls, one array (rounds,) for each function.
     """
     times: list[list[float]] = [[] for _ in runs]
-    spent, rounds = 0.0, 0
+    spent, rounds, reported = 0.0, 0, 0.0
     while rounds < least_rounds or spent < budget:
-        for index in np.roll(np.arange(len(runs)), rounds).tolist():
+        for number, index in enumerate(np.roll(np.arange(len(runs)), rounds).tolist(), 1):
             times[index].append(seconds(runs[index], device))
             spent += times[index][-1]
+            done = min(1.0, spent / budget if budget else 1.0, (rounds + number / len(runs)) / least_rounds)
+            advance(done - reported)
+            reported = done
         rounds += 1
     return [np.array(run_times) for run_times in times]
 

@@ -6,7 +6,7 @@ The file is bilm-tf's `elmo_token_embeddings.hdf5`, whose dataset `embedding` (w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from elmo_mf.bilm.vocabulary import read_rows
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_settled
+from elmo_mf.progress import stage
 from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import NumbersFile, as_stored, write_blocks
 
@@ -118,16 +119,13 @@ def _check_vectors(path: Path, words: Sequence[str], vectors: Array, layer: Char
             raise InputError(f"{path}: {_DATASET}: found {found}, expected token embeddings of these weights and words")
 
 
-def write_token_embeddings(
-    path: Path, layer: TokenLayer, words: Sequence[str], progress: Callable[[int], None] = lambda _: None
-) -> None:
+def write_token_embeddings(path: Path, layer: TokenLayer, words: Sequence[str]) -> None:
     """Write the vectors of words, atomically.
 
     Args:
         path: The HDF5 file.
         layer: The token layer.
         words: The words, in the order of the rows.
-        progress: Called with the number of words done.
 
     Raises:
         InputError: A vector is not finite.
@@ -135,13 +133,12 @@ def write_token_embeddings(
     """
 
     def blocks() -> Iterator[Array]:
-        done = 0
-        for ids in _ids(words, layer):
-            with torch.no_grad():
-                vectors = layer(ids.to(layer.embedding.device)).float().cpu().numpy()
-            yield as_stored(vectors, "float32", f"{path}: {_DATASET}")
-            done += len(vectors)
-            progress(done)
+        with stage("token vectors", len(words), "words") as advance:
+            for ids in _ids(words, layer):
+                with torch.no_grad():
+                    vectors = layer(ids.to(layer.embedding.device)).float().cpu().numpy()
+                yield as_stored(vectors, "float32", f"{path}: {_DATASET}")
+                advance(len(vectors))
 
     with atomic_path(path) as temporary, hdf5_file(temporary) as file:
         write_blocks(file, _DATASET, (len(words), layer.output_dim), blocks())

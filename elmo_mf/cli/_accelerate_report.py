@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from elmo_mf.cli._console import Console
-from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
 
 if TYPE_CHECKING:
@@ -16,24 +14,6 @@ if TYPE_CHECKING:
     from elmo_mf.acceleration import LoadedModel, Row, SearchResult
 
 _VERDICTS = {"within": "yes", "worse": "no", "undecided": "?"}
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Provide what `search` reports its progress to: bars on a terminal, else a line for each form that is scored."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    with progress_bar(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    ) as bar:
-
-        def begin(name: str, total: int) -> Callable[[], None]:
-            if not bar.console.is_terminal:
-                echo(f"scoring {name} on {total:,} examples")
-            row = bar.add_task(name, total=total)
-            return lambda: bar.advance(row)
-
-        yield begin
 
 
 def print_result(result: SearchResult) -> None:
@@ -118,8 +98,8 @@ def print_test(
     """
     from elmo_mf.acceleration import Comparison, evaluate
 
-    theirs, counters = evaluate(original.model, instances)
-    ours, _ = evaluate(winner.model, instances)
+    theirs, counters = evaluate(original.model, instances, "the original")
+    ours, _ = evaluate(winner.model, instances, "the result")
     loss = Comparison(theirs, counters, result.goal).loss(ours)
     name = result.goal.name
     echo(

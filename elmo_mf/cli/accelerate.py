@@ -265,11 +265,10 @@ def _search(
     folder = _parts(out)
     with exclusive(folder, f"the output {out}"):
         mark_folder(folder, _identity(archive, settings, searched))
-        with report.progress() as progress:
-            result = search(
-                original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
-                searched.seconds, progress,
-            )  # fmt: skip
+        result = search(
+            original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
+            searched.seconds,
+        )  # fmt: skip
         winner = accelerated(original, result.settings)
         _write(out, archive, original, winner, result.settings, stock)
         remove_folder(folder)

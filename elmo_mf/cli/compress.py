@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,6 @@ from elmo_mf.cli._compression_options import AllCompressionOptions
 from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
-from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder
@@ -74,39 +71,15 @@ def compress(
         compression = how.compression()
         if compression is None and dtype not in ROUNDED_DTYPES:
             raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 or int4 is required")
-        with _distillation(out, how) as (distilling, resumes):
-            result = compress_checkpoint(
-                files.options, files.weights, out=out, compression=compression, evaluation=evaluation, dense=dense,
-                dtype=dtype, licence=licence, distilling=distilling, resumes=resumes,
-            )  # fmt: skip
+        result = compress_checkpoint(
+            files.options, files.weights, out=out, compression=compression, evaluation=evaluation, dense=dense,
+            dtype=dtype, licence=licence,
+        )  # fmt: skip
     _print(result)
     megabytes = result.weights.stat().st_size / 1e6
     if dense:
         echo("the matrices are rebuilt: the result is as large and as fast as the dense encoder")
     echo(f"wrote {out}/options.json, weights.hdf5 ({megabytes:.1f} MB), report.json and MODEL_CARD.md")
-
-
-@contextmanager
-def _distillation(
-    out: Path, how: AllCompressionOptions
-) -> Iterator[tuple[Callable[[int, float], None], Callable[[int], None]]]:
-    """Provide what `compress_checkpoint` reports a distillation to."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.description}"))
-    if how.distill is None:
-        yield lambda step, loss: None, lambda step: None
-        return
-    with progress_bar(*columns) as bar:
-        row = bar.add_task("", total=how.distill_steps)
-
-        def distilling(step: int, loss: float) -> None:
-            bar.update(row, completed=step, description=f"{loss:.4f}")
-
-        def resumes(step: int) -> None:
-            bar.console.print(f"resuming the distillation at step {step} of {how.distill_steps}, from {out}")
-
-        yield distilling, resumes
 
 
 def _print(result: CompressedCheckpoint) -> None:

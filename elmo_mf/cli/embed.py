@@ -12,7 +12,6 @@ from elmo_mf.cli._compression_options import CompressionOptions
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
 from elmo_mf.cli._output_options import Output, the_output
-from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_output, check_space, output_errors, staging
@@ -159,8 +158,6 @@ def _embed_vocabulary(
     others: list[str],
 ) -> None:
     """Write the vectors of all words of a vocabulary; `others` are options that have no meaning here."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-
     from elmo_mf.bilm import Bilm
     from elmo_mf.bilm.token_embeddings import write_token_embeddings
     from elmo_mf.bilm.vocabulary import read_rows
@@ -175,9 +172,8 @@ def _embed_vocabulary(
         found, expected = "an ELMo that has a table of words", "one with only a character CNN"
         raise InputError(f"{files.options}: found {found}, expected {expected}")
     check_space("OUTPUT", output, 4 * len(words) * bilm.token_layer.output_dim)
-    with output_errors(output), progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("words", total=len(words))
-        write_token_embeddings(output, bilm.token_layer, words, lambda done: bar.update(task, completed=done))
+    with output_errors(output):
+        write_token_embeddings(output, bilm.token_layer, words)
     echo(f"wrote {output}: vectors of {len(words):,} words")
 
 
@@ -189,19 +185,9 @@ def _run(
     settings: EmbedSettings,
     identifiers: list[str] | None,
 ) -> int:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
     from elmo_mf.embed import embed_file
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]} sentences/s"), TimeRemainingColumn())
-    with progress_bar(*columns) as bar:
-        task = bar.add_task("embed", total=text.lines, speed="-")
+    def resuming(folder: Path) -> None:
+        echo(f"resuming with the parts in {folder}")
 
-        def progress(done: int) -> None:
-            elapsed = bar.tasks[0].elapsed or 0
-            bar.update(task, completed=done, speed=f"{done / elapsed:,.0f}" if elapsed else "-")
-
-        def resuming(folder: Path) -> None:
-            bar.console.print(f"resuming with the parts in {folder}")
-
-        return embed_file(bilm, encoder_identity, text, output, settings, progress, resuming, identifiers)
+    return embed_file(bilm, encoder_identity, text, output, settings, resuming, identifiers)

@@ -14,6 +14,7 @@ from elmo_mf.cli._elmo_files import elmo_keys
 from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
+from elmo_mf.cli._progress_bar import phases_shown
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
@@ -104,6 +105,6 @@ def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
 
     gradients = own_gradients_of if load_task(run.task).kind == "bilm" else gradients_of
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
-    with workspace(folder) as work, atomic_path(output) as path:
+    with phases_shown() as report, workspace(folder, report=report) as work, atomic_path(output) as path:
         # a copy: if the process is killed from here on, the same command still has the original
         shutil.copyfile(gradients(spec, run, work), path)

@@ -34,7 +34,9 @@ from elmo_mf.cli import (
 )
 from elmo_mf.cli._files import on_this_machine
 from elmo_mf.cli._option_groups import with_groups
+from elmo_mf.cli._progress_bar import Stages
 from elmo_mf.errors import INSTALLATION, InputError, not_installed
+from elmo_mf.progress import reported_to
 
 _INTERRUPTED = 130
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
@@ -110,7 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_none_empty(given)
-        app(args=given, prog_name="elmo-mf")
+        with reported_to(Stages()):
+            app(args=given, prog_name="elmo-mf")
     except InputError as error:
         _terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2

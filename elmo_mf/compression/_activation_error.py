@@ -10,6 +10,7 @@ import numpy as np
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
+from elmo_mf.progress import track
 
 _BATCH_SENTENCES = 128  # whose vectors are in memory
 
@@ -52,7 +53,7 @@ def activation_error(dense: Bilm, compressed: Bilm, sentences: Sequence[list[str
     """
     differences = np.zeros(compressed.options.lstm.n_layers)
     norms = np.zeros_like(differences)
-    for start in range(0, len(sentences), _BATCH_SENTENCES):
+    for start in track(range(0, len(sentences), _BATCH_SENTENCES), "activation errors", "batches"):
         batch = sentences[start : start + _BATCH_SENTENCES]
         for before, after in zip(dense.embed(batch), compressed.embed(batch), strict=True):
             differences += ((after - before)[1:].astype(np.float64) ** 2).sum(axis=(1, 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +124,6 @@ def compress_checkpoint(
     dense: bool = False,
     dtype: str = "float32",
     licence: str | None = None,
-    distilling: Callable[[int, float], None] = lambda step, loss: None,
-    resumes: Callable[[int], None] = lambda step: None,
 ) -> CompressedCheckpoint:
     """Compress an ELMo, and write the result with a report and a model card; `elmo-mf compress` calls this function.
 
@@ -143,8 +140,6 @@ def compress_checkpoint(
         dense: Whether to write rebuilt matrices in the official layout, for other programs. Defaults to False.
         dtype: Type of the stored weights: `float32`, `float16`, `int8` or `int4`. Defaults to float32.
         licence: Licence for the model card. Defaults to the one on the card of the weights.
-        distilling: Called with the number of steps that a distillation has done, and its last loss.
-        resumes: Called with the number of steps that an interrupted distillation, which is resumed, has done.
 
     Returns:
         What was written, with its errors and sizes.
@@ -170,7 +165,7 @@ def compress_checkpoint(
         raise InputError(f"compression: found none with the dtype {dtype}, expected a compression, or int8 or int4")
     with checkpoint_files(options, weights) as files:
         text = None if evaluation is None else Path(evaluation)
-        return _compress(files, Path(out), text, compression, dense, dtype, licence, distilling, resumes)
+        return _compress(files, Path(out), text, compression, dense, dtype, licence)
 
 
 def _compress(
@@ -181,8 +176,6 @@ def _compress(
     dense: bool,
     dtype: str,
     licence: str | None,
-    distilling: Callable[[int, float], None],
-    resumes: Callable[[int], None],
 ) -> CompressedCheckpoint:
     parsed, before = _read(files, out, evaluation, compression)
     # only now those that import torch: what was wrong so far is said at once
@@ -199,7 +192,7 @@ def _compress(
     identity = {} if compression is None else noted.compressions[-1]
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
-        after, seconds, distilled = _factorized(compression, parsed, before, out / _DISTILLATION, distilling, resumes)
+        after, seconds, distilled = _factorized(compression, parsed, before, out / _DISTILLATION)
         with atomic_files(out, obsolete=[_DISTILLATION] if distills else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored
@@ -234,8 +227,6 @@ def _factorized(
     options: BilmOptions,
     before: BilmWeights,
     checkpoint: Path,
-    distilling: Callable[[int, float], None],
-    resumes: Callable[[int], None],
 ) -> tuple[BilmWeights, float, Distilled | None]:
     """Return the compressed weights, the seconds that the factorization took, and the result of the distillation."""
     if compression is None:
@@ -251,5 +242,5 @@ def _factorized(
         return after, seconds, None
     size = checkpoint_size(after)
     check_space("out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
-    distilled = distill(before, after, options, compression.distill, checkpoint, distilling, resumes)
+    distilled = distill(before, after, options, compression.distill, checkpoint)
     return distilled.weights, seconds, distilled

@@ -9,6 +9,7 @@ from elmo_mf.bilm.weights import BilmWeights, Target
 from elmo_mf.compression._matrix_factorization import LstmFactorization
 from elmo_mf.compression.allocation import MatrixFactorization
 from elmo_mf.compression.calibration import EncoderProbe
+from elmo_mf.progress import track
 
 VERSION = 1
 """Version of what the fit computes, part of the identities of runs that use it."""
@@ -35,7 +36,8 @@ def factorized_in_order(
             lstms.append((one, rank))
         else:  # a highway layer, before all LSTMs
             factored = one.factored(factored, rank)
-    for (layer, _), group in groupby(sorted(lstms, key=_place), _place):
+    groups = [(place, list(group)) for place, group in groupby(sorted(lstms, key=_place), _place)]
+    for (layer, _), group in track(groups, "factorization in order", "groups of matrices"):
         paired = probe.paired_covariances(factored, layer)
         for one, rank in group:
             moments, target = paired[one.reference.key], one.reference.target

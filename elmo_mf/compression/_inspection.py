@@ -23,6 +23,7 @@ from elmo_mf.bilm.weights import (
 from elmo_mf.compression._decomposition import singular_values
 from elmo_mf.compression.matrix_reference import MatrixPlace
 from elmo_mf.compression.norms import Norms
+from elmo_mf.progress import track
 
 GATE_NAMES = ("i", "g", "f", "o")
 
@@ -66,12 +67,16 @@ class MatrixFacts(MatrixPlace):
 
 def inspect(weights: BilmWeights, gates: bool = True) -> list[MatrixFacts]:
     """Compute the spectrum and norms of every matrix; with `gates`, also of each gate's rows."""
-    return [
-        _facts(direction, layer, target, gate, form, part)
+    matrices = [
+        (direction, layer, target, lstm.matrices[target])
         for (direction, layer), lstm in sorted(weights.lstms.items())
         for target in STORED_TARGETS
         if target in lstm.matrices
-        for gate, form, part in _parts(target, lstm.matrices[target], gates)
+    ]
+    return [
+        _facts(direction, layer, target, gate, form, part)
+        for direction, layer, target, matrix in track(matrices, "decomposition", "matrices")
+        for gate, form, part in _parts(target, matrix, gates)
     ]
 
 

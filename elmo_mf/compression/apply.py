@@ -24,6 +24,7 @@ from elmo_mf.compression.matrix_reference import MatrixReference, matrix_referen
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_named, method_of
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.errors import InputError
+from elmo_mf.progress import track
 from elmo_mf.records.compression import HIGHWAY_METHOD, Compression
 from elmo_mf.records.identity import unless_first
 
@@ -93,7 +94,7 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
     statistics = _statistics(weights, compression, method, references, probe) if references else {}
     lstms = (
         LstmFactorization(reference, method, statistics[reference], reference.matrix(weights))
-        for reference in references
+        for reference in (track(references, "factorization", "matrices") if compression.budget is None else references)
     )
     highways: Iterable[HighwayFactorization] = ()
     if compression.highway_rank is not None:
@@ -125,7 +126,7 @@ def _ranks(
         yield from ((one, compression.rank_for(one.reference.target)) for one in lstms)
     elif compression.allocation == "loss":
         matrices = list(lstms)
-        by_loss = {one.reference: one.loss_candidate for one in matrices}
+        by_loss = {one.reference: one.loss_candidate for one in track(matrices, "decomposition", "matrices")}
         ranks = allocate_ranks(by_loss, parameters_within(weights, compression))
         yield from ((one, ranks[one.reference]) for one in matrices)
     else:
@@ -139,7 +140,8 @@ def _allocated(
     weights: BilmWeights, compression: Compression, within: Sequence[MatrixFactorization], probe: EncoderProbe
 ) -> list[tuple[MatrixFactorization, int]]:
     parameters = parameters_within(weights, compression)
-    ranks = allocate_ranks({one.reference: one.candidate for one in within}, parameters)
+    decomposed = track(within, "decomposition", "matrices")
+    ranks = allocate_ranks({one.reference: one.candidate for one in decomposed}, parameters)
     if compression.allocation == "outputs" and len(within) > 1:
         candidates = candidates_by_outputs([(one, ranks[one.reference]) for one in within], weights, probe)
         ranks = allocate_ranks(candidates, parameters)

@@ -29,6 +29,7 @@ from elmo_mf.embed._parts import Parts, finished
 from elmo_mf.embed._text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, output_errors, remove_folder
+from elmo_mf.progress import stage
 from elmo_mf.storage import hdf5_file
 
 Keep = Literal["all", "top", "average"]
@@ -62,7 +63,6 @@ def embed_file(
     text: TextFile,
     output: Path,
     settings: EmbedSettings,
-    progress: Callable[[int], None] = lambda _: None,
     resuming: Callable[[Path], None] = lambda _: None,
     identifiers: Sequence[str] | None = None,
 ) -> int:
@@ -74,7 +74,6 @@ def embed_file(
         text: The text.
         output: The HDF5 file to write.
         settings: How the text is embedded.
-        progress: Called with the number of lines done.
         resuming: Called with the folder of existing parts, if there are any.
         identifiers: Names of the lines, see `_fasta.py`. They name the datasets, in place of the lines' numbers and of
             `sentence_to_index`.
@@ -103,7 +102,7 @@ def embed_file(
         if parts.size():
             resuming(folder)
         with SentenceIndex(folder) as index:
-            files, reused = _write_missing_parts(bilm, text, settings, parts, index, progress)
+            files, reused = _write_missing_parts(bilm, text, settings, parts, index)
             with atomic_path(output) as path:
                 join_parts(files, index if identifiers is None else identifiers, path)
                 _check_complete(path, text.lines, output, 1 if identifiers is None else 0)
@@ -149,20 +148,20 @@ def _write_missing_parts(
     settings: EmbedSettings,
     parts: Parts,
     index: SentenceIndex,
-    progress: Callable[[int], None],
 ) -> tuple[list[Path], int]:
     """Write the missing parts; return the paths of all, and the number of lines in those that existed."""
     files, reused = [], 0
-    for window in windows(text, settings.window_lines, settings.window_tokens):
-        if parts.have(window):
-            reused += len(window.sentences)
-        else:
-            with parts.writing(window) as path:
-                _write_part(bilm, window, path, settings)
-        files.append(parts.path(window))
-        for number, sentence in enumerate(window.sentences, start=window.start):
-            index.add(sentence, number)
-        progress(window.start + len(window.sentences))
+    with stage("embedding", text.lines, "sentences") as advance:
+        for window in windows(text, settings.window_lines, settings.window_tokens):
+            if parts.have(window):
+                reused += len(window.sentences)
+            else:
+                with parts.writing(window) as path:
+                    _write_part(bilm, window, path, settings)
+            files.append(parts.path(window))
+            for number, sentence in enumerate(window.sentences, start=window.start):
+                index.add(sentence, number)
+            advance(len(window.sentences))
     return files, reused
 
 

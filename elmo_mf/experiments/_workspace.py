@@ -6,14 +6,17 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from elmo_mf.experiments._cache import Cache
 from elmo_mf.experiments._machine_lock import MachineLock
 from elmo_mf.experiments._runs import Progress, Report
 from elmo_mf.io import scratch
+
+T = TypeVar("T")
 
 DEFAULT_CACHE_BYTES = 1_000_000_000
 REPORT_SECONDS = 0.5
@@ -53,6 +56,12 @@ class Workspace:
         if progress.phase != self._last[1] or now - self._last[0] >= self.report_seconds:
             self._last = now, progress.phase
             self.report(progress)
+
+    def steps(self, phase: str, items: Sequence[T]) -> Iterator[T]:
+        """Iterate over items, with a `step` before each that reports the phase and its share."""
+        for number, item in enumerate(items):
+            self.step(Progress(phase, number / len(items)))
+            yield item
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

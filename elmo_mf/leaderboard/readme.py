@@ -19,6 +19,7 @@ from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.aggregate import Board, Row
+from elmo_mf.progress import track
 
 
 def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
@@ -46,7 +47,8 @@ def write_figures(boards: Sequence[Board], folder: Path) -> None:
         folder: The folder.
     """
     methods = methods_of(boards)
-    for board, image in zip(boards, draw([figure(board, methods) for board in boards]), strict=True):
+    specifications = [figure(board, methods) for board in track(boards, "figures", "boards")]
+    for board, image in zip(boards, draw(specifications), strict=True):
         write_text(folder / f"board-{board.name}-light.svg", image)
         write_text(folder / f"board-{board.name}-dark.svg", darkened(image))
 

@@ -18,6 +18,7 @@ from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.pretrain._corpus import Corpus
 from elmo_mf.pretrain._model import LanguageModel, perplexities
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
+from elmo_mf.progress import track
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import Compression
 from elmo_mf.records.labels import compression_label
@@ -116,12 +117,13 @@ def evaluate_each(
         model, vocabulary = read_language_model(options_file, weight_file, compression, folder)
         options = model.bilm.options
         corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
-        batches = corpus.batches(_BATCH_TOKENS, None)
+        encoder = "as it is" if compression is None else compression_label(compression)
+        batches = track(list(corpus.batches(_BATCH_TOKENS, None)), f"perplexity, {encoder}", "batches")
         forward, backward = perplexities(model.to(device), batches, corpus.characters.to(device))
         unknown = sum(word not in vocabulary.ids for sentence in sentences for word in sentence) / corpus.n_words
         hashes = {name: file_hash(path) for name, path in files.items()} | {"texts": [sha256 for _, sha256 in read]}
         yield Evaluation(
-            encoder="as it is" if compression is None else compression_label(compression),
+            encoder=encoder,
             compression=None if compression is None else with_file_hashes(compression).to_dict(),
             forward=forward,
             backward=backward,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ Products = dict[StackedLinear, list[tuple[Tensor, Tensor]]]
 
 
 def loss_gradients(
-    model: LanguageModel, batches: Iterable[Batch], characters: Tensor, step: Callable[[], None]
+    model: LanguageModel, batches: Iterable[Batch], characters: Tensor
 ) -> tuple[RowWeights, OutputCovariances]:
     """Compute output covariances E[g g^T], and row weights, the sums of E[(dL/dw)^2] over each row.
 
@@ -37,7 +37,6 @@ def loss_gradients(
         model: The language model, with a dense encoder.
         batches: Sentences.
         characters: Character ids of all distinct words.
-        step: Called before each batch.
 
     Raises:
         InputError: The loss is not finite.
@@ -48,7 +47,6 @@ def loss_gradients(
     tokens = 0
     with torch.enable_grad():
         for batch in batches:
-            step()
             with _recorded(model) as products:
                 losses = model(batch, characters)
                 loss = losses.forward + losses.backward

@@ -169,9 +169,9 @@ def own_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         model, vocabulary = _language_model(encoder, softmax_files(spec))
         sentences = _first([chunk for line in lines for chunk in line])
         corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
-        batches = corpus.batches(_GRADIENT_BATCH_TOKENS, None)
+        batches = list(corpus.batches(_GRADIENT_BATCH_TOKENS, None))
         rows, covariances = _bilm_gradients.loss_gradients(
-            model, batches, corpus.characters, lambda: workspace.step(Progress("gradients"))
+            model, workspace.steps("gradients", batches), corpus.characters
         )
         settings = {"task": run.task, "words": corpus.n_words}
         write_row_weights(folder / "gradients.hdf5", rows, settings, covariances)

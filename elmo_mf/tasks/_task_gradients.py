@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +34,19 @@ EXAMPLES = 400
 _ADVICE = "the task's model did not learn; try another seed or more examples"
 
 
-def row_weights(model: Model, embedder: ElmoMfTokenEmbedder, loader: DataLoader) -> RowWeights:
+def row_weights(
+    model: Model,
+    embedder: ElmoMfTokenEmbedder,
+    loader: DataLoader,
+    steps: Callable[[list[Instance]], Iterable[Instance]] = iter,
+) -> RowWeights:
     """Compute E[(dL/dw)^2], summed over each row of each matrix, on the first training examples.
 
     Args:
         model: A trained AllenNLP model.
         embedder: The `elmo_mf` embedder of the model.
         loader: Data loader of the training split.
+        steps: Iterates over the examples, reporting progress; by default it does nothing else.
 
     Raises:
         InputError: The loss of an example is not finite.
@@ -54,7 +60,7 @@ def row_weights(model: Model, embedder: ElmoMfTokenEmbedder, loader: DataLoader)
     sums: dict[tuple[int, int, str], Any] = {}
     # in evaluation mode, which turns dropout off, cuDNN computes no gradients
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        for instance in instances:
+        for instance in steps(instances):
             bilm.zero_grad()
             loss = _loss(model, instance)
             check_finite("gradients: loss", float(loss.detach()), _ADVICE)

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -202,7 +203,9 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     def make(folder: Path) -> None:
         with trained(spec, dense, workspace) as model:
             assert model.embedder is not None  # a dense one is there
-            rows = row_weights(model.loop.model, model.embedder, model.loop.trainer.data_loader)
+            rows = row_weights(
+                model.loop.model, model.embedder, model.loop.trainer.data_loader, partial(workspace.steps, "gradients")
+            )
         settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, settings)
 

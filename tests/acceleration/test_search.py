@@ -31,6 +31,7 @@ from elmo_mf.cli.main import main
 from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER
+from tests.conftest import stages_call
 from tests.drop_in.install import drop_in
 
 pytestmark = pytest.mark.slow
@@ -54,19 +55,18 @@ def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_pat
 
     def run() -> Any:
         scored.clear()
-        return search(
-            loaded, instances, 0.01, "loss", None, tried, tmp_path, seconds=0,
-            progress=lambda name, total: scored.append(name) or (lambda: None),  # type: ignore[func-returns-value]
-        )  # fmt: skip
+        with stages_call(begun=lambda name: scored.append(name) if name.startswith("scoring ") else None):
+            return search(loaded, instances, 0.01, "loss", None, tried, tmp_path, seconds=0)
 
     first = run()
     assert [(row.name, row.verdict) for row in first.rows] == [
         ("original", "original"), ("dense", "within"), ("harsh", "worse"),
     ]  # fmt: skip
-    assert first.winner.name == "dense" and first.shown and scored == ["original", "dense", "harsh"]
+    assert first.winner.name == "dense" and first.shown
+    assert scored == ["scoring original", "scoring dense", "scoring harsh"]
     (tmp_path / "harsh.json").write_text("{")  # damaged: it is measured again
     again = run()
-    assert again.rows[1] == first.rows[1] and scored == ["original", "harsh"]
+    assert again.rows[1] == first.rows[1] and scored == ["scoring original", "scoring harsh"]
     assert [row.score for row in again.rows] == [row.score for row in first.rows]
 
 

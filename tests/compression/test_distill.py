@@ -20,7 +20,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.records import Distillation
 from elmo_mf.storage.resumable import save_state
 from tests.compression.conftest import error_of
-from tests.conftest import random_bilm
+from tests.conftest import random_bilm, stages_call
 
 DENSE = random_bilm(scale=3.0)
 TEXT = str(CALIBRATION_TEXT)
@@ -32,19 +32,20 @@ def _distill(
     checkpoint: Path | None = None,
     steps: int = 60,
     cut: int = 0,
-    resumes: Callable[[int], None] = lambda _: None,
+    begun: Callable[[str], None] = lambda _: None,
     checkpoint_steps: int = 100,
     **settings: Any,
 ) -> Distilled:
     weights = DENSE.weights()
     factored = compress(weights, DENSE.options, Compression(method=method, rank=2, targets=targets))
 
-    def report(step: int, loss: float) -> None:
-        if step == cut:
+    def interrupt(step: float) -> None:
+        if 0 < step == cut:
             raise KeyboardInterrupt
 
     wanted = Distillation(text=TEXT, steps=steps, **settings)
-    return distill(weights, factored, DENSE.options, wanted, checkpoint, report, resumes, checkpoint_steps)
+    with stages_call(interrupt, begun):
+        return distill(weights, factored, DENSE.options, wanted, checkpoint, checkpoint_steps)
 
 
 @pytest.mark.slow
@@ -70,9 +71,9 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = _distill("svd", "all", steps=30)
     with pytest.raises(KeyboardInterrupt):
         _distill("svd", "all", tmp_path / "d.pt", steps=30, cut=17, checkpoint_steps=10)
-    sizes: list[int] = []
-    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, resumes=sizes.append)
-    assert sizes == [10]
+    begun: list[str] = []
+    resumed = _distill("svd", "all", tmp_path / "d.pt", steps=30, begun=begun.append)
+    assert begun == [f"distillation, resumed at step 10 from {tmp_path / 'd.pt'}"]
     assert resumed.after == pytest.approx(whole.after, rel=1e-5) and resumed.before == whole.before
     assert _all_close(whole.weights, resumed.weights)
 

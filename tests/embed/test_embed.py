@@ -25,7 +25,7 @@ from elmo_mf.embed._job import Keep
 from elmo_mf.embed._text import split
 from elmo_mf.errors import InputError
 from elmo_mf.io import sentences
-from tests.conftest import pipe_of, random_bilm
+from tests.conftest import pipe_of, random_bilm, stages_call
 
 Files = Callable[..., tuple[Path, Path]]
 LINES = ["a bb ccc", "", "dd", "a bb ccc", "e " * 30, "é ü"]
@@ -89,18 +89,19 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
 
     times: list[int] = []
 
-    def cut(done: int) -> None:
+    def cut(done: float) -> None:
         if done == 3:
             raise _Cut
 
-    with pytest.raises(_Cut):
-        embed_file(bilm, {"x": 1}, text, output, settings, cut)
+    with pytest.raises(_Cut), stages_call(cut):
+        embed_file(bilm, {"x": 1}, text, output, settings)
     assert not output.exists()
     with pytest.raises(InputError, match=r"out\.hdf5\.parts: "):
         embed_file(bilm, {"x": 2}, text, output, settings)
     first = min((tmp_path / "out.hdf5.parts").glob("*.hdf5"))
     written = first.stat().st_mtime_ns
-    embed_file(bilm, {"x": 1}, text, output, settings, lambda _: times.append(first.stat().st_mtime_ns))
+    with stages_call(lambda _: times.append(first.stat().st_mtime_ns)):
+        embed_file(bilm, {"x": 1}, text, output, settings)
     assert set(times[:-1]) == {written}
     _check(output, LINES, bilm, "all")
 
@@ -110,12 +111,12 @@ def _lines(count: int) -> list[str]:
 
 
 def _cut_run(text: TextFile, output: Path, settings: EmbedSettings, at: int) -> None:
-    def cut(done: int) -> None:
+    def cut(done: float) -> None:
         if done >= at:
             raise _Cut
 
-    with pytest.raises(_Cut):
-        embed_file(random_bilm(), {}, text, output, settings, cut)
+    with pytest.raises(_Cut), stages_call(cut):
+        embed_file(random_bilm(), {}, text, output, settings)
 
 
 def test_a_run_is_resumed_with_another_batch(tmp_path: Path) -> None:
@@ -168,12 +169,13 @@ def test_two_at_once(tmp_path: Path) -> None:
     """The second is refused, and the first ends as if it were alone."""
     text, output, refused = _text(tmp_path, LINES), tmp_path / "out.hdf5", []
 
-    def second(_: int) -> None:
+    def second(_: float) -> None:
         with pytest.raises(InputError, match="another process") as error:
             embed_file(random_bilm(), {}, text, output, EmbedSettings())
         refused.append(error)
 
-    embed_file(random_bilm(), {}, text, output, EmbedSettings(), second)
+    with stages_call(second):
+        embed_file(random_bilm(), {}, text, output, EmbedSettings())
     assert refused
     _check(output, LINES, random_bilm(), "all")
 
@@ -339,7 +341,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     text, out = _text(tmp_path, LINES).path, tmp_path / "v.hdf5"
     elmo = ["--options", str(options), "--weights", str(weights), "--rank", "2"]
     assert main(["embed", str(text), str(out), "--top", *elmo]) == 0
-    assert capsys.readouterr().out == f"wrote {out}: 6 sentences\n"
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {out}: 6 sentences"
     from elmo_mf.records import Compression
 
     _check(out, LINES, Bilm.from_files(options, weights, Compression(method="svd", rank=2, targets="all")), "top")

@@ -137,13 +137,14 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
     assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--highway-rank", "1", "--json",
                  str(tmp_path / "it.json")]) == 0  # fmt: skip
-    dense, low = capsys.readouterr().out.splitlines()
+    first, dense, _, _, second, low = capsys.readouterr().out.splitlines()
+    assert first.startswith("perplexity, as it is: ") and second.startswith("perplexity, svd all rank 2 highways 1: ")
     assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2 highways 1: forward ")
     written = json.loads((tmp_path / "it.json").read_text())
     assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
     assert written["perplexities"][0]["forward"] == _evaluate(elmo, texts[1]).forward
     assert main(["perplexity", str(texts[1]), *files, "--highway-rank", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("highways 1: forward ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("highways 1: forward ")
 
 
 def test_texts_from_a_pipe(elmo: Path, texts: Texts, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_gradients_of_one_token_are_those_of_the_weights(one_elmo: Path) -> None
         for own, parameter in zip(gradients.parameters(), model.bilm.layers.parameters(), strict=True):
             assert parameter.grad is not None
             own.copy_(parameter.grad)
-    rows, covariances = loss_gradients(model, [batch], characters, lambda: None)
+    rows, covariances = loss_gradients(model, [batch], characters)
     for layer, module in enumerate(map(partial(cast, BiLstmLayer), gradients)):
         (group,) = (cast(ProjectedLstm, group) for group in module.groups)
         for direction, lstm in enumerate(module.weights()):
@@ -220,8 +220,8 @@ def test_gradients_of_a_text_are_means_over_its_tokens(one_elmo: Path) -> None:
     sentences = [["red", "green"], ["blue"], ["red", "white", "white", "black"]]
     model, characters, batches = _language_model(one_elmo, sentences, batch_tokens=1)
     assert len(batches) == 3
-    whole = loss_gradients(model, batches, characters, lambda: None)
-    apart = [loss_gradients(model, [batch], characters, lambda: None) for batch in batches]
+    whole = loss_gradients(model, batches, characters)
+    apart = [loss_gradients(model, [batch], characters) for batch in batches]
     tokens = np.array([int(batch.lengths.sum()) for batch in batches])
     for key, found in whole[1].covariances.items():
         parts = [one.covariances[key] for _, one in apart]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from math import log
 from typing import Protocol
@@ -13,6 +13,7 @@ from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression.allocation._ranks import Candidate
 from elmo_mf.compression.calibration import EncoderProbe
 from elmo_mf.compression.matrix_reference import HighwayReference, MatrixReference
+from elmo_mf.progress import track
 
 _LEAST_ERROR = 0.01  # smaller relative squared errors change outputs by less than rounding
 _RANK_RATIO = 4  # between the two ranks at which a matrix's loss is measured
@@ -35,7 +36,7 @@ class MatrixFactorization(Protocol):
 
 
 def candidates_by_outputs(
-    ranks: Iterable[tuple[MatrixFactorization, int]], dense: BilmWeights, probe: EncoderProbe
+    ranks: Collection[tuple[MatrixFactorization, int]], dense: BilmWeights, probe: EncoderProbe
 ) -> dict[MatrixReference | HighwayReference, Candidate]:
     """Measure error reductions in the loss of the outputs in place of the matrices' own errors.
 
@@ -47,7 +48,10 @@ def candidates_by_outputs(
         dense: Weights of the dense model.
         probe: Measures the loss of other weights.
     """
-    return {one.reference: _candidate_by_outputs(one, rank, dense, probe) for one, rank in ranks}
+    return {
+        one.reference: _candidate_by_outputs(one, rank, dense, probe)
+        for one, rank in track(ranks, "rank allocation", "matrices")
+    }
 
 
 def _candidate_by_outputs(

@@ -13,6 +13,7 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.token_layers import token_layer
 from elmo_mf.bilm.weights import Array, BilmWeights
 from elmo_mf.compression.calibration._input_covariances import calibration_sentences
+from elmo_mf.progress import track
 
 _BATCH_WORDS = 500
 
@@ -35,7 +36,7 @@ def highway_input_covariances(weights: BilmWeights, options: BilmOptions, text: 
     words = list(counts)
     n = cnn.options.n_filters
     sums = [np.zeros((n, n)) for _ in cnn.highways]
-    for start in range(0, len(words), _BATCH_WORDS):
+    for start in track(range(0, len(words), _BATCH_WORDS), "inputs of highway layers", "batches"):
         batch = words[start : start + _BATCH_WORDS]
         shares = torch.tensor([counts[word] for word in batch]).unsqueeze(1) / counts.total()
         ids = cnn.ids([batch])[0]

@@ -20,6 +20,7 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
 from elmo_mf.io.sentences import stream_sentences
+from elmo_mf.progress import track
 
 CALIBRATION_TEXT = Path(__file__).with_name("calibration.txt")
 MAX_TOKENS = 100
@@ -79,7 +80,7 @@ def input_covariances(
     bilm = Bilm(options, weights).eval()
     recorder = _Recorder(bilm)
     with recorder.recorded:
-        for batch in batches(calibration_sentences(text), _BATCH_TOKENS):
+        for batch in track(list(batches(calibration_sentences(text), _BATCH_TOKENS)), "input covariances", "batches"):
             bilm(bilm.token_ids(batch))
             recorder.end_batch()
     return recorder.covariances()

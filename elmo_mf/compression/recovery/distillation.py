@@ -8,7 +8,7 @@ on the token vectors of its own token layer; pruned weights stay zero.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from elmo_mf.bilm.weights import BilmWeights, to_dense
 from elmo_mf.compression.calibration import MAX_TOKENS, batches
 from elmo_mf.errors import check_finite
 from elmo_mf.io.sentences import read_with_hash
+from elmo_mf.progress import stage
 from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ def distill(
     options: BilmOptions,
     settings: Distillation,
     checkpoint: Path | None = None,
-    report: Callable[[int, float], None] = lambda step, loss: None,
-    resumes: Callable[[int], None] = lambda step: None,
     checkpoint_steps: int = 100,
 ) -> Distilled:
     """Train `factored` towards `dense` by Adam, with a learning rate that falls to zero as a cosine.
@@ -76,8 +75,6 @@ def distill(
         options: Options of both.
         settings: Text, steps and learning rate.
         checkpoint: File in which the state is saved now and then; a run that saved it there is resumed.
-        report: Called with the number of steps done and the last loss.
-        resumes: Called with the number of steps that the checkpoint has done, if there is one.
         checkpoint_steps: Number of steps between two checkpoints. Defaults to 100.
 
     Returns:
@@ -91,14 +88,15 @@ def distill(
     run = _Run(dense, factored, options, settings)
     if checkpoint is not None:
         run.resume(checkpoint)
-    if run.step:
-        resumes(run.step)
     before = run.first_error
-    while run.step < settings.steps:
-        loss = run.advance()
-        report(run.step, loss)
-        if checkpoint is not None and (run.step % checkpoint_steps == 0 or run.step == settings.steps):
-            run.save(checkpoint)
+    resumed = f", resumed at step {run.step} from {checkpoint}" if run.step else ""
+    with stage(f"distillation{resumed}", settings.steps, "steps") as advance:
+        advance(run.step)
+        while run.step < settings.steps:
+            loss = run.advance()
+            advance(note=f"loss {loss:.4f}")
+            if checkpoint is not None and (run.step % checkpoint_steps == 0 or run.step == settings.steps):
+                run.save(checkpoint)
     return Distilled(run.student.weights(), before, run.held_out_error())
 
 
