@@ -228,6 +228,56 @@ def _by_cells(show: Callable[[Row, Row], str]) -> Rows:
     return [["cells", "dense", *(f"{100 * share:g} %" for share in shares if share)], *body]
 
 
+def _four_bits() -> Rows:
+    """Show encoders in int8 and in int4 by the size of the file, without those that are worse than a smaller one."""
+    stored = sorted([*_json("fewer-cells")["stored"], *_json("four-bits")["stored"]], key=lambda one: -one["bytes"])
+    dense = _json("fewer-cells")["stored"][0]
+    body, best = [], float("inf")
+    for one in reversed(stored):
+        if _mean(one) < best:
+            best = _mean(one)
+            share = "dense" if one["share"] is None else f"{100 * one['share']:g} %"
+            both, more = f"{one['forward']:.1f}, {one['backward']:.1f}", f"{best / _mean(dense) - 1:z.1%}"
+            body.append([f"{one['bytes'] / 1e6:.2f}", f"{one['cells']}", share, one["dtype"], both, more])
+    head = ["MB", "cells", "parameters", "stored as", "forward, backward", "more than dense"]
+    return [head, *reversed(body)]
+
+
+def _roundings() -> Rows:
+    """Show how much the perplexity rises with each way of rounding."""
+    rounded = _json("rounding")["rounded"]
+    names = {(640, None): "dense", (640, 0.25): "25 %", (640, 0.125): "12.5 %"}
+    rises: dict[tuple[int, int | None, str], list[str]] = {}
+    exact = {(one["cells"], one["share"]): one for one in _json("fewer-cells")["stored"]}
+    for one in rounded:
+        place = one["cells"], one["share"]
+        if place in names:
+            rise = _mean(one) / _mean(exact[place]) - 1
+            rises.setdefault((one["bits"], one["group"], one["way"]), []).append(f"{rise:z.1%}")
+    body = [
+        [f"{bits}", "all inputs" if group is None else f"{group} inputs", _WAYS_TO_ROUND[way], *row]
+        for (bits, group, way), row in rises.items()
+    ]
+    return [["bits", "a scale for", "rounding", *names.values()], *body]
+
+
+_WAYS_TO_ROUND = {"nearest": "nearest", "clipped": "nearest, best scale", "gptq": "GPTQ"}
+
+
+def _sparse_rest() -> Rows:
+    """Show perplexities at low rank with a block-sparse rest, by the shape of the blocks."""
+    compressed = _json("sparse-rest")["compressed"]
+    by_way = {(one["share"], str(one["blocks"]), one["sparse"]): one for one in compressed}
+    body = []
+    for blocks, part in dict.fromkeys((str(one["blocks"]), one["sparse"]) for one in compressed):
+        shape = " x ".join(blocks.strip("[]").split(", "))
+        label = "none" if blocks == "None" else shape
+        cells = [by_way.get((share, blocks, part)) for share in (0.25, 0.125)]
+        texts = ["" if one is None else f"{one['forward']:.1f}, {one['backward']:.1f}" for one in cells]
+        body.append([label, f"{100 * part:g} %", *texts])
+    return [["blocks", "of the parameters in the rest", "25 %", "12.5 %"], *body]
+
+
 def _family(name: str) -> str:
     """Return the method as code, and what follows it."""
     method, *more = name.split(" ", 1)
@@ -270,6 +320,9 @@ TABLES: Tables = {
     "equal-bytes": _equal_bytes,
     "fewer-cells": _cells,
     "fewer-cells-speed": _cell_speeds,
+    "four-bits": _four_bits,
+    "roundings": _roundings,
+    "sparse-rest": _sparse_rest,
     "highways": _highways,
     "longer": _longer,
     "books": _books,
