@@ -15,8 +15,18 @@ _MODULES = {
     "compress_checkpoint": "elmo_mf.compression",
     "perplexity": "elmo_mf.pretrain",
     "read_leaderboard": "elmo_mf.leaderboard",
+    "sweep": "elmo_mf.tasks",
 }
-__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity", "read_leaderboard"]
+__all__ = [
+    "Bilm",
+    "Compression",
+    "accelerate",
+    "benchmark",
+    "compress_checkpoint",
+    "perplexity",
+    "read_leaderboard",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,17 @@ from .compression import compress_checkpoint
 from .leaderboard import read_leaderboard
 from .pretrain import perplexity
 from .records.compression import Compression
+from .tasks import sweep
 
 __version__: str
 
-__all__ = ["Bilm", "Compression", "accelerate", "benchmark", "compress_checkpoint", "perplexity", "read_leaderboard"]
+__all__ = [
+    "Bilm",
+    "Compression",
+    "accelerate",
+    "benchmark",
+    "compress_checkpoint",
+    "perplexity",
+    "read_leaderboard",
+    "sweep",
+]

@@ -53,7 +53,7 @@ def tasks() -> list[str]:
 
 def sweeps() -> list[str]:
     """Return the names of the sweep files in this package."""
-    from elmo_mf.cli._named_sweeps import named_sweeps
+    from elmo_mf.tasks import named_sweeps
 
     return list(named_sweeps())
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,20 +16,18 @@ from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
 from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._lists import integers, texts
-from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
+from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.cli._tracker_option import TrackerName
 from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_output, write_json
 
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-
 if TYPE_CHECKING:
     from elmo_mf.experiments import Heartbeat, Outcome
     from elmo_mf.experiments.executors import Executor
-    from elmo_mf.records import Measurements, Record, RecordStore, Run
-    from elmo_mf.tasks import Status, SweepSpec
+    from elmo_mf.records import Measurements, Record, Run
+    from elmo_mf.tasks import PlannedSweep, PublishedFiles, Status, SweepSpec
     from elmo_mf.trackers import Tracker
 
 
@@ -111,6 +108,11 @@ class ExecutorOptions:
     cpus: Annotated[float, Option(min=0.1, help="CPUs that a run requests from a Ray cluster.")] = 1
     gpus: Annotated[float, Option(min=0, help="GPUs that a run requests from a Ray cluster.")] = 0
 
+    @property
+    def writers(self) -> int:
+        """Number of runs that train on this machine's disk at a time."""
+        return self.workers if self.ray is None else 0
+
     def executor(self, spec: SweepSpec, runs: list[Run], output: Path) -> Executor[Run, Measurements]:
         """Return the executor of a sweep's runs.
 
@@ -122,7 +124,7 @@ class ExecutorOptions:
         if self.ray is None:
             from elmo_mf.tasks import TaskWork, local_executor
 
-            return local_executor(TaskWork(spec), output, self.workers, self.threads, preload=_preload())
+            return local_executor(TaskWork(spec), output, self.workers, self.threads)
         from elmo_mf.tasks import ray_executor
 
         return ray_executor(spec, runs, self.ray, self.cpus, self.gpus, self.threads)
@@ -221,13 +223,13 @@ def sweep(
       elmo-mf sweep paper --fetch --output runs/paper
       elmo-mf sweep --list
     """
+    from elmo_mf.tasks import named_sweeps, plan_sweep, sweep_file
+    from elmo_mf.trackers import tracker_named
+
     if list_sweeps:
         for name, text in named_sweeps().items():
             echo(f"{name}: {text}")
         return
-    from elmo_mf.tasks import status_of
-    from elmo_mf.trackers import tracker_named
-
     mode.check(where, tracker)
     only_report = mode.dry_run or mode.status
     if not only_report:
@@ -236,79 +238,50 @@ def sweep(
     if only_report and fetch and _tell_downloads(spec):
         return
     log = None if tracker is None else tracker_named(tracker, output)
-    runs = _runs(spec, fetch and not only_report)
-    status = status_of(spec, runs, output)
-    if only_report:
-        _report(spec, status, runs, mode)
-    elif mode.retime is not None:
-        _retime(spec, status, output, where.threads, mode.retime, quiet, mode.fail_fast)
-    else:
-        _execute(spec, status, runs, output, where, mode, quiet, log)
+    with options_named({"output": "--output"}):
+        plan = plan_sweep(spec, output, _download if fetch and not only_report else None)
+        if only_report:
+            _report(plan, mode)
+        elif mode.retime is not None:
+            _retime(plan, where.threads, mode.retime, quiet, mode.fail_fast)
+        else:
+            _execute(plan, where, mode, quiet, log)
 
 
-def _report(spec: SweepSpec, status: Status, runs: list[Run], mode: ModeOptions) -> None:
+def _report(plan: PlannedSweep, mode: ModeOptions) -> None:
     """Print the status of a sweep, and with --dry-run its cost."""
-    _tell(status, runs, list_all=mode.dry_run)
+    _tell(plan.status, plan.runs, list_all=mode.dry_run)
     if mode.dry_run:
-        _tell_cost(spec, status.left)
+        _tell_cost(plan.spec, plan.status.left)
     if mode.json_file is not None:
-        write_json(mode.json_file, status.to_dict())
+        write_json(mode.json_file, plan.status.to_dict())
 
 
 def _execute(
-    spec: SweepSpec, status: Status, runs: list[Run], output: Path, where: ExecutorOptions, mode: ModeOptions,
-    quiet: bool, tracker: Tracker | None,
-) -> None:  # fmt: skip
+    plan: PlannedSweep, where: ExecutorOptions, mode: ModeOptions, quiet: bool, tracker: Tracker | None
+) -> None:
     """Execute the runs that are not recorded."""
     from elmo_mf.cli._live_view import live_view
-    from elmo_mf.experiments import joined, run_sweep
-    from elmo_mf.records.store import RecordStore
-    from elmo_mf.tasks import TrackedRecords, check_needs
 
-    done = len(status.recorded)
+    total, todo = len(plan.runs), len(plan.todo)
     if not quiet:
-        echo(f"{len(runs)} runs, {done} recorded, {len(runs) - done} to run")
-    recorded = {run.id for run in status.recorded}
-    todo = [run for run in runs if run.id not in recorded]
-    with _writing(output):
-        store = RecordStore(output)
-        for line in store.set_aside(status.problems):
-            echo(f"elmo-mf: warning: {line}", err=True)
-        if tracker is not None:
-            _log(status.recorded, store, tracker, output)
-        if todo:
-            with joined(output):
-                check_needs(spec, todo, output, where.workers if where.ray is None else 0)
-                executor = where.executor(spec, todo, output)
-                with live_view(len(runs), done, quiet) as shown:
-                    view = shown if tracker is None else TrackedRecords(shown, tracker, output)
-                    outcomes = run_sweep(
-                        todo, output, executor, store, view, retry_failed=mode.retry_failed, fail_fast=mode.fail_fast
-                    )
-            _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
+        echo(f"{total} runs, {total - todo} recorded, {todo} to run")
+    with _full_disk(plan.output), live_view(total, total - todo, quiet or not todo) as view:
+        result = plan.execute(
+            where.executor, where.writers, view, tracker, retry_failed=mode.retry_failed, fail_fast=mode.fail_fast
+        )
+    _tell_failures(result.failed, todo)
 
 
-def _log(runs: list[Run], store: RecordStore, tracker: Tracker, output: Path) -> None:
-    """Log runs that were recorded before."""
-    from elmo_mf.experiments import View, joined
-    from elmo_mf.tasks import TrackedRecords
-
-    log = TrackedRecords(View(), tracker, output)
-    with joined(output):
-        for record in filter(None, map(store.read, runs)):
-            log.log(record)
-
-
-def _retime(
-    spec: SweepSpec, status: Status, output: Path, threads: int | None, choice: str, quiet: bool, fail_fast: bool
-) -> None:
+def _retime(plan: PlannedSweep, threads: int | None, choice: str, quiet: bool, fail_fast: bool) -> None:
     """Measure the times of a sweep's recorded runs again."""
     from elmo_mf.cli._live_view import live_view
     from elmo_mf.experiments import joined, run_sweep
     from elmo_mf.records.store import RecordStore
-    from elmo_mf.tasks import RetimedRecords, TimingWork, check_needs, local_executor, picked
+    from elmo_mf.tasks import RetimedRecords, TimingWork, check_needs, local_executor, picked, writable
 
-    where = local_executor(TimingWork(spec), output, 1, threads, preload=_preload())
+    spec, status, output = plan.spec, plan.status, plan.output
+    where = local_executor(TimingWork(spec), output, 1, threads)
     wanted, store = picked(choice, spec, where.threads), RecordStore(output)
     todo = [run for run in status.recorded if (record := store.read(run)) is not None and wanted(record)]
     _warn(status)
@@ -316,7 +289,7 @@ def _retime(
         echo(f"{len(status.recorded)} runs recorded, {len(todo)} to time again")
     if not todo:
         return
-    with _writing(output), joined(output):
+    with _full_disk(output), writable(output), joined(output):
         check_needs(spec, todo, output, 0)
         with live_view(len(todo), 0, quiet) as view:
             outcomes = run_sweep(
@@ -335,48 +308,23 @@ def _tell_downloads(spec: SweepSpec) -> bool:
     return bool(missing)
 
 
-def _runs(spec: SweepSpec, fetch: bool) -> list[Run]:
-    """Return all runs of a sweep; with `fetch`, missing published files are downloaded first."""
+def _download(entry: PublishedFiles) -> None:
     from elmo_mf.cli.fetch import download_entry
-    from elmo_mf.compression import method_named
-    from elmo_mf.tasks import missing_files
 
-    for method in spec.methods:
-        method_named(method)
-    missing = missing_files(spec)
-    for entry in missing if fetch else []:
-        download_entry(entry.kind, entry.name, entry.folder)
-    from elmo_mf.tasks import expand
-
-    try:
-        return expand(spec)
-    except InputError as error:
-        if fetch or not any(str(path) in str(error) for entry in missing for path in entry.paths):
-            raise
-        names = ", ".join(f"{entry.kind} {entry.name}" for entry in missing)
-        raise InputError(f"{error}; --fetch downloads {names}") from None
-
-
-def _preload() -> list[str]:
-    """Return modules to import once for all processes of runs, among them the main module of the sweep."""
-    from elmo_mf.tasks import PRELOAD
-
-    return ["elmo_mf.cli.main", *PRELOAD]
+    download_entry(entry.kind, entry.name, entry.folder)
 
 
 @contextlib.contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """Report errors of writing to the output folder in one line."""
+def _full_disk(output: Path) -> Iterator[None]:
+    """End with status 1 if the disk is full."""
     try:
         yield
     except OSError as error:
-        if error.errno in _NOT_WRITABLE:
-            raise InputError(f"--output: found {output}, expected a folder to write to ({error.strerror})") from None
         echo(f"elmo-mf: error: {output}: {error}; records are kept, run the same command again", err=True)
         raise typer.Exit(1) from None
 
 
-def _tell_failures(failed: list[Outcome[Run, Record]], total: int) -> None:
+def _tell_failures(failed: Sequence[Outcome[Run, Record]], total: int) -> None:
     if not failed:
         return
     echo(f"{len(failed)} of {total} runs failed:", err=True)

@@ -1,10 +1,12 @@
 from ._bilm_run import own_gradients_of
 from ._execution import PRELOAD, TaskWork, TimingWork, local_executor
+from ._named_sweeps import named_sweeps, sweep_file
 from ._portable import ray_executor
 from ._preflight import check_needs
-from ._published_files import content_check, missing_files
+from ._published_files import PublishedFiles, content_check, missing_files
 from ._retime import RetimedRecords, picked
 from ._status import Status, cost_of, status_of
+from ._sweep import PlannedSweep, SweepResult, SweepView, plan_sweep, sweep, writable
 from ._tracking import TrackedRecords
 from ._trained_model import gradients_of
 from .grid import expand
@@ -13,9 +15,13 @@ from .task_config import TaskConfig, load_task, task_names
 
 __all__ = [
     "PRELOAD",
+    "PlannedSweep",
+    "PublishedFiles",
     "RetimedRecords",
     "Status",
+    "SweepResult",
     "SweepSpec",
+    "SweepView",
     "TaskConfig",
     "TaskWork",
     "TimingWork",
@@ -28,9 +34,14 @@ __all__ = [
     "load_task",
     "local_executor",
     "missing_files",
+    "named_sweeps",
     "own_gradients_of",
     "picked",
+    "plan_sweep",
     "ray_executor",
     "status_of",
+    "sweep",
+    "sweep_file",
     "task_names",
+    "writable",
 ]

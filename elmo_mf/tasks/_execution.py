@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -69,8 +68,6 @@ def local_executor(
     output: Path,
     workers: int = 1,
     threads: int | None = None,
-    *,
-    preload: Sequence[str] = PRELOAD,
 ) -> LocalExecutor[Run, MeasuredT]:
     """Return an executor of a sweep's runs in processes of this machine; see `LocalExecutor`.
 
@@ -79,6 +76,5 @@ def local_executor(
         output: Output folder of the sweep.
         workers: Number of processes.
         threads: Threads of each process; by default the processes share the cores.
-        preload: Modules that the server of the processes imports.
     """
-    return LocalExecutor(work, output, workers, threads, preload)
+    return LocalExecutor(work, output, workers, threads, PRELOAD)

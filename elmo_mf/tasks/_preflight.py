@@ -25,7 +25,7 @@ _CHECKPOINTS = 3  # that AllenNLP keeps in training: the last two and the best
 _RECORD = 100_000  # bytes
 
 
-def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, option: str = "--output") -> None:
+def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, option: str = "output") -> None:
     """Check the data, word vectors and texts of `runs`, each file as a whole, and the free disk space.
 
     Args:
@@ -33,7 +33,7 @@ def check_needs(spec: SweepSpec, runs: list[Run], output: Path, workers: int, op
         runs: The runs to check.
         output: Folder of the sweep.
         workers: Number of runs that train on this disk at a time; 0 for none.
-        option: Command-line option of `output`, for the message.
+        option: Name of `output`, for the message. Defaults to `output`.
 
     Raises:
         InputError: A run would fail on a file, perhaps after hours, or the disk is too full; the message says where.

@@ -15,6 +15,7 @@ from elmo_mf import extensions
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
 from elmo_mf.cli.main import main
 from elmo_mf.compression.methods import base
+from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks.task_config import task_names
@@ -133,6 +134,13 @@ def test_a_file_may_be_changed_and_included_again(here: Path) -> None:
     file.write_text(file.read_text() + "# another\n")
     extensions.include(["my_methods.py"])
     assert base.method_hash(METHOD) == file_hash(file) != before
+
+
+def test_a_method_of_a_script_is_not_in_other_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extensions.include(["my_methods.py"])
+    monkeypatch.setattr(base._METHODS[METHOD].method, "__module__", "__main__")
+    with pytest.raises(InputError, match=r"^compression.method: found \w+, which is defined in a script or a notebook"):
+        base.method_hash(METHOD)
 
 
 def _sweep(*words: str) -> int:

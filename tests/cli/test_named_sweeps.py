@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from elmo_mf.cli._named_sweeps import named_sweeps, sweep_file
 from elmo_mf.cli.main import main
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
+from elmo_mf.tasks import named_sweeps, sweep_file
 
 
 def test_a_name_is_a_file_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_an_interrupted_command_says_that_it_can_be_resumed(
     places = {
         "embed": "elmo_mf.embed.embed_file", "pretrain": "elmo_mf.pretrain.Trainer.run",
         "compress": "elmo_mf.compression.recovery.distill", "fetch": "elmo_mf.fetch.fetch",
-        "sweep": "elmo_mf.experiments.run_sweep",
+        "sweep": "elmo_mf.tasks._sweep.run_sweep",
     }  # fmt: skip
     monkeypatch.setattr(places[command], interrupted)
     (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]

@@ -84,7 +84,7 @@ def test_a_sweep_that_fetches(
         assert capsys.readouterr().out == (
             "would download weights small into weights/small\nwould download data sst into data/sst\n"
         )
-        monkeypatch.setattr("elmo_mf.experiments.run_sweep", _interrupted)
+        monkeypatch.setattr("elmo_mf.tasks._sweep.run_sweep", _interrupted)
         for _ in range(2):  # the second time, all files exist
             assert main([*(word for word in command if word != "--dry-run"), "--fetch"]) == 130
             assert len(server.ranges) == 3

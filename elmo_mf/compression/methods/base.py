@@ -272,12 +272,13 @@ def method_hash(name: str) -> str | None:
         The hash; None for the methods of this package.
 
     Raises:
-        InputError: No method has this name, or its file is unknown.
+        InputError: No method has this name, or other processes cannot import it.
     """
     registered = _registered(name)
-    if registered.sha256 is None and not _is_ours(registered.method):
+    if registered.method.__module__ == "__main__" or (registered.sha256 is None and not _is_ours(registered.method)):
         raise InputError(
-            f"compression.method: found {name}, which is defined in no file, expected one that include finds"
+            f"compression.method: found {name}, which is defined in a script or a notebook, expected one in a file "
+            "that include finds"
         )
     return registered.sha256
 

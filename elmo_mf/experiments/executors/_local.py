@@ -12,6 +12,7 @@ import glob
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic
 
 from elmo_mf.errors import InputError, one_line
@@ -96,7 +98,8 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
             process = CONTEXT.Process(target=_child, args=arguments, name=run.name)
             try:
                 start_server(self.preload)
-                process.start()
+                with _without_main():
+                    process.start()
             except BaseException:
                 ours.close()
                 raise
@@ -144,6 +147,20 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
             process.join()
         self._running.clear()
         self._ending.clear()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process that is started in the context not import the main module.
+
+    It needs nothing of it, and a script that calls for a sweep at its top level would start another one.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def start_server(preload: Sequence[str] = ()) -> None:

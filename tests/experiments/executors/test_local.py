@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -51,6 +52,18 @@ def test_each_run_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp
         logs = [json.loads(r.log) for r in _results(LocalExecutor(_about, tmp_path, 2, threads, PRELOAD), expand(spec))]
         assert len({one["pid"] for one in logs} | {os.getpid()}) == 3
         assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in logs)
+
+
+def test_no_process_imports_the_main_script(
+    tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a script may call for a sweep at its top level."""
+    script = ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    Path(script.__file__).write_text("raise SystemExit(1)\n")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    (result,) = _results(LocalExecutor(_about, tmp_path, 1, 1, PRELOAD), expand(tiny_sweep())[:1])
+    assert not result.error and sys.modules["__main__"] is script
 
 
 def test_the_cores_are_divided_among_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
