@@ -42,6 +42,7 @@ def _offered(line: str, folder: Path) -> list[str]:
         ("elmo-mf fetch data s", ["sst", "snli", "squad"]),
         ("elmo-mf bench --size m", ["medium"]),
         ("elmo-mf pretrain t --schedule co", ["constant", "cosine"]),
+        ("elmo-mf sweep --tracker t", ["tensorboard"]),
     ],
 )
 def test_values_are_offered(line: str, offered: list[str], tmp_path: Path) -> None:
