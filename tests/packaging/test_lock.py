@@ -92,7 +92,8 @@ def test_uv_overrides_what_allennlp_requires() -> None:
     assert project["dependency-groups"]["allennlp"] == list(ALLENNLP)
     (torch,) = asked("requirements.torch")
     locked = {name: f"=={version}" for name, version in pinned("requirements.lock").items()}
-    locked["pytest"] = f"=={pinned('requirements-dev.lock')['pytest']}"  # an override replaces the tool's release too
+    for tool in ("pytest", "traitlets"):  # an override replaces the tool's release too
+        locked[tool] = f"=={pinned('requirements-dev.lock')[tool]}"
     locked["torch"] = str(torch.specifier)
     needed = {
         canonicalize_name(one.name) for package in ("allennlp", "allennlp-models") for one in required(package)
