@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -17,7 +17,7 @@ from elmo_mf.errors import InputError, check_installed, missing, one_line, one_o
 from elmo_mf.io import check_output, exclusive, remove_folder, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.acceleration import EncoderSettings, LoadedModel, ModelArchive
+    from elmo_mf.acceleration import Candidate, EncoderSettings, LoadedModel, ModelArchive, StockSettings
     from elmo_mf.records import Compression
 
 
@@ -141,7 +141,7 @@ def _accelerate(
     original = load_stock(archive, known)
     if searched.data is None:
         return _convert(out, archive, original, settings, stock)
-    return _search(out, archive, original, settings, searched, figure, stock)
+    return _search(out, archive, original, known, settings, searched, figure, stock)
 
 
 def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
@@ -237,6 +237,7 @@ def _search(
     out: Path,
     archive: ModelArchive,
     original: LoadedModel,
+    known: StockSettings,
     settings: EncoderSettings,
     searched: SearchOptions,
     figure: PlotOptions,
@@ -264,7 +265,7 @@ def _search(
     validation = archive.config.get("trainer", {}).get("validation_metric")
     folder = _parts(out)
     with exclusive(folder, f"the output {out}"):
-        mark_folder(folder, _identity(archive, settings, searched))
+        mark_folder(folder, _identity(archive, known, settings, searched, tried))
         result = search(
             original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
             searched.seconds,
@@ -287,9 +288,15 @@ def _parts(out: Path) -> Path:
     return out.with_name(f"{out.name}.parts")
 
 
-def _identity(archive: ModelArchive, settings: EncoderSettings, searched: SearchOptions) -> dict[str, Any]:
+def _identity(
+    archive: ModelArchive,
+    known: StockSettings,
+    settings: EncoderSettings,
+    searched: SearchOptions,
+    tried: Sequence[Candidate],
+) -> dict[str, Any]:
     """Describe what the results of a search depend on."""
-    from elmo_mf.compression import with_file_hashes
+    from elmo_mf.compression import encoder_identity
     from elmo_mf.provenance import regular_hash
 
     files = {"weights": archive.weights, "data": searched.data, "text": searched.text}
@@ -298,7 +305,12 @@ def _identity(archive: ModelArchive, settings: EncoderSettings, searched: Search
         for name, path in files.items()
         if path is not None
     }
-    compression = None if settings.compression is None else with_file_hashes(settings.compression).to_dict()
+    encoders = [encoder_identity(one.settings.compression) for one in tried]
     kept = {name: getattr(searched, name) for name in ("tolerance", "metric", "batch", "limit")}
-    how = {"compression": compression, "state": settings.state, "word_cache": settings.word_cache_mb}
+    how = {
+        "encoders": encoders,
+        "state": settings.state,
+        "word_cache": settings.word_cache_mb,
+        "original": asdict(known),
+    }
     return {"command": "accelerate", **hashes, **kept, **how}

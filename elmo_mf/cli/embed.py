@@ -104,6 +104,7 @@ def embed(
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
     from elmo_mf.bilm import Bilm
+    from elmo_mf.compression import encoder_identity
     from elmo_mf.embed import KEEP, EmbedSettings, TextFile, check_new, read_fasta
     from elmo_mf.provenance import file_hash
 
@@ -134,18 +135,18 @@ def embed(
             files.options, files.weights, compression, cast("StatePolicy", state), 64, cast("Precision", precision),
             files.vocabulary,
         )  # fmt: skip
-        encoder_identity = {
+        identity: dict[str, Any] = {
             "options": file_hash(files.options),
             "weights": file_hash(files.weights),
-            "compression": None if compression is None else compression.to_dict(),
+            **encoder_identity(compression),
             "state": state,
             "precision": precision,
         }
-        encoder_identity |= known.put_into(bilm)
+        identity |= known.put_into(bilm)
         if bilm.vocabulary is not None:
-            encoder_identity["vocabulary"] = bilm.vocabulary.sha256
+            identity["vocabulary"] = bilm.vocabulary.sha256
         how = EmbedSettings(keep[0], batch, mean=pool is not None)
-        reused = _run(bilm.to(device), encoder_identity, lines, output, how, identifiers)
+        reused = _run(bilm.to(device), identity, lines, output, how, identifiers)
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them from an earlier run" if reused else ""))
 
 

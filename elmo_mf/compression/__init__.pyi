@@ -4,7 +4,7 @@ from ._inspection import inspect
 from ._model_card import Source, licence_on_card, write_compressed_card, write_converted_card, write_pretrained_card
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
 from ._spectra import plot_spectra, spectra_table
-from .apply import compress, compression_versions, factorize, reads_text
+from .apply import compress, compression_versions, encoder_identity, factorize, reads_text
 from .cells import remove_cells
 from .check import check_compression
 from .file_hashes import with_file_hashes, with_history
@@ -40,6 +40,7 @@ __all__ = [
     "compressed_matrices",
     "compression_report",
     "compression_versions",
+    "encoder_identity",
     "factorize",
     "inspect",
     "licence_on_card",

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import JsonValue
+
+from elmo_mf.bilm import encoder
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression import _in_order
@@ -20,13 +23,21 @@ from elmo_mf.compression.calibration import (
     read_row_weights,
 )
 from elmo_mf.compression.check import check_compression
+from elmo_mf.compression.file_hashes import with_file_hashes
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
-from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Method, method_named, method_of
+from elmo_mf.compression.methods.base import (
+    NO_STATISTICS,
+    CalibrationStatistics,
+    Method,
+    method_hash,
+    method_named,
+    method_of,
+)
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.errors import InputError
 from elmo_mf.progress import track
 from elmo_mf.records.compression import HIGHWAY_METHOD, Compression
-from elmo_mf.records.identity import unless_first
+from elmo_mf.records.identity import ENCODER, unless_first
 
 VERSION = 1
 """Version of what surrounds the methods, part of a run's identity: which matrices, calibration statistics, ranks."""
@@ -74,6 +85,25 @@ def compression_versions(compression: Compression) -> dict[str, int]:
     if compression.distill is not None:
         versions["distillation"] = distillation.VERSION
     return versions
+
+
+def encoder_identity(compression: Compression | None) -> dict[str, JsonValue]:
+    """Return what vectors depend on besides the files of the ELMo; with it, a command recognises results of its own.
+
+    Args:
+        compression: The compression of the encoder; None for a dense one.
+
+    Raises:
+        InputError: A file of the compression does not exist or cannot be read.
+    """
+    versions: dict[str, JsonValue] = {ENCODER: encoder.VERSION}
+    if compression is None:
+        return {"compression": None, "versions": versions}
+    return {
+        "compression": with_file_hashes(compression).to_dict(),
+        "method_file": method_hash(compression.method),
+        "versions": versions | compression_versions(compression),
+    }
 
 
 def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProbe) -> BilmWeights:

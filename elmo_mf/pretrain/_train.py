@@ -93,6 +93,7 @@ class Trainer:
         self.best: dict[str, Any] | None = None
         self.saved = 0
         self._identity: dict[str, Any] = {
+            "version": VERSION,
             "settings": settings.to_dict(),
             "train text": train_hashes,
             "valid text": valid_hashes,
@@ -363,6 +364,7 @@ class Trainer:
         return {
             "command": command_line(train, valid, self.folder, self.settings, self.start),
             "settings": self.settings.to_dict(),
+            "training_version": VERSION,
             "held_out_unigram_perplexity": unigram,
             "perplexity_by_epoch": self.history,
             "vocabulary_size": n_words,

@@ -22,9 +22,10 @@ Baseline = Literal["shuffled", "token-layer", "no-encoder", "words", "smaller"]
 Precision = Literal["bfloat16", "int8"]
 """Precision of an encoder's products, where it is not float32."""
 ENCODER, TRAINING, PROBE, BILM, TUNING = "encoder", "training", "probe", "bilm", "tuning"
+RUN_DATA, CHANCE = "run-data", "chance"
 """Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
-a language model, and of the view `tuned`."""
-SHARED_VERSIONS = ENCODER, TRAINING, PROBE, BILM, TUNING
+a language model, of the view `tuned`, of the data that a run reads, and of the chance score."""
+SHARED_VERSIONS = ENCODER, TRAINING, PROBE, BILM, TUNING, RUN_DATA, CHANCE
 """All of them."""
 
 
@@ -237,5 +238,5 @@ class RunIdentity(EncoderIdentity):
     @property
     def encoder_versions(self) -> dict[str, int]:
         """Versions of the parts that make the encoder, which no task's training or data format is."""
-        others = TRAINING, PROBE, BILM, TUNING, self.scoring.format
+        others = {*SHARED_VERSIONS, self.scoring.format} - {ENCODER}
         return {name: number for name, number in self.versions.items() if name not in others}

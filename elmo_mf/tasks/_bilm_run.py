@@ -176,7 +176,10 @@ def own_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         settings = {"task": run.task, "words": corpus.n_words}
         write_row_weights(folder / "gradients.hdf5", rows, settings, covariances)
 
-    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
+    return (
+        workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}-{_bilm_gradients.VERSION}", make)
+        / "gradients.hdf5"
+    )
 
 
 def _first(sentences: list[list[str]]) -> list[list[str]]:

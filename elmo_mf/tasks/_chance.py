@@ -9,6 +9,9 @@ from collections.abc import Callable
 from elmo_mf.lm import unigram_perplexity
 from elmo_mf.tasks.formats import Example
 
+VERSION = 1
+"""Version of these scores, part of a run's identity; raised when they change."""
+
 
 def majority_accuracy(train: list[Example], scored: list[Example]) -> float:
     """Return the accuracy on `scored` of always predicting the most frequent label of `train`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import MAX_JSON_BYTES, Workspace
 from elmo_mf.io.reading import read_bytes
@@ -13,10 +15,14 @@ from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import Split
 from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
+from elmo_mf.tasks import _chance
 from elmo_mf.tasks._chance import CHANCES
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
+
+VERSION = 1
+"""Version of how data is dealt out to splits and cut, part of a run's identity; raised when a run's data changes."""
 
 
 class DataFacts(Data):
@@ -55,8 +61,14 @@ def limited_data(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
             for split, name in task.run_files.items():
                 task.format.write(examples[split], folder / name, limits[split])
 
-    limited = workspace.cache.get("data", f"{task.name}-{digest(run.identity.data.to_dict())[:16]}", make)
+    limited = workspace.cache.get("data", f"{task.name}-{digest(_sources(run, task))[:16]}", make)
     return limited if all((limited / name).exists() for name in task.run_files.values()) else source
+
+
+def _sources(run: Run, task: TaskConfig) -> dict[str, JsonValue]:
+    """Return what the data of a run depends on."""
+    versions: dict[str, JsonValue] = {"run-data": VERSION, task.format.NAME: task.format.VERSION}
+    return {"data": run.identity.data.to_dict(), "columns": {**task.columns}, "versions": versions}
 
 
 def _dealt(task: TaskConfig, examples: list[Example], path: Path) -> dict[Split, list[Example]]:
@@ -88,7 +100,7 @@ def data_facts(run: Run, data: Path, workspace: Workspace) -> DataFacts:
         )
         (folder / "facts.json").write_text(facts.model_dump_json(), encoding="utf-8")
 
-    sources = run.identity.model_dump(mode="json", include={"data", "scoring"})
+    sources = _sources(run, task) | {"scoring": run.identity.scoring.to_dict(), "chance": _chance.VERSION}
 
     def read(folder: Path) -> DataFacts:
         path, content = folder / "facts.json", "examples and chance"

@@ -16,6 +16,7 @@ from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
+from elmo_mf.tasks import _task_gradients
 from elmo_mf.tasks._encoders import EncoderReport, encoder_of
 from elmo_mf.tasks._latency import embedder_of
 from elmo_mf.tasks._model_outputs import Scored, has_collapsed, scored
@@ -209,7 +210,10 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
         write_row_weights(folder / "gradients.hdf5", rows, settings)
 
-    return workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}", make) / "gradients.hdf5"
+    return (
+        workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}-{_task_gradients.VERSION}", make)
+        / "gradients.hdf5"
+    )
 
 
 @contextlib.contextmanager

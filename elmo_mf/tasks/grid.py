@@ -16,7 +16,9 @@ from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import Compression, FineTuning
 from elmo_mf.records.identity import (
+    CHANCE,
     ENCODER,
+    RUN_DATA,
     Baseline,
     DataFiles,
     ElmoFiles,
@@ -25,6 +27,7 @@ from elmo_mf.records.identity import (
     RunIdentity,
     Split,
     View,
+    unless_first,
 )
 from elmo_mf.records.run import Run
 from elmo_mf.tasks._run_config import run_config
@@ -198,9 +201,11 @@ def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
 def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
     """Return the version of each part of this project that a score depends on."""
     from elmo_mf.bilm import encoder as dense_encoder
+    from elmo_mf.tasks import _chance, _run_data
     from elmo_mf.tasks._producers import producer_of
 
     inputs = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
+    inputs |= unless_first({RUN_DATA: _run_data.VERSION, CHANCE: _chance.VERSION})
     return inputs | producer_of(task, encoder.baseline).versions(task, encoder, view)
 
 

@@ -24,7 +24,9 @@ from elmo_mf.records import Compression, FineTuning, Measurements, Outputs, Run,
 from elmo_mf.records.identity import Split
 from elmo_mf.resources import base_elmo, demo_options, demo_weights
 from elmo_mf.tasks import SweepSpec, TaskWork, expand, load_task
+from elmo_mf.tasks._chance import CHANCES
 from elmo_mf.tasks._language_model_training import LanguageModelTraining
+from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._shuffled import shuffled
 from elmo_mf.tasks._training import plugins
 from elmo_mf.tasks._word_overlap import fit_overlap, overlap_outputs
@@ -254,6 +256,28 @@ def _language_model_gradients(folder: Path) -> Arrays:
         return arrays
 
 
+def _dealt(folder: Path) -> Arrays:
+    """Where the questions of SQuAD's validation file are: their places in the two splits that it is dealt out to."""
+    spec = SweepSpec.from_file(None, tasks=["squad"], methods=[], limit=200)
+    (run,) = filter(_is_dense, expand(spec))
+    task = load_task("squad")
+    places = {example.raw[2]["id"]: place for place, example in enumerate(_examples("squad", 10_000)["validation"])}
+    splits: tuple[Split, ...] = ("validation", "test")
+    with workspace(folder / "out") as work:
+        data = limited_data(spec, run, work)
+        examples = {split: task.format.read(data / task.run_files[split]) for split in splits}
+    return {split: np.array([places[one.raw[2]["id"]] for one in read]) for split, read in examples.items()}
+
+
+def _chances(folder: Path) -> Arrays:
+    scores = {}
+    for task in ("sst", "squad", "ptb"):
+        score, examples = load_task(task).score, _examples(task, 200)
+        scored = examples.get(score.split, examples["validation"])
+        scores[task] = np.array([CHANCES[score.chance](examples["train"], scored)])
+    return scores
+
+
 TASK_ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     **{f"format: {name}": partial(_format, name=name) for name in FORMATS},
     "shuffled: demo": _shuffled,
@@ -270,6 +294,8 @@ TASK_ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "probe: pair": partial(_run, is_chosen=_is_dense, tasks=["snli-probe"], limit=60),
     "probe: word": partial(_run, is_chosen=_is_dense, tasks=["syntax-probe"], limit=24),
     "bilm: wikitext2": _bilm,
+    "run-data: squad": _dealt,
+    "chance: all kinds": _chances,
     "task: snli": partial(trained_by_allennlp, task="snli"),
     "task: squad": partial(trained_by_allennlp, task="squad"),
     "task: padded LSTM": partial(_padded_lstm, precision="float32"),

@@ -43,8 +43,10 @@ from elmo_mf.tasks import (
     TaskWork,
     _bilm_gradients,
     _bilm_run,
+    _chance,
     _finetuning,
     _language_model_gradients,
+    _run_data,
     _shuffled,
     _task_gradients,
     _trained_model,
@@ -78,6 +80,8 @@ MODULES: dict[str, ModuleType] = {
     "words-run": _words_run,
     "probe": classifier,
     "bilm": _bilm_run,
+    "run-data": _run_data,
+    "chance": _chance,
 }
 
 # of the norm of an array: rounding differs between processors (AVX2, AVX-512) and between versions of Python

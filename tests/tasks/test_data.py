@@ -11,8 +11,8 @@ import pytest
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
 from elmo_mf.records.identity import Split
-from elmo_mf.tasks import expand, load_task
-from elmo_mf.tasks._run_data import limited_data
+from elmo_mf.tasks import _chance, _run_data, expand, load_task
+from elmo_mf.tasks._run_data import data_facts, limited_data
 from elmo_mf.tasks._word_overlap import LENGTHS, Overlap, fit_overlap, nearest_span, overlap_outputs
 from tests.sweeps import TinySweep
 
@@ -47,6 +47,28 @@ def test_articles_are_dealt_out_in_turn(tiny_sweep: TinySweep, tmp_path: Path) -
         limited = tiny_sweep(tasks=["squad"], limit={"squad": {"validation": 3, "test": 2}})
         folder = limited_data(limited, expand(limited)[0], work)
         assert (len(_titles(folder, "validation")), len(_titles(folder, "test"))) == (3, 2)
+
+
+@pytest.mark.parametrize("owner", [_run_data, _chance, type(load_task("squad").format)])
+def test_what_the_cache_holds_is_of_one_version(
+    owner: Any, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a new version the data, or what is known of it, is computed again."""
+    _write(tmp_path / "data" / "squad" / "dev.json", *(_article(name, 3) for name in "ab"))
+    spec = tiny_sweep(tasks=["squad"])
+
+    def cached() -> set[Path]:
+        (run,) = [one for one in expand(spec) if one.identity.is_dense]
+        with workspace(tmp_path / "out") as work:
+            data_facts(run, limited_data(spec, run, work), work)
+            return {folder for kind in ("data", "facts") for folder in (work.cache.folder / kind).iterdir()}
+
+    before = cached()
+    assert cached() == before
+    monkeypatch.setattr(owner, "VERSION", 2)
+    assert {folder.parent.name for folder in cached() - before} == (
+        {"facts"} if owner is _chance else {"data", "facts"}
+    )
 
 
 def test_one_article_cannot_be_dealt_out(tiny_sweep: TinySweep, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
 from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
-from elmo_mf.tasks import SweepSpec, expand, gradients_of
+from elmo_mf.tasks import SweepSpec, _task_gradients, expand, gradients_of
 from elmo_mf.tasks._encoders import encoder_of
 from elmo_mf.tasks._shared_activations import first_sentences
 from elmo_mf.tasks._task_gradients import row_weights
@@ -138,6 +138,7 @@ def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
         )
     with workspace(tmp_path / "out") as work:
         file = gradients_of(spec, run, work)
+    assert file.parent.name.endswith(f"-{_task_gradients.VERSION}")  # those of another version are not taken
     stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
     for key, rows in computed.rows.items():
         np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)

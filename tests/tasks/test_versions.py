@@ -37,6 +37,8 @@ _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.compression._in_order": lambda run: bool(run.compression and run.compression.inputs == "compressed"),
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
+    "elmo_mf.tasks._chance": lambda run: True,
+    "elmo_mf.tasks._run_data": lambda run: True,
     "elmo_mf.tasks._bilm_gradients": _uses_gradients_of("bilm"),
     "elmo_mf.tasks._bilm_run": lambda run: _kind(run) == "bilm",
     "elmo_mf.tasks._finetuning": lambda run: run.finetune is not None,

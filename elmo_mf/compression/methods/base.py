@@ -185,7 +185,9 @@ def balanced(left: Array, right: Array) -> Factors:
 _PACKAGE = "elmo_mf.compression.methods"
 _FILES = {"random": "random_subspace"}
 """Methods whose file in this folder has another name than theirs."""
-_RESERVED = ("compression", "distillation", "finetuning", "gradients", "shuffled", *SHARED_VERSIONS)
+_RESERVED = (
+    "compression", "distillation", "finetuning", "gradients", "shuffled", "words", "classifier", *SHARED_VERSIONS,
+)  # fmt: skip
 """Names that other parts have among a run's versions."""
 M = TypeVar("M", bound=type[Method])
 

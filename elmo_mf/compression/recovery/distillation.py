@@ -126,7 +126,7 @@ class _Run:
                 for array in (lstm.bias, *(to_dense(matrix) for matrix in lstm.matrices.values())):
                     digest.update(np.ascontiguousarray(array).tobytes())
         steps = {"steps": settings.steps, "learning_rate": settings.learning_rate}
-        self.identity = {"settings": steps, "text": text, "weights": digest.hexdigest()}
+        self.identity = {"version": VERSION, "settings": steps, "text": text, "weights": digest.hexdigest()}
 
     def advance(self) -> float:
         """Take one step and return its loss."""
