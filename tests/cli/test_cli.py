@@ -203,8 +203,8 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "2", "--layers", "x"], "--layers: found x"),
         (["--rank", "2", "--layers", "7"], "--layers: found 7"),
         (
-            ["--rank", "2", "--dtype", "int4"],
-            "--dtype: found int4",
+            ["--rank", "2", "--dtype", "int2"],
+            "--dtype: found int2",
         ),
         (["--rank", "2", "--granularity", "row"], "--granularity: found 'row'"),
         (["--rank", "2", "--calibration", "gone.txt"], "gone.txt: "),
