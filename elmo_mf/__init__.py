@@ -30,12 +30,24 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the public names on first use."""
+    """Import the public names on first use.
+
+    Raises:
+        InputError: AllenNLP is missing, and the name needs it.
+    """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+    try:
+        return getattr(import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        from elmo_mf.errors import INSTALLATION, not_installed
+
+        module = (error.name or "").partition(".")[0]
+        if module not in INSTALLATION:
+            raise
+        raise not_installed(module) from None
 
 
 def __dir__() -> list[str]:
