@@ -39,6 +39,7 @@ from elmo_mf.errors import INSTALLATION, InputError, not_installed
 from elmo_mf.progress import reported_to
 
 _INTERRUPTED = 130
+_UsageError: Any = typer.BadParameter.__base__  # of Click, or of Typer's own copy of it, depending on the release
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
 
 
@@ -113,7 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_none_empty(given)
         with reported_to(Stages()):
-            app(args=given, prog_name="elmo-mf")
+            status = app(args=given, prog_name="elmo-mf", standalone_mode=False)
+    except _UsageError as error:
+        _show_usage_error(error, given)
+        return 2
     except InputError as error:
         _terminal.echo(f"elmo-mf: error: {error}", err=True)
         return 2
@@ -128,10 +132,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
         return 2
     except SystemExit as error:
-        if error.code == _INTERRUPTED:
-            _terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
-        return error.code if isinstance(error.code, int) else 1
-    return 0
+        status = error.code if isinstance(error.code, int) else 1
+    if status == _INTERRUPTED:
+        _terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
+    return status if isinstance(status, int) else 0
+
+
+def _show_usage_error(error: Any, arguments: Sequence[str]) -> None:
+    """Print an error in the options in one line; or the help, where nothing is given."""
+    if not arguments:
+        error.show()
+        return
+    names = {one.callback.__name__.replace("_", "-") for one in app.registered_commands if one.callback is not None}
+    command = f" {arguments[0]}" if arguments[0] in names else ""
+    help_text = f"elmo-mf{command} --help lists the {'options' if command else 'commands'}"
+    _terminal.echo(f"elmo-mf: error: {error.format_message().rstrip('.')}; {help_text}", err=True)
 
 
 def _check_none_empty(arguments: Sequence[str]) -> None:

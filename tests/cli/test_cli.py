@@ -38,6 +38,20 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compress", "--rnk", "3"], "--rnk"),
+        (["compress", "a", "b", "--dtype"], "elmo-mf compress --help"),
+        (["bench", "--seconds", "x"], "--seconds"),
+        (["compres"], "'compress'"),
+        (["compress"], "elmo-mf compress --help"),
+    ],
+)
+def test_errors_in_the_use_of_a_command(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in _fails(capsys, *arguments)
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("--version") == 0
     assert capsys.readouterr().out == f"elmo-mf {__version__}\n"
