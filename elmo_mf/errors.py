@@ -13,22 +13,22 @@ _MOST = 1000  # characters
 _NEIGHBOURS = 1000  # files of a folder that are compared with a missing name
 
 
-def any_of(found: object, known: Iterable[str]) -> str:
-    """List the valid values, of which one or more are allowed, and suggest the one closest to `found`."""
-    return _listed("any", found, list(known))
+def any_of(value: object, known: Iterable[str]) -> str:
+    """List the valid values, of which one or more are allowed, and suggest the one closest to `value`."""
+    return _listed("any", value, list(known))
 
 
-def one_of(found: object, known: Iterable[str]) -> str:
-    """List the valid values, of which exactly one is allowed, and suggest the one closest to `found`."""
-    return _listed("one", found, list(known))
+def one_of(value: object, known: Iterable[str]) -> str:
+    """List the valid values, of which exactly one is allowed, and suggest the one closest to `value`."""
+    return _listed("one", value, list(known))
 
 
-def _listed(number: str, found: object, known: list[str]) -> str:
-    return f"expected {number} of {', '.join(known)}{_meant(str(found).lower(), known)}"
+def _listed(number: str, value: object, known: list[str]) -> str:
+    return f"expected {number} of {', '.join(known)}{_meant(str(value).lower(), known)}"
 
 
-def _meant(found: str, known: list[str]) -> str:
-    close = get_close_matches(found, known, n=1)
+def _meant(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

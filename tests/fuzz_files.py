@@ -181,8 +181,8 @@ def _shapes(of_json: Callable[[Any], Callable[[Path, random.Random], None]]) -> 
         shapes.built(lambda weights: Bilm(options, weights))
 
     bilm = random_bilm()
-    made_from = {"files": ["options.json", "weights.hdf5"], "compression": {"method": "svd", "rank": 2}}
-    shapes = EncoderShapes.of(bilm.weights(), options=bilm.options.to_dict(), **made_from)
+    source = {"files": ["options.json", "weights.hdf5"], "compression": {"method": "svd", "rank": 2}}
+    shapes = EncoderShapes.of(bilm.weights(), options=bilm.options.to_dict(), **source)
     return Target("json", of_json(shapes.model_dump(mode="json")), read)
 
 

@@ -19,7 +19,7 @@ from elmo_mf.leaderboard._charts import figure, methods_of
 from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.exports import KINDS
 from elmo_mf.leaderboard.page import as_json, page_data
-from elmo_mf.leaderboard.readme import about, header, summary
+from elmo_mf.leaderboard.readme import header, remarks, summary
 from elmo_mf.records.record import read_record
 from elmo_mf.tasks import SweepSpec
 from elmo_mf.tasks._status import seconds_of
@@ -78,7 +78,7 @@ def read_and_report(path: Path) -> None:
 
 
 def _tables(board: Board) -> None:
-    about(board)
+    remarks(board)
     table(board, markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
     explanation = explain(board)
     if len(explanation.costs):

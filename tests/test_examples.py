@@ -36,7 +36,7 @@ def test_methods_have_examples() -> None:
         "bilm.encoder",
         "compression.apply",
         "leaderboard.aggregate",
-        "lm.compress",
+        "lm.core_compression",
         "plugin.token_embedder",
         "records.compression",
         "records.record",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.analysis._findings import NORM, Finding, Findings, findings_of
+from elmo_mf.analysis._findings import NORM, Findings, findings_of
 from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Correlation, Explanation, Interval, explain
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
@@ -70,7 +70,7 @@ def answer_lines(summary: Findings) -> list[str]:
     )
     verdicts = {name: _direction(finding.mean) for name, finding in known.items()}
     norms = summary.norms.mean
-    demo = "DEMO: " if _all_demo([*costs.values(), summary.norms]) else ""
+    demo = "DEMO: " if summary.is_demo else ""
     return [
         f"**{demo}Does compressing the input's matrices cost more than the recurrent ones? {_all_agree(verdicts)}.** "
         + (f"It costs {times}." if known else "No model has compressions of both."),
@@ -78,12 +78,6 @@ def answer_lines(summary: Findings) -> list[str]:
         f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
         f"{_models(norms)}.",
     ]
-
-
-def _all_demo(found: Sequence[Finding]) -> bool:
-    """Return whether the answers are from demo data alone, which the titles of boards say."""
-    titles = [title for one in found for title in one.boards]
-    return bool(titles) and all(title.startswith("DEMO: ") for title in titles)
 
 
 def _models(one: Interval) -> str:

@@ -58,16 +58,20 @@ class Findings:
         at_error: The same at the same relative error of the matrices.
         norms: Spearman's partial correlation of `NORM` with the loss, given the size of the matrices and the rank, over
             compressions of one layer.
+        is_demo: Whether the data of all boards behind them are only a demonstration.
     """
 
     at_rank: Finding
     at_parameters: Finding
     at_error: Finding
     norms: Finding
+    is_demo: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; unknown numbers are null."""
-        return dict(json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None))
+        """Return the JSON form of the numbers; unknown ones are null."""
+        values = asdict(self)
+        del values["is_demo"]
+        return dict(json.loads(json.dumps(values), parse_constant=lambda _: None))
 
 
 def findings_of(boards: Sequence[Board]) -> Findings:
@@ -82,7 +86,9 @@ def findings_of(boards: Sequence[Board]) -> Findings:
     value, low, high = (float(np.tanh(end)) for end in (z.value, z.low, z.high))
     costs = [_by_board(tables, partial(additive, at=at)) for at in ("rank", "parameters", "error")]
     at_rank, at_parameters, at_error = (Finding(one, _over_models(one, models)) for one in costs)
-    return Findings(at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)))
+    answering = {title for values in (*costs, norms) for title in values}
+    is_demo = bool(answering) and all(board.is_demo for board in deciding if board.title in answering)
+    return Findings(at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)), is_demo)
 
 
 def _model(board: Board) -> str:

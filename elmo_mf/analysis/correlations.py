@@ -19,7 +19,7 @@ from elmo_mf.leaderboard import Board, machine_kind
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import Scoring
-from elmo_mf.records.labels import distinct, encoder_facts, size_label
+from elmo_mf.records.labels import distinguishing_facts, encoder_facts, size_label
 from elmo_mf.records.record import NORMS, LstmMatrix, Record
 
 LOSS, ACTIVATION, MATRIX, INPUTS = "loss in score", "activation error", "matrix error", "error on inputs"
@@ -172,9 +172,9 @@ def _with_distinct_methods(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     keys = frame["facts"].map(digest)
     labels = dict(zip(keys, frame["method"] + " " + frame["size"], strict=True))
-    names = distinct(labels, dict(zip(keys, frame["facts"], strict=True)))
-    added = keys.map({key: names[key].removeprefix(label) for key, label in labels.items()})
-    return frame.assign(method=frame["method"] + added).drop(columns="facts")
+    added = distinguishing_facts(labels, dict(zip(keys, frame["facts"], strict=True)))
+    methods = [" ".join([method, *added[key]]) for method, key in zip(frame["method"], keys, strict=True)]
+    return frame.assign(method=methods).drop(columns="facts")
 
 
 def _loss(scoring: Scoring, dense: float, compressed: float) -> float:

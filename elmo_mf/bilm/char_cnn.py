@@ -21,7 +21,7 @@ from elmo_mf.bilm.runtime import (
     QuantizedLinear,
     full_precision,
     packs,
-    refuse_gradients,
+    reject_gradients,
     supports,
     unquantized,
 )
@@ -245,7 +245,7 @@ class _Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.product is not None:
-            refuse_gradients()
+            reject_gradients()
         return super().forward(x)
 
 

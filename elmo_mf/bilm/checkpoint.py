@@ -160,8 +160,8 @@ def stored_weights(
     layout = _layout(options)
     words = layout.vocabulary(path, None if vocabulary is None else Path(vocabulary))
     with _Reader(path, "weight file", "HDF5 in the official layout or factored") as reader:
-        reader.refuse_surplus(layout.surplus() | _surplus_layers(options))
-        reader.refuse_other_history(options)
+        reader.reject_surplus(layout.surplus() | _surplus_layers(options))
+        reader.reject_other_history(options)
         reader.check_size(_all_names(options, layout))
         yield StoredWeights(reader, layout, words)
 
@@ -375,13 +375,13 @@ class _Reader(NumbersFile):
             self.fail(f"{name}_right", f"shape {right.shape}", f"{shapes}, as {name}_left has {left.shape[1]} columns")
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
-    def refuse_surplus(self, surplus: Mapping[str, str]) -> None:
+    def reject_surplus(self, surplus: Mapping[str, str]) -> None:
         """Reject weights of a larger model, which have every dataset that smaller options ask for, and one more."""
         for name, expected in surplus.items():
             if self.has(name):
                 self.fail(name, "a surplus group", f"{expected} as the options say")
 
-    def refuse_other_history(self, options: BilmOptions) -> None:
+    def reject_other_history(self, options: BilmOptions) -> None:
         """Reject options of another compression of the same sizes; those of the weights before it are accepted."""
         stored, digests = self.text(_HISTORY), _digests(options.compressions)
         if stored is not None and digests and not stored.startswith(json.dumps(digests)[:-1]):

@@ -321,7 +321,7 @@ class _UnicodeCnn(_Filters):
     word_dim: _Size
 
 
-class _Notes(_Fields):
+class _ElmoMfKey(_Fields):
     compressions: Annotated[
         list[dict[str, Any]], Field(max_length=_MOST_LAYERS, description=f"a list of at most {_MOST_LAYERS} objects")
     ] = []
@@ -329,7 +329,7 @@ class _Notes(_Fields):
 
 class _Options(_Fields):
     lstm: Annotated[_Lstm, Field(description="an object")]
-    elmo_mf: Annotated[_Notes, Field(description="an object")] = _Notes()
+    elmo_mf: Annotated[_ElmoMfKey, Field(description="an object")] = _ElmoMfKey()
 
     def token_layer(self) -> CharCnnOptions | WordTableOptions | UnicodeCnnOptions:
         raise NotImplementedError

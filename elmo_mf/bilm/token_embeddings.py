@@ -40,16 +40,16 @@ class TokenEmbeddings:
     Attributes:
         vectors: (words, p).
         rows: The row of each word, by the bytes of its ids, see `keys_of`.
-        made_by: Digest of the parameters of the token layer that they belong to, see `digest_of`.
+        layer_digest: Digest of the parameters of the token layer that they belong to, see `digest_of`.
     """
 
     vectors: Tensor
     rows: dict[bytes, int]
-    made_by: str
+    layer_digest: str
 
     def belong_to(self, layer: TokenLayer) -> bool:
         """Return whether the parameters of a token layer are still those to which the vectors belong."""
-        return digest_of(layer) == self.made_by
+        return digest_of(layer) == self.layer_digest
 
 
 def keys_of(ids: Tensor) -> list[bytes]:

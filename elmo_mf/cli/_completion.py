@@ -10,7 +10,7 @@ from typer import Context
 Completion = Callable[[str], list[str]]
 
 
-def one_of(names: Callable[[], Iterable[str]]) -> Completion:
+def complete_one(names: Callable[[], Iterable[str]]) -> Completion:
     """Return a completion for one of some names, which are looked up when the shell asks for them."""
 
     def complete(incomplete: str) -> list[str]:
@@ -19,7 +19,7 @@ def one_of(names: Callable[[], Iterable[str]]) -> Completion:
     return complete
 
 
-def some_of(names: Callable[[], Iterable[str]], separators: str = ",") -> Completion:
+def complete_some(names: Callable[[], Iterable[str]], separators: str = ",") -> Completion:
     """Return a completion for a list, whose entries any of `separators` may separate; it completes the last entry."""
 
     def complete(incomplete: str) -> list[str]:

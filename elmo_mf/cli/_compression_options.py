@@ -43,12 +43,12 @@ class CompressionOptions:
         ),
     ] = "outputs"
     method: Annotated[
-        str, Option(autocompletion=_completion.one_of(_completion.methods), help="Factorization method.")
+        str, Option(autocompletion=_completion.complete_one(_completion.methods), help="Factorization method.")
     ] = "svd"
     targets: Annotated[
         str,
         Option(
-            autocompletion=_completion.some_of(_completion.targets, "+"),
+            autocompletion=_completion.complete_some(_completion.targets, "+"),
             help="Matrices to factorize: input, recurrent, projection, joint (input and recurrent) joined by +, or "
             "all.",
         ),

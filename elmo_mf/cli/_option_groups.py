@@ -83,7 +83,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         limits = {"min": getattr(bounds.get(Ge), "ge", None), "max": getattr(bounds.get(Le), "le", None)}
     kind = field.annotation
     if get_origin(kind) is Literal:  # validated by the model
-        limits["autocompletion"] = _completion.one_of(partial(get_args, kind))
+        limits["autocompletion"] = _completion.complete_one(partial(get_args, kind))
         kind = str
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
     return _parameter(name, Annotated[kind, typer.Option(*names, help=field.description, **limits)], field.default)

@@ -12,7 +12,7 @@ TrackerName = Annotated[
     str | None,
     Option(
         "--tracker",
-        autocompletion=_completion.one_of(_completion.trackers),
+        autocompletion=_completion.complete_one(_completion.trackers),
         help="Also log to an experiment tracker: tensorboard or mlflow.",
     ),
 ]

@@ -32,7 +32,7 @@ class EncoderOptions:
     size: Annotated[
         str,
         Option(
-            autocompletion=_completion.one_of(lambda: ("small", "medium", "original")),
+            autocompletion=_completion.complete_one(lambda: ("small", "medium", "original")),
             help="Size of random weights: small, medium or original.",
         ),
     ] = "original"
@@ -44,12 +44,12 @@ class EncoderOptions:
     targets: Annotated[
         str,
         Option(
-            autocompletion=_completion.some_of(_completion.targets, ",+"),
+            autocompletion=_completion.complete_some(_completion.targets, ",+"),
             help="Comma-separated target sets, each joined by +.",
         ),
     ] = "all"
     method: Annotated[
-        str, Option(autocompletion=_completion.one_of(_completion.methods), help="Factorization method.")
+        str, Option(autocompletion=_completion.complete_one(_completion.methods), help="Factorization method.")
     ] = "svd"
     highway_rank: Annotated[
         int | None, Option(min=1, help="Rank of the character CNN's highway layers, the same at every rank.")

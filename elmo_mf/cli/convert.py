@@ -71,7 +71,7 @@ def convert(
     from elmo_mf.bilm.options import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
     from elmo_mf.compression import write_converted_card
-    from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, open_checkpoint, plan
+    from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, match_variables, open_checkpoint
     from elmo_mf.convert import convert as write
 
     if dtype not in FLOAT_DTYPES:
@@ -94,7 +94,7 @@ def convert(
     if without_softmax and vocabulary is not None and not word_level:
         raise InputError("--without-softmax and --vocabulary are mutually exclusive")
     words = None if vocabulary is None else read_vocabulary(vocabulary)
-    conversion = plan(open_checkpoint(path), parsed, words, without_softmax)
+    conversion = match_variables(open_checkpoint(path), parsed, words, without_softmax)
     if conversion.layout.has_softmax and words is None and not without_softmax:
         raise InputError(
             f"{path}: found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    kind: str = typer.Argument(autocompletion=_completion.one_of(_completion.kinds), help="weights, data, or words."),
+    kind: str = typer.Argument(
+        autocompletion=_completion.complete_one(_completion.kinds), help="weights, data, or words."
+    ),
     name: str = typer.Argument(
         autocompletion=_completion.published,
         help="small, medium, original or original-5.5b; sst, snli or squad; glove.840B.300d or glove.6B.100d.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def gradients(
     task: str = typer.Argument(
-        autocompletion=_completion.one_of(_completion.tasks), help="Name of a task, see elmo-mf tasks."
+        autocompletion=_completion.complete_one(_completion.tasks), help="Name of a task, see elmo-mf tasks."
     ),
     output: Path | None = typer.Argument(None, metavar="OUTPUT", help="HDF5 file to write."),
     out: Output = None,

@@ -49,7 +49,7 @@ class LowRankOptions:
     targets: Annotated[
         str,
         Option(
-            autocompletion=_completion.some_of(_completion.targets, "+"),
+            autocompletion=_completion.complete_some(_completion.targets, "+"),
             help="With --rank or --budget: the matrices to factorize.",
         ),
     ] = "all"

@@ -45,8 +45,8 @@ def recommend(
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
-    found = _published(margin) if folder is None else _of_records(folder, margin)
-    for board in found.boards.values():
+    recommendations = _published(margin) if folder is None else _of_records(folder, margin)
+    for board in recommendations.boards.values():
         echo(board.title)
         for one in board.encoders:
             echo(f"  {one.aim:<6} {one.encoder}: {one.result}")
@@ -54,7 +54,7 @@ def recommend(
         if board.reason is not None:
             echo(f"  {board.reason}")
     if json_file is not None:
-        write_json(json_file, found.to_dict())
+        write_json(json_file, recommendations.to_dict())
 
 
 def _of_records(folder: Path, margin: float) -> Recommendations:
@@ -69,8 +69,8 @@ def _published(margin: float) -> Recommendations:
     from elmo_mf.leaderboard import read_recommendations
     from elmo_mf.resources import published_recommendations
 
-    found = read_recommendations(published_recommendations())
-    if margin != found.margin:
-        expected = f"{found.margin:g} for the published leaderboard, or a FOLDER with records"
+    recommendations = read_recommendations(published_recommendations())
+    if margin != recommendations.margin:
+        expected = f"{recommendations.margin:g} for the published leaderboard, or a FOLDER with records"
         raise InputError(f"--margin: found {margin:g}, expected {expected}")
-    return found
+    return recommendations

@@ -38,18 +38,18 @@ class GridOptions:
     tasks: Annotated[
         str | None,
         Option(
-            autocompletion=_completion.some_of(_completion.tasks),
+            autocompletion=_completion.complete_some(_completion.tasks),
             help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks.",
         ),
     ] = None
     methods: Annotated[
         str | None,
-        Option(autocompletion=_completion.some_of(_completion.methods), help="Comma-separated; svd by default."),
+        Option(autocompletion=_completion.complete_some(_completion.methods), help="Comma-separated; svd by default."),
     ] = None
     targets: Annotated[
         str | None,
         Option(
-            autocompletion=_completion.some_of(_completion.targets, ",+"),
+            autocompletion=_completion.complete_some(_completion.targets, ",+"),
             help="Comma-separated target sets, each joined by +; by default all, the three targets together.",
         ),
     ] = None
@@ -180,7 +180,7 @@ def sweep(
     file: Annotated[
         Path | None,
         Argument(
-            autocompletion=_completion.one_of(_completion.sweeps),
+            autocompletion=_completion.complete_one(_completion.sweeps),
             help="Sweep file (jsonnet), or a name that --list shows; options on the command line replace its keys.",
         ),
     ] = None,

@@ -40,8 +40,8 @@ def factorized_in_order(
     for (layer, _), group in track(groups, "factorization in order", "groups of matrices"):
         paired = probe.paired_covariances(factored, layer)
         for one, rank in group:
-            moments, target = paired[one.reference.key], one.reference.target
-            fitted = one.fitted(moments.own.of(target), moments.cross.of(target))
+            covariances, target = paired[one.reference.key], one.reference.target
+            fitted = one.fitted(covariances.compressed.of(target), covariances.cross.of(target))
             factored = fitted.factored(factored, rank)
     return factored
 

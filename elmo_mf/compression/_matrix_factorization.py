@@ -50,20 +50,20 @@ class LstmFactorization:
     def _error_reductions(self) -> Array:
         return np.asarray(np.sum([block.error_reductions[: self._most] for block in self._blocks], axis=0))
 
-    def fitted(self, own: Array, cross: Array) -> LstmFactorization:
+    def fitted(self, compressed: Array, cross: Array) -> LstmFactorization:
         """Replace the matrix W by the M with the least E|W x - M x'|^2, whose factors fit inputs x' in place of x.
 
         By the normal equations, M = W E[x x'^T] E[x' x'^T]^(-1). Additions to both diagonals keep M close to W for
         inputs that calibration did not see.
 
         Args:
-            own: E[x' x'^T], (n, n).
+            compressed: E[x' x'^T], (n, n).
             cross: E[x x'^T], (n, n).
         """
-        ridge = _RIDGE * np.trace(own) / len(own) * np.eye(len(own))
+        ridge = _RIDGE * np.trace(compressed) / len(compressed) * np.eye(len(compressed))
         outputs = self.matrix.astype(np.float64) @ (cross + ridge)
-        matrix = np.linalg.solve(own + ridge, outputs.T).T  # own is symmetric
-        statistics = replace(self.statistics, input_covariance=own)
+        matrix = np.linalg.solve(compressed + ridge, outputs.T).T  # `compressed` is symmetric
+        statistics = replace(self.statistics, input_covariance=compressed)
         return replace(self, matrix=matrix.astype(np.float32), statistics=statistics)
 
     def factored(self, weights: BilmWeights, rank: int) -> BilmWeights:

@@ -206,7 +206,7 @@ class _States:
             )
         return as_stored(tensor.detach().float().numpy(), "float32", where)
 
-    def refuse_others(self) -> None:
+    def reject_others(self) -> None:
         """Reject weights of a larger model."""
         if self._left:
             raise InputError(
@@ -228,7 +228,7 @@ def _lstms(states: _States, options: BilmOptions) -> dict[tuple[int, int], LstmW
             }
             bias = reorder_rows(states.take(f"{module}.state_linearity.bias", (GATES * n,)), _ORDER)
             lstms[direction, layer] = LstmWeights(matrices, bias - forget_bias)
-    states.refuse_others()
+    states.reject_others()
     return lstms
 
 
@@ -255,5 +255,5 @@ def _token_layer(states: _States, sizes: _TokenEmbedder, options: BilmOptions, n
         arrays |= {f"CNN_high_{index}/b_transform": b_transform, f"CNN_high_{index}/b_carry": -b_gate}
     arrays["CNN_proj/W_proj"] = states.take("projection.weight", (p, sizes.word_dim + n)).T
     arrays["CNN_proj/b_proj"] = states.take("projection.bias", (p,))
-    states.refuse_others()
+    states.reject_others()
     return arrays

@@ -67,7 +67,7 @@ class Conversion:
         return self.checkpoint.read(self.layout.variables[dataset], self.shapes[dataset])
 
 
-def plan(
+def match_variables(
     checkpoint: Checkpoint, options: BilmOptions, vocabulary: Vocabulary | None, without_softmax: bool = False
 ) -> Conversion:
     """Find the variables of a model, and check them against its options before anything is read.

@@ -1,9 +1,9 @@
 """Embed a text file into HDF5, in bounded memory and resumably.
 
 The result has the layout of the `allennlp elmo` command: one dataset for each line, named by its number counted from
-0, and `sentence_to_index`, see `index.py`.
+0, and `sentence_to_index`, see `_index.py`.
 
-The vectors of each window of lines are written to a part, a file in `OUTPUT.parts`, see `parts.py`. When all parts are
+The vectors of each window of lines are written to a part, a file in `OUTPUT.parts`, see `_parts.py`. When all parts are
 complete, they are joined into OUTPUT and the folder is removed.
 """
 

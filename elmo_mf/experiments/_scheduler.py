@@ -142,9 +142,9 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
         return self.outcomes
 
     def _fill(self, todo: dict[str, RunT]) -> None:
-        """Start runs while there are free slots."""
+        """Start runs while the executor has capacity."""
         for run in self._in_order(list(todo.values())):
-            if len(self.running) >= self.executor.slots or self.stopped:
+            if len(self.running) >= self.executor.capacity or self.stopped:
                 return
             lease = self.leases.acquire(run)
             if lease is None:

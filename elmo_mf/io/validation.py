@@ -38,15 +38,15 @@ _BOUNDS = {
 }
 
 
-def unexpected(field: str, found: object, expected: str) -> PydanticCustomError:
+def unexpected(field: str, value: object, expected: str) -> PydanticCustomError:
     """Build the error that a validator raises for a value.
 
     Args:
         field: Name of the field, for a validator of the whole model; empty for a validator of the field itself.
-        found: The value, or `words` that describe it.
+        value: The value, or `words` that describe it.
         expected: What would be valid, without the word "expected".
     """
-    text = str(found) if isinstance(found, _Words) else shown(found, _MOST_SHOWN)
+    text = str(value) if isinstance(value, _Words) else shown(value, _MOST_SHOWN)
     template = "{field}: found {found}, expected {expected}" if field else "found {found}, expected {expected}"
     return PydanticCustomError(UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
 

@@ -208,7 +208,7 @@ def _panel(
             .encode(x=x, y=y, detail="line:N", color=scales.color, strokeDash=scales.dash)
         )
     else:
-        lines = _front(known, axis, unit).mark_line(color=_INK, opacity=0.6, strokeWidth=0.8, aria=False)
+        lines = _pareto_front(known, axis, unit).mark_line(color=_INK, opacity=0.6, strokeWidth=0.8, aria=False)
         lines = lines.encode(x=x, y=y)
     spread = (
         known.transform_filter("isValid(datum.low)")
@@ -232,7 +232,7 @@ def _panel(
     return specification
 
 
-def _front(known: alt.Chart, axis: Axis, unit: Unit) -> alt.Chart:
+def _pareto_front(known: alt.Chart, axis: Axis, unit: Unit) -> alt.Chart:
     """Keep the Pareto front of what is shown: no encoder is as good for less, or better for as much."""
     best_score, score_order = _best("score", less_is_better=not unit.is_share)
     best_value, value_order = _best(axis.key, less_is_better=axis.less_is_better)

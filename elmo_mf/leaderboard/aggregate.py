@@ -227,9 +227,14 @@ class Board:
         return self.task if self.setting == 1 else f"{self.task}-{self.setting}"
 
     @property
+    def is_demo(self) -> bool:
+        """Whether the data are only a demonstration."""
+        return self.first.data == "demo"
+
+    @property
     def title(self) -> str:
         """Title for readers, which says where the data are only a demonstration."""
-        title = f"DEMO: {self.first.task.title}" if self.first.data == "demo" else self.first.task.title
+        title = f"DEMO: {self.first.task.title}" if self.is_demo else self.first.task.title
         return f"{title}; {self.setting_name}" if self.setting_name else title
 
 

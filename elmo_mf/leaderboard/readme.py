@@ -121,7 +121,7 @@ def _section(board: Board) -> str:
     frame.columns = pd.Index([markdown(str(name)) for name in frame.columns])
     commands = _commands(board)
     partial = np.array([row.is_partial for row in board.rows])
-    parts = [f"## {markdown(board.title)}", about(board), picture(f"board-{board.name}", alternative)]
+    parts = [f"## {markdown(board.title)}", remarks(board), picture(f"board-{board.name}", alternative)]
     if partial.all() or not partial.any():
         return "\n\n".join([*parts, _rows(frame), *commands])
     folded = f"<details><summary>Encoders with some layers or directions compressed: {partial.sum()}</summary>"
@@ -144,22 +144,22 @@ def _rows(frame: pd.DataFrame) -> str:
     return str(frame.to_markdown(index=False, colalign=alignment, disable_numparse=True))
 
 
-def about(board: Board) -> str:
+def remarks(board: Board) -> str:
     """Return the remarks that precede a board's table, in Markdown."""
     scoring, record, unit = board.scoring, board.first, Unit.of(board.scoring)
     sizes = ", ".join(f"{count:,} {split}" for split, count in record.examples.items())
     real = f"{markdown(record.task.source)}; {markdown(record.task.licence)}"
-    source = "demo data written for this project" if record.data == "demo" else real
+    source = "demo data written for this project" if board.is_demo else real
     percent = " %" if unit.factor == 100 else ""
     margin = f"Verdicts are at a margin of {markdown(unit.amount(board.margin))}."
     metric = f"{markdown(scoring.primary)} on the {scoring.split} split; chance is {unit.text(board.chance)}{percent}."
     remark = markdown(board.trust.remark)
     first = "" if not remark else f"{remark} " if board.trust.decides else f"**{remark}** "
     data = f"{sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}."
-    return f"{first}{margin} {metric} {data}{_remarks(board)}"
+    return f"{first}{margin} {metric} {data}{_caveats(board)}"
 
 
-def _remarks(board: Board) -> str:
+def _caveats(board: Board) -> str:
     notes = []
     if all(row.compressed or row.is_baseline for row in board.rows):
         notes.append("There is no dense encoder to compare with yet.")

@@ -1,8 +1,8 @@
 from ._core_calibration import core_activation_error, core_input_covariances
 from ._softmax import PackedSoftmax
 from ._unigram import unigram_perplexity
-from .compress import compress_core
 from .core import CoreLstm, core_sizes, zero_weights
+from .core_compression import compress_core
 
 __all__ = [
     "CoreLstm",

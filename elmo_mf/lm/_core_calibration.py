@@ -97,8 +97,8 @@ class CoreProbe:
             products = [y.T @ y, x.T @ y]
             sums = [a + b for a, b in zip(sums, products, strict=True)] if sums else products
             tokens, width = tokens + len(y), found[-1][0].shape[1]
-        own, cross = (_covariances(total, tokens, width) for total in sums)
-        return {(0, layer): PairedCovariances(own, cross)}
+        compressed, cross = (_covariances(total, tokens, width) for total in sums)
+        return {(0, layer): PairedCovariances(compressed, cross)}
 
     @torch.no_grad()
     def loss(self, weights: BilmWeights) -> float:

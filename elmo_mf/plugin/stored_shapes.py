@@ -90,11 +90,11 @@ class EncoderShapes(_Strict):
     lstms: list[tuple[int, int, LstmShapes]]
 
     @classmethod
-    def of(cls, weights: BilmWeights, **made_from: Any) -> EncoderShapes:
-        """Describe `weights`; `made_from` are the other fields."""
+    def of(cls, weights: BilmWeights, **source: Any) -> EncoderShapes:
+        """Record the shapes of `weights`; `source` supplies the remaining fields."""
         token_layer = {name: array.shape for name, array in weights.token_layer.items()}
         lstms = [(*key, LstmShapes.of(w)) for key, w in weights.lstms.items()]
-        return cls(token_layer=token_layer, lstms=lstms, **made_from)
+        return cls(token_layer=token_layer, lstms=lstms, **source)
 
     def built(self, build: Callable[[BilmWeights], M]) -> M:
         """Call `build` with zero weights of these shapes; the parameters are loaded afterwards.
@@ -113,7 +113,7 @@ class EncoderShapes(_Strict):
             raise InputError(f"weights: the shapes of an encoder: {problem}, expected those of its options") from None
 
     @property
-    def made_from(self) -> str:
+    def source(self) -> str:
         """The files, for error messages."""
         return " and ".join(self.files) or "random weights"
 
@@ -152,8 +152,8 @@ class StoredShapes(nn.Module):
         loaded = shapes_of(state, "weights: the shapes of an encoder")
         if loaded.encoder != self.shapes.encoder:
             raise InputError(
-                f"weights: found an encoder made from {loaded.made_from}, expected the one made from "
-                f"{self.shapes.made_from}; encoders with equal compressions are distinguished by their paths"
+                f"weights: found an encoder made from {loaded.source}, expected the one made from "
+                f"{self.shapes.source}; encoders with equal compressions are distinguished by their paths"
             )
 
 

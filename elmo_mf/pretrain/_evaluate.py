@@ -134,7 +134,7 @@ def evaluate_each(
         )
 
 
-def refuse_unicode(options: BilmOptions, where: Path) -> None:
+def reject_unicode(options: BilmOptions, where: Path) -> None:
     """Reject an ELMo of ELMoForManyLangs, whose `vocabulary.txt` has its own words, and not those of a softmax.
 
     Raises:
@@ -166,7 +166,7 @@ def read_language_model(
         InputError: A file is missing or does not match the others.
     """
     options = BilmOptions.from_file(options_file)
-    refuse_unicode(options, options_file)
+    reject_unicode(options, options_file)
     vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
     width = options.lstm.projection_dim
     softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # fails before the work of a compression

@@ -14,7 +14,7 @@ from elmo_mf.bilm.options import BilmOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, refuse_unicode
+from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, reject_unicode
 from elmo_mf.pretrain.settings import Dtype, PretrainSettings
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax, softmax_kind
 from elmo_mf.provenance import file_hash
@@ -79,7 +79,7 @@ class Start:
             kind = "sizes" if settings.compression is None else "factors"
             raise InputError(f"settings: {kind} cannot be set when continuing from an ELMo ({self.options_file})")
         options = BilmOptions.from_file(self.options_file)
-        refuse_unicode(options, self.options_file)
+        reject_unicode(options, self.options_file)
         changes: dict[str, object] = {"architecture": options.to_dict()}
         if self.softmax is not None:
             changes["softmax"] = softmax_kind(self.softmax / SOFTMAX_FILE)

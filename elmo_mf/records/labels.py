@@ -155,15 +155,28 @@ def distinct(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str,
     Returns:
         Distinct labels by key.
     """
+    return {key: " ".join([labels[key], *added]) for key, added in distinguishing_facts(labels, facts).items()}
+
+
+def distinguishing_facts(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str, list[str]]:
+    """Find the facts in which keys with the same label differ.
+
+    Args:
+        labels: Labels by key.
+        facts: For each key, the facts behind its label.
+
+    Returns:
+        Texts by key, none for a key whose label no other has.
+    """
     together: dict[str, list[str]] = {}
     for key, label in labels.items():
         together.setdefault(label, []).append(key)
-    return {key: text for label, keys in together.items() for key, text in _distinct(label, keys, facts).items()}
+    return {key: texts for keys in together.values() for key, texts in _differences(keys, facts).items()}
 
 
-def _distinct(label: str, keys: list[str], facts: Mapping[str, Facts]) -> dict[str, str]:
+def _differences(keys: list[str], facts: Mapping[str, Facts]) -> dict[str, list[str]]:
     names = list(dict.fromkeys(name for key in keys for name in facts[key]))
-    texts = {key: [label] for key in keys}
+    texts: dict[str, list[str]] = {key: [] for key in keys}
     for name in names:
         values = {key: facts[key].get(name, "null") for key in keys}
         if len(set(values.values())) == 1:
@@ -173,7 +186,7 @@ def _distinct(label: str, keys: list[str], facts: Mapping[str, Facts]) -> dict[s
             if value not in _UNMENTIONED:
                 phrase = _PHRASES.get(name)
                 texts[key].append(phrase.format(shown[value]) if phrase else f"{name} {shown[value]}")
-    return {key: " ".join(parts) for key, parts in texts.items()}
+    return texts
 
 
 def _shortest(values: set[str]) -> dict[str, str]:

@@ -115,11 +115,11 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
         ) from None
 
 
-def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
+def check_like(stored: Any, wanted: Any, name: str, free: bool = False) -> None:
     """Check that part of a checkpoint has the keys, types, shapes and settings of the run's own state.
 
     Args:
-        found: Part of a checkpoint.
+        stored: Part of a checkpoint.
         wanted: The same part of the run's state.
         name: Its name, for the message.
         free: Accept any finite number in place of a number.
@@ -129,34 +129,34 @@ def check_like(found: Any, wanted: Any, name: str, free: bool = False) -> None:
     """
     import torch
 
-    same = type(found) is type(wanted)
+    same = type(stored) is type(wanted)
     if isinstance(wanted, torch.Tensor):
-        if not isinstance(found, torch.Tensor) or _describe(found) != _describe(wanted):
-            raise ValueError(f"{name}: {_describe(found)}, not {_describe(wanted)}")
+        if not isinstance(stored, torch.Tensor) or _describe(stored) != _describe(wanted):
+            raise ValueError(f"{name}: {_describe(stored)}, not {_describe(wanted)}")
     elif isinstance(wanted, dict):
-        if not isinstance(found, dict) or found.keys() != wanted.keys():
+        if not isinstance(stored, dict) or stored.keys() != wanted.keys():
             raise ValueError(f"{name}: other keys")
         for key, value in wanted.items():
-            check_like(found[key], value, f"{name}.{key}", free or key in _FREE)
+            check_like(stored[key], value, f"{name}.{key}", free or key in _FREE)
     elif isinstance(wanted, list | tuple):
-        if not same or len(found) != len(wanted):
+        if not same or len(stored) != len(wanted):
             raise ValueError(f"{name}: another length")
         for index, value in enumerate(wanted):
-            check_like(found[index], value, f"{name}.{index}", free)
+            check_like(stored[index], value, f"{name}.{index}", free)
     elif isinstance(wanted, int | float) and free:
-        if isinstance(found, bool) or not isinstance(found, type(wanted) | int) or not math.isfinite(found):
-            raise ValueError(f"{name}: {found!r}")
-    elif not isinstance(wanted, bool) and (not same or found != wanted):
-        raise ValueError(f"{name}: {found!r}, not {wanted!r}")
+        if isinstance(stored, bool) or not isinstance(stored, type(wanted) | int) or not math.isfinite(stored):
+            raise ValueError(f"{name}: {stored!r}")
+    elif not isinstance(wanted, bool) and (not same or stored != wanted):
+        raise ValueError(f"{name}: {stored!r}, not {wanted!r}")
     elif not same:
-        raise ValueError(f"{name}: {found!r}")
+        raise ValueError(f"{name}: {stored!r}")
 
 
-def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
+def check_optimizer(stored: Any, optimizer: torch.optim.Optimizer, name: str = "optimizer") -> None:
     """Check the state of an Adam optimizer as `check_like` does; it is empty before the first step.
 
     Args:
-        found: The state from a checkpoint.
+        stored: The state from a checkpoint.
         optimizer: The optimizer that is to have it.
         name: Name of the state in errors. Defaults to `optimizer`.
 
@@ -166,13 +166,13 @@ def check_optimizer(found: Any, optimizer: torch.optim.Optimizer, name: str = "o
     import torch
 
     wanted = optimizer.state_dict()
-    if isinstance(found, dict) and found.get("state"):
+    if isinstance(stored, dict) and stored.get("state"):
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         wanted["state"] = {
             index: {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
             for index, parameter in enumerate(parameters)
         }
-    check_like(found, wanted, name)
+    check_like(stored, wanted, name)
 
 
 def _describe(value: Any) -> str:
@@ -208,11 +208,11 @@ def _check_pickle(content: bytes) -> None:
             raise ValueError(f"{argument} is neither a tensor, a number nor a string")
 
 
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Name the first setting that differs, with both values, or else the first part of the identity that differs."""
-    settings = found.get("settings")
+    settings = stored.get("settings")
     for name, value in wanted["settings"].items():
         other = settings.get(name) if isinstance(settings, dict) else None
         if other != value:
             return f"settings ({name} {other}, not {value})"
-    return next((name for name in wanted if found.get(name) != wanted[name]), "settings")
+    return next((name for name in wanted if stored.get(name) != wanted[name]), "settings")

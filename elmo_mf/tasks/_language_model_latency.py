@@ -24,7 +24,7 @@ Core = Callable[[Tensor, list[State]], tuple[list[Tensor], list[State]]]
 
 
 def measure(model: AwdLstm, dense: CoreLstm, device: torch.device, samples: int, rounds: int) -> Latency:
-    """Measure times as `latency.measure` does, where the encoder is the core.
+    """Measure times as `_latency.measure` does, where the encoder is the core.
 
     The dense encoder is always `torch.nn.LSTM`, even for a dense core. Batch size 1 is a generation step of one word;
     batch size 32 is the scoring of 32 streams of 70 words.

@@ -80,12 +80,12 @@ def measure_encoder(
         rounds: Number of times each batch is timed.
     """
     by_length, theirs = sorted(sentences, key=len), allennlp_encoder(*files, encoder.device)
-    found: dict[Batch, Times] = {}
+    measured: dict[Batch, Times] = {}
     for size in BATCHES:
         batches = _chosen(by_length, int(size), count if size == "1" else max(1, count // 8))
         inputs = [[encoder.token_ids(batch).to(encoder.device)] for batch in batches]
-        found[size] = times([partial(_encode, ids) for ids in inputs], encoder, dense, rounds, allennlp=theirs)
-    return Latency(encoder=found)
+        measured[size] = times([partial(_encode, ids) for ids in inputs], encoder, dense, rounds, allennlp=theirs)
+    return Latency(encoder=measured)
 
 
 def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callable[[Tensor], object] | None:

@@ -32,8 +32,8 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
 
     @cache
     def here(task: str) -> Provenance:
-        found = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
-        return found.model_copy(update={"machine": found.machine.model_copy(update={"threads": threads})})
+        current = provenance(training_device(spec.overrides.get(task, {}).get("trainer.cuda_device")))
+        return current.model_copy(update={"machine": current.machine.model_copy(update={"threads": threads})})
 
     def wanted(record: Record) -> bool:
         return record.latency is not None and (choice == "all" or record.timing != here(record.run.task))

@@ -193,7 +193,7 @@ class TaskConfig(_Table):
 
     @property
     def run_files(self) -> dict[Split, str]:
-        """File names in the data folder of a run, by split; see `tasks.data.limited_data`."""
+        """File names in the data folder of a run, by split; see `_run_data.limited_data`."""
         if not self.shares_file:
             return self.files
         return self.files | {"test": f"test{Path(self.files['test']).suffix}"}

@@ -60,9 +60,9 @@ def test_moments_of_other_weights(skips: bool, highways: int | None, tmp_path: A
         same, paired = forward.paired_covariances(weights, layer), forward.paired_covariances(other, layer)
         for key in ((0, layer), (1, layer)):
             for name in ("gates", "cells"):
-                own, cross = (getattr(moments, name) for moments in (paired[key].own, paired[key].cross))
-                np.testing.assert_allclose(own, getattr(found[key], name), rtol=1e-3, atol=1e-6)
-                for moments in (same[key].own, same[key].cross):
+                compressed, cross = (getattr(one, name) for one in (paired[key].compressed, paired[key].cross))
+                np.testing.assert_allclose(compressed, getattr(found[key], name), rtol=1e-3, atol=1e-6)
+                for moments in (same[key].compressed, same[key].cross):
                     np.testing.assert_allclose(
                         getattr(moments, name), getattr(expected[key], name), rtol=1e-3, atol=1e-6
                     )

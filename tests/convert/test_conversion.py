@@ -16,7 +16,7 @@ from elmo_mf import Bilm
 from elmo_mf.bilm import BilmOptions
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
-from elmo_mf.convert import Checkpoint, Conversion, convert, plan
+from elmo_mf.convert import Checkpoint, Conversion, convert, match_variables
 from elmo_mf.errors import InputError
 from elmo_mf.pretrain._evaluate import evaluate
 from tests.bilm.word_level import Theirs
@@ -27,7 +27,7 @@ KERNEL = "lm/RNN_0/rnn/multi_rnn_cell/cell_0/lstm_cell/kernel"
 
 def _plan(model: Trained, form: str = "TensorFlow 1.2", **others: np.ndarray) -> Conversion:
     options = BilmOptions.from_file(model.folder / "options.json")
-    return plan(model.checkpoint(form, **others), options, read_vocabulary(model.folder / "vocab.txt"))
+    return match_variables(model.checkpoint(form, **others), options, read_vocabulary(model.folder / "vocab.txt"))
 
 
 def _converted(conversion: Conversion, folder: Path) -> Path:
@@ -157,18 +157,18 @@ def test_a_word_level_model_without_its_softmax(tmp_path: Path) -> None:
     model = trained_on_words(tmp_path / "bilm-tf", shared=True)
     options = BilmOptions.from_file(model.folder / "options.json")
     folder = _converted(
-        plan(model.checkpoint(), options, read_vocabulary(model.folder / "vocab.txt"), without_softmax=True),
+        match_variables(model.checkpoint(), options, read_vocabulary(model.folder / "vocab.txt"), without_softmax=True),
         tmp_path / "out",
     )
     assert {path.name for path in folder.iterdir()} == {"options.json", "weights.hdf5", "vocabulary.txt"}
     with pytest.raises(InputError, match=r"vocabulary: "):
-        plan(model.checkpoint(), options, None)
+        match_variables(model.checkpoint(), options, None)
     with pytest.raises(InputError, match=r"vocabulary: found 3 words"):
-        plan(model.checkpoint(), options, Vocabulary(("<S>", "</S>", "<UNK>")))
+        match_variables(model.checkpoint(), options, Vocabulary(("<S>", "</S>", "<UNK>")))
 
 
 def test_without_a_vocabulary_there_is_no_softmax(model: Trained, tmp_path: Path) -> None:
-    conversion = plan(model.checkpoint(), BilmOptions.from_file(model.folder / "options.json"), None)
+    conversion = match_variables(model.checkpoint(), BilmOptions.from_file(model.folder / "options.json"), None)
     folder = _converted(conversion, tmp_path / "out")
     assert {path.name for path in folder.iterdir()} == {"options.json", "weights.hdf5"}
     assert conversion.layout.has_softmax
@@ -237,7 +237,9 @@ def test_other_variables_are_refused_in_one_line(
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=message) as error:
         options = BilmOptions.from_file(model.folder / "options.json")
-        convert(plan(model.of(arrays), options, read_vocabulary(model.folder / "vocab.txt")), tmp_path / "out")
+        convert(
+            match_variables(model.of(arrays), options, read_vocabulary(model.folder / "vocab.txt")), tmp_path / "out"
+        )
     assert "\n" not in str(error.value)
 
 
@@ -252,7 +254,7 @@ def test_files_that_are_too_small_for_their_shapes(model: Trained) -> None:
     checkpoint = model.checkpoint()
     (model.folder / "model.ckpt-7.data-00000-of-00001").write_bytes(bytes(100))
     with pytest.raises(InputError, match="100 bytes"):
-        plan(checkpoint, BilmOptions.from_file(model.folder / "options.json"), None)
+        match_variables(checkpoint, BilmOptions.from_file(model.folder / "options.json"), None)
 
 
 class _Broken:
@@ -274,7 +276,7 @@ class _Broken:
 def test_what_the_reader_raises_becomes_one_line(call: str, what: str, model: Trained, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{what}.*: ") as error:
         broken = Checkpoint(model.folder / "model.ckpt-7", _Broken(model, call))
-        convert(plan(broken, BilmOptions.from_file(model.folder / "options.json"), None), tmp_path)
+        convert(match_variables(broken, BilmOptions.from_file(model.folder / "options.json"), None), tmp_path)
     assert "\n" not in str(error.value)
 
 

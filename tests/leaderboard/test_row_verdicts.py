@@ -19,7 +19,7 @@ from elmo_mf.leaderboard._recommend import recommendations
 from elmo_mf.leaderboard._table import columns, evidence
 from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard.aggregate import ReadOutputs, Row
-from elmo_mf.leaderboard.readme import about, summary
+from elmo_mf.leaderboard.readme import remarks, summary
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.packed import Records
 from tests.records.samples import parsed, record, signed
@@ -104,7 +104,7 @@ def test_verdicts_by_example(tmp_path: Path, seeds: int) -> None:
 def test_a_margin_decides(tmp_path: Path) -> None:
     task = _Task()
     board = _board(tmp_path, *_encoders(task, {None: 0.70, 8: 0.66}, 3), margin=8)
-    assert _row(board, "svd all rank 8").verdict == "equivalent" and "margin of 8 points" in about(board)
+    assert _row(board, "svd all rank 8").verdict == "equivalent" and "margin of 8 points" in remarks(board)
 
 
 def test_one_seed_of_a_trained_model_decides_nothing(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_tables_without_verdicts(tmp_path: Path, baselines: dict[str, float], de
     """A table says in its first line what its baselines are worth, and gives verdicts only if it can."""
     board = _trusted(tmp_path, baselines)
     assert board.trust.decides == decides and board.trust.remark.startswith(remark)
-    assert about(board).startswith(remark if decides else f"**{remark}")
+    assert remarks(board).startswith(remark if decides else f"**{remark}")
     assert any(row.verdict for row in board.rows) == decides
     assert not any(row.verdict for row in board.rows if row.is_baseline or row.encoder == "dense")
     assert [row.is_baseline for row in board.rows] == [False] * 3 + [True] * len(baselines)

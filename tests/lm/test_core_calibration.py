@@ -91,8 +91,8 @@ def test_moments_of_other_weights(core: CoreLstm) -> None:
     probe = CoreProbe(core, core.weights(), parts)
     for layer in range(3):
         paired = probe.paired_covariances(small, layer)[0, layer]
-        own = core_input_covariances(CoreLstm(list(small.lstms.values())), parts)[0, layer]
-        np.testing.assert_allclose(paired.own.gates, own.gates, atol=1e-6)
+        compressed = core_input_covariances(CoreLstm(list(small.lstms.values())), parts)[0, layer]
+        np.testing.assert_allclose(paired.compressed.gates, compressed.gates, atol=1e-6)
         with torch.no_grad():
             x, y = (
                 ([text, *model(text)[0]])[layer].flatten(0, 1) for model in (core, CoreLstm([*small.lstms.values()]))

@@ -66,7 +66,7 @@ class _AtOnce(Executor[Run, Measurements]):
         self.started: list[Run] = []
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         return 2
 
     def start(self, run: Run) -> None:

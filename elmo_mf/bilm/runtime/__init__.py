@@ -1,6 +1,6 @@
 """The ways in which the encoder's recurrence runs, and the products that they share.
 
-`choice.Runtimes` chooses one for each call; `RuntimeSettings` has all thresholds.
+`_choice.Runtimes` chooses one for each call; `RuntimeSettings` has all thresholds.
 """
 
 import lazy_loader

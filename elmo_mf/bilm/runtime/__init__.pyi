@@ -7,7 +7,7 @@ from ._packed_linear import (
     QuantizedLinear,
     full_precision,
     packs,
-    refuse_gradients,
+    reject_gradients,
     supports,
     unquantized,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "Runtimes",
     "full_precision",
     "packs",
-    "refuse_gradients",
+    "reject_gradients",
     "supports",
     "unquantized",
 ]

@@ -15,7 +15,7 @@ from elmo_mf.bilm.runtime._cuda_graphs import CudaGraphLstm
 from elmo_mf.bilm.runtime._eager import EagerLstm
 from elmo_mf.bilm.runtime._kept_copies import CpuRuntimes
 from elmo_mf.bilm.runtime._machine_code import MachineCodeLstm
-from elmo_mf.bilm.runtime._packed_linear import Precision, refuse_gradients, supports
+from elmo_mf.bilm.runtime._packed_linear import Precision, reject_gradients, supports
 from elmo_mf.bilm.runtime._packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime._protocol import Runtime
 from elmo_mf.bilm.runtime._whole_batch import WholeBatchLstm
@@ -67,7 +67,7 @@ class Runtimes(nn.Module):
         """
         if self._only is not None:
             if lstm.needs_gradients(inputs, *state):
-                refuse_gradients()
+                reject_gradients()
             packed, machine_code = self._only
             suits = machine_code is not None and (packed.stacks or machine_code.suits(batch_sizes[0]))
             return cast(Runtime, machine_code if suits else packed)

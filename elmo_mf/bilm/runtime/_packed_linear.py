@@ -152,7 +152,7 @@ def packs(inputs: Tensor, parameters: Iterable[Tensor]) -> bool:
     return not recorded and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and supports("float32")
 
 
-def refuse_gradients() -> NoReturn:
+def reject_gradients() -> NoReturn:
     """Refuse a call that needs gradients of weights that are kept in a lower precision only.
 
     Raises:

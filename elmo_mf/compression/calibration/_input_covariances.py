@@ -56,11 +56,11 @@ class PairedCovariances:
     """Second moments of inputs behind compressed matrices, x', and of these with the dense model's inputs, x.
 
     Attributes:
-        own: E[x' x'^T].
+        compressed: E[x' x'^T].
         cross: E[x x'^T].
     """
 
-    own: InputCovariances
+    compressed: InputCovariances
     cross: InputCovariances
 
 

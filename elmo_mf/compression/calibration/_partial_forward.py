@@ -79,7 +79,7 @@ class PartialForward:
 
     def _paired(self, weights: BilmWeights, direction: int, layer: int) -> PairedCovariances:
         dense, other = self._dense[direction, layer], self._lstm(weights, direction, layer)
-        own, cross = dict[str, Array](), dict[str, Array]()
+        compressed, cross = dict[str, Array](), dict[str, Array]()
         tokens = 0
         for passage, read in zip(self.passages, self._inputs(weights, direction, layer), strict=True):
             sizes = passage.packing.batch_sizes
@@ -87,16 +87,16 @@ class PartialForward:
                 dense(passage.layers[layer][[direction]], sizes, None)
                 expected = recorded.take(dense)
                 other(read, sizes, None)
-                found = recorded.take(other)
-            for name, (rows,) in found.items():
-                own[name] = own.get(name, 0) + (rows.T @ rows).double().numpy()
+                taken_inputs = recorded.take(other)
+            for name, (rows,) in taken_inputs.items():
+                compressed[name] = compressed.get(name, 0) + (rows.T @ rows).double().numpy()
                 cross[name] = cross.get(name, 0) + (expected[name][0].T @ rows).double().numpy()
             tokens += read.shape[1]
         width, nothing = read.shape[2], np.empty((0, 0))
         return PairedCovariances(
             *(
                 InputCovariances(sums["gates"] / tokens, sums.get("cells", nothing) / tokens, width)
-                for sums in (own, cross)
+                for sums in (compressed, cross)
             )
         )
 

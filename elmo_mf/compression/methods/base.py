@@ -367,7 +367,7 @@ def read_compression(raw: object, where: str = "compression") -> Compression:
     return compression
 
 
-def one_of(field: str, found: object, expected: tuple[str, ...]) -> None:
+def check_choice(field: str, found: object, expected: tuple[str, ...]) -> None:
     """Check that a setting has one of some values.
 
     Args:

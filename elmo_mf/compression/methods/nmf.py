@@ -13,7 +13,7 @@ from elmo_mf.compression.methods.base import (
     CalibrationStatistics,
     Method,
     balanced,
-    one_of,
+    check_choice,
     positive,
     register,
 )
@@ -41,7 +41,7 @@ class Nmf(Method):
     iterations: int = 50
 
     def __post_init__(self) -> None:
-        one_of("form", self.form, ("split", "shift"))
+        check_choice("form", self.form, ("split", "shift"))
         positive("iterations", self.iterations, 1, whole=True)
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:

@@ -14,7 +14,7 @@ from elmo_mf.compression.methods.base import (
     CalibrationStatistics,
     Method,
     balanced,
-    one_of,
+    check_choice,
     positive,
     register,
 )
@@ -51,8 +51,8 @@ class SemiNmf(Method):
     tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
-        one_of("nonnegative", self.nonnegative, ("left", "right"))
-        one_of("start", self.start, ("svd", "kmeans"))
+        check_choice("nonnegative", self.nonnegative, ("left", "right"))
+        check_choice("start", self.start, ("svd", "kmeans"))
         positive("iterations", self.iterations, 1, whole=True)
         positive("tolerance", self.tolerance)
 

@@ -66,7 +66,7 @@ class RayExecutor(Executor[RunT, MeasuredT]):
         self._running: dict[Any, RunT] = {}
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """Number of runs that the cluster has room for, plus one, so that no machine waits for this process."""
         resources = self._ray.cluster_resources()
         places = [resources.get("CPU", 0) / self._cpus] if self._cpus else []

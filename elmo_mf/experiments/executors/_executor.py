@@ -14,7 +14,7 @@ class Executor(ABC, Generic[RunT, MeasuredT]):
 
     @property
     @abstractmethod
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """Number of runs that can be in progress at a time."""
 
     @abstractmethod

@@ -71,7 +71,7 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
             os.environ.setdefault(name, value)  # which the server inherits
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """Number of runs that can be in progress at a time."""
         return self.workers
 

@@ -17,7 +17,7 @@ from elmo_mf.leaderboard._table import columns
 from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.readme import NOTES, about, header
+from elmo_mf.leaderboard.readme import NOTES, header, remarks
 from elmo_mf.records.packed import Records
 from elmo_mf.records.record import Record
 
@@ -95,7 +95,7 @@ def _board(board: Board, methods: Sequence[str]) -> dict[str, Any]:
         "id": board.name,
         "title": board.title,
         "lead": _html(lead(board)),
-        "about": _html(about(board)),
+        "about": _html(remarks(board)),
         "plots": plots(board, methods),
         "columns": [{"title": column.title, "main": column.is_main} for column in shown],
         "rows": [

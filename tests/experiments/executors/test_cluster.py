@@ -86,7 +86,7 @@ def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path:
     nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=1) for _ in range(2))}
     view = _Nodes(lambda node: cluster.remove_node(nodes[node], allow_graceful=False))
     executor = _executor(spec, cluster, tmp_path / "scratch", _NamesNode)
-    assert executor.slots == 3
+    assert executor.capacity == 3
     for gone in ("data", "elmo"):
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
     outcomes = run_sweep(runs, output, executor, RecordStore(output), view)
