@@ -14,12 +14,22 @@ _NEIGHBOURS = 1000  # files of a folder that are compared with a missing name
 
 
 def any_of(value: object, known: Iterable[str]) -> str:
-    """List the valid values, of which one or more are allowed, and suggest the one closest to `value`."""
+    """List the valid values, of which one or more are allowed, and suggest the one closest to `value`.
+
+    Args:
+        value: The invalid value.
+        known: The valid values.
+    """
     return _listed("any", value, list(known))
 
 
 def one_of(value: object, known: Iterable[str]) -> str:
-    """List the valid values, of which exactly one is allowed, and suggest the one closest to `value`."""
+    """List the valid values, of which exactly one is allowed, and suggest the one closest to `value`.
+
+    Args:
+        value: The invalid value.
+        known: The valid values.
+    """
     return _listed("one", value, list(known))
 
 
@@ -33,12 +43,22 @@ def _meant(name: str, known: list[str]) -> str:
 
 
 def one_line(error: object, most: int = 160) -> str:
-    """Describe another library's error by its type and text, without line breaks and in at most `most` characters."""
+    """Describe another library's error by its type and text, without line breaks.
+
+    Args:
+        error: The error.
+        most: Maximum number of characters. Defaults to 160.
+    """
     return without_breaks(f"{type(error).__name__}: {error}", most)
 
 
 def shown(value: object, most: int = 60) -> str:
-    """Return the beginning of a value's `repr`, even where `repr` fails, as for integers with thousands of digits."""
+    """Return the beginning of a value's `repr`, even where `repr` fails, as for integers with thousands of digits.
+
+    Args:
+        value: The value.
+        most: Maximum number of characters. Defaults to 60.
+    """
     try:
         text = repr(value)
     except (ValueError, RecursionError):
@@ -47,7 +67,12 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def without_breaks(text: str, most: int) -> str:
-    """Replace each run of white space of a text by a space, and cut the text after `most` characters."""
+    """Replace each run of white space of a text by a space, and cut the text.
+
+    Args:
+        text: The text.
+        most: Maximum number of characters.
+    """
     return " ".join(text.split())[:most]
 
 
@@ -57,7 +82,12 @@ def visible(text: str) -> str:
 
 
 def printable(text: str, most: int = _MOST) -> str:
-    """Escape a text as `visible` does, and leave out the middle if it has more than `most` characters."""
+    """Escape a text as `visible` does, and leave out the middle of a long one.
+
+    Args:
+        text: The text.
+        most: Number of characters above which the middle is left out. Defaults to 1000.
+    """
     line = visible(text)
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 

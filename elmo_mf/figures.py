@@ -74,6 +74,10 @@ def save(figure: Figure, path: Path) -> None:
 
     The same figure gives the same SVG file on every machine.
 
+    Args:
+        figure: The figure.
+        path: The file.
+
     Raises:
         ValueError: Matplotlib does not know the extension.
     """

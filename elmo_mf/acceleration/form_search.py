@@ -193,8 +193,8 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
     """Mark a form as undecided if it is within the tolerance but a milder one of the same precision is not.
 
     Forms are tested in a fixed order, each at the full level, until one fails (Maurer, Hothorn and Lehmacher 1995).
-    The probability that any form of a precision is wrongly found to be within the tolerance is then that of one test,
-    2.5 %, however many are tried. Without an order, the harshest of many forms could be chosen by luck.
+    The probability that any form of a precision is wrongly accepted is then that of a single test, 2.5 %, regardless of
+    the number of forms. Without an order, the harshest of many forms could be accepted by chance.
 
     Args:
         rows: Rows from mild to harsh.
@@ -213,10 +213,10 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
 
 
 def fastest(rows: Sequence[Row], batch: int) -> Row:
-    """Return the fastest row within the tolerance; without one, the first after the original's.
+    """Return the fastest form within the tolerance; if there is none, the first after the original.
 
     Args:
-        rows: The original's row, then those of the forms.
+        rows: The row of the original, followed by those of the forms.
         batch: Batch size whose speed decides.
     """
     within = [row for row in rows if row.verdict == "within"]

@@ -264,7 +264,7 @@ def _linear(matrix: Array | Factors, bias: Array) -> _Linear | nn.Sequential:
 
 
 def _matrix(layer: nn.Module) -> tuple[Array | Factors, Array]:
-    """Return the arguments that `_linear` was called with."""
+    """Return the matrix and the bias from which `_linear` built the layer."""
     *rights, left = _linears(layer)
     numbers = _array(left.numbers())
     return Factors(numbers, _array(rights[0].numbers())) if rights else numbers, _array(left.bias)

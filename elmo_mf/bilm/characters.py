@@ -29,7 +29,12 @@ def character_ids(word: str, length: int = 50) -> list[int]:
 
 
 def sentence_bound(begin: bool, length: int = 50) -> list[int]:
-    """Return `length` character ids of the token that begins a sentence, or ends it if not `begin`."""
+    """Return the character ids of a token that marks the bounds of a sentence.
+
+    Args:
+        begin: Whether the token begins the sentence; otherwise it ends it.
+        length: Number of ids. Defaults to 50.
+    """
     return _framed([BEGIN_SENTENCE if begin else END_SENTENCE], length)
 
 
@@ -63,7 +68,18 @@ def _describe(value: object) -> str:
 
 
 def batch_to_ids(sentences: Iterable[Iterable[str]], length: int = 50) -> Tensor:
-    """Turn tokenised sentences into character ids, of which each token has `length`; see `padded_ids`."""
+    """Turn tokenised sentences into character ids, see `padded_ids`.
+
+    Args:
+        sentences: Lists of tokens.
+        length: Number of ids of each token. Defaults to 50.
+
+    Returns:
+        (sentences, longest, length); 0 past a sentence's end.
+
+    Raises:
+        InputError: See `token_lists`.
+    """
     return padded_ids(sentences, lambda word: character_ids(word, length), length)
 
 

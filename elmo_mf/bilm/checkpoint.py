@@ -238,7 +238,7 @@ class _Layout(ABC):
         """Read the words of the token layer, if it has any of its own."""
 
     def surplus(self) -> dict[str, str]:
-        """Datasets and groups that only a larger layer has, and what the options say in their place."""
+        """Datasets and groups that exist only in a larger layer, with the corresponding option."""
         return {}
 
 
@@ -376,7 +376,7 @@ class _Reader(NumbersFile):
         return Factors(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T))
 
     def reject_surplus(self, surplus: Mapping[str, str]) -> None:
-        """Reject weights of a larger model, which have every dataset that smaller options ask for, and one more."""
+        """Reject weights of a larger model, which contain all expected datasets and additional ones."""
         for name, expected in surplus.items():
             if self.has(name):
                 self.fail(name, "a surplus group", f"{expected} as the options say")

@@ -41,8 +41,8 @@ class DerivedCache(nn.Module, Generic[T]):
         Args:
             parameters: The tensors that the value is derived from.
             build: Derives the value.
-            in_place: Whether the value reads the parameters where they lie instead of copying them, and so outlives
-                writes to them. Defaults to False.
+            in_place: Whether the value references the parameters instead of copying them, and therefore stays valid
+                after writes. Defaults to False.
 
         Returns:
             The value.
@@ -125,6 +125,6 @@ class _Entry(Generic[T]):
 
 
 def _state(tensor: Tensor, in_place: bool) -> tuple[object, ...]:
-    """Return a value that changes after a counted write, and when the tensor's place within its storage is another."""
+    """Return a value that changes after a counted write, or when the tensor's offset within its storage changes."""
     writes = 0 if in_place or tensor.is_inference() else tensor._version
     return writes, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.requires_grad

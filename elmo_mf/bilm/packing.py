@@ -79,6 +79,10 @@ def split_steps(batch_sizes: list[int], max_tokens: float) -> Iterator[tuple[sli
 
     A single step with more tokens is a group of its own.
 
+    Args:
+        batch_sizes: Number of sequences still running at each step.
+        max_tokens: Maximum size of a group.
+
     Yields:
         Each group's place among the packed tokens, and its batch sizes.
     """

@@ -1,4 +1,4 @@
-"""Where one way to compute becomes faster than another, and which of them may be used."""
+"""Thresholds between implementations, and which implementations may be used."""
 
 from __future__ import annotations
 

@@ -20,7 +20,15 @@ class Copies(Protocol):
     """Copies of the matrices in the form in which a product reads them."""
 
     def numbers(self, part: Part, direction: int) -> Tensor:
-        """Return a factor of one direction, (in, out), in float32."""
+        """Return a factor of one direction.
+
+        Args:
+            part: Which factor.
+            direction: Index of the direction.
+
+        Returns:
+            (in, out), in float32.
+        """
 
 
 class StackedLinear(nn.Module):
@@ -71,7 +79,15 @@ class StackedLinear(nn.Module):
         self._copies = copies
 
     def numbers(self, part: Part, direction: int) -> Tensor:
-        """Return a factor of one direction, (in, out), in float32."""
+        """Return a factor of one direction.
+
+        Args:
+            part: Which factor; `right` only if the matrices are factored.
+            direction: Index of the direction.
+
+        Returns:
+            (in, out), in float32, without gradients.
+        """
         if self._copies is not None:
             return self._copies.numbers(part, direction)
         parameter = cast(Tensor, self.left if part == "left" else self.right)
@@ -153,12 +169,17 @@ def _restore_mask(module: nn.Module, _: object) -> None:
 
 
 def shape_of(parameter: Tensor) -> nn.Parameter:
-    """Return a parameter of the same shape that has no numbers and takes no memory."""
+    """Return an empty parameter of the same shape, which takes no memory."""
     return nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
 
 
 def same_structure(first: Matrix | None, second: Matrix | None) -> bool:
-    """Return whether two matrices can share a `StackedLinear`."""
+    """Return whether two matrices can share a `StackedLinear`.
+
+    Args:
+        first: The matrix of one direction; None if it has none.
+        second: That of another direction.
+    """
     if first is None or second is None:
         return first is second
     if isinstance(first, Factors) and isinstance(second, Factors):

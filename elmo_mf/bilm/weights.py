@@ -129,7 +129,7 @@ class LstmWeights:
         return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else len(self.bias) // GATES
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
-        """Return a copy with one matrix replaced, and without the primed state, which other weights do not reach.
+        """Return a copy with one matrix replaced, and without the primed state, which is invalid for other weights.
 
         Args:
             target: The matrix to replace; `joint` replaces `input` and `recurrent`.

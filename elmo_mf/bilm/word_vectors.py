@@ -37,7 +37,15 @@ class WordVectors(nn.Module):
         self._kept.clear()
 
     def forward(self, layer: TokenLayer, ids: Tensor) -> Tensor:
-        """Turn ids (tokens, width) into vectors (tokens, p), as `layer(ids)` does."""
+        """Turn ids into vectors, as `layer(ids)` does.
+
+        Args:
+            layer: The token layer.
+            ids: (tokens, width).
+
+        Returns:
+            (tokens, p).
+        """
         if not layer.worth_keeping or len(ids) < 2:
             return self._vectors(layer, ids)
         distinct, inverse = distinct_rows(ids)

@@ -87,7 +87,7 @@ class CompressionOptions:
         return None if self.highway_rank is None else read_compression(more)
 
     def option_names(self) -> Mapping[str, str]:
-        """Return the options by the keys of a compression that they set."""
+        """Map keys of a compression to the options that set them."""
         return COMPRESSION
 
     def _more(self) -> dict[str, Any]:

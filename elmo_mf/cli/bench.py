@@ -66,7 +66,7 @@ class EncoderOptions:
         return files_of_command(self.options, self.weights)
 
     def option_names(self) -> Mapping[str, str]:
-        """Return the options by the keys of a compression that they set."""
+        """Map keys of a compression to the options that set them."""
         return COMPRESSION | {"compression.rank": "--ranks", "size": "--size"}
 
     def compressions(self) -> list[Compression]:

@@ -56,7 +56,7 @@ class LowRankOptions:
     budget: Annotated[str | None, Option(help="Train low-rank factors within a budget, as in compress.")] = None
 
     def option_names(self) -> Mapping[str, str]:
-        """Return the options by the keys of a compression that they set."""
+        """Map keys of a compression to the options that set them."""
         return COMPRESSION
 
     def keys(self) -> dict[str, Any] | None:

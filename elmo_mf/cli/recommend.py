@@ -1,4 +1,4 @@
-"""`elmo-mf recommend`: which encoder to take."""
+"""`elmo-mf recommend`: recommended encoders by aim (safe, small, fast)."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class FactorizationError:
 
     @property
     def form(self) -> str:
-        """The rank as a text; of a matrix without one, whether it is pruned or dense."""
+        """The rank as text; for a matrix without a rank, `pruned` or `dense`."""
         if self.rank is not None:
             return str(self.rank)
         return "pruned" if self.parameters < prod(self.shape) else "dense"

@@ -1,4 +1,4 @@
-"""From the variables of a bilm-tf checkpoint to an ELMo with its softmax and vocabulary, in this project's files."""
+"""Convert the variables of a bilm-tf checkpoint to an ELMo with its softmax and vocabulary."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Conversion:
 
     @property
     def softmax(self) -> Literal["full", "sampled"]:
-        """How bilm-tf trained the softmax; it evaluates either in full."""
+        """Which softmax bilm-tf used in training; both are evaluated in full."""
         return "sampled" if self.options.extra.get("sample_softmax", True) else "full"
 
     def read(self, dataset: str) -> Array:
@@ -115,7 +115,7 @@ def _check_words(checkpoint: Checkpoint, vocabulary: Vocabulary | None, n_words:
 
 
 def _token_layer_shapes(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the character CNN, of which bilm-tf leaves out a projection to the same width, or table."""
+    """Return the shapes of the character CNN or word table; bilm-tf omits a projection that keeps the width."""
     p = options.lstm.projection_dim
     if isinstance(options.token_layer, WordTableOptions):
         return {TABLE: (options.token_layer.n_words, p)}
@@ -171,7 +171,7 @@ def _check_variables(checkpoint: Checkpoint, layout: Layout, shapes: dict[str, t
 
 
 def _others(layout: Layout, shapes: Iterable[str]) -> list[str]:
-    """Return the variables of the encoder that options of this size have no place for."""
+    """Return the encoder's variables that do not occur in a model with these options."""
     kept = {*shapes, SOFTMAX_WEIGHT, SOFTMAX_BIAS}
     return [variable for dataset, variable in sorted(layout.variables.items()) if dataset not in kept]
 

@@ -49,10 +49,10 @@ _ARRAYS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Which variable of a checkpoint is which dataset of the HDF5 layout.
+    """Mapping from checkpoint variables to HDF5 datasets.
 
     Attributes:
-        scope: What the names of the model's variables begin with, such as `lm/`.
+        scope: Prefix of the names of the model's variables, such as `lm/`.
         variables: The variable of each dataset, by the dataset's name; the softmax's are `softmax/W` and `softmax/b`.
     """
 

@@ -30,7 +30,7 @@ _LEAST_BYTES = 2  # of a number: float16
 
 
 class Reader(Protocol):
-    """What is used of the reader that `tf.train.load_checkpoint` returns."""
+    """The methods used of the reader that `tf.train.load_checkpoint` returns."""
 
     def get_variable_to_shape_map(self) -> Mapping[str, Sequence[int]]:
         """Return the shapes of all variables."""
@@ -122,10 +122,10 @@ class Checkpoint:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Return what the names of a checkpoint's files begin with.
+    """Return the common prefix of the paths of a checkpoint's files.
 
     Args:
-        path: That beginning; one of the files; the folder in which bilm-tf saved, of which the latest checkpoint is
+        path: That prefix; one of the files; the folder in which bilm-tf saved, of which the latest checkpoint is
             taken; or the folder of a SavedModel or of a TF-Hub module.
 
     Raises:

@@ -70,13 +70,13 @@ def forget(owner: nn.Module) -> None:
 
 
 def state_without_counterpart(owner: nn.Module) -> dict[str, Any]:
-    """Return what is copied and pickled of an owner: what AllenNLP's classes have by themselves."""
+    """Return the owner's state without its counterpart, for copying and pickling."""
     modules = {name: module for name, module in owner._modules.items() if name != _NAME}
     return {**vars(owner), "_modules": modules}
 
 
 def is_plain(module: object, kind: type[nn.Module]) -> bool:
-    """Return whether calling a module does what its class says, and nothing else."""
+    """Return whether a module is of exactly this class, without hooks or an overridden `forward`."""
     if type(module) is not kind:
         return False
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)

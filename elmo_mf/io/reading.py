@@ -221,7 +221,12 @@ def _finite(text: str) -> float:
 
 
 def nested_deeper(value: Any, most: int) -> bool:
-    """Return whether lists and objects are nested deeper than `most` levels, without recursion."""
+    """Return whether lists and objects are nested too deep, without recursion.
+
+    Args:
+        value: A value from JSON.
+        most: Maximum number of levels.
+    """
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
         children = (c for parent in level for c in (parent.values() if isinstance(parent, dict) else parent))

@@ -76,7 +76,15 @@ def read_with_hash(
 
 
 def stream_sentences(path: str | Path, max_tokens: int) -> Iterator[list[str]]:
-    """Yield the sentences of `read_sentences` one by one; rejects pipes, because the text is read more than once."""
+    """Yield the sentences of `read_sentences` one by one; rejects pipes, because the text is read more than once.
+
+    Args:
+        path: Text with one tokenised sentence per line.
+        max_tokens: Maximum number of tokens; longer sentences are split.
+
+    Raises:
+        InputError: As in `read_sentences`.
+    """
     any_words = False
     for line in TextLines(path, _EXPECTED, regular=True):
         for chunk in chunks(line, max_tokens):
@@ -91,7 +99,12 @@ def words_of(line: str) -> Iterator[str]:
 
 
 def chunks(line: str, max_tokens: int) -> Iterator[list[str]]:
-    """Yield the words of a line, at most `max_tokens` at once."""
+    """Yield the words of a line in chunks.
+
+    Args:
+        line: The line.
+        max_tokens: Maximum number of words in a chunk.
+    """
     words = words_of(line)
     while chunk := list(itertools.islice(words, max_tokens)):
         yield chunk

@@ -116,7 +116,7 @@ def _panels(board: Board, known: Sequence[Point], methods: Sequence[str]) -> dic
 
 
 def _reach(known: Sequence[Point], unit: Unit) -> tuple[float, float] | None:
-    """Return the scores that the axis ends at, if outliers would leave little of it to the others; None if not.
+    """Return axis limits that exclude outliers, or None if no limits are needed.
 
     Outliers are farther from the middle half of the scores than three times its height; they are drawn at the edge.
     """
@@ -146,7 +146,7 @@ class _Look:
 
 
 def _looks(board: Board, methods: Sequence[str]) -> tuple[_Look, ...]:
-    """Return the markers of a board: one for each method, hollow ones, and that of the legend for these."""
+    """Return a marker for each method, hollow ones for encoders trained again, and a legend entry for these."""
     pairs = dict(zip(methods, zip(cycle(COLORS), cycle(_SHAPES), strict=False), strict=False))
     rows = sorted(board.rows, key=lambda row: (row.method == "dense", row.method))
     plain = {row.method: _Look(row.method, *pairs.get(row.method, (None, _STAR))) for row in rows}

@@ -1,4 +1,4 @@
-"""Which encoder to take, by what it is for."""
+"""Recommended encoders by aim: safe, small or fast."""
 
 from __future__ import annotations
 

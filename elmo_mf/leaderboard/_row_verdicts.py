@@ -199,14 +199,14 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
 
 
 def _has_a_model_of_its_own(baselines: pd.DataFrame, scores: BoardScores) -> pd.Series:
-    """Return which baselines have a model that was trained without dense; one seed says nothing of its other seeds."""
+    """Return which baselines trained a model of their own, whose score varies independently of dense's."""
     kinds, trains = baselines["baseline_of"], bool(scores.first.epochs)
     retrained = scores.first.run.view == "retrained"
     return trains & ((kinds == "no-encoder") | (retrained & (kinds != "words")))
 
 
 def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
-    """Compare the range in which everything happens with the intervals."""
+    """Compare the distance between dense and shuffled weights with the widths of the intervals."""
     compared = rows[rows["comparable"]]
     half_width = float(((compared["high"] - compared["low"]) / 2).median())
     reach = f"{unit.text(distance)} {unit.name} better than an encoder of shuffled weights"

@@ -99,7 +99,7 @@ def quantile(freedom: float, level: float) -> float:
 
 
 def estimates(parts: Sequence[Components]) -> list[Estimate]:
-    """Return the means of one board with their standard errors; they share what seeds vary by."""
+    """Return the means of one board with their standard errors; their seed variances are shrunk together."""
     of_seeds = np.array([one.of_seeds for one in parts], np.float64)
     freedom = np.array([max(one.seeds - 1, 0) for one in parts], np.float64)
     known = ~np.isnan(of_seeds)
@@ -114,7 +114,7 @@ def estimates(parts: Sequence[Components]) -> list[Estimate]:
 
 
 def moderated(variances: Array, freedom: Array) -> tuple[Array, Array]:
-    """Shrink sample variances towards what most of them are.
+    """Shrink sample variances towards a common value, robustly against outliers.
 
     Args:
         variances: Sample variances.

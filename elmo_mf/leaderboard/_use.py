@@ -1,4 +1,4 @@
-"""What to type for an encoder of a board."""
+"""The command, config or Python code that creates an encoder of a board."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from elmo_mf.records.compression import Compression
 
 
 def use_of(row: Row, board: Board) -> str:
-    """Return what to type, or to write into a config or into Python; empty for a baseline or the dense encoder."""
+    """Return the command, config or Python code that creates the encoder; empty for a baseline or the dense encoder."""
     parts = []
     if row.compression is not None and board.first.run.is_language_model:
         values = row.compression.model_copy(update={"finetune": None}).to_dict()

@@ -55,7 +55,7 @@ def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
 
 
 def doubt(improvement: Estimate, margin: float) -> float:
-    """Return the two-sided probability of such an improvement if the likelier verdict were wrong; 1 if unknown."""
+    """Return the two-sided p-value of the likelier verdict; 1 if unknown."""
     inferior, as_good = 1 - improvement.below(-margin), improvement.below(0.0)
     return 1.0 if math.isnan(as_good) else min(2 * inferior, 2 * as_good, 1.0)
 
@@ -73,9 +73,10 @@ def _verdict_name(improvement: Estimate, margin: float, level: float) -> Verdict
 
 
 def needs(improvement: Estimate, margin: float, level: float) -> str:
-    """Return what it would take to decide at a level, if the improvement stays as it is.
+    """Estimate the sample with which the verdict would be decided, if the improvement stays the same.
 
-    The text is the fewest seeds that decide; or else how many times the test examples; or else how many times both.
+    The text is the smallest sufficient number of seeds; if none suffices, the factor by which the test examples would
+    have to increase; otherwise, the factor for both.
 
     Args:
         improvement: How much better than dense the encoder is, with its variance components.

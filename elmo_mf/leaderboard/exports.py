@@ -37,7 +37,7 @@ class ExportedRow(Data):
     compression: Compression | None
     """How it is compressed, files by their SHA-256; null for the dense encoder."""
     use: str
-    """What to type for it, or to write into a config or into Python; empty for a baseline or the dense encoder."""
+    """The command, config or Python code that creates the encoder; empty for a baseline or the dense encoder."""
     marks: dict[str, bool]
     """Whether it is compressed, a baseline, the fastest of those that are not inferior on validation data, one of
     these, on the Pareto front, at chance, of mixed machines."""

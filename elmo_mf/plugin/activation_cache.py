@@ -76,7 +76,15 @@ def sentence_key(ids: Tensor) -> bytes:
 
 
 def sentence_vectors(bilm: Bilm, sentences: list[Tensor]) -> list[Tensor]:
-    """Compute the vectors of all layers, (layers, tokens + 2, 2p) for each sentence, in one batch."""
+    """Compute the vectors of all layers in one batch.
+
+    Args:
+        bilm: The encoder.
+        sentences: Ids of each sentence, (tokens, width).
+
+    Returns:
+        For each sentence (layers, tokens + 2, 2p), with the tokens that begin and end it.
+    """
     batch = torch.nn.utils.rnn.pad_sequence(sentences, batch_first=True)
     with torch.no_grad():
         layers = bilm(batch.to(bilm.device)).layers

@@ -100,7 +100,7 @@ class NtAsgd(TrainerCallback):  # type: ignore[misc]
             raise ConfigurationError("trainer.moving_average: expected nt_asgd, which the callback nt_asgd requires")
 
     def on_backward(self, trainer: Any, batch_outputs: dict[str, Any], backward_called: bool, **kwargs: Any) -> bool:
-        """Multiply the learning rates by the batch's number of steps over `steps` of the data loader.
+        """Scale the learning rates by the batch's number of steps divided by the data loader's `steps`.
 
         Args:
             trainer: The trainer.

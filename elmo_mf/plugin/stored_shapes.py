@@ -167,6 +167,10 @@ def shapes_being_loaded(compression: Mapping[str, Any] | None, files: list[str])
 
     Files may have moved since training, so their paths only distinguish encoders of equal compression.
 
+    Args:
+        compression: Keys of `Compression`; None for the checkpoint as stored.
+        files: Options file and weight file; empty for a language model.
+
     Returns:
         The shapes; None if no weights are being loaded or they hold no shapes of that compression.
 
@@ -195,6 +199,10 @@ def _all_shapes(path: Path) -> Iterator[EncoderShapes]:
 
 def shapes_of(value: Any, where: str) -> EncoderShapes:
     """Read an encoder's shapes from the value of a state dict.
+
+    Args:
+        value: The value.
+        where: The file and the key, for messages.
 
     Raises:
         InputError: The value describes no shapes.

@@ -14,8 +14,8 @@ from elmo_mf.records.digest import digest
 
 Split = Literal["train", "validation", "test"]
 View = Literal["retrained", "swapped", "tuned"]
-"""How a compressed encoder meets the task's model: the model is trained on it (`retrained`); or was trained on the
-dense encoder and stays as it is (`swapped`), or is trained for one more epoch (`tuned`)."""
+"""How an encoder and a task model are combined: the model is trained on the encoder (`retrained`); or was trained on
+the dense encoder and is left unchanged (`swapped`), or trained for one more epoch (`tuned`)."""
 Baseline = Literal["shuffled", "token-layer", "no-encoder", "words", "smaller"]
 """What an encoder is compared with: its weights `shuffled`, its `token-layer` alone, the task's model with
 `no-encoder`, a linear model of `words`, or a `smaller` ELMo that was pretrained at its size."""
@@ -26,11 +26,11 @@ RUN_DATA, CHANCE = "run-data", "chance"
 """Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
 a language model, of the view `tuned`, of the data that a run reads, and of the chance score."""
 SHARED_VERSIONS = ENCODER, TRAINING, PROBE, BILM, TUNING, RUN_DATA, CHANCE
-"""All of them."""
+"""Names of all versions that dense runs share."""
 
 
 def unless_first(versions: Mapping[str, int]) -> dict[str, int]:
-    """Return versions without those that are 1, for parts that runs were recorded with before they had a version."""
+    """Drop versions equal to 1, for parts that had no version when the first runs were recorded."""
     return {name: number for name, number in versions.items() if number != 1}
 
 
@@ -140,7 +140,7 @@ class EncoderIdentity(Data):
 
     @property
     def has_views(self) -> bool:
-        """Whether it can be put into a model that was trained on the dense encoder; other baselines take training."""
+        """Whether the encoder can be swapped into a model trained on the dense one; others require training."""
         return self.baseline in (None, "shuffled")
 
     @property
@@ -237,6 +237,6 @@ class RunIdentity(EncoderIdentity):
 
     @property
     def encoder_versions(self) -> dict[str, int]:
-        """Versions of the parts that make the encoder, which no task's training or data format is."""
+        """Versions of the code that builds the encoder, excluding training and data formats."""
         others = {*SHARED_VERSIONS, self.scoring.format} - {ENCODER}
         return {name: number for name, number in self.versions.items() if name not in others}

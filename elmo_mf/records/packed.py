@@ -19,7 +19,12 @@ class PackedRecord:
 
     @classmethod
     def pack(cls, record: Record, name: str) -> PackedRecord:
-        """Compress a record."""
+        """Compress a record.
+
+        Args:
+            record: The record.
+            name: Name of its file.
+        """
         return cls(name, zlib.compress(record.model_dump_json(exclude_defaults=True).encode(), 1))
 
     def unpack(self) -> Record:
@@ -54,7 +59,15 @@ class Records(Sequence[Record]):
 
 
 def select(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:
-    """Return some of the records, packed if these are."""
+    """Return some of the records.
+
+    Args:
+        records: Records.
+        places: Indices of those to return.
+
+    Returns:
+        The chosen records in this order, packed if `records` are.
+    """
     if isinstance(records, Records):
         return Records([records.packed[place] for place in places])
     return [records[place] for place in places]

@@ -13,9 +13,9 @@ _OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, bytes
 
 
 def has_endless_heap(path: Path) -> bool:
-    """Return whether the HDF5 library would never come to the end of a global heap of a file.
+    """Return whether reading a global heap of a file would loop forever in the HDF5 library.
 
-    It adds up the sizes of the objects in a heap to find the next one, without noticing that a sum stays where it is.
+    The library adds the sizes of the objects in a heap to find the next one, without noticing a sum that does not grow.
     See section III.E of the HDF5 File Format Specification, version 3.0.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -30,6 +30,10 @@ _FREE = frozenset({"lr", "last_epoch", "_step_count", "_last_lr", "step", "scale
 def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
     """Mark an empty folder as this run's, or check that a folder is marked so.
 
+    Args:
+        folder: An existing folder.
+        identity: What identifies the run, as JSON.
+
     Raises:
         InputError: The folder belongs to another run or contains unrelated files.
     """
@@ -43,7 +47,12 @@ def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def is_marked(folder: Path, identity: dict[str, Any]) -> bool:
-    """Return whether `mark_folder` has marked a folder as this run's."""
+    """Return whether `mark_folder` has marked a folder as this run's.
+
+    Args:
+        folder: The folder.
+        identity: What identifies the run, as JSON.
+    """
     return bool(read_sidecar(folder / "run.json") == identity)
 
 
@@ -74,6 +83,10 @@ def save_state(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> N
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """Read a checkpoint of `save_state`, with tensors on the CPU; None if there is no file.
+
+    Args:
+        path: The file.
+        identity: The run that it has to belong to.
 
     Raises:
         InputError: The file is damaged, or belongs to a run with another identity.

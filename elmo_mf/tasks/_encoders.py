@@ -124,7 +124,7 @@ def encoder_versions(encoder: EncoderIdentity) -> dict[str, int]:
 
 
 def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
-    """Stand in for the gradients of a task's model where there is none.
+    """Raise an error, because the task has no model to take gradients of.
 
     Args:
         spec: Unused.

@@ -391,7 +391,7 @@ def test_values(entry: str, tmp_path: Path) -> None:
     lines = _differences(entry, _fingerprints(entry, tmp_path), stored["arrays"])
     changes = "\n  ".join(lines)
     assert not lines, (
-        f"{entry!r} is computed otherwise than before:\n  {changes}\nIf that is meant, raise {name} and then {write}. "
+        f"{entry!r} has changed:\n  {changes}\nIf that is meant, raise {name} and then {write}. "
         "Where entries of what it builds on have changed too, raise the versions of those alone."
     )
 

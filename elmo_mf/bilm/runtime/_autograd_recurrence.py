@@ -98,7 +98,7 @@ class Recurrence:
         return groups
 
     def last(self, states: Tensor) -> Tensor:
-        """Return each sequence's last one of the states of all steps, in packed order."""
+        """Return the last state of each sequence, given the states of all steps, in packed order."""
         steps = [step for group in self.groups() for step in group.steps]
         running = [*self.batch_sizes[1:], 0]
         ended = [states[:, step.after][:, size:] for step, size in zip(steps, running, strict=True)]
@@ -106,7 +106,7 @@ class Recurrence:
 
 
 class _Context(Protocol):
-    """What the forward pass keeps for the backward pass."""
+    """Tensors and settings saved for the backward pass."""
 
     recurrence: Recurrence
     lengths: tuple[int, int]
@@ -217,7 +217,7 @@ class _Backward:
 
 
 def _followed_by(states: Tensor, tokens: int) -> Tensor:
-    """Return starting states (G, sequences, width), and room for those of all steps behind them."""
+    """Allocate the states of all steps, with the starting states (G, sequences, width) first."""
     groups, first, width = states.shape
     together = states.new_empty(groups, first + tokens, width)
     together[:, :first] = states

@@ -91,9 +91,9 @@ class Runtimes(nn.Module):
 
 
 def suits_graphs(device: torch.device, sequences: int, settings: RuntimeSettings) -> bool:
-    """Return whether launches dominate the time of a batch, and nothing is going on that a graph cannot contain.
+    """Return whether kernel launches dominate a batch's time and CUDA graph capture is possible.
 
-    Never if the environment has `ELMO_MF_CUDA_GRAPHS=0`.
+    It is False if the environment has `ELMO_MF_CUDA_GRAPHS=0`.
 
     Args:
         device: Device of the layer.

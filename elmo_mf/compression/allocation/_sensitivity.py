@@ -1,4 +1,4 @@
-"""How much the model's outputs suffer from the error of each matrix."""
+"""Sensitivity of the model's outputs to the error of each matrix."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _inside(boards: Sequence[Board], most: int) -> dict[str, list[dict[str, Any]
 
 
 def _without_setting(record: Record, setting: dict[str, JsonValue]) -> dict[str, Any]:
-    """Return the JSON of a record without the settings of its board; what it lacks of them is null."""
+    """Return the JSON of a record without its board's settings; missing settings are null."""
     values = record.to_dict()
     values["run"] = {
         key: value for key in setting | values["run"] if setting.get(key) != (value := values["run"].get(key))

@@ -253,7 +253,7 @@ class _Recurrence:
     ) -> list[Address]:
         """The addresses of `start(row, vector)` plus the terms, row by row."""
         code, config = self.code, self.config
-        sums = code.room(len(rows) * vectors)
+        sums = code.vector_slots(len(rows) * vectors)
         for place, (row, vector) in zip(sums, product(rows, range(vectors)), strict=True):
             code.store(start(row, vector), place)
         for panels in config.passes(len(rows), vectors):

@@ -344,11 +344,11 @@ class Emitter:
         self.builder.store(value, place)
         return place
 
-    def room(self, count: int) -> list[Address]:
-        """Emit room for `count` vectors, and return their addresses, one after the other."""
+    def vector_slots(self, count: int) -> list[Address]:
+        """Allocate `count` consecutive vectors on the stack, and return their addresses."""
         with self.builder.goto_entry_block():
-            room = Address(self.builder.alloca(self.vector, count))
-        return [self.at(room, self.number(index * self.lanes)) for index in range(count)]
+            start = Address(self.builder.alloca(self.vector, count))
+        return [self.at(start, self.number(index * self.lanes)) for index in range(count)]
 
     # Control flow
 

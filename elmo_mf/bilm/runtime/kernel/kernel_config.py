@@ -56,17 +56,22 @@ class KernelConfig:
 
     @property
     def panel(self) -> int:
-        """Vectors of so many rows that are computed together, which leaves registers for what is multiplied."""
+        """Number of vectors per block of rows, leaving registers for the operands."""
         return 2 if self.few_registers else VECTORS
 
     def passes(self, rows: int, vectors: int) -> list[tuple[range, ...]]:
-        """Return which panels of a group are computed together: all if the rows are few."""
+        """Return which panels of a group are computed together: all if the rows are few.
+
+        Args:
+            rows: Number of rows.
+            vectors: Number of vectors in the group.
+        """
         panels = tuple(range(first, min(first + self.panel, vectors)) for first in range(0, vectors, self.panel))
         return [panels] if rows <= 2 else [(panel,) for panel in panels]
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the weights, and of what is multiplied with them."""
+        """Type of the weights and of the values that they are multiplied by."""
         return torch.bfloat16 if self.bf16 else torch.float32
 
     def padded(self, columns: int) -> int:
@@ -89,7 +94,7 @@ class KernelConfig:
 
     @property
     def input_width(self) -> int:
-        """Numbers of a token in x R_x, 0 if that is not given."""
+        """Number of values per token in x R_x; 0 if the input is dense."""
         return self.padded(self.input_rank or 0)
 
     @property
@@ -102,32 +107,32 @@ class KernelConfig:
 
     @property
     def block_width(self) -> int:
-        """Numbers of a sequence in one block of h R_h, 0 if there is no R_h."""
+        """Number of values per sequence in one block of h R_h; 0 if there is no R_h."""
         return self.padded(self.recurrent_rank or 0)
 
     @property
     def right_width(self) -> int:
-        """Numbers of a sequence in h R_h."""
+        """Number of values per sequence in h R_h."""
         return self.blocks * self.block_width
 
     @property
     def token_width(self) -> int:
-        """Numbers of a token in what is given of the input."""
+        """Number of input values per token."""
         return self.right_width if self.shared else self.input_width or 4 * self.n
 
     @property
     def projection_width(self) -> int:
-        """Numbers of a sequence in the product with the projection's right factor, 0 if there is none."""
+        """Number of values per sequence in the product with the projection's right factor; 0 if there is none."""
         return self.padded(self.projection_rank or 0)
 
     @property
     def state_width(self) -> int:
-        """Numbers of a sequence in a copy of h in bfloat16, 0 in float32."""
+        """Number of values per sequence in a copy of h in bfloat16; 0 in float32."""
         return self.p if self.bf16 else 0
 
     @property
     def scratch_width(self) -> int:
-        """Numbers of a sequence in the room for what passes between phases, float32 or bfloat16."""
+        """Number of values per sequence in the scratch buffer for intermediate results, in float32 or bfloat16."""
         return self.right_width + self.n + self.projection_width + self.state_width
 
     def panels(self, weight: Tensor, depth: int) -> Tensor:
@@ -149,7 +154,12 @@ class KernelConfig:
         return torch.cat([panel.flatten() for panel in torch.split(pairs, self.panel * self.lanes, dim=1)])
 
     def unpanelled(self, panels: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Return the weight of this shape, (in, out), that `panels` has laid out."""
+        """Restore a weight from its panels.
+
+        Args:
+            panels: Result of the method `panels`.
+            shape: Shape of the weight, (in, out).
+        """
         rows, width = 2 if self.bf16 else 1, self.padded(shape[1])
         depth = panels.numel() // width
         widths = [panel.numel() for panel in torch.split(torch.arange(width), self.panel * self.lanes)]
@@ -169,11 +179,24 @@ class KernelConfig:
         return values.reshape(*values.shape[:-1], self.blocks, -1)[..., : self.recurrent_rank].flatten(-2)
 
     def gate_panels(self, weight: Tensor, depth: int) -> Tensor:
-        """Lay out a weight (in, 4n) of the gates, with the four gates of the same memory cells next to each other."""
+        """Lay out a weight of the gates, with the four gates of the same memory cells next to each other.
+
+        Args:
+            weight: (in, 4n).
+            depth: Rows that it is padded to with zeros.
+        """
         return self.panels(weight[:, self._gate_columns], depth)
 
     def gates_of_panels(self, panels: Tensor, rows: int) -> Tensor:
-        """Return the weight (rows, 4n) that `gate_panels` has laid out."""
+        """Restore a weight of the gates from its panels.
+
+        Args:
+            panels: Result of `gate_panels`.
+            rows: Number of rows of the weight.
+
+        Returns:
+            (rows, 4n).
+        """
         weight = panels.new_empty(rows, 4 * self.n)
         weight[:, self._gate_columns] = self.unpanelled(panels, (rows, 4 * self.n))
         return weight

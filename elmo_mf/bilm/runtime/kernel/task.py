@@ -20,7 +20,7 @@ class Task(ctypes.Structure):
         steps: Number of steps.
         first: The task's first sequence.
         stride: Distance to its next sequence.
-        scratch: Room for what passes between phases; (sequences of this task, scratch_width).
+        scratch: Scratch buffer for intermediate results; (sequences of this task, scratch_width).
         bias: (4n,).
         input_left: Left factor of W_x.
         recurrent_right: Right factor of W_h.
