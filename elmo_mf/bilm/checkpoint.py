@@ -398,7 +398,7 @@ def write_weights(
     compressions: Sequence[Mapping[str, Any]] | None = None,
     scales: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write a checkpoint atomically, dense matrices in the official layout and others as described above.
+    """Write a checkpoint atomically; dense matrices have the official layout, others the one described above.
 
     Each dataset has the SHA-256 of its numbers as an attribute, which `read_weights` verifies.
 

@@ -21,12 +21,75 @@ from elmo_mf.leaderboard.aggregate import SPEED_COLUMNS, Board, Row, Speed
 from elmo_mf.records import Compression
 from elmo_mf.records.base_model import Data
 
-_NUMBERS = (
-    "score", "score_low", "score_high", "std", "difference", "low", "high", "nats", "nats_low", "nats_high",
-    "validation_gain", "ratio", "megabytes", "activation_error",
-)  # fmt: skip
-_MARKS = ("compressed", "is_baseline", "recommended", "not_inferior", "pareto_front", "at_chance", "mixed")
-_COUNTS = ("seeds", "collapsed", "examples", "parameters", "multiply_adds")
+
+class Marks(Data):
+    """What an encoder is marked with."""
+
+    compressed: bool
+    """Whether it is compressed, by a method or by its precision."""
+    is_baseline: bool
+    """Whether it takes an encoder's place for comparison, such as one of shuffled weights."""
+    recommended: bool
+    """Whether it is the fastest of those that are not inferior on validation data."""
+    not_inferior: bool
+    """Whether it is not worse than dense by the margin on validation data."""
+    pareto_front: bool
+    """Whether it is on the Pareto front of score and multiply-adds."""
+    at_chance: bool
+    """Whether its score is that of a model that knows nothing."""
+    mixed: bool
+    """Whether it was scored on another kind of machine than its baseline, or on several."""
+
+
+class Counts(Data):
+    """Integers of an encoder."""
+
+    seeds: int
+    """Number of seeds, without those of collapsed runs."""
+    collapsed: int
+    """Number of runs that collapsed, first attempts included."""
+    examples: int
+    """Number of test examples, or of documents, that the interval is over; 0 where it is over seeds alone."""
+    parameters: int
+    """Parameters of the LSTMs."""
+    multiply_adds: int
+    """Multiply-adds of the whole encoder per token."""
+
+
+class Numbers(Data):
+    """Numbers of an encoder; null if unknown."""
+
+    score: float | None
+    """Mean score over seeds."""
+    score_low: float | None
+    """Lower end of its 95 % interval."""
+    score_high: float | None
+    """Upper end of its 95 % interval."""
+    std: float | None
+    """Standard deviation of the score over seeds."""
+    difference: float | None
+    """Mean difference of the score to the dense encoder with the same seed."""
+    low: float | None
+    """Lower end of the difference's 95 % interval."""
+    high: float | None
+    """Upper end of the difference's 95 % interval."""
+    nats: float | None
+    """How much higher the cross-entropy is than the dense encoder's, in nats an example."""
+    nats_low: float | None
+    """Lower end of its 95 % interval."""
+    nats_high: float | None
+    """Upper end of its 95 % interval."""
+    validation_gain: float | None
+    """How much better than dense it is on validation data."""
+    ratio: float | None
+    """How many times smaller the LSTMs are than the dense ones."""
+    megabytes: float | None
+    """Megabytes of the whole encoder."""
+    activation_error: float | None
+    """Relative error of the LSTM layers' outputs."""
+
+
+_MARKS, _COUNTS, _NUMBERS = (tuple(part.model_fields) for part in (Marks, Counts, Numbers))
 
 
 class ExportedRow(Data):
@@ -38,19 +101,16 @@ class ExportedRow(Data):
     """How it is compressed, files by their SHA-256; null for the dense encoder."""
     use: str
     """The command, config or Python code that creates the encoder; empty for a baseline or the dense encoder."""
-    marks: dict[str, bool]
-    """Whether it is compressed, a baseline, the fastest of those that are not inferior on validation data, one of
-    these, on the Pareto front, at chance, of mixed machines."""
+    marks: Marks
+    """What it is marked with."""
     verdict: Literal["better", "equivalent", "worse", "undecided"] | None
     """Whether it is better than dense, equivalent within the margin, worse, or undecided; null where none is given."""
     needs: str
     """What it would take to decide."""
-    counts: dict[str, int]
-    """Seeds; runs that collapsed; test examples or documents that the interval is over, 0 where it is over seeds alone;
-    parameters of the LSTMs; multiply-adds of the whole encoder per token."""
-    numbers: dict[str, float | None]
-    """Score, its 95 % interval and deviation; difference to dense and its interval; the same of the cross-entropy, in
-    nats an example; gain on validation data; ratio of the LSTMs; megabytes of the encoder."""
+    counts: Counts
+    """Its integers."""
+    numbers: Numbers
+    """Its other numbers."""
     times: dict[str, float | None]
     """By part, batch and kind: medians and 95th percentiles, speed-ups over dense here and over the original."""
 
@@ -217,9 +277,9 @@ def _exported_row(row: Row, board: Board) -> ExportedRow:
         use=use_of(row, board),
         verdict=row.verdict or None,
         needs=row.needs,
-        marks={name: bool(getattr(row, name)) for name in _MARKS},
-        counts={name: int(getattr(row, name)) for name in _COUNTS},
-        numbers={name: _number(getattr(row, name)) for name in _NUMBERS},
+        marks=Marks(**{name: bool(getattr(row, name)) for name in _MARKS}),
+        counts=Counts(**{name: int(getattr(row, name)) for name in _COUNTS}),
+        numbers=Numbers(**{name: _number(getattr(row, name)) for name in _NUMBERS}),
         times=times,
     )
 
