@@ -130,6 +130,14 @@ def test_scores_that_tell_of_more_than_a_target_are_left_out(more: dict[str, Any
     assert with_it.costs.equals(without.costs)
 
 
+def test_methods_are_named_by_what_distinguishes_them() -> None:
+    records = _records(0.05)
+    by_gate = _one("input", 0, 1, 0.4, 1.0)
+    by_gate["run"]["compression"]["granularity"] = "gate"
+    costs = explain(boards_of([*records, signed(by_gate)])[0]).costs
+    assert costs["method"].value_counts().to_dict() == {"svd": 6, "svd granularity gate": 1}
+
+
 def test_a_whole_does_not_stand_beside_its_parts() -> None:
     """Matrices count once if all layers, or one direction of them, are also compressed together."""
     records = _records(0.05)
