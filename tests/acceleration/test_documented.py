@@ -65,7 +65,7 @@ def test_predictions_are_timed_and_compared(
     one, many = json.loads(capsys.readouterr().out)
     assert (one["batch"], many["batch"], one["examples"]) == (1, 32, 5)
     for archive in one["archives"] + many["archives"]:
-        assert archive["equal_outputs"] == 5 and archive["per_second"] > 0
-        assert all(seconds > 0 for seconds in archive["seconds"].values())
+        assert archive["equal_outputs"] == 5
+        assert list(archive["seconds"]) == ["reading", "indexing", "ELMo", "task model", "output"]
     assert one["archives"][0]["ratio"] == 1
     assert not predict.same_output({"tags": ["B"]}, {"tags": ["O"]}) and not predict.same_output([0.1], [0.2])

@@ -229,8 +229,9 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     result = json.loads((tmp_path / "b.json").read_text())
     assert len(result["cases"]) == 9 and result["limits"]["gflop_s"] > 0 and result["machine"]["threads"] >= 1
     for case in result["cases"]:
-        dense = next(v for v in case["variants"] if v["variant"] == "dense")
-        assert dense["error"] < 1e-5 and dense["ratio"] > 0 and dense["read_share"] > 0
+        dense, allennlp = (next(v for v in case["variants"] if v["variant"] == name) for name in ("dense", "AllenNLP"))
+        assert dense["error"] < 1e-5 and allennlp["ratio"] == 1 != dense["ratio"]
+        assert dense["read_share"] == pytest.approx(dense["gb_s"] / result["limits"]["read_gb_s"])
     assert "<svg" in (tmp_path / "b.svg").read_text()
 
 
