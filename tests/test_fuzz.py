@@ -15,8 +15,8 @@ from tests.fuzz import sign, targets
 
 pytestmark = pytest.mark.slow
 
-SLOW = {"jsonnet": 60, "training-state": 40, "reports": 70}
-"""Examples of readers that take long; others get 150."""
+SLOW = {"jsonnet": 24, "training-state": 16, "reports": 30}
+"""Examples of readers that take long; others get 60."""
 
 ONE_SIDED = {"records", "cache-list", "model-card"}
 """Of which hardly any mutant is read (its hash is another) or refused (any text may be a card)."""
@@ -25,7 +25,7 @@ ONE_SIDED = {"records", "cache-list", "model-card"}
 @pytest.mark.parametrize("slow", [False, True], ids=["fast", "slow"])
 def test_mutated_inputs(slow: bool, tmp_path: Path) -> None:
     """Half of the readers by time share a process, which takes seconds to start."""
-    readers = SLOW if slow else {name: 150 for name in targets(tmp_path) if name not in SLOW}
+    readers = SLOW if slow else {name: 60 for name in targets(tmp_path) if name not in SLOW}
     command = [sys.executable, "-m", "tests.fuzz", "--folder", str(tmp_path)]
     command += [part for name, examples in readers.items() for part in ("--target", f"{name}={examples}")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT, check=False)

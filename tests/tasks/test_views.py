@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from elmo_mf.errors import InputError
+from elmo_mf.experiments import workspace
 from elmo_mf.records import RecordStore
 from elmo_mf.records.outputs import SplitOutputs
 from elmo_mf.tasks import expand, load_task
+from elmo_mf.tasks._measurement import execute
 from elmo_mf.tasks._model_outputs import has_collapsed
 from tests.conftest import random_bilm, small_data
 from tests.sweeps import TinySweep, records_here
@@ -18,9 +20,9 @@ from tests.sweeps import TinySweep, records_here
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("task", ["sst", "snli", "squad"])
-def test_a_swapped_encoder_meets_the_model_of_the_dense_one(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    views = ["retrained", "swapped", "tuned"]
+def test_a_swapped_encoder_meets_the_model_of_the_dense_one(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """On SQuAD, whose examples are clustered as well as scored."""
+    task, views = "squad", ["retrained", "swapped", "tuned"]
     spec = tiny_sweep(tasks=[task], views=views, precisions=["bfloat16"], cache_mb=100)
     runs = expand(spec)
     names = [(run.identity.view, str(run.retrained())) for run in runs]
@@ -45,22 +47,27 @@ def test_a_swapped_encoder_meets_the_model_of_the_dense_one(task: str, tiny_swee
         assert outputs is not None and {split, "validation"} == set(outputs.splits)
         assert outputs.splits[split].score.mean() == pytest.approx(record.scores[primary], abs=1e-6)
         assert outputs.splits["validation"].score.mean() == pytest.approx(record.validation[primary], abs=1e-6)
-        if task == "squad":
-            examples = load_task(task).format.read(tmp_path / "data" / task / "dev.json")
-            titles = list(dict.fromkeys(example.raw[0] for example in examples))[1::2]
-            expected = [titles.index(example.raw[0]) for example in examples if example.raw[0] in titles]
-            assert np.array_equal(outputs.splits[split].cluster, expected)  # type: ignore[arg-type]
+        examples = load_task(task).format.read(tmp_path / "data" / task / "dev.json")
+        titles = list(dict.fromkeys(example.raw[0] for example in examples))[1::2]
+        expected = [titles.index(example.raw[0]) for example in examples if example.raw[0] in titles]
+        assert np.array_equal(outputs.splits[split].cluster, expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("task", ["sst", "snli", "squad"])
-def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    glove = tmp_path / "glove.txt"
-    glove.write_text("".join(f"{word} {' '.join(100 * ['0.5'])}\n" for word in ("the", "a", "of", "born")))
+@pytest.fixture
+def glove(tmp_path: Path) -> str:
+    """Write a file of word vectors and return its path."""
+    file = tmp_path / "glove.txt"
+    file.write_text("".join(f"{word} {' '.join(100 * ['0.5'])}\n" for word in ("the", "a", "of", "born")))
+    return str(file)
+
+
+def test_baselines_are_trained_without_what_they_lack(glove: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    task = "snli"
     small_data(task, tmp_path / "data" / task, 47)  # which are of all classes
     baselines = ["shuffled", "token-layer", "no-encoder", "words", "smaller"]
     random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
     keys = {"tasks": [task], "views": ["swapped"], "methods": [], "baselines": baselines}
-    spec = tiny_sweep(**keys, preset="board", glove=str(glove), smaller=str(tmp_path / "small"), cache_mb=100)
+    spec = tiny_sweep(**keys, preset="board", glove=glove, smaller=str(tmp_path / "small"), cache_mb=100)
     runs = expand(spec)
     assert [(run.identity.view, run.identity.baseline) for run in runs] == [
         ("swapped", None), ("swapped", "shuffled"), *(("retrained", baseline) for baseline in baselines[1:])
@@ -78,6 +85,18 @@ def test_baselines_are_trained_without_what_they_lack(task: str, tiny_sweep: Tin
     small, dense = records["smaller"], records[None]
     assert small["size"]["lstm_parameters"] < dense["size"]["lstm_parameters"] and small["activation_error"] is None
     assert set(small["latency"]) == {"encoder"}  # the dense encoder does not fit into its model
+
+
+@pytest.mark.parametrize("task", ["sst", "squad"])
+def test_a_model_without_an_encoder(task: str, glove: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    """The configs of the other tasks have one too."""
+    keys = {"tasks": [task], "methods": [], "baselines": ["no-encoder"], "limit": 16}
+    spec = tiny_sweep(**keys, preset="board", glove=glove, overrides={task: {"trainer.num_epochs": 1}})
+    run = expand(spec)[-1]
+    with workspace(tmp_path / "out") as work:
+        measured = execute(spec, run, work)
+    assert run.identity.baseline == "no-encoder" and measured.size is None and measured.latency is None
+    assert 0 <= measured.scores[load_task(task).score.primary] <= 1
 
 
 def test_no_encoder_needs_word_vectors(tiny_sweep: TinySweep) -> None:

@@ -78,44 +78,30 @@ class _Nodes(SweepView):
         self.ended.append(outcome.run.id)
 
 
+@pytest.mark.usefixtures("nothing_included")
 def test_a_node_dies_in_mid_sweep(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """No run is lost or repeated, and runs do not read the driver's files."""
-    spec = tiny_sweep(seeds=[1, 2], overrides={"sst": {"trainer.num_epochs": 1}})
+    """No run is lost or repeated, and runs read the files that they are sent, a method of one's own among them."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my_methods.py").write_text(documented_method())
+    keys: dict[str, Any] = {"methods": ["longest_columns"], "include": [str(tmp_path / "mine")], "limit": 8}
+    spec = tiny_sweep(**keys, overrides={"sst": {"trainer.num_epochs": 1}})
     expected = [one["scores"] for one in records_here(spec, tmp_path / "here")]
     runs, output = expand(spec), tmp_path / "out"
     nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=1) for _ in range(2))}
     view = _Nodes(lambda node: cluster.remove_node(nodes[node], allow_graceful=False))
     executor = _executor(spec, cluster, tmp_path / "scratch", _NamesNode)
     assert executor.capacity == 3
-    for gone in ("data", "elmo"):
+    for gone in ("data", "elmo", "mine"):
         shutil.move(tmp_path / gone, tmp_path / f"gone-{gone}")
     outcomes = run_sweep(runs, output, executor, RecordStore(output), view)
 
     assert view.killed.is_set() and len(set(view.ran)) == 2
     assert sorted(view.ended) == sorted(run.id for run in runs)
-    assert [outcome.error for outcome in outcomes] == [""] * len(runs)
-    scores = {record.id: record.scores for record in RecordStore(output).records()}
-    assert [scores[run.id] for run in runs] == expected
-    assert {path.name for path in output.iterdir()} == {"records"}
-
-
-@pytest.mark.usefixtures("nothing_included")
-def test_a_method_of_ones_own_is_sent(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """The machines get the file or the folder that defines it, and not the driver's."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "my_methods.py").write_text(documented_method())
-    keys: dict[str, Any] = {"tasks": ["sst-probe"], "methods": ["longest_columns"], "include": [str(tmp_path / "mine")]}
-    spec, output = tiny_sweep(**keys), tmp_path / "out"
-    runs = expand(spec)
-    cluster.add_node(num_cpus=1)
-    executor = _executor(spec, cluster, tmp_path / "scratch", lambda work: work)
-    shutil.rmtree(tmp_path / "mine")
-    outcomes = run_sweep(runs, output, executor, RecordStore(output))
     assert [outcome.error for outcome in outcomes] == ["", ""]
-    assert {record.run.method_file for record in RecordStore(output).records()} == {
-        None,
-        method_hash("longest_columns"),
-    }
+    records = {record.id: record for record in RecordStore(output).records()}
+    assert [records[run.id].scores for run in runs] == expected
+    assert [records[run.id].run.method_file for run in runs] == [None, method_hash("longest_columns")]
+    assert {path.name for path in output.iterdir()} == {"records"}
 
 
 def test_failures_come_back_with_their_log(cluster: Any, tiny_sweep: TinySweep, tmp_path: Path) -> None:
