@@ -3,6 +3,7 @@ from ._checkpoint_compression import COMPRESSED_FILES, CompressedCheckpoint, com
 from ._inspection import inspect
 from ._model_card import Source, licence_on_card, write_compressed_card, write_converted_card, write_pretrained_card
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
+from ._smaller_checkpoint import SMALLER_FILES, SmallerCheckpoint, shrink_checkpoint
 from ._spectra import plot_spectra, spectra_table
 from .apply import compress, compression_versions, encoder_identity, factorize, reads_text
 from .cells import remove_cells
@@ -24,6 +25,7 @@ from .size import BYTES_PER_PARAMETER, MatrixSize, SizeReport, lstm_size, size_r
 __all__ = [
     "BYTES_PER_PARAMETER",
     "COMPRESSED_FILES",
+    "SMALLER_FILES",
     "ActivationError",
     "CalibrationStatistics",
     "CompressedCheckpoint",
@@ -31,6 +33,7 @@ __all__ = [
     "MatrixSize",
     "Method",
     "SizeReport",
+    "SmallerCheckpoint",
     "Source",
     "activation_error",
     "break_even_rank",
@@ -56,6 +59,7 @@ __all__ = [
     "reads_text",
     "register",
     "remove_cells",
+    "shrink_checkpoint",
     "size_report",
     "spectra_table",
     "with_file_hashes",

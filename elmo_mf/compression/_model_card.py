@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.compression._report import CompressionReport
@@ -17,6 +17,9 @@ from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.records.compression import Compression, parse_compression
 from elmo_mf.records.labels import compression_label
+
+if TYPE_CHECKING:
+    from elmo_mf.compression._smaller_checkpoint import SmallerCheckpoint
 
 CARD_FILE = "MODEL_CARD.md"
 _ON_THE_HUB = "README.md"
@@ -107,6 +110,38 @@ def write_compressed_card(
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
     title = f"ELMo compressed by {label}"
     _write(folder, title, facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)
+
+
+def write_smaller_card(
+    folder: Path, source: Source, options: BilmOptions, result: SmallerCheckpoint, hashes: Mapping[str, str | None]
+) -> None:
+    """Write the card of an ELMo with fewer memory cells.
+
+    Args:
+        folder: Folder of its files.
+        source: The ELMo that had more.
+        options: Options of the result.
+        result: What was done.
+        hashes: SHA-256 of the files `calibration` and `gradients`; None for those that were not given.
+    """
+    error = result.activation_error
+    facts = {
+        "source": source.weights,
+        "its options": source.options,
+        "licence": source.licence,
+        "architecture": _architecture(options),
+        "memory cells": f"{result.cells[1]:,} of {result.cells[0]:,} in each direction of each layer",
+        "parameters of the biLSTM": f"{result.parameters[1]:,} of {result.parameters[0]:,}",
+        "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
+        + ", ".join(f"{one:.3f}" for one in error.layers),
+        "calibrated on": f"a text, SHA-256 {hashes['calibration']}"
+        if hashes["calibration"]
+        else "the text that comes with elmo-mf",
+        "cells chosen by": f"the loss, gradients with SHA-256 {hashes['gradients']}"
+        if hashes["gradients"]
+        else "the outputs of the projection",
+    }
+    _write(folder, f"ELMo with {result.cells[1]:,} memory cells", facts, "", _COMPRESSED)
 
 
 def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
