@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
+from elmo_mf.compression._activation_error import ActivationError
 from elmo_mf.compression._report import CompressionReport
 from elmo_mf.errors import without_breaks
 from elmo_mf.escape import code, markdown, yaml
@@ -17,9 +18,6 @@ from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.records.compression import Compression, parse_compression
 from elmo_mf.records.labels import compression_label
-
-if TYPE_CHECKING:
-    from elmo_mf.compression._smaller_checkpoint import SmallerCheckpoint
 
 CARD_FILE = "MODEL_CARD.md"
 _ON_THE_HUB = "README.md"
@@ -113,7 +111,13 @@ def write_compressed_card(
 
 
 def write_smaller_card(
-    folder: Path, source: Source, options: BilmOptions, result: SmallerCheckpoint, hashes: Mapping[str, str | None]
+    folder: Path,
+    source: Source,
+    options: BilmOptions,
+    cells: int,
+    parameters: tuple[int, int],
+    error: ActivationError,
+    hashes: Mapping[str, str | None],
 ) -> None:
     """Write the card of an ELMo with fewer memory cells.
 
@@ -121,17 +125,18 @@ def write_smaller_card(
         folder: Folder of its files.
         source: The ELMo that had more.
         options: Options of the result.
-        result: What was done.
+        cells: Number of cells that the source has in each direction of each layer.
+        parameters: Number of parameters of the biLSTM before and after.
+        error: Error of the layers' outputs.
         hashes: SHA-256 of the files `calibration` and `gradients`; None for those that were not given.
     """
-    error = result.activation_error
     facts = {
         "source": source.weights,
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "memory cells": f"{result.cells[1]:,} of {result.cells[0]:,} in each direction of each layer",
-        "parameters of the biLSTM": f"{result.parameters[1]:,} of {result.parameters[0]:,}",
+        "memory cells": f"{options.lstm.dim:,} of {cells:,} in each direction of each layer",
+        "parameters of the biLSTM": f"{parameters[1]:,} of {parameters[0]:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
         "calibrated on": f"a text, SHA-256 {hashes['calibration']}"
@@ -141,7 +146,7 @@ def write_smaller_card(
         if hashes["gradients"]
         else "the outputs of the projection",
     }
-    _write(folder, f"ELMo with {result.cells[1]:,} memory cells", facts, "", _COMPRESSED)
+    _write(folder, f"ELMo with {options.lstm.dim:,} memory cells", facts, "", _COMPRESSED)
 
 
 def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:

@@ -115,7 +115,8 @@ def _shrink(
         for name in SOFTMAX_FILES:
             if is_regular(beside := files.weights.parent / name):
                 shutil.copyfile(beside, staging / name)
-        write_smaller_card(staging, Source.of(files.options, files.weights, licence), noted, result, hashes)
+        source = Source.of(files.options, files.weights, licence)
+        write_smaller_card(staging, source, noted, parsed.lstm.dim, parameters, error, hashes)
     return result
 
 
