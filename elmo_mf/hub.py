@@ -27,7 +27,7 @@ _REASONS = {
 
 
 def files_to_upload(folder: Path) -> dict[str, Path]:
-    """Find the files of an ELMo that `compress`, `convert` or `pretrain` wrote, and check that they load.
+    """Find the files of an ELMo that `compress`, `shrink`, `convert` or `pretrain` wrote, and check that they load.
 
     Args:
         folder: The folder. Other files in it, such as checkpoints of a training, are left out.
@@ -40,7 +40,7 @@ def files_to_upload(folder: Path) -> dict[str, Path]:
     """
     for name in _REQUIRED:
         if not is_regular(folder / name):
-            raise missing(folder / name, "file", "a folder that compress, convert or pretrain wrote")
+            raise missing(folder / name, "file", "a folder that compress, shrink, convert or pretrain wrote")
     options = BilmOptions.from_file(folder / _OPTIONS)
     with stored_weights(folder / _WEIGHTS, options) as weights:
         for _ in chain([weights.token_layer], weights.lstms.values()):
@@ -91,7 +91,7 @@ def upload_elmo(
     exist. Files that an earlier ELMo left there are replaced, or deleted if this one has no such files.
 
     Args:
-        folder: Folder that `elmo-mf compress`, `convert` or `pretrain` wrote.
+        folder: Folder that `elmo-mf compress`, `shrink`, `convert` or `pretrain` wrote.
         repository: Name of the repository, such as `user/name`.
         private: Whether nobody else may see it. Defaults to False, which leaves an existing repository as it is.
         revision: Branch to upload to, which is created if it does not exist. Defaults to the main branch.

@@ -11,7 +11,7 @@ from elmo_mf.cli._terminal import echo
 
 
 def upload(
-    folder: Annotated[Path, Argument(help="Folder that compress, convert or pretrain wrote.")],
+    folder: Annotated[Path, Argument(help="Folder that compress, shrink, convert or pretrain wrote.")],
     repository: Annotated[
         str, Argument(metavar="USER/NAME", help="Repository on the Hub; it is created if it does not exist.")
     ],
