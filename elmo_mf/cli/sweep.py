@@ -223,7 +223,7 @@ def sweep(
       elmo-mf sweep paper --fetch --output runs/paper
       elmo-mf sweep --list
     """
-    from elmo_mf.tasks import named_sweeps, plan_sweep, sweep_file
+    from elmo_mf.tasks import missing_files, named_sweeps, plan_sweep, sweep_file
     from elmo_mf.trackers import tracker_named
 
     if list_sweeps:
@@ -235,7 +235,8 @@ def sweep(
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
-    if only_report and fetch and _tell_downloads(spec):
+    if only_report and (missing := missing_files(spec)) and (fetch or mode.dry_run):
+        _report_without_files(spec, missing, mode)
         return
     log = None if tracker is None else tracker_named(tracker, output)
     with options_named({"output": "--output"}):
@@ -298,14 +299,19 @@ def _retime(plan: PlannedSweep, threads: int | None, choice: str, quiet: bool, f
         _tell_failures([outcome for outcome in outcomes if outcome.error], len(todo))
 
 
-def _tell_downloads(spec: SweepSpec) -> bool:
-    """Say what --fetch would download before the runs can be listed, and return whether there is anything."""
-    from elmo_mf.tasks import missing_files
+def _report_without_files(spec: SweepSpec, missing: Sequence[PublishedFiles], mode: ModeOptions) -> None:
+    """Say what --fetch downloads, and with --dry-run which runs there will be."""
+    if mode.json_file is not None:
+        raise InputError("--json requires the sweep's files, which --fetch downloads")
+    if mode.dry_run:
+        from elmo_mf.tasks import expand_without_files
 
-    missing = missing_files(spec)
+        runs = expand_without_files(spec, missing)
+        for run in runs:
+            echo(str(run))
+        echo(f"{len(runs)} runs, if none is recorded, which can be looked up once the files are there")
     for entry in missing:
-        echo(f"would download {entry.kind} {entry.name} into {entry.folder}")
-    return bool(missing)
+        echo(f"--fetch downloads {entry.kind} {entry.name} into {entry.folder}")
 
 
 def _download(entry: PublishedFiles) -> None:

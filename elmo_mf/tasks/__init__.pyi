@@ -5,6 +5,7 @@ from ._portable import ray_executor
 from ._preflight import check_needs
 from ._published_files import PublishedFiles, content_check, missing_files
 from ._retime import RetimedRecords, picked
+from ._stand_ins import expand_without_files
 from ._status import Status, cost_of, status_of
 from ._sweep import PlannedSweep, SweepResult, SweepView, plan_sweep, sweep, writable
 from ._tracking import TrackedRecords
@@ -30,6 +31,7 @@ __all__ = [
     "content_check",
     "cost_of",
     "expand",
+    "expand_without_files",
     "gradients_of",
     "load_task",
     "local_executor",

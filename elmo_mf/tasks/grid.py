@@ -35,13 +35,14 @@ from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 
-def expand(spec: SweepSpec) -> list[Run]:
+def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
     """Expand a sweep to its runs.
 
     A language model's dense runs include one for each fine-tuning of its compressions.
 
     Args:
         spec: The sweep.
+        weights: Weights of the ELMo, whose sizes are checked. Defaults to those of the sweep's file.
 
     Returns:
         All runs, task by task, with the dense encoder first.
@@ -58,7 +59,7 @@ def expand(spec: SweepSpec) -> list[Run]:
         *(EncoderIdentity(baseline=baseline, smaller=_smaller(spec, baseline)) for baseline in spec.baselines),
     ]
     _check_character_cnn(spec.options)
-    bilm = read_weights(spec.weights, BilmOptions.from_file(spec.options))
+    bilm = weights or read_weights(spec.weights, BilmOptions.from_file(spec.options))
     placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs: list[Run] = []
     for name in spec.tasks:

@@ -67,7 +67,7 @@ def test_a_sweep_that_fetches(
     files = {"sst.zip": archive.getvalue(), "options.json": options.read_bytes(), "weights.hdf5": weights.read_bytes()}
     command = ["sweep", "--tasks", "sst", "--ranks", "2", "--data", "data", "--dry-run"]
     command += ["--options", "weights/small/options.json", "--weights", "weights/small/weights.hdf5"]
-    assert main(command) == 2
+    assert main([word for word in command if word != "--dry-run"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("elmo-mf: error: weights/small/options.json: ")
     assert error.endswith("weights small, data sst\n")
@@ -80,14 +80,19 @@ def test_a_sweep_that_fetches(
         elmo = tuple(Source(f"{server.address}/{name}", {"": name}) for name in ("options.json", "weights.hdf5"))
         monkeypatch.setitem(CATALOGUES["weights"], "small", elmo)
         capsys.readouterr()
-        assert main([*command, "--fetch"]) == 0 and not server.ranges
-        assert capsys.readouterr().out == (
-            "would download weights small into weights/small\nwould download data sst into data/sst\n"
-        )
+        assert main(command) == 0 and not server.ranges
+        listed = capsys.readouterr().out.splitlines()
+        assert listed[2].startswith("2 runs") and listed[3:] == [
+            "--fetch downloads weights small into weights/small", "--fetch downloads data sst into data/sst",
+        ]  # fmt: skip
+        assert main([*command, "--json", "runs.json"]) == 2 and not Path("runs.json").exists()
+        capsys.readouterr()
         monkeypatch.setattr("elmo_mf.tasks._sweep.run_sweep", _interrupted)
         for _ in range(2):  # the second time, all files exist
             assert main([*(word for word in command if word != "--dry-run"), "--fetch"]) == 130
             assert len(server.ranges) == 3
+        capsys.readouterr()
         assert main([*command, "--fetch"]) == 0
-        assert "2 runs: 0 recorded" in capsys.readouterr().out
+        with_files = capsys.readouterr().out.splitlines()
+        assert with_files[:2] == listed[:2] and "2 runs: 0 recorded" in with_files[2]
     assert main(command) == 0
