@@ -39,7 +39,7 @@ def shrink(
     Examples:
 
     \b
-      elmo-mf shrink options.json weights.hdf5 --cells 256 --out smaller
+      elmo-mf shrink options.json weights.hdf5 --cells 128 --out smaller
       elmo-mf compress smaller/options.json smaller/weights.hdf5 --method whitened_svd --budget 25% --out small
     """
     from elmo_mf.compression import SMALLER_FILES, shrink_checkpoint

@@ -123,7 +123,7 @@ _DISTILL = {"distill": {"text": "gone.txt", "steps": 2}}
         ("sst", {"method": "svd", "rank": 2} | _DISTILL, "encoder data", False),
         ("sst", {"method": "svd"} | _BUDGET | _DISTILL, "encoder data", False),
         ("sst", {"method": "fisher_svd", "rank": 2}, "encoder data", False),
-        ("sst", {"method": "fisher_svd"} | _BUDGET, "encoder data activations training scoring", True),
+        ("sst", {"method": "fisher_svd"} | _BUDGET, "encoder data activations training scoring gradients", True),
         ("ptb", {"method": "fisher_svd", "rank": 2}, "data encoder", False),
         ("ptb", {"method": "svd", "rank": 2, "finetune": {"epochs": 1}}, "data encoder", False),
         ("ptb", {"method": "svd"} | _BUDGET, "data training encoder", True),
