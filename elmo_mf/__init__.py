@@ -17,16 +17,7 @@ _MODULES = {
     "read_leaderboard": "elmo_mf.leaderboard",
     "sweep": "elmo_mf.tasks",
 }
-__all__ = [
-    "Bilm",
-    "Compression",
-    "accelerate",
-    "benchmark",
-    "compress_checkpoint",
-    "perplexity",
-    "read_leaderboard",
-    "sweep",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> object:

@@ -309,7 +309,7 @@ def _report_without_files(spec: SweepSpec, missing: Sequence[PublishedFiles], mo
         runs = expand_without_files(spec, missing)
         for run in runs:
             echo(str(run))
-        echo(f"{len(runs)} runs, if none is recorded, which can be looked up once the files are there")
+        echo(f"{len(runs)} runs; those that are recorded already are recognised once the files are there")
     for entry in missing:
         echo(f"--fetch downloads {entry.kind} {entry.name} into {entry.folder}")
 
