@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import torch
-from allennlp.common.util import pad_sequence_to_length
-from allennlp.data import Token, TokenIndexer, Vocabulary
+from allennlp.data import TokenIndexer, Vocabulary
 
 from elmo_mf.bilm.unicode_ids import UnicodeIds
 from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
 from elmo_mf.errors import InputError
+from elmo_mf.plugin._vocabulary_indexer import VocabularyIndexer
 from elmo_mf.plugin.words_indexer import NAMESPACE, add_words, saved_words
 
 
@@ -34,8 +33,10 @@ def _of_characters(namespace: str) -> str:
 
 
 @TokenIndexer.register("elmo_mf_unicode")
-class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
+class ElmoMfUnicodeIndexer(VocabularyIndexer):
     """Token indexer for an ELMo of ELMoForManyLangs, in place of `elmo_characters`: ids of words and their characters.
+
+    A token has 1 + `max_characters_per_token` ids; see `UnicodeIds`.
 
     Args:
         namespace: That of the token embedder. Defaults to `elmo_words`.
@@ -46,39 +47,12 @@ class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
     def __init__(
         self, namespace: str = NAMESPACE, max_characters_per_token: int = 50, token_min_padding_length: int = 0
     ) -> None:
-        super().__init__(token_min_padding_length)
-        self.namespace, self.most_characters = namespace, max_characters_per_token
+        super().__init__(namespace, 1 + max_characters_per_token, token_min_padding_length)
+        self.most_characters = max_characters_per_token
         self._known: tuple[Vocabulary, UnicodeIds] | None = None
 
-    def count_vocab_items(self, token: Token, counter: dict[str, dict[str, int]]) -> None:
-        """Count nothing, because the words are those of the ELMo.
-
-        Args:
-            token: Unused.
-            counter: Unused.
-        """
-
-    def get_empty_token_list(self) -> dict[str, list[Any]]:
-        """Return the ids of no tokens."""
-        return {"elmo_tokens": []}
-
-    def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[list[int]]]:
-        """Return the ids of tokens.
-
-        Args:
-            tokens: The tokens of a text.
-            vocabulary: The model's vocabulary, with the words and characters of the ELMo.
-
-        Returns:
-            `elmo_tokens`, a list with the ids of each token, 1 + max_characters_per_token; see `UnicodeIds`.
-
-        Raises:
-            InputError: The vocabulary has no words or characters of an ELMo.
-        """
-        ids = self._ids(vocabulary)
-        return {"elmo_tokens": [ids.of(token.ensure_text()) for token in tokens]}
-
-    def _ids(self, vocabulary: Vocabulary) -> UnicodeIds:
+    def ids_of(self, vocabulary: Vocabulary) -> Callable[[str], list[int]]:
+        """See `VocabularyIndexer.ids_of`."""
         if self._known is None or self._known[0] is not vocabulary:
             words = saved_words(vocabulary, self.namespace)
             characters = saved_words(vocabulary, _of_characters(self.namespace))
@@ -87,20 +61,4 @@ class ElmoMfUnicodeIndexer(TokenIndexer):  # type: ignore[misc]
                 found = f"no namespaces {self.namespace!r} and {_of_characters(self.namespace)!r} in the vocabulary"
                 raise InputError(f"elmo_mf_unicode: found {found}, expected {expected}")
             self._known = vocabulary, UnicodeIds(words, characters.words, self.most_characters)
-        return self._known[1]
-
-    def as_padded_tensor_dict(
-        self, tokens: dict[str, list[Any]], padding_lengths: dict[str, int]
-    ) -> dict[str, torch.Tensor]:
-        """Return the ids as a tensor.
-
-        Args:
-            tokens: What `tokens_to_indices` returned.
-            padding_lengths: The number of tokens to pad to.
-
-        Returns:
-            `elmo_tokens`, (tokens, 1 + max_characters_per_token), padded with 0.
-        """
-        empty = [0] * (1 + self.most_characters)
-        padded = pad_sequence_to_length(tokens["elmo_tokens"], padding_lengths["elmo_tokens"], lambda: empty)
-        return {"elmo_tokens": torch.tensor(padded, dtype=torch.long).reshape(-1, len(empty))}
+        return self._known[1].of

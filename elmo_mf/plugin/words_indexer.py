@@ -6,15 +6,14 @@ model, so that an archive needs no other file.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import torch
-from allennlp.common.util import pad_sequence_to_length
-from allennlp.data import Token, TokenIndexer, Vocabulary
+from allennlp.data import TokenIndexer, Vocabulary
 
 from elmo_mf.bilm.vocabulary import UNKNOWN
 from elmo_mf.bilm.vocabulary import Vocabulary as ElmoVocabulary
 from elmo_mf.errors import InputError
+from elmo_mf.plugin._vocabulary_indexer import VocabularyIndexer
 
 NAMESPACE = "elmo_words"
 _FIRST = 2  # index of the first word, behind AllenNLP's padding and unknown word
@@ -51,8 +50,10 @@ def saved_words(vocab: Vocabulary | None, namespace: str) -> ElmoVocabulary | No
 
 
 @TokenIndexer.register("elmo_mf_words")
-class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
+class ElmoMfWordsIndexer(VocabularyIndexer):
     """Token indexer for a word-level ELMo, in place of `elmo_characters`: tokens to word ids, as bilm-tf numbers them.
+
+    A token has one id, counted from 1.
 
     Args:
         namespace: That of the token embedder. Defaults to `elmo_words`.
@@ -60,54 +61,21 @@ class ElmoMfWordsIndexer(TokenIndexer):  # type: ignore[misc]
     """
 
     def __init__(self, namespace: str = NAMESPACE, token_min_padding_length: int = 0) -> None:
-        super().__init__(token_min_padding_length)
-        self.namespace = namespace
+        super().__init__(namespace, 1, token_min_padding_length)
 
-    def count_vocab_items(self, token: Token, counter: dict[str, dict[str, int]]) -> None:
-        """Count nothing, because the words are those of the ELMo.
-
-        Args:
-            token: Unused.
-            counter: Unused.
-        """
-
-    def get_empty_token_list(self) -> dict[str, list[Any]]:
-        """Return the ids of no tokens."""
-        return {"elmo_tokens": []}
-
-    def tokens_to_indices(self, tokens: list[Token], vocabulary: Vocabulary) -> dict[str, list[list[int]]]:
-        """Return the word ids of tokens.
-
-        Args:
-            tokens: The tokens of a text.
-            vocabulary: The model's vocabulary, with the words of the ELMo.
-
-        Returns:
-            `elmo_tokens`, a list with the id of each token, counted from 1.
-
-        Raises:
-            InputError: The vocabulary has no words of an ELMo.
-        """
+    def ids_of(self, vocabulary: Vocabulary) -> Callable[[str], list[int]]:
+        """See `VocabularyIndexer.ids_of`."""
         if self.namespace not in vocabulary.get_namespaces():
             expected = "the words of a word-level ELMo, which its token embedder elmo_mf adds"
             raise InputError(
                 f"elmo_mf_words: found no namespace {self.namespace!r} in the vocabulary, expected {expected}"
             )
         places = vocabulary.get_token_to_index_vocabulary(self.namespace)
-        indices = (places.get(token.ensure_text(), 0) for token in tokens)
-        return {"elmo_tokens": [[(place if place >= _FIRST else places[UNKNOWN]) - _FIRST + 1] for place in indices]}
+        unknown = places[UNKNOWN]
+        before = _FIRST - 1  # ids are counted from 1
 
-    def as_padded_tensor_dict(
-        self, tokens: dict[str, list[Any]], padding_lengths: dict[str, int]
-    ) -> dict[str, torch.Tensor]:
-        """Return the ids as a tensor.
+        def ids(word: str) -> list[int]:
+            place = places.get(word, unknown)
+            return [(place if place >= _FIRST else unknown) - before]  # AllenNLP's own entries are no words
 
-        Args:
-            tokens: What `tokens_to_indices` returned.
-            padding_lengths: The number of tokens to pad to.
-
-        Returns:
-            `elmo_tokens`, (tokens, 1), padded with 0.
-        """
-        padded = pad_sequence_to_length(tokens["elmo_tokens"], padding_lengths["elmo_tokens"], lambda: [0])
-        return {"elmo_tokens": torch.LongTensor(padded)}
+        return ids
