@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
-
-if TYPE_CHECKING:
-    from elmo_mf.bilm.runtime.kernel.task import CellTask
 
 
 class TrainingCells(Protocol):
@@ -80,21 +77,7 @@ class _MachineCodeCells:
     openmp: bool
 
     def forward(self, sums: Tensor, bias: Tensor, before: Tensor, after: Tensor, gated: Tensor) -> None:
-        from elmo_mf.bilm.runtime.kernel.task import CellTask
-
-        directions, rows, _ = before.shape
-        tasks = [
-            CellTask(
-                rows=rows,
-                sums=_address(sums, direction),
-                bias=_address(bias, direction),
-                before=_address(before, direction),
-                after=_address(after, direction),
-                gated=_address(gated, direction),
-            )
-            for direction in range(directions)
-        ]
-        self._run(tasks, backward=False)
+        self._run(False, sums=sums, bias=bias, before=before, after=after, gated=gated)
 
     def backward(
         self,
@@ -104,29 +87,20 @@ class _MachineCodeCells:
         of_sums: Tensor,
         of_bias: Tensor,
     ) -> None:
+        sums, bias, before, after = saved
+        gradients = {"gated": of_gated, "of_cells": of_cells, "of_sums": of_sums, "of_bias": of_bias}
+        self._run(True, sums=sums, bias=bias, before=before, after=after, **gradients)
+
+    def _run(self, backward: bool, **tensors: Tensor) -> None:
+        """Run a pass on tensors (G, ...), by the names of their fields in `CellTask`."""
+        from elmo_mf.bilm.runtime.kernel.emit_training_cells import CellConfig, cell_kernel
         from elmo_mf.bilm.runtime.kernel.task import CellTask
 
-        sums, bias, before, after = saved
-        directions, rows, _ = before.shape
+        directions, rows, _ = tensors["before"].shape
         tasks = [
-            CellTask(
-                rows=rows,
-                sums=_address(sums, direction),
-                bias=_address(bias, direction),
-                before=_address(before, direction),
-                after=_address(after, direction),
-                gated=_address(of_gated, direction),
-                of_cells=_address(of_cells, direction),
-                of_sums=_address(of_sums, direction),
-                of_bias=_address(of_bias, direction),
-            )
+            CellTask(rows=rows, **{name: _address(tensor, direction) for name, tensor in tensors.items()})
             for direction in range(directions)
         ]
-        self._run(tasks, backward=True)
-
-    def _run(self, tasks: list[CellTask], backward: bool) -> None:
-        from elmo_mf.bilm.runtime.kernel.emit_training_cells import CellConfig, cell_kernel
-
         cell_kernel(CellConfig(self.n, self.clip, self.lanes, self.bf16), backward)(tasks, self.openmp)
 
 
