@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _bilm_gradients
 from elmo_mf.tasks._encoders import Encoder, encoder_of, encoder_versions
-from elmo_mf.tasks._frozen_encoder import frozen_encoder_times, measure_frozen_encoder
-from elmo_mf.tasks._producer import Measured, Producer, Times
+from elmo_mf.tasks._frozen_encoder import measure_frozen_encoder, time_frozen_encoder
+from elmo_mf.tasks._producer import Measured, Producer
 from elmo_mf.tasks._run_config import MOST_TOKENS
 from elmo_mf.tasks._run_data import data_facts, limited_data
 from elmo_mf.tasks.spec import SweepSpec
@@ -104,37 +105,28 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
             perplexity[split], outputs[split] = line_perplexities(
                 model, vocabulary, texts[split], lambda: workspace.step(Progress("scoring"))
             )
-    primary, scored = task.score.primary, [chunk for line in texts[task.score.split] for chunk in line]
+    primary = task.score.primary
     return Measured(
         scores={primary: perplexity[task.score.split]},
         validation={primary: perplexity["validation"]},
         examples=Examples(**{split: len(lines) for split, lines in texts.items()}),
         chance=data_facts(run, folder, workspace).chance,
-        encoder=measure_frozen_encoder(spec, run, encoder, scored, workspace),
+        encoder=measure_frozen_encoder(spec, run, encoder, _chunks(texts[task.score.split]), workspace),
         outputs=Outputs(outputs),
     )
-
-
-def time_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
-    """Return the times of a run's encoder, and its device.
-
-    Args:
-        spec: The sweep.
-        run: The run.
-        workspace: Workspace of the run.
-    """
-    with workspace.phase("encoder"):
-        task = load_task(run.task)
-        folder = limited_data(spec, run, workspace)
-        lines = _lines(task, folder / task.run_files[task.score.split])
-        encoder = encoder_of(spec, run, workspace, own_gradients_of)
-    scored = [chunk for line in lines for chunk in line]
-    return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
 
 
 def _lines(task: TaskConfig, path: Path) -> Lines:
     lines = (list(chunks(example.raw, MOST_TOKENS)) for example in task.format.read(path))
     return [line for line in lines if line]
+
+
+def _scored(task: TaskConfig, folder: Path) -> list[list[str]]:
+    return _chunks(_lines(task, folder / task.run_files[task.score.split]))
+
+
+def _chunks(lines: Lines) -> list[list[str]]:
+    return [chunk for line in lines for chunk in line]
 
 
 def softmax_files(spec: SweepSpec, baseline: Baseline | None = None) -> SoftmaxFiles:
@@ -167,7 +159,7 @@ def own_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         lines = _lines(task, limited_data(spec, dense, workspace) / task.run_files["train"])
         encoder = Encoder(spec.options, spec.weights)
         model, vocabulary = _language_model(encoder, softmax_files(spec))
-        sentences = _first([chunk for line in lines for chunk in line])
+        sentences = _first(_chunks(lines))
         corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
         batches = list(corpus.batches(_GRADIENT_BATCH_TOKENS, None))
         rows, covariances = _bilm_gradients.loss_gradients(
@@ -205,7 +197,7 @@ def line_perplexities(
         pause: Called before each batch.
     """
     places = [number for number, line in enumerate(lines) for _ in line]
-    corpus = Corpus([chunk for line in lines for chunk in line], vocabulary, model.bilm.token_layer.word_ids)
+    corpus = Corpus(_chunks(lines), vocabulary, model.bilm.token_layer.word_ids)
     nats, words = np.zeros((2, len(lines)))
     for batch in corpus.batches(_BATCH_TOKENS, None):
         pause()
@@ -225,4 +217,4 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[st
     return {BILM: VERSION} | encoder_versions(encoder) | gradients
 
 
-PRODUCER = Producer(measure_bilm, _versions, time_bilm)
+PRODUCER = Producer(measure_bilm, _versions, partial(time_frozen_encoder, _scored, own_gradients_of))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from elmo_mf.lm import unigram_perplexity
 from elmo_mf.tasks.formats import Example
@@ -13,10 +13,19 @@ VERSION = 1
 """Version of these scores, part of a run's identity; raised when they change."""
 
 
-def majority_accuracy(train: list[Example], scored: list[Example]) -> float:
-    """Return the accuracy on `scored` of always predicting the most frequent label of `train`."""
-    label = Counter(example.label for example in train).most_common(1)[0][0]
-    return sum(example.label == label for example in scored) / len(scored)
+def majority_accuracy(train: Iterable[str], scored: Sequence[str]) -> float:
+    """Return the accuracy of always predicting the most frequent label of the training data.
+
+    Args:
+        train: Labels of the training data; of labels that are equally frequent, the first is predicted.
+        scored: Labels of the scored data.
+    """
+    label = Counter(train).most_common(1)[0][0]
+    return sum(one == label for one in scored) / len(scored)
+
+
+def _majority(train: list[Example], scored: list[Example]) -> float:
+    return majority_accuracy([example.label for example in train], [example.label for example in scored])
 
 
 def random_span_f1(train: list[Example], scored: list[Example]) -> float:
@@ -49,7 +58,7 @@ def _words(lines: list[Example]) -> list[str]:
 
 
 CHANCES: dict[str, Callable[[list[Example], list[Example]], float]] = {
-    "majority": majority_accuracy,
+    "majority": _majority,
     "random-span": random_span_f1,
     "unigram": unigram_chance,
 }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import torch
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.compression import activation_error
 from elmo_mf.experiments import Workspace
 from elmo_mf.records.record import ActivationError, Latency
 from elmo_mf.records.run import Run
-from elmo_mf.tasks._encoders import Encoder, measured_encoder
+from elmo_mf.tasks._encoders import Encoder, TaskGradients, encoder_of, measured_encoder
 from elmo_mf.tasks._latency import measure_encoder
-from elmo_mf.tasks._producer import MeasuredEncoder
+from elmo_mf.tasks._producer import MeasuredEncoder, Times
+from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks.spec import SweepSpec
+from elmo_mf.tasks.task_config import TaskConfig, load_task
 
 _SENTENCES = 300  # on which activation errors are measured
 
@@ -39,22 +45,34 @@ def measure_frozen_encoder(
             chosen = np.linspace(0, len(scored) - 1, min(_SENTENCES, len(scored))).astype(int)
             difference = activation_error(dense, bilm, [scored[index] for index in chosen])
             error = ActivationError.model_validate(difference.to_dict())
-    latency = frozen_encoder_times(spec, run, encoder, scored, workspace)
+    latency = _times(spec, run, encoder, scored, workspace)
     return measured_encoder(spec, bilm, encoder.report, error, latency)
 
 
-def frozen_encoder_times(
-    spec: SweepSpec, run: Run, encoder: Encoder, scored: list[list[str]], workspace: Workspace
-) -> Latency:
-    """Measure an encoder's times while no other run of the sweep computes.
+def time_frozen_encoder(
+    sentences: Callable[[TaskConfig, Path], list[list[str]]],
+    gradients: TaskGradients,
+    spec: SweepSpec,
+    run: Run,
+    workspace: Workspace,
+) -> Times:
+    """Return the times of a run's encoder, and its device.
 
     Args:
+        sentences: Returns the sentences that are scored, from a task and its data folder.
+        gradients: See `encoder_of`.
         spec: The sweep.
         run: The run.
-        encoder: The encoder.
-        scored: The sentences that are scored.
         workspace: Workspace of the run.
     """
+    with workspace.phase("encoder"):
+        scored = sentences(load_task(run.task), limited_data(spec, run, workspace))
+        encoder = encoder_of(spec, run, workspace, gradients)
+    return _times(spec, run, encoder, scored, workspace), torch.device("cpu")
+
+
+def _times(spec: SweepSpec, run: Run, encoder: Encoder, scored: list[list[str]], workspace: Workspace) -> Latency:
+    """Measure an encoder's times while no other run of the sweep computes."""
     bilm = encoder.load()
     dense = None if run.identity.is_dense else Bilm.from_files(spec.options, spec.weights)
     with workspace.phase("measuring"), workspace.machine.exclusive():

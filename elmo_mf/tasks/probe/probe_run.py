@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-import numpy as np
-import torch
 
 from elmo_mf.experiments import Progress, Workspace
 from elmo_mf.records.identity import PROBE, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
+from elmo_mf.tasks._chance import majority_accuracy
 from elmo_mf.tasks._encoders import Encoder, encoder_of, encoder_versions, no_gradients
-from elmo_mf.tasks._frozen_encoder import frozen_encoder_times, measure_frozen_encoder
-from elmo_mf.tasks._producer import Measured, Producer, Times
+from elmo_mf.tasks._frozen_encoder import measure_frozen_encoder, time_frozen_encoder
+from elmo_mf.tasks._producer import Measured, Producer
 from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._word_vector_file import read_word_vectors
 from elmo_mf.tasks.probe import classifier, words
@@ -40,50 +39,36 @@ def measure_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     task = load_task(run.task)
     with workspace.phase("data"):
         folder = limited_data(spec, run, workspace)
-        splits = _splits(task, folder)
+        splits = {split: _read(task, folder / name) for split, name in task.run_files.items()}
     with workspace.phase("encoder"):
         encoder = encoder_of(spec, run, workspace, no_gradients) if run.identity.has_elmo else None
     with workspace.phase("probing"):
         outputs = _outputs(spec, run, task, splits, encoder, lambda: workspace.step(Progress("probing")))
     if task.probe is not None and task.probe.examples == "word":  # words of one sentence are not independent
         outputs = {split: replace(one, cluster=splits[split].sentence_numbers()) for split, one in outputs.items()}
-    scored = splits[task.score.split].sentences
+    train, scored = splits["train"], splits[task.score.split]
     return Measured(
         scores=metrics(outputs, task.score.split),
         validation=metrics(outputs, "validation"),
         examples=Examples(**{split: len(data.labels) for split, data in splits.items()}),
-        chance=_majority(splits["train"], splits[task.score.split]),
-        encoder=measure_frozen_encoder(spec, run, encoder, [list(sentence) for sentence in scored], workspace),
+        # of equally frequent labels, the first in alphabetical order
+        chance=majority_accuracy(sorted(train.labels.tolist()), scored.labels.tolist()),
+        encoder=measure_frozen_encoder(spec, run, encoder, _sentences(scored), workspace),
         outputs=Outputs(outputs),
     )
 
 
-def time_probe(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:
-    """Return the times of a probe's encoder, and its device.
-
-    Args:
-        spec: The sweep.
-        run: The run.
-        workspace: Workspace of the run.
-    """
-    with workspace.phase("encoder"):
-        task = load_task(run.task)
-        splits = _splits(task, limited_data(spec, run, workspace))
-        scored = [list(sentence) for sentence in splits[task.score.split].sentences]
-        encoder = encoder_of(spec, run, workspace, no_gradients)
-    return frozen_encoder_times(spec, run, encoder, scored, workspace), torch.device("cpu")
-
-
-def _splits(task: TaskConfig, folder: Path) -> dict[Split, ProbeData]:
+def _read(task: TaskConfig, path: Path) -> ProbeData:
     assert task.probe is not None
-    kind = task.probe.examples
-    return {split: probe_data(kind, task.format.read(folder / name)) for split, name in task.run_files.items()}
+    return probe_data(task.probe.examples, task.format.read(path))
 
 
-def _majority(train: ProbeData, scored: ProbeData) -> float:
-    """Return the accuracy of always choosing the most frequent label of the training split."""
-    labels, counts = np.unique(train.labels, return_counts=True)
-    return float((scored.labels == labels[counts.argmax()]).mean())
+def _scored(task: TaskConfig, folder: Path) -> list[list[str]]:
+    return _sentences(_read(task, folder / task.run_files[task.score.split]))
+
+
+def _sentences(data: ProbeData) -> list[list[str]]:
+    return [list(sentence) for sentence in data.sentences]
 
 
 def _outputs(
@@ -127,4 +112,4 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[st
     return {PROBE: classifier.VERSION} | encoder_versions(encoder) | alone
 
 
-PRODUCER = Producer(measure_probe, _versions, time_probe)
+PRODUCER = Producer(measure_probe, _versions, partial(time_frozen_encoder, _scored, no_gradients))
