@@ -17,6 +17,9 @@ from torch import Tensor
 from elmo_mf.addresses import local_path
 from elmo_mf.io import TextLines
 
+VERSION = 1
+"""Version of the reader and of the data loader, part of a run's identity; raised when batches change."""
+
 END = "<eos>"
 
 

@@ -11,6 +11,9 @@ from elmo_mf.addresses import local_path
 from elmo_mf.io import TextLines
 from elmo_mf.sentiment_trees import phrases
 
+VERSION = 1
+"""Version of this reader and of `elmo_mf.sentiment_trees`, part of a run's identity; raised when phrases change."""
+
 
 @DatasetReader.register("sst_phrases")
 class SstPhrasesReader(DatasetReader):  # type: ignore[misc]

@@ -8,6 +8,9 @@ from typing import Any
 import spacy
 from allennlp.data.tokenizers import Token, Tokenizer
 
+VERSION = 1
+"""Version of the tokenizer, part of a run's identity; raised when tokens change."""
+
 
 @cache
 def english() -> Any:

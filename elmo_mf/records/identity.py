@@ -25,7 +25,14 @@ ENCODER, TRAINING, PROBE, BILM, TUNING = "encoder", "training", "probe", "bilm",
 RUN_DATA, CHANCE = "run-data", "chance"
 """Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
 a language model, of the view `tuned`, of the data that a run reads, and of the chance score."""
-SHARED_VERSIONS = ENCODER, TRAINING, PROBE, BILM, TUNING, RUN_DATA, CHANCE
+PROBE_EXAMPLES, PROBE_FEATURES = "probe-examples", "probe-features"
+"""Names of the versions of what a probe classifies, and of its features."""
+LANGUAGE_TEXT, TEXT_STREAMS, SPACY_RULES, SST_PHRASES = "language_text", "text_streams", "spacy_rules", "sst_phrases"
+"""Names of the versions of readers, a data loader and a tokenizer, as they are registered with AllenNLP."""
+SHARED_VERSIONS = (
+    ENCODER, TRAINING, PROBE, BILM, TUNING, RUN_DATA, CHANCE, PROBE_EXAMPLES, PROBE_FEATURES,
+    LANGUAGE_TEXT, TEXT_STREAMS, SPACY_RULES, SST_PHRASES,
+)  # fmt: skip
 """Names of all versions that dense runs share."""
 
 

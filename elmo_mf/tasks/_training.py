@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from allennlp.training import GradientDescentTrainer
 
 VERSION = 1
-"""Version of the training of a task's model, part of a run's identity; raised when its result changes."""
+"""Version of the training of a task's model, part of a run's identity; raised when its result changes.
+
+It is also that of the models and trainers in `elmo_mf.plugin`: `padded_lstm`, `awd_lstm` and `nt_asgd`.
+"""
 
 
 @cache

@@ -79,7 +79,7 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
             "words": _words(spec, task, config),
             "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
             "config": config,
-            "versions": _versions(task, EncoderIdentity(), "retrained"),
+            "versions": _versions(task, config, EncoderIdentity(), "retrained"),
         }
         dense_run = validated(RunIdentity, values, f"{name}: its run")
         for compression, identity in zip(compressions, hashed, strict=True):
@@ -172,16 +172,16 @@ def _runs(
     without_elmo: dict[str, Any] = {} if encoder.has_elmo else {"elmo": None}
     views: Iterable[View] = spec.views if task.kind == "elmo" and encoder.has_views else ("retrained",)
     for view in views:
-        identity = dense.model_copy(update=_fields(task, encoder, view) | without_elmo)
+        identity = dense.model_copy(update=_fields(task, dense.config, encoder, view) | without_elmo)
         for seed in spec.seeds if identity.trains_model else (0,):
             yield Run(identity.model_copy(update={"seed": seed}), compression)
 
 
-def _fields(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, Any]:
+def _fields(task: TaskConfig, config: dict[str, Any], encoder: EncoderIdentity, view: View) -> dict[str, Any]:
     """Return the fields of a run's identity that differ between encoders and views."""
     fields = {name: getattr(encoder, name) for name in EncoderIdentity.model_fields if name != "words"}
     fields |= {"words": encoder.words} if task.kind == "probe" else {}
-    return fields | {"view": view, "versions": _versions(task, encoder, view)}
+    return fields | {"view": view, "versions": _versions(task, config, encoder, view)}
 
 
 def _takes_gradients(compression: Compression | None) -> bool:
@@ -199,14 +199,15 @@ def _tunings(compressions: Iterable[Compression | None]) -> list[FineTuning]:
     return list(dict.fromkeys(one.finetune for one in compressions if one is not None and one.finetune is not None))
 
 
-def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
+def _versions(task: TaskConfig, config: dict[str, Any], encoder: EncoderIdentity, view: View) -> dict[str, int]:
     """Return the version of each part of this project that a score depends on."""
     from elmo_mf.bilm import encoder as dense_encoder
     from elmo_mf.tasks import _chance, _run_data
+    from elmo_mf.tasks._config_versions import config_versions
     from elmo_mf.tasks._producers import producer_of
 
     inputs = {ENCODER: dense_encoder.VERSION, task.format.NAME: task.format.VERSION}
-    inputs |= unless_first({RUN_DATA: _run_data.VERSION, CHANCE: _chance.VERSION})
+    inputs |= unless_first({RUN_DATA: _run_data.VERSION, CHANCE: _chance.VERSION} | config_versions(config))
     return inputs | producer_of(task, encoder.baseline).versions(task, encoder, view)
 
 
@@ -234,7 +235,7 @@ def same_form(run: Run) -> Run:
         task_gradients=run.identity.task_gradients and not by_svd,
         method_file=None if by_svd else run.identity.method_file,
     )
-    fields = _fields(load_task(run.task), encoder, run.identity.view)
+    fields = _fields(load_task(run.task), run.identity.config, encoder, run.identity.view)
     return Run(run.identity.model_copy(update=fields), compression.model_copy(update=changes))
 
 

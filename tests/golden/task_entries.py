@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from allennlp.commands.train import train_model
 from allennlp.common import Params
+from allennlp.data import Vocabulary
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
 from elmo_mf.bilm.weights import to_dense
 from elmo_mf.experiments import workspace
-from elmo_mf.plugin import PaddedLstm
+from elmo_mf.plugin import LanguageTextReader, PaddedLstm, SpacyRulesTokenizer, SstPhrasesReader, TextStreams
 from elmo_mf.records import Compression, FineTuning, Measurements, Outputs, Run, SplitOutputs
 from elmo_mf.records.identity import Split
 from elmo_mf.resources import base_elmo, demo_options, demo_weights
@@ -93,6 +95,54 @@ def _format(folder: Path, name: str) -> Arrays:
         "number of examples, and whether they are plain": np.array([len(examples), contents.plain]),
         **{file: _digest((folder / file).read_text(encoding="utf-8")) for file in ("all", "some")},
     }
+
+
+# --- readers of AllenNLP, and what probes classify
+
+
+def _texts(values: object) -> np.ndarray:
+    return _digest(json.dumps(values))
+
+
+def _phrases(folder: Path) -> Arrays:
+    """The phrases of SST's demo trees, all of them and those of four words or more."""
+    trees = load_task("sst").demo_data / load_task("sst").files["test"]
+    read = {least: list(SstPhrasesReader(least).read(str(trees))) for least in (1, 4)}
+    return {
+        f"phrases of {least} words or more": _texts(
+            [([t.text for t in one["tokens"]], one["label"].label) for one in all_]
+        )
+        for least, all_ in read.items()
+    }
+
+
+def _language_text(folder: Path) -> Arrays:
+    """Lines of WikiText-2 as words, and as the batches of several streams, with and without varied lengths."""
+    text, reader = load_task("wikitext2").demo_data / load_task("wikitext2").files["validation"], LanguageTextReader()
+    arrays = {"lines": _texts([[token.text for token in one["tokens"]] for one in reader.read(str(text))])}
+    for vary in (False, True):
+        loader = TextStreams(reader, str(text), batch_size=4, steps=20, vary=vary)
+        vocabulary = Vocabulary.from_instances(loader.iter_instances(), oov_token="<unk>", padding_token="<eos>")
+        loader.index_with(vocabulary)
+        random.seed(1)
+        batches = [(one["tokens"].tolist(), one["targets"].tolist(), one["start"]) for one in loader]
+        arrays[f"batches, vary={vary}"] = _texts(batches)
+    return arrays
+
+
+def _tokens(folder: Path) -> Arrays:
+    """Tokens and offsets of SNLI's demo sentences, and of some oddities."""
+    texts = [json.loads(example.raw)["sentence1"] for example in _examples("snli", 40)["test"]]
+    odd = "Don't tell Mr. O'Neill (U.S.)  it's $5.\u2028 C'est-a-dire... e.g. 3km :-) it,or\u00a0not\n"
+    split = SpacyRulesTokenizer().tokenize
+    return {"tokens": _texts([[(t.text, t.idx, t.idx_end) for t in split(text)] for text in (*texts, odd)])}
+
+
+def _probe_examples(folder: Path, task: str) -> Arrays:
+    probe = load_task(task).probe
+    assert probe is not None
+    data = probe_data(probe.examples, _examples(task, 60)["test"])
+    return {"examples": _texts([data.sentences, data.rows.tolist(), data.labels.tolist()])}
 
 
 # --- runs
@@ -287,14 +337,20 @@ TASK_ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "word-overlap: squad": _word_overlap,
     "words-run: sst": partial(_run, is_chosen=_is_of_words, tasks=["sst"], baselines=["words"], limit=60),
     "words-run: squad": partial(_run, is_chosen=_is_of_words, tasks=["squad"], baselines=["words"], limit=60),
-    "probe: features of texts": partial(_features, task="sst-probe"),
-    "probe: features of pairs": partial(_features, task="snli-probe"),
-    "probe: features of words": partial(_features, task="syntax-probe"),
+    "probe-examples: texts": partial(_probe_examples, task="sst-probe"),
+    "probe-examples: pairs": partial(_probe_examples, task="snli-probe"),
+    "probe-examples: words": partial(_probe_examples, task="syntax-probe"),
+    "probe-features: texts": partial(_features, task="sst-probe"),
+    "probe-features: pairs": partial(_features, task="snli-probe"),
+    "probe-features: words": partial(_features, task="syntax-probe"),
     "probe: text": partial(_run, is_chosen=_is_dense, tasks=["sst-probe"], limit=60),
     "probe: pair": partial(_run, is_chosen=_is_dense, tasks=["snli-probe"], limit=60),
     "probe: word": partial(_run, is_chosen=_is_dense, tasks=["syntax-probe"], limit=24),
     "bilm: wikitext2": _bilm,
     "run-data: squad": _dealt,
+    "sst-phrases: demo": _phrases,
+    "language-text: wikitext2": _language_text,
+    "tokenizer: english": _tokens,
     "chance: all kinds": _chances,
     "task: snli": partial(trained_by_allennlp, task="snli"),
     "task: squad": partial(trained_by_allennlp, task="squad"),

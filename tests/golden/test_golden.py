@@ -35,6 +35,7 @@ from elmo_mf.bilm.runtime import supports
 from elmo_mf.cli.main import main
 from elmo_mf.compression import _in_order, apply, method_named, method_names
 from elmo_mf.compression.recovery import distillation
+from elmo_mf.plugin import language_text, sst_phrases, tokenizer
 from elmo_mf.pretrain import _train as pretrain
 from elmo_mf.records import Measurements
 from elmo_mf.resources import base_elmo
@@ -56,7 +57,7 @@ from elmo_mf.tasks import (
     expand,
 )
 from elmo_mf.tasks.formats import FORMATS
-from elmo_mf.tasks.probe import classifier, words
+from elmo_mf.tasks.probe import classifier, examples, features, words
 from tests.conftest import ROOT, small_data
 from tests.golden.task_entries import TASK_ENTRIES, Arrays, floats, trained_by_allennlp
 
@@ -79,6 +80,11 @@ MODULES: dict[str, ModuleType] = {
     "word-overlap": _word_overlap,
     "words-run": _words_run,
     "probe": classifier,
+    "probe-examples": examples,
+    "probe-features": features,
+    "sst-phrases": sst_phrases,
+    "language-text": language_text,
+    "tokenizer": tokenizer,
     "bilm": _bilm_run,
     "run-data": _run_data,
     "chance": _chance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from elmo_mf import extensions
 from elmo_mf.compression import method_named, method_names
 from elmo_mf.records.compression import HIGHWAY_METHOD
+from elmo_mf.records.identity import View
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo
 from elmo_mf.tasks import SweepSpec, expand, load_task
@@ -31,12 +33,24 @@ def _uses_gradients_of(kind: str) -> Callable[[Run], bool]:
     return lambda run: run.identity.task_gradients and _kind(run) == kind
 
 
+def _names(name: str) -> Callable[[Run], bool]:
+    """Whether the config of a run's model has something registered by that name."""
+    return lambda run: f'"type": "{name}"' in json.dumps(run.identity.config)
+
+
+def _splits_words(run: Run) -> bool:
+    return _names("spacy_rules")(run) or run.task in ("snli-probe", "my-reviews") or _words(run, "snli")
+
+
 # the runs whose scores depend on the VERSION of a module
 _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.bilm.encoder": lambda run: True,
     "elmo_mf.compression._in_order": lambda run: bool(run.compression and run.compression.inputs == "compressed"),
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
+    "elmo_mf.plugin.language_text": _names("language_text"),
+    "elmo_mf.plugin.sst_phrases": _names("sst_phrases"),
+    "elmo_mf.plugin.tokenizer": _splits_words,
     "elmo_mf.tasks._chance": lambda run: True,
     "elmo_mf.tasks._run_data": lambda run: True,
     "elmo_mf.tasks._bilm_gradients": _uses_gradients_of("bilm"),
@@ -44,6 +58,8 @@ _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.tasks._finetuning": lambda run: run.finetune is not None,
     "elmo_mf.tasks._language_model_gradients": _uses_gradients_of("language-model"),
     "elmo_mf.tasks.probe.classifier": lambda run: _kind(run) == "probe" or _words(run, "snli"),
+    "elmo_mf.tasks.probe.examples": lambda run: _kind(run) == "probe" or _words(run, "snli", "sst"),
+    "elmo_mf.tasks.probe.features": lambda run: _kind(run) == "probe",
     "elmo_mf.tasks.probe.words": lambda run: _words(run, "snli", "sst", "snli-probe", "sst-probe"),
     "elmo_mf.tasks._shuffled": lambda run: run.identity.baseline == "shuffled",
     "elmo_mf.tasks._task_gradients": _uses_gradients_of("elmo"),
@@ -113,13 +129,17 @@ def _parts() -> list[tuple[Any, Callable[[Run], bool]]]:
     return [*modules, *formats, *methods]
 
 
+def _raise_versions(patch: pytest.MonkeyPatch) -> None:
+    for number, (owner, _) in enumerate(_parts(), 2):
+        patch.setattr(owner, "VERSION", number)
+
+
 def test_an_identity_has_the_versions_that_its_scores_depend_on(
     specs: list[SweepSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each version is another number here; dense and retrained runs keep those that they share."""
     parts = _parts()
-    for number, (owner, _) in enumerate(parts, 2):
-        monkeypatch.setattr(owner, "VERSION", number)
+    _raise_versions(monkeypatch)
     runs = [run for spec in specs for run in expand(spec)]
     for run in runs:
         expected = {number for number, (_, uses) in enumerate(parts, 2) if uses(run)}
@@ -129,6 +149,18 @@ def test_an_identity_has_the_versions_that_its_scores_depend_on(
         dense = run.dense() if run.identity.has_elmo else run
         assert {dense.id, dense.retrained().id, run.retrained().id} <= ids
     assert all(any(map(uses, runs)) for _, uses in parts)
+
+
+def test_runs_of_one_board_stay_on_it_when_versions_are_raised(
+    specs: list[SweepSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _raise_versions(monkeypatch)
+    for spec in specs:
+        boards: dict[tuple[str, View], set[str]] = {}
+        for run in expand(spec):
+            board = boards.setdefault((run.task, run.identity.view), set())
+            board.add(json.dumps(run.identity.without_elmo().setting(), sort_keys=True))
+        assert set(map(len, boards.values())) == {1}
 
 
 def test_parts_that_were_versioned_later_are_left_out_of_an_identity_at_first(specs: list[SweepSpec]) -> None:

@@ -15,7 +15,7 @@ from elmo_mf.records.identity import Split
 from elmo_mf.records.outputs import SplitOutputs
 
 VERSION = 1
-"""Version of probes, part of a run's identity; raised when their scores change."""
+"""Version of the classifier of probes and of `probe_run`, part of a run's identity; raised when scores change."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the L2 regularisation that are tried, from strong to weak."""

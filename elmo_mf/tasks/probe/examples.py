@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from elmo_mf.tasks.formats import Example, LabelledText
+from elmo_mf.tasks.formats import Example, LabelledText, PtbTrees
 from elmo_mf.tasks.task_config import Probed
+
+VERSION = 1
+"""Version of what probes and the baseline `words` classify, part of a run's identity; raised when it changes."""
 
 Sentence = tuple[str, ...]
 _MOST_ENDS = 3
@@ -51,6 +54,11 @@ def probe_data(kind: Probed, examples: Sequence[Example]) -> ProbeData:
     places: dict[Sentence, int] = {}
     rows = [[places.setdefault(sentence, len(places)) for sentence in read(example.raw)] for example in examples]
     return ProbeData(list(places), np.array(rows), np.array([example.label for example in examples]))
+
+
+def needs_tokenizer(data_format: str) -> bool:
+    """Return whether the texts of a data format are split into words by `elmo_mf.plugin.tokenizer`."""
+    return data_format != PtbTrees.NAME
 
 
 def _text(raw: str | LabelledText) -> list[Sentence]:

@@ -12,6 +12,9 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.tasks.probe.examples import ProbeData, Sentence
 from elmo_mf.tasks.task_config import Probed
 
+VERSION = 1
+"""Version of the features of probes, part of a run's identity; raised when they change."""
+
 Array = npt.NDArray[np.float32]
 Vectors: TypeAlias = Callable[[Sequence[Sentence]], Iterator[Array]]
 """Function that yields the vectors of each sentence's words, (words, numbers)."""

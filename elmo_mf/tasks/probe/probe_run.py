@@ -8,7 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from elmo_mf.experiments import Progress, Workspace
-from elmo_mf.records.identity import PROBE, EncoderIdentity, Split, View, unless_first
+from elmo_mf.plugin import tokenizer
+from elmo_mf.records.identity import (
+    PROBE,
+    PROBE_EXAMPLES,
+    PROBE_FEATURES,
+    SPACY_RULES,
+    EncoderIdentity,
+    Split,
+    View,
+    unless_first,
+)
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
@@ -18,7 +28,8 @@ from elmo_mf.tasks._frozen_encoder import measure_frozen_encoder, time_frozen_en
 from elmo_mf.tasks._producer import Measured, Producer
 from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._word_vector_file import read_word_vectors
-from elmo_mf.tasks.probe import classifier, words
+from elmo_mf.tasks.probe import classifier, examples, words
+from elmo_mf.tasks.probe import features as probe_features
 from elmo_mf.tasks.probe.classifier import fit, metrics, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import Vectors, features, layer_vectors, word_vectors
@@ -108,8 +119,13 @@ def _glove(spec: SweepSpec, run: Run) -> Vectors:
 
 
 def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[str, int]:
-    alone = unless_first({"words": words.VERSION}) if encoder.baseline == "words" else {}
-    return {PROBE: classifier.VERSION} | encoder_versions(encoder) | alone
+    # a baseline of words has no features, and shares their version with the other runs of its board
+    later = {PROBE_EXAMPLES: examples.VERSION, PROBE_FEATURES: probe_features.VERSION}
+    if examples.needs_tokenizer(task.data.format):
+        later[SPACY_RULES] = tokenizer.VERSION
+    if encoder.baseline == "words":
+        later["words"] = words.VERSION
+    return {PROBE: classifier.VERSION} | encoder_versions(encoder) | unless_first(later)
 
 
 PRODUCER = Producer(measure_probe, _versions, partial(time_frozen_encoder, _scored, no_gradients))
