@@ -30,6 +30,20 @@ def test_without_a_terminal_stages_are_lines(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == "examples \\x1b[31m[red]: 1,200 examples\ninside\n"
 
 
+def test_without_a_terminal_long_stages_say_what_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("elmo_mf.cli._progress_bar.LINE_SECONDS", 0.0)
+    with reported_to(Stages()):
+        with stage("training", 2000, "steps") as advance:
+            advance(1500, "loss 1")
+        with stage("timing", 100, "%") as advance:
+            advance(40)
+    assert capsys.readouterr().out.splitlines() == [
+        "training: 2,000 steps", "training: 1,500 of 2,000 steps, loss 1", "timing", "timing: 40 %"
+    ]  # fmt: skip
+
+
 def test_phases_of_a_run_are_stages() -> None:
     begun: list[str] = []
     done: list[float] = []

@@ -1,7 +1,8 @@
-"""Progress of long commands: bars on a terminal, else a line for each stage."""
+"""Progress of long commands: bars on a terminal, else a line for each stage and for each minute of it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from elmo_mf.experiments import Progress as RunProgress
     from elmo_mf.experiments import Report
+
+LINE_SECONDS = 60.0
+"""Shortest time between two lines of one stage, without a terminal."""
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Iterator[
 
 
 class Stages:
-    """Shows the stages of computations: as bars that vanish at their ends, or one line for each without a terminal."""
+    """Shows the stages of computations: as bars that vanish at their ends, or as lines without a terminal."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -87,7 +91,7 @@ class _Phases:
 def _row(bar: Progress, name: str, total: float, unit: str) -> Advance:
     """Add a stage to a bar, or print it."""
     if not bar.console.is_terminal:
-        echo(name if total == 1 or unit == "%" else f"{name}: {total:,.0f} {unit}")
+        return _Lines(name, total, unit)
     row = bar.add_task(name, total=total, counted=f"0/{total:,.0f}", note="")
 
     def advance(steps: float = 1, note: str = "") -> None:
@@ -95,3 +99,23 @@ def _row(bar: Progress, name: str, total: float, unit: str) -> Advance:
         bar.update(row, completed=completed, counted=f"{completed:,.0f}/{total:,.0f}", note=note)
 
     return advance
+
+
+class _Lines:
+    """Prints a stage when it begins, and at most once a minute what is done."""
+
+    def __init__(self, name: str, total: float, unit: str) -> None:
+        self._name, self._total, self._unit = name, total, unit
+        self._completed, self._printed = 0.0, time.monotonic()
+        echo(name if total == 1 or unit == "%" else f"{name}: {total:,.0f} {unit}")
+
+    def __call__(self, steps: float = 1, note: str = "") -> None:
+        self._completed += steps
+        now = time.monotonic()
+        if now - self._printed >= LINE_SECONDS:
+            self._printed = now
+            counted = f"{self._completed:,.0f} %" if self._unit == "%" else self._counted()
+            echo(f"{self._name}: {counted}" + (f", {note}" if note else ""))
+
+    def _counted(self) -> str:
+        return f"{self._completed:,.0f} of {self._total:,.0f} {self._unit}"

@@ -17,7 +17,7 @@ _HANDLER = "elmo-mf-readable"
 
 
 def set_up() -> None:
-    """Let standard output and error replace characters that their encoding lacks by readable ones.
+    """Let standard output and error replace characters that their encoding lacks by readable ones, and show each line.
 
     Hugging Face's client shows progress bars on terminals only.
     """
@@ -26,7 +26,7 @@ def set_up() -> None:
     codecs.register_error(_HANDLER, _readable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_HANDLER)
+            stream.reconfigure(errors=_HANDLER, line_buffering=True)
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:

@@ -14,7 +14,6 @@ from elmo_mf.cli._compression_options import budget, rank
 from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, check_unused
-from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._start_options import StartOptions, given_names
 from elmo_mf.cli._terminal import echo
 from elmo_mf.cli._tracker_option import TrackerName
@@ -22,6 +21,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import check_folder, check_space, exclusive
 from elmo_mf.io.sentences import check_texts
 from elmo_mf.pretrain import PretrainSettings
+from elmo_mf.progress import stage
 
 if TYPE_CHECKING:
     from elmo_mf.pretrain import StepMetrics, Trainer
@@ -172,25 +172,14 @@ def pretrain(
 
 
 def _run(trainer: Trainer, tracker: Tracker | None, card: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-
-    columns = [
-        "{task.completed}/{task.total} steps",
-        "{task.fields[speed]} words/s",
-        "perplexity {task.fields[perplexity]}",
-    ]
-    every = max(1, trainer.steps // 20)  # steps between the lines that replace the bar without a terminal
-    with progress_bar(BarColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as bar:
-        task = bar.add_task("pretrain", total=trainer.steps, speed="-", perplexity="-")
-        smooth: dict[str, float] = {}
+    smooth: dict[str, float] = {}
+    with stage("pretraining", trainer.steps, "steps") as advance:
+        advance(trainer.step)
 
         def report(step: StepMetrics) -> None:
             for name in ("words_per_second", "perplexity"):
                 value = getattr(step, name)
                 smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
-            speed, perplexity = f"{smooth['words_per_second']:,.0f}", f"{smooth['perplexity']:,.1f}"
-            bar.update(task, completed=step.step, speed=speed, perplexity=perplexity)
-            if not bar.console.is_terminal and step.step % every == 0:
-                bar.console.print(f"{step.step}/{step.steps} steps, {speed} words/s, perplexity {perplexity}")
+            advance(1, f"{smooth['words_per_second']:,.0f} words/s, perplexity {smooth['perplexity']:,.1f}")
 
         return trainer.run(report, tracker=tracker, beside=card)

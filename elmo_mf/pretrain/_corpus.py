@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from elmo_mf.bilm.vocabulary import BEGIN, END, UNKNOWN, Vocabulary
+from elmo_mf.progress import stage
+
+_SHOWN = 10_000  # sentences between two steps of the progress, which takes longer than a sentence
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,14 @@ class Corpus:
         begin, end, unknown = (vocabulary.ids[word] for word in (BEGIN, END, UNKNOWN))
         self._types: list[np.ndarray] = []
         self._words: list[np.ndarray] = []
-        for sentence in sentences:
-            types = [1, *(spellings.setdefault(word, len(spellings)) for word in sentence), 0]
-            words = [begin, *(vocabulary.ids.get(word, unknown) for word in sentence), end]
-            self._types.append(np.array(types, np.int32))
-            self._words.append(np.array(words, np.int32))
+        with stage("word ids", len(sentences), "sentences") as advance:
+            for number, sentence in enumerate(sentences, start=1):
+                types = [1, *(spellings.setdefault(word, len(spellings)) for word in sentence), 0]
+                words = [begin, *(vocabulary.ids.get(word, unknown) for word in sentence), end]
+                self._types.append(np.array(types, np.int32))
+                self._words.append(np.array(words, np.int32))
+                if number % _SHOWN == 0:
+                    advance(_SHOWN)
         self.characters = torch.tensor([word_ids(word) for word in spellings])  # (distinct words, characters)
         self.n_predictions = sum(len(words) - 1 for words in self._words)  # per direction
         self.n_words = self.n_predictions - len(self._words)

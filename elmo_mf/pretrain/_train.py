@@ -32,6 +32,7 @@ from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
+from elmo_mf.progress import track
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.records import digest
 from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
@@ -119,7 +120,10 @@ class Trainer:
 
     def _read(self, files: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
         """Read the sentences of all files, and compute the SHA-256 of each file."""
-        texts = [read_with_hash(path, self.settings.max_tokens, self.settings.limit) for path in files]
+        texts = [
+            read_with_hash(path, self.settings.max_tokens, self.settings.limit)
+            for path in track(files, "reading", "texts")
+        ]
         return [sentence for sentences, _ in texts for sentence in sentences], [sha256 for _, sha256 in texts]
 
     def _words(self, sentences: list[list[str]], file: Path | None) -> Vocabulary:

@@ -485,7 +485,7 @@ def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files: list[str | Path] = [tmp_path / "t.txt", "--valid", tmp_path / "t.txt", "--out", tmp_path / "out"]
     assert _run("pretrain", *files, *"--cell 8 --projection 4 --epochs 2 --batch-tokens 64".split()) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^\d+/\d+ steps, [\d,]+ words/s, perplexity \d+\.\d$", text, re.MULTILINE)
+    assert re.search(r"^pretraining: \d+ steps$", text, re.MULTILINE)
     assert re.search(r"held-out perplexity: forward \d+\.\d, backward \d+\.\d, unigram \d+\.\d; wrote ", text)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     exported = {"options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt", "pretrain.json", "MODEL_CARD.md"}

@@ -45,14 +45,12 @@ def _records(folder: Path) -> Path:
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -> str:
-    """Return what a command prints on a terminal of an encoding; the command must succeed."""
+    """Return what a command has printed in an encoding, without waiting for its end; the command must succeed."""
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     with monkeypatch.context() as patch:
         for name, stream in streams.items():
             patch.setattr(sys, name, stream)
         assert main(words) == 0
-    for stream in streams.values():
-        stream.flush()
     return "".join(stream.buffer.getvalue().decode(encoding) for stream in streams.values())
 
 

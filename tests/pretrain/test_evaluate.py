@@ -137,8 +137,9 @@ def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.Ca
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
     assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--highway-rank", "1", "--json",
                  str(tmp_path / "it.json")]) == 0  # fmt: skip
-    first, dense, _, _, second, low = capsys.readouterr().out.splitlines()
-    assert (first, second) == ("perplexity, as it is", "perplexity, svd all rank 2 highways 1")
+    printed = capsys.readouterr().out.splitlines()
+    stages = "perplexity, as it is", "perplexity, svd all rank 2 highways 1"
+    dense, low = (printed[printed.index(stage) + 1] for stage in stages)
     assert dense.startswith("as it is: forward ") and low.startswith("svd all rank 2 highways 1: forward ")
     written = json.loads((tmp_path / "it.json").read_text())
     assert [one["encoder"] for one in written["perplexities"]] == ["as it is", "svd all rank 2 highways 1"]
