@@ -71,6 +71,20 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        ["leaderboard", "missing"],
+        ["explain", "missing"],
+        ["compare", "missing", "missing"],
+        ["recommend", "missing"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_errors_do_not_wait_for_tables(words: list[str], tmp_path: Path) -> None:
+    assert _imported(_COMMAND, *words, cwd=tmp_path).isdisjoint({"torch", "pandas", "altair", "matplotlib"})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["tasks"],
         ["compress", "a", "b", "--rank", "x", "--out", "c"],
         ["compress", "a", "b", "--rank", "4", "--out", "c"],
@@ -90,10 +104,22 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
         ["accelerate", "damaged.tar.gz", "--out", "x", "--precision", "x"],
         ["inspect", "missing.json", "missing.hdf5"],
         ["accelerate", "missing.tar.gz", "--out", "x"],
+        ["convert", "missing", "--out", "x"],
+        ["embed", "text.txt", "out.hdf5", "--rank", "x"],
+        ["embed", "text.txt", "out.hdf5", "--precision", "x"],
+        ["embed", "text.txt", "out.hdf5", "--options", "missing"],
+        ["embed", "text.txt", "text.txt"],
+        ["gradients", "sst", "out.hdf5", "--options", "missing"],
+        ["perplexity", "text.txt", "--targets", "x", "--rank", "4"],
+        ["perplexity", "text.txt", "--json", "text.txt"],
+        ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--from-folder", "missing"],
+        ["sweep", "--data", "missing", "--tasks", "sst"],
+        ["sweep", "published/swapped", "--data", "missing"],
     ],
     ids=lambda words: " ".join(word for word in words if "/" not in word),
 )
 def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
     """Its import takes most of the time of a command that fails at once."""
     (tmp_path / "damaged.tar.gz").write_bytes(b"no archive")
+    (tmp_path / "text.txt").write_text("a b\n", encoding="utf-8")
     assert "torch" not in _imported(_COMMAND, *words, cwd=tmp_path)

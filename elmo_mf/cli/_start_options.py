@@ -55,13 +55,13 @@ class StartOptions:
         Raises:
             InputError: A file is missing, or another option contradicts the ELMo.
         """
-        from elmo_mf.pretrain import Start
-
         self._check(given)
         if self.start is None and self.start_folder is None:
             return None
         options, weights = self.start or (self.start_folder, None)
         files = files_of_command(options, weights)
+        from elmo_mf.pretrain import Start
+
         start = Start.with_softmax_beside(files.options, files.weights)
         if self.new_softmax or self.start_softmax is not None:
             start = replace(start, softmax=self.start_softmax)

@@ -13,7 +13,7 @@ import typer
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard import MARGIN
+from elmo_mf.leaderboard import MARGIN, check_records
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard import Comparison
@@ -40,13 +40,16 @@ def compare(
       elmo-mf compare runs/before runs/after --margin 2 --json differences.json
     """
     from elmo_mf.io import check_output, write_json
-    from elmo_mf.leaderboard import compare as compare_folders
 
     if not isfinite(margin):
         raise InputError(f"--margin: found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
+    check_records(first)
+    check_records(second)
+    from elmo_mf.leaderboard import compare as compare_folders
+
     comparisons = compare_folders(first, second, margin=margin)
     for one in comparisons:
         _print(one)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def compress(
-    options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
+    options: Annotated[
+        Path, Argument(metavar="ELMO", help="options.json of the ELMo, or a folder or zip with all its files.")
+    ],
     out: Annotated[
         Path, Option("--out", "--output", help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")
     ],
     how: AllCompressionOptions,
-    weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json.")] = None,
+    weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if ELMO is options.json.")] = None,
     evaluation: Annotated[
         Path | None, Option(help="Text on which to measure the errors in the report; that of --calibration by default.")
     ] = None,

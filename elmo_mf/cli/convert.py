@@ -70,9 +70,7 @@ def convert(
     from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
     from elmo_mf.bilm.options import BilmOptions, WordTableOptions
     from elmo_mf.bilm.vocabulary import read_vocabulary
-    from elmo_mf.compression import write_converted_card
-    from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs, match_variables, open_checkpoint
-    from elmo_mf.convert import convert as write
+    from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs
 
     if dtype not in FLOAT_DTYPES:
         raise InputError(f"--dtype: found {dtype}, expected {' or '.join(FLOAT_DTYPES)}")
@@ -94,6 +92,10 @@ def convert(
     if without_softmax and vocabulary is not None and not word_level:
         raise InputError("--without-softmax and --vocabulary are mutually exclusive")
     words = None if vocabulary is None else read_vocabulary(vocabulary)
+    from elmo_mf.compression import write_converted_card
+    from elmo_mf.convert import convert as write
+    from elmo_mf.convert import match_variables, open_checkpoint
+
     conversion = match_variables(open_checkpoint(path), parsed, words, without_softmax)
     if conversion.layout.has_softmax and words is None and not without_softmax:
         raise InputError(
@@ -109,11 +111,11 @@ def convert(
 
 
 def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None, force: bool) -> None:
+    check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])
+    check_unused((out / name for name in _FILES), force)
     from elmo_mf.compression import write_converted_card
     from elmo_mf.convert import read_many_langs
 
-    check_folder("--out", out, _FILES, [path for path in folder.iterdir() if path.is_file()])
-    check_unused((out / name for name in _FILES), force)
     model = read_many_langs(folder)
     check_space("--out", out, model.parameters * (2 if dtype == "float16" else 4))
     with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:

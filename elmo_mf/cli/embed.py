@@ -13,7 +13,7 @@ from elmo_mf.cli._devices import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
 from elmo_mf.cli._output_options import Output, the_output
 from elmo_mf.cli._terminal import echo
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import check_output, check_space, output_errors, staging
 from elmo_mf.io.sentences import check_texts
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from elmo_mf.bilm import Bilm, StatePolicy
     from elmo_mf.bilm.checkpoint_files import CheckpointFiles
-    from elmo_mf.bilm.runtime import Precision
     from elmo_mf.embed import EmbedSettings, TextFile
     from elmo_mf.records import Compression
 
@@ -101,24 +100,28 @@ def embed(
       elmo-mf embed proteins.fasta vectors.hdf5 --options seqvec --fasta --average --pool mean
       elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
+    from elmo_mf.bilm.choices import PRECISIONS
+    from elmo_mf.embed import KEEP, check_new
+
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
-    from elmo_mf.bilm import Bilm
-    from elmo_mf.compression import encoder_identity
-    from elmo_mf.embed import KEEP, EmbedSettings, TextFile, check_new, read_fasta
-    from elmo_mf.provenance import file_hash
-
-    keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
-    if len(keep) > 1:
-        raise InputError("--all, --top and --average are mutually exclusive")
     if state not in ("zero", "primed"):
         raise InputError(f"--state: found {state!r}, expected zero or primed")
     if pool not in (None, "mean"):
         raise InputError(f"--pool: found {pool!r}, expected mean")
-    files = elmo.files()
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision: found {precision!r}, {one_of(precision, PRECISIONS)}")
+    keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
+    if len(keep) > 1:
+        raise InputError("--all, --top and --average are mutually exclusive")
+    files, compression = elmo.files(), compress.compression()
     check_output("OUTPUT", output, inputs=[text, *files.inputs, known.token_embeddings, known.token_vocabulary])
     check_new(output)
-    compression = compress.compression()
+    from elmo_mf.bilm import Bilm
+    from elmo_mf.compression import encoder_identity
+    from elmo_mf.embed import EmbedSettings, TextFile, read_fasta
+    from elmo_mf.provenance import file_hash
+
     device = where.use()
     if vocabulary:
         others = {
@@ -132,7 +135,7 @@ def embed(
             read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
         )
         bilm = Bilm.from_files(
-            files.options, files.weights, compression, cast("StatePolicy", state), 64, cast("Precision", precision),
+            files.options, files.weights, compression, cast("StatePolicy", state), 64, precision,
             files.vocabulary,
         )  # fmt: skip
         identity: dict[str, Any] = {

@@ -11,6 +11,7 @@ import typer
 from elmo_mf.cli._output_options import Force, check_own, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
+from elmo_mf.leaderboard import check_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,14 +34,14 @@ def explain(
       elmo-mf sweep --tasks snli --targets input,recurrent,projection --ranks 4 --seeds 1,2,3 --output runs/why
       elmo-mf explain runs/why
     """
-    from elmo_mf.cli._console import Console
-    from elmo_mf.cli._fitted_table import fitted_table
-
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
+    check_records(folder)
     check_own({folder / "EXPLAIN.md": "# What compresses, and why\n"}, force)
     from elmo_mf.analysis import answer_lines, cost_table, findings, norm_summary, write_explanation
+    from elmo_mf.cli._console import Console
+    from elmo_mf.cli._fitted_table import fitted_table
     from elmo_mf.escape import plain
 
     path, summary, explanations = write_explanation(folder)

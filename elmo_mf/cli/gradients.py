@@ -16,7 +16,7 @@ from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli._progress_bar import phases_shown
 from elmo_mf.cli._terminal import echo
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, check_installed
 from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def gradients(
     include_all(include)
     with options_named({"tasks": "TASK"}):
         known = load_task(task)
-    from elmo_mf.storage.resumable import mark_folder
-    from elmo_mf.tasks import SweepSpec, expand
+    from elmo_mf.tasks import SweepSpec
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
@@ -77,6 +76,10 @@ def gradients(
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
         raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")
+    check_installed("allennlp")
+    from elmo_mf.storage.resumable import mark_folder
+    from elmo_mf.tasks import expand
+
     (run,) = expand(spec)
     check_output("OUTPUT", output, (spec.data_of(known) / name for name in known.files.values()))
     folder = output.with_name(f"{output.name}.parts")

@@ -15,11 +15,13 @@ _WIDEST = 1000  # characters, beyond those of any terminal
 
 
 def inspect(
-    options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
+    options: Annotated[
+        Path, Argument(metavar="ELMO", help="options.json of the ELMo, or a folder or zip with all its files.")
+    ],
     figure: PlotOptions,
     weights: Annotated[
         Path | None,
-        Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json; dense, factored or pruned."),
+        Argument(help="Weights of the ELMo, HDF5, if ELMO is options.json; dense, factored or pruned."),
     ] = None,
     gates: Annotated[bool, Option(help="Also print each gate's part of each matrix.")] = True,
     json_file: Annotated[Path | None, Option("--json", help="File for all numbers, including the spectra.")] = None,

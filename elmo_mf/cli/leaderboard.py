@@ -11,7 +11,7 @@ import typer
 from elmo_mf.cli._output_options import Force, check_own
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard import MARGIN
+from elmo_mf.leaderboard import MARGIN, check_records
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard import Board
@@ -51,6 +51,7 @@ def leaderboard(
             raise InputError("--export and --serve are mutually exclusive")
         _serve(folder, port, margin)
         return
+    check_records(folder)
     check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
     from elmo_mf.leaderboard import write_reports
 

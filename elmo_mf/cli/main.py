@@ -41,18 +41,29 @@ from elmo_mf.progress import reported_to
 
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__  # of Click, or of Typer's own copy of it, depending on the release
+_UNBREAKABLE = "\N{NON-BREAKING HYPHEN}"
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
 
 
 class _Command(TyperCommand):
-    """Command whose help shows no Python type, such as `list[Path]`, of an argument with several values."""
+    """Command whose arguments have names in capitals, as errors and texts have them, and whose help is not hyphenated."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
         for one in params:
-            if one.nargs != 1 and one.param_type_name == "argument":
+            if one.param_type_name != "argument":
+                continue
+            one.metavar = one.metavar or one.name.upper()
+            if one.nargs != 1:  # no Python type, such as `list[Path]`
                 vars(one)["display_type_rich"] = lambda ctx: None
         return params
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help, in which no line ends within a word such as elmo-mf or --highway-rank."""
+        texts = [self, *self.get_params(ctx)]
+        for one in texts:
+            one.help = one.help and one.help.replace("-", _UNBREAKABLE)
+        return super().get_help(ctx).replace(_UNBREAKABLE, "-")
 
 
 app = typer.Typer(
@@ -148,7 +159,8 @@ def _show_usage_error(error: Any, arguments: Sequence[str]) -> None:
     names = {one.callback.__name__.replace("_", "-") for one in app.registered_commands if one.callback is not None}
     command = f" {arguments[0]}" if arguments[0] in names else ""
     help_text = f"elmo-mf{command} --help lists the {'options' if command else 'commands'}"
-    _terminal.echo(f"elmo-mf: error: {error.format_message().rstrip('.')}; {help_text}", err=True)
+    message = error.format_message()
+    _terminal.echo(f"elmo-mf: error: {message.rstrip('.')}{' ' if message.endswith('?') else '; '}{help_text}", err=True)
 
 
 def _check_none_empty(arguments: Sequence[str]) -> None:

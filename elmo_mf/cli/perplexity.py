@@ -14,13 +14,14 @@ from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
 from elmo_mf.io.sentences import check_texts
+from elmo_mf.resources import base_elmo
 
 if TYPE_CHECKING:
     from elmo_mf.pretrain import Evaluation
 
 
 def perplexity(
-    texts: Annotated[list[Path], Argument(metavar="TEXT...", help="Held-out text, tokenised, one sentence per line.")],
+    texts: Annotated[list[Path], Argument(metavar="TEXT", help="Held-out text, tokenised, one sentence per line.")],
     elmo: ElmoOptions,
     compress: CompressionOptions,
     where: DeviceOptions,
@@ -50,17 +51,15 @@ def perplexity(
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
     """
     check_texts(texts)
+    files, compression = elmo.files(base_elmo()), compress.compression()
+    check_unused([json_file], force)
     from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE
     from elmo_mf.pretrain import perplexity as compute
-    from elmo_mf.resources import base_elmo
 
-    files = elmo.files(base_elmo())
     if json_file is not None:
         beside = softmax or files.weights.parent
         check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
-        check_unused([json_file], force)
     device = where.use()
-    compression = compress.compression()
     result = compute(
         texts, files.options, files.weights, compressions=[] if compression is None else [compression],
         softmax=softmax, device=device, max_tokens=max_tokens, limit=limit, done=_print,

@@ -129,13 +129,7 @@ def pretrain(
     """
     check_texts([*train, *valid])
     from elmo_mf.bilm.options import BilmOptions
-    from elmo_mf.compression import licence_on_card, write_pretrained_card
-    from elmo_mf.pretrain import Trainer
-    from elmo_mf.trackers import tracker_named
 
-    device = where.use()
-    if settings.mixed == "float16" and device.type == "cpu":
-        raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
     given = given_names(context)
     start = continued.read(given)
     architecture = None if options is None else BilmOptions.from_file(options).to_dict()
@@ -147,9 +141,16 @@ def pretrain(
     )
     inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]
     check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
-    log = None if tracker is None else tracker_named(tracker, out)
     if not (out / _CHECKPOINT).exists():  # otherwise the run in the folder is resumed
         check_unused((out / name for name in _FILES), force)
+    from elmo_mf.compression import licence_on_card, write_pretrained_card
+    from elmo_mf.pretrain import Trainer
+    from elmo_mf.trackers import tracker_named
+
+    device = where.use()
+    if settings.mixed == "float16" and device.type == "cpu":
+        raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
+    log = None if tracker is None else tracker_named(tracker, out)
     with exclusive(out, f"the run in {out}"):
         trainer = Trainer(train, valid, out, settings, vocabulary, device, start)
         check_space("--out", out, trainer.size())

@@ -11,7 +11,7 @@ from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard import MARGIN
+from elmo_mf.leaderboard import MARGIN, check_records
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard import Recommendations
@@ -58,6 +58,7 @@ def recommend(
 
 
 def _of_records(folder: Path, margin: float) -> Recommendations:
+    check_records(folder)
     from elmo_mf.leaderboard import read_leaderboard
 
     with options_named({"margin": "--margin"}):

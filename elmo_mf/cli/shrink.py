@@ -14,10 +14,12 @@ from elmo_mf.cli._terminal import echo
 
 
 def shrink(
-    options: Annotated[Path, Argument(help="options.json of the ELMo, or a folder or zip with all its files.")],
+    options: Annotated[
+        Path, Argument(metavar="ELMO", help="options.json of the ELMo, or a folder or zip with all its files.")
+    ],
     cells: Annotated[int, Option(min=1, help="Number of memory cells to keep in each direction of each layer.")],
     out: Annotated[Path, Option("--out", "--output", help="Folder for options.json, weights.hdf5 and MODEL_CARD.md.")],
-    weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if OPTIONS is options.json.")] = None,
+    weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if ELMO is options.json.")] = None,
     calibration: Annotated[
         Path | None, Option(help="Tokenised text, one sentence per line; the text that comes with elmo-mf by default.")
     ] = None,

@@ -20,7 +20,7 @@ from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.cli._tracker_option import TrackerName
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, check_installed
 from elmo_mf.io import check_folder, check_output, write_json
 
 if TYPE_CHECKING:
@@ -223,8 +223,7 @@ def sweep(
       elmo-mf sweep paper --fetch --output runs/paper
       elmo-mf sweep --list
     """
-    from elmo_mf.tasks import missing_files, named_sweeps, plan_sweep, sweep_file
-    from elmo_mf.trackers import tracker_named
+    from elmo_mf.tasks import named_sweeps, sweep_file
 
     if list_sweeps:
         for name, text in named_sweeps().items():
@@ -235,6 +234,10 @@ def sweep(
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
+    check_installed("allennlp")
+    from elmo_mf.tasks import missing_files, plan_sweep
+    from elmo_mf.trackers import tracker_named
+
     if only_report and (missing := missing_files(spec)) and (fetch or mode.dry_run):
         _report_without_files(spec, missing, mode)
         return

@@ -13,7 +13,7 @@ from elmo_mf.cli._terminal import echo
 def upload(
     folder: Annotated[Path, Argument(help="Folder that compress, shrink, convert or pretrain wrote.")],
     repository: Annotated[
-        str, Argument(metavar="USER/NAME", help="Repository on the Hub; it is created if it does not exist.")
+        str, Argument(help="Repository on the Hub, as USER/NAME; it is created if it does not exist.")
     ],
     private: Annotated[bool, Option("--private", help="Create a repository that nobody else can see.")] = False,
     revision: Annotated[

@@ -20,13 +20,13 @@ from elmo_mf.bilm.options import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.unicode_ids import CHARACTERS, WORDS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS, Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target, reorder_rows
+from elmo_mf.convert._many_langs_files import CONFIG, ENCODER, TOKEN_EMBEDDER
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines, is_regular, read_json, write_json
 from elmo_mf.io.validation import validated
 from elmo_mf.storage.numbers import as_stored, show_shape
 from elmo_mf.storage.state_dict import read_state_dict
 
-CONFIG, TOKEN_EMBEDDER, ENCODER = "config.json", "token_embedder.pkl", "encoder.pkl"
 _CHARACTERS, _WORDS = "char.dic", "word.dic"
 _PUBLISHED = "cnn_50_100_512_4096_sample.json"  # the configuration of all 44 languages, which their folders leave out
 _ORDER = (0, 2, 1, 3)  # of its gates, in TensorFlow's order i, g, f, o
@@ -103,11 +103,6 @@ class ManyLangs:
         write_json(folder / "options.json", self.options.to_dict())
         assert self.weights.vocabulary is not None
         self.weights.vocabulary.save(folder / VOCABULARY)
-
-
-def is_many_langs(path: Path) -> bool:
-    """Return whether a path is a folder of ELMoForManyLangs: one with either of its weight files."""
-    return path.is_dir() and any((path / name).exists() for name in (TOKEN_EMBEDDER, ENCODER))
 
 
 def read_many_langs(folder: Path) -> ManyLangs:

@@ -1,5 +1,6 @@
 from ._fasta import read_fasta
-from ._job import KEEP, EmbedSettings, check_new, embed_file
+from ._job import EmbedSettings, embed_file
+from ._output import KEEP, check_new
 from ._text import TextFile
 
 __all__ = [

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,15 +25,13 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed._fasta import keys_of
 from elmo_mf.embed._index import SentenceIndex
+from elmo_mf.embed._output import Keep, expect_none, parts_folder
 from elmo_mf.embed._parts import Parts, finished
 from elmo_mf.embed._text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, output_errors, remove_folder
 from elmo_mf.progress import stage
 from elmo_mf.storage import hdf5_file
-
-Keep = Literal["all", "top", "average"]
-KEEP: tuple[Keep, ...] = ("all", "top", "average")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def embed_file(
             too little space.
         OutputError: A file cannot be written.
     """
-    folder = _folder(output)
+    folder = parts_folder(output)
     identity = json.loads(json.dumps({"input": text.sha256, "keep": settings.keep, "elmo": encoder_identity}))
     if settings.mean:
         identity["mean"] = True
@@ -96,7 +94,7 @@ def embed_file(
         if os.path.lexists(output) and finished(folder, identity, output):
             remove_folder(folder)
             return text.lines
-        _expect_none(output)
+        expect_none(output)
         parts = Parts(folder, identity)
         _check_space(bilm, text, output, settings, parts.size())
         if parts.size():
@@ -106,32 +104,10 @@ def embed_file(
             with atomic_path(output) as path:
                 join_parts(files, index if identifiers is None else identifiers, path)
                 _check_complete(path, text.lines, output, 1 if identifiers is None else 0)
-                _expect_none(output)  # another process may have created it meanwhile
+                expect_none(output)  # another process may have created it meanwhile
                 parts.record_result(path)
         remove_folder(folder)
     return reused
-
-
-def check_new(output: Path) -> None:
-    """Check before the work that no file would be overwritten.
-
-    A file with parts next to it is left to `embed_file`: it may be the result of a run that was killed before it
-    removed the parts.
-
-    Raises:
-        InputError: `output` exists.
-    """
-    if not _folder(output).is_dir():
-        _expect_none(output)
-
-
-def _expect_none(output: Path) -> None:
-    if os.path.lexists(output):
-        raise InputError(f"{output}: already exists; choose another name")
-
-
-def _folder(output: Path) -> Path:
-    return output.with_name(output.name + ".parts")
 
 
 def _check_space(bilm: Bilm, text: TextFile, output: Path, settings: EmbedSettings, written: int) -> None:

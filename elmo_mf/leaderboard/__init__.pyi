@@ -7,7 +7,7 @@ from ._table import reference, table
 from ._units import Unit
 from ._write_reports import write_reports
 from .aggregate import Board, boards
-from .read_records import outputs_of, records_of
+from .read_records import check_records, outputs_of, records_of
 from .sweep_comparison import Comparison, compare, verdict
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Recommendations",
     "Unit",
     "boards",
+    "check_records",
     "compare",
     "machine_kind",
     "outputs_of",

@@ -33,10 +33,23 @@ def records_of(folder: Path) -> Records:
         more = len(problems) - _MOST_WARNINGS
         warnings.warn(f"{store.folder}: found {more} more files like these; left out", stacklevel=2)
     if not records:
-        raise InputError(
-            f"{store.folder}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}"
-        )
+        raise _without_records(folder)
     return records
+
+
+def check_records(folder: Path) -> None:
+    """Check before the work that an output folder has files that may be records.
+
+    Raises:
+        InputError: It has none.
+    """
+    if not any(RecordStore(folder).folder.glob("*.json")):
+        raise _without_records(folder)
+
+
+def _without_records(folder: Path) -> InputError:
+    where = RecordStore(folder).folder
+    return InputError(f"{where}: found no records, expected those of a sweep: elmo-mf sweep --output {folder}")
 
 
 def outputs_of(folder: Path) -> Callable[[Record], Outputs | None]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.records.run import Run, embedders
-from elmo_mf.tasks._encoders import Encoder
 from elmo_mf.tasks._jsonnet import override, task_config
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
+
+if TYPE_CHECKING:
+    from elmo_mf.tasks._encoders import Encoder
 
 _ELMO = ("elmo_mf", "elmo_characters")  # types of the embedder and of the indexer
 MOST_TOKENS = 80
