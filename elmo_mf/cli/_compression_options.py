@@ -43,7 +43,12 @@ class CompressionOptions:
         ),
     ] = "outputs"
     method: Annotated[
-        str, Option(autocompletion=_completion.complete_one(_completion.methods), help="Factorization method.")
+        str,
+        Option(
+            autocompletion=_completion.complete_one(_completion.methods),
+            help="Factorization method: svd, whitened_svd, semi_nmf, nmf, prune or random; fisher_svd or kfac_svd, "
+            "which need gradients; or that of --include.",
+        ),
     ] = "svd"
     targets: Annotated[
         str,

@@ -49,7 +49,11 @@ class EncoderOptions:
         ),
     ] = "all"
     method: Annotated[
-        str, Option(autocompletion=_completion.complete_one(_completion.methods), help="Factorization method.")
+        str,
+        Option(
+            autocompletion=_completion.complete_one(_completion.methods),
+            help="Factorization method: svd, whitened_svd, semi_nmf, nmf, prune or random, or that of --include.",
+        ),
     ] = "svd"
     highway_rank: Annotated[
         int | None, Option(min=1, help="Rank of the character CNN's highway layers, the same at every rank.")

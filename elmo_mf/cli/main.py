@@ -46,7 +46,7 @@ _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain",
 
 
 class _Command(TyperCommand):
-    """Command whose arguments have names in capitals, as errors and texts have them, and whose help is not hyphenated."""
+    """Command whose arguments are in capitals, as in errors and texts, and whose help breaks no line within a word."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
@@ -60,8 +60,7 @@ class _Command(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Return the help, in which no line ends within a word such as elmo-mf or --highway-rank."""
-        texts = [self, *self.get_params(ctx)]
-        for one in texts:
+        for one in (self, *self.get_params(ctx)):
             one.help = one.help and one.help.replace("-", _UNBREAKABLE)
         return super().get_help(ctx).replace(_UNBREAKABLE, "-")
 
@@ -160,7 +159,9 @@ def _show_usage_error(error: Any, arguments: Sequence[str]) -> None:
     command = f" {arguments[0]}" if arguments[0] in names else ""
     help_text = f"elmo-mf{command} --help lists the {'options' if command else 'commands'}"
     message = error.format_message()
-    _terminal.echo(f"elmo-mf: error: {message.rstrip('.')}{' ' if message.endswith('?') else '; '}{help_text}", err=True)
+    _terminal.echo(
+        f"elmo-mf: error: {message.rstrip('.')}{' ' if message.endswith('?') else '; '}{help_text}", err=True
+    )
 
 
 def _check_none_empty(arguments: Sequence[str]) -> None:

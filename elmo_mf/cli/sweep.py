@@ -39,12 +39,17 @@ class GridOptions:
         str | None,
         Option(
             autocompletion=_completion.complete_some(_completion.tasks),
-            help="Comma-separated (default: all tasks, or only ELMo tasks with --options); see elmo-mf tasks.",
+            help="Comma-separated, see elmo-mf tasks; by default all that train a model, or with --options those of "
+            "them with an ELMo.",
         ),
     ] = None
     methods: Annotated[
         str | None,
-        Option(autocompletion=_completion.complete_some(_completion.methods), help="Comma-separated; svd by default."),
+        Option(
+            autocompletion=_completion.complete_some(_completion.methods),
+            help="Comma-separated; svd by default; others: whitened_svd, fisher_svd, kfac_svd, semi_nmf, nmf, prune, "
+            "random.",
+        ),
     ] = None
     targets: Annotated[
         str | None,

@@ -17,7 +17,7 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
-from elmo_mf.compression import size_report
+from elmo_mf.compression import method_names, size_report
 from elmo_mf.resources import published_recommendations
 from tests.conftest import ROOT, small_data
 from tests.records.samples import record, write
@@ -49,7 +49,8 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     ],
 )
 def test_errors_in_the_use_of_a_command(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert message in _fails(capsys, *arguments)
+    error = _fails(capsys, *arguments)
+    assert message in error and "?;" not in error
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -548,9 +549,18 @@ def test_completion_and_exit_codes_are_told(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_no_python_types(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no Python types, names arguments in capitals as errors do, and breaks no line within a word."""
     assert _run(command, "--help") == 0
-    assert not re.findall(r"list\[.*", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert not re.findall(r"list\[.*|\w-$", shown, re.MULTILINE)
+    assert shown.startswith("Usage: ") and not re.search(r"[{[][a-z]", shown.partition("\n\n")[0])
+
+
+@pytest.mark.parametrize("command", ["compress", "sweep"])
+def test_help_names_all_methods(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(command, "--help") == 0
+    assert set(method_names()) <= set(re.findall(r"\w+", capsys.readouterr().out))
 
 
 @pytest.mark.parametrize(
