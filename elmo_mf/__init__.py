@@ -11,6 +11,7 @@ _MODULES = {
     "Bilm": "elmo_mf.bilm",
     "Compression": "elmo_mf.records.compression",
     "accelerate": "elmo_mf.acceleration",
+    "accelerate_archive": "elmo_mf.acceleration",
     "benchmark": "elmo_mf.bench",
     "compress_checkpoint": "elmo_mf.compression",
     "perplexity": "elmo_mf.pretrain",

@@ -1,4 +1,4 @@
-from .acceleration import accelerate
+from .acceleration import accelerate, accelerate_archive
 from .bench import benchmark
 from .bilm import Bilm
 from .compression import compress_checkpoint
@@ -13,6 +13,7 @@ __all__ = [
     "Bilm",
     "Compression",
     "accelerate",
+    "accelerate_archive",
     "benchmark",
     "compress_checkpoint",
     "perplexity",

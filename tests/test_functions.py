@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import elmo_mf
-from elmo_mf import benchmark, compress_checkpoint, perplexity, read_leaderboard, sweep
+from elmo_mf import accelerate_archive, benchmark, compress_checkpoint, perplexity, read_leaderboard, sweep
+from elmo_mf.acceleration import SearchSettings
 from elmo_mf.errors import InputError
 from elmo_mf.tabular import Tabular
 from elmo_mf.tasks import SweepSpec
@@ -44,6 +45,10 @@ def test_keys_of_sweeps_are_typed() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: accelerate_archive("gone.tar.gz", "x"), "gone.tar.gz: no such model archive"),
+        (lambda: accelerate_archive("gone.tar.gz", "x", stock=True), "stock: found it without a compression"),
+        (lambda: accelerate_archive("x", "y", search=SearchSettings("gone")), "data: found gone"),
+        (lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, batch=2)), "batch: found 2"),
         (lambda: compress_checkpoint("weights/demo", out="x"), "compression: found none"),
         (lambda: compress_checkpoint("weights/demo", out="x", dtype="int7"), "dtype: found int7"),
         (lambda: compress_checkpoint("gone", out="x", dtype="int8"), "gone: no such file"),

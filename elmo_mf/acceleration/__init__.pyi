@@ -3,13 +3,16 @@ from ._figure import plot_search
 from ._load import LoadedModel, load_stock, read_instances
 from ._stock import StockSettings
 from ._write_archive import accelerated, encoder_parameters, write_accelerated, write_stock
+from .accelerate_archive import AcceleratedArchive, TestScores, accelerate_archive
 from .archive import ModelArchive, open_archive
 from .form_search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
 from .model_comparison import Comparison, Loss
 from .replace_encoder import EncoderSettings, accelerate
+from .search_settings import SearchSettings, search_folder
 from .speed import Speed, peak_memory, speeds, vector_difference
 
 __all__ = [
+    "AcceleratedArchive",
     "Candidate",
     "Comparison",
     "EncoderSettings",
@@ -20,9 +23,12 @@ __all__ = [
     "ModelArchive",
     "Row",
     "SearchResult",
+    "SearchSettings",
     "Speed",
     "StockSettings",
+    "TestScores",
     "accelerate",
+    "accelerate_archive",
     "accelerated",
     "candidates",
     "encoder_parameters",
@@ -35,6 +41,7 @@ __all__ = [
     "plot_search",
     "read_instances",
     "search",
+    "search_folder",
     "speeds",
     "vector_difference",
     "write_accelerated",

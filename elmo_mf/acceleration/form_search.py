@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allennlp.data import Instance
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +20,10 @@ from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.records import Compression, Distillation
+from elmo_mf.tabular import Tabular
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHARES = (0.5, 0.25, 0.125, 0.0625)
 """Budgets of the compressed candidates, mild to harsh, as shares of the dense biLSTM's parameters."""
@@ -75,9 +79,9 @@ class Row(BaseModel):
         return next(speed.model_ratio or 0.0 for speed in self.speeds if speed.batch == batch)
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """Result of a search.
+@dataclass(frozen=True, repr=False)
+class SearchResult(Tabular):
+    """Result of a search, which is shown as a table of the forms that were measured.
 
     Attributes:
         goal: The metric.
@@ -98,12 +102,60 @@ class SearchResult:
     settings: EncoderSettings
 
     @property
-    def shown(self) -> bool:
+    def is_shown(self) -> bool:
         """Whether the winner's loss is shown to be within the tolerance.
 
         Where nothing is, the winner is the dense encoder in float32, which computes what the original does.
         """
         return self.winner.verdict == "within"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "metric": self.goal.name,
+            "tolerance": self.tolerance,
+            "examples": self.examples,
+            "resolution": self.resolution,
+            "written": self.winner.name,
+            "shown": self.is_shown,
+            "rows": [row.model_dump() for row in self.rows],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each form and batch size, with its loss in points; the original's has no speeds."""
+        import pandas as pd
+
+        rows = []
+        for row in self.rows:
+            loss, low, high = row.loss
+            measured = {
+                "form": row.name, self.goal.name: row.score, "loss": loss, "loss_low": low, "loss_high": high,
+                "verdict": row.verdict, "encoder_parameters": row.encoder_parameters,
+            }  # fmt: skip
+            rows += [measured | speed.model_dump() for speed in row.speeds] or [measured]
+        return pd.DataFrame(rows)
+
+    def notes(self) -> list[str]:
+        """Return what the losses are, and what the search shows."""
+        name, examples = self.goal.name, f"{self.examples:,} examples"
+        return [f"loss: points of {name} lost against the original on the same {examples}", self.conclusion()]
+
+    def conclusion(self) -> str:
+        """Say in a sentence what the search shows."""
+        tolerance = f"{self.tolerance:g} point{'' if self.tolerance == 1 else 's'}"
+        name = self.winner.name
+        if self.is_shown:
+            return f"{name}: the fastest form shown to lose at most {tolerance} of {self.goal.name}"
+        few = ""
+        if self.resolution > self.tolerance:
+            few = (
+                f"; {self.examples:,} examples are too few to show this for any form: they cannot exclude a loss of "
+                f"{self.resolution:.2f} points"
+            )
+        return (
+            f"no form is shown to lose at most {tolerance}{few}; {name}, whose predictions are the original's, is "
+            "written"
+        )
 
 
 def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Candidate]:

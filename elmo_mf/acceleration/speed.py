@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 from elmo_mf.acceleration._example_scores import reset_states
 from elmo_mf.acceleration._load import LoadedModel
+from elmo_mf.acceleration.search_settings import BATCHES
 from elmo_mf.bench import interleaved
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 from elmo_mf.progress import track
 
-BATCHES = (1, 32)
-"""Sizes of the batches that are timed."""
 _TEXT_TOKENS = 1500
 _ROUNDS = 3
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from typer import Argument, Option
 
+from elmo_mf.acceleration.search_settings import SearchSettings, search_folder
 from elmo_mf.cli._compression_options import AllCompressionOptions
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli._terminal import echo
-from elmo_mf.errors import InputError, check_installed, missing, one_line, one_of
-from elmo_mf.io import check_output, exclusive, remove_folder, write_json
+from elmo_mf.errors import InputError, check_installed, missing, one_of
+from elmo_mf.io import check_output, write_json
 
 if TYPE_CHECKING:
-    from elmo_mf.acceleration import Candidate, EncoderSettings, LoadedModel, ModelArchive, StockSettings
+    from elmo_mf.acceleration import EncoderSettings
+    from elmo_mf.bilm.encoder import StatePolicy
+    from elmo_mf.bilm.runtime import Precision
     from elmo_mf.records import Compression
 
 
@@ -43,6 +46,17 @@ class RunOptions:
         list[str] | None, Option(metavar="MODULE", help="Module with the model's own classes; can be repeated.")
     ] = None
 
+    def option_names(self) -> Mapping[str, str]:
+        """Map arguments of `accelerate_archive` to the options that set them."""
+        return {"packages": "--include-package"}
+
+    def settings(self, compression: Compression | None) -> EncoderSettings:
+        """Return how the encoders run."""
+        from elmo_mf.acceleration import EncoderSettings
+
+        precision, state = cast("Precision", self.precision), cast("StatePolicy", self.state)
+        return EncoderSettings(compression, precision, state, self.word_cache)
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -66,6 +80,18 @@ class SearchOptions:
     batch: Annotated[int, Option(help="Batch size at which the forms' speeds are compared: 1 or 32.")] = 1
     seconds: Annotated[float, Option(min=0, help="Duration of each speed measurement in seconds.")] = 2.0
     limit: Annotated[int | None, Option(min=1, help="Number of examples of --data to use; all by default.")] = None
+
+    def option_names(self) -> Mapping[str, str]:
+        """Map settings of a search to the options that set them."""
+        return {name: f"--{name}" for name in ("data", "test", "text", "batch")}
+
+    def settings(self) -> SearchSettings | None:
+        """Return what to measure, if there are data."""
+        if self.data is None:
+            return None
+        return SearchSettings(
+            self.data, self.tolerance, self.metric, self.text, self.test, self.batch, self.seconds, self.limit
+        )
 
 
 def accelerate(
@@ -103,57 +129,40 @@ def accelerate(
     if json_file is not None:
         check_output("--json", json_file, (*inputs, out))
     figure.check((*inputs, out))
-    if not _parts(out).exists():  # otherwise an interrupted search is resumed
+    if not search_folder(out).exists():  # otherwise an interrupted search is resumed
         check_unused([out, json_file, figure.plot], force)
     _check(model, searched, figure, run)
     compression = how.compression()
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     check_installed("allennlp")
-    from elmo_mf.acceleration import open_archive
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from elmo_mf.acceleration import accelerate_archive, plot_search
+    from elmo_mf.cli._accelerate_report import print_result
 
-    with open_archive(model) as archive, _stock_allennlp(run.include_package or []):
-        content = _accelerate(archive, out, run, compression, searched, figure, stock)
+    result = accelerate_archive(
+        model, out, run.settings(compression), searched.settings(), elmo_options=run.elmo_options,
+        packages=run.include_package or (), stock=stock,
+    )  # fmt: skip
+    print_result(result)
+    if result.search is not None and figure.plot is not None:
+        plot_search(result.search, figure.plot, figure.theme, searched.batch)
     if json_file is not None:
-        write_json(json_file, content)
+        write_json(json_file, result.to_dict())
     before = f"; the original: {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
     echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB{before})")
     if not stock:
         echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
 
 
-def _accelerate(
-    archive: ModelArchive,
-    out: Path,
-    run: RunOptions,
-    compression: Compression | None,
-    searched: SearchOptions,
-    figure: PlotOptions,
-    stock: bool,
-) -> dict[str, Any]:
-    from elmo_mf.acceleration import EncoderSettings, StockSettings, load_stock
-    from elmo_mf.bilm import BilmOptions
-
-    known = StockSettings()
-    if run.elmo_options is not None:
-        known = StockSettings.of_options(BilmOptions.from_file(run.elmo_options))
-    settings = EncoderSettings(compression, cast(Any, run.precision), cast(Any, run.state), run.word_cache)
-    original = load_stock(archive, known)
-    if searched.data is None:
-        return _convert(out, archive, original, settings, stock)
-    return _search(out, archive, original, known, settings, searched, figure, stock)
-
-
 def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
     """Check options and files, those first that need not wait for an import."""
-    if searched.batch not in (1, 32):
-        raise InputError(f"--batch: found {searched.batch}, expected 1 or 32")
     for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
         if given is not None and searched.data is None:
             raise InputError(f"{option} requires --data")
-    for option, path in (("--data", searched.data), ("--test", searched.test), ("--text", searched.text)):
-        if path is not None and not path.exists():
-            raise InputError(f"{option}: found {path}, which does not exist, expected a file")
+    measured = searched.settings()
+    if measured is not None:
+        measured.check()
     if not model.exists():
         raise missing(model, "model archive", "a model archive of AllenNLP")
     from elmo_mf.bilm.choices import PRECISIONS, STATE_POLICIES
@@ -161,156 +170,3 @@ def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOp
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
             raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
-
-
-@contextmanager
-def _stock_allennlp(packages: list[str]) -> Iterator[None]:
-    """Load AllenNLP's plugins, and let AllenNLP compute as it is installed, without its log lines, in the context."""
-    import logging
-    import os
-    import sys
-    import warnings
-
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    from allennlp.common.plugins import import_plugins
-
-    logger = logging.getLogger("allennlp")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="allennlp")
-        logger.setLevel(logging.ERROR)
-        try:
-            import_plugins()
-            _import(packages)
-            drop_in = sys.modules.get("elmo_mf.drop_in")  # named in .allennlp_plugins, for example
-            with nullcontext() if drop_in is None else drop_in.uninstalled():
-                yield
-        finally:
-            logger.setLevel(level)
-
-
-def _import(packages: list[str]) -> None:
-    from allennlp.common.util import import_module_and_submodules
-
-    for package in packages:
-        try:
-            import_module_and_submodules(package)
-        except Exception as error:  # any error of the user's module
-            found = f"found {package} ({one_line(error)})"
-            raise InputError(f"--include-package: {found}, expected a module that can be imported") from None
-
-
-def _convert(
-    out: Path, archive: ModelArchive, original: LoadedModel, settings: EncoderSettings, stock: bool
-) -> dict[str, Any]:
-    """Write a model in one given form."""
-    from elmo_mf.acceleration import accelerated, speeds, vector_difference
-
-    fast = accelerated(original, settings)
-    difference = vector_difference(original, fast, largest=settings.unchanged)
-    measured = speeds(original, fast)
-    _write(out, archive, original, fast, settings, stock)
-    places = ", ".join(".".join(map(str, place)) for place in original.embedders)
-    echo(f"ELMo: {places}")
-    kind = "largest difference from the original's vectors" if settings.unchanged else "relative error of the vectors"
-    echo(f"{kind} on a sample of text: {difference:.2g}")
-    for speed in measured:
-        echo(
-            f"encoder, {speed.batch} sentence{'s' if speed.batch > 1 else ''}: {speed.encoder_ms:.1f} ms, "
-            f"{speed.encoder_ratio:.1f} times as fast as AllenNLP's"
-        )
-    return {"difference": difference, "speeds": [speed.model_dump() for speed in measured]}
-
-
-def _write(
-    out: Path, archive: ModelArchive, original: LoadedModel, fast: LoadedModel, settings: EncoderSettings, stock: bool
-) -> None:
-    from elmo_mf.acceleration import write_accelerated, write_stock
-
-    if stock:
-        write_stock(out, archive, original, fast)
-    else:
-        write_accelerated(out, archive, fast, settings)
-
-
-def _search(
-    out: Path,
-    archive: ModelArchive,
-    original: LoadedModel,
-    known: StockSettings,
-    settings: EncoderSettings,
-    searched: SearchOptions,
-    figure: PlotOptions,
-    stock: bool,
-) -> dict[str, Any]:
-    """Find and write the fastest form."""
-    from elmo_mf.acceleration import (
-        Candidate,
-        accelerated,
-        candidates,
-        peak_memory,
-        plot_search,
-        read_instances,
-        search,
-    )
-    from elmo_mf.cli import _accelerate_report as report
-    from elmo_mf.storage.resumable import mark_folder
-
-    assert searched.data is not None
-    instances = read_instances(original, searched.data, searched.limit)
-    unseen = None if searched.test is None else read_instances(original, searched.test)
-    tried = candidates(settings.dense, searched.text)
-    if settings.compression is not None:
-        tried = [tried[0], Candidate("given", settings.in_float32, tried[0].precisions)]
-    validation = archive.config.get("trainer", {}).get("validation_metric")
-    folder = _parts(out)
-    with exclusive(folder, f"the output {out}"):
-        mark_folder(folder, _identity(archive, known, settings, searched, tried))
-        result = search(
-            original, instances, searched.tolerance, searched.metric, validation, tried, folder, searched.batch,
-            searched.seconds,
-        )  # fmt: skip
-        winner = accelerated(original, result.settings)
-        _write(out, archive, original, winner, result.settings, stock)
-        remove_folder(folder)
-    report.print_result(result)
-    memory = peak_memory(archive.source, searched.data), peak_memory(out, searched.data)
-    report.print_memory(*memory)
-    content = report.content(result) | {"peak_memory_bytes": dict(zip(("original", "result"), memory, strict=True))}
-    if unseen is not None:
-        content["test"] = report.print_test(original, winner, result, unseen)
-    if figure.plot is not None:
-        plot_search(result, figure.plot, figure.theme, searched.batch)
-    return content
-
-
-def _parts(out: Path) -> Path:
-    return out.with_name(f"{out.name}.parts")
-
-
-def _identity(
-    archive: ModelArchive,
-    known: StockSettings,
-    settings: EncoderSettings,
-    searched: SearchOptions,
-    tried: Sequence[Candidate],
-) -> dict[str, Any]:
-    """Describe what the results of a search depend on."""
-    from elmo_mf.compression import encoder_identity
-    from elmo_mf.provenance import regular_hash
-
-    files = {"weights": archive.weights, "data": searched.data, "text": searched.text}
-    hashes = {
-        name: regular_hash(str(path), f"file of --{name}", "one that can be read")
-        for name, path in files.items()
-        if path is not None
-    }
-    encoders = [encoder_identity(one.settings.compression) for one in tried]
-    kept = {name: getattr(searched, name) for name in ("tolerance", "metric", "batch", "limit")}
-    how = {
-        "encoders": encoders,
-        "state": settings.state,
-        "word_cache": settings.word_cache_mb,
-        "original": asdict(known),
-    }
-    return {"command": "accelerate", **hashes, **kept, **how}

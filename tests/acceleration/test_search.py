@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from allennlp.models.archival import load_archive
 from allennlp.modules.elmo_lstm import ElmoLstm
@@ -18,8 +19,10 @@ from elmo_mf.acceleration import (
     EncoderSettings,
     Loss,
     Row,
+    SearchSettings,
     Speed,
     StockSettings,
+    accelerate_archive,
     fastest,
     in_sequence,
     load_stock,
@@ -62,7 +65,7 @@ def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_pat
     assert [(row.name, row.verdict) for row in first.rows] == [
         ("original", "original"), ("dense", "within"), ("harsh", "worse"),
     ]  # fmt: skip
-    assert first.winner.name == "dense" and first.shown
+    assert first.winner.name == "dense" and first.is_shown
     assert scored == ["scoring original", "scoring dense", "scoring harsh"]
     (tmp_path / "harsh.json").write_text("{")  # damaged: it is measured again
     again = run()
@@ -133,6 +136,22 @@ def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureF
     assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["test"]["examples"] == 36
     assert "<svg" in (tmp_path / "p.svg").read_text()
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
+
+
+def test_the_function(archives: Archives, tmp_path: Path) -> None:
+    """It returns what it measured as tables, and `test` what the result loses on data that chose nothing."""
+    archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
+    converted = accelerate_archive(archive, out, EncoderSettings(Compression(method="svd", rank=1, targets="all")))
+    assert converted.to_pandas()["batch"].tolist() == [1, 32] and converted.search is None
+    assert converted.difference is not None and 0.01 < converted.difference < 10 and "ELMo: model" in repr(converted)
+    settings = SearchSettings(_data(archive), metric="accuracy", test=_data(archive, "train"), limit=4, seconds=0)
+    found = accelerate_archive(archive, out, search=settings)
+    table, test = found.to_pandas(), found.test
+    assert table["form"].tolist()[:3] == ["original", "dense", "dense"] and table["accuracy"].between(0, 1).all()
+    assert pd.isna(table["batch"][0]) and table["batch"].tolist()[1:3] == [1, 32]
+    assert test is not None and (test.examples, test.metric) == (36, "accuracy") and str(test) in repr(found)
+    assert test.loss.estimate == pytest.approx(100 * (test.original["accuracy"] - test.result["accuracy"]))
+    assert '"type": "elmo_mf"' in json.dumps(load_archive(out).config["model"].as_dict(quiet=True))
 
 
 def test_without_data(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
