@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elmo_mf.errors import InputError, check_installed, one_line
 from elmo_mf.io.paths import expanded
+from elmo_mf.resources import embedded
 
 _ADDRESS = re.compile(r"(https?|s3|gs|hf):/+(.+)")
 _ON_THE_HUB = re.compile(r"([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
@@ -16,8 +17,9 @@ _OF_AN_ELMO = ["*.json", "*.hdf5", "*.h5", "vocab*", "*.md"]  # files of a repos
 def local_path(path: str | Path) -> str:
     """Return the local path of a file that is given by a path or a URL.
 
-    A leading `~` and `file://` are expanded; the path need not exist. URLs (`http`, `https`, `s3` and `gs`) are
-    downloaded into AllenNLP's cache; AllenNLP is imported for these only. From the Hugging Face Hub,
+    A leading `~` and `file://` are expanded; the path need not exist. The embedded ELMos `weights/demo`, `weights/base`
+    and `weights/books` are found from any folder. URLs (`http`, `https`, `s3` and `gs`) are downloaded into AllenNLP's
+    cache; AllenNLP is imported for these only. From the Hugging Face Hub,
     `hf://USER/NAME/FILE` is a file and `hf://USER/NAME` a folder with the files of an ELMo, in the client's own cache;
     `@REVISION` may follow NAME.
 
@@ -26,7 +28,7 @@ def local_path(path: str | Path) -> str:
     """
     address = _ADDRESS.fullmatch(str(path))
     if address is None:
-        return expanded(path)
+        return embedded(expanded(path))
     scheme, location = address.groups()  # a Path keeps only one of the two slashes
     if scheme == "hf":
         return _from_the_hub(path, location)

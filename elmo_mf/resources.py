@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_EMBEDDED = tuple(("weights", name) for name in ("demo", "base", "books"))
 
 
 def share() -> Path:
     """Return the folder that contains `jsonnet/`, `leaderboard/`, `tasks/`, `weights/` and `requirements.lock`."""
     installed = _PACKAGE / "share"
     return installed if installed.is_dir() else _PACKAGE.parent
+
+
+def embedded(path: str) -> str:
+    """Return the path of a file or folder of an embedded ELMo, such as `weights/base`, also outside the checkout.
+
+    Args:
+        path: Any path. What exists in the current folder goes before what is embedded.
+    """
+    parts = Path(path).parts[:2]
+    if parts not in _EMBEDDED or os.path.lexists(path):
+        return path
+    return str(share() / path)
 
 
 def demo_options() -> Path:

@@ -17,7 +17,7 @@ from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.records import Compression
 from elmo_mf.records.base_model import MOST_INT
 from elmo_mf.records.identity import Baseline, Precision, Split, View
-from elmo_mf.resources import demo_options, demo_weights
+from elmo_mf.resources import demo_options, demo_weights, embedded
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.task_config import SPLITS, TaskConfig, load_task, task_names
 
@@ -54,7 +54,7 @@ def _by_task(table: dict[str, Any]) -> dict[str, Any]:
 def _check_path(text: str) -> str:
     if "\0" in text:
         raise unexpected("", text, "a path")
-    return expanded(text)
+    return embedded(expanded(text))
 
 
 def _check_limit(limit: object) -> object:
