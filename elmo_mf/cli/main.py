@@ -41,7 +41,7 @@ from elmo_mf.progress import reported_to
 
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__  # of Click, or of Typer's own copy of it, depending on the release
-_UNBREAKABLE = "\N{NON-BREAKING HYPHEN}"
+_UNBREAKABLE = "\u2011"  # a hyphen
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
 
 

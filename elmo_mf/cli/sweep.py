@@ -240,10 +240,11 @@ def sweep(
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
     check_installed("allennlp")
-    from elmo_mf.tasks import missing_files, plan_sweep
+    from elmo_mf.tasks import absent_data, missing_files, plan_sweep
     from elmo_mf.trackers import tracker_named
 
-    if only_report and (missing := missing_files(spec)) and (fetch or mode.dry_run):
+    missing = [*missing_files(spec), *(absent_data(spec) if mode.dry_run else [])] if only_report else []
+    if missing and (fetch or mode.dry_run):
         _report_without_files(spec, missing, mode)
         return
     log = None if tracker is None else tracker_named(tracker, output)
@@ -310,16 +311,20 @@ def _retime(plan: PlannedSweep, threads: int | None, choice: str, quiet: bool, f
 def _report_without_files(spec: SweepSpec, missing: Sequence[PublishedFiles], mode: ModeOptions) -> None:
     """Say what --fetch downloads, and with --dry-run which runs there will be."""
     if mode.json_file is not None:
-        raise InputError("--json requires the sweep's files, which --fetch downloads")
-    if mode.dry_run:
-        from elmo_mf.tasks import expand_without_files
+        raise InputError(f"--json requires the sweep's files, such as those of {missing[0].folder}")
+    from elmo_mf.tasks import expand_without_files, load_task
 
+    if mode.dry_run:
         runs = expand_without_files(spec, missing)
         for run in runs:
             echo(str(run))
         echo(f"{len(runs)} runs; those that are recorded already are recognised once the files are there")
     for entry in missing:
-        echo(f"--fetch downloads {entry.kind} {entry.name} into {entry.folder}")
+        if entry.sources:
+            echo(f"--fetch downloads {entry.kind} {entry.name} into {entry.folder}")
+        else:
+            (files, *_) = (task.files for task in map(load_task, spec.tasks) if spec.data_of(task) == entry.folder)
+            echo(f"{entry.folder}: no such folder, expected {', '.join(files.values())}, which fetch does not download")
 
 
 def _download(entry: PublishedFiles) -> None:

@@ -3,7 +3,7 @@ from ._execution import PRELOAD, TaskWork, TimingWork, local_executor
 from ._named_sweeps import named_sweeps, sweep_file
 from ._portable import ray_executor
 from ._preflight import check_needs
-from ._published_files import PublishedFiles, content_check, missing_files
+from ._published_files import PublishedFiles, absent_data, content_check, missing_files
 from ._retime import RetimedRecords, picked
 from ._stand_ins import expand_without_files
 from ._status import Status, cost_of, status_of
@@ -27,6 +27,7 @@ __all__ = [
     "TaskWork",
     "TimingWork",
     "TrackedRecords",
+    "absent_data",
     "check_needs",
     "content_check",
     "cost_of",

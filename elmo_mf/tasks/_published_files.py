@@ -58,6 +58,15 @@ def missing_files(spec: SweepSpec) -> list[PublishedFiles]:
     return [entry for entry in dict.fromkeys(_entries(spec)) if entry.is_missing]
 
 
+def absent_data(spec: SweepSpec) -> list[PublishedFiles]:
+    """Return the task data of a sweep that cannot be downloaded and have no folder."""
+    return [
+        entry
+        for entry in dict.fromkeys(_entries(spec))
+        if entry.kind == "data" and not entry.sources and not entry.folder.exists()
+    ]
+
+
 def _entries(spec: SweepSpec) -> Iterator[PublishedFiles]:
     options, weights = Path(spec.options), Path(spec.weights)
     elmo = PublishedFiles("weights", weights.parent.name, weights.parent)

@@ -255,7 +255,8 @@ def _words(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> str | N
 
 def _glove(spec: SweepSpec, task: TaskConfig) -> str:
     path = spec.glove_of(task.name)
-    if path is None or not is_regular(path):
-        found = "none" if path is None else path
-        raise InputError(f"glove: {task.name}: found {found}, expected the file of its word vectors")
+    if path is None:
+        raise InputError(f"glove: {task.name}: found none, expected the file of its word vectors")
+    if not is_regular(path):
+        raise missing(Path(path), "file of word vectors", f"the one of {task.name}, see the key glove or --glove")
     return file_hash(path)

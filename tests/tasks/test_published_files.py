@@ -52,6 +52,20 @@ def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_runs_are_listed_before_the_data_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also those of data that cannot be downloaded, as in the paper's first setting."""
+    monkeypatch.chdir(tmp_path)
+    command = "sweep --tasks ptb,wikitext2 --data data --targets input --ranks 2".split()
+    assert main([*command, "--dry-run"]) == 0
+    *runs, total, ptb, wikitext2 = capsys.readouterr().out.splitlines()
+    assert len(runs) == 4 and runs[1] == "ptb svd input rank 2 seed 13" and total.startswith("4 runs; ")
+    for line, name in ((ptb, "ptb"), (wikitext2, "wikitext2")):
+        assert line.startswith(f"data/{name}: no such folder, expected train.txt, valid.txt, test.txt, ")
+    assert main(command) == 2 and "data/ptb/train.txt: no such data file" in capsys.readouterr().err
+
+
 def test_a_sweep_that_fetches(
     tmp_path: Path,
     elmo_files: Callable[..., tuple[Path, Path]],
