@@ -25,6 +25,7 @@ from elmo_mf.progress import stage
 
 if TYPE_CHECKING:
     from elmo_mf.pretrain import StepMetrics, Trainer
+    from elmo_mf.records.pretraining import PretrainRecord
     from elmo_mf.trackers import Tracker
 
 _FILES = (
@@ -157,22 +158,18 @@ def pretrain(
         if trainer.step:
             echo(f"resuming the run in {out}: {trainer}")
 
-        def card(folder: Path, record: dict[str, Any]) -> None:
+        def card(folder: Path, record: PretrainRecord) -> None:
             inherited = licence_on_card(start.weight_file.parent) if start and licence is None else licence
             write_pretrained_card(folder, record, trainer.settings.options(), inherited)
 
         record = _run(trainer, log, card)
-    held_out = record["held_out_perplexity"]
-    before = record.get("start", {}).get("held_out_perplexity")
-    if before is not None:
-        echo(f"held-out perplexity before: forward {before['forward']:.1f}, backward {before['backward']:.1f}")
-    echo(
-        f"held-out perplexity: forward {held_out['forward']:.1f}, backward {held_out['backward']:.1f}, "
-        f"unigram {record['held_out_unigram_perplexity']:.1f}; wrote {out}/weights.hdf5"
-    )
+    if record.start is not None and record.start.held_out_perplexity is not None:
+        echo(f"held-out perplexity before: {record.start.held_out_perplexity}")
+    unigram = f"unigram {record.held_out_unigram_perplexity:.1f}"
+    echo(f"held-out perplexity: {record.held_out_perplexity}, {unigram}; wrote {out}/weights.hdf5")
 
 
-def _run(trainer: Trainer, tracker: Tracker | None, card: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
+def _run(trainer: Trainer, tracker: Tracker | None, card: Callable[[Path, PretrainRecord], None]) -> PretrainRecord:
     smooth: dict[str, float] = {}
     with stage("pretraining", trainer.steps, "steps") as advance:
         advance(trainer.step)

@@ -18,6 +18,7 @@ from elmo_mf.io import read_bytes, write_text
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.records.compression import Compression, parse_compression
 from elmo_mf.records.labels import compression_label
+from elmo_mf.records.pretraining import PretrainRecord, StartRecord
 
 CARD_FILE = "MODEL_CARD.md"
 _ON_THE_HUB = "README.md"
@@ -149,41 +150,39 @@ def write_smaller_card(
     _write(folder, f"ELMo with {options.lstm.dim:,} memory cells", facts, "", _COMPRESSED)
 
 
-def write_pretrained_card(folder: Path, record: Mapping[str, Any], options: BilmOptions, licence: str | None) -> None:
+def write_pretrained_card(folder: Path, record: PretrainRecord, options: BilmOptions, licence: str | None) -> None:
     """Write the card of pretrained weights.
 
     Args:
         folder: Folder of the weights.
-        record: Content of its `pretrain.json`.
+        record: Record of the run.
         options: Options of the ELMo.
         licence: Licence of the weights; None where it is not known.
     """
-    perplexity = record["held_out_perplexity"]
-    compression = record["settings"].get("compression")
+    compression = record.settings.get("compression")
     facts = {
         "licence": licence or NOT_STATED,
         "architecture": _architecture(options),
         "low-rank from the start": "no" if compression is None else _label(parse_compression(compression)),
-        **_started(record.get("start")),
-        "trained on": f"{record['train_words']:,} words, SHA-256 " + ", ".join(record["train_sha256"]),
-        "held-out perplexity": f"forward {perplexity['forward']:.1f}, backward {perplexity['backward']:.1f} on "
-        f"{record['held_out_words']:,} words (a unigram model: {record['held_out_unigram_perplexity']:.1f})",
-        "vocabulary of the softmax": f"{record['vocabulary_size']:,} words",
-        "command": code(record["command"]),
-        "hours of training": f"{record['training_seconds'] / 3600:.2f} on {markdown(record['device'])}",
-        "weights": f"SHA-256 {record['weights_sha256']}",
+        **_started(record.start),
+        "trained on": f"{record.train_words:,} words, SHA-256 " + ", ".join(record.train_sha256),
+        "held-out perplexity": f"{record.held_out_perplexity} on {record.held_out_words:,} words (a unigram model: "
+        f"{record.held_out_unigram_perplexity:.1f})",
+        "vocabulary of the softmax": f"{record.vocabulary_size:,} words",
+        "command": code(record.command),
+        "hours of training": f"{record.training_seconds / 3600:.2f} on {markdown(record.device)}",
+        "weights": f"SHA-256 {record.weights_sha256}",
     }
     _write(folder, "ELMo, pretrained", facts, "", _PRETRAINED)
 
 
-def _started(start: Mapping[str, Any] | None) -> dict[str, str]:
+def _started(start: StartRecord | None) -> dict[str, str]:
     """Return what a card says of the ELMo that a training continued from."""
     if start is None:
         return {}
-    before = start.get("held_out_perplexity")
-    perplexity = "" if before is None else f"forward {before['forward']:.1f}, backward {before['backward']:.1f}"
-    facts = {"continued from": f"weights, SHA-256 {start['weights_sha256']}"}
-    return facts | ({"held-out perplexity before": perplexity} if perplexity else {})
+    facts = {"continued from": f"weights, SHA-256 {start.hashes['weights']}"}
+    before = start.held_out_perplexity
+    return facts if before is None else facts | {"held-out perplexity before": str(before)}
 
 
 def write_converted_card(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from elmo_mf.records.pretraining import Epoch
 from elmo_mf.trackers import RunLog, TrackedRun, Tracker
 
 _LOG_STEPS = 10
@@ -43,10 +44,10 @@ class TrainingLog:
             }
             self._log.metrics(values, progress.step)
 
-    def epoch(self, step: int, perplexity: dict[str, float]) -> None:
-        """Log the held-out perplexities, `forward` and `backward`."""
+    def epoch(self, step: int, epoch: Epoch) -> None:
+        """Log the held-out perplexities."""
         if self._log is not None:
-            self._log.metrics({f"held_out/{name}": perplexity[name] for name in ("forward", "backward")}, step)
+            self._log.metrics({"held_out/forward": epoch.forward, "held_out/backward": epoch.backward}, step)
 
     def finish(self) -> None:
         """Close the log."""

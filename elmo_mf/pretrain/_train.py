@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
@@ -28,13 +28,14 @@ from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain._model import LanguageModel, perplexities
 from elmo_mf.pretrain._progress import StepMetrics, TrainingLog
 from elmo_mf.pretrain._schedule import scheduler
-from elmo_mf.pretrain._state import NumpyState, SavedProgress, check_carried
+from elmo_mf.pretrain._state import NumpyState, SavedProgress, TrainerState, check_carried
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax
 from elmo_mf.progress import track
 from elmo_mf.provenance import file_hash, provenance
 from elmo_mf.records import digest
+from elmo_mf.records.pretraining import Epoch, HeldOutPerplexity, PretrainRecord, StartRecord
 from elmo_mf.storage.resumable import check_like, check_optimizer, checkpoint_errors, load_state, save_state
 from elmo_mf.trackers import TrackedRun, Tracker, as_parameters
 
@@ -90,8 +91,8 @@ class Trainer:
             settings.schedule, self.optimizer, settings.learning_rate, self.steps, settings.warmup
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.mixed == "float16")
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] | None = None
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] | None = None
         self.saved = 0
         self._identity: dict[str, Any] = {
             "version": VERSION,
@@ -159,8 +160,8 @@ class Trainer:
         report: Callable[[StepMetrics], None] = lambda _: None,
         checkpoint_seconds: float = 120,
         tracker: Tracker | None = None,
-        beside: Callable[[Path, dict[str, Any]], None] = lambda folder, record: None,
-    ) -> dict[str, Any]:
+        beside: Callable[[Path, PretrainRecord], None] = lambda folder, record: None,
+    ) -> PretrainRecord:
         """Train to the end and export the result.
 
         Args:
@@ -251,12 +252,12 @@ class Trainer:
     def _validate(self, epoch: int, batches: list[Batch]) -> None:
         forward, backward = perplexities(self.model, batches, self.valid_corpus.characters)
         self._check_finite("held-out perplexity", forward + backward)
-        self.history.append({"epoch": epoch + 1, "forward": forward, "backward": backward})
+        self.history.append(Epoch(epoch=epoch + 1, forward=forward, backward=backward))
         if self.settings.patience is not None and self._epochs_since_best() == 0:
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
     def _epochs_since_best(self) -> int:
-        means = [epoch["forward"] * epoch["backward"] for epoch in self.history]
+        means = [epoch.forward * epoch.backward for epoch in self.history]
         return len(means) - 1 - means.index(min(means)) if means else 0
 
     def _out_of_patience(self) -> bool:
@@ -270,69 +271,64 @@ class Trainer:
     def _checkpoint(self) -> None:
         if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
             self._check_finite("largest weight", math.inf)
-        name, keys, *rest = np.random.get_state(legacy=True)
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "carried": self.model.bilm.carried_state,
-            "best": self.best,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            "numpy_rng": [name, torch.from_numpy(np.asarray(keys, np.int64)), *map(float, rest)],
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": self.history,
-        }
-        save_state(self.folder / CHECKPOINT, self._identity, state)
+        state = TrainerState(
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            scaler=self.scaler.state_dict(),
+            carried=self.model.bilm.carried_state,
+            best=self.best,
+            rng=torch.get_rng_state(),
+            cuda_rng=torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            numpy_rng=NumpyState.current(),
+            progress=SavedProgress(step=self.step, seconds=self.seconds, history=self.history),
+        )
+        save_state(self.folder / CHECKPOINT, self._identity, state.to_dict())
         self.saved = self.step
 
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
-        state = load_state(path, self._identity)
-        if state is not None:
+        stored = load_state(path, self._identity)
+        if stored is not None:
             with checkpoint_errors(path):
-                advance = self._checked(state)
-                self._take(state, NumpyState.of(state["numpy_rng"]))
-            self.step = self.saved = advance.step
-            self.seconds, self.history = advance.seconds, [epoch.model_dump() for epoch in advance.history]
+                state = TrainerState.from_dict(stored)
+                self._check(state)
+                self._take(state)
 
-    def _checked(self, state: dict[str, Any]) -> SavedProgress:
-        """Check that all parts of a state fit this run, and return its progress."""
+    def _check(self, state: TrainerState) -> None:
+        """Check that all parts of a state fit this run."""
         expected: dict[str, Any] = {
             "model": self.model.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
         }
-        check_like({name: state[name] for name in expected}, expected, "state")
-        check_optimizer(state["optimizer"], self.optimizer)
-        if state["best"] is not None:
-            check_like(state["best"], expected["model"], "best")
+        check_like({name: getattr(state, name) for name in expected}, expected, "state")
+        check_optimizer(state.optimizer, self.optimizer)
+        if state.best is not None:
+            check_like(state.best, expected["model"], "best")
         lstm = self.model.bilm.options.lstm
-        check_carried(state["carried"], (lstm.projection_dim, lstm.dim), lstm.n_layers)
-        advance = SavedProgress.model_validate({name: state[name] for name in SavedProgress.model_fields})
-        advance.check(self._ends)
-        if state["scheduler"]["last_epoch"] != advance.step:
-            raise ValueError(f"scheduler: step {state['scheduler']['last_epoch']}, not {advance.step}")
-        return advance
+        check_carried(state.carried, (lstm.projection_dim, lstm.dim), lstm.n_layers)
+        state.progress.check(self._ends)
+        if state.scheduler["last_epoch"] != state.progress.step:
+            raise ValueError(f"scheduler: step {state.scheduler['last_epoch']}, not {state.progress.step}")
 
-    def _take(self, state: dict[str, Any], numpy_state: NumpyState) -> None:
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        keys, position = np.array(numpy_state.keys, np.uint32), int(numpy_state.position)
-        np.random.set_state((numpy_state.name, keys, position, int(numpy_state.has_gauss), numpy_state.gauss))
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
-        if state["carried"] is not None:
-            self.model.bilm.carried_state = [(h.to(self.device), c.to(self.device)) for h, c in state["carried"]]
-        self.best = state["best"]
+    def _take(self, state: TrainerState) -> None:
+        torch.set_rng_state(state.rng)
+        if state.cuda_rng is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state.cuda_rng, self.device)
+        state.numpy_rng.restore()
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.scheduler.load_state_dict(state.scheduler)
+        self.scaler.load_state_dict(state.scaler)
+        if state.carried is not None:
+            self.model.bilm.carried_state = [(h.to(self.device), c.to(self.device)) for h, c in state.carried]
+        self.best = state.best
+        self.step = self.saved = state.progress.step
+        self.seconds, self.history = state.progress.seconds, list(state.progress.history)
 
-    def _export(self, valid_batches: list[Batch], beside: Callable[[Path, dict[str, Any]], None]) -> dict[str, Any]:
+    def _export(self, valid_batches: list[Batch], beside: Callable[[Path, PretrainRecord], None]) -> PretrainRecord:
         """Write weights, softmax, vocabulary and record; the perplexities are computed from the written files."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -344,41 +340,44 @@ class Trainer:
             write_softmax(folder / SOFTMAX_FILE, model.softmax, settings.softmax, dim, n_words, settings.dtype)
             self.vocabulary.save(folder / VOCABULARY_FILE)
             stored, _ = read_language_model(folder / "options.json", folder / "weights.hdf5", None, folder)
-            forward, backward = perplexities(stored, valid_batches, self.valid_corpus.characters)
-            record = self._record(folder) | {"held_out_perplexity": {"forward": forward, "backward": backward}}
-            if self.start is not None:
-                record["start"] = self._record_of(self.start, valid_batches)
-            write_json(folder / "pretrain.json", record)
+            record = self._record(folder, self._perplexities(stored, valid_batches), valid_batches)
+            write_json(folder / "pretrain.json", record.to_dict())
             beside(folder, record)
         return record
 
-    def _record_of(self, start: Start, valid_batches: list[Batch]) -> dict[str, Any]:
-        """Return the hashes of the ELMo that the run continued from and, if it has a softmax, its perplexities."""
-        record: dict[str, Any] = {f"{name}_sha256": sha256 for name, sha256 in self._identity["start"].items()}
-        if start.softmax is not None:
-            model, _ = read_language_model(start.options_file, start.weight_file, None, start.softmax)
-            forward, backward = perplexities(model, valid_batches, self.valid_corpus.characters)
-            record["held_out_perplexity"] = {"forward": forward, "backward": backward}
-        return record
+    def _perplexities(self, model: LanguageModel, batches: list[Batch]) -> HeldOutPerplexity:
+        forward, backward = perplexities(model, batches, self.valid_corpus.characters)
+        return HeldOutPerplexity(forward, backward)
 
-    def _record(self, folder: Path) -> dict[str, Any]:
+    def _start_record(self, start: Start, valid_batches: list[Batch]) -> StartRecord:
+        hashes = self._identity["start"]
+        if start.softmax is None:
+            return StartRecord(hashes)
+        model, _ = read_language_model(start.options_file, start.weight_file, None, start.softmax)
+        return StartRecord(hashes, self._perplexities(model, valid_batches))
+
+    def _record(self, folder: Path, held_out: HeldOutPerplexity, valid_batches: list[Batch]) -> PretrainRecord:
         train, valid = self.files
         n_words = len(self.vocabulary)
         unigram = unigram_perplexity(self.train_corpus.predictions(), self.valid_corpus.predictions(), n_words)
-        return {
-            "command": command_line(train, valid, self.folder, self.settings, self.start),
-            "settings": self.settings.to_dict(),
-            "training_version": VERSION,
-            "held_out_unigram_perplexity": unigram,
-            "perplexity_by_epoch": self.history,
-            "vocabulary_size": n_words,
-            "train_words": self.train_corpus.n_words,
-            "held_out_words": self.valid_corpus.n_words,
-            "training_seconds": round(self.seconds, 1),
-            "train_sha256": self._identity["train text"],
-            "valid_sha256": self._identity["valid text"],
-            "weights_sha256": file_hash(folder / "weights.hdf5"),
-            "softmax_sha256": file_hash(folder / SOFTMAX_FILE),
-            "device": str(self.device),
-            **provenance(self.device).to_dict(),
-        }
+        where = provenance(self.device)
+        return PretrainRecord(
+            command=command_line(train, valid, self.folder, self.settings, self.start),
+            settings=self.settings.to_dict(),
+            training_version=VERSION,
+            held_out_unigram_perplexity=unigram,
+            perplexity_by_epoch=self.history,
+            vocabulary_size=n_words,
+            train_words=self.train_corpus.n_words,
+            held_out_words=self.valid_corpus.n_words,
+            training_seconds=round(self.seconds, 1),
+            train_sha256=self._identity["train text"],
+            valid_sha256=self._identity["valid text"],
+            weights_sha256=file_hash(folder / "weights.hdf5"),
+            softmax_sha256=file_hash(folder / SOFTMAX_FILE),
+            device=str(self.device),
+            versions=where.versions,
+            machine=where.machine,
+            held_out_perplexity=held_out,
+            start=None if self.start is None else self._start_record(self.start, valid_batches),
+        )

@@ -218,7 +218,8 @@ def test_training_the_embedder(elmo_files: Files, gpu: EmulatedGpu) -> None:
 
 
 def _pretrained(texts: Texts, out: Path, settings: PretrainSettings, device: str | None) -> dict[str, Any]:
-    return Trainer([texts[0]], [texts[1]], out, settings, device=None if device is None else torch.device(device)).run()
+    trainer = Trainer([texts[0]], [texts[1]], out, settings, device=None if device is None else torch.device(device))
+    return trainer.run().to_dict()
 
 
 @pytest.mark.parametrize(

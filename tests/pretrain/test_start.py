@@ -113,8 +113,9 @@ def test_a_compressed_start(
     assert _identical(tmp_path / "same" / "weights.hdf5", start.weight_file)
     assert (tmp_path / "same" / "options.json").read_text() == start.options_file.read_text()
     record = _trainer(own_texts, tmp_path / "out", start, epochs=4).run()
-    before, after = record["start"]["held_out_perplexity"], record["held_out_perplexity"]
-    assert after["forward"] < before["forward"] and after["backward"] < before["backward"]
+    assert record.start is not None and record.start.held_out_perplexity is not None
+    before, after = record.start.held_out_perplexity, record.held_out_perplexity
+    assert after.forward < before.forward and after.backward < before.backward
     options = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5").options
     for key, lstm in read_weights(tmp_path / "out" / "weights.hdf5", options).lstms.items():
         source = read_weights(start.weight_file, options).lstms[key]
@@ -138,7 +139,9 @@ def test_before_the_first_step_perplexity_is_the_starts(
     actual = perplexities(run.model, run.valid_corpus.batches(256, None), run.valid_corpus.characters)
     expected = evaluate(start.options_file, start.weight_file, [own_texts[1]])
     assert actual == pytest.approx((expected.forward, expected.backward), rel=1e-6)
-    record = run.run()["start"]
+    start_record = run.run().start
+    assert start_record is not None
+    record = start_record.to_dict()
     assert record["held_out_perplexity"] == pytest.approx(
         {"forward": expected.forward, "backward": expected.backward}, rel=1e-6
     )
@@ -171,7 +174,7 @@ def test_a_run_that_was_cut_continues_exactly(
         _trainer(own_texts, tmp_path / "cut", start, **changes).run(cut, checkpoint_seconds=0)
     resumed = _trainer(own_texts, tmp_path / "cut", start, **changes)
     assert resumed.step == 2
-    assert resumed.run()["held_out_perplexity"] == whole["held_out_perplexity"]
+    assert resumed.run().held_out_perplexity == whole.held_out_perplexity
     for name in ("weights.hdf5", "softmax.hdf5"):
         assert _identical(tmp_path / "whole" / name, tmp_path / "cut" / name)
     assert not _identical(tmp_path / "whole" / "weights.hdf5", trained[kind] / "weights.hdf5")
@@ -213,7 +216,7 @@ def test_a_new_softmax(trained: dict[SoftmaxKind, Path], own_texts: Texts, tmp_p
     expected = Bilm.from_files(elmo / "options.json", elmo / "weights.hdf5").state_dict()
     state = run.model.bilm.state_dict()
     assert all(torch.equal(state[name], value) for name, value in expected.items())
-    record = run.run()
+    record = run.run().to_dict()
     assert "held_out_perplexity" not in record["start"] and "softmax_sha256" not in record["start"]
     assert set((tmp_path / "out" / "vocabulary.txt").read_text().split()[3:]) == {"red", "purple", "green", "blue"}
     assert "--from options.json weights.hdf5 --new-softmax" in record["command"]

@@ -37,11 +37,11 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 def test_learns(softmax: SoftmaxKind, texts: Texts, tmp_path: Path) -> None:
     record = trainer(texts, tmp_path / "out", replace(TINY, softmax=softmax, epochs=24, learning_rate=0.02)).run()
-    held_out = record["held_out_perplexity"]
-    assert max(held_out.values()) < 0.75 * record["held_out_unigram_perplexity"]
-    assert json.loads((tmp_path / "out" / "pretrain.json").read_text()) == record
-    assert record["weights_sha256"] == file_hash(tmp_path / "out" / "weights.hdf5")
-    assert record["command"].startswith("elmo-mf pretrain train.txt --valid valid.txt --out out --cell 16")
+    held_out = record.held_out_perplexity
+    assert max(held_out.forward, held_out.backward) < 0.75 * record.held_out_unigram_perplexity
+    assert json.loads((tmp_path / "out" / "pretrain.json").read_text()) == record.to_dict()
+    assert record.weights_sha256 == file_hash(tmp_path / "out" / "weights.hdf5")
+    assert record.command.startswith("elmo-mf pretrain train.txt --valid valid.txt --out out --cell 16")
     assert set((tmp_path / "out" / "vocabulary.txt").read_text().split()[3:]) == set(
         "red green blue black white".split()
     )
@@ -106,8 +106,8 @@ def test_a_run_that_was_cut_continues_exactly(
     assert resumed.step == at
     record = resumed.run()
     assert _same(tmp_path / "whole", tmp_path / "cut")
-    assert record["held_out_perplexity"] == whole["held_out_perplexity"]
-    assert record["perplexity_by_epoch"] == whole["perplexity_by_epoch"]
+    assert record.held_out_perplexity == whole.held_out_perplexity
+    assert record.perplexity_by_epoch == whole.perplexity_by_epoch
 
 
 def test_accumulated_batches_are_one_large_batch(texts: Texts, tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None
         TINY, epochs=60, patience=2, learning_rate=0.03, schedule="constant", softmax="full", dtype="float32"
     )
     record = trainer(texts, tmp_path / "out", settings).run()
-    means = [epoch["forward"] * epoch["backward"] for epoch in record["perplexity_by_epoch"]]
+    means = [epoch.forward * epoch.backward for epoch in record.perplexity_by_epoch]
     best = means.index(min(means))
     assert len(means) == best + 3 < 60
-    exported = record["held_out_perplexity"]
-    assert exported["forward"] == pytest.approx(record["perplexity_by_epoch"][best]["forward"], rel=1e-5)
+    exported = record.held_out_perplexity
+    assert exported.forward == pytest.approx(record.perplexity_by_epoch[best].forward, rel=1e-5)
 
 
 def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
@@ -170,8 +170,9 @@ def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
     compression = {"method": "svd", "rank": 3, "targets": "input+recurrent"}
     settings = replace(TINY, compression=compression, epochs=24, learning_rate=0.02)
     record = trainer(texts, tmp_path / "out", settings).run()
-    assert max(record["held_out_perplexity"].values()) < 0.75 * record["held_out_unigram_perplexity"]
-    assert "--targets input+recurrent --rank 3" in record["command"]
+    held_out = record.held_out_perplexity
+    assert max(held_out.forward, held_out.backward) < 0.75 * record.held_out_unigram_perplexity
+    assert "--targets input+recurrent --rank 3" in record.command
     bilm = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")
     for lstm in read_weights(tmp_path / "out" / "weights.hdf5", bilm.options).lstms.values():
         assert all(isinstance(lstm.matrices[t], Factors) for t in ("input", "recurrent"))
@@ -195,7 +196,7 @@ def test_mixed_precision_learns_what_full_precision_does(
     full, perplexity = replace(TINY, epochs=4, learning_rate=0.03), []
     for settings in (full, replace(full, mixed=mixed)):
         record = trainer(texts, tmp_path / settings.mixed, settings, device).run()
-        perplexity.append(record["held_out_perplexity"]["forward"])
+        perplexity.append(record.held_out_perplexity.forward)
     assert perplexity[0] != perplexity[1] == pytest.approx(perplexity[0], rel=0.05)
 
 
@@ -219,7 +220,7 @@ def test_several_texts_are_one(texts: Texts, tmp_path: Path) -> None:
     trainer(texts, tmp_path / "whole").run()
     record = Trainer(parts, [texts[1]], tmp_path / "parts", TINY).run()
     assert _same(tmp_path / "whole", tmp_path / "parts")
-    assert record["train_sha256"] == [file_hash(part) for part in parts]
+    assert record.train_sha256 == [file_hash(part) for part in parts]
 
 
 def test_the_command_that_repeats_a_run() -> None:
@@ -458,7 +459,7 @@ def test_texts_from_a_pipe(texts: Texts, tmp_path: Path) -> None:
     """The text is read once, and the record has its hash."""
     with pipe_of(texts[1].read_bytes()) as pipe:
         record = Trainer([texts[0]], [pipe], tmp_path / "out", TINY).run()
-    assert record["valid_sha256"] == [file_hash(texts[1])]
+    assert record.valid_sha256 == [file_hash(texts[1])]
     trainer(texts, tmp_path / "files").run()
     assert _same(tmp_path / "out", tmp_path / "files")
 
