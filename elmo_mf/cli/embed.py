@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
     from elmo_mf.bilm import Bilm, StatePolicy
     from elmo_mf.bilm.checkpoint_files import CheckpointFiles
+    from elmo_mf.bilm.choices import Precision
     from elmo_mf.embed import EmbedSettings, TextFile
     from elmo_mf.records import Compression
+
+_WORD_CACHE_MB = 64
 
 
 @dataclass(frozen=True)
@@ -52,28 +56,84 @@ class KnownWords:
         return {"token_embeddings": file_hash(self.token_embeddings)}
 
 
+@dataclass(frozen=True)
+class VectorOptions:
+    """How vectors are computed, and which are kept."""
+
+    all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False
+    top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False
+    average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False
+    state: Annotated[
+        str, Option(help="Initial LSTM state for each line: zero, or primed, the state after a fixed text.")
+    ] = "zero"
+    precision: Annotated[
+        str, Option(help="Precision of the encoder's weights on a CPU: float32, bfloat16 or int8.")
+    ] = "float32"
+    batch: Annotated[int, Option(min=1, help="Number of sentences per batch.")] = 32
+    pool: Annotated[str | None, Option(help="mean: keep only the mean over the tokens.")] = None
+
+    def settings(self) -> EmbedSettings:
+        """Return how a text is embedded.
+
+        Raises:
+            InputError: A value is wrong, or two options contradict each other.
+        """
+        from elmo_mf.bilm.choices import PRECISIONS
+        from elmo_mf.embed import KEEP, EmbedSettings
+
+        if self.state not in ("zero", "primed"):
+            raise InputError(f"--state: found {self.state!r}, expected zero or primed")
+        if self.pool not in (None, "mean"):
+            raise InputError(f"--pool: found {self.pool!r}, expected mean")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"--precision: found {self.precision!r}, {one_of(self.precision, PRECISIONS)}")
+        layers = self.all_layers, self.top, self.average
+        keep = [name for name, chosen in zip(KEEP, layers, strict=True) if chosen] or ["all"]
+        if len(keep) > 1:
+            raise InputError("--all, --top and --average are mutually exclusive")
+        return EmbedSettings(keep[0], self.batch, mean=self.pool is not None)
+
+    def read(self, files: CheckpointFiles, compression: Compression | None) -> Bilm:
+        """Read the encoder, compressed if that is asked for.
+
+        Args:
+            files: Its files.
+            compression: What to compress; None for nothing.
+
+        Raises:
+            InputError: See `Bilm.from_files`.
+        """
+        from elmo_mf.bilm import Bilm
+
+        state, precision = cast("StatePolicy", self.state), cast("Precision", self.precision)
+        return Bilm.from_files(
+            files.options, files.weights, compression, state, _WORD_CACHE_MB, precision, files.vocabulary
+        )
+
+    def given(self) -> Mapping[str, bool]:
+        """Return whether each option but `--batch` has another value than by default."""
+        return {
+            "--all": self.all_layers,
+            "--top": self.top,
+            "--average": self.average,
+            "--pool": self.pool is not None,
+            "--state": self.state != "zero",
+            "--precision": self.precision != "float32",
+        }
+
+
 def embed(
     text: Annotated[Path, Argument(metavar="INPUT", help="Tokenised text, one sentence per line.")],
     elmo: ElmoOptions,
     compress: CompressionOptions,
     where: DeviceOptions,
     known: KnownWords,
+    vectors: VectorOptions,
     output: Annotated[Path | None, Argument(metavar="OUTPUT", help="HDF5 file to write.")] = None,
     out: Output = None,
-    all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False,
-    top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False,
-    average: Annotated[bool, Option("--average", help="Keep the average of the layers.")] = False,
-    state: Annotated[
-        str, Option(help="Initial LSTM state for each line: zero, or primed, the state after a fixed text.")
-    ] = "zero",
-    precision: Annotated[
-        str, Option(help="Precision of the encoder's weights on a CPU: float32, bfloat16 or int8.")
-    ] = "float32",
-    batch: Annotated[int, Option(min=1, help="Number of sentences per batch.")] = 32,
     fasta: Annotated[
         bool, Option("--fasta", help="INPUT is FASTA: each residue is a token, and datasets are named by identifier.")
     ] = False,
-    pool: Annotated[str | None, Option(help="mean: keep only the mean over the tokens.")] = None,
     vocabulary: Annotated[
         bool,
         Option(
@@ -100,56 +160,38 @@ def embed(
       elmo-mf embed proteins.fasta vectors.hdf5 --options seqvec --fasta --average --pool mean
       elmo-mf embed vocab.txt elmo_token_embeddings.hdf5 --vocabulary --options options.json --weights weights.hdf5
     """
-    from elmo_mf.bilm.choices import PRECISIONS
-    from elmo_mf.embed import KEEP, check_new
+    from elmo_mf.embed import check_new
 
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
-    if state not in ("zero", "primed"):
-        raise InputError(f"--state: found {state!r}, expected zero or primed")
-    if pool not in (None, "mean"):
-        raise InputError(f"--pool: found {pool!r}, expected mean")
-    if precision not in PRECISIONS:
-        raise InputError(f"--precision: found {precision!r}, {one_of(precision, PRECISIONS)}")
-    keep = [name for name, chosen in zip(KEEP, (all_layers, top, average), strict=True) if chosen] or ["all"]
-    if len(keep) > 1:
-        raise InputError("--all, --top and --average are mutually exclusive")
-    files, compression = elmo.files(), compress.compression()
+    settings, files, compression = vectors.settings(), elmo.files(), compress.compression()
     check_output("OUTPUT", output, inputs=[text, *files.inputs, known.token_embeddings, known.token_vocabulary])
     check_new(output)
-    from elmo_mf.bilm import Bilm
     from elmo_mf.compression import encoder_identity
-    from elmo_mf.embed import EmbedSettings, TextFile, read_fasta
+    from elmo_mf.embed import TextFile, read_fasta
     from elmo_mf.provenance import file_hash
 
     device = where.use()
     if vocabulary:
-        others = {
-            f"--{keep[0]}": all_layers or top or average, "--fasta": fasta, "--pool": pool, "--state": state != "zero",
-            "--precision": precision != "float32", "--token-embeddings": known.token_embeddings,
-        }  # fmt: skip
+        others = {**vectors.given(), "--fasta": fasta, "--token-embeddings": known.token_embeddings is not None}
         _embed_vocabulary(text, output, files, compression, device, [name for name, given in others.items() if given])
         return
     with output_errors(output), staging(output.absolute().parent, output.name) as scratch:
         lines, identifiers = (
             read_fasta(text, scratch / "text") if fasta else (TextFile.scan(text, scratch / "text"), None)
         )
-        bilm = Bilm.from_files(
-            files.options, files.weights, compression, cast("StatePolicy", state), 64, precision,
-            files.vocabulary,
-        )  # fmt: skip
+        bilm = vectors.read(files, compression)
         identity: dict[str, Any] = {
             "options": file_hash(files.options),
             "weights": file_hash(files.weights),
             **encoder_identity(compression),
-            "state": state,
-            "precision": precision,
+            "state": vectors.state,
+            "precision": vectors.precision,
         }
         identity |= known.put_into(bilm)
         if bilm.vocabulary is not None:
             identity["vocabulary"] = bilm.vocabulary.sha256
-        how = EmbedSettings(keep[0], batch, mean=pool is not None)
-        reused = _run(bilm.to(device), identity, lines, output, how, identifiers)
+        reused = _run(bilm.to(device), identity, lines, output, settings, identifiers)
     echo(f"wrote {output}: {lines.lines} sentences" + (f", {reused} of them from an earlier run" if reused else ""))
 
 

@@ -1,6 +1,7 @@
 from ._fasta import read_fasta
-from ._job import EmbedSettings, embed_file
-from ._output import KEEP, check_new
+from ._job import embed_file
+from ._output import check_new
+from ._settings import KEEP, EmbedSettings
 from ._text import TextFile
 
 __all__ = [

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +24,14 @@ from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
 from elmo_mf.embed._fasta import keys_of
 from elmo_mf.embed._index import SentenceIndex
-from elmo_mf.embed._output import Keep, expect_none, parts_folder
+from elmo_mf.embed._output import expect_none, parts_folder
 from elmo_mf.embed._parts import Parts, finished
+from elmo_mf.embed._settings import EmbedSettings, Keep
 from elmo_mf.embed._text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, output_errors, remove_folder
 from elmo_mf.progress import stage
 from elmo_mf.storage import hdf5_file
-
-
-@dataclass(frozen=True)
-class EmbedSettings:
-    """How a file is embedded.
-
-    Attributes:
-        keep: `all` layers, shape (n_layers + 1, tokens, 2p); the `top` layer or the `average`, shape (tokens, 2p).
-        batch: Number of sentences per batch.
-        chunk: Number of tokens at which longer sentences are split into chunks.
-        mean: Whether to keep only the mean over the tokens, without their axis.
-        window_lines: Number of sentences from which on a part of the output is complete and need not be repeated.
-        window_tokens: Number of tokens from which on a part of the output is complete.
-    """
-
-    keep: Keep = "all"
-    batch: int = 32
-    chunk: int = 1024
-    mean: bool = False
-    window_lines: int = 1024
-    window_tokens: int = 16_384
 
 
 def embed_file(

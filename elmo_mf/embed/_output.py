@@ -1,15 +1,11 @@
-"""What is kept of the vectors, and the file that gets them; the command line checks both before PyTorch is imported."""
+"""The file that gets the vectors, which the command line checks before PyTorch is imported."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from elmo_mf.errors import InputError
-
-Keep = Literal["all", "top", "average"]
-KEEP: tuple[Keep, ...] = ("all", "top", "average")
 
 
 def check_new(output: Path) -> None:
