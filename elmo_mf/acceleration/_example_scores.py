@@ -92,7 +92,12 @@ class Counters:
         return {name: float(value) for name, value in self._model.get_metrics().items() if _is_number(value)}
 
     def metrics_of(self, names: Sequence[str], values: Array) -> dict[str, float]:
-        """Return the metrics, and the loss, for these values of some counters; the model's counters are changed."""
+        """Return the metrics and the loss for given values of the counters; the model's own are overwritten.
+
+        Args:
+            names: Names of counters, see `Evaluation`.
+            values: Their values, (counters,).
+        """
         self.clear()
         sums = dict(zip(names, values.tolist(), strict=True))
         loss = sums.pop(LOSS, 0) / sums.pop(EXAMPLES)

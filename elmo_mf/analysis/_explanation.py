@@ -344,7 +344,15 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
 
 
 def draw_bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
-    """Draw a bar per compression, grouped by method, size and layers, with a colour and hatch per target."""
+    """Draw a bar per compression, grouped by method, size and layers, with a colour and hatch per target.
+
+    Args:
+        axes: Axes of matplotlib.
+        costs: A row per compression of a single target.
+        name: The column that is drawn, such as `loss`, which has error bars of `loss_se`.
+        title: Title of the axes.
+        scale: Factor of the values, such as 100 for percent.
+    """
     ink = axes.xaxis.label.get_color()
     groups = sorted({_group(row) for row in _dicts(costs)}, key=_by_size)
     targets = sorted(costs["target"].unique(), key=_place) if len(costs) else []

@@ -156,7 +156,15 @@ def _timing(
 
 
 def work(case: Case, variant: Variant) -> tuple[float, float]:
-    """Count the bytes of weights that one batch must read, and its multiply-adds."""
+    """Count what one batch needs at least.
+
+    Args:
+        case: The part of the encoder, and the batch.
+        variant: The encoder.
+
+    Returns:
+        Bytes of weights that are read, and multiply-adds.
+    """
     size = variant.size
     read = products = 0
     if case.part != "characters":

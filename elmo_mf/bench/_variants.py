@@ -126,7 +126,15 @@ def quantized(matrix: MatrixSize) -> bool:
 
 
 def token_layer(bilm: Bilm, ids: Tensor) -> Tensor:
-    """Compute the character CNN's vectors, (1, batch, longest, p)."""
+    """Compute the character CNN's vectors.
+
+    Args:
+        bilm: The encoder.
+        ids: Character ids, (batch, longest, characters), zeros behind the last word.
+
+    Returns:
+        (1, batch, longest with both bounds, p).
+    """
     bounded, lengths = bilm.with_bounds(ids)
     packing = Packing.of(lengths, bounded.shape[1])
     return packing.unpack(bilm.token_vectors(packing.pack(bounded)).unsqueeze(0))

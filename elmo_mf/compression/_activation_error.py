@@ -31,7 +31,12 @@ class ActivationError:
 
     @classmethod
     def of_squares(cls, squares: Array, sentences: int | None = None) -> ActivationError:
-        """Build it from the squared error of each layer."""
+        """Build it from the error of each layer.
+
+        Args:
+            squares: (|compressed - dense|_F / |dense|_F)^2 of each layer, (layers,).
+            sentences: Number of sentences; None where the text is not in sentences.
+        """
         return cls(tuple(np.sqrt(squares).tolist()), float(np.sqrt(squares.mean())), sentences)
 
     def to_dict(self) -> dict[str, Any]:

@@ -66,7 +66,12 @@ class MatrixFacts(MatrixPlace):
 
 
 def inspect(weights: BilmWeights, gates: bool = True) -> list[MatrixFacts]:
-    """Compute the spectrum and norms of every matrix; with `gates`, also of each gate's rows."""
+    """Compute the spectrum and norms of every matrix; of factors, those of their product.
+
+    Args:
+        weights: Weights of an encoder, dense or compressed.
+        gates: Whether to compute those of each gate's rows too, behind those of the whole matrix. Defaults to True.
+    """
     matrices = [
         (direction, layer, target, lstm.matrices[target])
         for (direction, layer), lstm in sorted(weights.lstms.items())

@@ -174,7 +174,20 @@ def compression_report(
 def compressed_matrices(
     dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
 ) -> tuple[tuple[MatrixReport, ...], tuple[HighwayReport, ...]]:
-    """Compare the matrices of the LSTMs, and those of the highway layers, as `compression_report` does."""
+    """Compare matrices before and after a compression, as `compression_report` does.
+
+    Args:
+        dense: Weights of the dense encoder.
+        compressed: Weights of the compressed encoder.
+        options: Options of both.
+        text: Tokenised text that gives the inputs of the matrices; the first 50,000 tokens are read.
+
+    Returns:
+        The matrices of the LSTMs that are not as they were, and the highway layers that were factorized.
+
+    Raises:
+        InputError: The text cannot be read or has no words.
+    """
     size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
     highways = tuple(_highway_reports(dense, compressed, options, text))
     return tuple(matrix_reports(dense, compressed, size, covariances)), highways

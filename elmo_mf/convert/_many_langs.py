@@ -98,7 +98,12 @@ class ManyLangs:
         return around + sum(lstm.bias.size + sum(int(m.size) for m in lstm.matrices.values()) for lstm in lstms)
 
     def save(self, folder: Path, dtype: str) -> None:
-        """Write `options.json`, `weights.hdf5` and `vocabulary.txt` into the staging folder of `atomic_files`."""
+        """Write `options.json`, `weights.hdf5` and `vocabulary.txt`.
+
+        Args:
+            folder: The staging folder of `atomic_files`.
+            dtype: Type of the stored weights, see `write_weights`.
+        """
         write_weights(folder / "weights.hdf5", self.weights, dtype, [])
         write_json(folder / "options.json", self.options.to_dict())
         assert self.weights.vocabulary is not None

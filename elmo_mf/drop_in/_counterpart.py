@@ -55,7 +55,13 @@ class Counterpart(nn.Module):
 
 
 def counterpart(owner: nn.Module, settings: object, build: Callable[[], nn.Module]) -> Counterpart:
-    """Return the owner's counterpart, which is built again when the settings change."""
+    """Return the owner's counterpart, which is built again when the settings change.
+
+    Args:
+        owner: The module of AllenNLP, which keeps its counterpart.
+        settings: What the counterpart depends on besides parameters, such as sizes.
+        build: Builds the module that computes in the owner's place.
+    """
     module = owner._modules.get(_NAME)
     if not isinstance(module, Counterpart) or module.settings != settings:
         with torch.random.fork_rng(devices=[]):  # modules that are built draw numbers, and dropout is to draw the same

@@ -28,7 +28,17 @@ _stock_load_weights = ElmoLstm.load_weights
 
 
 def lstm_forward(self: Any, inputs: PackedSequence, initial_state: State | None = None) -> tuple[Tensor, State]:
-    """Compute `ElmoLstm._lstm_forward`."""
+    """Compute `ElmoLstm._lstm_forward`, by AllenNLP's own code where nothing can take its place.
+
+    Args:
+        self: The `ElmoLstm`.
+        inputs: Packed token vectors, (tokens, p).
+        initial_state: h (layers, sequences, 2p) and c (layers, sequences, 2n), both directions side by side; None for
+            zeros.
+
+    Returns:
+        The outputs of all layers, (layers, sequences, longest, 2p), and the final states, as the initial ones.
+    """
     layers = [
         (self._modules[f"forward_layer_{k}"], self._modules[f"backward_layer_{k}"]) for k in range(self.num_layers)
     ]

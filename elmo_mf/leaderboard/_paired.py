@@ -75,6 +75,10 @@ def by_cluster(table: Array, clusters: Array) -> Array:
     Documents have different numbers of examples, so that the mean is a ratio; the values are those of its linearisation
     around the mean of all (Cochran 1977, Sampling Techniques, section 9A), whose sample variance is that of the ratio.
 
+    Args:
+        table: A value for each seed and example, (seeds, examples).
+        clusters: The number of each example's document, (examples,).
+
     Returns:
         Values, (seeds, documents).
     """

@@ -91,7 +91,12 @@ def satterthwaite(*terms: tuple[float, float]) -> float:
 
 
 def quantile(freedom: float, level: float) -> float:
-    """Return the two-sided quantile of Student's t."""
+    """Return the two-sided quantile of Student's t.
+
+    Args:
+        freedom: Degrees of freedom; infinity for the normal distribution.
+        level: Probability between minus and plus the quantile, such as 0.95.
+    """
     from scipy.special import ndtri, stdtrit  # scipy.stats takes a second and 50 MB
 
     tail = (1 + level) / 2

@@ -88,7 +88,7 @@ class CoreProbe:
 
     @torch.no_grad()
     def paired_covariances(self, weights: BilmWeights, layer: int) -> dict[tuple[int, int], PairedCovariances]:
-        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+        """See `EncoderProbe.paired_covariances`."""
         other = CoreLstm(list(weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
         dense = CoreLstm(list(self.weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
         sums, tokens, width = list[Tensor](), 0, 0

@@ -112,7 +112,16 @@ class LanguageModelTraining:
         return model
 
     def compress(self, compression: Compression, inputs: list[Tensor]) -> float:
-        """Compress the core, calibrating on the given inputs, and return the seconds that this took."""
+        """Compress the core.
+
+        Args:
+            compression: What to do.
+            inputs: Inputs of the core to calibrate on, tensors (steps, streams, d), each the continuation of the one
+                before.
+
+        Returns:
+            The seconds that it took.
+        """
         if method_of(compression).takes_gradients and compression.gradients is None:
             compression = compression.model_copy(update={"gradients": str(self.gradients())})
         started = time.perf_counter()

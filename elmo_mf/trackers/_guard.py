@@ -32,7 +32,12 @@ class GuardedTracker:
         return _GuardedLog(self, self.call(lambda: self._tracker.start(run, step), None))
 
     def call(self, use: Callable[[], _Result], otherwise: _Result) -> _Result:
-        """Return the result of using the tracker, or another one if it fails or has failed before."""
+        """Return the result of using the tracker.
+
+        Args:
+            use: Uses it.
+            otherwise: Returned instead if that fails, or anything has failed before.
+        """
         if self._failed:
             return otherwise
         try:

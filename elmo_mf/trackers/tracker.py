@@ -54,7 +54,12 @@ class RunLog(Protocol):
     """The log of one run, which is open."""
 
     def metrics(self, values: Mapping[str, float], step: int, /) -> None:
-        """Log metrics by name after a step of the run."""
+        """Log metrics.
+
+        Args:
+            values: Values by name, such as `train/perplexity`.
+            step: Number of steps that the run has done.
+        """
 
     def finish(self) -> None:
         """Close the log, as that of a run that came to its end."""

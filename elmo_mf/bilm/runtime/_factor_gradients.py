@@ -26,7 +26,15 @@ def multiply(inputs: Tensor, factors: Factors, add_to: Tensor | None = None) -> 
 
 
 def multiply_gradients(of_product: Tensor, factors: Factors) -> Tensor:
-    """Return the gradients of the inputs of `multiply` from those of the product; these themselves without factors."""
+    """Return the gradients of the inputs of `multiply`.
+
+    Args:
+        of_product: Gradients of the product, (G, rows, out).
+        factors: The matrices; of none, the gradients are those of the product.
+
+    Returns:
+        (G, rows, in).
+    """
     for factor in reversed(factors):
         of_product = torch.bmm(of_product, factor.transpose(1, 2))
     return of_product
@@ -52,7 +60,12 @@ class FactorGradients:
         ]
 
     def add(self, inputs: Tensor, of_product: Tensor) -> None:
-        """Add the gradients of the rows of a product."""
+        """Add the gradients of the rows of a product.
+
+        Args:
+            inputs: Inputs of the right factor, (G, rows, in).
+            of_product: Gradients of the product, (G, rows, out).
+        """
         for index in reversed(range(len(self.values))):
             value = self.values[index]
             if value is not None:

@@ -132,8 +132,10 @@ def _scale(rows: Tensor) -> Tensor:
 def tanh(values: Tensor, onednn_numbers: int) -> Tensor:
     """Compute `torch.tanh` for contiguous float32 on a CPU.
 
-    From `onednn_numbers` numbers on it is oneDNN's tanh, twice as fast, applied after a product with the identity
-    matrix.
+    Args:
+        values: The values, of any shape.
+        onednn_numbers: Number of values from which on it is oneDNN's tanh, twice as fast, applied after a product with
+            the identity matrix; only for multiples of 16.
     """
     if values.numel() < onednn_numbers or values.numel() % 16:
         return values.tanh()

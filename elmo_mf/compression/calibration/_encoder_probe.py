@@ -32,7 +32,15 @@ class EncoderProbe(Protocol):
         """Input covariances of the character CNN's highway layers."""
 
     def paired_covariances(self, weights: BilmWeights, layer: int) -> Mapping[tuple[int, int], PairedCovariances]:
-        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+        """Compute the second moments of a layer's inputs with other weights and with the dense ones.
+
+        Args:
+            weights: The other weights, of the same sizes.
+            layer: Index of the LSTM layer, from 0.
+
+        Returns:
+            Those of each direction, by (direction, layer).
+        """
 
     def loss(self, weights: BilmWeights) -> float:
         """Squared error of the model's outputs with other weights, relative to the dense outputs."""
@@ -63,7 +71,7 @@ class ElmoProbe:
         return highway_input_covariances(self.weights, self.options, self.text)
 
     def paired_covariances(self, weights: BilmWeights, layer: int) -> Mapping[tuple[int, int], PairedCovariances]:
-        """Second moments of a layer's inputs with other weights and with the dense ones, by (direction, layer)."""
+        """See `EncoderProbe.paired_covariances`."""
         return self._paired_forward.paired_covariances(weights, layer)
 
     def loss(self, weights: BilmWeights) -> float:

@@ -87,7 +87,15 @@ def input_covariances(
 
 
 def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str]]:
-    """Read the first sentences of a text, `most` tokens at most."""
+    """Read the first sentences of a text.
+
+    Args:
+        text: Tokenised, one sentence per line; longer sentences are split.
+        most: Largest number of tokens of all sentences, unless the first has more. Defaults to 50,000.
+
+    Raises:
+        InputError: The text cannot be read or has no words.
+    """
     sentences: list[list[str]] = []
     total = 0
     for sentence in stream_sentences(text, MAX_TOKENS):
@@ -99,7 +107,12 @@ def calibration_sentences(text: Path, most: int = _MOST_TOKENS) -> list[list[str
 
 
 def batches(sentences: Sequence[list[str]], tokens: int) -> Iterator[list[list[str]]]:
-    """Group sentences of similar length into batches of at most `tokens` tokens, unless one sentence has more."""
+    """Yield batches of sentences of similar length, from short to long.
+
+    Args:
+        sentences: Tokenised sentences.
+        tokens: Largest number of tokens of a batch with its padding, unless a single sentence has more.
+    """
     batch: list[list[str]] = []
     for sentence in sorted(sentences, key=len):
         if batch and (len(batch) + 1) * len(sentence) > tokens:

@@ -55,6 +55,10 @@ def write_row_weights(
 def read_row_weights(path: Path, weights: BilmWeights) -> RowWeights:
     """Read a file and check it against the weights that it describes.
 
+    Args:
+        path: HDF5 with the row weights (m,) of each matrix (m, n), as `write_row_weights` writes it.
+        weights: Weights of the dense encoder.
+
     Raises:
         InputError: The file is missing or not HDF5; or a dataset is missing or damaged, has another shape, or has a
             value that is negative, NaN or infinite.

@@ -25,6 +25,11 @@ def words_alone(kind: Probed, splits: dict[Split, ProbeData]) -> dict[Split, Spl
     - `pair`: logistic regression on the words and pairs of words of the second text (the hypothesis alone, as in
       Gururangan et al. 2018), and on how many of them the first one has.
 
+    Args:
+        kind: What is classified.
+        splits: The examples; those of `train` are fitted, and for `pair` those of `validation` choose the
+            regularisation.
+
     Returns:
         The outputs on all splits but `train`.
     """
