@@ -23,19 +23,18 @@ words are in `vocabulary.txt`, one per line, white space included.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from elmo_mf.bilm.checkpoint_files import VOCABULARIES, vocabulary_beside
+from elmo_mf.bilm.history import History
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions, UnicodeCnnOptions
 from elmo_mf.bilm.unicode_ids import read_words
 from elmo_mf.bilm.vocabulary import Vocabulary, read_vocabulary
@@ -383,7 +382,7 @@ class _Reader(NumbersFile):
 
     def reject_other_history(self, options: BilmOptions) -> None:
         """Reject options of another compression of the same sizes; those of the weights before it are accepted."""
-        stored, digests = self.text(_HISTORY), _digests(options.compressions)
+        stored, digests = self.text(_HISTORY), options.history.digests()
         if stored is not None and digests and not stored.startswith(json.dumps(digests)[:-1]):
             found = f"{len(digests)} compressions of which one is not that of these weights"
             raise InputError(
@@ -395,7 +394,7 @@ def write_weights(
     path: str | Path,
     weights: BilmWeights,
     dtype: str = "float32",
-    compressions: Sequence[Mapping[str, Any]] | None = None,
+    history: History | None = None,
     scales: Mapping[str, Array] | None = None,
 ) -> None:
     """Write a checkpoint atomically; dense matrices have the official layout, others the one described above.
@@ -407,7 +406,7 @@ def write_weights(
         weights: What to write.
         dtype: `float32`, `float16`, or `int8` for the matrices with all other numbers in float16; or `int4` for the
             LSTMs' matrices, unless they are pruned, with the others in int8. Defaults to float32.
-        compressions: What was done to the weights, see `BilmOptions.compressions`; `read_weights` then rejects options
+        history: What was done to the weights, see `BilmOptions.history`; `read_weights` then rejects options
             that say something else. None to record nothing.
         scales: See `StoredWeights`; matrices that are still products with these scales are written with them in it.
 
@@ -422,8 +421,8 @@ def write_weights(
         arrays[f"{group}/B"] = lstm.bias
         arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
     with atomic_path(path) as temporary, hdf5_file(temporary, compact=dtype == "int4") as file:
-        if compressions is not None:
-            file.attrs[_HISTORY] = json.dumps(_digests(compressions))
+        if history is not None:
+            file.attrs[_HISTORY] = json.dumps(history.digests())
         for name, array in arrays.items():
             where, packing = f"{path}: {name}", "gzip" if name.endswith("_pruned") else None
             known = None if scales is None else scales.get(name)
@@ -480,11 +479,6 @@ def _rounded_part(rows: Array, scales: Array, last: bool) -> Array:
 
 def _rounded(array: Array, scales: Array | None) -> Array:
     return array if scales is None else scaled(whole_numbers(array, scales), scales)
-
-
-def _digests(compressions: Sequence[Mapping[str, Any]]) -> list[str]:
-    texts = (json.dumps(compression, sort_keys=True) for compression in compressions)
-    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
 
 
 def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:

@@ -471,7 +471,7 @@ class Bilm(nn.Module):
             InputError: See `write_weights`.
         """
         with atomic_files(folder) as staging:
-            write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.compressions, self._scales)
+            write_weights(staging / "weights.hdf5", self.weights(), dtype, self.options.history, self._scales)
             write_json(staging / "options.json", self.options.to_dict())
             if self.vocabulary is not None:
                 self.vocabulary.save(staging / VOCABULARY)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from elmo_mf.bilm.history import History
 from elmo_mf.bilm.unicode_ids import CHARACTERS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS
 from elmo_mf.errors import InputError
@@ -177,9 +179,14 @@ class BilmOptions:
         return 2 * self.lstm.projection_dim
 
     @property
-    def compressions(self) -> list[dict[str, Any]]:
-        """What was done to the weights, oldest first: `Compression` as JSON, files by their SHA-256."""
-        return list(self.extra.get("elmo_mf", {}).get("compressions", []))
+    def history(self) -> History:
+        """What was done to the weights, noted as the list `compressions` under the key `elmo_mf`."""
+        return History(tuple(self.extra.get("elmo_mf", {}).get("compressions", ())))
+
+    def followed_by(self, step: Mapping[str, Any]) -> BilmOptions:
+        """Return options whose history has one step more."""
+        notes = {**self.extra.get("elmo_mf", {}), "compressions": list(self.history.followed_by(step).steps)}
+        return replace(self, extra={**self.extra, "elmo_mf": notes})
 
     @classmethod
     def from_file(cls, path: str | Path) -> BilmOptions:

@@ -189,7 +189,7 @@ def _compress(
     calibration_sentences(text)  # raises if the text cannot be read
     noted = parsed if compression is None else with_history(parsed, compression)
     source = Source.of(files.options, files.weights, licence)
-    identity = {} if compression is None else noted.compressions[-1]
+    identity = {} if compression is None else dict(noted.history.steps[-1])
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
         after, seconds, distilled = _factorized(compression, parsed, before, out / _DISTILLATION)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
@@ -105,7 +105,7 @@ def _shrink(
     text = texts["calibration"] or CALIBRATION_TEXT
     after, smaller = remove_cells(before, parsed, cells, text, texts["gradients"])
     hashes = {name: _hash(name, path) for name, path in texts.items()}
-    noted = _with_history(smaller, {"cells": cells, **hashes})
+    noted = smaller.followed_by({"cells": cells, **hashes})
     error = activation_error(Bilm(parsed, before).eval(), Bilm(noted, after).eval(), calibration_sentences(text))
     sizes = size_report(before, parsed), size_report(after, noted)
     parameters = sizes[0].lstm_parameters, sizes[1].lstm_parameters
@@ -118,11 +118,6 @@ def _shrink(
         source = Source.of(files.options, files.weights, licence)
         write_smaller_card(staging, source, noted, parsed.lstm.dim, parameters, error, hashes)
     return result
-
-
-def _with_history(options: BilmOptions, entry: dict[str, Any]) -> BilmOptions:
-    notes = {**options.extra.get("elmo_mf", {}), "compressions": [*options.compressions, entry]}
-    return replace(options, extra={**options.extra, "elmo_mf": notes})
 
 
 def _hash(name: str, path: Path | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
@@ -32,8 +31,6 @@ def with_file_hashes(compression: Compression) -> Compression:
 def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
     """Return options whose history has a compression more, with the SHA-256 of files in place of their paths.
 
-    The history is the list `compressions` under the key `elmo_mf`, oldest first.
-
     Args:
         options: Options of the checkpoint before the compression.
         compression: What was done to its weights.
@@ -41,9 +38,7 @@ def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
     Raises:
         InputError: A file does not exist or cannot be read.
     """
-    history = [*options.compressions, with_file_hashes(compression).to_dict()]
-    notes = {**options.extra.get("elmo_mf", {}), "compressions": history}
-    return replace(options, extra={**options.extra, "elmo_mf": notes})
+    return options.followed_by(with_file_hashes(compression).to_dict())
 
 
 def _hash(path: str, field: str) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, strided
 
 from elmo_mf.bilm.checkpoint import write_weights
 from elmo_mf.bilm.checkpoint_files import VOCABULARY
+from elmo_mf.bilm.history import History
 from elmo_mf.bilm.options import BilmOptions, UnicodeCnnOptions
 from elmo_mf.bilm.unicode_ids import CHARACTERS, WORDS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS, Vocabulary
@@ -104,7 +105,7 @@ class ManyLangs:
             folder: The staging folder of `atomic_files`.
             dtype: Type of the stored weights, see `write_weights`.
         """
-        write_weights(folder / "weights.hdf5", self.weights, dtype, [])
+        write_weights(folder / "weights.hdf5", self.weights, dtype, History())
         write_json(folder / "options.json", self.options.to_dict())
         assert self.weights.vocabulary is not None
         self.weights.vocabulary.save(folder / VOCABULARY)

@@ -188,7 +188,7 @@ def convert(conversion: Conversion, folder: Path, dtype: str = "float32") -> Non
         InputError: A variable is damaged, or has numbers that are not finite or too large for `dtype`.
     """
     options, vocabulary = conversion.options, conversion.vocabulary
-    write_weights(folder / "weights.hdf5", _weights(conversion), dtype, options.compressions)
+    write_weights(folder / "weights.hdf5", _weights(conversion), dtype, options.history)
     write_json(folder / "options.json", options.to_dict())
     if vocabulary is not None:
         vocabulary.save(folder / VOCABULARY_FILE)

@@ -112,7 +112,8 @@ def test_anything_in_any_field(place: tuple[str, str | None], value: Any) -> Non
     except InputError as error:
         assert "found" in str(error) and "expected" in str(error)
     else:
-        assert BilmOptions.from_dict(options.to_dict()) == options and isinstance(options.compressions, list)
+        assert BilmOptions.from_dict(options.to_dict()) == options
+        assert list(options.history.steps) == raw.get("elmo_mf", {}).get("compressions", [])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "\x00"])

@@ -34,7 +34,7 @@ def _ranks(out: Path) -> set[int]:
     ranks = {m.rank for lstm in bilm.weights().lstms.values() for m in lstm.matrices.values()}  # type: ignore[union-attr]
     report = json.loads((out / "report.json").read_text())
     on_card = {rank for rank in (1, 3) if f"svd all rank {rank}" in (out / "MODEL_CARD.md").read_text()}
-    return ranks | on_card | {bilm.options.compressions[-1]["rank"], report["compression"]["rank"]}
+    return ranks | on_card | {bilm.options.history.steps[-1]["rank"], report["compression"]["rank"]}
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_rounded_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factor
     dense, own = Bilm.from_files(*files), Bilm.from_files(out / "options.json", out / "weights.hdf5")
     found = activation_error(dense, own, calibration_sentences(CALIBRATION_TEXT))
     assert report["activation_error"]["all"] == pytest.approx(found.overall) and report["dtype"] == dtype
-    assert (report["compression"] is None) == (not factorized) == (not own.options.compressions)
+    assert (report["compression"] is None) == (not factorized) == (not own.options.history)
     assert {"int8": "matrices of int8 with", "int4": "biLSTM in four bits"}[dtype] in card
     assert (f"rounded to {dtype}, not factorized" in card) == (not factorized)
     if not factorized:
