@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Version of the training of a task's model, part of a run's identity; raised when its result changes.
 
-It is also that of the models and trainers in `elmo_mf.plugin`: `padded_lstm`, `awd_lstm` and `nt_asgd`.
+The table of versions in `docs/design.md` lists the files that it stands for.
 """
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,12 +114,28 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]
         yield [SweepSpec.from_file(None, **shared, **one) for one in keys]
 
 
+def _has_version(path: Path) -> bool:
+    """Whether a module has a version; those of methods and formats belong to a class."""
+    return re.search(r"^VERSION = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
 def test_every_version_is_listed() -> None:
     found = set()
     for path in (ROOT / "elmo_mf").rglob("*.py"):
-        if re.search(r"^VERSION = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE):
+        if _has_version(path):
             found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert found == _USERS.keys() | _OF_NO_RUN
+
+
+def test_the_files_that_a_version_stands_for_have_none_of_their_own() -> None:
+    page = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    table = page.partition("| `VERSION` in | also stands for |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert table
+    for row in table.splitlines():
+        owner, *others = re.findall(r"`([^`]+)`", row)
+        assert _has_version(ROOT / "elmo_mf" / owner)
+        for path in (ROOT / "elmo_mf" / other for other in others):
+            assert path.is_dir() or (path.is_file() and not _has_version(path)), path
 
 
 def _parts() -> list[tuple[Any, Callable[[Run], bool]]]:
