@@ -339,8 +339,19 @@ def plot_explanation(explanation: Explanation, path: Path, theme: str) -> None:
             label: sign for one in (top, axes) for sign, label in zip(*one.get_legend_handles_labels(), strict=True)
         }
         figure.legend(signs.values(), signs.keys(), loc="outside lower center", ncols=4, frameon=False)
-        figure.suptitle(f"{explanation.board.title}; numbers at points are layers")
+        figure.suptitle(f"{explanation.board.title}; {_what_labels_say(explanation)}")
         save(figure, path)
+
+
+def _what_labels_say(explanation: Explanation) -> str:
+    layers = [layers for points in explanation.points.values() if len(points) for layers in points["layers"]]
+    directions = ", f forward, b backward" if any(_short(one) != one for one in layers) else ""
+    return f"numbers at points are layers{directions}"
+
+
+def _short(layers: str) -> str:
+    """Shorten `0 forward` to `0f`, because points lie close together."""
+    return layers.replace(" forward", "f").replace(" backward", "b")
 
 
 def draw_bars(axes: Any, costs: pd.DataFrame, name: str, title: str, scale: int) -> None:
@@ -387,7 +398,7 @@ def _scatter(axes: Any, points: pd.DataFrame, norm: str, scale: int) -> None:
         axes.scatter(rows[norm], scale * rows["outcome"], c=color, marker=marker, edgecolors=ink, label=target, s=40)
         for _, row in rows.iterrows():
             place = (row[norm], scale * row["outcome"])
-            axes.annotate(row["layers"], place, fontsize=8, xytext=(4, 3), textcoords="offset points")
+            axes.annotate(_short(row["layers"]), place, fontsize=8, xytext=(4, 3), textcoords="offset points")
     axes.margins(0.15)
 
 

@@ -309,6 +309,21 @@ def test_a_target_that_only_bars_show_is_in_the_legend(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_labels_of_directions_are_short(tmp_path: Path) -> None:
+    """Points lie close together."""
+    records = _records(0.05)
+    plot_explanation(explain(boards_of(records)[0]), tmp_path / "layers.svg", "light")
+    for one in records:
+        if one["run"]["compression"] is not None:
+            one["run"]["compression"]["directions"] = ["backward"]
+            signed(one)
+    plot_explanation(explain(boards_of(records)[0]), tmp_path / "directions.svg", "light")
+    layers, directions = ((tmp_path / f"{name}.svg").read_text() for name in ("layers", "directions"))
+    assert ">0<" in layers and "at points are layers<" in layers
+    assert ">0b<" in directions and ">0 backward<" not in directions and "layers, f forward, b backward<" in directions
+
+
+@pytest.mark.slow
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     """Losses are differences of log perplexities, not percentages; fine-tuned models are left out."""
     changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}
