@@ -16,6 +16,12 @@ from elmo_mf.leaderboard import MARGIN, check_records
 if TYPE_CHECKING:
     from elmo_mf.leaderboard import Recommendations
 
+_LEGEND = (
+    "Numbers: the difference from the dense encoder with its 95 % interval, the size, and the speed at batch 1 and 32",
+    "relative to AllenNLP's encoder, or to torch.nn.LSTM for language models of words. Below them: a command, a key of",
+    "the token embedder in a config, or a call in Python.",
+)
+
 
 def recommend(
     folder: Path | None = typer.Argument(
@@ -53,6 +59,9 @@ def recommend(
             echo(f"         {one.use}")
         if board.reason is not None:
             echo(f"  {board.reason}")
+    if any(board.encoders for board in recommendations.boards.values()):
+        for line in _LEGEND:
+            echo(line)
     if json_file is not None:
         write_json(json_file, recommendations.to_dict())
 

@@ -1,4 +1,4 @@
-// The larger embedded ELMo as the language model that it was pretrained as: nothing is trained, and each run takes a minute.
+// The larger embedded ELMo as a language model, as which it was pretrained: nothing is trained, and each run takes a minute.
 // elmo-mf sweep published/bilm --data data --threads 1 --output leaderboard
 function(tasks=['wikitext2-bilm'])
   (import 'probes.jsonnet')(glove=null, tasks=tasks) + {

@@ -1,4 +1,4 @@
-// The embedded ELMo that has read more books, as the language model that it was pretrained as, and by the loss that it has.
+// The ELMo that was trained on more books, as a language model, and compressed by the loss that it has there.
 // elmo-mf sweep published/books --data data --threads 1 --output leaderboard
 local by_loss(share) = { method: 'kfac_svd', budget: { share: share }, targets: 'joint+projection', allocation: 'loss' };
 

@@ -1,4 +1,4 @@
-// The embedded ELMo that has read more books, by the probe of syntax: budgets, each target alone, and what they should beat.
+// The ELMo that was trained on more books, by the probe of syntax: budgets, each target alone, and what they should beat.
 // elmo-mf sweep published/books_probe --data data --threads 1 --output leaderboard
 function(glove='data/words/glove.6B.100d.txt.gz')
   (import 'probes.jsonnet')(glove) + {

@@ -1,5 +1,5 @@
-// As language_models.jsonnet, with as many parameters in the core as rank 32 of both targets, allocated by what the last
-// layer's outputs lose.
+// As published/language_models, with a budget of as many parameters as rank 32 of both targets, allocated by the loss of
+// the last layer's outputs.
 // elmo-mf sweep published/language_budgets --data data --threads 1 --output leaderboard
 (import 'language_models.jsonnet') + {
   compressions: [

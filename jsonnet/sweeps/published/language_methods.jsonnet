@@ -1,4 +1,4 @@
-// Either target by the other methods, at other ranks than in language_models.jsonnet.
+// As published/language_models: either target by the other methods, at other ranks.
 // elmo-mf sweep published/language_methods --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent'];
 (import 'language_models.jsonnet') + {

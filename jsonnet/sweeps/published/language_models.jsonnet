@@ -1,4 +1,4 @@
-// Setting 1: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank, and of each layer alone; the other
+// Setting 1 of the paper: the core of AWD-LSTM on whole corpora. Plain SVD by target and rank, and of each layer alone; the other
 // methods at one rank. Nothing is fine-tuned; see tuned.jsonnet for that.
 // elmo-mf sweep published/language_models --data data --threads 1 --output leaderboard
 local targets = ['input', 'recurrent', 'all'];
