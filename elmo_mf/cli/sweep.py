@@ -272,10 +272,13 @@ def _execute(
 ) -> None:
     """Execute the runs that are not recorded."""
     from elmo_mf.cli._live_view import live_view
+    from elmo_mf.tasks import load_task
 
     total, todo = len(plan.runs), len(plan.todo)
     if not quiet:
         echo(f"{total} runs, {total - todo} recorded, {todo} to run")
+        if demo := [name for name in plan.spec.tasks if plan.spec.is_demo(load_task(name))]:
+            echo(f"DEMO: the data of {', '.join(demo)} were written for this project; scores say nothing of real data")
     with _full_disk(plan.output), live_view(total, total - todo, quiet or not todo) as view:
         result = plan.execute(
             where.executor, where.writers, view, tracker, retry_failed=mode.retry_failed, fail_fast=mode.fail_fast

@@ -29,6 +29,6 @@ def _compress(compression: Compression, task_gradients: bool, board: Board) -> s
     """Return the command that compresses, after the one for the gradients that a sweep computes itself."""
     if not task_gradients:
         return compress_command(compression)
-    file, data = "gradients.hdf5", "" if board.first.data == "demo" else " --data data"
+    file, data = "gradients.hdf5", "" if board.first.data in ("demo", board.task) else " --data data"
     first = f"elmo-mf gradients {board.task} {file}{data} --options options.json --weights weights.hdf5"
     return f"{first} && {compress_command(compression.model_copy(update={'gradients': file}))}"

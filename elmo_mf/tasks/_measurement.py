@@ -33,7 +33,7 @@ def execute(spec: SweepSpec, run: Run, workspace: Workspace) -> Measurements:
         "task": task.info,
         **_fields(measured, without=("encoder", "outputs", "device")),
         **_fields(measured.encoder),
-        "data": "demo" if spec.data is None else last_names(spec.data, 1),
+        "data": "demo" if spec.is_demo(task) else last_names(spec.data or str(task.demo_data), 1),
         "seconds": max(0.1, round(time.perf_counter() - started, 1)),
         "phases": workspace.phases,
         "versions": ran_on.versions,

@@ -269,3 +269,7 @@ class SweepSpec(BaseModel):
     def data_of(self, task: TaskConfig) -> Path:
         """Return the data folder of a task."""
         return task.demo_data if self.data is None else Path(self.data) / task.data_name
+
+    def is_demo(self, task: TaskConfig) -> bool:
+        """Return whether a task's data are only a demonstration."""
+        return self.data is None and task.has_demo

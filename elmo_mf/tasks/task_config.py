@@ -219,8 +219,16 @@ class TaskConfig(_Table):
     @property
     def demo_data(self) -> Path:
         """Folder of the data that is read unless another is named: `demo` in the task's folder, or that itself."""
-        folder = self.folder if self.data.of is None else _folder(self.data.of)
-        return folder / "demo" if (folder / "demo").is_dir() else folder
+        return self._with_data / "demo" if self.has_demo else self._with_data
+
+    @property
+    def has_demo(self) -> bool:
+        """Whether `demo_data` are only a demonstration, and not the data of a task of one's own."""
+        return (self._with_data / "demo").is_dir()
+
+    @property
+    def _with_data(self) -> Path:
+        return self.folder if self.data.of is None else _folder(self.data.of)
 
     @classmethod
     def from_file(cls, path: Path) -> TaskConfig:

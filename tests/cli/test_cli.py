@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import method_names, size_report
 from elmo_mf.resources import published_recommendations
+from elmo_mf.tasks import load_task
 from tests.conftest import ROOT, small_data
 from tests.records.samples import record, write
 
@@ -582,6 +584,18 @@ def test_errors_name_options(
     assert _fails(capsys, *words.split()).startswith(f"elmo-mf: error: {error}")
 
 
+def test_a_sweep_over_demo_data_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elmo_mf.tasks._sweep.run_sweep", lambda *_, **__: [])
+    command = ["sweep", "--tasks", "sst-probe", "--ranks", "4", "--output", str(tmp_path / "runs")]
+    assert _run(*command) == 0
+    assert "2 to run\nDEMO: the data of sst-probe were written for this project; " in capsys.readouterr().out
+    shutil.copytree(load_task("sst").demo_data, tmp_path / "data" / "sst")
+    assert _run(*command, "--data", tmp_path / "data") == 0
+    assert "DEMO" not in capsys.readouterr().out
+
+
 def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """For our own board: of each task either an encoder and its command, or why there is none."""
     assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0
@@ -591,6 +605,7 @@ def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_pat
     assert re.match(r"  safe   \S.+: [+-]\d\.\d \[.+\] points, [\d.]+ MB, ", lines[place + 1])
     assert lines[place + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
     assert any(line.startswith("  nothing to recommend. No verdicts: ") for line in lines)
+    assert lines[-3].startswith("Numbers: the difference from the dense encoder ")
     found = json.loads((tmp_path / "recommended.json").read_text())
     aims = {name: [one["aim"] for one in board["encoders"]] for name, board in found["boards"].items()}
     assert aims["syntax-probe"] == ["safe", "small", "fast"] and aims["sst"] == []

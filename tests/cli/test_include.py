@@ -300,4 +300,6 @@ def test_a_model_of_texts_of_ones_own(here: Path, capsys: pytest.CaptureFixture[
     scores = _scores(here)
     assert set(scores) == {("swapped", kind) for kind in ("dense", "svd")}
     assert all(set(one) == {"accuracy", "loss"} for one in scores.values())
+    capsys.readouterr()
     assert main(["leaderboard", "runs"]) == 0
+    assert "DEMO" not in capsys.readouterr().out  # these are not demo data
