@@ -4,7 +4,7 @@ from ._load import LoadedModel, load_stock, read_instances
 from ._stock import StockSettings
 from ._write_archive import accelerated, encoder_parameters, write_accelerated, write_stock
 from .accelerate_archive import AcceleratedArchive, TestScores, accelerate_archive
-from .archive import ModelArchive, open_archive
+from .archive import ModelArchive, check_archive, open_archive
 from .form_search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
 from .model_comparison import Comparison, Loss
 from .replace_encoder import EncoderSettings, accelerate
@@ -31,6 +31,7 @@ __all__ = [
     "accelerate_archive",
     "accelerated",
     "candidates",
+    "check_archive",
     "encoder_parameters",
     "evaluate",
     "fastest",

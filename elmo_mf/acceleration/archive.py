@@ -119,17 +119,36 @@ def _check_version(source: Path, path: Path) -> None:
         raise InputError(f"{source}: {META}: version: found {found}, expected a version of AllenNLP up to {VERSION}")
 
 
+def check_archive(source: Path) -> None:
+    """Check that a file begins as an archive does, which takes no time; `open_archive` checks the rest.
+
+    Args:
+        source: `model.tar.gz`, or the folder of a training, which is not checked.
+
+    Raises:
+        InputError: The file cannot be read, or is no archive.
+    """
+    if not source.is_dir():
+        with _tar(source) as archive:
+            archive.next()
+
+
 def _extract(source: Path, folder: Path) -> None:
     """Extract an untrusted archive."""
+    with _tar(source) as archive:
+        most = max(_LEAST_BOUND, source.stat().st_size * _MOST_GROWTH)
+        for number, member in enumerate(archive):
+            most -= member.size
+            _check_member(source, member, number, most, folder)
+            _extract_member(archive, member, folder)
+
+
+@contextmanager
+def _tar(source: Path) -> Iterator[tarfile.TarFile]:
     with open_regular(source, "model archive", _EXPECTED) as raw:
-        size = source.stat().st_size
-        most = max(_LEAST_BOUND, size * _MOST_GROWTH)
         try:
             with tarfile.open(fileobj=raw, mode="r:*") as archive:
-                for number, member in enumerate(archive):
-                    most -= member.size
-                    _check_member(source, member, number, most, folder)
-                    _extract_member(archive, member, folder)
+                yield archive
         except InputError:
             raise
         except _DAMAGE as error:

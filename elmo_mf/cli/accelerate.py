@@ -165,8 +165,10 @@ def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOp
         measured.check()
     if not model.exists():
         raise missing(model, "model archive", "a model archive of AllenNLP")
+    from elmo_mf.acceleration import check_archive
     from elmo_mf.bilm.choices import PRECISIONS, STATE_POLICIES
 
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
             raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
+    check_archive(model)
