@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from typer import Argument, Option
 
-from elmo_mf.acceleration.search_settings import SearchSettings, search_folder
+from elmo_mf.acceleration import SearchSettings, search_folder
 from elmo_mf.cli._compression_options import AllCompressionOptions
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli._terminal import echo
