@@ -14,6 +14,8 @@ from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.records.record import BATCHES
 
+_LEAST_RATIO = 1.05  # 1.0 times smaller is as large
+
 
 def in_short(board: Board) -> str:
     """Return the sentence, in Markdown; the encoder is chosen on validation data, and its number is of the test."""
@@ -56,7 +58,7 @@ def _described(row: Row, board: Board) -> str:
     within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
     verdict = f", {_verdict_alone(row, board)}" if row.verdict else ""
     facts = f"{unit.signed(row.difference)}{within} {markdown(unit.name)} from {markdown(row.baseline)}{verdict}"
-    smaller = "" if math.isnan(row.ratio) else f"; {row.ratio:.1f} times smaller"
+    smaller = f"; {row.ratio:.1f} times smaller" if row.ratio >= _LEAST_RATIO else ""
     mixed = f"; scored on another kind of machine than dense {SIGN}" if row.mixed else ""
     return f"{code(row.encoder)} ({facts}{smaller}{_faster(row, board)}{mixed})"
 

@@ -209,7 +209,7 @@ def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
     """Compare the distance between dense and shuffled weights with the widths of the intervals."""
     compared = rows[rows["comparable"]]
     half_width = float(((compared["high"] - compared["low"]) / 2).median())
-    reach = f"{unit.text(distance)} {unit.name} better than an encoder of shuffled weights"
+    reach = f"{unit.text(distance)} {unit.plural} better than an encoder of shuffled weights"
     if math.isnan(half_width):
         return Trust(True, f"Dense beats every baseline; it is {reach}.")
     wide = f"the intervals' half width of {unit.text(half_width, 1)}"

@@ -44,9 +44,14 @@ class Unit:
         """Whether scores are shares, whose higher values are better."""
         return self.factor == 100
 
+    @property
+    def plural(self) -> str:
+        """What differences are counted in."""
+        return self.name if self.is_share else f"units of {self.name}"
+
     def amount(self, value: float) -> str:
         """Format a number of points, or of units of the metric."""
-        return f"{value:g} {self.name.removesuffix('s') if self.is_share and value == 1 else self.name}"
+        return f"{value:g} {self.plural.replace('s', '', 1) if value == 1 else self.plural}"
 
     def text(self, value: float, more: int = 0) -> str:
         """Format a score with `more` additional decimals."""

@@ -152,7 +152,8 @@ def remarks(board: Board) -> str:
     source = "demo data written for this project" if board.is_demo else real
     percent = " %" if unit.factor == 100 else ""
     margin = f"Verdicts are at a margin of {markdown(unit.amount(board.margin))}."
-    metric = f"{markdown(scoring.primary)} on the {scoring.split} split; chance is {unit.text(board.chance)}{percent}."
+    chance = f"{unit.text(board.chance)}{percent}"
+    metric = f"The metric is {markdown(scoring.primary)} on the {scoring.split} split; chance is {chance}."
     remark = markdown(board.trust.remark)
     first = "" if not remark else f"{remark} " if board.trust.decides else f"**{remark}** "
     data = f"{sizes} examples. Data: {source}. Timed on {board.origin.timed_on()}."

@@ -87,7 +87,12 @@ def test_a_language_models_table(tmp_path: Path) -> None:
         ["svd all rank 8 ◆", "110.25", "+10.25"],
         ["svd all rank 4 ◆", "602.50 †", "+502.50"],
     ]
-    for text in ("ELMo: none", "perplexity on the test split; chance is 600.00.", "Lower is better", "`torch.nn.LSTM`"):
+    for text in (
+        "ELMo: none",
+        "margin of 1 unit of perplexity. The metric is perplexity on the test split; chance is 600.00.",
+        "Lower is better",
+        "`torch.nn.LSTM`",
+    ):
         assert text in page
     assert "trained for longer" not in page
     records[2]["run"]["compression"]["finetune"] = {"epochs": 1, "learning_rate": 0.001}
@@ -177,6 +182,10 @@ def test_in_short(tmp_path: Path) -> None:
     line = line_of(*dense, *words, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
     assert "choose `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
     assert line.endswith("the fastest encoder that is non-inferior to dense on validation data.")
+    as_large = seeds(8, 0.401, 0.421, 0.4105)
+    for one in as_large:
+        one["size"] = dense[0]["size"]
+    assert "better; 2.00 times as fast" in line_of(*dense, *words, *map(signed, as_large))
     line = line_of(*dense, *words, *bad)
     assert (
         "no encoder is shown to be non-inferior to dense on validation data; the best there is `svd all rank 4`" in line
