@@ -87,12 +87,11 @@ def _probed() -> Iterator[str]:
         0 < one - other < 0.02 for one, other in zip(*[[r[n]["score"] for r in tasks] for n in names], strict=True)
     )
     yield "within two points of models with this small ELMo"
-    squad = {name: 100 * row["score"] for name, row in board("squad", "base", "swapped").items()}
-    yield f"A model for SQuAD has an F1 of {squad['dense']:.1f}, which is " + "{:.1f} and {:.1f}".format(
-        *(squad[f"{_JOINT} budget {share}% with highways"] for share in (25, 12.5))
-    )
-    yield f"{squad['shuffled weights']:.1f} with shuffled weights (two seeds)"
-    yield f"a model that was trained with GloVe alone has {squad['no ELMo']:.1f} (one seed)"
+    f1 = {name: 100 * row["score"] for name, row in board("squad", "base", "swapped").items()}
+    quarter, eighth = (f1[f"{_JOINT} budget {share}% with highways"] for share in (25, 12.5))
+    yield f"A model for SQuAD has an F1 of {f1['dense']:.1f}; with a quarter and an eighth of the encoder's parameters"
+    yield f"it has {quarter:.1f} and {eighth:.1f}, and with shuffled weights {f1['shuffled weights']:.1f} (two seeds)"
+    yield f"a model that was trained with GloVe alone has {f1['no ELMo']:.1f} (one seed)"
 
 
 def _gpu_in_short() -> Iterator[str]:
