@@ -15,6 +15,8 @@ from elmo_mf.compression.calibration import CALIBRATION_TEXT, ElmoProbe, read_ou
 from elmo_mf.compression.methods.kfac_svd import KfacSvd
 from elmo_mf.errors import InputError
 
+_BLOCK = 64  # columns that are removed before matrices are computed again
+
 
 def remove_cells(
     weights: BilmWeights,
@@ -79,18 +81,56 @@ def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array,
         each is gone too, (n,).
     """
     left, inverse = root.T @ matrix.astype(np.float64), np.linalg.inv(covariance)
-    columns, order, errors = np.arange(matrix.shape[1]), [], []
-    for _ in range(matrix.shape[1]):
-        costs = (left**2).sum(axis=0) / np.diag(inverse)
+    columns, order, errors = np.arange(matrix.shape[1]), list[Array](), list[Array]()
+    while len(columns):
+        block = _Removal(left, inverse)
+        removed, costs = block.remove(min(_BLOCK, len(columns)))
+        order.append(columns[removed])
+        errors.append(costs)
+        left, inverse = block.rest()
+        columns = columns[~block.gone]
+    return np.concatenate(order), np.cumsum(np.concatenate(errors))
+
+
+class _Removal:
+    """Removal of a few columns, which subtracts an outer product a u^T from `left` and u u^T from `inverse` for each.
+
+    The products are subtracted together in the end, by fast operations on whole matrices; until then, only what the
+    choice of the next column needs is computed: its row of the inverse, and the norms of all columns.
+
+    Args:
+        left: R^T W, (p, n), corrected for the columns that are gone.
+        inverse: H, (n, n).
+    """
+
+    def __init__(self, left: Array, inverse: Array) -> None:
+        self.left, self.inverse = left, inverse
+        self.squares, self.diagonal = (left**2).sum(axis=0), np.diag(inverse).copy()
+        self.gone = np.zeros(len(inverse), bool)
+
+    def remove(self, count: int) -> tuple[Array, Array]:
+        """Return the next columns, (count,), and what each costs, (count,)."""
+        self.a, self.u = np.empty((len(self.left), count)), np.empty((len(self.inverse), count))
+        steps = [self._remove_one(self.a[:, :k], self.u[:, :k], k) for k in range(count)]
+        return np.array([column for column, _ in steps]), np.array([cost for _, cost in steps])
+
+    def _remove_one(self, a: Array, u: Array, k: int) -> tuple[int, float]:
+        costs = np.full(len(self.gone), np.inf)
+        np.divide(self.squares, self.diagonal, out=costs, where=~self.gone)
         least = int(costs.argmin())
-        order.append(columns[least])
-        errors.append(costs[least])
-        share = inverse[least] / inverse[least, least]
-        left = np.delete(left - np.outer(left[:, least], share), least, axis=1)
-        inverse = inverse - np.outer(inverse[:, least], share)
-        inverse = np.delete(np.delete(inverse, least, axis=0), least, axis=1)
-        columns = np.delete(columns, least)
-    return np.array(order), np.cumsum(errors)
+        row = self.inverse[least] - u @ u[least]
+        scale = np.sqrt(row[least])
+        new_a, new_u = (self.left[:, least] - a @ u[least]) / scale, row / scale
+        products = new_a @ self.left - u @ (new_a @ a)
+        self.squares += new_u * (new_u * (new_a @ new_a) - 2 * products)
+        self.diagonal -= new_u**2
+        self.a[:, k], self.u[:, k], self.gone[least] = new_a, new_u, True
+        return least, float(costs[least])
+
+    def rest(self) -> tuple[Array, Array]:
+        """Return `left` and `inverse` of the other columns."""
+        others, u = ~self.gone, self.u[~self.gone]
+        return self.left[:, others] - self.a @ u.T, self.inverse[np.ix_(others, others)] - u @ u.T
 
 
 def _check(weights: BilmWeights, cells: int, present: int) -> None:
