@@ -11,7 +11,7 @@ from torch import nn
 from elmo_mf.acceleration._stock import ENCODER, StockSettings, options_of, stock_elmos, weights_of
 from elmo_mf.bilm.encoder import Bilm, StatePolicy
 from elmo_mf.bilm.runtime import Precision
-from elmo_mf.compression import compress, with_history
+from elmo_mf.compression import compress_elmo, with_history
 from elmo_mf.errors import InputError
 from elmo_mf.plugin.token_embedder import ElmoModule
 from elmo_mf.records import Compression
@@ -137,7 +137,8 @@ def fast_encoder(stock: _ElmoBiLm, settings: EncoderSettings, where: str = "enco
     )
     weights = weights_of(parameters, options)
     if settings.compression is not None:
-        weights, options = compress(weights, options, settings.compression), with_history(options, settings.compression)
+        compressed = compress_elmo(weights, options, settings.compression)
+        weights, options = compressed.weights, with_history(compressed.options, settings.compression)
     word_cache_mb = 0 if trained else settings.word_cache_mb
     encoder = Bilm(options, weights, settings.state, word_cache_mb, settings.precision).train(stock.training)
     return encoder.requires_grad_(trained).to(next(stock.parameters()).device)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bench._cases import Case, character_ids, token_vectors
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.bilm.options import LstmOptions
+from elmo_mf.bilm.options import BilmOptions, LstmOptions
 from elmo_mf.bilm.packing import Packing
 from elmo_mf.bilm.runtime import Precision
 from elmo_mf.bilm.runtime_settings import default_settings
@@ -76,7 +76,8 @@ class Ours(Variant):
         self.compression = compression
         self.bilm = Bilm.from_files(options, weights, compression).to(device)
         self.name, self.same_as = ("dense", BASELINE) if compression is None else (compression_label(compression), None)
-        self.size = size_report(self.bilm.weights(), self.bilm.options)
+        cells = BilmOptions.from_file(options).lstm.dim
+        self.size = size_report(self.bilm.weights(), self.bilm.options, cells)
 
     def in_precision(self, precision: Precision) -> Ours:
         """Return a variant with the same weights in a lower precision, on a CPU."""

@@ -177,11 +177,11 @@ class Bilm(nn.Module):
                     bilm._scales = stored.scales()
                 return bilm
             weights = read_weights(files.weights, options, files.vocabulary)
-        from elmo_mf.compression import compress, with_history
+        from elmo_mf.compression import compress_elmo, with_history
 
-        weights = compress(weights, options, compression)
-        options = with_history(options, compression)
-        return cls(options, weights, state, word_cache_mb, precision, keep_float32).eval()
+        compressed = compress_elmo(weights, options, compression)
+        options = with_history(compressed.options, compression)
+        return cls(options, compressed.weights, state, word_cache_mb, precision, keep_float32).eval()
 
     @property
     def output_dim(self) -> int:

@@ -178,6 +178,10 @@ class BilmOptions:
         """Width of one layer's vectors: both directions, `2 * projection_dim`."""
         return 2 * self.lstm.projection_dim
 
+    def with_cells(self, cells: int) -> BilmOptions:
+        """Return the options of the same ELMo with another number of memory cells."""
+        return replace(self, lstm=replace(self.lstm, dim=cells))
+
     @property
     def history(self) -> History:
         """What was done to the weights, noted as the list `compressions` under the key `elmo_mf`."""

@@ -106,6 +106,16 @@ def reorder_rows(array: Array, order: Sequence[int]) -> Array:
     return np.concatenate([gates[index] for index in order])
 
 
+def rows_of_cells(cells: Array, n: int) -> Array:
+    """Return the rows of some memory cells in a matrix with 4n rows, gate by gate.
+
+    Args:
+        cells: Numbers of the cells, from 0 to n - 1.
+        n: Number of all cells.
+    """
+    return np.concatenate([gate * n + cells for gate in range(GATES)])
+
+
 @dataclass(frozen=True)
 class LstmWeights:
     """The weights of one direction of one layer.
@@ -126,7 +136,12 @@ class LstmWeights:
     @property
     def state_size(self) -> int:
         """p, the width of the state."""
-        return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else len(self.bias) // GATES
+        return int(self.matrices["projection"].shape[0]) if "projection" in self.matrices else self.cells
+
+    @property
+    def cells(self) -> int:
+        """n, the number of memory cells."""
+        return len(self.bias) // GATES
 
     def with_matrix(self, target: Target, matrix: Matrix) -> LstmWeights:
         """Return a copy with one matrix replaced, and without the primed state, which is invalid for other weights.
@@ -168,6 +183,11 @@ class BilmWeights:
         for layer, matrix in enumerate(highway_matrices(arrays)):
             arrays = with_highway(arrays, layer, to_dense(matrix))
         return replace(self, token_layer=arrays, lstms={key: lstm.dense() for key, lstm in self.lstms.items()})
+
+    @property
+    def cells(self) -> int:
+        """Number of memory cells in each direction of each layer of a biLM."""
+        return next(iter(self.lstms.values())).cells
 
     def first_other_layer(self, weights: BilmWeights, direction: int) -> int:
         """Return the first layer of a direction that is another object in `weights`; if none is, their number.

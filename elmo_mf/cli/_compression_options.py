@@ -89,7 +89,8 @@ class CompressionOptions:
         for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
             if value != default:
                 raise InputError(f"{option} requires --rank or --budget")
-        return None if self.highway_rank is None else read_compression(more)
+        alone = any(more.get(key) is not None for key in ("cells", "highway_rank"))
+        return read_compression(more) if alone else None
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""
@@ -103,6 +104,14 @@ class CompressionOptions:
 class AllCompressionOptions(CompressionOptions):
     """All options of a compression, for `compress`."""
 
+    cells: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Number of memory cells to keep in each direction of each layer: those that the loss of --gradients "
+            "needs least are removed before the factorization; without --rank and --budget, there is none.",
+        ),
+    ] = None
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
     inputs: Annotated[
         str,
@@ -124,7 +133,7 @@ class AllCompressionOptions(CompressionOptions):
         ),
     ] = None
     gradients: Annotated[
-        Path | None, Option(help="File written by elmo-mf gradients, for fisher_svd and kfac_svd.")
+        Path | None, Option(help="File written by elmo-mf gradients, for fisher_svd, kfac_svd and --cells.")
     ] = None
     distill: Annotated[
         Path | None,
@@ -137,6 +146,7 @@ class AllCompressionOptions(CompressionOptions):
 
     def _more(self) -> dict[str, Any]:
         return super()._more() | {
+            "cells": self.cells,
             "granularity": self.granularity,
             "inputs": self.inputs,
             "layers": _layers(self.layers),

@@ -10,7 +10,7 @@ from elmo_mf.errors import InputError
 
 _SAME = (
     "rank", "budget", "allocation", "method", "targets", "highway_rank", "granularity", "layers", "directions",
-    "inputs", "calibration", "gradients", "distill", "allow_larger",
+    "inputs", "calibration", "gradients", "distill", "allow_larger", "cells",
 )  # fmt: skip
 COMPRESSION = {
     **{f"compression.{key}": f"--{key.replace('_', '-')}" for key in _SAME},

@@ -135,6 +135,8 @@ def accelerate(
     compression = how.compression()
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
+    if stock and how.cells is not None:
+        raise InputError("--stock: found --cells, expected all cells, because AllenNLP's config keeps its sizes")
     check_installed("allennlp")
     os.environ.setdefault("TQDM_DISABLE", "1")
     from elmo_mf.acceleration import accelerate_archive, plot_search

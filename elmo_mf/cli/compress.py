@@ -72,7 +72,7 @@ def compress(
         check_unused((out / name for name in written), force)
         compression = how.compression()
         if compression is None and dtype not in ROUNDED_DTYPES:
-            raise InputError("one of --rank, --budget, --highway-rank or --dtype int8 or int4 is required")
+            raise InputError("one of --rank, --budget, --cells, --highway-rank or --dtype int8 or int4 is required")
         result = compress_checkpoint(
             files.options, files.weights, out=out, compression=compression, evaluation=evaluation, dense=dense,
             dtype=dtype, licence=licence,
@@ -103,7 +103,10 @@ def _print(result: CompressedCheckpoint) -> None:
             f"{factorization.input_error:.3f}",
         )  # fmt: skip
     console = Console()
-    console.print(table)
-    console.print("share: of the dense parameters; energy: 1 - error^2; inputs: error of the products with real inputs")
+    if result.report.rows:
+        console.print(table)
+        console.print(
+            "share: of the dense parameters; energy: 1 - error^2; inputs: error of the products with real inputs"
+        )
     for line in result.notes():
         console.print(line, soft_wrap=True)

@@ -55,6 +55,7 @@ def gradients(
       elmo-mf compress options.json weights.hdf5 --method fisher_svd --gradients sst-gradients.hdf5 --rank 8 --out small
       elmo-mf gradients wikitext2-bilm gradients.hdf5 --data data --options options.json --weights weights.hdf5
       elmo-mf compress options.json weights.hdf5 --method kfac_svd --gradients gradients.hdf5 --rank 32 --out small
+      elmo-mf compress options.json weights.hdf5 --gradients gradients.hdf5 --cells 320 --out fewer-cells
     """
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")

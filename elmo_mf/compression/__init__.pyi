@@ -5,9 +5,17 @@ from ._model_card import Source, licence_on_card, write_compressed_card, write_c
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
 from ._smaller_checkpoint import SMALLER_FILES, SmallerCheckpoint, shrink_checkpoint
 from ._spectra import plot_spectra, spectra_table
-from .apply import compress, compression_versions, encoder_identity, factorize, reads_text
+from .apply import (
+    CompressedElmo,
+    compress,
+    compress_elmo,
+    compression_versions,
+    encoder_identity,
+    factorize,
+    reads_text,
+)
 from .cells import remove_cells
-from .check import check_compression
+from .check import check_compression, needs_output_covariance, takes_gradients
 from .file_hashes import with_file_hashes, with_history
 from .matrix_reference import break_even_rank, matrix_references
 from .methods.base import (
@@ -29,6 +37,7 @@ __all__ = [
     "ActivationError",
     "CalibrationStatistics",
     "CompressedCheckpoint",
+    "CompressedElmo",
     "CompressionReport",
     "MatrixSize",
     "Method",
@@ -40,6 +49,7 @@ __all__ = [
     "check_compression",
     "compress",
     "compress_checkpoint",
+    "compress_elmo",
     "compressed_matrices",
     "compression_report",
     "compression_versions",
@@ -54,6 +64,7 @@ __all__ = [
     "method_named",
     "method_names",
     "method_of",
+    "needs_output_covariance",
     "plot_spectra",
     "read_compression",
     "reads_text",
@@ -62,6 +73,7 @@ __all__ = [
     "shrink_checkpoint",
     "size_report",
     "spectra_table",
+    "takes_gradients",
     "with_file_hashes",
     "with_history",
     "write_compressed_card",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from elmo_mf.bilm.checkpoint_files import OPTIONS, VOCABULARY, CheckpointFiles, 
 from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.file_hashes import with_history
 from elmo_mf.errors import InputError, one_of
-from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, write_json
+from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
 from elmo_mf.io.sentences import check_texts
 from elmo_mf.tabular import Tabular
 
@@ -41,7 +40,7 @@ class CompressedCheckpoint(Tabular):
         dtype: Type of the stored weights.
         token_layer: Name of the ELMo's token layer.
         report: Errors and sizes.
-        seconds: Time that the factorization took.
+        seconds: Time that it took without the distillation.
         distilled: Result of the distillation, if there was one.
     """
 
@@ -83,7 +82,11 @@ class CompressedCheckpoint(Tabular):
     def notes(self) -> list[str]:
         """Return sizes, the predicted speed-up and the error of the outputs."""
         size, speed, error = self.report.size, self.report.predicted_speed_up, self.report.activation_error
+        (before, after), removed = self.report.cells, list[str]()
+        if after < before:
+            removed = [f"{after:,} of {before:,} memory cells in each direction of each layer"]
         lines = [
+            *removed,
             f"biLSTM: {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} parameters "
             f"({size.lstm_ratio:.2f} times smaller), {size.lstm_bytes:,} bytes, "
             f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,} multiply-adds per token",
@@ -95,7 +98,7 @@ class CompressedCheckpoint(Tabular):
             + ", ".join(f"layer {k} {one:.3f}" for k, one in enumerate(error.layers))
             + f") on {error.sentences} sentences",
         ]
-        lines += [f"factorized in {self.seconds:.1f} s"] if self.seconds else []
+        lines += [f"{'compressed' if removed else 'factorized'} in {self.seconds:.1f} s"] if self.seconds else []
         if self.distilled is not None:
             changes = f"{self.distilled.before:.3f} before, {self.distilled.after:.3f} after"
             lines.append(f"distilled: activation error on held-out sentences {changes}")
@@ -134,7 +137,8 @@ def compress_checkpoint(
         options: `options.json` of the ELMo; or, without `weights`, a folder or a zip with all its files.
         weights: Weights of the ELMo, HDF5.
         out: Folder for the result.
-        compression: What to factorize, how, and to which size. Defaults to nothing, with a `dtype` of int8 or int4.
+        compression: What to remove and to factorize, how, and to which size. Defaults to nothing, with a `dtype` of
+            int8 or int4.
         evaluation: Tokenised text, one sentence per line, on which the errors in the report are measured. Defaults to
             the calibration text.
         dense: Whether to write rebuilt matrices in the official layout, for other programs. Defaults to False.
@@ -182,6 +186,7 @@ def _compress(
     from elmo_mf.bilm import Bilm
     from elmo_mf.compression._model_card import Source, write_compressed_card
     from elmo_mf.compression._report import compression_report
+    from elmo_mf.compression.apply import CompressedElmo, compress_elmo
     from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 
     calibration = None if compression is None or compression.calibration is None else Path(compression.calibration)
@@ -192,16 +197,19 @@ def _compress(
     identity = {} if compression is None else dict(noted.history.steps[-1])
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
-        after, seconds, distilled = _factorized(compression, parsed, before, out / _DISTILLATION)
+        compressed = CompressedElmo(before, parsed, before, seconds=0.0)
+        if compression is not None:
+            compressed = compress_elmo(before, parsed, compression, out / _DISTILLATION)
+        after, noted = compressed.weights, noted.with_cells(compressed.options.lstm.dim)
         with atomic_files(out, obsolete=[_DISTILLATION] if distills else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored
                 after = read_weights(staging / WEIGHTS, noted, files.vocabulary)
-            report = compression_report(before, after, parsed, text)
-            title = parsed.token_layer.title
-            result = CompressedCheckpoint(out, identity or None, dtype, title, report, seconds, distilled)
+            report = compression_report(before, after, parsed, text, compressed.unfactored)
+            rest = report, compressed.seconds, compressed.distilled
+            result = CompressedCheckpoint(out, identity or None, dtype, parsed.token_layer.title, *rest)
             write_json(staging / REPORT, result.to_dict())
-            write_compressed_card(staging, source, compression, identity, report, parsed, dense, dtype)
+            write_compressed_card(staging, source, compression, identity, report, noted, dense, dtype)
     return result
 
 
@@ -220,27 +228,3 @@ def _read(
     if compression is not None:
         check_compression(weights, compression)
     return options, weights
-
-
-def _factorized(
-    compression: Compression | None,
-    options: BilmOptions,
-    before: BilmWeights,
-    checkpoint: Path,
-) -> tuple[BilmWeights, float, Distilled | None]:
-    """Return the compressed weights, the seconds that the factorization took, and the result of the distillation."""
-    if compression is None:
-        return before, 0.0, None
-
-    from elmo_mf.compression.apply import compress
-    from elmo_mf.compression.recovery import checkpoint_size, distill
-
-    started = time.perf_counter()
-    after = compress(before, options, compression.model_copy(update={"distill": None}))
-    seconds = time.perf_counter() - started
-    if compression.distill is None:
-        return after, seconds, None
-    size = checkpoint_size(after)
-    check_space("out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
-    distilled = distill(before, after, options, compression.distill, checkpoint)
-    return distilled.weights, seconds, distilled

@@ -76,7 +76,7 @@ def write_compressed_card(
         compression: What was done to it; None if its matrices were only rounded.
         identity: The same with files by their SHA-256, see `with_file_hashes`; empty if they were only rounded.
         report: The report on the compression.
-        options: Options of the encoder.
+        options: Options of the compressed encoder.
         dense: Whether the rebuilt matrices were stored in place of the factors.
         dtype: Type of the stored weights, see `write_weights`.
     """
@@ -91,6 +91,7 @@ def write_compressed_card(
         "architecture": _architecture(options),
         "method": f"rounded to {dtype}, not factorized" if compression is None else f"{label} ({stored})",
         "stored as": _STORED.get(dtype, dtype),
+        **_removed(report.cells, None if compression is None else identity.get("gradients")),
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds per token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
@@ -107,8 +108,9 @@ def write_compressed_card(
         for row in report.rows
     ]  # fmt: skip
     errors = _table(("matrix", "shape", "rank", "parameters", "error", "error on inputs"), rows)
-    title = f"ELMo compressed by {label}"
-    _write(folder, title, facts, f"## Matrices\n\n{errors}\n\n{_ERRORS}", _COMPRESSED)
+    fewer = report.cells[1] < report.cells[0]
+    matrices = f"## Matrices\n\n{errors}\n\n{_ERRORS}{_OF_FEWER if fewer else ''}" if rows else ""
+    _write(folder, f"ELMo compressed by {label}", facts, matrices, _COMPRESSED)
 
 
 def write_smaller_card(
@@ -136,18 +138,25 @@ def write_smaller_card(
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        "memory cells": f"{options.lstm.dim:,} of {cells:,} in each direction of each layer",
+        **_removed((cells, options.lstm.dim), hashes["gradients"]),
         "parameters of the biLSTM": f"{parameters[1]:,} of {parameters[0]:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
         "calibrated on": f"a text, SHA-256 {hashes['calibration']}"
         if hashes["calibration"]
         else "the text that comes with elmo-mf",
-        "cells chosen by": f"the loss, gradients with SHA-256 {hashes['gradients']}"
-        if hashes["gradients"]
-        else "the outputs of the projection",
     }
     _write(folder, f"ELMo with {options.lstm.dim:,} memory cells", facts, "", _COMPRESSED)
+
+
+def _removed(cells: tuple[int, int], gradients: str | None) -> dict[str, str]:
+    """Return what a card says of the memory cells that were removed."""
+    before, after = cells
+    if after == before:
+        return {}
+    by = f"the loss, gradients with SHA-256 {gradients}" if gradients else "the outputs of the projection"
+    kept = f"{after:,} of {before:,} in each direction of each layer"
+    return {"memory cells": kept, "cells chosen by": by}
 
 
 def write_pretrained_card(folder: Path, record: PretrainRecord, options: BilmOptions, licence: str | None) -> None:
@@ -307,6 +316,7 @@ _ERRORS = (
     "Errors are relative: of the matrix in Frobenius norm, and of its products with real inputs. The activation error "
     "is |compressed - source| / |source| of the biLSTM layers' outputs."
 )
+_OF_FEWER = " Matrices are compared with those of the source without the cells that were removed."
 _COMPRESSED = (
     "A replacement of the source where size or time matters. Its knowledge and its errors are the source's, plus the "
     "errors above; these do not predict a task's score, which has to be measured on that task."

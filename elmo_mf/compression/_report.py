@@ -116,13 +116,15 @@ class CompressionReport:
     """What a compression did to an encoder.
 
     Attributes:
-        matrices: Each matrix of the LSTMs that is not as it was.
+        cells: Number of memory cells in each direction of each layer, before and after.
+        matrices: Each matrix of the LSTMs that the factorization changed.
         highways: Each highway layer that was factorized.
         activation_error: Error of the layers' outputs.
         size: Parameters, bytes and multiply-adds.
         predicted_speed_up: By multiply-adds; for large matrices `elmo-mf bench` measures nearly as much.
     """
 
+    cells: tuple[int, int]
     matrices: tuple[MatrixReport, ...]
     highways: tuple[HighwayReport, ...]
     activation_error: ActivationError
@@ -137,6 +139,7 @@ class CompressionReport:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {
+            "cells": list(self.cells),
             "matrices": [matrix.to_dict() for matrix in self.matrices],
             "highways": [highway.to_dict() for highway in self.highways],
             "activation_error": self.activation_error.to_dict(),
@@ -146,23 +149,30 @@ class CompressionReport:
 
 
 def compression_report(
-    dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
+    dense: BilmWeights,
+    compressed: BilmWeights,
+    options: BilmOptions,
+    text: Path = CALIBRATION_TEXT,
+    unfactored: BilmWeights | None = None,
 ) -> CompressionReport:
     """Compare compressed weights with the dense ones.
 
     Args:
         dense: Weights of the dense encoder.
         compressed: Weights of the compressed encoder.
-        options: Options of both.
+        options: Options of the dense encoder.
         text: Text on which activations are compared, tokenised; the first 50,000 tokens are read.
+        unfactored: Weights before the factorization, with which matrices are compared. Defaults to the dense ones.
 
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    size = size_report(compressed, options)
-    matrices, highways = compressed_matrices(dense, compressed, options, text)
-    before, after = (Bilm(options, weights).eval() for weights in (dense, compressed))
+    smaller = options.with_cells(compressed.cells)
+    size = size_report(compressed, smaller, dense.cells)
+    matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text)
+    before, after = (Bilm(*both).eval() for both in ((options, dense), (smaller, compressed)))
     return CompressionReport(
+        cells=(dense.cells, compressed.cells),
         matrices=matrices,
         highways=highways,
         activation_error=activation_error(before, after, calibration_sentences(text)),

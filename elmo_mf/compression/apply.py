@@ -1,9 +1,10 @@
-"""Application of a compression to weights: calibration, allocation of ranks, factorization, recovery."""
+"""Application of a compression to weights: removal of cells, calibration, ranks, factorization, recovery."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -11,7 +12,8 @@ from pydantic import JsonValue
 from elmo_mf.bilm import encoder
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import _in_order
+from elmo_mf.compression import _in_order, cells
+from elmo_mf.compression._cell_checks import after_removal
 from elmo_mf.compression._highways import HighwayFactorization, highway_factorizations
 from elmo_mf.compression._matrix_factorization import LstmFactorization
 from elmo_mf.compression.allocation import MatrixFactorization, allocate_ranks, candidates_by_outputs, parameters_within
@@ -19,10 +21,9 @@ from elmo_mf.compression.calibration import (
     CALIBRATION_TEXT,
     ElmoProbe,
     EncoderProbe,
-    read_output_covariances,
-    read_row_weights,
+    Gradients,
 )
-from elmo_mf.compression.check import check_compression
+from elmo_mf.compression.check import check_compression, takes_gradients
 from elmo_mf.compression.file_hashes import with_file_hashes
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import (
@@ -35,6 +36,7 @@ from elmo_mf.compression.methods.base import (
 )
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.errors import InputError
+from elmo_mf.io import check_space
 from elmo_mf.progress import track
 from elmo_mf.records.compression import HIGHWAY_METHOD, Compression
 from elmo_mf.records.identity import ENCODER, unless_first
@@ -43,16 +45,36 @@ VERSION = 1
 """Version of what surrounds the methods, part of a run's identity: which matrices, calibration statistics, ranks."""
 
 
+@dataclass(frozen=True)
+class CompressedElmo:
+    """An ELMo after a compression.
+
+    Attributes:
+        weights: Its weights.
+        options: Its options, without the compression in their history, see `with_history`.
+        unfactored: Its weights before the factorization, with as many memory cells.
+        seconds: Time that the removal of cells and the factorization took.
+        distilled: Result of the distillation, if there was one.
+    """
+
+    weights: BilmWeights
+    options: BilmOptions
+    unfactored: BilmWeights
+    seconds: float
+    distilled: distillation.Distilled | None = None
+
+
 def compress(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
-    """Factorize the chosen matrices of an ELMo, and distill where the compression has a `distill`.
+    """Compress an ELMo as `compress_elmo` does, and return its weights.
 
     Args:
         weights: Weights of the dense encoder, which stay unchanged.
         options: Its options.
-        compression: What to factorize, how, and to which size.
+        compression: What to remove and to factorize, how, and to which size.
 
     Returns:
-        Weights that share the arrays of all other matrices with the dense ones.
+        Weights that share the arrays of all other matrices with the dense ones. With fewer memory cells they need the
+        options that `compress_elmo` returns.
 
     Raises:
         InputError: See `check_compression`; or a file cannot be read.
@@ -67,17 +89,52 @@ def compress(weights: BilmWeights, options: BilmOptions, compression: Compressio
         >>> small.lstms[0, 0].matrices["input"].rank
         8
     """
+    return compress_elmo(weights, options, compression).weights
+
+
+def compress_elmo(
+    weights: BilmWeights, options: BilmOptions, compression: Compression, checkpoint: Path | None = None
+) -> CompressedElmo:
+    """Remove memory cells of an ELMo, factorize matrices and distill, as far as the compression says so.
+
+    Args:
+        weights: Weights of the dense encoder, which stay unchanged.
+        options: Its options.
+        compression: What to remove and to factorize, how, and to which size.
+        checkpoint: File in which the state of the distillation is saved now and then. Defaults to none.
+
+    Returns:
+        The compressed ELMo.
+
+    Raises:
+        InputError: See `check_compression`; or a file cannot be read.
+    """
     check_compression(weights, compression)
-    text = Path(compression.calibration or CALIBRATION_TEXT)
-    factored = factorize(weights, compression, ElmoProbe(weights, options, text))
+    gradients, text = _gradients(weights, compression), Path(compression.calibration or CALIBRATION_TEXT)
+    started = time.perf_counter()
+    unfactored, smaller, rest, probe = weights, options, compression, ElmoProbe(weights, options, text)
+    if compression.cells is not None:
+        assert gradients is not None
+        fewer = cells.with_fewer_cells(weights, compression.cells, probe, gradients.output_covariances())
+        unfactored, smaller = fewer.weights, options.with_cells(compression.cells)
+        rest, gradients = after_removal(weights, compression), gradients.of_cells(fewer.kept)
+        probe = ElmoProbe(unfactored, smaller, text)
+    factored = factorize(unfactored, rest, probe, gradients)
+    result = CompressedElmo(factored, smaller, unfactored, time.perf_counter() - started)
     if compression.distill is None:
-        return factored
-    return distillation.distill(weights, factored, options, compression.distill).weights
+        return result
+    if checkpoint is not None:
+        size = distillation.checkpoint_size(factored)
+        check_space("out", checkpoint, size if checkpoint.exists() else 2 * size)  # the next one is written beside it
+    distilled = distillation.distill(weights, factored, options, compression.distill, checkpoint)
+    return replace(result, weights=distilled.weights, distilled=distilled)
 
 
 def compression_versions(compression: Compression) -> dict[str, int]:
     """Return the versions of the parts that a compression uses, for the identities of runs."""
     versions = {"compression": VERSION, compression.method: method_of(compression).VERSION}
+    if compression.cells is not None:
+        versions |= unless_first({"memory-cells": cells.VERSION})
     if compression.highway_rank is not None:
         versions |= unless_first({HIGHWAY_METHOD: method_named(HIGHWAY_METHOD).VERSION})
     if compression.inputs == "compressed":
@@ -106,13 +163,16 @@ def encoder_identity(compression: Compression | None) -> dict[str, JsonValue]:
     }
 
 
-def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProbe) -> BilmWeights:
+def factorize(
+    weights: BilmWeights, compression: Compression, probe: EncoderProbe, gradients: Gradients | None = None
+) -> BilmWeights:
     """Factorize the chosen matrices of any model.
 
     Args:
         weights: Weights of the dense model.
         compression: What to factorize; it must have passed `check_compression`.
         probe: Reads the model's text, as far as the method and the budget need it.
+        gradients: Gradients that describe the weights. Defaults to the file that the compression names.
 
     Returns:
         Weights that share the arrays of all other matrices with the dense ones.
@@ -121,7 +181,9 @@ def factorize(weights: BilmWeights, compression: Compression, probe: EncoderProb
         InputError: A file cannot be read, or the method needs gradients and the compression names no file of them.
     """
     method, references = method_of(compression), matrix_references(weights, compression)
-    statistics = _statistics(weights, compression, method, references, probe) if references else {}
+    statistics = dict[MatrixReference, CalibrationStatistics]()
+    if references:
+        statistics = _statistics(method, references, probe, gradients or _gradients(weights, compression))
     lstms = (
         LstmFactorization(reference, method, statistics[reference], reference.matrix(weights))
         for reference in (track(references, "factorization", "matrices") if compression.budget is None else references)
@@ -178,12 +240,23 @@ def _allocated(
     return [(one, ranks[one.reference]) for one in within]
 
 
+def _gradients(weights: BilmWeights, compression: Compression) -> Gradients | None:
+    """Return the file of a compression that needs one.
+
+    Raises:
+        InputError: The compression names none.
+    """
+    if not takes_gradients(compression):
+        return None
+    if compression.gradients is None:
+        whose = compression.method if compression.cells is None else "the removal of cells"
+        expected = f"a file written by elmo-mf gradients, which {whose} requires"
+        raise InputError(f"compression.gradients: found nothing, expected {expected}")
+    return Gradients(Path(compression.gradients), weights)
+
+
 def _statistics(
-    weights: BilmWeights,
-    compression: Compression,
-    method: Method,
-    references: Sequence[MatrixReference],
-    probe: EncoderProbe,
+    method: Method, references: Sequence[MatrixReference], probe: EncoderProbe, gradients: Gradients | None
 ) -> dict[MatrixReference, CalibrationStatistics]:
     statistics = dict.fromkeys(references, NO_STATISTICS)
     if method.needs_inputs:
@@ -192,17 +265,14 @@ def _statistics(
             reference: replace(known, input_covariance=covariances[reference.key].of(reference.target))
             for reference, known in statistics.items()
         }
-    if method.takes_gradients and compression.gradients is None:
-        expected = f"a file written by elmo-mf gradients, which {compression.method} requires"
-        raise InputError(f"compression.gradients: found nothing, expected {expected}")
-    if method.needs_output_covariance:
-        outputs = read_output_covariances(Path(str(compression.gradients)), weights)
+    if gradients is not None and method.needs_output_covariance:
+        outputs = gradients.output_covariances()
         statistics = {
             reference: replace(known, output_covariance=outputs.of(reference))
             for reference, known in statistics.items()
         }
-    if method.needs_gradients:
-        rows = read_row_weights(Path(str(compression.gradients)), weights)
+    if gradients is not None and method.needs_gradients:
+        rows = gradients.row_weights()
         statistics = {
             reference: replace(known, row_weights=rows.of(reference)) for reference, known in statistics.items()
         }

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights
+from elmo_mf.bilm.weights import Array, BilmWeights, LstmWeights, Matrix, Target, rows_of_cells
+from elmo_mf.compression._cell_checks import check_cells
 from elmo_mf.compression._decomposition import square_root
-from elmo_mf.compression.calibration import CALIBRATION_TEXT, ElmoProbe, read_output_covariances
+from elmo_mf.compression.calibration import (
+    CALIBRATION_TEXT,
+    ElmoProbe,
+    EncoderProbe,
+    OutputCovariances,
+    read_output_covariances,
+)
 from elmo_mf.compression.methods.kfac_svd import KfacSvd
-from elmo_mf.errors import InputError
+from elmo_mf.progress import track
+
+VERSION = 1
+"""Version of what the removal computes, part of the identities of runs that use it."""
 
 _BLOCK = 64  # columns that are removed before matrices are computed again
+
+
+@dataclass(frozen=True)
+class FewerCells:
+    """Weights with fewer memory cells.
+
+    Attributes:
+        weights: The weights, whose matrices are dense.
+        kept: Numbers that the cells had before, in rising order, by (direction, layer).
+    """
+
+    weights: BilmWeights
+    kept: dict[tuple[int, int], Array]
 
 
 def remove_cells(
@@ -54,15 +76,32 @@ def remove_cells(
         >>> options.lstm.dim, weights.lstms[0, 0].matrices["projection"].shape
         (256, (64, 256))
     """
-    _check(weights, cells, options.lstm.dim)
-    outputs = None if gradients is None else read_output_covariances(gradients, weights).covariances
-    covariances = ElmoProbe(weights, options, text).input_covariances()
-    lstms = {
-        key: _with_fewer_cells(lstm, cells, covariances[key].cells, _root(outputs, key, lstm.state_size))
-        for key, lstm in weights.lstms.items()
-    }
-    smaller = replace(options, lstm=replace(options.lstm, dim=cells))
-    return replace(weights, lstms=lstms), smaller
+    check_cells(weights, cells)
+    outputs = None if gradients is None else read_output_covariances(gradients, weights)
+    fewer = with_fewer_cells(weights, cells, ElmoProbe(weights, options, text), outputs)
+    return fewer.weights, options.with_cells(cells)
+
+
+def with_fewer_cells(
+    weights: BilmWeights, cells: int, probe: EncoderProbe, outputs: OutputCovariances | None
+) -> FewerCells:
+    """Remove memory cells as `remove_cells` does.
+
+    Args:
+        weights: Weights that have passed `check_cells`; they stay unchanged.
+        cells: Number of cells to keep in each direction of each layer.
+        probe: Reads the calibration text.
+        outputs: Output covariances of the loss; None to choose by the projections' outputs.
+    """
+    covariances = probe.input_covariances()
+    lstms, kept = dict[tuple[int, int], LstmWeights](), dict[tuple[int, int], Array]()
+    for key, lstm in track(list(weights.lstms.items()), "removal of memory cells", "LSTMs"):
+        covariance = _ridged(covariances[key].cells)
+        root = np.eye(lstm.state_size) if outputs is None else _root(outputs.covariances[*key, "projection"])
+        order, _ = removal_order(np.asarray(lstm.matrices["projection"]), covariance, root)
+        kept[key] = np.sort(order[lstm.cells - cells :])
+        lstms[key] = _with_cells(lstm, kept[key], covariance)
+    return FewerCells(replace(weights, lstms=lstms), kept)
 
 
 def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array, Array]:
@@ -133,33 +172,22 @@ class _Removal:
         return self.left[:, others] - self.a @ u.T, self.inverse[np.ix_(others, others)] - u @ u.T
 
 
-def _check(weights: BilmWeights, cells: int, present: int) -> None:
-    if not 1 <= cells < present:
-        raise InputError(f"cells: found {cells}, expected 1 to {present - 1}, as the ELMo has {present}")
-    for lstm in weights.lstms.values():
-        if "projection" not in lstm.matrices:
-            raise InputError("cells: found an ELMo without projections, whose cells are its outputs")
-        if not all(isinstance(matrix, np.ndarray) for matrix in lstm.matrices.values()):
-            raise InputError("cells: found factored or pruned matrices, expected dense ones")
-
-
-def _root(outputs: Mapping[tuple[int, int, str], Array] | None, key: tuple[int, int], p: int) -> Array:
-    return np.eye(p) if outputs is None else square_root(outputs[*key, "projection"], KfacSvd().output_ridge)
-
-
-def _with_fewer_cells(lstm: LstmWeights, cells: int, covariance: Array, root: Array) -> LstmWeights:
-    projection = np.asarray(lstm.matrices["projection"])
+def _ridged(covariance: Array) -> Array:
     n = len(covariance)
-    ridged = covariance + KfacSvd().ridge * np.trace(covariance) / n * np.eye(n)
-    order, _ = removal_order(projection, ridged, root)
-    kept = np.sort(order[n - cells :])
-    rows = np.concatenate([gate * n + kept for gate in range(GATES)])
-    corrected = np.linalg.solve(ridged[np.ix_(kept, kept)], ridged[kept] @ projection.T.astype(np.float64)).T
-    return LstmWeights(
-        {
-            "input": np.asarray(lstm.matrices["input"])[rows],
-            "recurrent": np.asarray(lstm.matrices["recurrent"])[rows],
-            "projection": corrected.astype(np.float32),
-        },
-        lstm.bias[rows],
-    )
+    return np.asarray(covariance + KfacSvd().ridge * np.trace(covariance) / n * np.eye(n))
+
+
+def _root(covariance: Array) -> Array:
+    return square_root(covariance, KfacSvd().output_ridge)
+
+
+def _with_cells(lstm: LstmWeights, kept: Array, covariance: Array) -> LstmWeights:
+    projection = np.asarray(lstm.matrices["projection"]).astype(np.float64)
+    corrected = np.linalg.solve(covariance[np.ix_(kept, kept)], covariance[kept] @ projection.T).T
+    rows = rows_of_cells(kept, lstm.cells)
+    matrices: dict[Target, Matrix] = {
+        "input": np.asarray(lstm.matrices["input"])[rows],
+        "recurrent": np.asarray(lstm.matrices["recurrent"])[rows],
+        "projection": corrected.astype(np.float32),
+    }
+    return LstmWeights(matrices, lstm.bias[rows])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from elmo_mf.bilm.weights import BilmWeights
+from elmo_mf.compression._cell_checks import after_removal, check_cells, shapes_with_cells
 from elmo_mf.compression._highways import check_highways
 from elmo_mf.compression.allocation import parameters_within
-from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
+from elmo_mf.compression.matrix_reference import MatrixReference, highway_references, matrix_references
 from elmo_mf.compression.methods.base import method_of
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
@@ -22,7 +25,8 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
     Raises:
         InputError: The method does not exist or has other settings; the model has no such layer or matrix; a matrix is
             factored already; a rank is above the matrix's, or at or above break-even without `allow_larger`; the
-            budget is too small; or a setting does not apply to this kind of model.
+            budget is too small, or no smaller than what fewer memory cells leave; there are no more cells than are to
+            be kept; or a setting does not apply to this kind of model.
     """
     method = method_of(compression)
     if compression.allocation == "loss" and not method.needs_output_covariance:
@@ -32,6 +36,26 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
         found = f"compressed with {compression.method}, which uses no inputs"
         raise InputError(f"compression.inputs: found {found}, expected dense")
     _check_kind(compression, language_model)
+    if compression.cells is not None:
+        check_cells(weights, compression.cells, "compression.cells")
+        smaller, rest = shapes_with_cells(weights, compression.cells), after_removal(weights, compression)
+        _check_sizes(smaller, rest)
+        _check_saves(smaller, rest, compression.cells)
+    else:
+        _check_sizes(weights, compression)
+
+
+def takes_gradients(compression: Compression) -> bool:
+    """Return whether a compression needs a file of gradients."""
+    return compression.cells is not None or method_of(compression).takes_gradients
+
+
+def needs_output_covariance(compression: Compression) -> bool:
+    """Return whether it needs gradients of the ELMo's own loss as a language model."""
+    return compression.cells is not None or method_of(compression).needs_output_covariance
+
+
+def _check_sizes(weights: BilmWeights, compression: Compression) -> None:
     if compression.highway_rank is not None:
         check_highways(weights, compression.highway_rank, compression.allow_larger)
     references = matrix_references(weights, compression)
@@ -42,6 +66,19 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
             _check_useful(reference, compression.rank_for(reference.target))
 
 
+def _check_saves(smaller: BilmWeights, compression: Compression, cells: int) -> None:
+    """Check that a budget leaves less than the matrices have after cells were removed."""
+    if compression.budget is None:
+        return
+    highways = highway_references(smaller) if compression.shares_budget else []
+    dense = sum(prod(one.shape) for one in [*matrix_references(smaller, compression), *highways])
+    left = parameters_within(smaller, compression)
+    if left >= dense:
+        found = f"{left:,} parameters for the factors"
+        expected = f"fewer than the {dense:,} that the matrices have with {cells} cells"
+        raise InputError(f"compression.budget: found {found}, expected {expected}")
+
+
 def _check_kind(compression: Compression, language_model: bool) -> None:
     if language_model and compression.distill is not None:
         raise InputError("compression.distill: applies to ELMos; use `finetune` for a language model")
@@ -49,6 +86,8 @@ def _check_kind(compression: Compression, language_model: bool) -> None:
         raise InputError("compression.finetune: applies to language models; use `distill` for an ELMo")
     if language_model and compression.calibration is not None:
         raise InputError("compression.calibration: applies to ELMos; a language model is calibrated on its task's text")
+    if language_model and compression.cells is not None:
+        raise InputError("compression.cells: applies to ELMos; a language model has no projections to correct")
     if language_model and compression.highway_rank is not None:
         raise InputError("compression.highway_rank: applies to ELMos; a language model has no character CNN")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from elmo_mf.bilm.options import BilmOptions
@@ -59,7 +59,7 @@ class SizeReport:
     Attributes:
         matrices: Each matrix.
         lstm_parameters: Parameters of the LSTMs.
-        lstm_dense_parameters: The same before compression.
+        lstm_dense_parameters: The same before compression, with all memory cells.
         lstm_stored: Numbers in memory.
         around_parameters: Parameters around the LSTMs.
         lstm_multiply_adds: Multiply-adds per token.
@@ -113,12 +113,13 @@ class SizeReport:
         return {name: getattr(self, name) for name in names} | {"char_cnn_multiply_adds": self.around_multiply_adds}
 
 
-def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
+def size_report(weights: BilmWeights, options: BilmOptions, cells: int | None = None) -> SizeReport:
     """Count the parameters and multiply-adds of an ELMo.
 
     Args:
         weights: Weights of the ELMo, dense or compressed.
         options: Its options.
+        cells: Number of its memory cells before compression. Defaults to those that it has.
 
     Returns:
         Sizes of its matrices, and totals.
@@ -133,7 +134,17 @@ def size_report(weights: BilmWeights, options: BilmOptions) -> SizeReport:
     around = sum(array.size for array in weights.token_layer.values())
     saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.token_layer))
     projection = options.lstm.projection_dim if "CNN_proj/W_proj" in weights.token_layer else None
-    return lstm_size(weights, around, options.token_layer.multiply_adds(projection) - saved, saved)
+    size = lstm_size(weights, around, options.token_layer.multiply_adds(projection) - saved, saved)
+    return size if cells is None else _relative_to(size, cells, weights.cells)
+
+
+def _relative_to(size: SizeReport, cells: int, left: int) -> SizeReport:
+    """Relate sizes to an ELMo with more memory cells, each of which has as many parameters."""
+    return replace(
+        size,
+        lstm_dense_parameters=size.lstm_dense_parameters // left * cells,
+        lstm_dense_multiply_adds=size.lstm_dense_multiply_adds // left * cells,
+    )
 
 
 def lstm_size(

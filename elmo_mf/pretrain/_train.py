@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.vocabulary import Vocabulary
-from elmo_mf.compression import compress, read_compression, with_history
+from elmo_mf.compression import compress_elmo, read_compression, with_history
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError, check_finite
 from elmo_mf.io import atomic_files, write_json
@@ -148,7 +148,8 @@ class Trainer:
         weights = random_weights(options, settings.seed) if start is None else start.weights(options)
         if settings.compression is not None:
             compression = read_compression(settings.compression)
-            weights, options = compress(weights, options, compression), with_history(options, compression)
+            compressed = compress_elmo(weights, options, compression)
+            weights, options = compressed.weights, with_history(compressed.options, compression)
         bilm = Bilm(options, weights, "carried" if settings.stateful else "zero")
         sizes = options.lstm.projection_dim, len(self.vocabulary)
         softmax = (start and start.read_softmax(*sizes)) or word_softmax(settings.softmax, *sizes)

@@ -22,6 +22,7 @@ def compress_options(compression: Compression) -> list[str]:
         words += ["--method", one.method, "--targets", targets_label(one)]
         words += ["--budget", _budget(one.budget)] if one.budget is not None else ["--rank", _rank(one)]
     given = {
+        "--cells": one.cells,
         "--highway-rank": one.highway_rank,
         "--layers": None if one.layers == "all" else ",".join(map(str, one.layers)),
         "--directions": None if one.directions == "all" else "+".join(one.directions),

@@ -1,4 +1,4 @@
-"""What a compression is, as data: which matrices are factorized, how, to which size, and what is trained afterwards.
+"""What a compression is, as data: cells to remove, matrices to factorize, how, to which size, and training afterwards.
 
 A record, a sweep file, a jsonnet config and the command line all describe a compression with these models. Nothing here
 knows weights or factorization methods; `elmo_mf.compression` applies a compression.
@@ -24,6 +24,8 @@ ALL_TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 """What the target set "all" stands for."""
 HIGHWAY_METHOD = "whitened_svd"
 """The method that factorizes highway layers."""
+CELL_METHOD = "kfac_svd"
+"""The method whose statistics and ridges decide which memory cells are removed."""
 _TARGETS: tuple[Target, ...] = get_args(Target)
 _ORDER: tuple[Target, ...] = ("joint", *ALL_TARGETS)
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -129,8 +131,9 @@ class Budget(Data):
 class Compression(Data):
     """Factorize the matrices `targets` by `method`, at a rank or within a budget.
 
-    Exactly one of `rank` and `budget` is given, except where only highway layers are compressed: then `targets` is
-    empty, `method` is `whitened_svd`, and both may be left out.
+    Exactly one of `rank` and `budget` is given, except where memory cells are removed or highway layers compressed, and
+    nothing else: then `targets` is empty, `method` is `kfac_svd` where cells are removed, else `whitened_svd`, and both
+    may be left out.
 
     Examples:
         >>> from elmo_mf import Compression
@@ -156,15 +159,16 @@ class Compression(Data):
     granularity: Literal["stacked", "gate"] = "stacked"
     """`stacked` factorizes the four gates as one matrix, `gate` each gate by itself."""
     budget: Budget | None = None
-    """Size of the whole biLSTM. Ranks are allocated so that the sum of the costs of the matrices' errors is minimal;
-    `allocation` says how these costs are computed."""
+    """Size of the whole biLSTM; a share is one of the parameters before cells are removed. Ranks are allocated so that
+    the sum of the costs of the matrices' errors is minimal; `allocation` says how these costs are computed."""
     settings: JsonObject = Field(default_factory=dict)
     """Settings of the method, by name."""
     calibration: _File | None = None
     """Text for methods that use input covariances, for the allocation `outputs` and for highway layers; None for the
     text that comes with this package."""
     gradients: _File | None = None
-    """File that `elmo-mf gradients` wrote, for methods that use the gradients of a task, or of an ELMo's own loss."""
+    """File that `elmo-mf gradients` wrote, for methods that use the gradients of a task, or of an ELMo's own loss, and
+    for the removal of cells, which uses the latter."""
     distill: Distillation | None = None
     """Distillation after factorization, of an ELMo."""
     finetune: FineTuning | None = None
@@ -179,6 +183,9 @@ class Compression(Data):
     """Inputs that factors are fitted to: those of the dense model, or, one matrix after the other, those that each gets
     from the factors before it, so that later factors correct errors of earlier ones; for methods that
     use input covariances."""
+    cells: PositiveInt | None = None
+    """Number of memory cells to keep in each direction of each layer; those that an ELMo's own loss needs least are
+    removed before the factorization. None keeps all."""
 
     if TYPE_CHECKING:  # what the validators accept, for type checkers
 
@@ -201,20 +208,24 @@ class Compression(Data):
             highway_rank: int | str | None = None,
             allocation: str = "outputs",
             inputs: str = "dense",
+            cells: int | None = None,
         ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_highways_only(cls, raw: Any) -> Any:
-        """Accept `highway_rank` as the only key."""
-        alone = isinstance(raw, Mapping) and not {"targets", "rank", "budget"} & set(raw)
-        if alone and raw.get("highway_rank") is not None:
+    def _fill_without_targets(cls, raw: Any) -> Any:
+        """Accept `cells` or `highway_rank` without a method and targets."""
+        if not isinstance(raw, Mapping) or {"targets", "rank", "budget"} & set(raw):
+            return raw
+        if raw.get("cells") is not None:
+            return {"method": CELL_METHOD, "targets": ()} | dict(raw)
+        if raw.get("highway_rank") is not None:
             return {"method": HIGHWAY_METHOD, "targets": ()} | dict(raw)
         return raw
 
     @model_validator(mode="after")
     def _check(self) -> Compression:
-        if not self.targets and self.highway_rank is None:
+        if not self.targets and self.highway_rank is None and self.cells is None:
             raise unexpected("targets", words("none"), f"any of {', '.join(_TARGETS)}")
         if "joint" in self.targets and {"input", "recurrent"} & set(self.targets):
             raise unexpected("targets", words("+".join(self.targets)), "joint, or input and recurrent")
@@ -225,7 +236,7 @@ class Compression(Data):
         if self.targets:
             self._check_size()
         else:
-            self._check_highways_only()
+            self._check_without_targets()
         if self.highway_rank == "budget" and self.budget is None:
             raise unexpected("highway_rank", "budget", "an integer of at least 1, or a budget to share")
         return self
@@ -238,13 +249,13 @@ class Compression(Data):
         if isinstance(self.rank, dict) and set(self.rank) != set(self.targets):
             raise unexpected("rank", words(f"ranks of {'+'.join(self.rank)}"), f"those of {'+'.join(self.targets)}")
 
-    def _check_highways_only(self) -> None:
-        """Reject LSTM options when only highway layers are compressed."""
-        if self.method != HIGHWAY_METHOD:
-            raise unexpected(
-                "method", words(f"{self.method!r} without targets"), f"{HIGHWAY_METHOD}, for highway layers"
-            )
-        for name in ("rank", "budget", "gradients", "layers", "directions", "granularity", "settings", "inputs"):
+    def _check_without_targets(self) -> None:
+        """Reject options of a factorization of the LSTMs where there is none."""
+        whose, method = ("highway layers", HIGHWAY_METHOD) if self.cells is None else ("memory cells", CELL_METHOD)
+        if self.method != method:
+            raise unexpected("method", words(f"{self.method!r} without targets"), f"{method}, for {whose}")
+        gradients = ("gradients",) if self.cells is None else ()
+        for name in ("rank", "budget", *gradients, "layers", "directions", "granularity", "settings", "inputs"):
             field = type(self).model_fields[name]
             found = getattr(self, name)
             if found != field.get_default(call_default_factory=True):
@@ -258,8 +269,8 @@ class Compression(Data):
 
     @property
     def only_lstm_factors(self) -> bool:
-        """Whether factors of the LSTMs are all that differs from the dense model: no training, no highway layers."""
-        return self.distill is None and self.finetune is None and self.highway_rank is None
+        """Whether factors of the LSTMs are all that differs: no training, no highway layers, no fewer cells."""
+        return self.distill is None and self.finetune is None and self.highway_rank is None and self.cells is None
 
     def rank_for(self, target: Target) -> int:
         """Return the rank of a target's matrices, without a budget."""

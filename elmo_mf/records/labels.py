@@ -38,8 +38,11 @@ def compression_label(compression: Compression) -> str:
         >>> from elmo_mf.records.compression import Compression
         >>> compression_label(Compression(method="svd", rank=8, targets="all", layers=[0]))
         'svd all layers 0 rank 8'
+        >>> compression_label(Compression(method="kfac_svd", rank=8, targets="all", cells=480))
+        '480 cells kfac_svd all rank 8'
     """
-    parts = _lstm_parts(compression) if compression.targets else []
+    parts = [] if compression.cells is None else [f"{compression.cells} cells"]
+    parts += _lstm_parts(compression) if compression.targets else []
     if compression.highway_rank is not None:
         parts.append("with highways" if compression.shares_budget else f"highways {compression.highway_rank}")
     if compression.distill is not None:

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
 from elmo_mf.compression import (
-    compress,
+    compress_elmo,
     compressed_matrices,
     compression_versions,
-    method_of,
     size_report,
+    takes_gradients,
     with_history,
 )
 from elmo_mf.compression.calibration import CALIBRATION_TEXT
@@ -24,7 +24,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments import MAX_JSON_BYTES, Workspace, last_names
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.records.base_model import Data, Number
+from elmo_mf.records.base_model import Data, Number, PositiveInt
 from elmo_mf.records.identity import EncoderIdentity, unless_first
 from elmo_mf.records.record import ActivationError, ElmoInfo, HighwayLayer, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
@@ -45,6 +45,8 @@ class EncoderReport(Data):
     """Each compressed highway layer."""
     seconds: Number | None = None
     """Seconds of the compression."""
+    cells: PositiveInt | None = None
+    """Number of memory cells before some were removed; None if none were."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def measured_encoder(
         latency: Its times.
     """
     return MeasuredEncoder(
-        size=Size.model_validate(size_report(bilm.weights(), bilm.options).to_dict()),
+        size=Size.model_validate(size_report(bilm.weights(), bilm.options, report.cells).to_dict()),
         activation_error=error,
         matrices=report.matrices,
         highways=report.highways or None,
@@ -163,21 +165,22 @@ def _read(folder: Path) -> Encoder:
 def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradients, folder: Path) -> None:
     compression = run.compression
     assert compression is not None
-    if method_of(compression).takes_gradients and compression.gradients is None:
+    if takes_gradients(compression) and compression.gradients is None:
         compression = compression.model_copy(update={"gradients": str(gradients(spec, run, workspace))})
     options = BilmOptions.from_file(spec.options)
     dense = read_weights(spec.weights, options)
     started = time.perf_counter()
-    compressed = compress(dense, options, compression)
+    compressed = compress_elmo(dense, options, compression)
     seconds = time.perf_counter() - started
-    text = Path(compression.calibration or CALIBRATION_TEXT)
-    matrices, highways = compressed_matrices(dense, compressed, options, text)
-    workspace.cache.make_room(4 * size_report(compressed, options).encoder_parameters)
-    Bilm(with_history(options, compression), compressed).save(folder)
+    text, smaller = Path(compression.calibration or CALIBRATION_TEXT), compressed.options
+    matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
+    workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
+    Bilm(with_history(smaller, compression), compressed.weights).save(folder)
     report = EncoderReport(
         matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],
         highways=[HighwayLayer.model_validate(layer.to_dict()) for layer in highways],
         seconds=round(seconds, 2),
+        cells=None if compression.cells is None else options.lstm.dim,
     )
     _write_report(folder, report)
 

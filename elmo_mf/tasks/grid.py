@@ -9,7 +9,13 @@ from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions, CharCnnOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import check_compression, method_hash, method_of, with_file_hashes
+from elmo_mf.compression import (
+    check_compression,
+    method_hash,
+    needs_output_covariance,
+    takes_gradients,
+    with_file_hashes,
+)
 from elmo_mf.errors import InputError, missing
 from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
@@ -153,12 +159,13 @@ def _check_character_cnn(options_file: str | Path) -> None:
 
 
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:
-    """Reject a method whose gradients cannot be computed: a probe has no loss, and models of tasks no covariances."""
+    """Reject gradients that cannot be computed: a probe has no loss, and models of tasks give no covariances."""
     if not _takes_gradients(compression) or task.kind == "bilm":
         return
-    if task.kind == "probe" or method_of(compression).needs_output_covariance:
+    if task.kind == "probe" or needs_output_covariance(compression):
         whose = "of an ELMo as a language model" if task.kind != "probe" else "of a task's model"
-        found = f"{task.name} with {compression.method}, which needs the gradients {whose}"
+        what = compression.method if compression.cells is None else "cells"
+        found = f"{task.name} with {what}, which needs the gradients {whose}"
         raise InputError(f"compressions: found {found}, expected their file under the key gradients")
 
 
@@ -186,7 +193,7 @@ def _fields(task: TaskConfig, config: dict[str, Any], encoder: EncoderIdentity, 
 
 def _takes_gradients(compression: Compression | None) -> bool:
     """Return whether a run has to compute gradients of its task first."""
-    return compression is not None and method_of(compression).takes_gradients and compression.gradients is None
+    return compression is not None and takes_gradients(compression) and compression.gradients is None
 
 
 def _method_file(compression: Compression | None) -> str | None:
@@ -221,13 +228,13 @@ def same_form(run: Run) -> Run:
     """Return a run that takes as long as `run`, with matrices of the same shapes, but needs less training.
 
     Distillation and fine-tuning are dropped. A method that needs task gradients is replaced by plain SVD, except with
-    a budget, because its ranks depend on the gradients.
+    a budget, because its ranks depend on the gradients, and with fewer memory cells, whose removal needs them too.
     """
     compression = run.compression
     if compression is None:
         return run
     changes: dict[str, Any] = {"distill": None, "finetune": None}
-    by_svd = run.identity.task_gradients and compression.budget is None
+    by_svd = run.identity.task_gradients and compression.budget is None and compression.cells is None
     if by_svd:
         changes |= {"method": "svd", "settings": {}}
     encoder = EncoderIdentity(

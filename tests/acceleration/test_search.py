@@ -181,6 +181,8 @@ def test_allennlp_is_left_as_it_was(archives: Archives, tmp_path: Path) -> None:
         (["--data", "missing.tsv"], "--data: found missing.tsv"),
         (["--batch", "7", "--data", "x"], "--batch: found 7"),
         (["--stock"], "--stock requires"),
+        (["--stock", "--cells", "4"], "--stock: found --cells"),
+        (["--cells", "4"], "--gradients"),
         (["--rank", "99"], "rank"),
         (["--include-package", "no_such_package"], "--include-package: found no_such_package"),
         (["--out", "model.tar.gz"], "--out: found"),

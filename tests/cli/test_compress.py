@@ -131,7 +131,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     assert all(size <= actual for actual in sizes)
     usage = shutil.disk_usage(tmp_path)._replace(free=(1 if resumed else 2) * size - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(recovery, "distill", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(recovery.distillation, "distill", lambda *_: pytest.fail("it began"))
     assert _compress(files, out, 2, *command) == 2
     assert "--out: found 0.0 MB free on the disk" in capsys.readouterr().err
     assert checkpoint.exists() is resumed

@@ -33,7 +33,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import encoder
 from elmo_mf.bilm.runtime import supports
 from elmo_mf.cli.main import main
-from elmo_mf.compression import _in_order, apply, method_named, method_names
+from elmo_mf.compression import _in_order, apply, cells, method_named, method_names
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.plugin import language_text, sst_phrases, tokenizer
 from elmo_mf.pretrain import _train as pretrain
@@ -67,6 +67,7 @@ MODULES: dict[str, ModuleType] = {
     "compression": apply,
     "distillation": distillation,
     "in-order": _in_order,
+    "memory-cells": cells,
     "pretraining": pretrain,
     "task": _training,
     "gradients": _task_gradients,
@@ -214,6 +215,12 @@ def _by_loss(folder: Path) -> Arrays:
     return _compression(folder, options)
 
 
+def _fewer_cells(folder: Path) -> Arrays:
+    """The biLSTM without the memory cells that the loss needs least."""
+    found = _compressed(folder, ("--cells=384", "--gradients", _gradient_file(folder)))
+    return {name: array for name, array in found.items() if name.startswith("RNN")}
+
+
 def _gradient_file(folder: Path) -> Path:
     """Row weights, and output covariances that fall with the distance between two outputs."""
     file = folder / "gradients.hdf5"
@@ -315,6 +322,7 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "in-order: joint": partial(
         _compression, options=("--rank=8", "--method=whitened_svd", "--targets=joint+projection", "--inputs=compressed")
     ),
+    "memory-cells: by loss": _fewer_cells,
     "compression: highways": partial(_compression, options=("--highway-rank=8",)),
     "distillation: svd": partial(_distillation, options=("--rank=8",), sentences=100, steps=2),  # three batches
     "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune"), sentences=12, steps=3),

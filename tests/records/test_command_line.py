@@ -40,6 +40,9 @@ def _parsed(words: list[str]) -> Compression | None:
         {"method": "svd", "rank": 2, "targets": "input", "distill": Distillation(text="t.txt", steps=9)},
         {"method": "whitened_svd", "rank": 2, "targets": "input", "inputs": "compressed"},
         {"highway_rank": 64},
+        {"cells": 480, "gradients": "g.hdf5"},
+        {"cells": 480, "highway_rank": 64},
+        {"method": "kfac_svd", "budget": {"share": 0.25}, "targets": "joint", "cells": 480, "gradients": "g.hdf5"},
     ],
     ids=str,
 )

@@ -48,6 +48,9 @@ _PLAIN: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input"}
         ({"targets": 5}, "compression.targets: found 5"),
         ({"targets": "joint+input"}, "targets: found joint+input"),
         ({"granularity": "row"}, "compression.granularity: found 'row'"),
+        ({"cells": 0}, "compression.cells: found 0"),
+        ({"cells": 4.5}, "compression.cells: found 4.5"),
+        ({"cells": "budget"}, "compression.cells: found 'budget'"),
         ({"inputs": "sparse"}, "compression.inputs: found 'sparse'"),
         ({"budget": {"share": 0.1}}, "compression.rank: found 2 "),
         ({"layers": "first"}, "compression.layers: found 'first'"),
@@ -101,14 +104,14 @@ def test_canonical_form() -> None:
     every = Compression(
         method="whitened_svd", targets="joint+projection", granularity="gate", budget=Budget(share=0.3), layers=[1],
         settings={"ridge": 0.1}, calibration="t", distill=Distillation(text="t", steps=3), highway_rank="budget",
-        finetune=FineTuning(), allocation="matrices",
+        finetune=FineTuning(), allocation="matrices", cells=480,
     )  # fmt: skip
     assert every.to_dict() == {
         "method": "whitened_svd", "targets": ["joint", "projection"], "granularity": "gate", "budget": {"share": 0.3},
         "layers": [1], "settings": {"ridge": 0.1}, "calibration": "t", "distill": {"text": "t", "steps": 3},
-        "highway_rank": "budget", "finetune": {}, "allocation": "matrices",
+        "highway_rank": "budget", "finetune": {}, "allocation": "matrices", "cells": 480,
     }  # fmt: skip
-    for one in (every, Compression(**_PLAIN), parse_compression({"highway_rank": 3})):
+    for one in (every, Compression(**_PLAIN), parse_compression({"highway_rank": 3}), parse_compression({"cells": 3})):
         assert parse_compression(json.loads(json.dumps(one.to_dict()))) == one
         assert Compression.model_validate_json(one.model_dump_json()) == one
 
@@ -161,6 +164,7 @@ def test_schema() -> None:
         ({"finetune": {"epochs": 2}}, "svd input rank 2 fine-tuned 2"),
         ({"finetune": {"epochs": 2, "learning_rate": 0.01}}, "svd input rank 2 fine-tuned 2 at 0.01"),
         ({"highway_rank": 9}, "svd input rank 2 highways 9"),
+        ({"cells": 480}, "480 cells svd input rank 2"),
     ],
 )
 def test_labels(compression: dict[str, Any], name: str) -> None:
@@ -169,6 +173,23 @@ def test_labels(compression: dict[str, Any], name: str) -> None:
 
 def test_only_lstm_factors() -> None:
     assert parse_compression(_PLAIN | {"layers": [0]}).only_lstm_factors
-    changes: list[dict[str, Any]] = [{"highway_rank": 2}, {"distill": {"text": "t"}}, {"finetune": {}}]
+    changes: list[dict[str, Any]] = [{"highway_rank": 2}, {"distill": {"text": "t"}}, {"finetune": {}}, {"cells": 2}]
     for more in changes:
         assert not parse_compression(_PLAIN | more).only_lstm_factors
+
+
+def test_cells_alone() -> None:
+    """Nothing is factorized, or highway layers alone; all else needs targets."""
+    one = parse_compression({"cells": 480, "gradients": "g.hdf5"})
+    assert one.to_dict() == {"method": "kfac_svd", "targets": [], "cells": 480, "gradients": "g.hdf5"}
+    assert compression_label(one) == "480 cells"
+    both = parse_compression({"cells": 480, "highway_rank": 64})
+    assert (both.method, compression_label(both)) == ("kfac_svd", "480 cells highways 64")
+    for keys, message in (
+        ({"method": "svd", "targets": []}, "method: found 'svd' without targets, expected kfac_svd, for memory cells"),
+        ({"inputs": "compressed"}, "inputs: found 'compressed' without targets"),
+        ({"method": "kfac_svd", "targets": [], "rank": 2}, "rank: found 2 without targets"),
+        ({"highway_rank": "budget"}, "highway_rank: found 'budget'"),
+    ):
+        with pytest.raises(InputError, match=rf"^compression\.{message}"):
+            parse_compression({"cells": 480} | keys)

@@ -185,6 +185,9 @@ def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep
     with pytest.raises(InputError, match="baselines: found words"):
         expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
     for task, whose in (("sst", "of an ELMo as a language model"), ("sst-probe", "of a task's model")):
+        with pytest.raises(InputError, match=f"{task} with cells.* {whose}"):
+            expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"cells": 8}]))
+    for task, whose in (("sst", "of an ELMo as a language model"), ("sst-probe", "of a task's model")):
         with pytest.raises(InputError, match=f"{task} with kfac_svd.* {whose}"):
             expand(tiny_sweep(tasks=[task], methods=["kfac_svd"]))
     by_loss = {"method": "svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
@@ -243,10 +246,17 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
 ) -> None:
     """A sweep computes them, and `gradients` writes the same for `compress`."""
     by_loss = {"method": "kfac_svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
-    spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss])
-    dense, own = records_here(spec, tmp_path / "out")
+    fewer = by_loss | {"cells": 12}
+    spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss, fewer, {"cells": 12}])
+    dense, own, both, cells = records_here(spec, tmp_path / "out")
     assert own["run"]["task_gradients"] and own["run"]["versions"]["gradients"] == 1
     assert dense["scores"]["perplexity"] != own["scores"]["perplexity"]
+    for record in (both, cells):
+        assert record["run"]["task_gradients"] and record["run"]["compression"]["cells"] == 12
+        assert record["size"]["lstm_dense_parameters"] == dense["size"]["lstm_parameters"]
+        assert record["elmo"] == dense["elmo"] and 0 < record["activation_error"]["all"] < 1
+    assert {tuple(one["shape"]) for one in both["matrices"]} == {(48, 8), (8, 12)} and not cells["matrices"]
+    assert both["size"]["lstm_ratio"] >= 2 and cells["size"]["lstm_ratio"] == pytest.approx(16 / 12)
     files = [str(one_elmo / name) for name in ("options.json", "weights.hdf5")]
     gradients, small = tmp_path / "g.hdf5", tmp_path / "small"
     command = ["gradients", "wikitext2-bilm", str(gradients), "--options", files[0], "--weights", files[1]]
@@ -255,6 +265,12 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     assert main(["compress", *files, *how, "--out", str(small)]) == 0
     report = json.loads((small / "report.json").read_text())
     assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in own["matrices"]]
+    assert main(["compress", *files, *how, "--cells", "12", "--out", str(tmp_path / "both")]) == 0
+    report = json.loads((tmp_path / "both" / "report.json").read_text())
+    assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in both["matrices"]]
+    assert report["size"] == {name: both["size"][name] for name in report["size"]}
+    assert main(["compress", *files, "--cells", "12", "--out", str(tmp_path / "none")]) == 2
+    assert "--gradients: " in capsys.readouterr().err
     assert main(["compress", *files, *how[:2], "--rank", "2", "--out", str(tmp_path / "none")]) == 2
     assert "--gradients: " in capsys.readouterr().err
     with h5py.File(gradients, "a") as file:

@@ -14,7 +14,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import TARGETS, BilmWeights, to_dense
-from elmo_mf.compression import activation_error, compress, method_named, method_names
+from elmo_mf.compression import CompressedElmo, activation_error, compress_elmo, method_named, method_names
 from elmo_mf.compression.calibration import read_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
@@ -66,11 +66,11 @@ def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_swee
 def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: list[str] = []
 
-    def noted(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
+    def noted(weights: BilmWeights, options: BilmOptions, compression: Compression) -> CompressedElmo:
         labels.append(compression_label(compression))
-        return compress(weights, options, compression)
+        return compress_elmo(weights, options, compression)
 
-    monkeypatch.setattr("elmo_mf.tasks._encoders.compress", noted)
+    monkeypatch.setattr("elmo_mf.tasks._encoders.compress_elmo", noted)
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     runs = [run for run in expand(spec) if run.compression]
     with workspace(tmp_path) as work:

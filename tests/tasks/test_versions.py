@@ -47,6 +47,7 @@ def _splits_words(run: Run) -> bool:
 _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.bilm.encoder": lambda run: True,
     "elmo_mf.compression._in_order": lambda run: bool(run.compression and run.compression.inputs == "compressed"),
+    "elmo_mf.compression.cells": lambda run: bool(run.compression and run.compression.cells),
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
     "elmo_mf.plugin.language_text": _names("language_text"),
@@ -105,8 +106,8 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]
         {"tasks": ["snli-probe", "sst-probe"], "methods": ["whitened_svd"], "baselines": _BASELINES},
         {"tasks": ["sst"], "methods": [], "compressions": [distilled, in_order]},
         {"tasks": ["ptb"], "methods": ["fisher_svd", "nmf", "prune", "random", "semi_nmf"], "compressions": [tuned]},
-        {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "baselines": ["shuffled"],
-         "options": options, "weights": weights},
+        {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "compressions": [{"cells": 320}],
+         "baselines": ["shuffled"], "options": options, "weights": weights},
         {"tasks": ["my-reviews"], "methods": [], "data": str(reviews.parent), "include": [str(reviews)]},
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

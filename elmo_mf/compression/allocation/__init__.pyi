@@ -1,4 +1,4 @@
-from ._budget import parameters_within
+from ._budget import parameters_within, with_absolute_budget
 from ._ranks import Candidate, allocate_ranks
 from ._sensitivity import MatrixFactorization, candidates_by_outputs
 
@@ -8,4 +8,5 @@ __all__ = [
     "allocate_ranks",
     "candidates_by_outputs",
     "parameters_within",
+    "with_absolute_budget",
 ]

@@ -1,4 +1,5 @@
 from ._encoder_probe import ElmoProbe, EncoderProbe
+from ._gradients import Gradients
 from ._highway_covariances import highway_input_covariances
 from ._input_covariances import (
     CALIBRATION_TEXT,
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_TOKENS",
     "ElmoProbe",
     "EncoderProbe",
+    "Gradients",
     "InputCovariances",
     "OutputCovariances",
     "PairedCovariances",

@@ -6,13 +6,13 @@ matrices of the gates share, and `<direction>/<layer>/projection_covariance` (p,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from elmo_mf.bilm.weights import DIRECTIONS, Array, BilmWeights, Target
+from elmo_mf.bilm.weights import DIRECTIONS, GATES, Array, BilmWeights, Target, rows_of_cells
 from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.storage.numbers import NumbersFile
 
@@ -26,6 +26,15 @@ class OutputCovariances:
     def of(self, reference: MatrixReference) -> Array:
         """Return the output covariance (m, m) of a matrix; those of the gates share one."""
         return self.covariances[reference.direction, reference.layer, outputs_of(reference.target)]
+
+    def of_cells(self, kept: Mapping[tuple[int, int], Array]) -> OutputCovariances:
+        """Return those of some memory cells' gates, by (direction, layer), and of all projections."""
+        covariances = dict(self.covariances)
+        for (*key, outputs), covariance in self.covariances.items():
+            if outputs == "gates":
+                rows = rows_of_cells(kept[key[0], key[1]], len(covariance) // GATES)
+                covariances[key[0], key[1], outputs] = covariance[np.ix_(rows, rows)]
+        return OutputCovariances(covariances)
 
     def datasets(self) -> Iterator[tuple[str, Array]]:
         """Yield the name and the numbers of each dataset."""

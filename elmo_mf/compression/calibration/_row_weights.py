@@ -5,13 +5,14 @@ HDF5 with one dataset (m,) for each matrix, `<direction>/<layer>/<target>`: the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elmo_mf.bilm.weights import DIRECTIONS, JOINT, TARGETS, Array, BilmWeights
+from elmo_mf.bilm.weights import DIRECTIONS, GATES, JOINT, TARGETS, Array, BilmWeights, rows_of_cells
 from elmo_mf.compression.calibration._output_covariances import OutputCovariances
 from elmo_mf.compression.matrix_reference import MatrixReference
 from elmo_mf.io import atomic_path
@@ -29,6 +30,17 @@ class RowWeights:
         """Row weights of a matrix; a joint matrix has the sum of its two."""
         names = ("input", "recurrent") if reference.target == JOINT else (reference.target,)
         return np.asarray(sum(self.rows[reference.direction, reference.layer, name] for name in names))
+
+    def of_cells(self, kept: Mapping[tuple[int, int], Array]) -> RowWeights:
+        """Return those of some memory cells' gates, by (direction, layer), and of all projections."""
+        return RowWeights(
+            {
+                (direction, layer, target): rows
+                if target == "projection"
+                else rows[rows_of_cells(kept[direction, layer], len(rows) // GATES)]
+                for (direction, layer, target), rows in self.rows.items()
+            }
+        )
 
 
 def write_row_weights(

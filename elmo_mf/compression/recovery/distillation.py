@@ -71,8 +71,8 @@ def distill(
 
     Args:
         dense: Weights of the dense encoder.
-        factored: Weights of the factorized encoder.
-        options: Options of both.
+        factored: Weights of the factorized encoder, which may have fewer memory cells.
+        options: Options of the dense encoder.
         settings: Text, steps and learning rate.
         checkpoint: File in which the state is saved now and then; a run that saved it there is resumed.
         checkpoint_steps: Number of steps between two checkpoints. Defaults to 100.
@@ -105,7 +105,8 @@ class _Run:
 
     def __init__(self, dense: BilmWeights, factored: BilmWeights, options: BilmOptions, settings: Distillation) -> None:
         self.settings = settings
-        self.teacher, self.student = Bilm(options, dense).eval(), Bilm(options, factored).eval()
+        self.teacher = Bilm(options, dense).eval()
+        self.student = Bilm(options.with_cells(factored.cells), factored).eval()
         sentences, text = read_with_hash(settings.text, MAX_TOKENS, regular=True)
         every = list(batches(sentences, _BATCH_TOKENS))
         order = np.random.default_rng(0).permutation(len(every))
