@@ -16,8 +16,9 @@ from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.leaderboard import Board, boards, compare, records_of, table, verdict
 from elmo_mf.leaderboard._charts import figure, methods_of
+from elmo_mf.leaderboard._export_kinds import KINDS
 from elmo_mf.leaderboard._vega import draw
-from elmo_mf.leaderboard.exports import KINDS
+from elmo_mf.leaderboard.exports import write_exports
 from elmo_mf.leaderboard.page import as_json, page_data
 from elmo_mf.leaderboard.readme import header, remarks, summary
 from elmo_mf.records.record import read_record
@@ -63,8 +64,7 @@ def read_and_report(path: Path) -> None:
     made_boards = boards(records)
     as_json(page_data(made_boards))
     assert header(made_boards) and summary(made_boards)
-    for kind in KINDS:
-        KINDS[kind](made_boards, folder / f"board.{kind}")
+    write_exports(made_boards, folder, KINDS)
     for board in made_boards:
         _tables(board)
     try:

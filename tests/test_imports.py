@@ -72,11 +72,12 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
     "words",
     [
         ["leaderboard", "missing"],
+        ["leaderboard", "missing", "--export", "x"],
         ["explain", "missing"],
         ["compare", "missing", "missing"],
         ["recommend", "missing"],
     ],
-    ids=lambda words: words[0],
+    ids=" ".join,
 )
 def test_errors_do_not_wait_for_tables(words: list[str], tmp_path: Path) -> None:
     assert _imported(_COMMAND, *words, cwd=tmp_path).isdisjoint({"torch", "pandas", "altair", "matplotlib"})

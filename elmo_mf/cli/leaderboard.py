@@ -11,7 +11,7 @@ import typer
 from elmo_mf.cli._output_options import Force, check_own
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
-from elmo_mf.leaderboard import MARGIN, check_records
+from elmo_mf.leaderboard import MARGIN, check_kinds, check_records
 
 if TYPE_CHECKING:
     from elmo_mf.leaderboard import Board
@@ -51,11 +51,13 @@ def leaderboard(
             raise InputError("--export and --serve are mutually exclusive")
         _serve(folder, port, margin)
         return
+    kinds = export.split(",") if export else []
+    check_kinds(kinds)
     check_records(folder)
     check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
     from elmo_mf.leaderboard import write_reports
 
-    written, boards = write_reports(folder, export.split(",") if export else [], margin)
+    written, boards = write_reports(folder, kinds, margin)
     for board in boards:
         _print(board)
     echo(f"wrote {', '.join(map(str, written))}")

@@ -1,3 +1,4 @@
+from ._export_kinds import check_kinds
 from ._leaderboard import BoardTable, Leaderboard, read_leaderboard
 from ._machines import SIGN, machine_kind
 from ._margin import MARGIN
@@ -20,6 +21,7 @@ __all__ = [
     "Recommendations",
     "Unit",
     "boards",
+    "check_kinds",
     "check_records",
     "compare",
     "machine_kind",

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elmo_mf.io import atomic_files, check_folder
+from elmo_mf.leaderboard._export_kinds import check_kinds
 from elmo_mf.leaderboard._leaderboard import read_leaderboard
 from elmo_mf.leaderboard._margin import MARGIN
 from elmo_mf.leaderboard.aggregate import Board
-from elmo_mf.leaderboard.exports import check_kinds, write_exports
+from elmo_mf.leaderboard.exports import write_exports
 from elmo_mf.leaderboard.page import write_page
 from elmo_mf.leaderboard.readme import write_leaderboard
 
@@ -21,7 +22,7 @@ def write_reports(folder: Path, kinds: Sequence[str] = (), margin: float = MARGI
 
     Args:
         folder: An output folder of sweeps.
-        kinds: Kinds of exports, see `elmo_mf.leaderboard.exports.KINDS`.
+        kinds: Kinds of exports: `csv`, `parquet`, `tex` and `json`.
         margin: The largest loss treated as negligible: in points, or for perplexity in its own unit.
 
     Returns:

@@ -11,8 +11,9 @@ from typing import Literal
 import pandas as pd
 
 from elmo_mf import escape
-from elmo_mf.errors import InputError, any_of, visible
+from elmo_mf.errors import InputError, visible
 from elmo_mf.io import atomic_path
+from elmo_mf.leaderboard._export_kinds import check_kinds
 from elmo_mf.leaderboard._machines import SIGN
 from elmo_mf.leaderboard._table import table
 from elmo_mf.leaderboard._units import Unit
@@ -149,24 +150,13 @@ class Export(Data):
     """Boards by task."""
 
 
-def check_kinds(kinds: Sequence[str]) -> None:
-    """Check the kinds of exports before the work.
-
-    Raises:
-        InputError: A kind is unknown.
-    """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"--export: found {kind!r}, {any_of(kind, KINDS)}")
-
-
 def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -> list[Path]:
     """Write `board.<kind>` for each kind into a folder, atomically.
 
     Args:
         boards: The boards.
         folder: The folder.
-        kinds: Any of `KINDS`: `csv`, `parquet`, `tex` and `json`.
+        kinds: Any of `csv`, `parquet`, `tex` and `json`.
 
     Returns:
         The paths of the files.
@@ -179,7 +169,7 @@ def write_exports(boards: Sequence[Board], folder: Path, kinds: Sequence[str]) -
     for kind in kinds:
         path = folder / f"board.{kind}"
         with atomic_path(path) as temporary:
-            KINDS[kind](boards, temporary)
+            _WRITERS[kind](boards, temporary)
         written.append(path)
     return written
 
@@ -288,7 +278,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-KINDS: dict[str, Callable[[Sequence[Board], Path], None]] = {
+_WRITERS: dict[str, Callable[[Sequence[Board], Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "tex": _latex,

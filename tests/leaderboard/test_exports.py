@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from elmo_mf.errors import InputError
 from elmo_mf.leaderboard import Board
-from elmo_mf.leaderboard.exports import KINDS, Export, write_exports
+from elmo_mf.leaderboard._export_kinds import KINDS
+from elmo_mf.leaderboard.exports import Export, write_exports
 from elmo_mf.records import Record
 from tests.conftest import ROOT
 from tests.records.samples import boards_of, record
