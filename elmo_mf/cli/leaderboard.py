@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
+_LEGEND = {
+    "1 / 32": "times as fast as AllenNLP's encoder, or as torch.nn.LSTM, at batch 1 and 32",
+    "★": "the fastest of those that are not inferior to dense on validation data",
+    "◆": "none is as good with fewer multiply-adds",
+    "†": "within two standard errors of chance",
+    "‡": "scored on another kind of machine than dense, or on several",
+}
 
 
 def leaderboard(
@@ -58,8 +65,10 @@ def leaderboard(
     from elmo_mf.leaderboard import write_reports
 
     written, boards = write_reports(folder, kinds, margin)
-    for board in boards:
-        _print(board)
+    shown = "".join(_print(board) for board in boards)
+    for sign, meaning in _LEGEND.items():
+        if sign in shown:
+            echo(f"{sign}: {meaning}")
     echo(f"wrote {', '.join(map(str, written))}")
 
 
@@ -71,8 +80,8 @@ def _serve(folder: Path, port: int, margin: float) -> None:
         serving.serve_forever()
 
 
-def _print(board: Board) -> None:
-    """Print the first columns, as many as fit next to the encoder's on a terminal of 80 characters."""
+def _print(board: Board) -> str:
+    """Print the first columns, as many as fit next to the encoder's on a terminal of 80 characters, and return them."""
     from elmo_mf.cli._console import Console
     from elmo_mf.cli._fitted_table import fitted_table
     from elmo_mf.leaderboard import Unit, reference, table
@@ -92,3 +101,4 @@ def _print(board: Board) -> None:
     if len(frame) > MOST_ROWS:
         console.print(f"and {len(frame) - MOST_ROWS:,} more, in README.md and index.html")
     console.print()
+    return "".join(map(str, [*cells.columns, *cells.to_numpy().ravel()]))

@@ -81,6 +81,7 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
         if words[0] == "leaderboard":
             marks = "★◆±†" if encoding == "utf-8" else "*^+"
             assert all(mark in output for mark in marks)
+            assert all(f"\n{mark}: " in output for mark in marks[:2]) and ": within two standard errors" in output
 
 
 @pytest.mark.slow
