@@ -1,4 +1,4 @@
-// `make leaderboard`: the embedded ELMo on the demo data, in minutes on two cores.
+// The small embedded ELMo on the demo data, as in `make leaderboard`: minutes on two cores.
 {
   targets: ['all'],
   ranks: [1, 8, 32],
