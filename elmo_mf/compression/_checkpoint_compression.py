@@ -10,7 +10,7 @@ from elmo_mf.bilm import BilmOptions, BilmWeights, read_weights
 from elmo_mf.bilm.checkpoint import DTYPES, ROUNDED_DTYPES
 from elmo_mf.bilm.checkpoint_files import OPTIONS, VOCABULARY, CheckpointFiles, checkpoint_files
 from elmo_mf.compression.check import check_compression
-from elmo_mf.compression.file_hashes import with_history
+from elmo_mf.compression.file_hashes import with_file_hashes
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
 from elmo_mf.io.sentences import check_texts
@@ -45,7 +45,7 @@ class CompressedCheckpoint(Tabular):
     """
 
     folder: Path
-    compression: dict[str, Any] | None
+    compression: Compression | None
     dtype: str
     token_layer: str
     report: CompressionReport
@@ -64,7 +64,8 @@ class CompressedCheckpoint(Tabular):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of its `report.json`."""
-        content = {"compression": self.compression, "dtype": self.dtype, **self.report.to_dict()}
+        compression = None if self.compression is None else self.compression.to_dict()
+        content = {"compression": compression, "dtype": self.dtype, **self.report.to_dict()}
         content["seconds"] = round(self.seconds, 2)
         if self.distilled is not None:
             content["distillation"] = {
@@ -192,9 +193,9 @@ def _compress(
     calibration = None if compression is None or compression.calibration is None else Path(compression.calibration)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
-    noted = parsed if compression is None else with_history(parsed, compression)
+    hashed = None if compression is None else with_file_hashes(compression)
+    noted = parsed if hashed is None else parsed.followed_by(hashed.to_dict())
     source = Source.of(files.options, files.weights, licence)
-    identity = {} if compression is None else dict(noted.history.steps[-1])
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
         compressed = CompressedElmo(before, parsed, before, seconds=0.0)
@@ -207,9 +208,9 @@ def _compress(
                 after = read_weights(staging / WEIGHTS, noted, files.vocabulary)
             report = compression_report(before, after, parsed, text, compressed.unfactored)
             rest = report, compressed.seconds, compressed.distilled
-            result = CompressedCheckpoint(out, identity or None, dtype, parsed.token_layer.title, *rest)
+            result = CompressedCheckpoint(out, hashed, dtype, parsed.token_layer.title, *rest)
             write_json(staging / REPORT, result.to_dict())
-            write_compressed_card(staging, source, compression, identity, report, noted, dense, dtype)
+            write_compressed_card(staging, source, compression, hashed, report, noted, dense, dtype)
     return result
 
 

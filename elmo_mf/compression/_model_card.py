@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.compression._activation_error import ActivationError
@@ -62,7 +61,7 @@ def write_compressed_card(
     folder: Path,
     source: Source,
     compression: Compression | None,
-    identity: Mapping[str, Any],
+    hashed: Compression | None,
     report: CompressionReport,
     options: BilmOptions,
     dense: bool,
@@ -74,7 +73,7 @@ def write_compressed_card(
         folder: Folder of the checkpoint.
         source: The checkpoint that was compressed.
         compression: What was done to it; None if its matrices were only rounded.
-        identity: The same with files by their SHA-256, see `with_file_hashes`; empty if they were only rounded.
+        hashed: The same with files by their SHA-256, see `with_file_hashes`.
         report: The report on the compression.
         options: Options of the compressed encoder.
         dense: Whether the rebuilt matrices were stored in place of the factors.
@@ -83,7 +82,6 @@ def write_compressed_card(
     size, error = report.size, report.activation_error
     stored = "rebuilt matrices, as large and as fast as before" if dense else "factors, which run as such"
     label = f"rounding to {dtype}" if compression is None else _label(compression)
-    distill = None if compression is None else compression.distill
     facts = {
         "source": source.weights,
         "its options": source.options,
@@ -91,16 +89,13 @@ def write_compressed_card(
         "architecture": _architecture(options),
         "method": f"rounded to {dtype}, not factorized" if compression is None else f"{label} ({stored})",
         "stored as": _STORED.get(dtype, dtype),
-        **_removed(report.cells, None if compression is None else identity.get("gradients")),
+        **_removed(report.cells, None if hashed is None else hashed.gradients),
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds per token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
-        "calibrated on": "nothing"
-        if compression is None
-        else _text(compression.calibration, identity.get("calibration"), "the text that comes with elmo-mf"),
-        "distilled on": "nothing" if distill is None else _text(distill.text, identity["distill"]["text"], ""),
+        **_texts(compression, hashed),
     }
     rows = [
         (row.name, " x ".join(map(str, row.factorization.shape)), row.factorization.form,
@@ -111,6 +106,17 @@ def write_compressed_card(
     fewer = report.cells[1] < report.cells[0]
     matrices = f"## Matrices\n\n{errors}\n\n{_ERRORS}{_OF_FEWER if fewer else ''}" if rows else ""
     _write(folder, f"ELMo compressed by {label}", facts, matrices, _COMPRESSED)
+
+
+def _texts(compression: Compression | None, hashed: Compression | None) -> dict[str, str]:
+    """Return what a card says of the texts that a compression read."""
+    if compression is None or hashed is None:
+        return {"calibrated on": "nothing", "distilled on": "nothing"}
+    calibrated = _text(compression.calibration, hashed.calibration, "the text that comes with elmo-mf")
+    distilled = "nothing"
+    if compression.distill is not None and hashed.distill is not None:
+        distilled = _named(Path(compression.distill.text), hashed.distill.text)
+    return {"calibrated on": calibrated, "distilled on": distilled}
 
 
 def write_smaller_card(
