@@ -1,14 +1,17 @@
-"""One-sentence recommendation for a board."""
+"""What to take: a sentence for a board, and three with a table for several."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import get_args
+
+import pandas as pd
 
 from elmo_mf.escape import code, markdown
 from elmo_mf.leaderboard._machines import SIGN
-from elmo_mf.leaderboard._table import interval, over_reference, reference
+from elmo_mf.leaderboard._table import NONE, interval, over_reference, reference
 from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.leaderboard.aggregate import Board, Row
@@ -26,14 +29,9 @@ def in_short(board: Board) -> str:
         return "nothing to compare yet."
     if not board.trust.recommends:
         return f"nothing to recommend. {markdown(board.trust.remark)}"
-    where = (
-        "the validation data, which is also the scored split"
-        if board.scoring.split == "validation"
-        else "validation data"
-    )
-    taken = [row for row in compared if row.recommended]
-    if taken:
-        return f"choose {_described(taken[0], board)}: the fastest encoder that is non-inferior to dense on {where}."
+    where, taken = _chosen_on(board), recommended(board)
+    if taken is not None:
+        return f"choose {_described(taken, board)}: the fastest encoder that is non-inferior to dense on {where}."
     known = [row for row in compared if not math.isnan(row.validation_gain)]
     if not known:
         return "nothing was compared on validation data."
@@ -51,6 +49,67 @@ def lead(board: Board) -> str:
     sentence = in_short(board)
     remark = board.trust.remark if board.trust.decides and board.trust.recommends else ""  # else in the sentence
     return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(remark)) if part)
+
+
+def leading(boards: Sequence[Board]) -> Board | None:
+    """Return the first board that recommends a smaller encoder, or else any; None if none does."""
+    taken = [(board, row) for board in boards if (row := recommended(board)) is not None]
+    smaller = [board for board, row in taken if row.ratio > 1]
+    return next(iter([*smaller, *(board for board, _ in taken)]), None)
+
+
+def recommended(board: Board) -> Row | None:
+    """Return the row that a board recommends, if any."""
+    if not (board.trust.decides and board.trust.recommends):
+        return None
+    return next((row for row in board.rows if row.comparable and row.recommended), None)
+
+
+def overview(boards: Sequence[Board]) -> str:
+    """Return three sentences on several boards, in Markdown: what to take and why, where else, and where not."""
+    first = leading(boards)
+    if first is None:
+        sentences = ["No table recommends an encoder."]
+    else:
+        row = recommended(first)
+        assert row is not None
+        why = f"the fastest encoder that is non-inferior to dense on {_chosen_on(first)}"
+        sentences = [f"**Take** {_described(row, first)}: {why}, in *{markdown(first.title)}*."]
+        count = sum(recommended(board) is not None for board in boards)
+        sentences.append(f"{count} of {len(boards)} tables recommend an encoder; each section has its command.")
+    silent = sum(not board.trust.decides for board in boards)
+    if silent:
+        say = "1 table gives" if silent == 1 else f"{silent} tables give"
+        sentences.append(f"{say} no verdicts, because dense is not shown to be better than the baselines.")
+    return " ".join(sentences)
+
+
+def recommendations(boards: Sequence[Board]) -> pd.DataFrame:
+    """Return what each board recommends, or why it recommends nothing, in Markdown."""
+    return pd.DataFrame([_recommendation(board) for board in boards], columns=_COLUMNS)
+
+
+_COLUMNS = ["table", "take", "vs dense", "smaller", "times as fast, batch 1 / 32"]
+
+
+def _recommendation(board: Board) -> list[str]:
+    row, title = recommended(board), markdown(board.title)
+    if row is None:
+        reason = board.trust.remark if not (board.trust.decides and board.trust.recommends) else ""
+        return [title, markdown(reason) or NONE, "", "", ""]
+    unit = Unit.of(board.scoring)
+    loss = f"{unit.signed(row.difference)}{'' if math.isnan(row.low) else f' {interval(row, unit)}'}"
+    smaller = "" if math.isnan(row.ratio) else f"{row.ratio:.1f}x"
+    speeds = [over_reference(row, board, batch) for batch in BATCHES]
+    faster = "" if any(map(math.isnan, speeds)) else f"{speeds[0]:.2f} / {speeds[1]:.2f} ({reference(board)})"
+    return [title, code(row.encoder), f"{loss} {markdown(unit.name)}", smaller, faster]
+
+
+def _chosen_on(board: Board) -> str:
+    """Name the data on which a board chooses."""
+    if board.scoring.split == "validation":
+        return "the validation data, which is also the scored split"
+    return "validation data"
 
 
 def _described(row: Row, board: Board) -> str:

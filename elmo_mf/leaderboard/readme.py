@@ -12,7 +12,7 @@ from elmo_mf.escape import code, markdown
 from elmo_mf.figures import darkened, picture
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard._charts import figure, methods_of
-from elmo_mf.leaderboard._headline import in_short
+from elmo_mf.leaderboard._headline import in_short, leading, overview, recommendations
 from elmo_mf.leaderboard._origin import Origin
 from elmo_mf.leaderboard._table import table
 from elmo_mf.leaderboard._units import Unit
@@ -33,7 +33,9 @@ def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
         The path of `README.md`.
     """
     write_figures(boards, folder)
-    parts = [_TITLE, summary(boards), *map(_section, boards), NOTES, header(boards)]
+    shown = leading(boards) if len(boards) > 1 else None
+    sections = [_section(board, pictured=board is not shown) for board in boards]
+    parts = [_TITLE, summary(boards), *sections, NOTES, header(boards)]
     path = folder / "README.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
@@ -111,17 +113,27 @@ def header(boards: Sequence[Board]) -> str:
 
 
 def summary(boards: Sequence[Board]) -> str:
-    """Return a sentence per task: what to take, and why."""
-    return "\n".join(["## In short", "", *(f"- **{markdown(board.title)}**: {in_short(board)}" for board in boards)])
+    """Return what to take, and why; for several boards in three sentences, a figure and a table."""
+    if len(boards) < 2:
+        return "\n".join(["## In short", "", *(f"**{markdown(board.title)}**: {in_short(board)}" for board in boards)])
+    first = leading(boards)
+    parts = ["## In short", overview(boards), *([] if first is None else [_picture(first)])]
+    table = recommendations(boards)
+    alignment = ["left", "left"] + ["right"] * (table.shape[1] - 2)
+    return "\n\n".join([*parts, str(table.to_markdown(index=False, colalign=alignment, disable_numparse=True))])
 
 
-def _section(board: Board) -> str:
+def _picture(board: Board) -> str:
     alternative = f"{Unit.of(board.scoring).title} against speed, size and rank: {board.title}"
+    return picture(f"board-{board.name}", alternative)
+
+
+def _section(board: Board, pictured: bool) -> str:
     frame = table(board, markdown, "**{}**")
     frame.columns = pd.Index([markdown(str(name)) for name in frame.columns])
     commands = _commands(board)
     partial = np.array([row.is_partial for row in board.rows])
-    parts = [f"## {markdown(board.title)}", remarks(board), picture(f"board-{board.name}", alternative)]
+    parts = [f"## {markdown(board.title)}", remarks(board), *([_picture(board)] if pictured else [])]
     if partial.all() or not partial.any():
         return "\n\n".join([*parts, _rows(frame), *commands])
     folded = f"<details><summary>Encoders with some layers or directions compressed: {partial.sum()}</summary>"

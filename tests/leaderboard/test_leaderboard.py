@@ -170,7 +170,7 @@ def test_in_short(tmp_path: Path) -> None:
 
     def line_of(*records: dict[str, Any]) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        return next(line for line in _page(folder, *records).splitlines() if line.startswith("- **The task sst"))
+        return next(line for line in _page(folder, *records).splitlines() if line.startswith("**The task sst"))
 
     def seeds(rank: int | None, *scores: float) -> list[dict[str, Any]]:
         return [record(rank, score, seed) for seed, score in enumerate(scores)]

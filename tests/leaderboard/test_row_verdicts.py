@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from elmo_mf.escape import markdown
 from elmo_mf.leaderboard import Board, boards, outputs_of, records_of, table
 from elmo_mf.leaderboard._headline import in_short
 from elmo_mf.leaderboard._recommend import recommendations
@@ -272,8 +273,27 @@ def test_boards_that_recommend_come_first_and_those_without_verdicts_last(tmp_pa
     assert [board.task for board in ordered] == ["sst", "snli"]
     assert [board.has_recommendation for board in ordered] == [True, False]
     assert [board.trust.decides for board in ordered] == [True, False]
-    lines = summary(ordered).splitlines()[2:]
-    assert lines == [f"- **{board.title}**: {in_short(board)}" for board in ordered]
+    first, second = ordered
+    text = summary(ordered)
+    assert f"**Take** `svd all rank 8` ({_facts(first)}): the fastest encoder" in text
+    assert f"in *{first.title}*. 1 of 2 tables recommend an encoder" in text and "1 table gives no verdicts" in text
+    assert text.count("<picture>") == 1 and f"board-{first.name}-light.svg" in text
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in text.splitlines() if line.startswith("| The")]
+    assert rows == [[first.title, "`svd all rank 8`"], [second.title, markdown(second.trust.remark)]]
+
+
+def _facts(board: Board) -> str:
+    """What the sentence on a board says of the encoder that it recommends."""
+    return in_short(board).partition(" (")[2].rpartition("): the fastest")[0]
+
+
+def test_without_a_recommendation_no_figure_leads(tmp_path: Path) -> None:
+    task = _Task()
+    entries = [
+        task.entry(rank, 0.7, seed, task=name) for name in ("snli", "sst") for rank in (None, 8) for seed in (1, 2)
+    ]
+    text = summary(boards(*_written(tmp_path, *entries)))
+    assert "No table recommends an encoder." in text and "<picture>" not in text and "**Take**" not in text
 
 
 def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> None:
