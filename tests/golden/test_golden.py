@@ -97,6 +97,9 @@ TOLERANCE = 1e-4
 LOOSER = {
     "distillation": 1e-3,
     "pretraining": 1e-3,
+    # they solve equations that inputs determine badly; in order, each later one has the inputs that the others leave
+    "in-order": 5e-3,
+    "memory-cells": 2e-3,
     # a number that is between two of bfloat16 or int8 may be rounded to the other, as 2e-3 and more of float32 are
     "encoder: bfloat16": 5e-4,
     "encoder: int8": 5e-4,
