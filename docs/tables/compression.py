@@ -290,17 +290,19 @@ def _mean(one: Row) -> float:
 
 
 def _books() -> Rows:
-    """Compare `weights/books` with `weights/base` as language models, compressed alike."""
+    """Compare `weights/books`, also after its first epoch, with `weights/base` as language models, compressed alike."""
     books, base = board("wikitext2-bilm", "books"), board("wikitext2-bilm", "base")
+    recorded = read_json("compression/books.json")["first_epoch"]["perplexities"]
+    first = {name: {"score": perplexity} for name, perplexity in recorded.items()}
     body = []
     for name in sorted(books, key=lambda name: float(books[name]["score"])):
         run = board_records("wikitext2-bilm", "books", name)[0].run
         random = run.compression is not None and run.compression.method == "random"
         if books[name]["is_baseline"] or run.precision is not None or random:
             continue
-        both = (_more(rows, name) if name in rows else "" for rows in (base, books))
+        both = (_more(rows, name) if name in rows else "" for rows in (base, first, books))
         body.append([f"`{name}`", f"{books[name]['parameters']:,.0f}", *both])
-    return [["", "parameters", "`base`", "`books`"], *body]
+    return [["", "parameters", "`base`", "`books`, first epoch", "`books`"], *body]
 
 
 def _more(rows: dict[str, Row], name: str) -> str:
