@@ -17,11 +17,11 @@ from elmo_mf.io.zip_archive import extract, is_zip, names
 OPTIONS = "options.json"
 WEIGHTS = ("model.hdf5", "weights.hdf5")
 """Usual names of weights: those of NLPL, and of this project."""
-VOCABULARY = "vocabulary.txt"
+VOCABULARY, SOFTMAX = "vocabulary.txt", "softmax.hdf5"
 VOCABULARIES = ("vocab.txt.gz", "vocab.txt", VOCABULARY)
 """Names of vocabularies: those that simple_elmo looks for, and that of this project."""
-_OTHERS = ("softmax.hdf5", "elmo_token_embeddings.hdf5")  # HDF5, but no weights of an encoder
-_BESIDE = ("softmax.hdf5", "MODEL_CARD.md")  # what is looked for beside weights
+_OTHERS = (SOFTMAX, "elmo_token_embeddings.hdf5")  # HDF5, but no weights of an encoder
+_BESIDE = (SOFTMAX, "MODEL_CARD.md")  # what is looked for beside weights
 _MOST_FILES = 10_000
 
 

@@ -137,7 +137,6 @@ def accelerate(
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     if stock and how.cells is not None:
         raise InputError("--stock: found --cells, expected all cells, because AllenNLP's config keeps its sizes")
-    check_installed("allennlp")
     os.environ.setdefault("TQDM_DISABLE", "1")
     from elmo_mf.acceleration import accelerate_archive, plot_search
     from elmo_mf.cli._accelerate_report import print_result
@@ -173,4 +172,5 @@ def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOp
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
             raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
+    check_installed("allennlp")
     check_archive(model)

@@ -51,14 +51,15 @@ def perplexity(
       elmo-mf perplexity valid.txt --options small/options.json --weights small/weights.hdf5 --softmax my-elmo
     """
     check_texts(texts)
-    files, compression = elmo.files(base_elmo()), compress.compression()
-    check_unused([json_file], force)
-    from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE
-    from elmo_mf.pretrain import perplexity as compute
+    from elmo_mf.bilm.checkpoint_files import SOFTMAX, VOCABULARY
 
+    files, compression = elmo.files(base_elmo()), compress.compression()
     if json_file is not None:
         beside = softmax or files.weights.parent
-        check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX_FILE, beside / VOCABULARY_FILE))
+        check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX, beside / VOCABULARY))
+    check_unused([json_file], force)
+    from elmo_mf.pretrain import perplexity as compute
+
     device = where.use()
     result = compute(
         texts, files.options, files.weights, compressions=[] if compression is None else [compression],

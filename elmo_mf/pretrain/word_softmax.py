@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elmo_mf.bilm.checkpoint_files import SOFTMAX
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled
 from elmo_mf.pretrain._cross_entropy import cross_entropy
@@ -21,7 +22,7 @@ from elmo_mf.pretrain.settings import SOFTMAXES, SoftmaxKind
 from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import NumbersFile, as_stored, write_numbers
 
-SOFTMAX_FILE = "softmax.hdf5"
+SOFTMAX_FILE = SOFTMAX
 _EXPECTED = "the softmax that elmo-mf pretrain writes next to its weights"
 _WEIGHT_AND_BIAS = {"full": ("weight", "bias"), "sampled": ("softmax_w", "softmax_b")}
 _ROWS = 256  # whose logits are computed at once: there may be hundreds of thousands of words

@@ -195,7 +195,7 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "5"], "break-even"),
         (["--rank", "x"], "--rank: found 'x'"),
         (["--rank", "input=2"], "rank: "),
-        ([], "--rank, --budget, --highway-rank or --dtype int8"),
+        ([], "--rank, --budget, --cells, --highway-rank or --dtype int8"),
         (["--rank", "2", "--budget", "100"], "--rank and --budget are"),
         (["--highway-rank", "2", "--targets", "input"], "--targets requires"),
         (["--highway-rank", "2", "--method", "prune"], "--method requires"),

@@ -232,7 +232,7 @@ def test_an_interrupted_command_says_that_it_can_be_resumed(
 
     places = {
         "embed": "elmo_mf.embed.embed_file", "pretrain": "elmo_mf.pretrain.Trainer.run",
-        "compress": "elmo_mf.compression.recovery.distill", "fetch": "elmo_mf.fetch.fetch",
+        "compress": "elmo_mf.compression.recovery.distillation.distill", "fetch": "elmo_mf.fetch.fetch",
         "sweep": "elmo_mf.tasks._sweep.run_sweep",
     }  # fmt: skip
     monkeypatch.setattr(places[command], interrupted)
