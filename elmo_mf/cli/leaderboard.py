@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
 _LEGEND = {
-    "1 / 32": "times as fast as AllenNLP's encoder, or as torch.nn.LSTM, at batch 1 and 32",
+    "1 / 32": "times as fast as AllenNLP's encoder, or torch.nn.LSTM, at batch 1 and 32",
     "★": "the fastest of those that are not inferior to dense on validation data",
     "◆": "none is as good with fewer multiply-adds",
     "†": "within two standard errors of chance",
