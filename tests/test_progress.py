@@ -30,11 +30,8 @@ def test_without_a_terminal_stages_are_lines(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == "examples \\x1b[31m[red]: 1,200 examples\ninside\n"
 
 
-def test_without_a_terminal_long_stages_say_what_is_done(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("elmo_mf.cli._progress_bar.LINE_SECONDS", 0.0)
-    with reported_to(Stages()):
+def test_without_a_terminal_long_stages_say_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with reported_to(Stages(line_seconds=0)):
         with stage("training", 2000, "steps") as advance:
             advance(1500, "loss 1")
         with stage("timing", 100, "%") as advance:

@@ -36,16 +36,21 @@ def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Iterator[
 
 
 class Stages:
-    """Shows the stages of computations: as bars that vanish at their ends, or as lines without a terminal."""
+    """Shows the stages of computations: as bars that vanish at their ends, or as lines without a terminal.
 
-    def __init__(self) -> None:
+    Args:
+        line_seconds: Shortest time between two lines of one stage, without a terminal.
+    """
+
+    def __init__(self, line_seconds: float = LINE_SECONDS) -> None:
+        self._line_seconds = line_seconds
         self._bar: Progress | None = None
 
     @contextmanager
     def __call__(self, name: str, steps: float, unit: str) -> Iterator[Advance]:
         """Show a stage, see `elmo_mf.progress.Reporter`."""
         if self._bar is not None:  # inside another stage
-            yield _row(self._bar, name, steps, unit)
+            yield self._row(self._bar, name, steps, unit)
             return
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
@@ -55,9 +60,21 @@ class Stages:
         ) as bar:
             self._bar = bar
             try:
-                yield _row(bar, name, steps, unit)
+                yield self._row(bar, name, steps, unit)
             finally:
                 self._bar = None
+
+    def _row(self, bar: Progress, name: str, total: float, unit: str) -> Advance:
+        """Add a stage to a bar, or print it."""
+        if not bar.console.is_terminal:
+            return _Lines(name, total, unit, self._line_seconds)
+        row = bar.add_task(name, total=total, counted=f"0/{total:,.0f}", note="")
+
+        def advance(steps: float = 1, note: str = "") -> None:
+            completed = bar.tasks[bar.task_ids.index(row)].completed + steps
+            bar.update(row, completed=completed, counted=f"{completed:,.0f}/{total:,.0f}", note=note)
+
+        return advance
 
 
 @contextmanager
@@ -88,31 +105,18 @@ class _Phases:
         self._per_cent = per_cent
 
 
-def _row(bar: Progress, name: str, total: float, unit: str) -> Advance:
-    """Add a stage to a bar, or print it."""
-    if not bar.console.is_terminal:
-        return _Lines(name, total, unit)
-    row = bar.add_task(name, total=total, counted=f"0/{total:,.0f}", note="")
-
-    def advance(steps: float = 1, note: str = "") -> None:
-        completed = bar.tasks[bar.task_ids.index(row)].completed + steps
-        bar.update(row, completed=completed, counted=f"{completed:,.0f}/{total:,.0f}", note=note)
-
-    return advance
-
-
 class _Lines:
-    """Prints a stage when it begins, and at most once a minute what is done."""
+    """Prints a stage when it begins, and then what is done, at most once in `line_seconds`."""
 
-    def __init__(self, name: str, total: float, unit: str) -> None:
-        self._name, self._total, self._unit = name, total, unit
+    def __init__(self, name: str, total: float, unit: str, line_seconds: float) -> None:
+        self._name, self._total, self._unit, self._line_seconds = name, total, unit, line_seconds
         self._completed, self._printed = 0.0, time.monotonic()
         echo(name if total == 1 or unit == "%" else f"{name}: {total:,.0f} {unit}")
 
     def __call__(self, steps: float = 1, note: str = "") -> None:
         self._completed += steps
         now = time.monotonic()
-        if now - self._printed >= LINE_SECONDS:
+        if now - self._printed >= self._line_seconds:
             self._printed = now
             counted = f"{self._completed:,.0f} %" if self._unit == "%" else self._counted()
             echo(f"{self._name}: {counted}" + (f", {note}" if note else ""))

@@ -42,11 +42,13 @@ def test_is_not_zero_and_depends_on_no_neighbour() -> None:
         assert np.abs(vectors[1:] - zero.embed([sentence])[0][1:]).max() > 1e-3
 
 
-def test_is_stored_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_stored_and_read_back(tmp_path: Path) -> None:
     bilm = _primed()
+    for key, value in bilm.state_dict().items():
+        if "primed" in key:
+            value.mul_(0.5)  # not what reading the text again would give
     bilm.save(tmp_path)
     files = tmp_path / "options.json", tmp_path / "weights.hdf5"
-    monkeypatch.setattr(_priming, "PRIMING_TEXT", tmp_path / "nothing.txt")  # it is not read again
     again = Bilm.from_files(*files, state="primed")
     for key, value in bilm.state_dict().items():
         if "primed" in key:

@@ -19,6 +19,7 @@ from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 from elmo_mf import Bilm, Compression, __version__
 from elmo_mf.cli.main import app, main
 from elmo_mf.compression import method_names, size_report
+from elmo_mf.experiments.executors import LocalExecutor
 from elmo_mf.resources import published_recommendations
 from elmo_mf.tasks import load_task
 from tests.conftest import ROOT, small_data
@@ -587,12 +588,15 @@ def test_errors_name_options(
 def test_a_sweep_over_demo_data_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("elmo_mf.tasks._sweep.run_sweep", lambda *_, **__: [])
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalExecutor, "start", interrupted)
     command = ["sweep", "--tasks", "sst-probe", "--ranks", "4", "--output", str(tmp_path / "runs")]
-    assert _run(*command) == 0
+    assert _run(*command) == 130
     assert "2 to run\nDEMO: the data of sst-probe were written for this project; " in capsys.readouterr().out
     shutil.copytree(load_task("sst").demo_data, tmp_path / "data" / "sst")
-    assert _run(*command, "--data", tmp_path / "data") == 0
+    assert _run(*command, "--data", tmp_path / "data") == 130
     assert "DEMO" not in capsys.readouterr().out
 
 

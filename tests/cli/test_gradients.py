@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 import torch
+from allennlp.commands.train import TrainModel
 
-from elmo_mf.cli import gradients as command_module
 from elmo_mf.cli.main import main
+from elmo_mf.experiments import Workspace
+from elmo_mf.experiments._cache import Cache
 from elmo_mf.io import exclusive
-from elmo_mf.tasks import _shared_activations, _trained_model
-from elmo_mf.tasks._training import train
 from tests.conftest import random_bilm, small_data
 
 
@@ -44,7 +45,7 @@ def refused(command: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     return capfd.readouterr().err
 
 
-def interrupted(*_: Any) -> None:
+def interrupted(*_: Any) -> Iterator[Any]:
     raise KeyboardInterrupt
 
 
@@ -52,10 +53,10 @@ def unexpected(*_: Any) -> None:
     raise AssertionError("this work was done already, or must not begin")
 
 
-def interrupt(command: list[str], monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """Run a command until it calls a function."""
+def interrupt(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command until its model is trained and the gradients begin."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, name, interrupted)
+        patch.setattr(Workspace, "steps", interrupted)
         assert main(command) == 130
 
 
@@ -67,11 +68,11 @@ def test_an_interrupted_run_is_resumed(
     Path("g.hdf5").rename("whole.hdf5")
     capfd.readouterr()
 
-    interrupt(command, monkeypatch, _trained_model, "row_weights")
+    interrupt(command, monkeypatch)
     assert capfd.readouterr().err.endswith("elmo-mf: interrupted; run the same command again to resume\n")
     assert not Path("g.hdf5").exists()
 
-    monkeypatch.setattr(_shared_activations, "write_activations", unexpected)
+    monkeypatch.setattr(Cache, "make_room", unexpected)  # which activations need
     assert main(command) == 0
     assert "resuming from g.hdf5.parts" in capfd.readouterr().out
     assert content(Path("g.hdf5")) == content(Path("whole.hdf5"))
@@ -81,9 +82,18 @@ def test_an_interrupted_run_is_resumed(
 @pytest.mark.slow
 def test_a_result_whose_parts_are_left(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The next command uses the parts of a run that was killed at its end, and trains nothing."""
-    interrupt(command, monkeypatch, command_module, "remove_folder")
+    real = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name == "g.hdf5.parts":
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        assert main(command) == 130
     written = content(Path("g.hdf5"))
-    monkeypatch.setattr(_trained_model, "training_loop", unexpected)
+    monkeypatch.setattr(Workspace, "phase", unexpected)
     assert main(command) == 0
     assert content(Path("g.hdf5")) == written and names() == ["data", "elmo", "g.hdf5"]
 
@@ -106,14 +116,16 @@ def test_the_folder_of_something_else(name: str, command: list[str], capfd: pyte
 def test_a_loss_that_is_not_finite_leaves_nothing(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def diverged(loop: Any, *rest: Any) -> dict[str, Any]:
-        metrics = train(loop, *rest)
+    real = TrainModel.run
+
+    def diverged(loop: TrainModel) -> dict[str, Any]:
+        metrics: dict[str, Any] = real(loop)
         with torch.no_grad():
             for parameter in loop.model.parameters():
                 parameter.fill_(float("nan"))
         return metrics
 
-    monkeypatch.setattr(_trained_model, "train", diverged)
+    monkeypatch.setattr(TrainModel, "run", diverged)
     assert "gradients: loss: found nan, expected a finite number" in refused(command, capfd)
     assert names() == ["data", "elmo"]
 
@@ -124,8 +136,8 @@ def test_wrong_data_is_reported_before_the_training(
 ) -> None:
     """The error comes first, and the work of an earlier run is kept."""
     if resumed:
-        interrupt(command, monkeypatch, _trained_model, "row_weights")
-    monkeypatch.setattr(_trained_model, "training_loop", unexpected)
+        interrupt(command, monkeypatch)
+    monkeypatch.setattr(Workspace, "phase", unexpected)
     (train,) = Path("data").rglob("train*")
     with train.open("a") as file:
         file.write("(3 (2 It) (9 works))\n")

@@ -138,7 +138,7 @@ def test_a_file_may_be_changed_and_included_again(here: Path) -> None:
 
 def test_a_method_of_a_script_is_not_in_other_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions.include(["my_methods.py"])
-    monkeypatch.setattr(base._METHODS[METHOD].method, "__module__", "__main__")
+    monkeypatch.setattr(type(base.method_named(METHOD)), "__module__", "__main__")
     with pytest.raises(InputError, match=r"^compression.method: found \w+, which is defined in a script or a notebook"):
         base.method_hash(METHOD)
 

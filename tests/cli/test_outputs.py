@@ -8,7 +8,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,20 +198,28 @@ def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypat
     assert list((tmp_path / "run").rglob("*")) == records
 
 
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let this process write no larger files, as with a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.slow
-def test_a_board_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_is_replaced_as_a_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A page that cannot be written leaves the old table, plots and exports unchanged."""
     folder = write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
     assert main(["leaderboard", str(folder), "--export", "csv"]) == 0
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert {"README.md", "index.html", "board.csv"} <= set(before)
     write(folder, [record(8, 0.2)])
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("elmo_mf.leaderboard._write_reports.write_page", full)
-    assert main(["leaderboard", str(folder), "--export", "csv"]) == 2
+    with largest_file(1_000_000):
+        assert main(["leaderboard", str(folder), "--export", "csv"]) == 2
+    assert "index.html" in capfd.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
@@ -233,7 +242,7 @@ def test_an_interrupted_command_says_that_it_can_be_resumed(
     places = {
         "embed": "elmo_mf.embed.embed_file", "pretrain": "elmo_mf.pretrain.Trainer.run",
         "compress": "elmo_mf.compression.recovery.distillation.distill", "fetch": "elmo_mf.fetch.fetch",
-        "sweep": "elmo_mf.tasks._sweep.run_sweep",
+        "sweep": "elmo_mf.experiments.executors.LocalExecutor.start",
     }  # fmt: skip
     monkeypatch.setattr(places[command], interrupted)
     (arguments,) = [given for given in _commands("out") if given[0] == command and "--dry-run" not in given]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
-from elmo_mf.embed import KEEP, EmbedSettings, TextFile, _job, embed_file
+from elmo_mf.embed import KEEP, EmbedSettings, TextFile, embed_file
 from elmo_mf.embed import _index as index_module
 from elmo_mf.embed import _text as text_module
 from elmo_mf.embed._settings import Keep
@@ -81,6 +81,19 @@ class _Cut(Exception):
 
 def _raise(*_: object) -> None:
     raise _Cut
+
+
+def _cut_before(patch: pytest.MonkeyPatch, method: Literal["rename", "replace"], old: str, new: str) -> None:
+    """Interrupt what renames a path whose name ends in `old` to one that ends in `new`."""
+    real = getattr(Path, method)
+
+    def renamed(path: Path, target: Path) -> Path:
+        if path.name.endswith(old) and target.name.endswith(new):
+            raise _Cut
+        result: Path = real(path, target)
+        return result
+
+    patch.setattr(Path, method, renamed)
 
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
@@ -188,7 +201,7 @@ def test_a_result_whose_parts_are_left(
     text, output = _text(tmp_path, LINES).path, tmp_path / "out.hdf5"
     command = ["embed", str(text), str(output), "--options", str(options), "--weights", str(weights)]
     with monkeypatch.context() as patch:
-        patch.setattr(_job, "remove_folder", _raise)
+        _cut_before(patch, "rename", ".parts", ".tmp")
         with pytest.raises(_Cut):
             main(command)
     written = output.read_bytes()
@@ -201,22 +214,15 @@ def test_a_result_whose_parts_are_left(
     assert output.read_bytes() == written and not (tmp_path / "out.hdf5.parts").exists()
 
 
-def test_a_file_beside_the_parts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_beside_the_parts_of_a_run(tmp_path: Path) -> None:
     """Whenever it came there, it is not overwritten, and the parts are kept."""
     text, output = _text(tmp_path, LINES), tmp_path / "out.hdf5"
-    real = _job.join_parts
-
-    def join(*arguments: Any) -> None:
-        real(*arguments)
-        output.write_text("precious")
-
-    monkeypatch.setattr(_job, "join_parts", join)
-    for _ in range(2):
-        with pytest.raises(InputError, match=r"out\.hdf5: .*exists"):
-            embed_file(random_bilm(), {}, text, output, EmbedSettings())
-        assert output.read_text() == "precious"
+    with stages_call(lambda done: output.write_text("precious")):
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"out\.hdf5: .*exists"):
+                embed_file(random_bilm(), {}, text, output, EmbedSettings())
+            assert output.read_text() == "precious"
     output.unlink()
-    monkeypatch.setattr(_job, "join_parts", real)
     assert embed_file(random_bilm(), {}, text, output, EmbedSettings()) == 6
 
 
@@ -231,11 +237,17 @@ def test_a_text_that_changes_meanwhile(tmp_path: Path) -> None:
     _check(output, LINES, random_bilm(), "all")
 
 
-def test_lines_that_were_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _job.join_parts
-    monkeypatch.setattr(_job, "join_parts", lambda files, index, path: real(files[1:], index, path))
-    with pytest.raises(InputError, match=r"out\.hdf5: .*4 lines"):
-        embed_file(random_bilm(), {}, _text(tmp_path, LINES), tmp_path / "out.hdf5", EmbedSettings(window_lines=2))
+def test_lines_that_were_lost_are_noticed(tmp_path: Path) -> None:
+    output = tmp_path / "out.hdf5"
+
+    def lose_two_lines(done: float) -> None:
+        if done == len(LINES):
+            with h5py.File(min((tmp_path / "out.hdf5.parts").glob("*.hdf5")), "r+") as part:
+                for name in list(part):
+                    del part[name]
+
+    with stages_call(lose_two_lines), pytest.raises(InputError, match=r"out\.hdf5: .*4 lines"):
+        embed_file(random_bilm(), {}, _text(tmp_path, LINES), output, EmbedSettings(window_lines=2))
     assert not (tmp_path / "out.hdf5").exists()
 
 
@@ -309,7 +321,7 @@ def test_from_a_pipe(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFi
     content, output = "".join(f"{line}\r\n" for line in LINES).encode(), tmp_path / "v" / "out.hdf5"
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, pipe_of(content) as pipe:
-        patch.setattr(_job, "join_parts", _raise)
+        _cut_before(patch, "replace", "out.hdf5", "out.hdf5")
         with pytest.raises(_Cut):
             main(["embed", str(tmp_path / "in.txt"), str(output), *command])
         patch.undo()

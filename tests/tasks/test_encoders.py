@@ -12,19 +12,18 @@ import torch
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.options import BilmOptions
-from elmo_mf.bilm.weights import TARGETS, BilmWeights, to_dense
-from elmo_mf.compression import CompressedElmo, activation_error, compress_elmo, method_named, method_names
+from elmo_mf.bilm.weights import TARGETS, to_dense
+from elmo_mf.compression import activation_error, method_named, method_names
 from elmo_mf.compression.calibration import read_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
-from elmo_mf.records.labels import compression_label
 from elmo_mf.records.record import read_record
 from elmo_mf.tasks import SweepSpec, _task_gradients, expand, gradients_of
 from elmo_mf.tasks._encoders import encoder_of
 from elmo_mf.tasks._shared_activations import first_sentences
 from elmo_mf.tasks._task_gradients import row_weights
 from elmo_mf.tasks._trained_model import trained
+from tests.conftest import stages_call
 from tests.sweeps import TinySweep, records_here
 
 pytestmark = pytest.mark.slow
@@ -63,19 +62,13 @@ def test_a_record_names_the_ranks_that_highway_layers_took_of_a_budget(tiny_swee
     assert all(read_record(path).id for path in (tmp_path / "out" / "records").glob("*.json"))
 
 
-def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labels: list[str] = []
-
-    def noted(weights: BilmWeights, options: BilmOptions, compression: Compression) -> CompressedElmo:
-        labels.append(compression_label(compression))
-        return compress_elmo(weights, options, compression)
-
-    monkeypatch.setattr("elmo_mf.tasks._encoders.compress_elmo", noted)
+def test_an_encoder_is_made_once(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    stages: list[str] = []
     spec = _spec(tiny_sweep, {"method": "svd", "rank": 2, "targets": "all"}, seeds=[1, 2])
     runs = [run for run in expand(spec) if run.compression]
-    with workspace(tmp_path) as work:
+    with workspace(tmp_path) as work, stages_call(begun=stages.append):
         first, second = (encoder_of(spec, run, work, gradients_of) for run in runs)
-    assert labels == ["svd all rank 2"] and first == second
+    assert stages.count("factorization") == 1 and first == second
     expected = Bilm.from_files(spec.options, spec.weights, Compression(method="svd", rank=2, targets="all"))
     actual, wanted = (bilm.embed([["a", "b"]])[0] for bilm in (first.load(), expected))
     assert np.abs(actual - wanted).max() < 1e-6

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from elmo_mf.cli.main import main
+from elmo_mf.experiments.executors import LocalExecutor
 from elmo_mf.fetch import CATALOGUES, Source
 from elmo_mf.resources import share
 from elmo_mf.tasks import SweepSpec, missing_files
@@ -101,7 +102,7 @@ def test_a_sweep_that_fetches(
         ]  # fmt: skip
         assert main([*command, "--json", "runs.json"]) == 2 and not Path("runs.json").exists()
         capsys.readouterr()
-        monkeypatch.setattr("elmo_mf.tasks._sweep.run_sweep", _interrupted)
+        monkeypatch.setattr(LocalExecutor, "start", _interrupted)
         for _ in range(2):  # the second time, all files exist
             assert main([*(word for word in command if word != "--dry-run"), "--fetch"]) == 130
             assert len(server.ranges) == 3
