@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 import torch
 from llvmlite import ir
 
+from elmo_mf.bilm.runtime.kernel._code_cache import cached_code
 from elmo_mf.bilm.runtime.kernel._emit_recurrence import emit
 from elmo_mf.bilm.runtime.kernel._emitter import POINTER, Address, Emitter, Integer
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
@@ -41,16 +42,23 @@ class Kernel:
     """Machine code for tasks.
 
     Args:
-        module: A module.
-        run: Its function of the address of a task.
+        emit: Emits a function of the address of a task.
+        config: What the emitted code depends on; equal text means equal code.
         kind: The structure of a task.
         lanes: float32 numbers in a vector.
     """
 
-    def __init__(self, module: ir.Module, run: ir.Function, kind: type[ctypes.Structure], lanes: int) -> None:
-        emit_work(module, run, kind)
+    def __init__(
+        self, emit: Callable[[ir.Module], ir.Function], config: str, kind: type[ctypes.Structure], lanes: int
+    ) -> None:
+        def compile_code() -> bytes:
+            module = ir.Module()
+            emit_work(module, emit(module), kind)
+            return target.compile(module)
+
+        target = _Target(lanes)
         self._kind = kind
-        self._engine = _compile(module, lanes)  # owns the code
+        self._engine = target.load(cached_code(f"{kind.__name__} {config}", str(target), compile_code))  # owns the code
         self._work: _Work = _WORK_TYPE(self._engine.get_function_address(_WORK))
 
     def __call__(self, tasks: Sequence[ctypes.Structure], openmp: bool = True) -> None:
@@ -80,28 +88,45 @@ def kernel(config: KernelConfig) -> Kernel:
 
 @cache
 def _kernel(config: KernelConfig) -> Kernel:
-    module = ir.Module()
-    return Kernel(module, emit(module, config), Task, config.lanes)
+    return Kernel(lambda module: emit(module, config), repr(config), Task, config.lanes)
 
 
-def _compile(module: ir.Module, lanes: int) -> llvm.ExecutionEngine:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    features = llvm.get_host_cpu_features().flatten()
-    if lanes == 16:
-        features += ",-prefer-256-bit"
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3
-    )
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
-    passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(parsed, passes)
-    engine = llvm.create_mcjit_compiler(parsed, machine)
-    engine.finalize_object()
-    return engine
+class _Target:
+    """This processor, for code with vectors of a size.
+
+    Args:
+        lanes: float32 numbers in a vector.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._cpu, self._features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        if lanes == 16:
+            self._features += ",-prefer-256-bit"
+        self._machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=self._cpu, features=self._features, opt=3
+        )
+
+    def __str__(self) -> str:
+        return f"{self._machine.triple} {self._cpu} {self._features}"
+
+    def compile(self, module: ir.Module) -> bytes:
+        """Return a module's code, as an object file."""
+        parsed = llvm.parse_assembly(str(module))
+        parsed.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+        passes = llvm.create_pass_builder(self._machine, options)
+        passes.getModulePassManager().run(parsed, passes)
+        return bytes(self._machine.emit_object(parsed))
+
+    def load(self, code: bytes) -> llvm.ExecutionEngine:
+        """Return what owns the functions of an object file."""
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return engine
 
 
 def emit_work(module: ir.Module, run: ir.Function, kind: type[ctypes.Structure]) -> None:

@@ -38,13 +38,16 @@ class CellConfig:
 @cache
 def cell_kernel(config: CellConfig, backward: bool) -> Kernel:
     """Return the kernel of the forward or of the backward pass."""
-    module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "run")
-    builder = ir.IRBuilder(function.append_basic_block())
-    cells = _Cells(Emitter(builder, config.lanes), config, Address(function.args[0]))
-    cells.emit_backward() if backward else cells.emit_forward()
-    builder.ret_void()
-    return Kernel(module, function, CellTask, config.lanes)
+
+    def emit(module: ir.Module) -> ir.Function:
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "run")
+        builder = ir.IRBuilder(function.append_basic_block())
+        cells = _Cells(Emitter(builder, config.lanes), config, Address(function.args[0]))
+        cells.emit_backward() if backward else cells.emit_forward()
+        builder.ret_void()
+        return function
+
+    return Kernel(emit, f"{config} backward={backward}", CellTask, config.lanes)
 
 
 class _Cells:
