@@ -1,4 +1,4 @@
-"""Entry point: subcommands, and one-line errors with exit status 2."""
+"""The command line: subcommands, and one-line errors with exit status 2."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ from elmo_mf.cli import (
 from elmo_mf.cli._files import on_this_machine
 from elmo_mf.cli._option_groups import with_groups
 from elmo_mf.cli._progress_bar import Stages
-from elmo_mf.errors import INSTALLATION, InputError, not_installed
+from elmo_mf.errors import INSTALLATION, INTERRUPTED, InputError, not_installed
 from elmo_mf.progress import reported_to
 
-_INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__  # of Click, or of Typer's own copy of it, depending on the release
 _UNBREAKABLE = "\u2011"  # a hyphen
 _RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
-    if status == _INTERRUPTED:
+    if status == INTERRUPTED:
         _terminal.echo(f"elmo-mf: {_interruption(given)}", err=True)
     return status if isinstance(status, int) else 0
 
@@ -180,12 +179,3 @@ def _interruption(arguments: Sequence[str]) -> str:
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
     _terminal.echo(f"elmo-mf: warning: {message}", err=True)
-
-
-def entry() -> None:
-    """Run the command line and exit; the console script."""
-    sys.exit(main())
-
-
-if __name__ == "__main__":
-    entry()

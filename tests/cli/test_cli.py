@@ -600,6 +600,25 @@ def test_a_sweep_over_demo_data_says_so(
     assert "DEMO" not in capsys.readouterr().out
 
 
+INTERRUPTED_IMPORT = """
+import sys
+from elmo_mf.__main__ import entry
+
+class Interruption:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interruption())
+entry()
+"""
+
+
+def test_an_interruption_while_modules_are_imported() -> None:
+    process = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "elmo-mf: interrupted\n")
+
+
 def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """For our own board: of each task either an encoder and its command, or why there is none."""
     assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0
