@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import settings
 
 os.environ.setdefault("TQDM_DISABLE", "1")
@@ -22,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from elmo_mf import extensions
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.bilm.runtime import PackedLinear, supports
 from elmo_mf.compression.methods import base
 from elmo_mf.progress import Advance, reported_to
 from elmo_mf.tasks import load_task
@@ -108,6 +111,28 @@ def nothing_included(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(sys.modules) - modules:
         if name.startswith(("elmo_mf_included_", "my_")):
             del sys.modules[name]
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let matplotlib compose figures and write empty files, because drawing them takes seconds."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **settings: Path(path).touch())
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Run as with a PyTorch that was built without oneDNN, and fail where its products are called."""
+    supports.cache_clear()
+    called = AssertionError("a product of oneDNN")
+    with (
+        patch.object(torch.backends.mkldnn, "is_available", return_value=False),
+        patch.object(PackedLinear, "__call__", side_effect=called),
+    ):
+        yield
+    supports.cache_clear()
 
 
 @contextmanager

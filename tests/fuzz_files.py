@@ -193,7 +193,7 @@ def _training_state(folder: Path, mutated: MutateBytes, mutated_json: MutateJson
     text, run = folder / "t.txt", folder / "run"
     text.write_text("a b c d\ne f g\n" * 10)
     settings = PretrainSettings(epochs=1, batch_tokens=32, min_count=1, architecture=raw_options())
-    Trainer([text], [text], run, settings)._checkpoint()
+    Trainer([text], [text], run, settings).save_checkpoint()
     state = run / "checkpoint.pt"
     content = state.read_bytes()
 

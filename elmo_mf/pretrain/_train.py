@@ -94,7 +94,7 @@ class Trainer:
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
         self.saved = 0
-        self._identity: dict[str, Any] = {
+        self.identity: dict[str, Any] = {
             "version": VERSION,
             "settings": settings.to_dict(),
             "train text": train_hashes,
@@ -102,8 +102,10 @@ class Trainer:
             "vocabulary": vocabulary and file_hash(vocabulary),
         }
         if start is not None:
-            self._identity["start"] = start.hashes()
-        self._resume()
+            self.identity["start"] = start.hashes()
+        stored = load_state(self.folder / CHECKPOINT, self.identity)
+        if stored is not None:
+            self.restore(stored)
 
     def __str__(self) -> str:
         epoch = min(len(self.history) + 1, self.settings.epochs)
@@ -194,18 +196,18 @@ class Trainer:
                 log.step(progress, float(self.scheduler.get_last_lr()[0]))
                 report(progress)
                 if time.monotonic() - saved_at > checkpoint_seconds:
-                    self._checkpoint()
+                    self.save_checkpoint()
                     saved_at = time.monotonic()
             first += self._n_steps(epoch)
             if len(self.history) <= epoch:
                 self._validate(epoch, valid_batches)
                 log.epoch(self.step, self.history[-1])
-                self._checkpoint()
+                self.save_checkpoint()
         log.finish()
         return self._export(valid_batches, beside)
 
     def _tracked_run(self) -> TrackedRun:
-        return TrackedRun(self.folder.resolve().name, digest(self._identity), as_parameters(self.settings.to_dict()))
+        return TrackedRun(self.folder.resolve().name, digest(self.identity), as_parameters(self.settings.to_dict()))
 
     def _train_step(self, batches: Sequence[Batch]) -> StepMetrics:
         """Run one step of the optimizer; the loss is the mean over all words that the batches predict."""
@@ -269,7 +271,12 @@ class Trainer:
         saved = f"{self.folder / CHECKPOINT} has step {self.saved}" if self.saved else "no step was saved"
         check_finite(f"step {self.step + 1} of {self.steps}: {what}", value, f"{rate}; {saved}")
 
-    def _checkpoint(self) -> None:
+    def save_checkpoint(self) -> None:
+        """Write the state of the run to its folder, from which it can be resumed.
+
+        Raises:
+            InputError: A parameter is not finite, or the file cannot be written.
+        """
         if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
             self._check_finite("largest weight", math.inf)
         state = TrainerState(
@@ -284,17 +291,22 @@ class Trainer:
             numpy_rng=NumpyState.current(),
             progress=SavedProgress(step=self.step, seconds=self.seconds, history=self.history),
         )
-        save_state(self.folder / CHECKPOINT, self._identity, state.to_dict())
+        save_state(self.folder / CHECKPOINT, self.identity, state.to_dict())
         self.saved = self.step
 
-    def _resume(self) -> None:
-        path = self.folder / CHECKPOINT
-        stored = load_state(path, self._identity)
-        if stored is not None:
-            with checkpoint_errors(path):
-                state = TrainerState.from_dict(stored)
-                self._check(state)
-                self._take(state)
+    def restore(self, stored: dict[str, Any]) -> None:
+        """Continue from the state in a checkpoint.
+
+        Args:
+            stored: What `load_state` returned.
+
+        Raises:
+            InputError: A part does not fit this run, which is then unchanged.
+        """
+        with checkpoint_errors(self.folder / CHECKPOINT):
+            state = TrainerState.from_dict(stored)
+            self._check(state)
+            self._take(state)
 
     def _check(self, state: TrainerState) -> None:
         """Check that all parts of a state fit this run."""
@@ -351,7 +363,7 @@ class Trainer:
         return HeldOutPerplexity(forward, backward)
 
     def _start_record(self, start: Start, valid_batches: list[Batch]) -> StartRecord:
-        hashes = self._identity["start"]
+        hashes = self.identity["start"]
         if start.softmax is None:
             return StartRecord(hashes)
         model, _ = read_language_model(start.options_file, start.weight_file, None, start.softmax)
@@ -372,8 +384,8 @@ class Trainer:
             train_words=self.train_corpus.n_words,
             held_out_words=self.valid_corpus.n_words,
             training_seconds=round(self.seconds, 1),
-            train_sha256=self._identity["train text"],
-            valid_sha256=self._identity["valid text"],
+            train_sha256=self.identity["train text"],
+            valid_sha256=self.identity["valid text"],
             weights_sha256=file_hash(folder / "weights.hdf5"),
             softmax_sha256=file_hash(folder / SOFTMAX_FILE),
             device=str(self.device),

@@ -15,8 +15,8 @@ from elmo_mf.bilm import Bilm
 from elmo_mf.bilm._character_tables import CharacterTables
 from elmo_mf.bilm.char_cnn import CharCnn
 from elmo_mf.bilm.characters import PADDING, batch_to_ids
-from elmo_mf.bilm.runtime import PackedLinear, Precision, QuantizedLinear, _packed_linear, unquantized
-from tests.conftest import random_bilm
+from elmo_mf.bilm.runtime import PackedLinear, Precision, QuantizedLinear, supports, unquantized
+from tests.conftest import random_bilm, without_onednn
 
 IDS = batch_to_ids([["The", "cat", "sat", "on", "antidisestablishmentarianism"]])[0]
 
@@ -48,10 +48,10 @@ def test_many_words_run_some_at_a_time(cnn: CharCnn) -> None:
         assert cnn(ids[:0]).shape == (0, together.shape[1])
 
 
-def test_without_onednn(cnn: CharCnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onednn(cnn: CharCnn) -> None:
     expected = _inference(cnn)
-    monkeypatch.setattr(_packed_linear, "supports", lambda _: False)
-    torch.testing.assert_close(_inference(cnn), expected, atol=1e-6, rtol=1e-6)
+    with without_onednn():
+        torch.testing.assert_close(_inference(cnn), expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["convolutions.0", "convolutions.2", "highways.0", "highways.1", "projection"])
@@ -123,7 +123,7 @@ def test_the_highways_are_less_precise_too(precision: Precision, kinds: list[typ
 
 
 def _skip_without(precision: Precision) -> None:
-    if not _packed_linear.supports(precision):
+    if not supports(precision):
         pytest.skip(f"needs a processor with {precision} products")
 
 

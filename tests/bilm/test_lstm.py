@@ -15,9 +15,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elmo_mf.bilm import clear_derived_caches, lstm
+from elmo_mf.bilm import clear_derived_caches
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.runtime import Precision, _choice, supports
+from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.bilm.runtime._packed_lstm import PackedLstm
 from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.bilm.stacked_linear import StackedLinear
@@ -34,6 +34,7 @@ from tests.bilm.layers import (
     runtime,
 )
 from tests.bilm.reference import PlainWeights
+from tests.conftest import without_onednn
 
 ranks = st.tuples(*[st.none() | st.integers(1, 5)] * 3)
 layers = st.builds(
@@ -336,12 +337,12 @@ def test_a_module_that_has_run_can_be_copied_and_saved() -> None:
 
 
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
-def test_without_onednn(ranks: tuple[Ranks, Ranks], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onednn(ranks: tuple[Ranks, Ranks]) -> None:
     layer = Layer(16, 8, ranks, (3.0, 3.0), 1.0)
     expected = _run(layer.build(settings=PYTORCH), layer.batch([5, 4, 2]))
-    for module in (lstm, _choice):
-        monkeypatch.setattr(module, "supports", lambda _: False)
-    torch.testing.assert_close(_run(layer.build("bfloat16"), layer.batch([5, 4, 2])), expected, atol=1e-5, rtol=0)
+    with without_onednn():
+        actual = _run(layer.build("bfloat16"), layer.batch([5, 4, 2]))
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
 def test_other_types_than_float32() -> None:

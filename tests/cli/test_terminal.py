@@ -56,13 +56,13 @@ def _printed(monkeypatch: pytest.MonkeyPatch, encoding: str, words: list[str]) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.usefixtures("nothing_drawn")
 def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marks that an encoding lacks are replaced, and no control character reaches the terminal."""
     folder, other = _records(tmp_path / "caf\xe9 \u2713"), _records(tmp_path / "other")
     for path in other.glob("records/00015*"):
         path.unlink()
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
     options, weights = map(str, elmo_files("\u2713"))
     sweep = ["sweep", "--tasks", "sst", "--ranks", "4", "--output", str(folder)]
     for words in (
@@ -85,11 +85,11 @@ def test_every_encoding(encoding: str, elmo_files: Files, tmp_path: Path, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("nothing_drawn")
 def test_tables_on_a_terminal_of_80_characters(
     elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No column is cut, and no line is broken by the terminal."""
-    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
     for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     options, weights = map(str, elmo_files())

@@ -95,10 +95,10 @@ def _each() -> list[dict[str, Any]]:
     return records
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Hostile records are left out with a warning, or shown as text in every format and on the terminal."""
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.analysis._explanation.in_both_themes", lambda *_: None)
     monkeypatch.setattr("elmo_mf.leaderboard.page._write_page.libraries", lambda: dict.fromkeys(
         ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]

@@ -291,7 +291,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("changes", [{}, {"stateful": True, "patience": 3, "schedule": "linear", "softmax": "full"}])
 def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
-    changes: dict[str, Any], texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], texts: Texts, tmp_path: Path
 ) -> None:
     """Each part of a checkpoint is replaced or removed; a rejected checkpoint leaves the run unchanged."""
 
@@ -304,19 +304,17 @@ def test_whatever_a_checkpoint_holds_is_accepted_or_refused_in_one_line(
         trainer(texts, tmp_path / "out", settings).run(cut, checkpoint_seconds=0)
     run = trainer(texts, tmp_path / "other", settings)
     fresh = {name: value.clone() for name, value in run.model.state_dict().items()}
-    good = load_state(path, run._identity)
+    good = load_state(path, run.identity)
     assert good is not None and good["history"] and good["optimizer"]["state"]
     places = [place for place in _nodes(good) if place[0] != "identity"]
     places = [place for place in places if place[:2] != ("optimizer", "state") or place[2:3] in ((), (0,))]
     rng, refused = random.Random(0), 0
     for place in places:
         for new in rng.sample(STRANGE, 3):
-            state = _changed(good, place, new)
-            monkeypatch.setattr("elmo_mf.pretrain._train.load_state", lambda *_, state=state: state)
             run.model.load_state_dict(fresh)
             run.scheduler.last_epoch = 0
             try:
-                run._resume()
+                run.restore(_changed(good, place, new))
             except InputError as error:
                 refused += 1
                 assert re.match(r"\S+checkpoint.pt: [^\n]+$", str(error))
@@ -334,17 +332,17 @@ def test_values_out_of_range(name: str, texts: Texts, tmp_path: Path) -> None:
         "rng": torch.get_rng_state() * 0 + 255,
     }
     run = trainer(texts, tmp_path / "out")
-    run._checkpoint()
-    good = load_state(tmp_path / "out" / CHECKPOINT, run._identity)
+    run.save_checkpoint()
+    good = load_state(tmp_path / "out" / CHECKPOINT, run.identity)
     assert good is not None
     save_state(tmp_path / "out" / CHECKPOINT, good.pop("identity"), good | {name: wrong[name]})
     with pytest.raises(InputError, match="other content"):
-        run._resume()
+        trainer(texts, tmp_path / "out")
 
 
 def test_zeros_in_a_checkpoint_are_noticed(texts: Texts, tmp_path: Path) -> None:
     """A power failure can leave zeros in a file, also within the values of a tensor."""
-    trainer(texts, tmp_path / "out")._checkpoint()
+    trainer(texts, tmp_path / "out").save_checkpoint()
     path = tmp_path / "out" / CHECKPOINT
     content = path.read_bytes()
     for start in range(0, len(content) - 512, max(512, len(content) // 10)):
@@ -363,7 +361,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
     def spoil(progress: StepMetrics) -> None:
         if progress.step == 4:
-            run._checkpoint()
+            run.save_checkpoint()
             good.append({name: value.clone() for name, value in run.model.state_dict().items()})
             if what == "loss":
                 next(run.model.softmax.parameters()).data.fill_(float("nan"))
@@ -385,11 +383,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 def test_weights_that_are_not_finite_are_not_saved(texts: Texts, tmp_path: Path) -> None:
     run = trainer(texts, tmp_path / "out")
-    run._checkpoint()
+    run.save_checkpoint()
     kept = (tmp_path / "out" / CHECKPOINT).read_bytes()
     next(run.model.parameters()).data.fill_(float("inf"))
     with pytest.raises(InputError, match="largest weight: found inf"):
-        run._checkpoint()
+        run.save_checkpoint()
     assert (tmp_path / "out" / CHECKPOINT).read_bytes() == kept
 
 
@@ -438,7 +436,7 @@ def test_a_resumed_run_needs_less_room(texts: Texts, tmp_path: Path) -> None:
     """A checkpoint takes half of the space that a new run requires, and must not prevent its own resumption."""
     run = trainer(texts, tmp_path / "out")
     run._train_step(next(run._steps_of(0)))
-    run._checkpoint()
+    run.save_checkpoint()
     size = (tmp_path / "out" / CHECKPOINT).stat().st_size
     fresh, resumed = trainer(texts, tmp_path / "new").size(), trainer(texts, tmp_path / "out").size()
     assert fresh - size <= resumed <= size
