@@ -213,6 +213,10 @@ class NumbersFile(contextlib.ExitStack):
             size = os.fstat(file.fileno()).st_size
         self._most = max(_MOST_FOR_NOTHING, _MOST_A_BYTE * size)
         self._most_of_one = max(MOST_NUMBERS, size // _LEAST_BYTES)
+        # h5py takes 0.1 ms for a look into the file, which does not change while it is open
+        self._exists: dict[str, bool] = {}
+        self._is_within: dict[str, bool] = {"": True}
+        self._datasets: dict[str, Any] = {}
         try:
             self._file = self.enter_context(h5py.File(path, "r"))
         except Exception as error:
@@ -247,9 +251,10 @@ class NumbersFile(contextlib.ExitStack):
 
     def has(self, name: str) -> bool:
         """Return whether the file has an object of this name."""
-        with self._broken(name, "an unreadable group", "a dataset"):
-            return name in self._file
-        return False
+        if name not in self._exists:
+            with self._broken(name, "an unreadable group", "a dataset"):
+                self._exists[name] = name in self._file
+        return self._exists[name]
 
     def check_size(self, names: Iterable[str]) -> None:
         """Check before reading that the existing ones of some datasets fit in memory.
@@ -326,6 +331,11 @@ class NumbersFile(contextlib.ExitStack):
         return array
 
     def _dataset(self, name: str, expected: str) -> Any:
+        if name not in self._datasets:
+            self._datasets[name] = self._checked_dataset(name, expected)
+        return self._datasets[name]
+
+    def _checked_dataset(self, name: str, expected: str) -> Any:
         import h5py
 
         if not self.has(name):
@@ -348,9 +358,10 @@ class NumbersFile(contextlib.ExitStack):
         """Return whether no part of a name is a link to another file."""
         import h5py
 
-        parts = name.split("/")
-        links = (self._file.get("/".join(parts[: n + 1]), getlink=True) for n in range(len(parts)))
-        return all(isinstance(link, h5py.HardLink) for link in links)
+        if name not in self._is_within:
+            is_within = self._links_within(name.rpartition("/")[0])
+            self._is_within[name] = is_within and isinstance(self._file.get(name, getlink=True), h5py.HardLink)
+        return self._is_within[name]
 
     def text(self, name: str) -> str | None:
         """Return a text attribute of the file, or None if it is missing.
