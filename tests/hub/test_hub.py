@@ -26,6 +26,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A fake Hub, which the client takes for the real one, with a token and an empty cache."""
     with fake_hub() as hub:
         from huggingface_hub import constants
+        from huggingface_hub.utils import disable_progress_bars
 
         monkeypatch.setattr(constants, "ENDPOINT", hub.address)
         template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
@@ -35,7 +36,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
+        with disable_progress_bars():
+            yield hub
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_errors_of_the_hub(
     assert "others/elmo: the token does not allow this, expected one with write access (You don't" in _error(capsys)
     monkeypatch.delenv("HF_TOKEN")
     assert _upload(folder) == 2
-    assert "found no token of the Hugging Face Hub, expected one in HF_TOKEN or of" in _error(capsys)
+    assert "HF_TOKEN: found no token of the Hugging Face Hub, expected one there or of" in _error(capsys)
     for address in ("hf://me/gone", "hf://me/elmo@gone", "hf://me/elmo/gone.json"):
         assert main(["inspect", address]) == 2
         assert "cannot be fetched (" in _error(capsys)
