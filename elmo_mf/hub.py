@@ -109,7 +109,7 @@ def upload_elmo(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if get_token() is None:
-        raise InputError("found no token of the Hugging Face Hub, expected one in HF_TOKEN or of `hf auth login`")
+        raise InputError("HF_TOKEN: found no token of the Hugging Face Hub, expected one there or of `hf auth login`")
     api = HfApi(library_name="elmo-mf", library_version=__version__)
     with _errors(repository, api.endpoint):
         api.create_repo(repository, private=private or None, exist_ok=True)

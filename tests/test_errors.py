@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from elmo_mf import errors
 from elmo_mf.errors import InputError, any_of, check_finite, missing, one_line, one_of, shown
 
 
@@ -55,3 +58,22 @@ def test_numbers_that_are_not_finite(value: float) -> None:
     with pytest.raises(InputError) as error:
         check_finite("loss", value, "try again")
     assert str(error.value) == f"loss: found {value}, expected a finite number; try again"
+
+
+_WITH_A_PREFIX = {"errors.py", "extensions.py"}  # the place is put in front where these are caught, or is a module
+
+
+def _messages(path: Path) -> Iterator[str]:
+    """Yield how the messages of a file's `InputError`s begin, in its source."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args:
+            yield ast.unparse(node.args[0]).lstrip("f").strip("'\"")
+
+
+def test_messages_begin_with_a_place() -> None:
+    """The place is a file, an option or a field; what was found there comes after it."""
+    package = Path(errors.__file__).parent
+    files = [path for path in package.rglob("*.py") if path.relative_to(package).as_posix() not in _WITH_A_PREFIX]
+    messages = [message for path in files for message in _messages(path)]
+    assert len(messages) > 300
+    assert [message for message in messages if message.startswith(("found", "expected"))] == []

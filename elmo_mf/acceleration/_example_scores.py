@@ -143,7 +143,7 @@ def evaluate(model: Model, instances: Sequence[Instance], name: str = "a model")
     scores, rebuilt = counters.metrics(), counters.metrics_of(names, counts.sum(axis=0))
     for name, score in scores.items():
         if not abs(score - rebuilt[name]) <= _SAME:
-            raise InputError(f"metric {name}: is not a sum over examples, as a paired comparison requires")
+            raise InputError(f"metrics: found {name}, expected sums over examples, as a paired comparison requires")
     return Evaluation(rebuilt, names, counts), counters
 
 
@@ -185,10 +185,10 @@ def _loss(model: Model, instance: Instance) -> float:
     except InputError:
         raise
     except Exception as error:  # what any model may raise
-        problem = f"the model cannot read an example ({one_line(error)})"
+        problem = f"data: found an example that the model cannot read ({one_line(error)})"
         raise InputError(f"{problem}, expected labelled data") from None
     if output.get(LOSS) is None:
-        raise InputError("found an example without a label, expected labelled data")
+        raise InputError("data: found an example without a label, expected labelled data")
     return float(output[LOSS])
 
 

@@ -64,7 +64,7 @@ def read_words(path: Path) -> Vocabulary:
     """
     words = list(islice(TextLines(path, "words of a Unicode CNN, one per line", regular=True), MOST_WORDS + 1))
     if len(words) > MOST_WORDS:
-        raise InputError(f"{path}: expected at most {MOST_WORDS:,} words")
+        raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
     check_entries(words, WORDS, str(path))
     return Vocabulary(tuple(words))
 

@@ -70,7 +70,7 @@ class Vocabulary:
                     f"{path}: line {lines.lines}: found {word[:40]!r}, expected a single word that is not repeated"
                 )
             if len(seen) == MOST_WORDS:
-                raise InputError(f"{path}: expected at most {MOST_WORDS:,} words")
+                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
             seen[word] = None
         lacking = [word for word in SPECIAL if word not in seen]
         if not seen or len(lacking) in (1, 2):
@@ -145,5 +145,5 @@ def read_rows(path: Path) -> list[str]:
         if (word := line.strip()) != UNUSED:
             rows.append(word)
         if len(rows) > MOST_WORDS:
-            raise InputError(f"{path}: expected at most {MOST_WORDS:,} words")
+            raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
     return rows

@@ -163,7 +163,7 @@ def _read_dictionary(path: Path, needed: tuple[str, ...]) -> list[str]:
         if int(number) in entries:
             raise InputError(f"{path}: line {lines.lines}: found the id {number} twice, expected distinct ids")
         if len(entries) == MOST_WORDS:
-            raise InputError(f"{path}: expected at most {MOST_WORDS:,} entries")
+            raise InputError(f"{path}: found more than {MOST_WORDS:,} entries, expected fewer")
         entries[int(number)] = entry
     if entries and max(entries) != len(entries) - 1:
         found = f"ids up to {max(entries):,} for {len(entries):,} entries"

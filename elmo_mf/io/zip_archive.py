@@ -96,7 +96,7 @@ def _checked(archive: Path, opened: zipfile.ZipFile, member: str, most_bytes: in
     """Return the archive's entry of a member after checking that it is safe to read."""
     entries = [info for info in opened.infolist() if info.filename == member]
     if not entries:
-        raise InputError(f"{archive}: found no file {member} in the archive")
+        raise InputError(f"{archive}: found no file {member}, expected it in the archive")
     (info, *others) = entries
     most = min(most_bytes, info.compress_size * _MOST_GROWTH)
     if others:

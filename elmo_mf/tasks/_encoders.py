@@ -136,8 +136,11 @@ def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     Raises:
         InputError: Always.
     """
-    method = run.compression.method if run.compression else "the method"
-    raise InputError(f"{run}: {method} needs gradients of a task model, which this task does not have")
+    method = run.compression.method if run.compression else "none"
+    raise InputError(
+        f"{run}: compression.method: found {method}, which needs gradients of a task's model, expected one that does "
+        "not, because this task has no model"
+    )
 
 
 def elmo_info(spec: SweepSpec) -> ElmoInfo:

@@ -26,7 +26,9 @@ def sweep_file(given: Path) -> Path:
         return given
     name, known = given.as_posix(), named_sweeps()
     if name not in known:
-        raise InputError(f"found {given}, expected a sweep file, or {any_of(name, known).removeprefix('expected ')}")
+        raise InputError(
+            f"file: found {given}, expected a sweep file, or {any_of(name, known).removeprefix('expected ')}"
+        )
     return share() / "jsonnet" / "sweeps" / f"{name}.jsonnet"
 
 

@@ -129,7 +129,9 @@ def register(name: str) -> Callable[[N], N]:
             raise InputError(f"{tracker.__name__}: found the name {name!r}, expected an identifier")
         known = REGISTERED.get(name)
         if known is not None and known.__qualname__ != tracker.__qualname__:
-            raise InputError(f"{tracker.__name__}: found the name {name!r}, which {known.__qualname__} has")
+            raise InputError(
+                f"{tracker.__name__}: found the name {name!r}, which {known.__qualname__} has, expected another"
+            )
         REGISTERED[name] = tracker
         return tracker
 
