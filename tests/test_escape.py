@@ -30,6 +30,7 @@ def _inline(tokens: list[Any]) -> list[Any]:
     return next((token.children for token in tokens if token.type == "inline"), [])
 
 
+@pytest.mark.slow
 @given(_TEXTS)
 @example("# heading")
 @example("1. item")

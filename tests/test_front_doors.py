@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def _imports(path: Path) -> Iterator[tuple[str, str]]:
                 yield (full, "") if full in _FILES else (node.module, alias.name)
 
 
+@cache
 def _from_elsewhere() -> list[tuple[str, str, str]]:
     """Return importer, module and name of each import from a package that is not the importer's own or a parent."""
     return [

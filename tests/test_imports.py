@@ -39,6 +39,7 @@ def _imported(code: str, *arguments: str, cwd: Path = ROOT) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("packages", "unwanted"),
     [
@@ -46,7 +47,7 @@ def _imported(code: str, *arguments: str, cwd: Path = ROOT) -> set[str]:
         (["leaderboard"], _MODEL_CODE),
         (["analysis"], _MODEL_CODE),
         (["experiments"], _MODEL_CODE),
-        pytest.param(["bilm", "compression", "lm", "embed"], ("allennlp", "elmo_mf.tasks"), marks=pytest.mark.slow),
+        (["bilm", "compression", "lm", "embed"], ("allennlp", "elmo_mf.tasks")),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
 )
@@ -68,6 +69,7 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
     assert imported.isdisjoint(_MODEL_CODE) and (tmp_path / "index.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -83,6 +85,7 @@ def test_errors_do_not_wait_for_tables(words: list[str], tmp_path: Path) -> None
     assert _imported(_COMMAND, *words, cwd=tmp_path).isdisjoint({"torch", "pandas", "altair", "matplotlib"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -88,6 +88,7 @@ def test_vectors(precision: Precision, compression: str, settings: str, tmp_path
     assert not any(parameter.is_meta for parameter in both.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "settings"), FORMS)
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("dtype", ["int8", "int4"])

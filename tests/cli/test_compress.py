@@ -138,6 +138,7 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     assert checkpoint.exists() is resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factorized", [True, False])
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
 def test_rounded_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorized: bool, dtype: str) -> None:

@@ -135,6 +135,7 @@ def test_an_output_has_one_option(
     assert "OUTPUT: found out.hdf5 and out.hdf5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_files_are_replaced_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more, status in (([], 0), ([], 2), (["--force"], 0)):
         assert main(["tasks", "--json", str(tmp_path / "t.json"), *more]) == status

@@ -20,6 +20,7 @@ Files = Callable[..., tuple[Path, Path]]
 DEMO = [str(ROOT / "weights/demo" / name) for name in ("options.json", "weights.hdf5")]
 
 
+@pytest.mark.slow
 def test_the_result_is_an_elmo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is what `remove_cells` returns, in the official layout, and can be compressed further."""
     out = tmp_path / "smaller"

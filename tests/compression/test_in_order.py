@@ -71,6 +71,7 @@ def test_moments_of_other_weights(skips: bool, highways: int | None, tmp_path: A
                 assert 2 * np.trace(cross) <= (a + b) * (1 + 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["all", "joint+projection"])
 def test_errors_on_other_text_are_smaller(targets: str, demo: Bilm, held_out: list[list[str]]) -> None:
     plain, in_order = (
@@ -80,6 +81,7 @@ def test_errors_on_other_text_are_smaller(targets: str, demo: Bilm, held_out: li
     assert in_order < 0.99 * plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"granularity": "gate"}])
 def test_full_ranks_change_nothing(more: dict[str, Any], demo: Bilm, held_out: list[list[str]]) -> None:
     shapes = {target: matrix.shape for target, matrix in demo.weights().lstms[0, 0].matrices.items()}
@@ -92,6 +94,7 @@ def test_full_ranks_change_nothing(more: dict[str, Any], demo: Bilm, held_out: l
     assert error_of(demo, compression, held_out) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_budget_gives_the_same_ranks(demo: Bilm) -> None:
     found = []
     for inputs in ("dense", "compressed"):

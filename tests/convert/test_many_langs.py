@@ -113,6 +113,7 @@ def test_precisions(precision: Literal["bfloat16", "int8"], elmo: Path) -> None:
     assert np.linalg.norm(close - dense) < 0.1 * np.linalg.norm(dense)
 
 
+@pytest.mark.slow
 def test_commands(elmo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(" ".join(s for s in sentence if s.split() == [s]) + "\n" for sentence in SENTENCES) * 20)

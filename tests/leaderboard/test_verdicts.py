@@ -92,6 +92,7 @@ def _wrong(verdict: str, truth: float) -> bool:
 _TRUTHS = np.array([-0.08, -0.05, -0.03, -0.015, -0.01, -0.01, -0.01, -0.01, 0.0, 0.0, 0.0, 0.02])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "spread", "unstable", "most"),
     [(3, 0.0, 0, 0.05), (3, 0.6, 0, 0.05), (5, 0.0, 0, 0.05), (5, 0.6, 0, 0.05), (5, 0.6, 2, 0.05), (3, 0.6, 2, 0.07)],
@@ -113,6 +114,7 @@ def test_tables_without_a_wrong_verdict(seeds: int, spread: float, unstable: int
     assert wrong / 300 <= most
 
 
+@pytest.mark.slow
 def test_without_holm_many_tables_have_one() -> None:
     rng = np.random.default_rng(0)
     wrong = 0

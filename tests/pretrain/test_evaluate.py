@@ -74,6 +74,7 @@ def test_compression_costs_perplexity(elmo: Path, texts: Texts) -> None:
     assert small.parameters < large.parameters < dense.parameters
 
 
+@pytest.mark.slow
 def test_a_saved_compressed_encoder_with_the_softmax_of_the_dense_one(elmo: Path, texts: Texts, tmp_path: Path) -> None:
     compression = Compression(method="svd", rank=4, targets="all")
     expected = _evaluate(elmo, texts[1], compression)

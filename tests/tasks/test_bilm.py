@@ -68,6 +68,7 @@ def test_the_perplexity_is_that_of_both_directions(elmo: Path, tmp_path: Path) -
     assert np.exp(-outputs.log_likelihood.mean(dtype=float)) == pytest.approx(perplexity, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_intervals_over_lines_are_those_of_a_bootstrap(one_elmo: Path) -> None:
     """Lines are drawn again, each with all its words: perplexity is a ratio, and lines differ in length."""
     generator = np.random.default_rng(1)

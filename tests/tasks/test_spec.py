@@ -42,7 +42,8 @@ def test_odd_values_in_compressions(key: str, others: dict[str, Any]) -> None:
         *({kind: value} for kind in ("share", "parameters", "input", "text", "epochs") for value in ODD),
     ]:
         with contextlib.suppress(InputError):
-            spec = SweepSpec.from_value({"compressions": [{"method": "svd"} | others | {key: value}]}, "sweep")
+            compressions = [{"method": "svd"} | others | {key: value}]
+            spec = SweepSpec.from_value({"tasks": ["sst"], "compressions": compressions}, "sweep")
             [one and compression_label(one) for one in spec.encoders()]
 
 
