@@ -41,13 +41,13 @@ def local_path(path: str | Path) -> str:
 
 
 def _from_the_hub(path: str | Path, location: str) -> str:
-    found = _ON_THE_HUB.fullmatch(location)
-    if found is None:
+    match = _ON_THE_HUB.fullmatch(location)
+    if match is None:
         raise InputError(f"{path}: found no repository, expected hf://USER/NAME, with @REVISION and /FILE if need be")
     check_installed("huggingface_hub")
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    repository, revision, file = found.groups()
+    repository, revision, file = match.groups()
     try:
         if file is not None:
             return str(hf_hub_download(repository, file, revision=revision))

@@ -137,9 +137,9 @@ def _include_module(name: str, where: str, expected: Path | None = None) -> None
         folders = [Path(folder).resolve() for folder in getattr(module, "__path__", [])]
         if expected is not None and expected not in folders:
             raise InputError(f"found a package with the name of the module {module.__file__}, expected another name")
-        for found in walk_packages(map(str, folders), f"{name}."):
-            if not any(part.startswith(_SKIPPED) for part in found.name.split(".")[1:]):
-                importlib.import_module(found.name)
+        for info in walk_packages(map(str, folders), f"{name}."):
+            if not any(part.startswith(_SKIPPED) for part in info.name.split(".")[1:]):
+                importlib.import_module(info.name)
     _included.update(dict.fromkeys(folders))
 
 

@@ -148,7 +148,7 @@ def _errors(repository: str, endpoint: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         reason = _REASONS.get(status, f"the Hub answered {status}")
-        said = f" ({without_breaks(error.server_message, 200)})" if error.server_message else ""
-        raise InputError(f"{repository}: {reason}{said}") from None
+        details = f" ({without_breaks(error.server_message, 200)})" if error.server_message else ""
+        raise InputError(f"{repository}: {reason}{details}") from None
     except (HTTPError, OSError, ValueError) as error:
         raise InputError(f"{repository}: cannot be uploaded to {endpoint} ({one_line(error)})") from None

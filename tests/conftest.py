@@ -87,9 +87,9 @@ def documented_method() -> str:
 def write_reviews(folder: Path) -> Path:
     """Write the task with texts of one's own that the documentation shows, and its data."""
     page = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
-    (card,) = re.findall(r'^```toml\n([^`]*format = "labelled-texts".*?)^```', page, re.MULTILINE | re.DOTALL)
+    (config,) = re.findall(r'^```toml\n([^`]*format = "labelled-texts".*?)^```', page, re.MULTILINE | re.DOTALL)
     folder.mkdir(parents=True)
-    (folder / "task.toml").write_text(card)
+    (folder / "task.toml").write_text(config)
     rng = np.random.default_rng(0)
     for name, count in {"train": 60, "dev": 20, "test": 20}.items():
         kinds = rng.integers(2, size=count)

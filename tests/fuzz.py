@@ -248,7 +248,7 @@ def targets(folder: Path) -> dict[str, Target]:
         return expand(SweepSpec.from_value(json.loads(path.read_bytes()), str(path)))
 
     demo = (share() / "jsonnet" / "sweeps" / "demo.jsonnet").read_bytes()
-    found = {
+    targets = {
         "weights": Target("hdf5", dense.make, lambda path: read_weights(path, dense.options)),
         "factored": Target("hdf5", factored.make, lambda path: read_weights(path, factored.options)),
         "gradients": Target("hdf5", signed_bytes(gradients.read_bytes()), lambda path: read_row_weights(path, weights)),
@@ -263,8 +263,8 @@ def targets(folder: Path) -> dict[str, Target]:
     for name in ("sst", "snli", "squad"):
         task = load_task(name)
         task.format.cut(task.demo_data / task.files["train"], folder / name, 10)
-        found[name] = Target("data", _bytes((folder / name).read_bytes()), task.format.read)
-    return found
+        targets[name] = Target("data", _bytes((folder / name).read_bytes()), task.format.read)
+    return targets
 
 
 class Hang(BaseException):

@@ -61,11 +61,11 @@ def read_and_report(path: Path) -> None:
         old.unlink()
     records = records_of(write(folder, [dense, raw, record(None, 0.4), record(4, 0.3, seed=2)]))
     seconds_of(SweepSpec.from_file(None, tasks=["sst"]), [], records)
-    made_boards = boards(records)
-    as_json(page_data(made_boards))
-    assert header(made_boards) and summary(made_boards)
-    write_exports(made_boards, folder, KINDS)
-    for board in made_boards:
+    all_boards = boards(records)
+    as_json(page_data(all_boards))
+    assert header(all_boards) and summary(all_boards)
+    write_exports(all_boards, folder, KINDS)
+    for board in all_boards:
         _tables(board)
     try:
         compared = compare(folder, folder)
@@ -74,7 +74,7 @@ def read_and_report(path: Path) -> None:
     for one in compared:
         assert {verdict(row) for row in one.rows}
     if zlib.crc32(path.read_bytes()) % _PLOTTED == 0:
-        assert draw([figure(board, methods_of(made_boards)) for board in made_boards])
+        assert draw([figure(board, methods_of(all_boards)) for board in all_boards])
 
 
 def _tables(board: Board) -> None:

@@ -38,17 +38,17 @@ _FOLDERS = ("docs", "elmo_mf", "jsonnet", "leaderboard", "tasks", "tests", "weig
 
 def _project_files() -> list[tuple[str, str]]:
     """Page and path of each file or folder of this project that a page names in backticks."""
-    found = []
+    names = []
     for page in sorted(PAGES):
         text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for name in re.findall(r"`([\w./-]+)`", text):
             in_folder = name.startswith(tuple(f"{folder}/" for folder in _FOLDERS)) and "NAME" not in name
-            own = name.startswith("my_")  # of the reader
-            if in_folder or (name.endswith(".py") and not own) or name.startswith("requirements"):
-                found.append((page, name))
+            is_readers = name.startswith("my_")  # of the reader
+            if in_folder or (name.endswith(".py") and not is_readers) or name.startswith("requirements"):
+                names.append((page, name))
         modules = re.findall(r"`python -m ([\w.]+)", text)
-        found += [(page, f"{module.replace('.', '/')}.py") for module in modules]
-    return found
+        names += [(page, f"{module.replace('.', '/')}.py") for module in modules]
+    return names
 
 
 def _exists(name: str) -> bool:
@@ -146,7 +146,7 @@ _PUBLISHED = ("leaderboard leaderboard", "explain leaderboard", "recommend leade
 
 def _runnable(page: str) -> list[list[str]]:
     """What a page has to type, sweeps as far as what they would run."""
-    found = []
+    commands = []
     for words in (words for place, words in [*_commands("elmo-mf"), *_examples()] if place == page):
         if _NEEDS_MORE.keys() & set(words) or " ".join(words).startswith(_PUBLISHED):
             continue
@@ -160,8 +160,8 @@ def _runnable(page: str) -> list[list[str]]:
             words = [*words, "--limit", "8"]
         if words[0] == "pretrain":
             words = [*words, "--epochs", "1"]
-        found.append([word.replace("$name", "probes") for word in words])
-    return found
+        commands.append([word.replace("$name", "probes") for word in words])
+    return commands
 
 
 @pytest.fixture

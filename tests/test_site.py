@@ -30,9 +30,9 @@ def test_every_field_of_a_record_is_explained() -> None:
     for name in ("record", "board"):
         schema = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text(encoding="utf-8"))
         for part in (schema, *schema["$defs"].values()):
-            for field, about in part.get("properties", {}).items():
+            for field, value in part.get("properties", {}).items():
                 assert re.search(rf"^\| `{field}` \| .+ \| .+ \|$", text, re.MULTILINE), field
-                assert "description" in about, field
+                assert "description" in value, field
 
 
 @pytest.mark.parametrize("package", ["elmo_mf", "elmo_mf.bilm", "elmo_mf.compression", "elmo_mf.lm", "elmo_mf.plugin"])

@@ -78,8 +78,8 @@ def schemas() -> str:
 def _fields(schema: dict[str, Any]) -> list[str]:
     lines = [" ".join(schema.get("description", "").partition("Examples:")[0].split())]
     if "properties" in schema:
-        about = schema["properties"].items()
-        rows = [f"| `{name}` | {_kind(one)} | {' '.join(one.get('description', '').split())} |" for name, one in about]
+        fields = schema["properties"].items()
+        rows = [f"| `{name}` | {_kind(one)} | {' '.join(one.get('description', '').split())} |" for name, one in fields]
         lines.append("\n".join(["| field | kind | what it is |", "|---|---|---|", *rows]))
     return lines
 

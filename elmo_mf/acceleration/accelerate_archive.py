@@ -209,18 +209,18 @@ class _Task:
         folder = search_folder(self.out)
         with exclusive(folder, f"the output {self.out}"):
             mark_folder(folder, self._identity(settings, tried))
-            found = search(
+            result = search(
                 self.original, instances, settings.tolerance, settings.metric, validation, tried, folder,
                 settings.batch, settings.seconds,
             )  # fmt: skip
-            winner = accelerated(self.original, found.settings)
-            self._write(winner, found.settings)
+            winner = accelerated(self.original, result.settings)
+            self._write(winner, result.settings)
             remove_folder(folder)
         sources = {"original": self.archive.source, "result": self.out}
         memory = {name: peak_memory(path, data, self.packages) for name, path in sources.items()}
-        test = None if unseen is None else self._test(winner, found, unseen)
-        rates = found.winner.speeds
-        return AcceleratedArchive(self.out, found.settings, self._elmos(), None, rates, found, memory, test)
+        test = None if unseen is None else self._test(winner, result, unseen)
+        rates = result.winner.speeds
+        return AcceleratedArchive(self.out, result.settings, self._elmos(), None, rates, result, memory, test)
 
     def _elmos(self) -> tuple[str, ...]:
         return tuple(".".join(map(str, place)) for place in self.original.embedders)
@@ -237,11 +237,11 @@ class _Task:
         else:
             write_accelerated(self.out, self.archive, fast, settings)
 
-    def _test(self, winner: LoadedModel, found: SearchResult, unseen: Sequence[Instance]) -> TestScores:
+    def _test(self, winner: LoadedModel, result: SearchResult, unseen: Sequence[Instance]) -> TestScores:
         theirs, counters = evaluate(self.original.model, unseen, "the original")
         ours, _ = evaluate(winner.model, unseen, "the result")
-        loss = Comparison(theirs, counters, found.goal).loss(ours)
-        return TestScores(len(unseen), found.goal.name, theirs.scores, ours.scores, loss)
+        loss = Comparison(theirs, counters, result.goal).loss(ours)
+        return TestScores(len(unseen), result.goal.name, theirs.scores, ours.scores, loss)
 
     def _identity(self, settings: SearchSettings, tried: Sequence[Candidate]) -> dict[str, Any]:
         """Describe what the results of a search depend on."""

@@ -20,7 +20,7 @@ MOST_BYTES = 16_384
 PATIENCE = 10.0
 """Seconds within which a request must arrive, and for which sending an answer may stall."""
 _LONGEST = 30  # longest duration of a connection, in multiples of `PATIENCE`
-_PIECE = 65_536  # bytes per write of an answer
+_CHUNK = 65_536  # bytes per write of an answer
 
 
 class BoundedServer(ThreadingHTTPServer):
@@ -135,8 +135,8 @@ class BoundedHandler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-        for start in range(0, len(body), _PIECE):
-            self.wfile.write(body[start : start + _PIECE])
+        for start in range(0, len(body), _CHUNK):
+            self.wfile.write(body[start : start + _CHUNK])
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Log nothing."""

@@ -105,9 +105,9 @@ def gradients(
 
 def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     from elmo_mf.experiments import workspace
-    from elmo_mf.tasks import check_needs, gradients_of, load_task, own_gradients_of
+    from elmo_mf.tasks import bilm_gradients_of, check_needs, gradients_of, load_task
 
-    gradients = own_gradients_of if load_task(run.task).kind == "bilm" else gradients_of
+    gradients = bilm_gradients_of if load_task(run.task).kind == "bilm" else gradients_of
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with phases_shown() as report, workspace(folder, report=report) as work, atomic_path(output) as path:
         # a copy: if the process is killed from here on, the same command still has the original

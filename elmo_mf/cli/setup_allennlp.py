@@ -46,8 +46,8 @@ def setup_allennlp(
     echo(f"In {sys.prefix}:")
     for command in commands:
         echo(f"  {shlex.join(command)}")
-    for name, found, locked in replaced(lock):
-        echo(f"{name} {found} is replaced by {locked}")
+    for name, installed, locked in replaced(lock):
+        echo(f"{name} {installed} is replaced by {locked}")
     if not dry_run:
         _ask(yes)
         for command in commands:
@@ -79,8 +79,8 @@ def _installer() -> list[str]:
 def replaced(lock: Path) -> list[tuple[str, str, str]]:
     """Return the installed packages whose release is not the lock's: name, release found, release of the lock."""
     pinned = _PINNED.findall(lock.read_text(encoding="utf-8"))
-    found = {name: _installed(name) for name, _ in pinned}
-    return [(name, here, locked) for name, locked in pinned if (here := found[name]) is not None and here != locked]
+    installed = {name: _installed(name) for name, _ in pinned}
+    return [(name, here, locked) for name, locked in pinned if (here := installed[name]) is not None and here != locked]
 
 
 def _installed(name: str) -> str | None:

@@ -59,7 +59,7 @@ def columns(board: Board) -> list[Column]:
         texts = ["" if math.isnan(one) else text(row) for row, one in zip(board.rows, numbers, strict=True)]
         return Column(title, texts, numbers, is_main)
 
-    difference = column("vs dense", _own_difference, lambda row: _difference(row, unit), True)
+    difference = column("vs dense", _difference_or_nan, lambda row: _difference(row, unit), True)
     verdict = column("verdict", lambda row: _VERDICTS.get(row.verdict, NAN), _verdict, True)
     verdict.texts[:] = [
         text or (NONE if row.comparable else "") for text, row in zip(verdict.texts, board.rows, strict=True)
@@ -113,7 +113,7 @@ def evidence(row: Row, board: Board) -> str:
     return f"{what}; {row.collapsed} of {row.seeds + row.collapsed} runs collapsed" if row.collapsed else what
 
 
-def _own_difference(row: Row) -> float:
+def _difference_or_nan(row: Row) -> float:
     return row.difference if row.compressed or row.is_baseline else NAN
 
 

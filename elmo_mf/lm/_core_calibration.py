@@ -92,11 +92,11 @@ class CoreProbe:
         other = CoreLstm(list(weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
         dense = CoreLstm(list(self.weights.lstms.values())[: layer + 1]).to(self.inputs[0].device)
         sums, tokens, width = list[Tensor](), 0, 0
-        for expected, found in zip(*(_gate_inputs(core, self.inputs) for core in (dense, other)), strict=True):
-            x, y = (torch.cat(layers[-1], dim=1).double() for layers in (expected, found))
+        for of_dense, of_other in zip(*(_gate_inputs(core, self.inputs) for core in (dense, other)), strict=True):
+            x, y = (torch.cat(layers[-1], dim=1).double() for layers in (of_dense, of_other))
             products = [y.T @ y, x.T @ y]
             sums = [a + b for a, b in zip(sums, products, strict=True)] if sums else products
-            tokens, width = tokens + len(y), found[-1][0].shape[1]
+            tokens, width = tokens + len(y), of_other[-1][0].shape[1]
         compressed, cross = (_covariances(total, tokens, width) for total in sums)
         return {(0, layer): PairedCovariances(compressed, cross)}
 

@@ -257,10 +257,10 @@ class Compression(Data):
         gradients = ("gradients",) if self.cells is None else ()
         for name in ("rank", "budget", *gradients, "layers", "directions", "granularity", "settings", "inputs"):
             field = type(self).model_fields[name]
-            found = getattr(self, name)
-            if found != field.get_default(call_default_factory=True):
-                found = found.kind if isinstance(found, Budget) else repr(found)
-                raise unexpected(name, words(f"{found} without targets"), "nothing")
+            value = getattr(self, name)
+            if value != field.get_default(call_default_factory=True):
+                value = value.kind if isinstance(value, Budget) else repr(value)
+                raise unexpected(name, words(f"{value} without targets"), "nothing")
 
     @property
     def shares_budget(self) -> bool:

@@ -1,4 +1,4 @@
-from ._bilm_run import own_gradients_of
+from ._bilm_run import bilm_gradients_of
 from ._execution import PRELOAD, TaskWork, TimingWork, local_executor
 from ._named_sweeps import named_sweeps, sweep_file
 from ._portable import ray_executor
@@ -28,6 +28,7 @@ __all__ = [
     "TimingWork",
     "TrackedRecords",
     "absent_data",
+    "bilm_gradients_of",
     "check_needs",
     "content_check",
     "cost_of",
@@ -38,7 +39,6 @@ __all__ = [
     "local_executor",
     "missing_files",
     "named_sweeps",
-    "own_gradients_of",
     "picked",
     "plan_sweep",
     "ray_executor",

@@ -96,7 +96,7 @@ def measure_bilm(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
         folder = limited_data(spec, run, workspace)
         texts = {split: _lines(task, folder / name) for split, name in task.run_files.items()}
     with workspace.phase("encoder"):
-        encoder = encoder_of(spec, run, workspace, own_gradients_of)
+        encoder = encoder_of(spec, run, workspace, bilm_gradients_of)
     with workspace.phase("scoring"):
         model, vocabulary = _language_model(encoder, softmax_files(spec, run.identity.baseline))
         perplexity: dict[Split, float] = {}
@@ -144,7 +144,7 @@ def _language_model(encoder: Encoder, files: SoftmaxFiles) -> tuple[LanguageMode
     return LanguageModel(bilm, softmax).eval(), vocabulary
 
 
-def own_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+def bilm_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """Return the gradient file of an ELMo's own loss on its training text, computing it if it is not cached.
 
     Args:
@@ -217,4 +217,4 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[st
     return {BILM: VERSION} | encoder_versions(encoder) | gradients
 
 
-PRODUCER = Producer(measure_bilm, _versions, partial(time_frozen_encoder, _scored, own_gradients_of))
+PRODUCER = Producer(measure_bilm, _versions, partial(time_frozen_encoder, _scored, bilm_gradients_of))

@@ -139,12 +139,12 @@ class TaskConfig(_Table):
 
     @model_validator(mode="after")
     def _check_choices(self) -> TaskConfig:
-        for name, found, wanted in (
+        for name, value, wanted in (
             ("config", self.config_name, self.kind in ("elmo", "language-model")),
             ("probe", self.probe, self.kind == "probe"),
         ):
-            if (found is not None) != wanted:
-                raise unexpected(name, NOTHING if found is None else words("one"), "one" if wanted else "none")
+            if (value is not None) != wanted:
+                raise unexpected(name, NOTHING if value is None else words("one"), "one" if wanted else "none")
         if self.probe is not None and self.data.format not in _PROBED[self.probe.examples]:
             expected = f"{' or '.join(_PROBED[self.probe.examples])}, for the probe of a {self.probe.examples}"
             raise unexpected("data.format", self.data.format, expected)
@@ -166,8 +166,8 @@ class TaskConfig(_Table):
         It lies in the folder of the task, or is one of this project's.
         """
         assert self.config_name is not None
-        own = self.folder / self.config_name
-        return own if own.exists() else share() / self.config_name
+        in_folder = self.folder / self.config_name
+        return in_folder if in_folder.exists() else share() / self.config_name
 
     @property
     def format(self) -> DataFormat:

@@ -145,11 +145,11 @@ def test_the_function(archives: Archives, tmp_path: Path) -> None:
     assert converted.to_pandas()["batch"].tolist() == [1, 32] and converted.search is None
     assert converted.difference is not None and 0.01 < converted.difference < 10 and "ELMo: model" in repr(converted)
     settings = SearchSettings(_data(archive), metric="accuracy", test=_data(archive, "train"), limit=4, seconds=0)
-    found = accelerate_archive(archive, out, search=settings)
-    table, test = found.to_pandas(), found.test
+    result = accelerate_archive(archive, out, search=settings)
+    table, test = result.to_pandas(), result.test
     assert table["form"].tolist()[:3] == ["original", "dense", "dense"] and table["accuracy"].between(0, 1).all()
     assert pd.isna(table["batch"][0]) and table["batch"].tolist()[1:3] == [1, 32]
-    assert test is not None and (test.examples, test.metric) == (36, "accuracy") and str(test) in repr(found)
+    assert test is not None and (test.examples, test.metric) == (36, "accuracy") and str(test) in repr(result)
     assert test.loss.estimate == pytest.approx(100 * (test.original["accuracy"] - test.result["accuracy"]))
     assert '"type": "elmo_mf"' in json.dumps(load_archive(out).config["model"].as_dict(quiet=True))
 

@@ -289,8 +289,8 @@ def test_texts_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.slow
 def test_a_model_of_texts_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same without the lines of the probe, with the model of the dense encoder."""
-    card = write_reviews(here / "my-reviews") / "task.toml"
-    card.write_text(card.read_text().replace('kind = "probe"\nprobe.examples = "text"\n', ""))
+    config = write_reviews(here / "my-reviews") / "task.toml"
+    config.write_text(config.read_text().replace('kind = "probe"\nprobe.examples = "text"\n', ""))
     overrides = "overrides: { 'my-reviews': { 'trainer.num_epochs': 1 } }"
     (here / "sweep.jsonnet").write_text(
         f"{{ include: 'my-reviews', tasks: 'my-reviews', views: ['swapped'], {overrides}, {_FAST} }}"

@@ -55,19 +55,19 @@ def test_moments_of_other_weights(skips: bool, highways: int | None, tmp_path: A
     chosen: dict[str, Any] = {"layers": [0, 1], "highway_rank": highways}
     other = compress(weights, dense.options, Compression(method="svd", rank=3, targets="joint+projection", **chosen))
     forward = PartialForward(weights, dense.options, sentences)
-    expected, found = (input_covariances(one, dense.options, path) for one in (weights, other))
+    expected, actual = (input_covariances(one, dense.options, path) for one in (weights, other))
     for layer in range(3):
         same, paired = forward.paired_covariances(weights, layer), forward.paired_covariances(other, layer)
         for key in ((0, layer), (1, layer)):
             for name in ("gates", "cells"):
                 compressed, cross = (getattr(one, name) for one in (paired[key].compressed, paired[key].cross))
-                np.testing.assert_allclose(compressed, getattr(found[key], name), rtol=1e-3, atol=1e-6)
-                for moments in (same[key].compressed, same[key].cross):
+                np.testing.assert_allclose(compressed, getattr(actual[key], name), rtol=1e-3, atol=1e-6)
+                for covariance in (same[key].compressed, same[key].cross):
                     np.testing.assert_allclose(
-                        getattr(moments, name), getattr(expected[key], name), rtol=1e-3, atol=1e-6
+                        getattr(covariance, name), getattr(expected[key], name), rtol=1e-3, atol=1e-6
                     )
                 # E|x - x'|^2 cannot be negative
-                a, b = (np.trace(getattr(one[key], name)) for one in (expected, found))
+                a, b = (np.trace(getattr(one[key], name)) for one in (expected, actual))
                 assert 2 * np.trace(cross) <= (a + b) * (1 + 1e-5)
 
 
@@ -96,15 +96,15 @@ def test_full_ranks_change_nothing(more: dict[str, Any], demo: Bilm, held_out: l
 
 @pytest.mark.slow
 def test_a_budget_gives_the_same_ranks(demo: Bilm) -> None:
-    found = []
+    shapes = []
     for inputs in ("dense", "compressed"):
         compression = Compression(
             method="whitened_svd", budget={"share": 0.3}, targets="all", highway_rank="budget", inputs=inputs
         )
         weights = compress(demo.weights(), demo.options, compression)
         matrices = [matrix for lstm in weights.lstms.values() for matrix in lstm.matrices.values()]
-        found.append([(matrix.shape, getattr(matrix, "rank", None)) for matrix in matrices])
-    assert found[0] == found[1]
+        shapes.append([(matrix.shape, getattr(matrix, "rank", None)) for matrix in matrices])
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize(

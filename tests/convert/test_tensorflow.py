@@ -37,7 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def _made(folder: Path, name: str) -> Path:
+def _written(folder: Path, name: str) -> Path:
     options = raw_options(**SIZES[name]) | {"bidirectional": True, "n_tokens_vocab": len(WORDS)}
     options["char_cnn"]["n_characters"] = 261
     if name.startswith("word-level"):
@@ -55,7 +55,7 @@ def _made(folder: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _made(tmp_path_factory.mktemp("tensorflow") / "elmo", "as published")
+    return _written(tmp_path_factory.mktemp("tensorflow") / "elmo", "as published")
 
 
 def _convert(folder: Path, out: Path) -> int:
@@ -66,7 +66,7 @@ def _convert(folder: Path, out: Path) -> int:
 def test_losses_and_vectors_are_tensorflows(
     name: str, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = published if name == "as published" else _made(tmp_path / "elmo", name)
+    folder = published if name == "as published" else _written(tmp_path / "elmo", name)
     assert _convert(folder, tmp_path / "out") == 0
     assert capsys.readouterr().err == ""
     judged = np.load(folder / "judged.npz")

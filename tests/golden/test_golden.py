@@ -141,11 +141,11 @@ def fingerprint(array: np.ndarray) -> list[float]:
     return [float(f"{value:.8g}") for value in (np.linalg.norm(flat), *values)]
 
 
-def change(found: list[float], stored: list[float]) -> float:
+def change(computed: list[float], stored: list[float]) -> float:
     """How far an array is from the stored one, about |difference| / |stored|, from their fingerprints."""
-    if len(found) != len(stored):
+    if len(computed) != len(stored):
         return np.inf
-    difference = np.array(found[1:]) - stored[1:]
+    difference = np.array(computed[1:]) - stored[1:]
     projections = len(difference) if len(difference) == _PROJECTIONS else 1
     return float(np.linalg.norm(difference) / projections**0.5 / (stored[0] or 1))
 
@@ -157,9 +157,9 @@ def _datasets(path: Path) -> Arrays:
     return arrays
 
 
-def _changed(found: Arrays, before: Arrays) -> Arrays:
+def _changed(computed: Arrays, before: Arrays) -> Arrays:
     """What the arrays have changed by, where they have."""
-    changes = {name: array.astype(np.float64) - before[name] for name, array in found.items()}
+    changes = {name: array.astype(np.float64) - before[name] for name, array in computed.items()}
     return {name: array for name, array in changes.items() if array.any()}
 
 
@@ -197,8 +197,8 @@ def _compressed(folder: Path, options: Sequence[object]) -> Arrays:
 
 def _compression(folder: Path, options: Sequence[object]) -> Arrays:
     """Those that it changes."""
-    found = _compressed(folder, options)
-    return {name: found[name] for name in _changed(found, _datasets(_ELMO[1]))}
+    computed = _compressed(folder, options)
+    return {name: computed[name] for name in _changed(computed, _datasets(_ELMO[1]))}
 
 
 _PART = "--layers=1", "--directions=backward"
@@ -220,8 +220,8 @@ def _by_loss(folder: Path) -> Arrays:
 
 def _fewer_cells(folder: Path) -> Arrays:
     """The biLSTM without the memory cells that the loss needs least."""
-    found = _compressed(folder, ("--cells=384", "--gradients", _gradient_file(folder)))
-    return {name: array for name, array in found.items() if name.startswith("RNN")}
+    computed = _compressed(folder, ("--cells=384", "--gradients", _gradient_file(folder)))
+    return {name: array for name, array in computed.items() if name.startswith("RNN")}
 
 
 def _gradient_file(folder: Path) -> Path:
@@ -251,8 +251,8 @@ def _pretraining(folder: Path, options: Sequence[object]) -> Arrays:
     sizes = "--cell=16", "--projection=8", "--batch-tokens=128", "--min-count=1", "--epochs=2", "--dtype=float32"
     _command("pretrain", texts[0], "--valid", texts[1], "--out", folder / "out", *sizes, *options)
     arrays = _datasets(folder / "out/weights.hdf5") | _datasets(folder / "out/softmax.hdf5")
-    about = json.loads((folder / "out/pretrain.json").read_text())
-    perplexities = [epoch[way] for epoch in about["perplexity_by_epoch"] for way in ("forward", "backward")]
+    record = json.loads((folder / "out/pretrain.json").read_text())
+    perplexities = [epoch[way] for epoch in record["perplexity_by_epoch"] for way in ("forward", "backward")]
     return floats(arrays) | {"perplexities": np.array(perplexities)}
 
 
@@ -382,13 +382,13 @@ def _fingerprints(entry: str, folder: Path) -> dict[str, list[float]]:
         return {name: fingerprint(array) for name, array in ENTRIES[entry](folder).items()}
 
 
-def _differences(entry: str, found: dict[str, list[float]], stored: dict[str, list[float]]) -> list[str]:
+def _differences(entry: str, computed: dict[str, list[float]], stored: dict[str, list[float]]) -> list[str]:
     """A line for each array that has changed."""
     most, lines = LOOSER.get(entry, LOOSER.get(_part(entry), TOLERANCE)), []
-    for name in sorted(found.keys() | stored.keys()):
-        if name not in found or name not in stored:
-            lines.append(f"{name}: {'new' if name in found else 'gone'}")
-        elif (by := change(found[name], stored[name])) > most:
+    for name in sorted(computed.keys() | stored.keys()):
+        if name not in computed or name not in stored:
+            lines.append(f"{name}: {'new' if name in computed else 'gone'}")
+        elif (by := change(computed[name], stored[name])) > most:
             lines.append(f"{name}: changed by {by:.1e} of its norm, expected at most {most:.0e}")
     return lines
 
@@ -454,15 +454,15 @@ def write_values() -> int:
             after[entry] = stored
             continue
         with tempfile.TemporaryDirectory() as folder:
-            found = _fingerprints(entry, Path(folder))
-        if stored is not None and (lines := _differences(entry, found, stored["arrays"])) == []:
-            found = stored["arrays"]
+            computed = _fingerprints(entry, Path(folder))
+        if stored is not None and (lines := _differences(entry, computed, stored["arrays"])) == []:
+            computed = stored["arrays"]
         elif stored is not None and stored["version"] == version:
             print(f"{entry}: not written: raise {name}", *lines, sep="\n  ")
-            found, refused = stored["arrays"], refused + 1
+            computed, refused = stored["arrays"], refused + 1
         else:
             print(f"{entry}: written")
-        after[entry] = {"version": version, "arrays": found}
+        after[entry] = {"version": version, "arrays": computed}
     text = json.dumps(after, indent=1)  # an array a line
     for values in (values for one in after.values() for values in one["arrays"].values()):
         text = text.replace(json.dumps(values, indent=1).replace("\n", "\n   "), json.dumps(values))

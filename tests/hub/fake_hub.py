@@ -140,32 +140,32 @@ def fake_hub() -> Iterator[FakeHub]:
                 self._answer(*hub.create(json.loads(body)))
             elif self.path == "/api/validate-yaml":
                 self._answer(200, {"errors": [], "warnings": []})
-            elif found := re.fullmatch(r"/api/models/(.+)/branch/(.+)", self.path):
-                branches = hub.repositories[found[1]].branches
-                new = found[2] not in branches
-                branches.setdefault(found[2], dict(branches["main"]))
+            elif match := re.fullmatch(r"/api/models/(.+)/branch/(.+)", self.path):
+                branches = hub.repositories[match[1]].branches
+                new = match[2] not in branches
+                branches.setdefault(match[2], dict(branches["main"]))
                 self._answer(200 if new else 409, {})
             elif "/preupload/" in self.path:
                 self._answer(*hub.modes(json.loads(body)))
             elif self.path.endswith(".git/info/lfs/objects/batch"):
                 self._answer(*hub.batch(json.loads(body)))
-            elif found := re.fullmatch(r"/api/models/(.+)/commit/(.+)", self.path):
-                self._answer(*hub.commit(found[1], found[2], body))
+            elif match := re.fullmatch(r"/api/models/(.+)/commit/(.+)", self.path):
+                self._answer(*hub.commit(match[1], match[2], body))
 
         def do_GET(self) -> None:
             hub.requests.append(f"{self.command} {self.path}")
             path = self.path.partition("?")[0]
-            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
-                files = hub.files(found[1], found[2]) or {}
+            if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
+                files = hub.files(match[1], match[2]) or {}
                 entries = [
                     {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
                     for name, content in files.items()
                 ]
                 self._answer(200, entries, {"Content-Type": "application/json"})
-            elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
-                self._model(found[1], found[2] or "main")
-            elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-                self._file(*found.groups())
+            elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
+                self._model(match[1], match[2] or "main")
+            elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+                self._file(*match.groups())
             else:
                 self._answer(404, {})
 

@@ -29,10 +29,10 @@ _PLATFORMS = tuple({"sys_platform": name, "platform_system": system} for name, s
 def required(package: str) -> Iterator[Requirement]:
     """What the installed release requires, on any platform."""
     try:
-        found = requires(package) or []
+        listed = requires(package) or []
     except PackageNotFoundError:  # for another platform or Python
-        found = []
-    for requirement in map(Requirement, found):
+        listed = []
+    for requirement in map(Requirement, listed):
         marker = requirement.marker
         if marker is None or any(marker.evaluate(platform | {"extra": ""}) for platform in _PLATFORMS):
             yield requirement
@@ -41,10 +41,10 @@ def required(package: str) -> Iterator[Requirement]:
 def closure(packages: Iterable[str], without: Iterable[str] = ()) -> set[str]:
     """The packages, and all that they lead to except through those of `without`, which are left out."""
     reached: set[str] = set()
-    found = set(packages)
-    while new := found - reached - set(without):
+    names = set(packages)
+    while new := names - reached - set(without):
         reached |= new
-        found = {canonicalize_name(requirement.name) for name in new for requirement in required(name)}
+        names = {canonicalize_name(requirement.name) for name in new for requirement in required(name)}
     return reached
 
 

@@ -26,9 +26,9 @@ def _tensors(name: str, texts: list[list[str]], **parameters: Any) -> torch.Tens
 
 
 @given(st.lists(st.lists(_WORDS, max_size=6), min_size=1, max_size=3), st.sampled_from([{}, {"@@": 7}]))
-def test_same_tensors(texts: list[list[str]], own: dict[str, int]) -> None:
+def test_same_tensors(texts: list[list[str]], added: dict[str, int]) -> None:
     theirs, ours = (
-        _tensors(name, texts, tokens_to_add=own, token_min_padding_length=2)
+        _tensors(name, texts, tokens_to_add=added, token_min_padding_length=2)
         for name in ("elmo_characters", "elmo_mf_characters")
     )
     assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)

@@ -80,10 +80,10 @@ def _trained(outside: Path, out: Path, **embedders: dict[str, Any]) -> tuple[Pat
     model = train_model(Params(_config(outside, embedders)), str(out), force=True)
     reader = load_archive(out / "model.tar.gz").dataset_reader  # while all files exist
     predictor = Predictor.by_name("text_classifier")(model.eval(), reader)
-    return out / "model.tar.gz", _said(predictor)
+    return out / "model.tar.gz", _predictions(predictor)
 
 
-def _said(predictor: Any) -> list[list[float]]:
+def _predictions(predictor: Any) -> list[list[float]]:
     return [predictor.predict_json({"sentence": line["text"]})["probs"] for line in LINES]
 
 
@@ -137,7 +137,7 @@ def test_loading_computes_nothing(
     shutil.rmtree(outside)
     nothing_is_computed()
     predictor = _loaded(archive)
-    np.testing.assert_allclose(_said(predictor), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(predictor), expected, rtol=1e-6)
     bilm = predictor._model._text_field_embedder.token_embedder_elmo_mf.bilm
     noted = bilm.options.extra.get("elmo_mf", {}).get("compressions", [])
     assert len(noted) == (keys["compression"] is not None)
@@ -150,9 +150,9 @@ def test_state_policies(state: str, outside: Path, tmp_path: Path, nothing_is_co
     shutil.rmtree(outside)
     nothing_is_computed()
     if state == "primed":  # with `carried`, predictions depend on the last state of the training
-        np.testing.assert_allclose(_said(_loaded(archive)), expected, rtol=1e-6)
+        np.testing.assert_allclose(_predictions(_loaded(archive)), expected, rtol=1e-6)
     else:
-        assert len(_said(_loaded(archive))) == len(LINES)
+        assert len(_predictions(_loaded(archive))) == len(LINES)
 
 
 def test_pruned_weights_stay_zero_when_an_archive_is_trained_further(outside: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_frozen_encoder_is_loaded_in_its_precision_only(requires_grad: bool, o
     loaded = _loaded(archive)
     bilm = loaded._model._text_field_embedder.token_embedder_elmo_mf.bilm
     assert any(parameter.is_meta for parameter in bilm.parameters()) == (not requires_grad)
-    np.testing.assert_allclose(_said(loaded), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(loaded), expected, rtol=1e-6)
     weights = torch.load(tmp_path / "out" / "best.th", weights_only=True)
     assert loaded._model.state_dict().keys() == weights.keys()
 
@@ -188,7 +188,7 @@ def test_two_encoders_of_one_model(outside: Path, tmp_path: Path, nothing_is_com
     archive, expected = _trained(outside, tmp_path / "out", first=first, second=second)
     shutil.rmtree(outside)
     nothing_is_computed()
-    np.testing.assert_allclose(_said(_loaded(archive)), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(_loaded(archive)), expected, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -226,7 +226,7 @@ def test_what_an_override_says_holds(outside: Path, tmp_path: Path) -> None:
     shutil.rmtree(outside)
     where = "model.text_field_embedder.token_embedders.elmo_mf"
     predictor = _loaded(archive, json.dumps({f"{where}.weight_file": "moved.hdf5", f"{where}.cache_mb": 3}))
-    np.testing.assert_allclose(_said(predictor), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(predictor), expected, rtol=1e-6)
     cache = predictor._model._text_field_embedder.token_embedder_elmo_mf.elmo_module.cache
     assert cache is not None and cache.max_bytes == 3_000_000
 
@@ -251,7 +251,7 @@ def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
     """Archives without shapes are loaded from the ELMo's files."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
     _without_shapes(archive.parent)
-    np.testing.assert_allclose(_said(_loaded(archive.parent)), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(_loaded(archive.parent)), expected, rtol=1e-6)
     shutil.rmtree(outside)
     with pytest.raises(InputError, match=r"options\.json: "):
         _loaded(archive.parent)
@@ -329,7 +329,7 @@ def test_two_encoders_whose_files_moved(difference: dict[str, Any], outside: Pat
     other = {name: str(outside / "other" / file) for name, file in FILES.items()}
     archive, expected = _trained(outside, tmp_path / "out", first={}, second=other)
     shutil.rmtree(outside)
-    np.testing.assert_allclose(_said(_loaded(archive)), expected, rtol=1e-6)
+    np.testing.assert_allclose(_predictions(_loaded(archive)), expected, rtol=1e-6)
     where = "model.text_field_embedder.token_embedders"
     moved = {
         f"{where}.{encoder}.{name}": f"moved/{file}" for encoder in ("first", "second") for name, file in FILES.items()

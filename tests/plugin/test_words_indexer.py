@@ -81,7 +81,7 @@ def _config(folder: Path, data: Path, **keys: Any) -> dict[str, Any]:
     }
 
 
-def _said(archive: Path) -> list[list[float]]:
+def _predictions(archive: Path) -> list[list[float]]:
     predictor = Predictor.from_archive(load_archive(archive), "text_classifier")
     return [predictor.predict_json({"sentence": line["text"]})["probs"] for line in LINES]
 
@@ -95,11 +95,11 @@ def test_an_archive_needs_no_other_file(tmp_path: Path, keys: dict[str, Any]) ->
     folder, data = write_word_level(tmp_path / "elmo"), tmp_path / "data.jsonl"
     data.write_text("\n".join(map(json.dumps, LINES)))
     model = train_model(Params(_config(folder, data, **keys)), str(tmp_path / "out")).eval()
-    trained = _said(tmp_path / "out" / "model.tar.gz")
+    trained = _predictions(tmp_path / "out" / "model.tar.gz")
     bilm = model._text_field_embedder.token_embedder_elmo.bilm
     expected = bilm.embed(SENTENCES)
     shutil.rmtree(folder)
-    assert _said(tmp_path / "out" / "model.tar.gz") == trained
+    assert _predictions(tmp_path / "out" / "model.tar.gz") == trained
     loaded = load_archive(tmp_path / "out" / "model.tar.gz").model._text_field_embedder.token_embedder_elmo.bilm
     assert loaded.vocabulary.words == WORDS
     for one, other in zip(loaded.embed(SENTENCES), expected, strict=True):

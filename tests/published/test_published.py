@@ -88,7 +88,7 @@ def _needs_a_compiler(name: str) -> None:
         pytest.skip("EVALB has to be compiled")
 
 
-def _said(model: Any, reader: Any, path: str) -> Any:
+def _outputs(model: Any, reader: Any, path: str) -> Any:
     return [sanitize(model.eval().forward_on_instance(instance)) for instance in reader.read(path)]
 
 
@@ -117,11 +117,11 @@ def test_elmo_mf(name: str, folder: Path, tagger: str) -> None:
     validation = config["validation_data_path"]
     model = train_model(Params(json.loads(json.dumps(config))), str(folder / "out"))
     archive = load_archive(folder / "out" / "model.tar.gz")
-    expected = _said(model, archive.validation_dataset_reader, validation)
+    expected = _outputs(model, archive.validation_dataset_reader, validation)
     shutil.rmtree(folder / "elmo")
     text.unlink()
     _close(
-        _said(load_archive(folder / "out" / "model.tar.gz").model, archive.validation_dataset_reader, validation),
+        _outputs(load_archive(folder / "out" / "model.tar.gz").model, archive.validation_dataset_reader, validation),
         expected,
     )
     metrics = evaluate_from_archive(str(folder / "out" / "model.tar.gz"), validation)

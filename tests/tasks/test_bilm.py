@@ -205,16 +205,16 @@ def test_gradients_of_one_token_are_those_of_the_weights(one_elmo: Path) -> None
     (losses.forward + losses.backward).backward()
     gradients = copy.deepcopy(model.bilm.layers)
     with torch.no_grad():
-        for own, parameter in zip(gradients.parameters(), model.bilm.layers.parameters(), strict=True):
+        for total, parameter in zip(gradients.parameters(), model.bilm.layers.parameters(), strict=True):
             assert parameter.grad is not None
-            own.copy_(parameter.grad)
+            total.copy_(parameter.grad)
     rows, covariances = loss_gradients(model, [batch], characters)
     for layer, module in enumerate(map(partial(cast, BiLstmLayer), gradients)):
         (group,) = (cast(ProjectedLstm, group) for group in module.groups)
         for direction, lstm in enumerate(module.weights()):
             bias = in_file_order(group.bias.detach().numpy()[direction, 0])
-            found = 2 * covariances.covariances[direction, layer, "gates"]
-            np.testing.assert_allclose(found, np.outer(bias, bias), rtol=5e-3, atol=1e-7)
+            product = 2 * covariances.covariances[direction, layer, "gates"]
+            np.testing.assert_allclose(product, np.outer(bias, bias), rtol=5e-3, atol=1e-7)
             for target, matrix in lstm.matrices.items():
                 squares = np.square(np.asarray(matrix, np.float64)).sum(axis=1)
                 np.testing.assert_allclose(2 * rows.rows[direction, layer, target], squares, rtol=5e-3, atol=1e-7)
@@ -227,10 +227,10 @@ def test_gradients_of_a_text_are_means_over_its_tokens(one_elmo: Path) -> None:
     whole = loss_gradients(model, batches, characters)
     apart = [loss_gradients(model, [batch], characters) for batch in batches]
     tokens = np.array([int(batch.lengths.sum()) for batch in batches])
-    for key, found in whole[1].covariances.items():
+    for key, covariance in whole[1].covariances.items():
         parts = [one.covariances[key] for _, one in apart]
-        np.testing.assert_allclose(found, np.average(parts, axis=0, weights=tokens), rtol=1e-6, atol=1e-12)
-        assert np.linalg.eigvalsh(found).min() >= -1e-9 * np.trace(found) and np.trace(found) > 0
+        np.testing.assert_allclose(covariance, np.average(parts, axis=0, weights=tokens), rtol=1e-6, atol=1e-12)
+        assert np.linalg.eigvalsh(covariance).min() >= -1e-9 * np.trace(covariance) and np.trace(covariance) > 0
 
 
 def _language_model(
@@ -249,9 +249,9 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     by_loss = {"method": "kfac_svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
     fewer = by_loss | {"cells": 12}
     spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss, fewer, {"cells": 12}])
-    dense, own, both, cells = records_here(spec, tmp_path / "out")
-    assert own["run"]["task_gradients"] and own["run"]["versions"]["gradients"] == 1
-    assert dense["scores"]["perplexity"] != own["scores"]["perplexity"]
+    dense, with_gradients, both, cells = records_here(spec, tmp_path / "out")
+    assert with_gradients["run"]["task_gradients"] and with_gradients["run"]["versions"]["gradients"] == 1
+    assert dense["scores"]["perplexity"] != with_gradients["scores"]["perplexity"]
     for record in (both, cells):
         assert record["run"]["task_gradients"] and record["run"]["compression"]["cells"] == 12
         assert record["size"]["lstm_dense_parameters"] == dense["size"]["lstm_parameters"]
@@ -265,7 +265,7 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     how = ["--method", "kfac_svd", "--budget", "50%", "--allocation", "loss", "--gradients", str(gradients)]
     assert main(["compress", *files, *how, "--out", str(small)]) == 0
     report = json.loads((small / "report.json").read_text())
-    assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in own["matrices"]]
+    assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in with_gradients["matrices"]]
     assert main(["compress", *files, *how, "--cells", "12", "--out", str(tmp_path / "both")]) == 0
     report = json.loads((tmp_path / "both" / "report.json").read_text())
     assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in both["matrices"]]

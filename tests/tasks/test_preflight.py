@@ -89,15 +89,15 @@ def test_a_file_is_checked_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    "about",
+    "texts",
     [
         {"method": "whitened_svd", "calibration": "{text}"},
         {"method": "svd", "distill": {"text": "{text}", "steps": 1}},
     ],
 )
-def test_texts(about: dict[str, object], tiny_sweep: TinySweep, tmp_path: Path) -> None:
+def test_texts(texts: dict[str, object], tiny_sweep: TinySweep, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
-    keys = json.loads(json.dumps({"rank": 2, "targets": "input"} | about).replace("{text}", str(text)))
+    keys = json.loads(json.dumps({"rank": 2, "targets": "input"} | texts).replace("{text}", str(text)))
     text.write_bytes(b"a b\n" * 9 + b"\xff\n")
     spec = tiny_sweep(methods=[], compressions=[keys])
     with pytest.raises(InputError, match=r"text\.txt: line 10: "):

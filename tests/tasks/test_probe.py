@@ -61,13 +61,13 @@ def test_features_are_those_of_the_encoders_vectors() -> None:
     bilm = random_bilm()
     vectors = layer_vectors(bilm, slice(1, None), lambda: None)
     texts = probe_data("text", _examples(TREES))
-    found = features("text", texts, vectors)
-    for sentence, row in zip(texts.sentences, found, strict=True):
+    rows = features("text", texts, vectors)
+    for sentence, row in zip(texts.sentences, rows, strict=True):
         (layers,) = bilm.embed([sentence])
         joined = np.concatenate(layers[1:], axis=1)
         np.testing.assert_allclose(row, np.concatenate([joined.mean(0), joined.max(0)]), atol=1e-5)
     words = features("word", probe_data("word", _examples(TREES)), vectors)
-    np.testing.assert_allclose(words[:4, : found.shape[1] // 4], bilm.embed([texts.sentences[0]])[0][1], atol=1e-5)
+    np.testing.assert_allclose(words[:4, : rows.shape[1] // 4], bilm.embed([texts.sentences[0]])[0][1], atol=1e-5)
     pair = ProbeData(texts.sentences, np.array([[0, 1]]), np.array(["x"]))
     u, v = (np.concatenate(bilm.embed([texts.sentences[k]])[0][1:], axis=1).mean(0) for k in (0, 1))
     np.testing.assert_allclose(features("pair", pair, vectors)[0], np.concatenate([u, v, abs(u - v), u * v]), atol=1e-5)
@@ -118,14 +118,14 @@ def test_shuffled_weights_keep_their_values_and_lose_their_places(tmp_path: Path
     random_bilm().save(tmp_path)
     options = BilmOptions.from_file(tmp_path / "options.json")
     weights = read_weights(tmp_path / "weights.hdf5", options)
-    found = shuffled(weights)
+    actual = shuffled(weights)
     for place, lstm in weights.lstms.items():
         for target, matrix in lstm.matrices.items():
-            before, after = to_dense(matrix), to_dense(found.lstms[place].matrices[target])
+            before, after = to_dense(matrix), to_dense(actual.lstms[place].matrices[target])
             assert not np.array_equal(after, before) and np.array_equal(np.sort(after.ravel()), np.sort(before.ravel()))
-        assert np.array_equal(found.lstms[place].bias, lstm.bias)
+        assert np.array_equal(actual.lstms[place].bias, lstm.bias)
     again = shuffled(weights).lstms[0, 0].matrices["input"]
-    assert np.array_equal(to_dense(again), to_dense(found.lstms[0, 0].matrices["input"]))
+    assert np.array_equal(to_dense(again), to_dense(actual.lstms[0, 0].matrices["input"]))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from elmo_mf.resources import share
 from elmo_mf.tasks import TaskConfig, load_task, task_names
 from elmo_mf.tasks.task_config import SPLITS
 
-CARD = """
+CONFIG = """
 title = "A task"
 config = "jsonnet/a.jsonnet"
 [data]
@@ -31,7 +31,7 @@ accuracy = "higher"
 """
 
 
-def _card(folder: Path, text: str) -> Path:
+def _config_file(folder: Path, text: str) -> Path:
     path = folder / "tasks" / "mine" / "task.toml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -39,7 +39,7 @@ def _card(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["ptb", "snli", "squad", "sst", "wikitext2"])
-def test_cards(name: str) -> None:
+def test_configs(name: str) -> None:
     task = load_task(name)
     assert task.config.is_file() and task.score.primary in task.score.metrics and task.data.source and task.data.licence
     for split in SPLITS:
@@ -59,8 +59,8 @@ def test_sizes_of_the_demo_data() -> None:
     assert sizes["ptb"] >= [600, 200, 200] and sizes["wikitext2"] >= [600, 200, 200]
 
 
-def test_a_card(tmp_path: Path) -> None:
-    task = TaskConfig.from_file(_card(tmp_path, CARD))
+def test_a_config(tmp_path: Path) -> None:
+    task = TaskConfig.from_file(_config_file(tmp_path, CONFIG))
     assert (task.name, task.files) == ("mine", {"train": "train.txt", "validation": "dev.txt"})
     assert task.config == share() / "jsonnet" / "a.jsonnet" and task.demo_data == task.folder
     (task.folder / "jsonnet").mkdir()
@@ -104,7 +104,7 @@ def test_a_card(tmp_path: Path) -> None:
     ],
 )
 def test_errors(old: str, new: str, message: str, tmp_path: Path) -> None:
-    path = _card(tmp_path, CARD.replace(old, new))
+    path = _config_file(tmp_path, CONFIG.replace(old, new))
     with pytest.raises(InputError) as error:
         TaskConfig.from_file(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
@@ -115,8 +115,8 @@ def test_unknown_task() -> None:
         load_task("mnist")
 
 
-def test_a_card_that_is_no_regular_file(tmp_path: Path) -> None:
-    path = _card(tmp_path, CARD)
+def test_a_config_that_is_no_regular_file(tmp_path: Path) -> None:
+    path = _config_file(tmp_path, CONFIG)
     path.unlink()
     path.symlink_to("/dev/zero")
     with pytest.raises(InputError, match="not a regular file"):
@@ -124,15 +124,15 @@ def test_a_card_that_is_no_regular_file(tmp_path: Path) -> None:
 
 
 def test_keys_for_people_do_no_harm(tmp_path: Path) -> None:
-    path = _card(tmp_path, CARD + '\n[demo]\nsource = "generated"\ndate = 2026-01-01\n')
+    path = _config_file(tmp_path, CONFIG + '\n[demo]\nsource = "generated"\ndate = 2026-01-01\n')
     assert TaskConfig.from_file(path).title == "A task"
 
 
-@given(st.binary(max_size=8), st.integers(0, len(CARD)), st.integers(0, 40))
+@given(st.binary(max_size=8), st.integers(0, len(CONFIG)), st.integers(0, 40))
 def test_mutants_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, new: bytes, at: int, gone: int) -> None:
     path = tmp_path_factory.getbasetemp() / "tasks" / "mutant" / "task.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(CARD.encode()[:at] + new + CARD.encode()[at + gone :])
+    path.write_bytes(CONFIG.encode()[:at] + new + CONFIG.encode()[at + gone :])
     try:
         TaskConfig.from_file(path)
     except InputError as error:

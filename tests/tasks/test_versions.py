@@ -121,11 +121,11 @@ def _has_version(path: Path) -> bool:
 
 
 def test_every_version_is_listed() -> None:
-    found = set()
+    modules = set()
     for path in (ROOT / "elmo_mf").rglob("*.py"):
         if _has_version(path):
-            found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    assert found == _USERS.keys() | _OF_NO_RUN
+            modules.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert modules == _USERS.keys() | _OF_NO_RUN
 
 
 def test_the_files_that_a_version_stands_for_have_none_of_their_own() -> None:

@@ -39,7 +39,7 @@ def _results(executor: LocalExecutor[Run, Fields], runs: list[Run]) -> list[Resu
     return [results[run.id] for run in runs]
 
 
-def _about(run: Run, output: Path, report: Report) -> Result[Fields]:
+def _info(run: Run, output: Path, report: Report) -> Result[Fields]:
     import threadpoolctl
 
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
@@ -49,7 +49,7 @@ def _about(run: Run, output: Path, report: Report) -> Result[Fields]:
 def test_each_run_has_a_fresh_process_and_its_threads(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep()
     for threads in (1, 2):
-        logs = [json.loads(r.log) for r in _results(LocalExecutor(_about, tmp_path, 2, threads, PRELOAD), expand(spec))]
+        logs = [json.loads(r.log) for r in _results(LocalExecutor(_info, tmp_path, 2, threads, PRELOAD), expand(spec))]
         assert len({one["pid"] for one in logs} | {os.getpid()}) == 3
         assert all(one["torch"] == threads and set(one["pools"]) <= {threads} for one in logs)
 
@@ -62,16 +62,16 @@ def test_no_process_imports_the_main_script(
     script.__file__ = str(tmp_path / "script.py")
     Path(script.__file__).write_text("raise SystemExit(1)\n")
     monkeypatch.setitem(sys.modules, "__main__", script)
-    (result,) = _results(LocalExecutor(_about, tmp_path, 1, 1, PRELOAD), expand(tiny_sweep())[:1])
+    (result,) = _results(LocalExecutor(_info, tmp_path, 1, 1, PRELOAD), expand(tiny_sweep())[:1])
     assert not result.error and sys.modules["__main__"] is script
 
 
 def test_the_cores_are_divided_among_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = available_cores()
-    assert LocalExecutor(_about, tmp_path, 1).threads == cores
-    assert LocalExecutor(_about, tmp_path, cores).threads == 1
-    assert LocalExecutor(_about, tmp_path, cores + 5).threads == 1
+    assert LocalExecutor(_info, tmp_path, 1).threads == cores
+    assert LocalExecutor(_info, tmp_path, cores).threads == 1
+    assert LocalExecutor(_info, tmp_path, cores + 5).threads == 1
 
 
 @pytest.mark.parametrize(("setting", "threads"), [("3", 3), (" 5,2", 5), ("0", None), ("many", None), ("", None)])
@@ -80,8 +80,8 @@ def test_threads_are_those_of_openmp(
 ) -> None:
     """`OMP_NUM_THREADS` is read as in PyTorch; an explicit number takes precedence."""
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
-    assert LocalExecutor(_about, tmp_path, 1).threads == (threads or available_cores())
-    assert LocalExecutor(_about, tmp_path, 1, 2).threads == 2
+    assert LocalExecutor(_info, tmp_path, 1).threads == (threads or available_cores())
+    assert LocalExecutor(_info, tmp_path, 1, 2).threads == 2
 
 
 def _spans(run: Run, output: Path, report: Report) -> Result[Fields]:
