@@ -260,7 +260,7 @@ def sweep(
         threads: Threads of each run. Defaults to `OMP_NUM_THREADS`, or else an equal share of the cores.
         retry_failed: Whether to execute runs that failed before again. Defaults to False.
         fail_fast: Whether to stop at the first run that fails. Defaults to False.
-        view: What is told of the progress of runs. Defaults to nothing.
+        view: Observer of the progress of runs. Defaults to none.
         tracker: Experiment tracker to log records to: `tensorboard` or `mlflow`. Defaults to none.
         **keys: Keys of a sweep file, which replace those of `file`; see `SweepSpec`.
 

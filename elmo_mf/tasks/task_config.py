@@ -223,7 +223,7 @@ class TaskConfig(_Table):
 
     @property
     def has_demo(self) -> bool:
-        """Whether `demo_data` are only a demonstration, and not the data of a task of one's own."""
+        """Whether `demo_data` are only a demonstration, rather than the data of a user's task."""
         return (self._with_data / "demo").is_dir()
 
     @property

@@ -70,7 +70,7 @@ def test_records(task: str, recorded: Callable[[str], Recorded]) -> None:
 
     assert compressed["run"]["elmo"] == {"options": file_hash(spec.options), "weights": file_hash(spec.weights)}
     assert compressed["versions"]["allennlp"] == "2.10.1" and compressed["machine"]["threads"] == 1
-    assert sum(compressed["phases"].values()) == pytest.approx(compressed["seconds"], abs=1.0)
+    assert 0 < sum(compressed["phases"].values()) <= compressed["seconds"] + 0.1  # of rounding
     assert str(tmp_path) not in json.dumps([dense, compressed])
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"records", "cache"}
