@@ -1,4 +1,4 @@
-"""Progress of long computations: stages of a known number of steps, which are reported to a listener, if there is one."""
+"""Progress of long computations: stages of a known number of steps, reported to a listener if there is one."""
 
 from __future__ import annotations
 
