@@ -35,7 +35,8 @@ def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
     """
     task = load_task(run.task)
     with trained(spec, run, workspace) as model:
-        loop, metrics = model.loop, model.metrics
+        loop, training = model.loop, model.training
+        assert training is not None
         with workspace.phase("scoring"):
             splits = dict.fromkeys((task.score.split, "validation"))
             scored = {split: model.score(run, split, workspace) for split in splits}
@@ -43,9 +44,9 @@ def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:
         facts = data_facts(run, model.data, workspace)
         return Measured(
             scores={name: scored[task.score.split].metrics[name] for name in task.score.metrics},
-            validation={name: metrics[f"best_validation_{name}"] for name in task.score.metrics},
-            best_epoch=metrics["best_epoch"] + 1,
-            epochs=metrics["epoch"] + 1,
+            validation={name: training.validation[name] for name in task.score.metrics},
+            best_epoch=training.epochs.best_epoch + 1,
+            epochs=training.epochs.epoch + 1,
             collapsed=model.collapsed,
             collapsed_attempts=model.attempts,
             examples=facts.examples,

@@ -55,11 +55,12 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> M
             difference = core_activation_error(training.dense, training.model.core, scored)
             error = ActivationError.model_validate(difference.to_dict())
     facts = data_facts(run, training.data, workspace)
+    assert training.epochs is not None  # the dense model was trained
     return Measured(
         scores=scores,
         validation=validation,
-        best_epoch=training.trained["best_epoch"] + 1,
-        epochs=training.trained["epoch"] + 1,
+        best_epoch=training.epochs.best_epoch + 1,
+        epochs=training.epochs.epoch + 1,
         examples=facts.examples,
         chance=facts.chance,
         encoder=MeasuredEncoder(

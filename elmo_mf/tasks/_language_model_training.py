@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from elmo_mf.compression import SizeReport, lstm_size, method_of
 from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.errors import InputError, one_line
 from elmo_mf.experiments import MAX_JSON_BYTES, Progress, Workspace
-from elmo_mf.io import read_json, scratch
+from elmo_mf.io import read_bytes, scratch
+from elmo_mf.io.validation import validated_json
 from elmo_mf.lm import compress_core
 from elmo_mf.records import Compression
 from elmo_mf.records.compression import FineTuning
@@ -27,7 +27,7 @@ from elmo_mf.records.run import Run
 from elmo_mf.tasks._finetuning import finetune
 from elmo_mf.tasks._language_model_gradients import row_weights
 from elmo_mf.tasks._run_config import run_config
-from elmo_mf.tasks._training import train, training_device, training_loop
+from elmo_mf.tasks._training import Epochs, train, training_device, training_loop
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _STREAMS, _STEPS = 20, 70  # of the batches that calibration statistics are collected from
 _BATCHES = 36  # about 50,000 words
 _WINDOWS = 400  # for gradients
-_METRICS = "best_epoch", "epoch"  # metrics of the training that records contain
 
 
 class LanguageModelTraining:
@@ -55,7 +54,7 @@ class LanguageModelTraining:
         self.run, self.task, self.workspace, self.data = run, load_task(run.task), workspace, data
         self.config = run_config(spec, self.task, run.seed, str(data), ("", ""))
         self.device = training_device(self.config["trainer"].get("cuda_device"))
-        self.trained: dict[str, Any] = {}
+        self.epochs: Epochs | None = None
         self.model = self._trained() if trained else self._untrained()
         self.dense = self.model.core
 
@@ -72,27 +71,25 @@ class LanguageModelTraining:
 
     def _trained(self) -> AwdLstm:
         name = self.run.dense().id[:32]
-        self.trained, model = self.workspace.cache.load("language-models", name, self._train, self._load)
+        self.epochs, model = self.workspace.cache.load("language-models", name, self._train, self._load)
         return model
 
     def _train(self, folder: Path) -> None:
         """Train the dense model and write it to a folder, with its vocabulary and training metrics."""
         with self._loop() as loop:
             with self.workspace.phase("training"):
-                metrics = train(loop, self.task, self.workspace)
+                epochs = train(loop, self.task, self.workspace).epochs
             loop.model.vocab.save_to_files(str(folder / "vocabulary"))
             torch.save(loop.model.cpu().state_dict(), folder / "weights.th")
-            kept = {key: metrics[key] for key in _METRICS}
-            (folder / "metrics.json").write_text(json.dumps(kept), encoding="utf-8")
+            (folder / "metrics.json").write_text(epochs.model_dump_json(), encoding="utf-8")
 
-    def _load(self, folder: Path) -> tuple[dict[str, Any], AwdLstm]:
-        """Return the metrics and the model of a cached training."""
-        path = folder / "metrics.json"
-        metrics = read_json(path, "cached metrics", "those of a training", most=MAX_JSON_BYTES)
-        if not isinstance(metrics, dict) or metrics.keys() != set(_METRICS):
-            raise InputError(f"{path}: found other metrics, expected {', '.join(_METRICS)}")
+    def _load(self, folder: Path) -> tuple[Epochs, AwdLstm]:
+        """Return the epochs and the model of a cached training."""
+        path, content = folder / "metrics.json", "epochs of a training"
+        raw = read_bytes(path, f"cached {content}", content, most=MAX_JSON_BYTES)
+        epochs = validated_json(Epochs, raw, str(path), content)
         try:
-            return metrics, self._model(folder)
+            return epochs, self._model(folder)
         except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
             raise InputError(f"{folder}: found no language model ({one_line(error)}), expected a trained one") from None
 

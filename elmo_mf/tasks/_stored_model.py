@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from elmo_mf.errors import InputError
-from elmo_mf.io import read_json
+from elmo_mf.io import read_bytes
+from elmo_mf.io.validation import validated_json
 from elmo_mf.plugin.stored_shapes import StoredShapes
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+from elmo_mf.records.base_model import Count
+from elmo_mf.tasks._training import Epochs
 
 if TYPE_CHECKING:
     from allennlp.models import Model
@@ -21,22 +23,31 @@ _WEIGHTS, _TRAINING = "model.pt", "training.json"
 _MOST_BYTES = 100_000
 
 
-def write_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder, training: dict[str, Any]) -> None:
+class StoredTraining(Epochs):
+    """How a stored model was trained."""
+
+    collapsed: bool
+    """Whether the model learned nothing in any attempt."""
+    attempts: Count
+    """Number of trainings before this one, which collapsed."""
+
+
+def write_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder, training: StoredTraining) -> None:
     """Write a trained model, without its encoder.
 
     Args:
         folder: An empty folder.
         model: AllenNLP's model.
         embedder: Its embedder, whose encoder is left out.
-        training: Facts of the training, as JSON values.
+        training: Its training.
     """
     model.vocab.save_to_files(str(folder / VOCABULARY))
     (folder / VOCABULARY / ".lock").unlink(missing_ok=True)
     torch.save(_without_encoder(model, embedder), folder / _WEIGHTS)
-    (folder / _TRAINING).write_text(json.dumps(training), encoding="utf-8")
+    (folder / _TRAINING).write_text(training.model_dump_json(), encoding="utf-8")
 
 
-def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> dict[str, Any]:
+def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> StoredTraining:
     """Read the parameters of a model, except those of its encoder.
 
     Args:
@@ -45,19 +56,18 @@ def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> dic
         embedder: Its embedder.
 
     Returns:
-        The facts of its training.
+        Its training.
 
     Raises:
-        InputError: The model is another one.
+        InputError: The model is another one, or the file of its training is damaged.
     """
     state = torch.load(folder / _WEIGHTS, weights_only=True)
     known = _without_encoder(model, embedder)
     if state.keys() != known.keys() or any(state[name].shape != known[name].shape for name in state):
         raise InputError(f"{folder / _WEIGHTS}: found the parameters of another model, expected those of the task's")
     model.load_state_dict(state, strict=False)
-    training = read_json(folder / _TRAINING, "facts of a training", "an object", most=_MOST_BYTES)
-    assert isinstance(training, dict)
-    return training
+    path, content = folder / _TRAINING, "facts of a training"
+    return validated_json(StoredTraining, read_bytes(path, content, "an object", most=_MOST_BYTES), str(path), content)
 
 
 def _without_encoder(model: Model, embedder: ElmoMfTokenEmbedder) -> dict[str, torch.Tensor]:

@@ -23,9 +23,9 @@ from elmo_mf.tasks._model_outputs import Scored, has_collapsed, scored
 from elmo_mf.tasks._run_config import model_config
 from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._shared_activations import share_activations
-from elmo_mf.tasks._stored_model import VOCABULARY, read_model, write_model
+from elmo_mf.tasks._stored_model import VOCABULARY, StoredTraining, read_model, write_model
 from elmo_mf.tasks._task_gradients import EXAMPLES, row_weights
-from elmo_mf.tasks._training import train, training_loop
+from elmo_mf.tasks._training import Epochs, Training, train, training_loop
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
 
@@ -44,14 +44,14 @@ Config = dict[str, Any]
 
 
 class Trained(NamedTuple):
-    """A trained task model.
+    """A task model.
 
     Attributes:
-        loop: AllenNLP's training loop, completed, with the best weights.
+        loop: AllenNLP's training loop; once completed, with the best weights.
         embedder: `elmo_mf` embedder of the model; None if it reads no ELMo.
-        metrics: Training metrics: `epoch` and `best_epoch`, counted from 0, and `best_validation_*`.
         data: Data folder.
         report: Report of the encoder's compression.
+        training: What the training reported; None before it.
         collapsed: Whether the model learned nothing in any attempt.
         attempts: Number of trainings before this one, which collapsed.
         validation: Scores of the trained model on the validation split, if they are known.
@@ -59,9 +59,9 @@ class Trained(NamedTuple):
 
     loop: TrainModel
     embedder: ElmoMfTokenEmbedder | None
-    metrics: dict[str, Any]
     data: Path
     report: EncoderReport
+    training: Training | None = None
     collapsed: bool = False
     attempts: int = 0
     validation: Scored | None = None
@@ -123,8 +123,8 @@ def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trai
             if model.embedder is not None:
                 share_activations(spec, run, model.loop, model.embedder, workspace)
             with workspace.phase("training"):
-                metrics = train(model.loop, load_task(run.task), workspace)
-            model = model._replace(metrics=metrics, attempts=attempt)
+                training = train(model.loop, load_task(run.task), workspace)
+            model = model._replace(training=training, attempts=attempt)
             with workspace.phase("scoring"):
                 validation = model.score(run, "validation", workspace)
                 collapsed = has_collapsed(load_task(run.task), validation.outputs, model.data)
@@ -158,25 +158,24 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
     with untrained(spec, run, workspace, change) as model:
         loop = model.loop
         assert model.embedder is not None  # baselines are trained
-        training = read_model(stored, loop.model, model.embedder)
+        before = read_model(stored, loop.model, model.embedder)
         share_activations(spec, run, loop, model.embedder, workspace)
         if tuned:
             with workspace.phase("training"):
-                metrics = train(loop, load_task(run.task), workspace)
+                best = train(loop, load_task(run.task), workspace).validation
         else:
             with workspace.phase("scoring"):
                 validation = model.score(run, "validation", workspace)
             model = model._replace(validation=validation)
-            metrics = {f"best_validation_{name}": value for name, value in validation.metrics.items()}
-        metrics |= {"best_epoch": training["best_epoch"] + tuned, "epoch": training["epoch"] + tuned}
-        yield model._replace(metrics=metrics, collapsed=training["collapsed"], attempts=training["attempts"])
+            best = validation.metrics
+        epochs = Epochs(best_epoch=before.best_epoch + tuned, epoch=before.epoch + tuned)
+        yield model._replace(training=Training(epochs, best), collapsed=before.collapsed, attempts=before.attempts)
 
 
 def _write(folder: Path, model: Trained) -> None:
-    metrics = model.metrics
-    assert model.embedder is not None  # a dense one is there
-    training = {"best_epoch": metrics["best_epoch"], "epoch": metrics["epoch"]}
-    training |= {"collapsed": model.collapsed, "attempts": model.attempts}
+    assert model.embedder is not None and model.training is not None  # a dense one is there, and was trained
+    epochs = model.training.epochs.model_dump()
+    training = StoredTraining(**epochs, collapsed=model.collapsed, attempts=model.attempts)
     write_model(folder, model.loop.model, model.embedder, training)
 
 
@@ -238,4 +237,4 @@ def untrained(
                 change(config)
             loop = training_loop(config, str(work))
         embedder = None if run.identity.baseline == "no-encoder" else embedder_of(loop.model)
-        yield Trained(loop, embedder, {}, data, encoder.report)
+        yield Trained(loop, embedder, data, encoder.report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import Progress, Workspace
+from elmo_mf.records.base_model import Count, Data
 from elmo_mf.tasks.task_config import TaskConfig
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ VERSION = 1
 
 The table of versions in `docs/design.md` lists the files that it stands for.
 """
+_BEST = "best_validation_"  # prefix of the metrics after the best epoch
 
 
 @cache
@@ -71,7 +74,29 @@ def training_loop(config: dict[str, Any], work: str) -> TrainModel:
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)
 
 
-def train(loop: TrainModel, task: TaskConfig, workspace: Workspace) -> dict[str, Any]:
+class Epochs(Data):
+    """How long a model was trained."""
+
+    best_epoch: Count
+    """The epoch whose parameters were kept, counted from 0."""
+    epoch: Count
+    """The last epoch, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training reports.
+
+    Attributes:
+        epochs: How long it took.
+        validation: The metrics on the validation split after the best epoch, by name.
+    """
+
+    epochs: Epochs
+    validation: dict[str, float]
+
+
+def train(loop: TrainModel, task: TaskConfig, workspace: Workspace) -> Training:
     """Run the loop, reporting progress and yielding to measurements between batches.
 
     Args:
@@ -80,7 +105,7 @@ def train(loop: TrainModel, task: TaskConfig, workspace: Workspace) -> dict[str,
         workspace: Workspace of the run.
 
     Returns:
-        The loop's metrics.
+        The epochs, and the loop's metrics on the validation split.
     """
     from allennlp.training.callbacks import TrainerCallback
 
@@ -111,7 +136,8 @@ def train(loop: TrainModel, task: TaskConfig, workspace: Workspace) -> dict[str,
     loop.trainer._callbacks.append(Watch(loop.serialization_dir))
     with deterministic():
         metrics: dict[str, Any] = loop.run()
-    return metrics
+    best = {name.removeprefix(_BEST): value for name, value in metrics.items() if name.startswith(_BEST)}
+    return Training(Epochs(best_epoch=metrics["best_epoch"], epoch=metrics["epoch"]), best)
 
 
 def _length(loader: DataLoader) -> int:
