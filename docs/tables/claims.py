@@ -438,7 +438,7 @@ def _limits() -> Iterator[str]:
         for name, record in _benches().items()
         if record["machine"]["instructions"] == "AVX2" and not name.endswith(former)
     ]
-    yield f"[With AVX2](#with-avx2) the least is {min(map(_least, with_avx2)):.1f}"
+    yield f"[With AVX2](#with-avx2) the lowest is {min(map(_least, with_avx2)):.1f}"
     yield f"and [without llvmlite](#without-llvmlite) {_least('original-without-llvmlite'):.1f}"
     with_avx512 = [name for name, record in _benches().items() if record["machine"]["instructions"] == "AVX512"]
     measured = [name for name in with_avx512 if not name.startswith(("gpu", "original-without"))]
@@ -447,7 +447,7 @@ def _limits() -> Iterator[str]:
     least = min(one["ratio"] for one in ours)
     plain = min(one["ratio"] for one in ours if one["precision"] == "float32")
     yield f"In all {len(cases)} cases with AVX-512"
-    yield f"in float32 the least ratio is {plain:.1f} (the character CNN alone, one sentence)"
+    yield f"in float32 the lowest ratio is {plain:.1f} (the character CNN alone, one sentence)"
     yield f"over all precisions {least:.1f}"
 
 
