@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -50,6 +51,14 @@ def _from_elsewhere() -> list[tuple[str, str, str]]:
 def test_private_modules_are_imported_in_their_own_package() -> None:
     private = [(importer, module) for importer, module, _ in _from_elsewhere() if "._" in module]
     assert not private
+
+
+def test_no_two_modules_have_one_name() -> None:
+    """Except a command and what it calls, so that a name leads to one file."""
+    names = [
+        name.rpartition(".")[2].lstrip("_") for name in _FILES.keys() - _PACKAGES if _package(name) != "elmo_mf.cli"
+    ]
+    assert [name for name, count in Counter(names).items() if count > 1 and name != "main__"] == []
 
 
 def test_modules_without_an_underscore_are_for_others() -> None:

@@ -11,7 +11,7 @@ from typer import Option
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import check_no_gradients
-from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._device_options import DeviceOptions
 from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._include_option import Include
 from elmo_mf.cli._lists import choices, integers, texts

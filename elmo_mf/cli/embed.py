@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Argument, Option
 
 from elmo_mf.cli._compression_options import CompressionOptions
-from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._device_options import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
 from elmo_mf.cli._output_options import Output, the_output
 from elmo_mf.cli._terminal import echo

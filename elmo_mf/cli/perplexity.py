@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from elmo_mf.cli._compression_options import CompressionOptions
-from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._device_options import DeviceOptions
 from elmo_mf.cli._elmo_files import ElmoOptions
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo

@@ -11,7 +11,7 @@ from typer import Argument, Context, Option
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import budget, rank
-from elmo_mf.cli._devices import DeviceOptions
+from elmo_mf.cli._device_options import DeviceOptions
 from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._start_options import StartOptions, given_names

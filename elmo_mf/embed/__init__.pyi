@@ -1,7 +1,7 @@
+from ._embed_settings import KEEP, EmbedSettings
 from ._fasta import read_fasta
 from ._job import embed_file
-from ._output import check_new
-from ._settings import KEEP, EmbedSettings
+from ._output_file import check_new
 from ._text import TextFile
 
 __all__ = [

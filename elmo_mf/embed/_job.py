@@ -22,11 +22,11 @@ import numpy as np
 from elmo_mf.bilm.chunks import embed_in_chunks
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.weights import Array
+from elmo_mf.embed._embed_settings import EmbedSettings, Keep
 from elmo_mf.embed._fasta import keys_of
 from elmo_mf.embed._index import SentenceIndex
-from elmo_mf.embed._output import expect_none, parts_folder
+from elmo_mf.embed._output_file import expect_none, parts_folder
 from elmo_mf.embed._parts import Parts, finished
-from elmo_mf.embed._settings import EmbedSettings, Keep
 from elmo_mf.embed._text import TextFile, Window, split, windows
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_path, check_space, exclusive, output_errors, remove_folder

@@ -2,8 +2,8 @@ from ._corpus import Batch, Corpus
 from ._evaluate import VOCABULARY_FILE, Evaluation
 from ._model import LanguageModel
 from ._perplexity import Perplexities, perplexity
-from ._progress import StepMetrics
 from ._train import Trainer
+from ._training_log import StepMetrics
 from .settings import PretrainSettings
 from .start import Start
 from .word_softmax import SOFTMAX_FILE, read_softmax, softmax_of, write_softmax

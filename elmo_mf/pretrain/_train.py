@@ -26,9 +26,9 @@ from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain._corpus import Batch, Corpus
 from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, read_language_model
 from elmo_mf.pretrain._model import LanguageModel, perplexities
-from elmo_mf.pretrain._progress import StepMetrics, TrainingLog
 from elmo_mf.pretrain._schedule import scheduler
 from elmo_mf.pretrain._state import NumpyState, SavedProgress, TrainerState, check_carried
+from elmo_mf.pretrain._training_log import StepMetrics, TrainingLog
 from elmo_mf.pretrain.settings import PretrainSettings
 from elmo_mf.pretrain.start import Start
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, word_softmax, write_softmax

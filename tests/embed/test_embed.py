@@ -21,7 +21,7 @@ from elmo_mf.cli.main import main
 from elmo_mf.embed import KEEP, EmbedSettings, TextFile, embed_file
 from elmo_mf.embed import _index as index_module
 from elmo_mf.embed import _text as text_module
-from elmo_mf.embed._settings import Keep
+from elmo_mf.embed._embed_settings import Keep
 from elmo_mf.embed._text import split
 from elmo_mf.errors import InputError
 from elmo_mf.io import sentences

@@ -12,7 +12,7 @@ import pytest
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
 from elmo_mf.embed import KEEP, EmbedSettings, embed_file, read_fasta
-from elmo_mf.embed._settings import Keep
+from elmo_mf.embed._embed_settings import Keep
 from elmo_mf.errors import InputError
 from tests.conftest import random_bilm
 
